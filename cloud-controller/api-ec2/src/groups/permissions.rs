@@ -1,0 +1,274 @@
+//! `IpPermissions` both ways: the wire's nested lists, and one rule per peer.
+
+use ipnet::Ipv4Net;
+use mallee_app::groups::rule::{self, Peer, RuleSpec};
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::{IpPermission, IpRange, UserIdGroupPair};
+use mallee_types::GroupId;
+
+/// A rule as a request gives it: a group peer may still be a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedRule {
+    pub protocol: i32,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub peer: WantedPeer,
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WantedPeer {
+    Cidr(Ipv4Net),
+    GroupId { id: GroupId, account: Option<String> },
+    GroupName { name: String, account: Option<String> },
+}
+
+/// What both authorise and revoke accept besides `IpPermissions`: one permission spelled flat.
+#[derive(Debug, Default)]
+pub(crate) struct FlatPermission {
+    pub cidr_ip: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub ip_protocol: Option<String>,
+    pub source_group_name: Option<String>,
+    pub source_group_owner: Option<String>,
+}
+
+impl FlatPermission {
+    fn is_given(&self) -> bool {
+        let Self { cidr_ip, from_port, to_port, ip_protocol, source_group_name, source_group_owner } = self;
+        cidr_ip.is_some()
+            || from_port.is_some()
+            || to_port.is_some()
+            || ip_protocol.is_some()
+            || source_group_name.is_some()
+            || source_group_owner.is_some()
+    }
+
+    fn into_permission(self) -> Result<IpPermission, ApiError> {
+        let Self { cidr_ip, from_port, to_port, ip_protocol, source_group_name, source_group_owner } = self;
+        // Naming a group alone allows everything from it, as in EC2-Classic.
+        let ip_protocol = match (ip_protocol, &source_group_name) {
+            (Some(protocol), _) => protocol,
+            (None, Some(_)) => "-1".into(),
+            (None, None) => return Err(ApiError::missing_parameter("ipProtocol")),
+        };
+        let ranges = cidr_ip.map(|cidr_ip| IpRange { cidr_ip: Some(cidr_ip), description: None });
+        let pairs = source_group_name.map(|name| UserIdGroupPair {
+            group_name: Some(name),
+            user_id: source_group_owner,
+            ..Default::default()
+        });
+        Ok(IpPermission {
+            ip_protocol: Some(ip_protocol),
+            from_port,
+            to_port,
+            ip_ranges: ranges.into_iter().collect(),
+            user_id_group_pairs: pairs.into_iter().collect(),
+            ..Default::default()
+        })
+    }
+}
+
+/// What is to be done with the rules of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A peer this cloud has no rules for is refused by name.
+    Authorize,
+    /// A rule for such a peer is one that is not there (Terraform revokes `::/0` of every new group, and expects that).
+    Revoke,
+}
+
+impl Purpose {
+    fn no_such_peer(self, parameter: &str) -> ApiError {
+        match self {
+            Self::Authorize => ApiError::unsupported_parameter(parameter),
+            Self::Revoke => Code::InvalidPermissionNotFound.error(),
+        }
+    }
+}
+
+/// The rules a request names, one per peer.
+pub(crate) fn wanted_rules(
+    permissions: Vec<IpPermission>,
+    flat: FlatPermission,
+    purpose: Purpose,
+) -> Result<Vec<WantedRule>, ApiError> {
+    let permissions = match (permissions.is_empty(), flat.is_given()) {
+        (false, true) => {
+            return Err(ApiError::invalid_combination(
+                "The parameter ipPermissions cannot be used with a permission given by single parameters",
+            ));
+        }
+        (true, true) => vec![flat.into_permission()?],
+        (false, false) => permissions,
+        (true, false) => return Ok(Vec::new()),
+    };
+    let mut rules = Vec::new();
+    for permission in permissions {
+        expand(permission, purpose, &mut rules)?;
+    }
+    Ok(rules)
+}
+
+fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule>) -> Result<(), ApiError> {
+    let IpPermission { from_port, ip_protocol, ip_ranges, ipv6_ranges, prefix_list_ids, to_port, user_id_group_pairs } =
+        permission;
+    let protocol = rule::protocol_number(&ip_protocol.ok_or_else(|| ApiError::missing_parameter("ipProtocol"))?)?;
+    let (from_port, to_port) = rule::ports(protocol, from_port, to_port)?;
+    if !ipv6_ranges.is_empty() {
+        return Err(purpose.no_such_peer("Ipv6Ranges"));
+    }
+    if !prefix_list_ids.is_empty() {
+        return Err(purpose.no_such_peer("PrefixListIds"));
+    }
+    if ip_ranges.is_empty() && user_id_group_pairs.is_empty() {
+        return Err(
+            Code::MissingParameter.message("The request must contain at least one of the parameters ipRanges, groups")
+        );
+    }
+    let mut add = |peer, description: Option<String>| {
+        if let Some(text) = &description {
+            rule::description(text)?;
+        }
+        rules.push(WantedRule { protocol, from_port, to_port, peer, description });
+        Ok::<(), ApiError>(())
+    };
+    for IpRange { cidr_ip, description } in ip_ranges {
+        add(WantedPeer::Cidr(cidr(&cidr_ip.ok_or_else(|| ApiError::missing_parameter("cidrIp"))?)?), description)?;
+    }
+    for pair in user_id_group_pairs {
+        let UserIdGroupPair {
+            description,
+            group_id,
+            group_name,
+            peering_status: _told_by_us_only,
+            user_id: account,
+            vpc_id,
+            vpc_peering_connection_id,
+        } = pair;
+        if vpc_peering_connection_id.is_some() {
+            return Err(ApiError::unsupported_parameter("VpcPeeringConnectionId"));
+        }
+        if vpc_id.is_some() && group_id.is_none() {
+            return Err(ApiError::invalid_combination("The parameter vpcId cannot be used with a group name"));
+        }
+        let peer = match (group_id, group_name) {
+            (Some(id), _) => {
+                let id = id.parse().map_err(|_| ApiError::malformed(Code::InvalidGroupIdMalformed, &id))?;
+                WantedPeer::GroupId { id, account }
+            }
+            (None, Some(name)) => WantedPeer::GroupName { name, account },
+            (None, None) => return Err(ApiError::missing_parameter("groupId")),
+        };
+        add(peer, description)?;
+    }
+    Ok(())
+}
+
+/// A CIDR block; a bare address is a /32, and host bits are cut off, as EC2 does.
+fn cidr(text: &str) -> Result<Ipv4Net, ApiError> {
+    let parsed =
+        if text.contains('/') { text.parse().ok() } else { text.parse().ok().and_then(|ip| Ipv4Net::new(ip, 32).ok()) };
+    parsed.map(|net: Ipv4Net| net.trunc()).ok_or_else(|| {
+        Code::InvalidParameterValue.message(format!("CIDR block {} is malformed", mallee_awswire::texts::clip(text)))
+    })
+}
+
+/// A rule with its description and owner, as it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct ShownRule<'a> {
+    pub spec: RuleSpec,
+    pub description: Option<&'a str>,
+    pub peer_account: &'a str,
+}
+
+/// Rules of one direction as `IpPermissions`: rules with the same protocol and ports share an entry.
+pub(crate) fn permissions<'a>(rules: impl IntoIterator<Item = ShownRule<'a>>) -> Vec<IpPermission> {
+    let mut out: Vec<IpPermission> = Vec::new();
+    for ShownRule { spec, description, peer_account } in rules {
+        let protocol = rule::protocol_name(spec.protocol);
+        let same = |p: &IpPermission| {
+            p.ip_protocol.as_deref() == Some(protocol.as_str())
+                && p.from_port == spec.from_port
+                && p.to_port == spec.to_port
+        };
+        let at = out.iter().position(same).unwrap_or_else(|| {
+            out.push(IpPermission {
+                ip_protocol: Some(protocol.clone()),
+                from_port: spec.from_port,
+                to_port: spec.to_port,
+                ..Default::default()
+            });
+            out.len() - 1
+        });
+        let description = description.map(str::to_owned);
+        match &spec.peer {
+            Peer::Cidr(net) => out[at].ip_ranges.push(IpRange { cidr_ip: Some(net.to_string()), description }),
+            Peer::Group(group) => out[at].user_id_group_pairs.push(UserIdGroupPair {
+                group_id: Some(group.to_string()),
+                user_id: Some(peer_account.to_owned()),
+                description,
+                ..Default::default()
+            }),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(from: i32, to: i32, cidrs: &[&str]) -> IpPermission {
+        IpPermission {
+            ip_protocol: Some("tcp".into()),
+            from_port: Some(from),
+            to_port: Some(to),
+            ip_ranges: cidrs.iter().map(|c| IpRange { cidr_ip: Some((*c).into()), description: None }).collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn one_rule_per_peer_and_back() {
+        let rules =
+            wanted_rules(vec![tcp(22, 22, &["10.0.0.1/8", "1.2.3.4"])], FlatPermission::default(), Purpose::Authorize)
+                .unwrap();
+        let peers: Vec<_> = rules.iter().map(|r| r.peer.clone()).collect();
+        let net = |t: &str| WantedPeer::Cidr(t.parse().unwrap());
+        assert_eq!(peers, [net("10.0.0.0/8"), net("1.2.3.4/32")]);
+        let shown = rules.iter().map(|r| {
+            let WantedPeer::Cidr(net) = r.peer else { panic!() };
+            let spec = RuleSpec {
+                egress: false,
+                protocol: r.protocol,
+                from_port: r.from_port,
+                to_port: r.to_port,
+                peer: Peer::Cidr(net),
+            };
+            ShownRule { spec, description: None, peer_account: "1" }
+        });
+        let back = permissions(shown);
+        assert_eq!(back.len(), 1);
+        assert_eq!(back[0].ip_ranges.len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_by_name() {
+        let mut six = tcp(1, 2, &["10.0.0.0/8"]);
+        six.ipv6_ranges.push(Default::default());
+        let error = wanted_rules(vec![six.clone()], FlatPermission::default(), Purpose::Authorize).unwrap_err();
+        assert!(error.message().contains("Ipv6Ranges"));
+        let error = wanted_rules(vec![six], FlatPermission::default(), Purpose::Revoke).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidPermissionNotFound);
+        assert!(
+            wanted_rules(vec![tcp(1, 2, &["10.0.0.0/33"])], FlatPermission::default(), Purpose::Authorize).is_err()
+        );
+        assert!(wanted_rules(vec![tcp(1, 2, &[])], FlatPermission::default(), Purpose::Authorize).is_err());
+        let flat = FlatPermission { cidr_ip: Some("10.0.0.0/8".into()), ..Default::default() };
+        assert!(wanted_rules(vec![tcp(1, 2, &["10.0.0.0/8"])], flat, Purpose::Authorize).is_err());
+        let flat = FlatPermission { source_group_name: Some("web".into()), ..Default::default() };
+        assert_eq!(wanted_rules(vec![], flat, Purpose::Authorize).unwrap()[0].protocol, -1);
+    }
+}

@@ -1,0 +1,392 @@
+//! Security-group rules: authorise, revoke, describe.
+
+use super::group_ref;
+use super::permissions::{FlatPermission, Purpose, WantedPeer, WantedRule, wanted_rules};
+use crate::Ec2Api;
+use crate::common::{
+    Chunk, Look, ROWS, TagMap, dry_run, fill, filters, next_key, page, rows as read_rows, tag_filter_values,
+    tags_of_one, tags_on, values_of,
+};
+use crate::filter::Filterable;
+use mallee_app::OpContext;
+use mallee_app::groups::rule::{self, Peer, RuleSpec};
+use mallee_app::groups::{GroupRef, NewRule, RulesToRevoke, spec_of};
+use mallee_app::ids::{parse_ids, require_all};
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::*;
+use mallee_store::{SecurityGroupRow, SecurityGroupRuleRow, security_group_rule_list};
+use mallee_types::{GroupId, GroupRuleId};
+
+/// EC2's resource type for tags of a rule.
+const RULE_TAG_KIND: &str = "security-group-rule";
+/// What DescribeSecurityGroupRules filters by.
+const FILTERS: [&str; 3] = ["group-id", "security-group-rule-id", "tag-key"];
+
+impl Filterable for SecurityGroupRule {
+    fn values(&self, name: &str) -> Vec<String> {
+        match name {
+            "group-id" => values_of(&self.group_id),
+            "security-group-rule-id" => values_of(&self.security_group_rule_id),
+            _ => tag_filter_values(name, &self.tags),
+        }
+    }
+}
+
+fn shape(row: &SecurityGroupRuleRow, look: Look<'_>, tags: &mut TagMap) -> Result<SecurityGroupRule, ApiError> {
+    let RuleSpec { egress, protocol, from_port, to_port, peer } = spec_of(row)?;
+    let (cidr_ipv4, referenced_group_info) = match peer {
+        Peer::Cidr(net) => (Some(net.to_string()), None),
+        Peer::Group(group) => {
+            let owner = row.peer_account.as_ref().unwrap_or(&row.account_id);
+            let info = ReferencedSecurityGroup {
+                group_id: Some(group.to_string()),
+                user_id: Some(owner.to_string()),
+                ..Default::default()
+            };
+            (None, Some(info))
+        }
+    };
+    Ok(SecurityGroupRule {
+        cidr_ipv4,
+        description: row.description.clone(),
+        // EC2 says -1 here where there are no ports.
+        from_port: Some(from_port.unwrap_or(-1)),
+        to_port: Some(to_port.unwrap_or(-1)),
+        group_id: Some(row.group_id.to_string()),
+        group_owner_id: Some(row.account_id.to_string()),
+        ip_protocol: Some(rule::protocol_name(protocol)),
+        is_egress: Some(egress),
+        referenced_group_info,
+        security_group_rule_arn: Some(look.arn(&row.account_id, RULE_TAG_KIND, row.id.as_str())),
+        security_group_rule_id: Some(row.id.to_string()),
+        tags: tags.remove(row.id.as_str()).unwrap_or_default(),
+        ..Default::default()
+    })
+}
+
+fn revoked_shape(row: &SecurityGroupRuleRow) -> Result<RevokedSecurityGroupRule, ApiError> {
+    let rule = shape(row, Look { region: "", zones: &[] }, &mut TagMap::new())?;
+    Ok(RevokedSecurityGroupRule {
+        cidr_ipv4: rule.cidr_ipv4,
+        description: rule.description,
+        from_port: rule.from_port,
+        group_id: rule.group_id,
+        ip_protocol: rule.ip_protocol,
+        is_egress: rule.is_egress,
+        referenced_group_id: rule.referenced_group_info.and_then(|group| group.group_id),
+        security_group_rule_id: rule.security_group_rule_id,
+        to_port: rule.to_port,
+        ..Default::default()
+    })
+}
+
+/// What both directions' authorise calls ask for.
+struct Authorization {
+    dry_run: bool,
+    permissions: Vec<IpPermission>,
+    flat: FlatPermission,
+    tag_specifications: Vec<TagSpecification>,
+}
+
+/// What both directions' revoke calls ask for.
+struct Revocation {
+    dry_run: bool,
+    permissions: Vec<IpPermission>,
+    flat: FlatPermission,
+    rule_ids: Vec<String>,
+}
+
+fn refuse_repeats(specs: &[RuleSpec]) -> Result<(), ApiError> {
+    let mut seen = std::collections::HashSet::with_capacity(specs.len());
+    if specs.iter().all(|spec| seen.insert(spec)) {
+        return Ok(());
+    }
+    Err(Code::InvalidParameterValue.message("The same permission must not appear multiple times"))
+}
+
+impl Ec2Api {
+    /// A rule of a request with its peer looked up.
+    async fn spec(
+        &self,
+        cx: &OpContext,
+        wanted: WantedRule,
+        egress: bool,
+    ) -> Result<(RuleSpec, Option<String>), ApiError> {
+        let WantedRule { protocol, from_port, to_port, peer, description } = wanted;
+        let own = |account: &Option<String>| account.as_deref().is_none_or(|id| id == cx.account().as_str());
+        let missing = |what: &str| Code::InvalidGroupNotFound.with(&[&mallee_awswire::texts::clip(what)]);
+        let peer = match peer {
+            WantedPeer::Cidr(net) => Peer::Cidr(net),
+            // Groups of other accounts read as absent.
+            WantedPeer::GroupId { id, account } if own(&account) => Peer::Group(id),
+            WantedPeer::GroupId { id, account: _ } => return Err(missing(id.as_str())),
+            WantedPeer::GroupName { name, account } if own(&account) => {
+                Peer::Group(self.cloud.find_group(cx, &GroupRef::Name(&name)).await?.id)
+            }
+            WantedPeer::GroupName { name, account: _ } => return Err(missing(&name)),
+        };
+        Ok((RuleSpec { egress, protocol, from_port, to_port, peer }, description))
+    }
+
+    async fn authorize(
+        &self,
+        cx: &OpContext,
+        group: SecurityGroupRow,
+        egress: bool,
+        wanted: Authorization,
+    ) -> Result<Vec<SecurityGroupRule>, ApiError> {
+        let Authorization { dry_run, permissions, flat, tag_specifications } = wanted;
+        let tags = tags_of_one(tag_specifications, RULE_TAG_KIND)?;
+        mallee_app::tags::validate(&tags)?;
+        let wanted = wanted_rules(permissions, flat, Purpose::Authorize)?;
+        if wanted.is_empty() {
+            return Err(ApiError::missing_parameter("ipPermissions"));
+        }
+        let mut rules = Vec::with_capacity(wanted.len());
+        for rule in wanted {
+            let (spec, description) = self.spec(cx, rule, egress).await?;
+            let peer_account = matches!(spec.peer, Peer::Group(_)).then(|| cx.account().clone());
+            rules.push(NewRule { spec, peer_account, description });
+        }
+        refuse_repeats(&rules.iter().map(|rule| rule.spec.clone()).collect::<Vec<_>>())?;
+        let rows = self.cloud.authorize_rules(cx, &group, &rules, dry_run).await?;
+        let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        if !tags.is_empty() {
+            self.cloud.create_tags(cx, &ids, &tags, false).await?;
+        }
+        let mut tags = tags_on(self.store(), cx.account(), ids).await?;
+        rows.iter().map(|row| shape(row, self.look(), &mut tags)).collect()
+    }
+
+    async fn revoke(
+        &self,
+        cx: &OpContext,
+        group: SecurityGroupRow,
+        egress: bool,
+        wanted: Revocation,
+    ) -> Result<Vec<RevokedSecurityGroupRule>, ApiError> {
+        let Revocation { dry_run, permissions, flat, rule_ids } = wanted;
+        let ids: Vec<GroupRuleId> = parse_ids(&rule_ids, Code::InvalidSecurityGroupRuleIdMalformed)?;
+        let rules = wanted_rules(permissions, flat, Purpose::Revoke)?;
+        let wanted = match (ids.is_empty(), rules.is_empty()) {
+            (true, true) => {
+                return Err(Code::MissingParameter
+                    .message("Either 'ipPermissions' or 'securityGroupRuleIds' should be provided."));
+            }
+            (false, false) => {
+                return Err(ApiError::invalid_combination(
+                    "The parameter securityGroupRuleIds cannot be used with the parameter ipPermissions",
+                ));
+            }
+            (false, true) => RulesToRevoke::Ids(ids),
+            (true, false) => {
+                let mut specs = Vec::with_capacity(rules.len());
+                for rule in rules {
+                    specs.push(self.spec(cx, rule, egress).await?.0);
+                }
+                refuse_repeats(&specs)?;
+                RulesToRevoke::Specs(specs)
+            }
+        };
+        let rows = self.cloud.revoke_rules(&group, egress, &wanted, dry_run).await?;
+        rows.iter().map(revoked_shape).collect()
+    }
+
+    pub(crate) async fn authorize_ingress(
+        &self,
+        cx: &OpContext,
+        r: AuthorizeSecurityGroupIngressRequest,
+    ) -> Result<AuthorizeSecurityGroupIngressResult, ApiError> {
+        let AuthorizeSecurityGroupIngressRequest {
+            cidr_ip,
+            dry_run,
+            from_port,
+            group_id,
+            group_name,
+            ip_permissions: permissions,
+            ip_protocol,
+            source_security_group_name: source_group_name,
+            source_security_group_owner_id: source_group_owner,
+            tag_specifications,
+            to_port,
+        } = r;
+        let group = self.cloud.find_group(cx, &group_ref(group_id.as_deref(), group_name.as_deref())?).await?;
+        let flat = FlatPermission { cidr_ip, from_port, to_port, ip_protocol, source_group_name, source_group_owner };
+        let wanted = Authorization { dry_run: dry_run == Some(true), permissions, flat, tag_specifications };
+        let security_group_rules = self.authorize(cx, group, false, wanted).await?;
+        Ok(AuthorizeSecurityGroupIngressResult { return_: Some(true), security_group_rules })
+    }
+
+    pub(crate) async fn authorize_egress(
+        &self,
+        cx: &OpContext,
+        r: AuthorizeSecurityGroupEgressRequest,
+    ) -> Result<AuthorizeSecurityGroupEgressResult, ApiError> {
+        let AuthorizeSecurityGroupEgressRequest {
+            cidr_ip,
+            dry_run,
+            from_port,
+            group_id,
+            ip_permissions: permissions,
+            ip_protocol,
+            source_security_group_name: source_group_name,
+            source_security_group_owner_id: source_group_owner,
+            tag_specifications,
+            to_port,
+        } = r;
+        let group = self.cloud.find_group(cx, &group_ref(group_id.as_deref(), None)?).await?;
+        let flat = FlatPermission { cidr_ip, from_port, to_port, ip_protocol, source_group_name, source_group_owner };
+        let wanted = Authorization { dry_run: dry_run == Some(true), permissions, flat, tag_specifications };
+        let security_group_rules = self.authorize(cx, group, true, wanted).await?;
+        Ok(AuthorizeSecurityGroupEgressResult { return_: Some(true), security_group_rules })
+    }
+
+    pub(crate) async fn revoke_ingress(
+        &self,
+        cx: &OpContext,
+        r: RevokeSecurityGroupIngressRequest,
+    ) -> Result<RevokeSecurityGroupIngressResult, ApiError> {
+        let RevokeSecurityGroupIngressRequest {
+            cidr_ip,
+            dry_run,
+            from_port,
+            group_id,
+            group_name,
+            ip_permissions: permissions,
+            ip_protocol,
+            security_group_rule_ids: rule_ids,
+            source_security_group_name: source_group_name,
+            source_security_group_owner_id: source_group_owner,
+            to_port,
+        } = r;
+        let group = self.cloud.find_group(cx, &group_ref(group_id.as_deref(), group_name.as_deref())?).await?;
+        let flat = FlatPermission { cidr_ip, from_port, to_port, ip_protocol, source_group_name, source_group_owner };
+        let wanted = Revocation { dry_run: dry_run == Some(true), permissions, flat, rule_ids };
+        let revoked_security_group_rules = self.revoke(cx, group, false, wanted).await?;
+        let unknown_ip_permissions = Vec::new();
+        Ok(RevokeSecurityGroupIngressResult {
+            return_: Some(true),
+            revoked_security_group_rules,
+            unknown_ip_permissions,
+        })
+    }
+
+    pub(crate) async fn revoke_egress(
+        &self,
+        cx: &OpContext,
+        r: RevokeSecurityGroupEgressRequest,
+    ) -> Result<RevokeSecurityGroupEgressResult, ApiError> {
+        let RevokeSecurityGroupEgressRequest {
+            cidr_ip,
+            dry_run,
+            from_port,
+            group_id,
+            ip_permissions: permissions,
+            ip_protocol,
+            security_group_rule_ids: rule_ids,
+            source_security_group_name: source_group_name,
+            source_security_group_owner_id: source_group_owner,
+            to_port,
+        } = r;
+        let group = self.cloud.find_group(cx, &group_ref(group_id.as_deref(), None)?).await?;
+        let flat = FlatPermission { cidr_ip, from_port, to_port, ip_protocol, source_group_name, source_group_owner };
+        let wanted = Revocation { dry_run: dry_run == Some(true), permissions, flat, rule_ids };
+        let revoked_security_group_rules = self.revoke(cx, group, true, wanted).await?;
+        let unknown_ip_permissions = Vec::new();
+        Ok(RevokeSecurityGroupEgressResult {
+            return_: Some(true),
+            revoked_security_group_rules,
+            unknown_ip_permissions,
+        })
+    }
+
+    pub(crate) async fn describe_security_group_rules(
+        &self,
+        cx: &OpContext,
+        r: DescribeSecurityGroupRulesRequest,
+    ) -> Result<DescribeSecurityGroupRulesResult, ApiError> {
+        let DescribeSecurityGroupRulesRequest {
+            dry_run: dry,
+            filters: wanted,
+            max_results,
+            next_token,
+            security_group_rule_ids,
+        } = r;
+        let filters = &filters(&wanted, &FILTERS)?;
+        let operation = "DescribeSecurityGroupRules";
+        let page = page(operation, max_results, next_token.as_deref(), 5..=1000, &security_group_rule_ids)?;
+        let ids: &Vec<GroupRuleId> = &parse_ids(&security_group_rule_ids, Code::InvalidSecurityGroupRuleIdMalformed)?;
+        dry_run(dry)?;
+        let (store, look) = (self.store(), self.look());
+        if !ids.is_empty() {
+            let there = read_rows(security_group_rule_list(store, cx.account(), None, Some(ids), None, ROWS).await)?;
+            require_all(ids, |id| there.iter().any(|row| row.id == *id), Code::InvalidSecurityGroupRuleIdNotFound)?;
+        }
+        let groups = filters.literals("group-id");
+        let groups: &Option<Vec<GroupId>> = &groups.map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect());
+        let read = |after: Option<GroupRuleId>| async move {
+            let ids = (!ids.is_empty()).then_some(ids.as_slice());
+            let read =
+                security_group_rule_list(store, cx.account(), groups.as_deref(), ids, after.as_ref(), ROWS).await;
+            let rows = read_rows(read)?;
+            let next = next_key(&rows, |row| row.id.clone());
+            let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
+            let mut found = Vec::new();
+            for row in &rows {
+                found.extend(Some(shape(row, look, &mut tags)?).filter(|rule| filters.accept(rule)));
+            }
+            Ok(Chunk { found, next })
+        };
+        let key = |rule: &SecurityGroupRule| rule.security_group_rule_id.clone().unwrap_or_default();
+        let (security_group_rules, next_token) = fill(&page, page.after()?, read, key).await?;
+        Ok(DescribeSecurityGroupRulesResult { security_group_rules, next_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(peer: Option<GroupId>) -> SecurityGroupRuleRow {
+        SecurityGroupRuleRow {
+            id: GroupRuleId::from_random(5),
+            group_id: GroupId::from_random(1),
+            account_id: "123456789012".parse().unwrap(),
+            egress: true,
+            protocol: -1,
+            from_port: None,
+            to_port: None,
+            cidr: peer.is_none().then(|| "0.0.0.0/0".to_owned()),
+            peer_account: None,
+            peer_group: peer,
+            description: None,
+        }
+    }
+
+    #[test]
+    fn a_rule_is_shown_with_its_id_and_peer() {
+        let look = Look { region: "eu-1", zones: &[] };
+        let shown = shape(&row(None), look, &mut TagMap::new()).unwrap();
+        assert_eq!(shown.security_group_rule_id.as_deref(), Some("sgr-00000000000000005"));
+        assert_eq!((shown.ip_protocol.as_deref(), shown.from_port, shown.to_port), (Some("-1"), Some(-1), Some(-1)));
+        assert_eq!((shown.cidr_ipv4.as_deref(), shown.is_egress), (Some("0.0.0.0/0"), Some(true)));
+        assert_eq!(shown.values("group-id"), ["sg-00000000000000001"]);
+        let peer = GroupId::from_random(2);
+        let shown = shape(&row(Some(peer.clone())), look, &mut TagMap::new()).unwrap();
+        let info = shown.referenced_group_info.unwrap();
+        assert_eq!(info.group_id.as_deref(), Some(peer.as_str()));
+        assert_eq!(info.user_id.as_deref(), Some("123456789012"));
+        assert_eq!(
+            revoked_shape(&row(Some(peer.clone()))).unwrap().referenced_group_id.as_deref(),
+            Some(peer.as_str())
+        );
+    }
+
+    #[test]
+    fn a_permission_stands_once_in_a_request() {
+        let spec = spec_of(&row(None)).unwrap();
+        let other = RuleSpec { egress: false, ..spec.clone() };
+        assert!(refuse_repeats(&[spec.clone(), other]).is_ok());
+        assert!(refuse_repeats(&[spec.clone(), spec]).is_err());
+    }
+}

@@ -1,0 +1,174 @@
+//! DescribeInstances: looking up what the store can, filtering the rest, grouping by reservation.
+
+use super::filters::{Candidate, FILTERS};
+use crate::Ec2Api;
+use crate::common::{Chunk, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows};
+use crate::filter::Filters;
+use mallee_app::OpContext;
+use mallee_app::fail::OrFail as _;
+use mallee_app::ids::{parse_ids, require_all};
+use mallee_app::instances::view::views;
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::{DescribeInstancesRequest, DescribeInstancesResult, Instance, Reservation};
+use mallee_store::{InstanceFilter, instance_list};
+use mallee_types::{AccountId, InstanceId, InstanceState, ReservationId, ZoneName};
+use std::collections::HashMap;
+
+/// What the store can look up of a request, so that a description of a few reads a few.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lookup {
+    pub ids: Option<Vec<InstanceId>>,
+    pub states: Option<Vec<InstanceState>>,
+    pub reservations: Option<Vec<ReservationId>>,
+    pub zone: Option<ZoneName>,
+}
+
+impl Lookup {
+    /// Ids that were given are looked up; of filters, those whose values are all literal. A literal that is no id (or
+    /// state) names nothing.
+    pub(super) fn new(ids: Vec<InstanceId>, filters: &Filters) -> Self {
+        fn parsed<T: std::str::FromStr>(literals: Option<Vec<String>>) -> Option<Vec<T>> {
+            literals.map(|texts| texts.iter().filter_map(|text| text.parse().ok()).collect())
+        }
+        let states = filters.literals("instance-state-name");
+        let zones: Option<Vec<ZoneName>> = parsed(filters.literals("availability-zone"));
+        Self {
+            ids: if ids.is_empty() { parsed(filters.literals("instance-id")) } else { Some(ids) },
+            states: states.map(|names| names.iter().filter_map(|name| InstanceState::from_name(name)).collect()),
+            reservations: parsed(filters.literals("reservation-id")),
+            zone: zones.filter(|zones| zones.len() == 1).and_then(|mut zones| zones.pop()),
+        }
+    }
+
+    pub(super) fn filter<'a>(&'a self, account: &'a AccountId, after: Option<&'a InstanceId>) -> InstanceFilter<'a> {
+        InstanceFilter {
+            account: Some(account),
+            ids: self.ids.as_deref(),
+            states: self.states.as_deref(),
+            zone: self.zone.as_ref(),
+            reservations: self.reservations.as_deref(),
+            after,
+            ..Default::default()
+        }
+    }
+}
+
+/// Instances with their reservation's id, as reservations in the order of first appearance.
+pub(super) fn reservations(account: &AccountId, instances: Vec<(ReservationId, Instance)>) -> Vec<Reservation> {
+    let mut out: Vec<Reservation> = Vec::new();
+    let mut places: HashMap<ReservationId, usize> = HashMap::new();
+    for (id, instance) in instances {
+        let at = *places.entry(id).or_insert_with_key(|id| {
+            out.push(Reservation {
+                owner_id: Some(account.to_string()),
+                reservation_id: Some(id.to_string()),
+                ..Default::default()
+            });
+            out.len() - 1
+        });
+        out[at].instances.push(instance);
+    }
+    for reservation in &mut out {
+        reservation.instances.sort_by_key(|instance| instance.ami_launch_index);
+    }
+    out
+}
+
+impl Ec2Api {
+    /// Fails, naming them, if instances of these ids are not there.
+    pub(super) async fn require_instances(&self, cx: &OpContext, ids: &[InstanceId]) -> Result<(), ApiError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let filter = InstanceFilter { account: Some(cx.account()), ids: Some(ids), ..Default::default() };
+        let there = read_rows(instance_list(self.store(), filter, ROWS).await)?;
+        // Rows come by id, as the ids are.
+        let is_there = |id: &InstanceId| there.binary_search_by(|row| row.id.cmp(id)).is_ok();
+        require_all(ids, is_there, Code::InvalidInstanceIdNotFound)
+    }
+
+    pub(crate) async fn describe_instances(
+        &self,
+        cx: &OpContext,
+        r: DescribeInstancesRequest,
+    ) -> Result<DescribeInstancesResult, ApiError> {
+        let DescribeInstancesRequest {
+            dry_run: dry,
+            filters: wanted,
+            include_managed_resources: _none_is_managed,
+            instance_ids,
+            max_results,
+            next_token,
+        } = r;
+        let filters = &filters(&wanted, FILTERS)?;
+        let page = page("DescribeInstances", max_results, next_token.as_deref(), 5..=1000, &instance_ids)?;
+        let ids: Vec<InstanceId> = parse_ids(&instance_ids, Code::InvalidInstanceIdMalformed)?;
+        dry_run(dry)?;
+        // Without filters the rows that are shown are the rows that are there.
+        let by_id_only = !ids.is_empty() && filters.is_empty();
+        if !by_id_only {
+            self.require_instances(cx, &ids).await?;
+        }
+        let lookup = &Lookup::new(ids, filters);
+        let (store, look) = (self.store(), self.look());
+        let read = |after: Option<InstanceId>| async move {
+            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
+            if by_id_only {
+                let ids = lookup.ids.as_deref().unwrap_or_default();
+                let is_there = |id: &InstanceId| rows.binary_search_by(|row| row.id.cmp(id)).is_ok();
+                require_all(ids, is_there, Code::InvalidInstanceIdNotFound)?;
+            }
+            // Ids are looked up at once: there are no more of them than rows of one read.
+            let next = next_key(&rows, |row| row.id.clone()).filter(|_| !by_id_only);
+            let candidates = views(store, rows).await.or_fail()?.into_iter().map(|view| Candidate::new(view, look));
+            let passing = candidates.filter(|candidate| filters.accept(candidate));
+            let found = passing.map(|c| (c.view.row.id, c.view.row.reservation_id, c.instance)).collect();
+            Ok(Chunk { found, next })
+        };
+        let start = page.after()?;
+        let key = |(id, _, _): &(InstanceId, ReservationId, Instance)| id.to_string();
+        let (found, next_token) = fill(&page, start, read, key).await?;
+        let found = found.into_iter().map(|(_, reservation, instance)| (reservation, instance)).collect();
+        Ok(DescribeInstancesResult { reservations: reservations(cx.account(), found), next_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> AccountId {
+        "123456789012".parse().unwrap()
+    }
+
+    #[test]
+    fn instances_are_grouped_by_reservation() {
+        let shown = |n: i32| Instance { ami_launch_index: Some(n), ..Default::default() };
+        let r = ReservationId::from_random;
+        let got = reservations(&account(), vec![(r(1), shown(1)), (r(2), shown(0)), (r(1), shown(0))]);
+        let indexes: Vec<Vec<_>> =
+            got.iter().map(|r| r.instances.iter().filter_map(|i| i.ami_launch_index).collect()).collect();
+        assert_eq!(indexes, [vec![0, 1], vec![0]]);
+        assert_eq!(got[0].reservation_id.as_deref(), Some("r-00000000000000001"));
+        assert_eq!(got[0].owner_id.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn literal_filters_are_looked_up() {
+        let texts = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
+        let states = texts(&["running", "lost"]);
+        let zones = texts(&["zone-a"]);
+        let ids = texts(&["i-0000000000000000*"]);
+        let wanted = [
+            (Some("instance-state-name"), states.as_slice()),
+            (Some("availability-zone"), zones.as_slice()),
+            (Some("instance-id"), ids.as_slice()),
+        ];
+        let lookup = Lookup::new(Vec::new(), &Filters::new(wanted, FILTERS).unwrap());
+        assert_eq!(lookup.states, Some(vec![InstanceState::Running]));
+        assert_eq!(lookup.zone, Some("zone-a".parse().unwrap()));
+        assert_eq!(lookup.ids, None, "a pattern is no id");
+        let given = vec![InstanceId::from_random(1)];
+        assert_eq!(Lookup::new(given.clone(), &Filters::default()).ids, Some(given));
+    }
+}

@@ -1,0 +1,206 @@
+//! The nested options of a launch: honoured where this cloud can, accepted where they say what it does anyway,
+//! refused by name otherwise.
+
+use crate::common::{Look, choice, only, refuse};
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::*;
+use mallee_store::MetadataOptions;
+use mallee_types::instance_type::InstanceType;
+
+/// Hops a token reply takes unless the launch says otherwise: containers in the guest reach the service too.
+const HOP_LIMIT: u32 = 2;
+/// The most hops EC2 knows.
+const HOP_LIMIT_MAX: u32 = 64;
+
+/// The metadata service's options; sessions are required unless the launch says otherwise.
+pub(super) fn metadata(options: Option<InstanceMetadataOptionsRequest>) -> Result<MetadataOptions, ApiError> {
+    let InstanceMetadataOptionsRequest {
+        http_endpoint,
+        http_protocol_ipv6,
+        http_put_response_hop_limit,
+        http_tokens,
+        instance_metadata_tags,
+    } = options.unwrap_or_default();
+    let switch = [("enabled", true), ("disabled", false)];
+    only("MetadataOptions.HttpProtocolIpv6", http_protocol_ipv6.as_deref(), &["disabled"])?;
+    let hop_limit = match http_put_response_hop_limit {
+        None => HOP_LIMIT,
+        Some(n) => u32::try_from(n).ok().filter(|n| (1..=HOP_LIMIT_MAX).contains(n)).ok_or_else(|| {
+            let why = format!("Valid values are integers from 1 to {HOP_LIMIT_MAX}.");
+            ApiError::invalid_value("MetadataOptions.HttpPutResponseHopLimit", &n.to_string(), &why)
+        })?,
+    };
+    let tokens = [("required", true), ("optional", false)];
+    Ok(MetadataOptions {
+        enabled: choice("MetadataOptions.HttpEndpoint", http_endpoint.as_deref(), &switch)?.unwrap_or(true),
+        tokens_required: choice("MetadataOptions.HttpTokens", http_tokens.as_deref(), &tokens)?.unwrap_or(true),
+        hop_limit,
+        tags: choice("MetadataOptions.InstanceMetadataTags", instance_metadata_tags.as_deref(), &switch)?
+            .unwrap_or(false),
+    })
+}
+
+/// Where a launch is to go: the zone, if it names one.
+pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<Option<String>, ApiError> {
+    let Placement {
+        affinity,
+        availability_zone,
+        availability_zone_id,
+        group_id,
+        group_name,
+        host_id,
+        host_resource_group_arn,
+        partition_number,
+        spread_domain,
+        tenancy,
+    } = placement.unwrap_or_default();
+    only("Placement.Affinity", affinity.as_deref(), &["default"])?;
+    only("Placement.Tenancy", tenancy.as_deref(), &["default"])?;
+    let said = |text: Option<String>| text.is_some_and(|text| !text.is_empty());
+    refuse("Placement.GroupId", said(group_id))?;
+    refuse("Placement.GroupName", said(group_name))?;
+    refuse("Placement.HostId", said(host_id))?;
+    refuse("Placement.HostResourceGroupArn", said(host_resource_group_arn))?;
+    refuse("Placement.PartitionNumber", partition_number.is_some())?;
+    refuse("Placement.SpreadDomain", said(spread_domain))?;
+    let Some(id) = availability_zone_id else { return Ok(availability_zone) };
+    if availability_zone.is_some() {
+        return Err(ApiError::invalid_combination(
+            "The parameter AvailabilityZoneId cannot be used with the parameter AvailabilityZone",
+        ));
+    }
+    let zone = look.zones.iter().find(|zone| look.zone_id(zone).as_ref() == Some(&id));
+    zone.map(|zone| Some(zone.to_string())).ok_or_else(|| {
+        Code::InvalidParameterValue
+            .message(format!("Invalid availability zone-id: [{}]", mallee_awswire::texts::clip(&id)))
+    })
+}
+
+/// CPU options: only those that are the type's own.
+pub(super) fn cpu(options: Option<CpuOptionsRequest>, size: Option<&InstanceType>) -> Result<(), ApiError> {
+    let CpuOptionsRequest { amd_sev_snp, core_count, nested_virtualization, threads_per_core } =
+        options.unwrap_or_default();
+    only("CpuOptions.AmdSevSnp", amd_sev_snp.as_deref(), &["disabled"])?;
+    only("CpuOptions.NestedVirtualization", nested_virtualization.as_deref(), &["disabled"])?;
+    // A type that does not exist is refused later, as such.
+    let cores = size.and_then(|size| i32::try_from(size.vcpus).ok());
+    refuse("CpuOptions.CoreCount", core_count.is_some() && cores.is_some() && core_count != cores)?;
+    refuse("CpuOptions.ThreadsPerCore", threads_per_core.is_some_and(|threads| threads != 1))
+}
+
+/// Options that this cloud knows one setting of.
+#[derive(Debug, Default)]
+pub(super) struct Fixed {
+    pub capacity: Option<CapacityReservationSpecification>,
+    pub credit: Option<CreditSpecificationRequest>,
+    pub dns: Option<PrivateDnsNameOptionsRequest>,
+    pub enclave: Option<EnclaveOptionsRequest>,
+    pub hibernation: Option<HibernationOptionsRequest>,
+    pub maintenance: Option<InstanceMaintenanceOptionsRequest>,
+    pub performance: Option<InstanceNetworkPerformanceOptionsRequest>,
+}
+
+/// Accepts those options that ask for what is so anyway.
+pub(super) fn fixed(options: Fixed) -> Result<(), ApiError> {
+    let Fixed { capacity, credit, dns, enclave, hibernation, maintenance, performance } = options;
+    // There are no capacity reservations: to use none, and to use any that are open, is the same.
+    let CapacityReservationSpecification { capacity_reservation_preference, capacity_reservation_target } =
+        capacity.unwrap_or_default();
+    let preference = capacity_reservation_preference.as_deref();
+    only("CapacityReservationSpecification.CapacityReservationPreference", preference, &["none", "open"])?;
+    refuse("CapacityReservationSpecification.CapacityReservationTarget", capacity_reservation_target.is_some())?;
+    let CreditSpecificationRequest { cpu_credits } = credit.unwrap_or_default();
+    only("CreditSpecification.CpuCredits", cpu_credits.as_deref(), &["standard"])?;
+    let PrivateDnsNameOptionsRequest {
+        enable_resource_name_dns_aaaa_record,
+        enable_resource_name_dns_a_record,
+        hostname_type,
+    } = dns.unwrap_or_default();
+    let record = "PrivateDnsNameOptions.EnableResourceNameDnsARecord";
+    refuse(record, enable_resource_name_dns_a_record == Some(true))?;
+    let record = "PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord";
+    refuse(record, enable_resource_name_dns_aaaa_record == Some(true))?;
+    only("PrivateDnsNameOptions.HostnameType", hostname_type.as_deref(), &["ip-name"])?;
+    let EnclaveOptionsRequest { enabled } = enclave.unwrap_or_default();
+    refuse("EnclaveOptions.Enabled", enabled == Some(true))?;
+    let HibernationOptionsRequest { configured } = hibernation.unwrap_or_default();
+    refuse("HibernationOptions.Configured", configured == Some(true))?;
+    let InstanceMaintenanceOptionsRequest { auto_recovery } = maintenance.unwrap_or_default();
+    only("MaintenanceOptions.AutoRecovery", auto_recovery.as_deref(), &["default"])?;
+    let InstanceNetworkPerformanceOptionsRequest { bandwidth_weighting } = performance.unwrap_or_default();
+    only("NetworkPerformanceOptions.BandwidthWeighting", bandwidth_weighting.as_deref(), &["default"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mallee_types::instance_type::instance_type;
+
+    #[test]
+    fn sessions_are_required_unless_the_launch_says_otherwise() {
+        let defaults = metadata(None).unwrap();
+        assert_eq!(defaults, MetadataOptions { enabled: true, tokens_required: true, hop_limit: 2, tags: false });
+        let asked = InstanceMetadataOptionsRequest {
+            http_tokens: Some("optional".into()),
+            http_put_response_hop_limit: Some(64),
+            instance_metadata_tags: Some("enabled".into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            metadata(Some(asked)).unwrap(),
+            MetadataOptions { enabled: true, tokens_required: false, hop_limit: 64, tags: true }
+        );
+        for hops in [-1, 0, 65] {
+            let asked =
+                InstanceMetadataOptionsRequest { http_put_response_hop_limit: Some(hops), ..Default::default() };
+            assert_eq!(metadata(Some(asked)).unwrap_err().code(), Code::InvalidParameterValue, "{hops}");
+        }
+        let asked = InstanceMetadataOptionsRequest { http_tokens: Some("maybe".into()), ..Default::default() };
+        assert!(metadata(Some(asked)).is_err());
+    }
+
+    #[test]
+    fn a_zone_is_named_or_numbered() {
+        let zones = vec!["zone-a".parse().unwrap(), "zone-b".parse().unwrap()];
+        let look = Look { region: "eu-1", zones: &zones };
+        let by_id = Placement { availability_zone_id: Some("mal1-az2".into()), ..Default::default() };
+        assert_eq!(placement(Some(by_id), look).unwrap().as_deref(), Some("zone-b"));
+        let wrong = Placement { availability_zone_id: Some("use1-az2".into()), ..Default::default() };
+        assert!(placement(Some(wrong), look).is_err());
+        let dedicated = Placement { tenancy: Some("dedicated".into()), ..Default::default() };
+        assert!(placement(Some(dedicated), look).unwrap_err().message().contains("Placement.Tenancy"));
+        let usual =
+            Placement { tenancy: Some("default".into()), group_name: Some(String::new()), ..Default::default() };
+        assert_eq!(placement(Some(usual), look).unwrap(), None);
+        let group = Placement { group_name: Some("pack".into()), ..Default::default() };
+        assert!(placement(Some(group), look).unwrap_err().message().contains("Placement.GroupName"));
+    }
+
+    #[test]
+    fn what_terraform_always_sends_is_accepted() {
+        let sent = Fixed {
+            enclave: Some(EnclaveOptionsRequest { enabled: Some(false) }),
+            hibernation: Some(HibernationOptionsRequest { configured: Some(false) }),
+            credit: Some(CreditSpecificationRequest { cpu_credits: Some("standard".into()) }),
+            ..Default::default()
+        };
+        assert!(fixed(sent).is_ok());
+        let unlimited = Fixed {
+            credit: Some(CreditSpecificationRequest { cpu_credits: Some("unlimited".into()) }),
+            ..Default::default()
+        };
+        assert!(fixed(unlimited).unwrap_err().message().contains("CreditSpecification.CpuCredits"));
+        let hibernate =
+            Fixed { hibernation: Some(HibernationOptionsRequest { configured: Some(true) }), ..Default::default() };
+        assert!(fixed(hibernate).is_err());
+    }
+
+    #[test]
+    fn cpu_options_are_the_types_own() {
+        let size = instance_type("t3.nano");
+        let own = CpuOptionsRequest { core_count: Some(2), threads_per_core: Some(1), ..Default::default() };
+        assert!(cpu(Some(own), size).is_ok());
+        let fewer = CpuOptionsRequest { core_count: Some(1), ..Default::default() };
+        assert!(cpu(Some(fewer), size).unwrap_err().message().contains("CpuOptions.CoreCount"));
+    }
+}

@@ -1,0 +1,290 @@
+//! DescribeInstanceStatus: what the nodes last said, as EC2's two checks.
+
+use super::describe::Lookup;
+use super::shape::state;
+use crate::Ec2Api;
+use crate::common::{Chunk, Look, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
+use crate::filter::Filterable;
+use mallee_app::ids::parse_ids;
+use mallee_app::{OpContext, ZoneState};
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::{
+    DescribeInstanceStatusRequest, DescribeInstanceStatusResult, InstanceStatus, InstanceStatusDetails,
+    InstanceStatusSummary,
+};
+use mallee_proto::v1::NodeState;
+use mallee_store::{InstanceRow, instance_list};
+use mallee_types::{DomainPhase, InstanceId, InstanceState, ZoneName};
+use std::collections::BTreeMap;
+
+/// What DescribeInstanceStatus filters by; there are no scheduled events and no volumes to check.
+const FILTERS: [&str; 18] = [
+    "attached-ebs-status.status",
+    "availability-zone",
+    "availability-zone-id",
+    "event.code",
+    "event.description",
+    "event.instance-event-id",
+    "event.not-after",
+    "event.not-before",
+    "event.not-before-deadline",
+    "instance-id",
+    "instance-state-code",
+    "instance-state-name",
+    "instance-status.reachability",
+    "instance-status.status",
+    "operator.managed",
+    "operator.principal",
+    "system-status.reachability",
+    "system-status.status",
+];
+
+/// What is heard of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NodeHealth {
+    /// It reports, and has told all it holds.
+    Ready,
+    /// Its cluster has lost it.
+    Offline,
+    /// Nobody can say: it has just come back, or the cluster is not connected.
+    Unknown,
+}
+
+/// What a check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    Ok,
+    Initializing,
+    Impaired,
+    InsufficientData,
+    NotApplicable,
+}
+
+impl Check {
+    const fn status(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Initializing => "initializing",
+            Self::Impaired => "impaired",
+            Self::InsufficientData => "insufficient-data",
+            Self::NotApplicable => "not-applicable",
+        }
+    }
+
+    const fn reachability(self) -> Option<&'static str> {
+        match self {
+            Self::Ok => Some("passed"),
+            Self::Initializing => Some("initializing"),
+            Self::Impaired => Some("failed"),
+            Self::InsufficientData => Some("insufficient-data"),
+            Self::NotApplicable => None,
+        }
+    }
+
+    fn summary(self) -> InstanceStatusSummary {
+        let detail = |status: &str| InstanceStatusDetails {
+            name: Some("reachability".into()),
+            status: Some(status.into()),
+            impaired_since: None,
+        };
+        InstanceStatusSummary {
+            status: Some(self.status().into()),
+            details: self.reachability().into_iter().map(detail).collect(),
+        }
+    }
+}
+
+/// The system's and the instance's check. The system is the node and the network, the instance is the domain.
+fn checks(row: &InstanceRow, node: NodeHealth) -> (Check, Check) {
+    if row.state != InstanceState::Running {
+        return (Check::NotApplicable, Check::NotApplicable);
+    }
+    match node {
+        NodeHealth::Unknown => return (Check::InsufficientData, Check::InsufficientData),
+        NodeHealth::Offline => return (Check::Impaired, Check::InsufficientData),
+        NodeHealth::Ready => {}
+    }
+    if row.observed_incarnation != row.incarnation {
+        return (Check::Ok, Check::Initializing);
+    }
+    match row.observed_phase {
+        DomainPhase::Running if !row.observed_network => (Check::Impaired, Check::Impaired),
+        DomainPhase::Running if row.observed_reboot_seq < row.reboot_seq => (Check::Ok, Check::Initializing),
+        DomainPhase::Running => (Check::Ok, Check::Ok),
+        // The node brings the domain back; the instance stays `running` meanwhile.
+        DomainPhase::Absent
+        | DomainPhase::Preparing
+        | DomainPhase::Stopping
+        | DomainPhase::Stopped
+        | DomainPhase::Failed => (Check::Ok, Check::Impaired),
+    }
+}
+
+/// The nodes of all zones, as they are when the call is answered.
+struct Nodes(BTreeMap<ZoneName, Option<BTreeMap<String, NodeHealth>>>);
+
+impl Nodes {
+    fn of_zone(state: &ZoneState) -> Option<BTreeMap<String, NodeHealth>> {
+        state.session()?;
+        let health = |node: mallee_proto::v1::NodeStatus| {
+            let health = match node.state() {
+                NodeState::Ready => NodeHealth::Ready,
+                NodeState::Offline => NodeHealth::Offline,
+                NodeState::WarmingUp | NodeState::Unspecified => NodeHealth::Unknown,
+            };
+            (node.node_id, health)
+        };
+        Some(state.nodes().into_iter().map(health).collect())
+    }
+
+    fn health(&self, row: &InstanceRow) -> NodeHealth {
+        let zone = self.0.get(&row.zone).and_then(Option::as_ref);
+        let node = row.node_id.as_ref().and_then(|id| zone?.get(id.as_str()));
+        node.copied().unwrap_or(NodeHealth::Unknown)
+    }
+}
+
+fn shape(row: &InstanceRow, node: NodeHealth, look: Look<'_>) -> InstanceStatus {
+    let (system, instance) = checks(row, node);
+    InstanceStatus {
+        availability_zone: Some(row.zone.to_string()),
+        availability_zone_id: look.zone_id(&row.zone),
+        instance_id: Some(row.id.to_string()),
+        instance_state: Some(state(row.state)),
+        instance_status: Some(instance.summary()),
+        system_status: Some(system.summary()),
+        ..Default::default()
+    }
+}
+
+impl Filterable for InstanceStatus {
+    fn values(&self, name: &str) -> Vec<String> {
+        let status =
+            |summary: &Option<InstanceStatusSummary>| summary.iter().flat_map(|s| values_of(&s.status)).collect();
+        let reachability = |summary: &Option<InstanceStatusSummary>| {
+            summary.iter().flat_map(|s| &s.details).flat_map(|d| values_of(&d.status)).collect()
+        };
+        match name {
+            "availability-zone" => values_of(&self.availability_zone),
+            "availability-zone-id" => values_of(&self.availability_zone_id),
+            "instance-id" => values_of(&self.instance_id),
+            "instance-state-code" => self.instance_state.iter().flat_map(|s| values_of(&s.code)).collect(),
+            "instance-state-name" => self.instance_state.iter().flat_map(|s| values_of(&s.name)).collect(),
+            "instance-status.reachability" => reachability(&self.instance_status),
+            "instance-status.status" => status(&self.instance_status),
+            "operator.managed" => vec!["false".into()],
+            "system-status.reachability" => reachability(&self.system_status),
+            "system-status.status" => status(&self.system_status),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Ec2Api {
+    pub(crate) async fn describe_instance_status(
+        &self,
+        cx: &OpContext,
+        r: DescribeInstanceStatusRequest,
+    ) -> Result<DescribeInstanceStatusResult, ApiError> {
+        let DescribeInstanceStatusRequest {
+            dry_run: dry,
+            filters: wanted,
+            include_all_instances,
+            include_managed_resources: _none_is_managed,
+            instance_ids,
+            max_results,
+            next_token,
+        } = r;
+        let filters = &filters(&wanted, &FILTERS)?;
+        let page = page("DescribeInstanceStatus", max_results, next_token.as_deref(), 5..=1000, &instance_ids)?;
+        let ids: Vec<InstanceId> = parse_ids(&instance_ids, Code::InvalidInstanceIdMalformed)?;
+        dry_run(dry)?;
+        self.require_instances(cx, &ids).await?;
+        let mut lookup = Lookup::new(ids, filters);
+        if include_all_instances != Some(true) {
+            // A filter for another state then finds nothing, as on EC2.
+            lookup.states = Some(vec![InstanceState::Running]);
+        }
+        let zones = self.cloud.zones().iter();
+        let nodes = &Nodes(zones.map(|zone| (zone.clone(), Nodes::of_zone(&self.cloud.zone_state(zone)))).collect());
+        let (store, look, lookup) = (self.store(), self.look(), &lookup);
+        let read = |after: Option<InstanceId>| async move {
+            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
+            let next = next_key(&rows, |row| row.id.clone());
+            let shapes = rows.iter().map(|row| shape(row, nodes.health(row), look));
+            Ok(Chunk { found: shapes.filter(|status| filters.accept(status)).collect(), next })
+        };
+        let key = |status: &InstanceStatus| status.instance_id.clone().unwrap_or_default();
+        let (instance_statuses, next_token) = fill(&page, page.after()?, read, key).await?;
+        Ok(DescribeInstanceStatusResult { instance_statuses, next_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instances::testing::view;
+    use mallee_types::Incarnation;
+
+    #[test]
+    fn the_checks_say_what_is_known() {
+        let ok = view().row;
+        let with = |change: &dyn Fn(&mut InstanceRow)| {
+            let mut row = ok.clone();
+            change(&mut row);
+            row
+        };
+        let table = [
+            ("all is well", ok.clone(), NodeHealth::Ready, (Check::Ok, Check::Ok)),
+            ("node gone", ok.clone(), NodeHealth::Offline, (Check::Impaired, Check::InsufficientData)),
+            ("nobody can say", ok.clone(), NodeHealth::Unknown, (Check::InsufficientData, Check::InsufficientData)),
+            (
+                "no network",
+                with(&|r| r.observed_network = false),
+                NodeHealth::Ready,
+                (Check::Impaired, Check::Impaired),
+            ),
+            ("reboot under way", with(&|r| r.reboot_seq = 1), NodeHealth::Ready, (Check::Ok, Check::Initializing)),
+            (
+                "restarted by its node",
+                with(&|r| r.observed_phase = DomainPhase::Preparing),
+                NodeHealth::Ready,
+                (Check::Ok, Check::Impaired),
+            ),
+            (
+                "a new life not heard of yet",
+                with(&|r| r.incarnation = Incarnation(2)),
+                NodeHealth::Ready,
+                (Check::Ok, Check::Initializing),
+            ),
+            (
+                "stopped",
+                with(&|r| r.state = InstanceState::Stopped),
+                NodeHealth::Ready,
+                (Check::NotApplicable, Check::NotApplicable),
+            ),
+        ];
+        for (what, row, node, want) in table {
+            assert_eq!(checks(&row, node), want, "{what}");
+        }
+    }
+
+    #[test]
+    fn waiters_and_filters_read_the_same() {
+        let shown = shape(&view().row, NodeHealth::Ready, Look { region: "eu-1", zones: &[] });
+        for (name, value) in [
+            ("availability-zone", "zone-a"),
+            ("instance-state-name", "running"),
+            ("instance-state-code", "16"),
+            ("instance-status.status", "ok"),
+            ("instance-status.reachability", "passed"),
+            ("system-status.status", "ok"),
+            ("system-status.reachability", "passed"),
+        ] {
+            assert_eq!(shown.values(name), [value], "{name}");
+            assert!(FILTERS.contains(&name));
+        }
+        let none = Nodes(BTreeMap::new());
+        assert_eq!(none.health(&view().row), NodeHealth::Unknown);
+    }
+}

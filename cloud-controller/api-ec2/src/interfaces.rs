@@ -1,0 +1,312 @@
+//! Network interfaces, read only, and what filters see of them.
+
+use crate::Ec2Api;
+use crate::common::{Chunk, Look, ROWS, dry_run, fill, filters, next_key, page, rows, time, time_text, wire_tags};
+use crate::filter::{Filterable, tag_values};
+use mallee_app::OpContext;
+use mallee_app::fail::OrFail as _;
+use mallee_app::ids::{parse_ids, require_all};
+use mallee_app::instances::view::{InterfaceView, interface_views};
+use mallee_app::network::{private_dns_name, public_dns_name};
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::{
+    DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, GroupIdentifier, NetworkInterface,
+    NetworkInterfaceAssociation, NetworkInterfaceAttachment, NetworkInterfacePrivateIpAddress,
+};
+use mallee_store::{InterfaceFilter, interface_list};
+use mallee_types::InterfaceId;
+
+/// Who owns the addresses that instances get by themselves: clients tell them from elastic ones by this word.
+pub(crate) const POOL_OWNER: &str = "amazon";
+/// Interfaces completed with groups and addresses at once: with 16 groups each, their rows fit into one read.
+const COMPLETED_AT_ONCE: usize = 500;
+
+/// What DescribeNetworkInterfaces filters by; what does not exist here (elastic addresses, IPv6, operators) matches
+/// nothing.
+const FILTERS: [&str; 38] = [
+    "addresses.association.owner-id",
+    "addresses.association.public-ip",
+    "addresses.primary",
+    "addresses.private-ip-address",
+    "association.allocation-id",
+    "association.association-id",
+    "association.ip-owner-id",
+    "association.public-dns-name",
+    "association.public-ip",
+    "attachment.attach-time",
+    "attachment.attachment-id",
+    "attachment.delete-on-termination",
+    "attachment.device-index",
+    "attachment.instance-id",
+    "attachment.instance-owner-id",
+    "attachment.network-card-index",
+    "attachment.status",
+    "availability-zone",
+    "availability-zone-id",
+    "description",
+    "group-id",
+    "group-name",
+    "interface-type",
+    "ipv6-addresses.ipv6-address",
+    "mac-address",
+    "network-interface-id",
+    "operator.managed",
+    "operator.principal",
+    "owner-id",
+    "private-dns-name",
+    "private-ip-address",
+    "requester-id",
+    "requester-managed",
+    "source-dest-check",
+    "status",
+    "subnet-id",
+    "tag-key",
+    "vpc-id",
+];
+
+/// The groups of an interface on the wire.
+pub(crate) fn group_identifiers(view: &InterfaceView) -> Vec<GroupIdentifier> {
+    let group = |(id, name): &(mallee_types::GroupId, String)| GroupIdentifier {
+        group_id: Some(id.to_string()),
+        group_name: Some(name.clone()),
+    };
+    view.groups.iter().map(group).collect()
+}
+
+/// What a filter name stands for on an interface, as DescribeNetworkInterfaces and, after `network-interface.`,
+/// DescribeInstances have it.
+pub(crate) fn interface_values(view: &InterfaceView, look: Look<'_>, name: &str) -> Vec<String> {
+    let row = &view.row;
+    let attached = row.instance_id.is_some();
+    let one = |value: String| vec![value];
+    let public = |f: &dyn Fn(std::net::Ipv4Addr) -> String| view.public_ip.map(f).into_iter().collect();
+    let while_attached = |value: String| if attached { vec![value] } else { Vec::new() };
+    match name {
+        "addresses.association.public-ip" | "association.public-ip" => public(&|ip| ip.to_string()),
+        "addresses.association.owner-id" | "addresses.association.ip-owner-id" | "association.ip-owner-id" => {
+            public(&|_| POOL_OWNER.into())
+        }
+        "addresses.association.public-dns-name" | "association.public-dns-name" | "public-dns-name" => {
+            public(&|ip| public_dns_name(ip, look.region))
+        }
+        "addresses.primary" => one("true".into()),
+        "addresses.private-ip-address" | "private-ip-address" => one(row.private_ip.to_string()),
+        "addresses.private-dns-name" | "private-dns-name" => one(private_dns_name(row.private_ip, look.region)),
+        "attachment.attach-time" => while_attached(time_text(row.created_ms)),
+        "attachment.attachment-id" => row.attachment_id.iter().map(ToString::to_string).collect(),
+        "attachment.delete-on-termination" => while_attached(row.delete_on_termination.to_string()),
+        "attachment.device-index" => row.device_index.iter().map(ToString::to_string).collect(),
+        "attachment.instance-id" => row.instance_id.iter().map(ToString::to_string).collect(),
+        "attachment.instance-owner-id" => while_attached(row.account_id.to_string()),
+        "attachment.network-card-index" => while_attached("0".into()),
+        "attachment.status" => one(if attached { "attached" } else { "detached" }.into()),
+        "availability-zone" => one(row.zone.to_string()),
+        "availability-zone-id" => look.zone_id(&row.zone).into_iter().collect(),
+        "description" => one(row.description.clone()),
+        "group-id" => view.groups.iter().map(|(id, _)| id.to_string()).collect(),
+        "group-name" => view.groups.iter().map(|(_, name)| name.clone()).collect(),
+        "interface-type" => one("interface".into()),
+        "mac-address" => one(row.mac.to_string()),
+        "network-interface-id" => one(row.id.to_string()),
+        "operator.managed" | "requester-managed" => one("false".into()),
+        "owner-id" => one(row.account_id.to_string()),
+        "source-dest-check" => one(row.source_dest_check.to_string()),
+        "status" => one(if attached { "in-use" } else { "available" }.into()),
+        "subnet-id" => one(row.subnet_id.to_string()),
+        "vpc-id" => one(row.vpc_id.to_string()),
+        _ => tag_values(name, view.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
+    }
+}
+
+/// An interface with what its filters need.
+struct Candidate<'a> {
+    view: InterfaceView,
+    look: Look<'a>,
+}
+
+impl Filterable for Candidate<'_> {
+    fn values(&self, name: &str) -> Vec<String> {
+        interface_values(&self.view, self.look, name)
+    }
+}
+
+fn shape(view: &InterfaceView, look: Look<'_>) -> NetworkInterface {
+    let row = &view.row;
+    let association = view.public_ip.map(|ip| NetworkInterfaceAssociation {
+        ip_owner_id: Some(POOL_OWNER.into()),
+        public_dns_name: Some(public_dns_name(ip, look.region)),
+        public_ip: Some(ip.to_string()),
+        ..Default::default()
+    });
+    let attachment = row.instance_id.as_ref().map(|instance| NetworkInterfaceAttachment {
+        attach_time: time(row.created_ms),
+        attachment_id: row.attachment_id.as_ref().map(ToString::to_string),
+        delete_on_termination: Some(row.delete_on_termination),
+        device_index: row.device_index.and_then(|index| i32::try_from(index).ok()),
+        instance_id: Some(instance.to_string()),
+        instance_owner_id: Some(row.account_id.to_string()),
+        network_card_index: Some(0),
+        status: Some("attached".into()),
+        ..Default::default()
+    });
+    let private_dns_name = private_dns_name(row.private_ip, look.region);
+    NetworkInterface {
+        association: association.clone(),
+        availability_zone: Some(row.zone.to_string()),
+        availability_zone_id: look.zone_id(&row.zone),
+        description: Some(row.description.clone()),
+        groups: group_identifiers(view),
+        interface_type: Some("interface".into()),
+        mac_address: Some(row.mac.to_string()),
+        network_interface_id: Some(row.id.to_string()),
+        owner_id: Some(row.account_id.to_string()),
+        private_dns_name: Some(private_dns_name.clone()),
+        private_ip_address: Some(row.private_ip.to_string()),
+        private_ip_addresses: vec![NetworkInterfacePrivateIpAddress {
+            association,
+            primary: Some(true),
+            private_dns_name: Some(private_dns_name),
+            private_ip_address: Some(row.private_ip.to_string()),
+        }],
+        requester_managed: Some(false),
+        source_dest_check: Some(row.source_dest_check),
+        status: Some(if attachment.is_some() { "in-use" } else { "available" }.into()),
+        attachment,
+        subnet_id: Some(row.subnet_id.to_string()),
+        tag_set: wire_tags(view.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
+        vpc_id: Some(row.vpc_id.to_string()),
+        ..Default::default()
+    }
+}
+
+impl Ec2Api {
+    pub(crate) async fn describe_network_interfaces(
+        &self,
+        cx: &OpContext,
+        r: DescribeNetworkInterfacesRequest,
+    ) -> Result<DescribeNetworkInterfacesResult, ApiError> {
+        let DescribeNetworkInterfacesRequest {
+            dry_run: dry,
+            filters: wanted,
+            include_managed_resources: _none_is_managed,
+            max_results,
+            network_interface_ids,
+            next_token,
+        } = r;
+        let filters = &filters(&wanted, &FILTERS)?;
+        let operation = "DescribeNetworkInterfaces";
+        let page = page(operation, max_results, next_token.as_deref(), 5..=1000, &network_interface_ids)?;
+        let ids: &Vec<InterfaceId> = &parse_ids(&network_interface_ids, Code::InvalidNetworkInterfaceIdMalformed)?;
+        dry_run(dry)?;
+        let (store, look) = (self.store(), self.look());
+        if !ids.is_empty() {
+            let filter = InterfaceFilter { account: Some(cx.account()), ids: Some(ids), ..Default::default() };
+            let there = rows(interface_list(store, filter, ROWS).await)?;
+            require_all(ids, |id| there.iter().any(|row| row.id == *id), Code::InvalidNetworkInterfaceIdNotFound)?;
+        }
+        let read = |after: Option<InterfaceId>| async move {
+            let filter = InterfaceFilter {
+                account: Some(cx.account()),
+                ids: (!ids.is_empty()).then_some(ids.as_slice()),
+                after: after.as_ref(),
+                ..Default::default()
+            };
+            let rows = rows(interface_list(store, filter, ROWS).await)?;
+            let next = next_key(&rows, |row| row.id.clone());
+            let mut found = Vec::new();
+            for some in rows.chunks(COMPLETED_AT_ONCE) {
+                let views = interface_views(store, some.to_vec()).await.or_fail()?;
+                let candidates = views.into_iter().map(|view| Candidate { view, look });
+                found.extend(candidates.filter(|c| filters.accept(c)).map(|c| shape(&c.view, look)));
+            }
+            Ok(Chunk { found, next })
+        };
+        let key = |interface: &NetworkInterface| interface.network_interface_id.clone().unwrap_or_default();
+        let (network_interfaces, next_token) = fill(&page, page.after()?, read, key).await?;
+        Ok(DescribeNetworkInterfacesResult { network_interfaces, next_token })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use mallee_store::InterfaceRow;
+    use mallee_types::{AttachmentId, GroupId, InstanceId, MacAddress, SubnetId, VpcId};
+
+    pub(crate) fn view() -> InterfaceView {
+        InterfaceView {
+            row: InterfaceRow {
+                id: InterfaceId::from_random(7),
+                account_id: "123456789012".parse().unwrap(),
+                vpc_id: VpcId::from_random(1),
+                subnet_id: SubnetId::from_random(2),
+                zone: "zone-a".parse().unwrap(),
+                mac: MacAddress::from_random(1),
+                private_ip: "172.31.0.4".parse().unwrap(),
+                instance_id: Some(InstanceId::from_random(1)),
+                attachment_id: Some(AttachmentId::from_random(9)),
+                device_index: Some(0),
+                source_dest_check: true,
+                delete_on_termination: true,
+                description: String::new(),
+                created_ms: 1_700_000_000_000,
+            },
+            groups: vec![(GroupId::from_random(3), "web".into())],
+            public_ip: Some("203.0.113.9".parse().unwrap()),
+            tags: vec![("Net".into(), "front".into())],
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_filtered() {
+        let zones = vec!["zone-a".parse().unwrap()];
+        let look = Look { region: "eu-1", zones: &zones };
+        let view = view();
+        let shown = shape(&view, look);
+        let attachment = shown.attachment.clone().unwrap();
+        let association = shown.association.clone().unwrap();
+        let group = shown.groups[0].clone();
+        for (name, value) in [
+            ("association.public-ip", association.public_ip),
+            ("association.public-dns-name", association.public_dns_name),
+            ("association.ip-owner-id", association.ip_owner_id),
+            ("addresses.private-ip-address", shown.private_ip_addresses[0].private_ip_address.clone()),
+            ("attachment.attachment-id", attachment.attachment_id),
+            ("attachment.instance-id", attachment.instance_id),
+            ("attachment.status", attachment.status),
+            ("attachment.attach-time", Some("2023-11-14T22:13:20.000Z".to_owned())),
+            ("availability-zone", shown.availability_zone.clone()),
+            ("availability-zone-id", shown.availability_zone_id.clone()),
+            ("group-id", group.group_id),
+            ("group-name", group.group_name),
+            ("interface-type", shown.interface_type.clone()),
+            ("mac-address", shown.mac_address.clone()),
+            ("network-interface-id", shown.network_interface_id.clone()),
+            ("private-dns-name", shown.private_dns_name.clone()),
+            ("private-ip-address", shown.private_ip_address.clone()),
+            ("status", shown.status.clone()),
+            ("subnet-id", shown.subnet_id.clone()),
+            ("tag-key", Some("Net".into())),
+            ("vpc-id", shown.vpc_id.clone()),
+        ] {
+            assert_eq!(interface_values(&view, look, name), [value.unwrap()], "{name}");
+            assert!(FILTERS.contains(&name), "{name} is not offered");
+        }
+        assert!(interface_values(&view, look, "association.allocation-id").is_empty());
+    }
+
+    #[test]
+    fn a_free_interface_is_available() {
+        let mut view = view();
+        view.row.instance_id = None;
+        view.row.attachment_id = None;
+        view.row.device_index = None;
+        view.public_ip = None;
+        let look = Look { region: "eu-1", zones: &[] };
+        let shown = shape(&view, look);
+        assert_eq!(shown.status.as_deref(), Some("available"));
+        assert!(shown.attachment.is_none() && shown.association.is_none());
+        assert!(interface_values(&view, look, "association.public-ip").is_empty());
+        assert!(interface_values(&view, look, "attachment.attach-time").is_empty());
+    }
+}

@@ -1,0 +1,69 @@
+//! EC2's handlers: from the wire's requests to use cases and back.
+//!
+//! One file per resource. A handler takes its request apart without `..`, so that every parameter is either honoured
+//! or refused by name; [`OFFERED`] lists what this cloud offers, every other operation of the API is refused as such.
+
+mod catalog;
+mod common;
+mod dispatch;
+pub mod filter;
+mod groups;
+mod images;
+mod instances;
+mod interfaces;
+mod keys;
+pub mod page;
+mod tags;
+mod vpcs;
+
+pub use dispatch::{Access, OFFERED, Offered};
+
+use common::Look;
+use mallee_app::{Cloud, OpContext};
+use mallee_awswire::{ApiError, Params};
+use mallee_ec2_types::ec2::Ec2Request;
+use mallee_store::Store;
+use std::sync::Arc;
+
+/// The EC2 service over a cloud.
+#[derive(Debug, Clone)]
+pub struct Ec2Api {
+    cloud: Arc<Cloud>,
+}
+
+impl Ec2Api {
+    /// The service.
+    #[must_use]
+    pub const fn new(cloud: Arc<Cloud>) -> Self {
+        Self { cloud }
+    }
+
+    /// Answers one call: the whole XML reply.
+    ///
+    /// # Errors
+    /// EC2's, in EC2's words.
+    pub async fn call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
+        let request = Ec2Request::parse(action, params)?;
+        // Boxed: the future of all handlers is as large as the largest.
+        Box::pin(dispatch::dispatch(self, cx, params, request)).await
+    }
+
+    fn store(&self) -> &Store {
+        self.cloud.store()
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look { region: &self.cloud.config().region, zones: self.cloud.zones() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_may_move_between_threads() {
+        fn is_send<T: Send>(_: impl FnOnce(&'static Ec2Api, &'static OpContext, &'static Params) -> T) {}
+        is_send(|api, cx, params| api.call(cx, "DescribeInstances", params));
+    }
+}

@@ -1,0 +1,141 @@
+//! The cloud controller as a value: what every use case works on.
+
+use crate::cluster_link::ClusterConnector;
+use crate::images::ImageService;
+use crate::zone::ZoneState;
+use ipnet::Ipv4Net;
+use mallee_runtime::task::Nudge;
+use mallee_runtime::{Clock, Faults, Rng};
+use mallee_store::Store;
+use mallee_types::ZoneName;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What an operator sets.
+#[derive(Debug, Clone)]
+pub struct CloudConfig {
+    /// The region's name.
+    pub region: String,
+    /// Host and port that clients reach, for DescribeRegions.
+    pub endpoint: String,
+    /// This replica's name: the same after a restart, different from every other replica's.
+    pub replica: String,
+    /// The availability zones, in order; the first is the default.
+    pub zones: Vec<ZoneName>,
+    /// Addresses by which instances are reached from outside.
+    pub public_pool: Ipv4Net,
+    /// The address from which the host of a single-host cloud reaches its instances. The first account's default
+    /// security group lets it in by SSH and ping, by a rule that is shown and can be removed.
+    pub host_source: Option<std::net::Ipv4Addr>,
+    /// How long a terminated instance stays visible, in seconds.
+    pub terminated_visible_seconds: i64,
+}
+
+/// The parts a cloud controller is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Ids and tokens.
+    pub rng: Rng,
+    /// Fault points.
+    pub faults: Faults,
+    /// How to reach cluster controllers.
+    pub connector: Arc<dyn ClusterConnector>,
+    /// How to reach Walrus's image service.
+    pub images: Arc<dyn ImageService>,
+}
+
+/// The cloud controller.
+#[derive(Debug)]
+pub struct Cloud {
+    config: CloudConfig,
+    parts: Parts,
+    zones: BTreeMap<ZoneName, Arc<ZoneState>>,
+    image_nudge: Nudge,
+    images_changed: watch::Sender<u64>,
+}
+
+impl Cloud {
+    /// A cloud controller of these parts. Nothing runs yet.
+    #[must_use]
+    pub fn new(config: CloudConfig, parts: Parts) -> Arc<Self> {
+        let zones = config.zones.iter().map(|zone| (zone.clone(), Arc::default())).collect();
+        Arc::new(Self { config, parts, zones, image_nudge: Nudge::default(), images_changed: watch::Sender::new(0) })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &CloudConfig {
+        &self.config
+    }
+
+    /// The database.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.parts.clock
+    }
+
+    /// Randomness.
+    #[must_use]
+    pub const fn rng(&self) -> &Rng {
+        &self.parts.rng
+    }
+
+    /// Fault points.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.parts.faults
+    }
+
+    pub(crate) fn connector(&self) -> &dyn ClusterConnector {
+        &*self.parts.connector
+    }
+
+    pub(crate) fn image_service(&self) -> &dyn ImageService {
+        &*self.parts.images
+    }
+
+    /// Wakes the image keeper.
+    #[must_use]
+    pub const fn image_nudge(&self) -> &Nudge {
+        &self.image_nudge
+    }
+
+    /// Wakes whenever the image keeper has finished with an image.
+    #[must_use]
+    pub fn watch_images(&self) -> watch::Receiver<u64> {
+        self.images_changed.subscribe()
+    }
+
+    pub(crate) fn note_image_change(&self) {
+        self.images_changed.send_modify(|n| *n += 1);
+    }
+
+    /// The zones, in the configured order.
+    #[must_use]
+    pub fn zones(&self) -> &[ZoneName] {
+        &self.config.zones
+    }
+
+    /// The live state of a zone. A zone that is not configured has a state of its own that never connects.
+    #[must_use]
+    pub fn zone_state(&self, zone: &ZoneName) -> Arc<ZoneState> {
+        self.zones.get(zone).cloned().unwrap_or_default()
+    }
+
+    /// What keeps a zone from taking instances; `None`: it can.
+    #[must_use]
+    pub fn zone_trouble(&self, zone: &ZoneName) -> Option<String> {
+        self.zone_state(zone).trouble()
+    }
+}

@@ -1,0 +1,74 @@
+//! Intent down: a snapshot when the cluster has none, then every change in order.
+
+use super::{push, store_error};
+use crate::Cloud;
+use crate::load::{self, Wanted};
+use mallee_proto::WireError;
+use mallee_proto::v1::cloud_to_cluster::Message as Down;
+use mallee_proto::v1::intent_change::Object;
+use mallee_proto::v1::{CloudToCluster, IntentChange, SnapshotBegin, SnapshotEnd};
+use mallee_store::{changes_bounds, changes_since};
+use mallee_types::ZoneName;
+use std::collections::BTreeSet;
+use tokio::sync::mpsc;
+
+/// Changes read at once.
+const CHANGES_PAGE: u32 = 500;
+
+/// Sends everything the cluster must know and does not, for ever.
+pub(super) async fn push_intent(
+    cloud: &Cloud,
+    zone: &ZoneName,
+    applied: u64,
+    send: &mpsc::Sender<CloudToCluster>,
+) -> Result<(), WireError> {
+    // Watch before reading, so that nothing that commits in between is missed.
+    let mut changed = cloud.store().watch_changes();
+    let (oldest, newest) = changes_bounds(cloud.store()).await.map_err(store_error)?;
+    let resumable = applied > 0 && applied <= newest && applied + 1 >= oldest;
+    let mut seq = if resumable { applied } else { snapshot(cloud, zone, newest, send).await? };
+    loop {
+        changed.borrow_and_update();
+        loop {
+            let changes = changes_since(cloud.store(), seq, CHANGES_PAGE).await.map_err(store_error)?;
+            let Some(last) = changes.last().map(|change| change.seq) else { break };
+            let mine = changes.into_iter().filter(|change| change.zone.as_ref().is_none_or(|z| z == zone));
+            let wanted: BTreeSet<Wanted> = mine.filter_map(|change| Wanted::parse(&change.kind, &change.id)).collect();
+            for object in load::objects(cloud.store(), zone, &wanted).await.map_err(store_error)? {
+                send_object(send, last, object).await?;
+            }
+            seq = last;
+        }
+        cloud
+            .faults()
+            .point("cloud.link.pushed")
+            .await
+            .map_err(|e| WireError::new(mallee_proto::Kind::Unavailable, e.to_string()))?;
+        if changed.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn snapshot(
+    cloud: &Cloud,
+    zone: &ZoneName,
+    newest: u64,
+    send: &mpsc::Sender<CloudToCluster>,
+) -> Result<u64, WireError> {
+    // Zero means "no snapshot yet" on the wire, so an empty log still counts from one.
+    let seq = newest.max(1);
+    push(send, Down::SnapshotBegin(SnapshotBegin { seq })).await?;
+    let mut pages = load::Snapshot::new(zone.clone());
+    while let Some(objects) = pages.next(cloud.store()).await.map_err(store_error)? {
+        for object in objects {
+            send_object(send, seq, object).await?;
+        }
+    }
+    push(send, Down::SnapshotEnd(SnapshotEnd { seq })).await?;
+    Ok(newest)
+}
+
+async fn send_object(send: &mpsc::Sender<CloudToCluster>, seq: u64, object: Object) -> Result<(), WireError> {
+    push(send, Down::Change(IntentChange { seq, object: Some(object) })).await
+}

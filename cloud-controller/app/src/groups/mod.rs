@@ -1,0 +1,347 @@
+//! Security groups: create, delete, authorise, revoke.
+
+pub mod rule;
+
+use crate::fail::{OrFail as _, store_failure};
+use crate::tags::{self, Tag};
+use crate::{Cloud, OpContext, load};
+use mallee_awswire::{ApiError, Code};
+use mallee_store::{
+    SecurityGroupFilter, SecurityGroupRow, SecurityGroupRuleRow, StoreError, Tx, change_append, security_group_delete,
+    security_group_insert, security_group_list, security_group_referrers, security_group_rule_delete,
+    security_group_rule_insert, security_group_rules_of, security_group_touch, tag_delete_of, tag_put,
+};
+use mallee_types::limits::RULES_PER_GROUP_MAX;
+use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, VpcId};
+use rule::{Peer, RuleSpec};
+
+/// The name every VPC's first group has.
+pub const DEFAULT_GROUP: &str = "default";
+/// EC2's resource type for tags.
+pub const TAG_KIND: &str = "security-group";
+/// Longest group name and description (EC2: 255).
+const NAME_CHARS_MAX: usize = 255;
+
+/// Which group a request means.
+#[derive(Debug, Clone)]
+pub enum GroupRef<'a> {
+    /// By id.
+    Id(&'a str),
+    /// By name, in the default VPC.
+    Name(&'a str),
+}
+
+/// A rule to add.
+#[derive(Debug, Clone)]
+pub struct NewRule {
+    /// What it allows.
+    pub spec: RuleSpec,
+    /// The owner of the peer group.
+    pub peer_account: Option<AccountId>,
+    /// For people.
+    pub description: Option<String>,
+}
+
+/// Which rules to remove.
+#[derive(Debug, Clone)]
+pub enum RulesToRevoke {
+    /// Those that allow exactly this.
+    Specs(Vec<RuleSpec>),
+    /// By id.
+    Ids(Vec<GroupRuleId>),
+}
+
+/// A stored rule as a value. Rows are written by us, so what does not read is a defect.
+///
+/// # Errors
+/// `InternalError`.
+pub fn spec_of(row: &SecurityGroupRuleRow) -> Result<RuleSpec, ApiError> {
+    let bad = || ApiError::internal(format!("security group rule {} does not read", row.id));
+    let number = |n: i64| i32::try_from(n).map_err(|_| bad());
+    let peer = match (&row.cidr, &row.peer_group) {
+        (Some(cidr), _) => Peer::Cidr(cidr.parse().map_err(|_| bad())?),
+        (None, Some(group)) => Peer::Group(group.clone()),
+        (None, None) => return Err(bad()),
+    };
+    Ok(RuleSpec {
+        egress: row.egress,
+        protocol: number(row.protocol)?,
+        from_port: row.from_port.map(number).transpose()?,
+        to_port: row.to_port.map(number).transpose()?,
+        peer,
+    })
+}
+
+fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule) -> SecurityGroupRuleRow {
+    let (cidr, peer_group) = match &rule.spec.peer {
+        Peer::Cidr(cidr) => (Some(cidr.to_string()), None),
+        Peer::Group(group) => (None, Some(group.clone())),
+    };
+    SecurityGroupRuleRow {
+        id,
+        group_id: group.id.clone(),
+        account_id: group.account_id.clone(),
+        egress: rule.spec.egress,
+        protocol: i64::from(rule.spec.protocol),
+        from_port: rule.spec.from_port.map(i64::from),
+        to_port: rule.spec.to_port.map(i64::from),
+        cidr,
+        peer_account: peer_group.as_ref().map(|_| rule.peer_account.clone().unwrap_or_else(|| group.account_id.clone())),
+        peer_group,
+        description: rule.description.clone(),
+    }
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), ApiError> {
+    let ok = |c: char| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c);
+    if !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && text.chars().all(ok) {
+        return Ok(());
+    }
+    Err(Code::InvalidParameterValue.message(format!(
+        "Value ({}) for parameter {what} is invalid. Character sets beyond ASCII are not supported, and 1 to 255 characters are allowed.",
+        mallee_awswire::texts::clip(text)
+    )))
+}
+
+/// Makes a group inside a transaction, with EC2's first rule: everything may go out.
+pub(crate) async fn insert_group(
+    cloud: &Cloud,
+    tx: &mut Tx,
+    account: &AccountId,
+    vpc: &VpcId,
+    name: &str,
+    description: &str,
+) -> Result<SecurityGroupRow, StoreError> {
+    let row = SecurityGroupRow {
+        id: GroupId::from_random(cloud.rng().u128()),
+        account_id: account.clone(),
+        vpc_id: vpc.clone(),
+        name: name.to_owned(),
+        description: description.to_owned(),
+        generation: Generation(1),
+        created_ms: cloud.clock().now_ms(),
+    };
+    security_group_insert(tx, &row).await?;
+    let everything_out = RuleSpec {
+        egress: true,
+        protocol: -1,
+        from_port: None,
+        to_port: None,
+        peer: Peer::Cidr(ipnet::Ipv4Net::default()),
+    };
+    insert_rule(cloud, tx, &row, &NewRule { spec: everything_out, peer_account: None, description: None }).await?;
+    change_append(tx, load::GROUP, &row.id, None);
+    Ok(row)
+}
+
+pub(crate) async fn insert_rule(
+    cloud: &Cloud,
+    tx: &mut Tx,
+    group: &SecurityGroupRow,
+    rule: &NewRule,
+) -> Result<SecurityGroupRuleRow, StoreError> {
+    let row = row_of(GroupRuleId::from_random(cloud.rng().u128()), group, rule);
+    security_group_rule_insert(tx, &row).await?;
+    Ok(row)
+}
+
+impl Cloud {
+    /// The group a request means.
+    ///
+    /// # Errors
+    /// EC2's for an id that is none, and for a group that is not there.
+    pub async fn find_group(&self, cx: &OpContext, group: &GroupRef<'_>) -> Result<SecurityGroupRow, ApiError> {
+        let found = match group {
+            GroupRef::Id(text) => {
+                let id: GroupId = crate::ids::parse_id(text, Code::InvalidGroupIdMalformed)?;
+                let filter = SecurityGroupFilter { ids: Some(std::slice::from_ref(&id)), ..Default::default() };
+                security_group_list(self.store(), cx.account(), filter, 1).await.or_fail()?.pop()
+            }
+            GroupRef::Name(name) => {
+                let vpc = self.require_default_vpc(cx).await?;
+                let names = [(*name).to_owned()];
+                let filter = SecurityGroupFilter {
+                    names: Some(&names),
+                    vpcs: Some(std::slice::from_ref(&vpc.id)),
+                    ..Default::default()
+                };
+                security_group_list(self.store(), cx.account(), filter, 1).await.or_fail()?.pop()
+            }
+        };
+        found.ok_or_else(|| {
+            let (GroupRef::Id(text) | GroupRef::Name(text)) = group;
+            Code::InvalidGroupNotFound.with(&[&mallee_awswire::texts::clip(text)])
+        })
+    }
+
+    /// `CreateSecurityGroup`; without a VPC, in the default one.
+    ///
+    /// # Errors
+    /// `InvalidGroup.Duplicate`, bad names, a VPC that is not there.
+    pub async fn create_security_group(
+        &self,
+        cx: &OpContext,
+        name: &str,
+        description: &str,
+        vpc: Option<&str>,
+        tags: &[Tag],
+        dry_run: bool,
+    ) -> Result<SecurityGroupRow, ApiError> {
+        check_text("GroupName", name)?;
+        check_text("GroupDescription", description)?;
+        if name.starts_with("sg-") {
+            return Err(Code::InvalidParameterValue
+                .message("Invalid value 'groupName'. Group names may not be in the format sg-*."));
+        }
+        if name == DEFAULT_GROUP {
+            return Err(Code::InvalidGroupReserved.with(&[name]));
+        }
+        tags::validate(tags)?;
+        let vpc = match vpc {
+            Some(id) => self.find_vpc(cx, id).await?,
+            None => self.require_default_vpc(cx).await?,
+        };
+        let names = [name.to_owned()];
+        let same = SecurityGroupFilter { names: Some(&names), vpcs: Some(std::slice::from_ref(&vpc.id)), ..Default::default() };
+        if !security_group_list(self.store(), cx.account(), same, 1).await.or_fail()?.is_empty() {
+            return Err(Code::InvalidGroupDuplicate.with(&[name, vpc.id.as_str()]));
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let mut tx = self.store().write().await.or_fail()?;
+        let row = insert_group(self, &mut tx, cx.account(), &vpc.id, name, description).await.map_err(|error| {
+            if error.is_conflict("security_groups_vpc_id_name") {
+                Code::InvalidGroupDuplicate.with(&[name, vpc.id.as_str()])
+            } else {
+                store_failure(error)
+            }
+        })?;
+        tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, row.id.as_str(), tags)).await.or_fail()?;
+        tx.commit().await.or_fail()?;
+        Ok(row)
+    }
+
+    /// `DeleteSecurityGroup`.
+    ///
+    /// # Errors
+    /// `DependencyViolation` while an interface or another group's rule needs it, `CannotDelete` for `default`.
+    pub async fn delete_security_group(&self, cx: &OpContext, group: &GroupRef<'_>, dry_run: bool) -> Result<GroupId, ApiError> {
+        let row = self.find_group(cx, group).await?;
+        if row.name == DEFAULT_GROUP {
+            return Err(Code::CannotDelete.with(&[row.id.as_str()]));
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let needed = || ApiError::dependency_violation(row.id.as_str());
+        let mut tx = self.store().write().await.or_fail()?;
+        if !security_group_referrers(&mut tx, &row.id).await.or_fail()?.iter().all(|other| *other == row.id) {
+            return Err(needed());
+        }
+        match security_group_delete(&mut tx, &row.id).await {
+            Ok(_) => {}
+            Err(StoreError::InUse) => return Err(needed()),
+            Err(error) => return Err(store_failure(error)),
+        }
+        tag_delete_of(&mut tx, row.id.as_str()).await.or_fail()?;
+        change_append(&mut tx, load::GROUP, &row.id, None);
+        match tx.commit().await {
+            Err(StoreError::InUse) => Err(needed()),
+            done => done.or_fail().map(|()| row.id),
+        }
+    }
+
+    /// `AuthorizeSecurityGroupIngress` and `…Egress`: all rules or none.
+    ///
+    /// # Errors
+    /// `InvalidPermission.Duplicate`, `RulesPerSecurityGroupLimitExceeded`, a peer group that is not there.
+    pub async fn authorize_rules(
+        &self,
+        cx: &OpContext,
+        group: &SecurityGroupRow,
+        rules: &[NewRule],
+        dry_run: bool,
+    ) -> Result<Vec<SecurityGroupRuleRow>, ApiError> {
+        for rule in rules {
+            if let Peer::Group(peer) = &rule.spec.peer {
+                let row = self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
+                if row.vpc_id != group.vpc_id {
+                    return Err(Code::InvalidGroupNotFound
+                        .message(format!("You have specified two resources that belong to different networks: {} and {}.", group.id, peer)));
+                }
+            }
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let mut tx = self.store().write().await.or_fail()?;
+        security_group_touch(&mut tx, &group.id).await.or_fail()?;
+        let mut rows = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let row = insert_rule(self, &mut tx, group, rule).await.map_err(|error| {
+                if error.is_conflict(mallee_store::RULE_DUPLICATE) {
+                    Code::InvalidPermissionDuplicate.with(&[&rule.spec.describe()])
+                } else {
+                    store_failure(error)
+                }
+            })?;
+            rows.push(row);
+        }
+        let all = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
+        for egress in [false, true] {
+            if all.iter().filter(|row| row.egress == egress).count() > RULES_PER_GROUP_MAX {
+                return Err(Code::RulesPerSecurityGroupLimitExceeded.error());
+            }
+        }
+        change_append(&mut tx, load::GROUP, &group.id, None);
+        tx.commit().await.or_fail()?;
+        Ok(rows)
+    }
+
+    /// `RevokeSecurityGroupIngress` and `…Egress`: all named rules or none. What was removed.
+    ///
+    /// # Errors
+    /// `InvalidPermission.NotFound`, `InvalidSecurityGroupRuleId.NotFound`.
+    pub async fn revoke_rules(
+        &self,
+        group: &SecurityGroupRow,
+        egress: bool,
+        wanted: &RulesToRevoke,
+        dry_run: bool,
+    ) -> Result<Vec<SecurityGroupRuleRow>, ApiError> {
+        let mut tx = self.store().write().await.or_fail()?;
+        security_group_touch(&mut tx, &group.id).await.or_fail()?;
+        let rules = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
+        let mut revoked: Vec<SecurityGroupRuleRow> = Vec::new();
+        match wanted {
+            RulesToRevoke::Ids(ids) => {
+                for id in ids {
+                    let row = rules.iter().find(|row| row.id == *id && row.egress == egress);
+                    revoked.push(row.ok_or_else(|| Code::InvalidSecurityGroupRuleIdNotFound.with(&[id.as_str()]))?.clone());
+                }
+            }
+            RulesToRevoke::Specs(specs) => {
+                for spec in specs {
+                    let mut found = None;
+                    for row in &rules {
+                        if spec_of(row)? == *spec {
+                            found = Some(row);
+                        }
+                    }
+                    revoked.push(found.ok_or_else(|| Code::InvalidPermissionNotFound.error())?.clone());
+                }
+            }
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        for row in &revoked {
+            security_group_rule_delete(&mut tx, &group.id, &row.id).await.or_fail()?;
+            tag_delete_of(&mut tx, row.id.as_str()).await.or_fail()?;
+        }
+        change_append(&mut tx, load::GROUP, &group.id, None);
+        tx.commit().await.or_fail()?;
+        Ok(revoked)
+    }
+}

@@ -1,0 +1,68 @@
+//! Walrus's image service as the cloud controller uses it.
+
+use async_trait::async_trait;
+use mallee_proto::v1::images_client::ImagesClient;
+use mallee_proto::v1::{ImportImageReply, ImportImageRequest, ReleaseImageRequest};
+use mallee_proto::WireError;
+use mallee_types::{AccountId, ImageId};
+use std::fmt;
+use std::time::Duration;
+use tonic::Request;
+use tonic::transport::Channel;
+
+/// Longest import: a large image is hashed once.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
+/// Longest wait for a release.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Checks, keeps and drops image content.
+#[async_trait]
+pub trait ImageService: Send + Sync + fmt::Debug {
+    /// Checks the object and keeps its bytes for `holder`. Idempotent.
+    async fn import(&self, account: &AccountId, bucket: &str, key: &str, holder: &ImageId)
+    -> Result<ImportImageReply, WireError>;
+
+    /// Gives up the claim of `holder`. Idempotent.
+    async fn release(&self, digest: &str, holder: &ImageId) -> Result<(), WireError>;
+}
+
+/// Makes a channel to Walrus.
+#[async_trait]
+pub trait WalrusConnector: Send + Sync + fmt::Debug {
+    /// A channel; an error says what is wrong.
+    async fn connect(&self) -> Result<Channel, WireError>;
+}
+
+/// The image service over gRPC.
+#[derive(Debug)]
+pub struct RemoteImages<C>(pub C);
+
+#[async_trait]
+impl<C: WalrusConnector> ImageService for RemoteImages<C> {
+    async fn import(
+        &self,
+        account: &AccountId,
+        bucket: &str,
+        key: &str,
+        holder: &ImageId,
+    ) -> Result<ImportImageReply, WireError> {
+        let mut client = ImagesClient::new(self.0.connect().await?);
+        let mut request = Request::new(ImportImageRequest {
+            account_id: account.to_string(),
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            holder: holder.to_string(),
+        });
+        request.set_timeout(IMPORT_TIMEOUT);
+        Ok(client.import(request).await.map_err(WireError::from)?.into_inner())
+    }
+
+    async fn release(&self, digest: &str, holder: &ImageId) -> Result<(), WireError> {
+        let mut client = ImagesClient::new(self.0.connect().await?);
+        let mut request =
+            Request::new(ReleaseImageRequest { digest: digest.to_owned(), holder: holder.to_string() });
+        request.set_timeout(RELEASE_TIMEOUT);
+        client.release(request).await.map_err(WireError::from)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Observations into the database: one transaction a batch, decided row by row by [`observe`].
+
+use super::observe::{self, Known, Outcome, Seen, observe};
+use crate::{Cloud, load};
+use mallee_proto::v1::InstanceObservation;
+use mallee_proto::{Kind, WireError};
+use mallee_store::{
+    InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, change_append, instance_fetch_locked,
+    instance_intent_update, instance_observe, interface_delete, interface_list, private_addresses_release,
+    public_address_release, tag_delete_of,
+};
+use mallee_types::{Generation, Incarnation, InstanceState, RunIntent, StateReason};
+
+/// Interfaces of one instance, at most.
+const INTERFACES_MAX: u32 = 100;
+/// How often a batch is tried when another transaction changed a row under it.
+const TRIES_MAX: u32 = 5;
+
+/// Takes in a batch of observations; those that are late change nothing.
+///
+/// # Errors
+/// When the database does not take them: the link ends, and they are sent again.
+pub async fn apply_observations(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), WireError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    cloud.faults().point("cloud.observe").await.map_err(|e| WireError::new(Kind::Unavailable, e.to_string()))?;
+    for attempt in 1..=TRIES_MAX {
+        match apply(cloud, batch).await {
+            Ok(()) => break,
+            Err(StoreError::Stale { .. }) if attempt < TRIES_MAX => {}
+            Err(error) => return Err(WireError::new(Kind::Unavailable, format!("observations were not stored: {error}"))),
+        }
+    }
+    cloud.faults().point("cloud.observe.committed").await.map_err(|e| WireError::new(Kind::Unavailable, e.to_string()))
+}
+
+async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), StoreError> {
+    let mut tx = cloud.store().write().await?;
+    let mut changed = false;
+    for observation in batch {
+        changed |= apply_one(cloud, &mut tx, observation).await?;
+    }
+    if changed { tx.commit().await } else { tx.rollback().await }
+}
+
+/// True if something was written.
+async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation) -> Result<bool, StoreError> {
+    let Ok(id) = observation.id.parse() else {
+        tracing::warn!(id = %observation.id, node = %observation.node_id, "an observation of no instance");
+        return Ok(false);
+    };
+    let mut row = match instance_fetch_locked(tx, &id).await {
+        Ok(row) => row,
+        // Purged: the cluster forgets it when the change log says so.
+        Err(StoreError::NotFound { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if row.released || row.node_id.as_ref().map(AsRef::as_ref) != Some(observation.node_id.as_str()) {
+        return Ok(false);
+    }
+    let seen = Seen {
+        incarnation: Incarnation(observation.incarnation),
+        generation: Generation(observation.generation),
+        phase: observation.domain_phase(),
+        network_applied: observation.network_applied,
+        gone: observation.gone,
+        reason: observation.reason.clone().map(StateReason::from),
+    };
+    let known = known(&row);
+    let outcome = observe(&known, &seen);
+    if outcome == Outcome::Stale {
+        return Ok(false);
+    }
+    row.observed_phase = seen.phase;
+    row.observed_generation = seen.generation;
+    row.observed_incarnation = seen.incarnation;
+    row.observed_network = seen.network_applied;
+    row.observed_reboot_seq = observation.reboot_seq;
+    match outcome {
+        Outcome::Stale => {}
+        Outcome::Record { state, reason } => {
+            record(cloud, tx, &mut row, state, reason).await?;
+            instance_observe(tx, &row).await?;
+        }
+        Outcome::Redirect { intent, state, reason } => {
+            tracing::info!(instance = %row.id, node = %observation.node_id, reason = %reason.message, "the instance changed by itself");
+            row.intent = intent;
+            row.transition_reason = reason.message.clone();
+            record(cloud, tx, &mut row, state, Some(reason)).await?;
+            instance_intent_update(tx, &row).await?;
+            change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
+        }
+        Outcome::Release => {
+            release(cloud, tx, &mut row).await?;
+            instance_observe(tx, &row).await?;
+            change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
+        }
+    }
+    Ok(true)
+}
+
+fn known(row: &InstanceRow) -> Known {
+    Known {
+        intent: row.intent,
+        generation: row.generation,
+        incarnation: row.incarnation,
+        observed_generation: row.observed_generation,
+        phase: row.observed_phase,
+        network_applied: row.observed_network,
+        state: row.state,
+        has_run: row.doc.has_run,
+        shutdown_behavior: match row.doc.shutdown_behavior {
+            ShutdownBehavior::Stop => observe::ShutdownBehavior::Stop,
+            ShutdownBehavior::Terminate => observe::ShutdownBehavior::Terminate,
+        },
+    }
+}
+
+async fn record(
+    cloud: &Cloud,
+    tx: &mut Tx,
+    row: &mut InstanceRow,
+    state: InstanceState,
+    reason: Option<StateReason>,
+) -> Result<(), StoreError> {
+    if let Some(reason) = reason {
+        row.state_reason_code = Some(reason.code);
+        row.state_reason_message = Some(reason.message);
+    }
+    if state == row.state {
+        return Ok(());
+    }
+    row.state = state;
+    row.state_changed_ms = cloud.clock().now_ms();
+    if state == InstanceState::Running {
+        row.doc.has_run = true;
+        row.state_reason_code = None;
+        row.state_reason_message = None;
+    }
+    // EC2 takes an automatic public address back when the instance stops.
+    if state == InstanceState::Stopped && row.doc.auto_public_ip {
+        for interface in interfaces(tx, row).await? {
+            public_address_release(tx, &interface.id).await?;
+        }
+        if row.intent == RunIntent::Stop {
+            change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
+        }
+    }
+    Ok(())
+}
+
+async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mallee_store::InterfaceRow>, StoreError> {
+    let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
+    interface_list(&mut *tx, filter, INTERFACES_MAX).await
+}
+
+/// The node has let go: everything the cloud reserved for the instance is taken back.
+async fn release(cloud: &Cloud, tx: &mut Tx, row: &mut InstanceRow) -> Result<(), StoreError> {
+    for interface in interfaces(tx, row).await? {
+        public_address_release(tx, &interface.id).await?;
+        private_addresses_release(tx, &interface.subnet_id, &[interface.private_ip]).await?;
+        tag_delete_of(tx, interface.id.as_str()).await?;
+        interface_delete(tx, &interface.id).await?;
+    }
+    let now_ms = cloud.clock().now_ms();
+    row.released = true;
+    row.state = InstanceState::Terminated;
+    row.state_changed_ms = now_ms;
+    row.terminated_ms = Some(now_ms);
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! `StartInstances`, `StopInstances`, `RebootInstances`, `TerminateInstances`: each changes the intent of all named
+//! instances in one transaction, or of none.
+
+use super::run::place::Room;
+use super::run::take_public_address;
+use crate::fail::OrFail as _;
+use crate::{Cloud, OpContext, load};
+use mallee_awswire::{ApiError, Code};
+use mallee_store::{
+    InstanceFilter, InstanceRow, InterfaceFilter, Tx, change_append, instance_fetch_locked, instance_intent_update,
+    instance_list, interface_list,
+};
+use mallee_types::instance::{Observed, visible_state};
+use mallee_types::instance_type::instance_type;
+use mallee_types::{InstanceId, InstanceState, RunIntent, StateReason, ZoneName};
+
+/// An instance with its state before and after a call.
+pub type StateChange = (InstanceId, InstanceState, InstanceState);
+
+/// What a call does to one instance.
+enum Step {
+    /// It is as wanted already.
+    Nothing,
+    /// The row was changed.
+    Changed,
+}
+
+impl Cloud {
+    /// The account's instances with these ids, in the order of the ids.
+    ///
+    /// # Errors
+    /// EC2's for ids that are none, and naming every instance that is not there.
+    pub async fn find_instances(&self, cx: &OpContext, ids: &[String]) -> Result<Vec<InstanceRow>, ApiError> {
+        if ids.is_empty() {
+            return Err(ApiError::missing_parameter("InstanceId"));
+        }
+        let ids: Vec<InstanceId> = crate::ids::parse_ids(ids, Code::InvalidInstanceIdMalformed)?;
+        let filter = InstanceFilter { account: Some(cx.account()), ids: Some(&ids), ..Default::default() };
+        let rows = instance_list(self.store(), filter, u32::try_from(ids.len()).unwrap_or(u32::MAX)).await.or_fail()?;
+        crate::ids::require_all(&ids, |id| rows.iter().any(|row| row.id == *id), Code::InvalidInstanceIdNotFound)?;
+        Ok(rows)
+    }
+
+    /// `TerminateInstances`.
+    ///
+    /// # Errors
+    /// `OperationNotPermitted` for protected ones; ids that are none.
+    pub async fn terminate_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<Vec<StateChange>, ApiError> {
+        let rows = self.find_instances(cx, ids).await?;
+        for row in rows.iter().filter(|row| row.doc.disable_api_termination && row.intent != RunIntent::Terminate) {
+            return Err(Code::OperationNotPermitted.message(format!(
+                "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
+                row.id
+            )));
+        }
+        let transition = self.user_initiated();
+        self.change(&rows, dry_run, "cloud.terminate", |row| {
+            if row.intent == RunIntent::Terminate {
+                return Ok(Step::Nothing);
+            }
+            row.intent = RunIntent::Terminate;
+            set_reason(row, &StateReason::user_terminate(), &transition);
+            Ok(Step::Changed)
+        })
+        .await
+    }
+
+    /// `StopInstances`. `force` pulls the plug at once? No: EC2's force skips the guest's own shutdown; here the
+    /// guest always gets its grace, which is what `force` falls back to on AWS too when the guest obeys.
+    ///
+    /// # Errors
+    /// `IncorrectInstanceState`, `OperationNotPermitted`; ids that are none.
+    pub async fn stop_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<Vec<StateChange>, ApiError> {
+        let rows = self.find_instances(cx, ids).await?;
+        for row in rows.iter().filter(|row| row.doc.disable_api_stop && row.intent == RunIntent::Run) {
+            return Err(Code::OperationNotPermitted.message(format!(
+                "The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.",
+                row.id
+            )));
+        }
+        let transition = self.user_initiated();
+        self.change(&rows, dry_run, "cloud.stop", |row| match row.state {
+            InstanceState::Stopping | InstanceState::Stopped => Ok(Step::Nothing),
+            InstanceState::Running => {
+                row.intent = RunIntent::Stop;
+                set_reason(row, &StateReason::user_stop(), &transition);
+                Ok(Step::Changed)
+            }
+            InstanceState::Pending | InstanceState::ShuttingDown | InstanceState::Terminated => {
+                Err(Code::IncorrectInstanceState.with(&[row.id.as_str(), "stopped"]))
+            }
+        })
+        .await
+    }
+
+    /// `StartInstances`. The room on the node that holds the disk is reserved first.
+    ///
+    /// # Errors
+    /// `IncorrectInstanceState`, `InsufficientInstanceCapacity`; ids that are none.
+    pub async fn start_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<Vec<StateChange>, ApiError> {
+        let rows = self.find_instances(cx, ids).await?;
+        for row in &rows {
+            if !matches!(row.state, InstanceState::Pending | InstanceState::Running | InstanceState::Stopped) {
+                return Err(Code::IncorrectInstanceState.with(&[row.id.as_str(), "started"]));
+            }
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let mut reserved: Vec<(ZoneName, String)> = Vec::new();
+        let outcome = self.start_reserved(&rows, &mut reserved).await;
+        if outcome.is_err() {
+            for (zone, request_id) in &reserved {
+                self.give_back(zone, request_id).await;
+            }
+        }
+        outcome
+    }
+
+    async fn start_reserved(&self, rows: &[InstanceRow], reserved: &mut Vec<(ZoneName, String)>) -> Result<Vec<StateChange>, ApiError> {
+        for row in rows.iter().filter(|row| row.state == InstanceState::Stopped) {
+            let request_id = self.rng().uuid();
+            let room = room_of(row)?;
+            self.reserve(&row.zone, &request_id, &room, 1, std::slice::from_ref(&row.id)).await?;
+            reserved.push((row.zone.clone(), request_id));
+        }
+        let now_ms = self.clock().now_ms();
+        self.change(rows, false, "cloud.start", |row| match row.state {
+            InstanceState::Pending | InstanceState::Running => Ok(Step::Nothing),
+            InstanceState::Stopped => {
+                row.intent = RunIntent::Run;
+                row.launch_ms = now_ms;
+                row.transition_reason = String::new();
+                row.state_reason_code = Some("pending".into());
+                row.state_reason_message = Some("pending".into());
+                Ok(Step::Changed)
+            }
+            InstanceState::ShuttingDown | InstanceState::Terminated | InstanceState::Stopping => {
+                Err(Code::IncorrectInstanceState.with(&[row.id.as_str(), "started"]))
+            }
+        })
+        .await
+    }
+
+    /// `RebootInstances`.
+    ///
+    /// # Errors
+    /// `IncorrectInstanceState` for one that does not run; ids that are none.
+    pub async fn reboot_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<(), ApiError> {
+        let rows = self.find_instances(cx, ids).await?;
+        self.change(&rows, dry_run, "cloud.reboot", |row| match row.state {
+            InstanceState::Running => {
+                row.reboot_seq += 1;
+                Ok(Step::Changed)
+            }
+            InstanceState::Pending
+            | InstanceState::ShuttingDown
+            | InstanceState::Terminated
+            | InstanceState::Stopping
+            | InstanceState::Stopped => Err(Code::IncorrectInstanceState.with(&[row.id.as_str(), "rebooted"])),
+        })
+        .await
+        .map(drop)
+    }
+
+    fn user_initiated(&self) -> String {
+        let t = self.clock().now();
+        format!(
+            "User initiated ({:04}-{:02}-{:02} {:02}:{:02}:{:02} GMT)",
+            t.year(),
+            u8::from(t.month()),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second()
+        )
+    }
+
+    /// Applies `step` to each row as it is now, under lock, in one transaction.
+    async fn change(
+        &self,
+        rows: &[InstanceRow],
+        dry_run: bool,
+        point: &str,
+        step: impl Fn(&mut InstanceRow) -> Result<Step, ApiError>,
+    ) -> Result<Vec<StateChange>, ApiError> {
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        self.faults().point(point).await.or_fail()?;
+        let mut tx = self.store().write().await.or_fail()?;
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut row = instance_fetch_locked(&mut tx, &row.id).await.or_fail()?;
+            let before = row.state;
+            match step(&mut row)? {
+                Step::Nothing => {}
+                Step::Changed => self.write_intent(&mut tx, &mut row).await?,
+            }
+            changes.push((row.id, before, row.state));
+        }
+        self.faults().point(&format!("{point}.before-commit")).await.or_fail()?;
+        tx.commit().await.or_fail()?;
+        self.faults().point(&format!("{point}.committed")).await.or_fail()?;
+        Ok(changes)
+    }
+
+    async fn write_intent(&self, tx: &mut Tx, row: &mut InstanceRow) -> Result<(), ApiError> {
+        let starting = row.intent == RunIntent::Run && row.state == InstanceState::Stopped;
+        // What was observed is the outcome of the old intent: a start shows `pending` until its own outcome is heard,
+        // a stop shows `stopping`.
+        let observed = Observed { phase: row.observed_phase, network_applied: row.observed_network };
+        let state = match row.intent {
+            RunIntent::Run if row.state == InstanceState::Running => InstanceState::Running,
+            RunIntent::Run => InstanceState::Pending,
+            RunIntent::Stop => InstanceState::Stopping,
+            RunIntent::Terminate => visible_state(row.intent, observed, false),
+        };
+        if state != row.state {
+            row.state = state;
+            row.state_changed_ms = self.clock().now_ms();
+        }
+        if starting && row.doc.auto_public_ip {
+            let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
+            for interface in interface_list(&mut *tx, filter, 1).await.or_fail()? {
+                take_public_address(self, tx, &interface).await?;
+            }
+        }
+        row.generation = instance_intent_update(tx, row).await.or_fail()?;
+        change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
+        Ok(())
+    }
+}
+
+fn set_reason(row: &mut InstanceRow, reason: &StateReason, transition: &str) {
+    row.state_reason_code = Some(reason.code.clone());
+    row.state_reason_message = Some(reason.message.clone());
+    row.transition_reason = transition.to_owned();
+}
+
+fn room_of(row: &InstanceRow) -> Result<Room, ApiError> {
+    let size = instance_type(&row.instance_type)
+        .ok_or_else(|| ApiError::internal(format!("{}: unknown type {}", row.id, row.instance_type)))?;
+    Ok(Room {
+        instance_type: size.name,
+        vcpus: row.doc.vcpus,
+        memory_mib: row.doc.memory_mib,
+        // The disk is there already.
+        disk_bytes: 0,
+        image_digest: String::new(),
+        node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+    })
+}

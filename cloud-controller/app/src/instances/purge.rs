@@ -1,0 +1,43 @@
+//! Forgetting: terminated instances after their hour, client tokens after their day, old changes.
+
+use crate::{Cloud, load};
+use mallee_store::{
+    StoreError, change_append, changes_prune, client_token_purge, instance_delete, instance_list_purgeable,
+    join_token_purge, tag_delete_of,
+};
+
+/// Instances forgotten in one transaction.
+const PURGE_BATCH: u32 = 200;
+/// How long a client token is remembered after its use, in milliseconds (EC2: at least 24 h).
+const CLIENT_TOKEN_KEPT_MS: i64 = 48 * 3600 * 1000;
+
+/// One pass of the background task. Idempotent.
+///
+/// # Errors
+/// What the database says; the next pass goes on.
+pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
+    let now_ms = cloud.clock().now_ms();
+    let visible_ms = cloud.config().terminated_visible_seconds.saturating_mul(1000);
+    loop {
+        let ids = instance_list_purgeable(cloud.store(), now_ms.saturating_sub(visible_ms), PURGE_BATCH).await?;
+        if ids.is_empty() {
+            break;
+        }
+        let mut tx = cloud.store().write().await?;
+        for id in &ids {
+            tag_delete_of(&mut tx, id.as_str()).await?;
+            instance_delete(&mut tx, id).await?;
+            change_append(&mut tx, load::INSTANCE, id, None);
+        }
+        tx.commit().await?;
+    }
+    let mut tx = cloud.store().write().await?;
+    let tokens = client_token_purge(&mut tx, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
+    let joins = join_token_purge(&mut tx).await?;
+    if tokens + joins > 0 {
+        tx.commit().await?;
+    } else {
+        tx.rollback().await?;
+    }
+    changes_prune(cloud.store()).await.map(drop)
+}

@@ -1,0 +1,327 @@
+//! `RunInstances`: resolve, place, then one transaction that makes everything; the reply follows the commit.
+
+pub(crate) mod place;
+mod resolve;
+
+use crate::fail::{OrFail as _, store_failure};
+use crate::groups;
+use crate::instances::view::{InstanceView, views};
+use crate::tags::{self, Tag};
+use crate::{Cloud, OpContext, load};
+use mallee_awswire::{ApiError, Code};
+use mallee_proto::v1::Placement;
+use mallee_store::{
+    ClientTokenClaim, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions, ShutdownBehavior, StoreError,
+    Tx, change_append, client_token_claim, client_token_peek, client_token_result_set, instance_insert, instance_list,
+    instance_placement_set, interface_insert, private_address_take_exact, private_addresses_take, public_address_take,
+    tag_put,
+};
+use mallee_types::{
+    AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress, NodeId,
+    ReservationId, RunIntent,
+};
+use resolve::Resolved;
+use std::net::Ipv4Addr;
+
+const OPERATION: &str = "RunInstances";
+/// Longest client token (EC2: 64 ASCII characters).
+const CLIENT_TOKEN_CHARS_MAX: usize = 64;
+
+/// What a launch asks for, as the wire gave it: nothing is looked up yet.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The image.
+    pub image: ImageId,
+    /// AWS's name of the size.
+    pub instance_type: String,
+    /// Fewer is failure.
+    pub min_count: u32,
+    /// More is not wanted.
+    pub max_count: u32,
+    /// A key pair of the account.
+    pub key_name: Option<String>,
+    /// Security groups by id…
+    pub group_ids: Vec<String>,
+    /// … or by name, in the default VPC.
+    pub group_names: Vec<String>,
+    /// A subnet; it fixes the zone.
+    pub subnet: Option<String>,
+    /// A zone; its default subnet is taken.
+    pub zone: Option<String>,
+    /// The private address of the one instance.
+    pub private_ip: Option<Ipv4Addr>,
+    /// Whether to give a public address; `None`: as the subnet says.
+    pub public_ip: Option<bool>,
+    /// Decoded.
+    pub user_data: Option<Vec<u8>>,
+    /// The caller's token.
+    pub client_token: Option<String>,
+    /// Of everything else in the request.
+    pub params_hash: String,
+    /// What a guest's own power-off means.
+    pub shutdown_behavior: ShutdownBehavior,
+    /// `TerminateInstances` is refused.
+    pub disable_api_termination: bool,
+    /// `StopInstances` is refused.
+    pub disable_api_stop: bool,
+    /// Shown only.
+    pub monitoring: bool,
+    /// Shown only.
+    pub ebs_optimized: bool,
+    /// The metadata service's behaviour.
+    pub metadata: MetadataOptions,
+    /// `default`.
+    pub tenancy: String,
+    /// For the instances.
+    pub instance_tags: Vec<Tag>,
+    /// For their interfaces.
+    pub interface_tags: Vec<Tag>,
+    /// Only check.
+    pub dry_run: bool,
+}
+
+impl Cloud {
+    /// `RunInstances`. The reservation's id and its instances.
+    ///
+    /// # Errors
+    /// EC2's, for everything that does not exist, does not fit, or is not allowed; nothing is left behind.
+    pub async fn run_instances(&self, cx: &OpContext, request: RunRequest) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
+        if let Some(done) = self.repeated(cx, &request).await? {
+            return Ok(done);
+        }
+        let resolved = self.resolve(cx, &request).await?;
+        if request.dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        self.faults().point("cloud.run.resolved").await.or_fail()?;
+        let placed = self.place(&request, &resolved).await?;
+        let outcome = self.launch(cx, &request, &resolved, &placed.placements, &placed.subnet).await;
+        if !matches!(outcome, Ok(Launched::Made(_))) {
+            self.unplace(&placed).await;
+        }
+        let reservation = match outcome? {
+            Launched::Made(reservation) | Launched::Before(reservation) => reservation,
+        };
+        self.faults().point("cloud.run.committed").await.or_fail()?;
+        self.reservation(cx, reservation).await
+    }
+
+    /// The result of an earlier call with this client token.
+    async fn repeated(&self, cx: &OpContext, request: &RunRequest) -> Result<Option<(ReservationId, Vec<InstanceView>)>, ApiError> {
+        let Some(token) = &request.client_token else { return Ok(None) };
+        if token.is_empty() || token.len() > CLIENT_TOKEN_CHARS_MAX || !token.bytes().all(|b| (0x21..0x7f).contains(&b)) {
+            return Err(Code::InvalidParameterValue
+                .message("Invalid value for parameter clientToken. It must be 1 to 64 ASCII characters."));
+        }
+        match client_token_peek(self.store(), cx.account(), OPERATION, token).await.or_fail()? {
+            Some((hash, _)) if hash != request.params_hash => Err(Code::IdempotentParameterMismatch.error()),
+            Some((_, Some(result))) => self.reservation(cx, parse_reservation(&result)?).await.map(Some),
+            Some((_, None)) | None => Ok(None),
+        }
+    }
+
+    async fn reservation(&self, cx: &OpContext, id: ReservationId) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
+        let filter = InstanceFilter {
+            account: Some(cx.account()),
+            reservations: Some(std::slice::from_ref(&id)),
+            ..Default::default()
+        };
+        let mut rows = instance_list(self.store(), filter, mallee_types::limits::RUN_INSTANCES_COUNT_MAX).await.or_fail()?;
+        rows.sort_by_key(|row| row.launch_index);
+        Ok((id, views(self.store(), rows).await.or_fail()?))
+    }
+
+    /// The one transaction.
+    async fn launch(
+        &self,
+        cx: &OpContext,
+        request: &RunRequest,
+        resolved: &Resolved,
+        placements: &[Placement],
+        subnet: &mallee_store::SubnetRow,
+    ) -> Result<Launched, ApiError> {
+        let mut tx = self.store().write().await.or_fail()?;
+        if let Some(token) = &request.client_token {
+            let claim = client_token_claim(&mut tx, cx.account(), OPERATION, token, &request.params_hash).await.or_fail()?;
+            match claim {
+                ClientTokenClaim::New => {}
+                ClientTokenClaim::Mismatch => return Err(Code::IdempotentParameterMismatch.error()),
+                ClientTokenClaim::Repeat(result) => return Ok(Launched::Before(parse_reservation(&result)?)),
+            }
+        }
+        let reservation = ReservationId::from_random(self.rng().u128());
+        let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
+        let mut maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
+        for (index, (placement, address)) in placements.iter().zip(addresses).enumerate() {
+            maker.make(&mut tx, u32::try_from(index).unwrap_or(u32::MAX), placement, address).await?;
+        }
+        if let Some(token) = &request.client_token {
+            client_token_result_set(&mut tx, cx.account(), OPERATION, token, reservation.as_str()).await.or_fail()?;
+        }
+        self.faults().point("cloud.run.before-commit").await.or_fail()?;
+        tx.commit().await.map_err(|error| match error {
+            // A group that was deleted between the look-up and the commit.
+            StoreError::InUse => Code::InvalidGroupNotFound.message("A security group of the request does not exist any more"),
+            other => store_failure(other),
+        })?;
+        Ok(Launched::Made(reservation))
+    }
+
+    async fn take_addresses(
+        &self,
+        tx: &mut Tx,
+        request: &RunRequest,
+        subnet: &mallee_store::SubnetRow,
+        count: usize,
+    ) -> Result<Vec<Ipv4Addr>, ApiError> {
+        if let Some(address) = request.private_ip {
+            return if private_address_take_exact(tx, &subnet.id, address).await.or_fail()? {
+                Ok(vec![address])
+            } else {
+                Err(Code::InvalidIpAddressInUse.message(format!("Address {address} is in use.")))
+            };
+        }
+        private_addresses_take(tx, &subnet.id, subnet.cidr, count).await.map_err(|error| match error {
+            StoreError::Exhausted { .. } => Code::InsufficientFreeAddressesInSubnet.with(&[subnet.id.as_str()]),
+            other => store_failure(other),
+        })
+    }
+}
+
+enum Launched {
+    /// By this call.
+    Made(ReservationId),
+    /// By an earlier call with the same token.
+    Before(ReservationId),
+}
+
+fn parse_reservation(text: &str) -> Result<ReservationId, ApiError> {
+    text.parse().map_err(ApiError::internal)
+}
+
+/// Makes the rows of one instance after the other.
+struct Maker<'a> {
+    cloud: &'a Cloud,
+    cx: &'a OpContext,
+    request: &'a RunRequest,
+    resolved: &'a Resolved,
+    subnet: &'a mallee_store::SubnetRow,
+    reservation: &'a ReservationId,
+}
+
+impl Maker<'_> {
+    async fn make(&mut self, tx: &mut Tx, index: u32, placement: &Placement, address: Ipv4Addr) -> Result<(), ApiError> {
+        let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
+        let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
+        let row = self.instance(id, node, index, address);
+        let user_data = self.request.user_data.as_deref();
+        instance_insert(tx, &row, user_data).await.or_fail()?;
+        if let Some(decision) = &placement.decision {
+            instance_placement_set(tx, &row.id, &place::decision_json(decision)).await.or_fail()?;
+        }
+        let interface = self.interface(&row, address);
+        interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
+            StoreError::InUse => Code::InvalidGroupNotFound.message("A security group of the request does not exist any more"),
+            other => store_failure(other),
+        })?;
+        if row.doc.auto_public_ip {
+            take_public_address(self.cloud, tx, &interface).await?;
+        }
+        let account = self.cx.account();
+        tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), &self.request.instance_tags)).await.or_fail()?;
+        tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
+            .await
+            .or_fail()?;
+        change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
+        Ok(())
+    }
+
+    fn instance(&self, id: InstanceId, node: NodeId, index: u32, address: Ipv4Addr) -> InstanceRow {
+        let (request, resolved) = (self.request, self.resolved);
+        let now_ms = self.cloud.clock().now_ms();
+        InstanceRow {
+            id,
+            account_id: self.cx.account().clone(),
+            reservation_id: self.reservation.clone(),
+            launch_index: index,
+            zone: self.subnet.zone.clone(),
+            node_id: Some(node),
+            instance_type: resolved.size.name.to_owned(),
+            image_id: request.image.clone(),
+            vpc_id: self.subnet.vpc_id.clone(),
+            subnet_id: self.subnet.id.clone(),
+            key_name: request.key_name.clone(),
+            intent: RunIntent::Run,
+            generation: Generation(1),
+            incarnation: Incarnation(1),
+            reboot_seq: 0,
+            observed_phase: DomainPhase::Absent,
+            observed_generation: Generation(0),
+            observed_incarnation: Incarnation(0),
+            observed_network: false,
+            observed_reboot_seq: 0,
+            state: InstanceState::Pending,
+            state_reason_code: Some("pending".to_owned()),
+            state_reason_message: Some("pending".to_owned()),
+            transition_reason: String::new(),
+            released: false,
+            launch_ms: now_ms,
+            state_changed_ms: now_ms,
+            terminated_ms: None,
+            client_token: request.client_token.clone(),
+            doc: InstanceDoc {
+                vcpus: resolved.size.vcpus,
+                memory_mib: resolved.size.memory_mib,
+                root_disk_bytes: resolved.root_disk_bytes,
+                image: resolved.image.clone(),
+                architecture: resolved.architecture.clone(),
+                root_device_name: resolved.root_device_name.clone(),
+                hostname: crate::network::private_dns_name(address, &self.cloud.config().region),
+                public_openssh: resolved.public_openssh.clone(),
+                metadata: request.metadata.clone(),
+                shutdown_behavior: request.shutdown_behavior,
+                disable_api_termination: request.disable_api_termination,
+                disable_api_stop: request.disable_api_stop,
+                monitoring: request.monitoring,
+                ebs_optimized: request.ebs_optimized,
+                tenancy: request.tenancy.clone(),
+                has_run: false,
+                auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
+                requester: self.cx.actor.arn.to_string(),
+                extra: Default::default(),
+            },
+        }
+    }
+
+    fn interface(&self, row: &InstanceRow, address: Ipv4Addr) -> InterfaceRow {
+        let rng = self.cloud.rng();
+        InterfaceRow {
+            id: InterfaceId::from_random(rng.u128()),
+            account_id: row.account_id.clone(),
+            vpc_id: row.vpc_id.clone(),
+            subnet_id: row.subnet_id.clone(),
+            zone: row.zone.clone(),
+            mac: MacAddress::from_random(rng.u64()),
+            private_ip: address,
+            instance_id: Some(row.id.clone()),
+            attachment_id: Some(AttachmentId::from_random(rng.u128())),
+            device_index: Some(0),
+            source_dest_check: true,
+            delete_on_termination: true,
+            description: String::new(),
+            created_ms: row.launch_ms,
+        }
+    }
+}
+
+/// Gives an interface a public address of the cloud's pool.
+pub(crate) async fn take_public_address(cloud: &Cloud, tx: &mut Tx, interface: &InterfaceRow) -> Result<(), ApiError> {
+    let taken = public_address_take(tx, cloud.config().public_pool, &interface.id, &interface.account_id).await;
+    taken.map(drop).map_err(|error| match error {
+        StoreError::Exhausted { .. } => Code::InsufficientAddressCapacity.message("Insufficient capacity of public addresses."),
+        other => store_failure(other),
+    })
+}
+
+/// The names of the default group, for launches that name none.
+pub(crate) const FALLBACK_GROUP: &str = groups::DEFAULT_GROUP;

@@ -1,0 +1,216 @@
+//! From names and ids of a launch to what they stand for; every refusal of a launch that needs no capacity.
+
+use super::{FALLBACK_GROUP, RunRequest};
+use crate::fail::OrFail as _;
+use crate::groups::GroupRef;
+use crate::{Cloud, OpContext, tags};
+use mallee_awswire::{ApiError, Code};
+use mallee_store::{
+    AddressRange, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name,
+};
+use mallee_types::instance_type::{InstanceType, instance_type};
+use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
+use mallee_types::{GroupId, VpcId, ZoneName};
+
+const GIB: u64 = 1 << 30;
+
+/// A launch with everything looked up.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub size: &'static InstanceType,
+    pub image: ImageRef,
+    pub architecture: String,
+    pub root_device_name: String,
+    pub root_disk_bytes: u64,
+    pub public_openssh: Option<String>,
+    pub groups: Vec<GroupId>,
+    /// Where it may go, best first: one if the caller named a subnet or zone.
+    pub subnets: Vec<SubnetRow>,
+}
+
+fn check_counts(request: &RunRequest) -> Result<(), ApiError> {
+    let (min, max) = (request.min_count, request.max_count);
+    let invalid = |name: &str, value: u32, why: &str| {
+        Err(Code::InvalidParameterValue.message(format!("Value ({value}) for parameter {name} is invalid. {why}")))
+    };
+    if min == 0 {
+        return invalid("minCount", min, "Minimum value is 1.");
+    }
+    if max < min {
+        return invalid("maxCount", max, "It must not be less than minCount.");
+    }
+    if max > RUN_INSTANCES_COUNT_MAX {
+        return Err(Code::InstanceLimitExceeded.with(&[&max.to_string(), &RUN_INSTANCES_COUNT_MAX.to_string()]));
+    }
+    if request.private_ip.is_some() && max > 1 {
+        return Err(ApiError::invalid_combination(
+            "The parameter PrivateIpAddress cannot be used when launching more than one instance.",
+        ));
+    }
+    Ok(())
+}
+
+impl Cloud {
+    pub(super) async fn resolve(&self, cx: &OpContext, request: &RunRequest) -> Result<Resolved, ApiError> {
+        check_counts(request)?;
+        tags::validate(&request.instance_tags)?;
+        tags::validate(&request.interface_tags)?;
+        let size = instance_type(&request.instance_type).ok_or_else(|| {
+            Code::InvalidParameterValue.message(format!(
+                "Invalid value '{}' for InstanceType.",
+                mallee_awswire::texts::clip(&request.instance_type)
+            ))
+        })?;
+        if request.user_data.as_ref().is_some_and(|data| data.len() > USER_DATA_BYTES_MAX) {
+            return Err(Code::InvalidParameterValue.message("User data is limited to 16384 bytes"));
+        }
+        let image = self.launchable_image(cx, request).await?;
+        let public_openssh = match &request.key_name {
+            None => None,
+            Some(name) => {
+                let key = key_pair_by_name(self.store(), cx.account(), name).await.or_fail()?;
+                let key = key.ok_or_else(|| Code::InvalidKeyPairNotFound.with(&[&mallee_awswire::texts::clip(name)]))?;
+                Some(key.public_openssh)
+            }
+        };
+        let subnets = self.candidate_subnets(cx, request).await?;
+        let vpc = subnets.first().map(|subnet| subnet.vpc_id.clone());
+        let vpc = vpc.ok_or_else(|| Code::MissingInput.message("No subnets found for the default VPC. Please specify a subnet."))?;
+        let groups = self.launch_groups(cx, request, &vpc).await?;
+        let virtual_size = image.virtual_size_bytes.unwrap_or_default();
+        Ok(Resolved {
+            size,
+            root_disk_bytes: (size.root_disk_gib * GIB).max(virtual_size),
+            image: ImageRef {
+                digest: image.digest.unwrap_or_default(),
+                format: image.format.unwrap_or_default(),
+                size_bytes: image.size_bytes.unwrap_or_default(),
+                virtual_size_bytes: virtual_size,
+            },
+            architecture: image.architecture,
+            root_device_name: image.root_device_name,
+            public_openssh,
+            groups,
+            subnets,
+        })
+    }
+
+    async fn launchable_image(&self, cx: &OpContext, request: &RunRequest) -> Result<mallee_store::ImageRow, ApiError> {
+        let filter = ImageFilter {
+            visible_to: Some(cx.account()),
+            ids: Some(std::slice::from_ref(&request.image)),
+            ..Default::default()
+        };
+        let image = image_list(self.store(), filter, 1).await.or_fail()?.pop();
+        let image = image.ok_or_else(|| Code::InvalidAmiIdNotFound.with(&[request.image.as_str()]))?;
+        match image.state {
+            ImageState::Available => Ok(image),
+            ImageState::Pending => Err(Code::InvalidAmiIdUnavailable
+                .message(format!("The image ID '{}' is still being imported: its state is pending", request.image))),
+            ImageState::Failed => Err(Code::InvalidAmiIdUnavailable.message(format!(
+                "The image ID '{}' is not available: {}",
+                request.image,
+                image.state_reason.unwrap_or_default()
+            ))),
+            ImageState::Deregistered => Err(Code::InvalidAmiIdUnavailable.with(&[request.image.as_str()])),
+        }
+    }
+
+    async fn candidate_subnets(&self, cx: &OpContext, request: &RunRequest) -> Result<Vec<SubnetRow>, ApiError> {
+        let zone = request.zone.as_deref().map(|name| self.known_zone(name)).transpose()?;
+        if let Some(id) = &request.subnet {
+            let subnet = self.find_subnet(cx, id).await?;
+            if zone.as_ref().is_some_and(|zone| *zone != subnet.zone) {
+                return Err(Code::InvalidParameterValue.message(format!(
+                    "The availability zone of the specified subnet is '{}', not '{}'.",
+                    subnet.zone,
+                    request.zone.as_deref().unwrap_or_default()
+                )));
+            }
+            if let Some(address) = request.private_ip {
+                if !AddressRange::of_subnet(subnet.cidr).is_some_and(|range| range.contains(address)) {
+                    return Err(Code::InvalidParameterValue
+                        .message(format!("Address {address} does not fall within the subnet's address range")));
+                }
+            }
+            return Ok(vec![subnet]);
+        }
+        if let Some(zone) = &zone {
+            return Ok(vec![self.require_default_subnet(cx, zone).await?]);
+        }
+        let mut subnets = Vec::new();
+        for zone in self.zones() {
+            let subnet = self.require_default_subnet(cx, zone).await?;
+            let fits = |address| AddressRange::of_subnet(subnet.cidr).is_some_and(|range| range.contains(address));
+            if request.private_ip.is_none_or(fits) {
+                subnets.push(subnet);
+            }
+        }
+        if subnets.is_empty() {
+            if let Some(address) = request.private_ip {
+                return Err(Code::InvalidParameterValue
+                    .message(format!("Address {address} does not fall within the subnet's address range")));
+            }
+        }
+        Ok(subnets)
+    }
+
+    /// A zone by its name.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue` in EC2's words.
+    fn known_zone(&self, name: &str) -> Result<ZoneName, ApiError> {
+        self.zones().iter().find(|zone| zone.as_str() == name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = self.zones().iter().map(AsRef::as_ref).collect();
+            Code::InvalidParameterValue.message(format!(
+                "Invalid availability zone: [{}]. The zones are: {}",
+                mallee_awswire::texts::clip(name),
+                known.join(", ")
+            ))
+        })
+    }
+
+    async fn launch_groups(&self, cx: &OpContext, request: &RunRequest, vpc: &VpcId) -> Result<Vec<GroupId>, ApiError> {
+        if !request.group_ids.is_empty() && !request.group_names.is_empty() {
+            return Err(ApiError::invalid_combination(
+                "The parameter groupName cannot be used with the parameter securityGroupIds",
+            ));
+        }
+        if request.subnet.is_some() && !request.group_names.is_empty() {
+            return Err(ApiError::invalid_combination("The parameter groupName cannot be used with the parameter subnet"));
+        }
+        let ids = request.group_ids.iter().map(|id| GroupRef::Id(id));
+        let mut wanted: Vec<GroupRef<'_>> = ids.chain(request.group_names.iter().map(|name| GroupRef::Name(name))).collect();
+        if wanted.is_empty() {
+            return Ok(vec![self.group_by_name_in(cx, vpc, FALLBACK_GROUP).await?]);
+        }
+        if wanted.len() > GROUPS_PER_INTERFACE_MAX {
+            return Err(Code::SecurityGroupsPerInterfaceLimitExceeded.error());
+        }
+        let mut groups = Vec::new();
+        for reference in wanted.drain(..) {
+            let group = self.find_group(cx, &reference).await?;
+            if group.vpc_id != *vpc {
+                return Err(Code::InvalidParameter.message(format!(
+                    "Security group {} and the subnet belong to different networks.",
+                    group.id
+                )));
+            }
+            if !groups.contains(&group.id) {
+                groups.push(group.id);
+            }
+        }
+        Ok(groups)
+    }
+
+    async fn group_by_name_in(&self, cx: &OpContext, vpc: &VpcId, name: &str) -> Result<GroupId, ApiError> {
+        let names = [name.to_owned()];
+        let filter = mallee_store::SecurityGroupFilter {
+            names: Some(&names),
+            vpcs: Some(std::slice::from_ref(vpc)),
+            ..Default::default()
+        };
+        let found = mallee_store::security_group_list(self.store(), cx.account(), filter, 1).await.or_fail()?.pop();
+        found.map(|group| group.id).ok_or_else(|| Code::InvalidGroupNotFound.with(&[name]))
+    }
+}

@@ -1,0 +1,23 @@
+//! The cloud controller's use cases: what an API call means, without the wire.
+//!
+//! [`Cloud`] is what every use case works on; [`OpContext`] says for whom. A mutating use case is one transaction.
+
+pub mod bootstrap;
+pub mod check;
+mod cloud;
+pub mod cluster_link;
+mod context;
+pub mod fail;
+pub mod groups;
+pub mod ids;
+pub mod images;
+pub mod instances;
+pub mod keys;
+pub mod load;
+pub mod network;
+pub mod tags;
+mod zone;
+
+pub use cloud::{Cloud, CloudConfig, Parts};
+pub use context::{Actor, OpContext};
+pub use zone::ZoneState;

@@ -1,0 +1,312 @@
+//! From rows to what cluster controllers are told. Everything here is read, nothing decided.
+
+use mallee_proto::v1::group_rule::Peer;
+use mallee_proto::v1::intent_change::Object;
+use mallee_proto::v1::{
+    GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, ObjectKind, Port, Removed, RunIntent,
+    SecurityGroup, SshKey, Subnet, Vpc,
+};
+use mallee_store::{
+    InstanceFilter, InstanceRow, Store, StoreError, SubnetRow, TagFilter, VpcRow, instance_list, instance_user_data,
+    security_group_fetch, security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch,
+    subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
+};
+use mallee_types::{GroupId, InstanceId, SubnetId, VpcId, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::instances::view::{InstanceView, views};
+use crate::network::{dns_domain, private_dns_name, public_dns_name};
+
+/// Kind of an instance in the change log.
+pub const INSTANCE: &str = "instance";
+/// Kind of a VPC.
+pub const VPC: &str = "vpc";
+/// Kind of a subnet.
+pub const SUBNET: &str = "subnet";
+/// Kind of a security group.
+pub const GROUP: &str = "group";
+
+/// Instances read at once.
+const INSTANCES_PAGE: u32 = 500;
+/// Tags read at once; an instance has at most 50.
+const TAGS_PAGE: u32 = 10_000;
+
+/// An object named by the change log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// A VPC. The order of variants is the order of sending: what is referred to goes first.
+    Vpc(VpcId),
+    /// A subnet.
+    Subnet(SubnetId),
+    /// A security group with its rules.
+    Group(GroupId),
+    /// An instance.
+    Instance(InstanceId),
+}
+
+impl Wanted {
+    /// Reads a row of the change log; `None` for kinds that clusters need not know.
+    #[must_use]
+    pub fn parse(kind: &str, id: &str) -> Option<Self> {
+        match kind {
+            VPC => id.parse().ok().map(Self::Vpc),
+            SUBNET => id.parse().ok().map(Self::Subnet),
+            GROUP => id.parse().ok().map(Self::Group),
+            INSTANCE => id.parse().ok().map(Self::Instance),
+            _ => None,
+        }
+    }
+}
+
+fn removed(kind: ObjectKind, id: &impl ToString) -> Object {
+    Object::Removed(Removed { kind: kind.into(), id: id.to_string() })
+}
+
+fn found<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn vpc(row: &VpcRow, region: &str) -> Object {
+    Object::Vpc(Vpc {
+        id: row.id.to_string(),
+        generation: row.generation.0,
+        account_id: row.account_id.to_string(),
+        cidr: row.cidr.to_string(),
+        vni: row.vni,
+        dns_domain: dns_domain(region),
+    })
+}
+
+fn subnet(row: &SubnetRow) -> Object {
+    Object::Subnet(Subnet {
+        id: row.id.to_string(),
+        generation: row.generation.0,
+        vpc_id: row.vpc_id.to_string(),
+        cidr: row.cidr.to_string(),
+        zone: row.zone.to_string(),
+    })
+}
+
+fn group(row: &mallee_store::SecurityGroupRow, rules: &[mallee_store::SecurityGroupRuleRow]) -> Object {
+    let port = |port: Option<i64>| port.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
+    let rules = rules.iter().filter_map(|rule| {
+        let peer = match (&rule.cidr, &rule.peer_group) {
+            (Some(cidr), _) => Peer::Cidr(cidr.clone()),
+            (None, Some(group)) => Peer::GroupId(group.to_string()),
+            (None, None) => return None,
+        };
+        Some(GroupRule {
+            id: rule.id.to_string(),
+            egress: rule.egress,
+            protocol: i32::try_from(rule.protocol).unwrap_or(-1),
+            from_port: port(rule.from_port),
+            to_port: port(rule.to_port),
+            peer: Some(peer),
+        })
+    });
+    Object::Group(SecurityGroup {
+        id: row.id.to_string(),
+        generation: row.generation.0,
+        vpc_id: row.vpc_id.to_string(),
+        name: row.name.clone(),
+        rules: rules.collect(),
+    })
+}
+
+/// An instance's intent as its node gets it.
+#[must_use]
+pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> InstanceIntent {
+    let (row, doc) = (&view.row, &view.row.doc);
+    let ports: Vec<Port> = view
+        .interfaces
+        .iter()
+        .map(|interface| Port {
+            interface_id: interface.row.id.to_string(),
+            mac: interface.row.mac.to_string(),
+            private_ip: interface.row.private_ip.to_string(),
+            vpc_id: interface.row.vpc_id.to_string(),
+            subnet_id: interface.row.subnet_id.to_string(),
+            group_ids: interface.groups.iter().map(|(id, _)| id.to_string()).collect(),
+            public_ip: interface.public_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            device_index: interface.row.device_index.unwrap_or_default(),
+            source_dest_check: interface.row.source_dest_check,
+        })
+        .collect();
+    let first = view.interfaces.first();
+    let groups = first.map(|interface| interface.groups.as_slice()).unwrap_or_default();
+    let keys = row.key_name.iter().zip(&doc.public_openssh);
+    let metadata = Metadata {
+        image_id: row.image_id.to_string(),
+        reservation_id: row.reservation_id.to_string(),
+        launch_index: row.launch_index,
+        region: region.to_owned(),
+        zone: row.zone.to_string(),
+        hostname: first.map(|i| private_dns_name(i.row.private_ip, region)).unwrap_or_default(),
+        public_hostname: first.and_then(|i| i.public_ip).map(|ip| public_dns_name(ip, region)).unwrap_or_default(),
+        keys: keys.map(|(name, openssh)| SshKey { name: name.clone(), openssh: openssh.clone() }).collect(),
+        user_data: user_data.unwrap_or_default(),
+        group_names: groups.iter().map(|(_, name)| name.clone()).collect(),
+        group_ids: groups.iter().map(|(id, _)| id.to_string()).collect(),
+        launch_time_ms: row.launch_ms,
+        options: Some(MetadataOptions {
+            endpoint_enabled: doc.metadata.enabled,
+            tokens_required: doc.metadata.tokens_required,
+            hop_limit: doc.metadata.hop_limit,
+            instance_tags: doc.metadata.tags,
+        }),
+        tags: if doc.metadata.tags { view.tags.iter().cloned().collect() } else { Default::default() },
+    };
+    InstanceIntent {
+        id: row.id.to_string(),
+        account_id: row.account_id.to_string(),
+        generation: row.generation.0,
+        incarnation: row.incarnation.0,
+        node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        intent: RunIntent::from(row.intent).into(),
+        reboot_seq: row.reboot_seq,
+        spec: Some(InstanceSpec {
+            instance_type: row.instance_type.clone(),
+            vcpus: doc.vcpus,
+            memory_mib: doc.memory_mib,
+            root_disk_bytes: doc.root_disk_bytes,
+            image: Some(Image {
+                digest: doc.image.digest.clone(),
+                format: doc.image.format.clone(),
+                size_bytes: doc.image.size_bytes,
+                virtual_size_bytes: doc.image.virtual_size_bytes,
+            }),
+            ports,
+            metadata: Some(metadata),
+        }),
+    }
+}
+
+async fn instance_objects(store: &Store, rows: Vec<InstanceRow>, region: &str) -> Result<Vec<Object>, StoreError> {
+    let mut out = Vec::with_capacity(rows.len());
+    let (released, live): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.released);
+    out.extend(released.iter().map(|row| removed(ObjectKind::Instance, &row.id)));
+    for view in views(store, live).await? {
+        let user_data = found(instance_user_data(store, &view.row.id).await)?.flatten();
+        out.push(Object::Instance(intent(&view, user_data, region)));
+    }
+    Ok(out)
+}
+
+/// The region whose names instances get; kept in the database so that every replica says the same.
+async fn region(store: &Store) -> Result<String, StoreError> {
+    Ok(mallee_store::setting_fetch(store, crate::bootstrap::REGION_SETTING).await?.unwrap_or_default())
+}
+
+/// The named objects as they are now; what is no more is a removal.
+pub(crate) async fn objects(store: &Store, zone: &ZoneName, wanted: &BTreeSet<Wanted>) -> Result<Vec<Object>, StoreError> {
+    let region = region(store).await?;
+    let mut out = Vec::with_capacity(wanted.len());
+    let mut instances: Vec<InstanceId> = Vec::new();
+    for item in wanted {
+        match item {
+            Wanted::Vpc(id) => out.push(match found(vpc_fetch(store, id).await)? {
+                Some(row) => vpc(&row, &region),
+                None => removed(ObjectKind::Vpc, id),
+            }),
+            Wanted::Subnet(id) => out.push(match found(subnet_fetch(store, id).await)? {
+                Some(row) => subnet(&row),
+                None => removed(ObjectKind::Subnet, id),
+            }),
+            Wanted::Group(id) => out.push(match found(security_group_fetch(store, id).await)? {
+                Some(row) => group(&row, &security_group_rules_of(store, id).await?),
+                None => removed(ObjectKind::Group, id),
+            }),
+            Wanted::Instance(id) => instances.push(id.clone()),
+        }
+    }
+    for ids in instances.chunks(INSTANCES_PAGE as usize) {
+        let filter = InstanceFilter { ids: Some(ids), ..Default::default() };
+        let rows = instance_list(store, filter, INSTANCES_PAGE).await?;
+        let gone = ids.iter().filter(|id| !rows.iter().any(|row| row.id == **id));
+        out.extend(gone.map(|id| removed(ObjectKind::Instance, id)));
+        let mine = rows.into_iter().filter(|row| row.zone == *zone).collect();
+        out.extend(instance_objects(store, mine, &region).await?);
+    }
+    Ok(out)
+}
+
+/// Everything a zone's cluster must know, page by page.
+#[derive(Debug)]
+pub struct Snapshot {
+    zone: ZoneName,
+    after: Option<InstanceId>,
+    stage: Stage,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Network,
+    Instances,
+    Done,
+}
+
+impl Snapshot {
+    /// Before the first page.
+    #[must_use]
+    pub const fn new(zone: ZoneName) -> Self {
+        Self { zone, after: None, stage: Stage::Network }
+    }
+
+    /// The next page; `None` after the last.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn next(&mut self, store: &Store) -> Result<Option<Vec<Object>>, StoreError> {
+        let region = region(store).await?;
+        match self.stage {
+            Stage::Network => {
+                self.stage = Stage::Instances;
+                let mut out: Vec<Object> = vpc_list_all(store).await?.iter().map(|row| vpc(row, &region)).collect();
+                out.extend(subnet_list_all(store).await?.iter().map(subnet));
+                let mut rules: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
+                for rule in security_group_rule_list_all(store).await? {
+                    rules.entry(rule.group_id.clone()).or_default().push(rule);
+                }
+                for row in security_group_list_all(store).await? {
+                    out.push(group(&row, rules.get(&row.id).map(Vec::as_slice).unwrap_or_default()));
+                }
+                Ok(Some(out))
+            }
+            Stage::Instances => {
+                let filter = InstanceFilter {
+                    zone: Some(&self.zone),
+                    unreleased: true,
+                    after: self.after.as_ref(),
+                    ..Default::default()
+                };
+                let rows = instance_list(store, filter, INSTANCES_PAGE).await?;
+                match rows.last() {
+                    Some(last) => self.after = Some(last.id.clone()),
+                    None => self.stage = Stage::Done,
+                }
+                instance_objects(store, rows, &region).await.map(Some)
+            }
+            Stage::Done => Ok(None),
+        }
+    }
+}
+
+/// The tags of these resources, by resource.
+pub(crate) async fn tags_by_resource(
+    store: &Store,
+    account: &mallee_types::AccountId,
+    ids: &[String],
+) -> Result<BTreeMap<String, Vec<(String, String)>>, StoreError> {
+    let mut out: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for some in ids.chunks(TAGS_PAGE as usize / mallee_types::limits::TAGS_PER_RESOURCE_MAX) {
+        let filter = TagFilter { resources: Some(some), ..Default::default() };
+        for tag in tag_list(store, account, filter, TAGS_PAGE).await? {
+            out.entry(tag.resource_id).or_default().push((tag.key, tag.value));
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,98 @@
+//! What this replica knows of a zone right now: its session, its nodes, and what is wrong with it.
+
+use mallee_proto::v1::{NodeState, NodeStatus};
+use mallee_types::Epoch;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::watch;
+use tonic::transport::Channel;
+
+#[derive(Debug, Default)]
+struct Inner {
+    session: Option<(Channel, Epoch)>,
+    trouble: Option<String>,
+    nodes: BTreeMap<String, NodeStatus>,
+}
+
+/// The live state of one zone. Nothing here is truth: after a restart it is heard again.
+#[derive(Debug)]
+pub struct ZoneState {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<u64>,
+}
+
+impl Default for ZoneState {
+    fn default() -> Self {
+        let inner = Inner { trouble: Some("its cluster controller has not connected yet".into()), ..Inner::default() };
+        Self { inner: Mutex::new(inner), changed: watch::Sender::new(0) }
+    }
+}
+
+impl ZoneState {
+    fn with<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn update<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        let out = self.with(f);
+        self.changed.send_modify(|n| *n += 1);
+        out
+    }
+
+    /// A session stands.
+    pub fn connected(&self, channel: Channel, epoch: Epoch) {
+        self.update(|inner| {
+            inner.session = Some((channel, epoch));
+            inner.trouble = None;
+        });
+    }
+
+    /// No session stands; `why` names the cause.
+    pub fn disconnected(&self, why: String) {
+        self.update(|inner| {
+            inner.session = None;
+            inner.trouble = Some(why);
+        });
+    }
+
+    /// The cluster has told everything it holds.
+    pub fn resynced(&self) {
+        self.update(|_| ());
+    }
+
+    /// A node came, went, or changed.
+    pub fn node(&self, status: NodeStatus) {
+        self.update(|inner| {
+            inner.nodes.insert(status.node_id.clone(), status);
+        });
+    }
+
+    /// The channel to the zone's cluster controller and the epoch to act in.
+    #[must_use]
+    pub fn session(&self) -> Option<(Channel, Epoch)> {
+        self.with(|inner| inner.session.clone())
+    }
+
+    /// What keeps the zone from taking instances, in words; `None`: it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.with(|inner| match &inner.trouble {
+            Some(trouble) => Some(trouble.clone()),
+            None if inner.nodes.values().any(|n| n.state() == NodeState::Ready) => None,
+            None if inner.nodes.is_empty() => Some("no node has joined".into()),
+            None => Some("no node is ready".into()),
+        })
+    }
+
+    /// Every node heard of in this session or an earlier one.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeStatus> {
+        self.with(|inner| inner.nodes.values().cloned().collect())
+    }
+
+    /// Wakes on every change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}

@@ -1,0 +1,10 @@
+//! The command line's side of the administration API: a signed HTTP client, and the commands that only talk to
+//! the cloud's public port. They reach no store and no daemon directly.
+
+mod client;
+mod commands;
+mod credentials;
+
+pub use client::{ApiFailure, Client};
+pub use commands::{CheckArgs, ExplainArgs, ImageArgs, StatusArgs, TokenArgs, check, env, explain, image, node_token, status};
+pub use credentials::{Access, default_state_dir, write_access_files};

@@ -1,0 +1,67 @@
+//! The administration API: JSON under `/mallee/v1/`, signed like every other call (service name `mallee`), for
+//! administrators only. The command line is its first client.
+
+mod check;
+mod explain;
+mod status;
+
+use crate::front::Received;
+use crate::tokens::JoinTokens;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode};
+use mallee_app::{Cloud, OpContext};
+use mallee_awswire::{ApiError, Code};
+use serde_json::{Value, json};
+
+const ROOT: &str = "/mallee/v1/";
+const NO_CONTROL_PORT: &str = "This cloud controller accepts no other daemons; start it with --control ADDR:PORT.";
+
+/// Answers one authenticated call.
+pub(crate) async fn answer(cloud: &Cloud, tokens: Option<&JoinTokens>, cx: &OpContext, request: &Received) -> Response {
+    if !cx.actor.is_admin {
+        return refuse(&Code::AccessDenied.message("Only an administrator of the cloud may make this call."));
+    }
+    match route(cloud, tokens, cx, request).await {
+        Ok(value) => reply(StatusCode::OK, &value),
+        Err(error) => {
+            if let Some(cause) = error.cause() {
+                tracing::error!(request_id = %cx.request_id, cause, "an administrator's request failed");
+            }
+            refuse(&error)
+        }
+    }
+}
+
+/// An error as this API answers it.
+pub(crate) fn refuse(error: &ApiError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply(status, &json!({ "code": error.code().as_str(), "message": error.message() }))
+}
+
+fn reply(status: StatusCode, value: &Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string() + "\n"));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn route(cloud: &Cloud, tokens: Option<&JoinTokens>, cx: &OpContext, request: &Received) -> Result<Value, ApiError> {
+    let unknown = || Code::InvalidAction.message(format!("There is nothing at {} {}.", request.method, request.path()));
+    let parts: Vec<&str> = request.path().strip_prefix(ROOT).ok_or_else(unknown)?.split('/').collect();
+    match (&request.method, parts.as_slice()) {
+        (&Method::GET, ["status"]) => status::status(cloud, request.query()).await,
+        (&Method::GET, ["explain", id]) => explain::explain(cloud, id).await,
+        (&Method::POST, ["check"]) => check::check(cloud, body(request)?["repair"].as_bool() == Some(true)).await,
+        (&Method::POST, ["join-tokens"]) => match tokens {
+            Some(tokens) => tokens.issue(&body(request)?).await,
+            None => Err(Code::UnsupportedOperation.message(NO_CONTROL_PORT)),
+        },
+        (&Method::GET, ["images", name]) => status::image(cloud, cx, name, request.query()).await,
+        _ => Err(unknown()),
+    }
+}
+
+fn body(request: &Received) -> Result<Value, ApiError> {
+    serde_json::from_slice(&request.body).map_err(|e| Code::InvalidRequest.message(format!("The body is no JSON: {e}")))
+}

@@ -1,0 +1,104 @@
+//! `mallee status`: every service and node, as this replica knows them.
+
+use mallee_app::{Cloud, OpContext};
+use mallee_awswire::{ApiError, Code};
+use mallee_proto::v1::{Capacity, NodeState, NodeStatus};
+use serde_json::{Value, json};
+use mallee_store::ImageState;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest `wait` a client may ask for, in seconds.
+const WAIT_SECONDS_MAX: u64 = 30;
+
+fn capacity(capacity: Option<&Capacity>) -> Value {
+    let capacity = capacity.cloned().unwrap_or_default();
+    json!({ "vcpus": capacity.vcpus, "memory_mib": capacity.memory_mib, "disk_bytes": capacity.disk_bytes })
+}
+
+fn node(node: &NodeStatus) -> Value {
+    let state = match node.state() {
+        NodeState::Ready => "ready",
+        NodeState::WarmingUp => "warming-up",
+        NodeState::Offline => "offline",
+        NodeState::Unspecified => "unknown",
+    };
+    json!({
+        "id": node.node_id,
+        "zone": node.zone,
+        "state": state,
+        "total": capacity(node.total.as_ref()),
+        "used": capacity(node.used.as_ref()),
+        "hypervisor": node.hypervisor,
+        "version": node.version,
+        "instances": node.instances,
+        "last_seen_ms": node.last_seen_ms,
+        "warnings": node.warnings,
+    })
+}
+
+/// Until when the client is willing to wait: `wait=N` in the query, in seconds.
+fn deadline(query: &str) -> Instant {
+    let wait = query.split('&').find_map(|p| p.strip_prefix("wait=")).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    Instant::now() + Duration::from_secs(wait.min(WAIT_SECONDS_MAX))
+}
+
+/// The newest image with this name; with `wait=N`, not before its import has ended or N seconds have passed.
+pub(super) async fn image(cloud: &Cloud, cx: &OpContext, name: &str, query: &str) -> Result<Value, ApiError> {
+    let deadline = deadline(query);
+    let mut changed = cloud.watch_images();
+    loop {
+        let image = cloud.image_by_name(cx, name).await?;
+        let image = image.ok_or_else(|| Code::InvalidAmiIdNotFound.message(format!("There is no image named {name}.")))?;
+        let pending = image.state == ImageState::Pending;
+        if !pending || tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+            let state = match image.state {
+                ImageState::Pending => "pending",
+                ImageState::Available => "available",
+                ImageState::Failed => "failed",
+                ImageState::Deregistered => "deregistered",
+            };
+            return Ok(json!({ "id": image.id.as_str(), "state": state, "reason": image.state_reason }));
+        }
+    }
+}
+
+/// The answer; with `wait=N` in the query, not before the cloud is ready or N seconds have passed.
+pub(super) async fn status(cloud: &Cloud, query: &str) -> Result<Value, ApiError> {
+    let deadline = deadline(query);
+    for zone in cloud.zones() {
+        let state = cloud.zone_state(zone);
+        let mut changed = state.watch();
+        while state.trouble().is_some() {
+            if tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+                break;
+            }
+        }
+    }
+    Ok(snapshot(cloud))
+}
+
+fn snapshot(cloud: &Cloud) -> Value {
+    let mut services = vec![json!({
+        "role": "cloud",
+        "name": cloud.config().replica,
+        "state": "ready",
+        "detail": format!("region {}, {}", cloud.config().region, cloud.config().endpoint),
+    })];
+    let mut nodes = Vec::new();
+    let mut trouble = Vec::new();
+    for zone in cloud.zones() {
+        let state = cloud.zone_state(zone);
+        let problem = state.trouble();
+        services.push(json!({
+            "role": "cluster",
+            "name": zone.as_str(),
+            "state": if state.session().is_some() { "ready" } else { "away" },
+            "detail": problem.clone().unwrap_or_default(),
+        }));
+        trouble.extend(problem.map(|why| format!("{zone}: {why}")));
+        nodes.extend(state.nodes().iter().map(node));
+    }
+    let ready = trouble.len() < cloud.zones().len();
+    json!({ "ready": ready, "reason": trouble.join("; "), "services": services, "nodes": nodes })
+}

@@ -1,0 +1,176 @@
+//! What daemons of the cluster ask the cloud controller: a new certificate, where the others are, and, for Walrus, the
+//! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
+
+use crate::enrol::{ControlPlane, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
+use crate::identity::StoreCredentials;
+use mallee_awswire::sigv4::{KeyError, derive_signing_key};
+use mallee_pki::{Identity, Role, authorise};
+use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
+use mallee_proto::v1::{
+    AnnounceReply, AnnounceRequest, Endpoint, LocateReply, LocateRequest, RenewReply, RenewRequest, ResolveKeyReply,
+    ResolveKeyRequest,
+};
+use mallee_proto::{Kind, WireError};
+use mallee_store::{ClusterRow, access_key_secret, cluster_put, setting_fetch, setting_put};
+use mallee_types::ZoneName;
+use secrecy::ExposeSecret as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use time::macros::format_description;
+use time::{Date, Duration};
+use tonic::{Request, Response, Status};
+
+/// Largest message of a caller, in bytes.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Longest announced address, in bytes.
+const URI_BYTES_MAX: usize = 256;
+/// Longest access key id, region and date in a question for a key, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+/// A presigned request lives up to seven days, and so does its signing day; with the clock window at either end.
+const KEY_DAYS_BACK: i64 = 8;
+const KEY_DAYS_AHEAD: i64 = 1;
+/// Walrus signs for nothing else: with keys for other services it could act as any user anywhere.
+const KEY_SERVICE: &str = "s3";
+
+/// Daemons whose certificates the cloud controller renews; its own it renews without asking anyone.
+const RENEWED: &[Role] = &[Role::Cluster, Role::Node, Role::Walrus, Role::Block];
+const EVERYONE: &[Role] = &[Role::Cloud, Role::Cluster, Role::Node, Role::Walrus, Role::Block];
+
+/// The Directory service.
+#[derive(Debug, Clone)]
+pub struct DirectoryService {
+    control: Arc<ControlPlane>,
+    credentials: StoreCredentials,
+}
+
+impl DirectoryService {
+    /// Over this control plane, with its message limit.
+    #[must_use]
+    pub fn server(control: &Arc<ControlPlane>) -> DirectoryServer<Self> {
+        let service = Self { control: control.clone(), credentials: StoreCredentials::new(control.store.clone()) };
+        DirectoryServer::new(service).max_decoding_message_size(REQUEST_BYTES_MAX)
+    }
+
+    async fn renew_for(&self, identity: &Identity, csr: &[u8]) -> Result<RenewReply, WireError> {
+        if setting_fetch(&self.control.store, &member_setting(identity)).await.map_err(store_error)?.is_none() {
+            let text = format!("{identity} is not a member of the cloud any more; join again with a new token");
+            return Err(WireError::new(Kind::Forbidden, text));
+        }
+        let certificate = self.control.ca.issue(csr, identity).map_err(|e| pki_error(&e))?;
+        Ok(RenewReply { certificate, ca_certificate: self.control.ca.certificate().to_vec() })
+    }
+
+    async fn announce_for(&self, identity: &Identity, endpoint: Endpoint) -> Result<AnnounceReply, WireError> {
+        if endpoint.role != identity.role.name() {
+            let role: String = endpoint.role.chars().take(16).collect();
+            return Err(WireError::new(Kind::Forbidden, format!("{identity} may not announce a {role:?}")));
+        }
+        check_uri(&endpoint.uri)?;
+        let mut tx = self.control.store.write().await.map_err(store_error)?;
+        if identity.role == Role::Cluster {
+            if endpoint.zone != identity.id {
+                let zone: String = endpoint.zone.chars().take(64).collect();
+                return Err(WireError::new(Kind::Forbidden, format!("{identity} may not announce the zone {zone:?}")));
+            }
+            let zone = self.known_zone(&identity.id)?;
+            // The time counts only when the row is new: a later announcement changes the endpoint.
+            let registered_ms = self.control.clock.now_ms();
+            cluster_put(&mut tx, &ClusterRow { zone, endpoint: endpoint.uri, registered_ms }).await.map_err(store_error)?;
+        } else {
+            setting_put(&mut tx, WALRUS_ENDPOINT, &endpoint.uri).await.map_err(store_error)?;
+        }
+        tx.commit().await.map_err(store_error)?;
+        Ok(AnnounceReply {})
+    }
+
+    fn known_zone(&self, name: &str) -> Result<ZoneName, WireError> {
+        let zone = self.control.zones.iter().find(|zone| zone.as_str() == name).cloned();
+        zone.ok_or_else(|| WireError::new(Kind::Invalid, format!("this cloud is not configured with a zone {name}")))
+    }
+
+    async fn resolve(&self, asked: &ResolveKeyRequest) -> Result<ResolveKeyReply, WireError> {
+        self.check_scope(asked)?;
+        let owner = match self.credentials.owner(&asked.access_key_id).await {
+            Ok(owner) => owner,
+            Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
+            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken) => return Ok(ResolveKeyReply::default()),
+        };
+        let secret = access_key_secret(&self.control.store, &asked.access_key_id).await.map_err(store_error)?;
+        let key = derive_signing_key(&secret, &asked.date, &asked.region, &asked.service);
+        Ok(ResolveKeyReply {
+            found: true,
+            signing_key: key.expose_secret().to_vec(),
+            account_id: owner.account.to_string(),
+            principal_arn: owner.arn.to_string(),
+            user_id: owner.user_id.to_string(),
+            is_admin: owner.is_admin,
+        })
+    }
+
+    /// A signing key is good for a day, a region and a service: no more of them are given away than requests can use.
+    fn check_scope(&self, asked: &ResolveKeyRequest) -> Result<(), WireError> {
+        let invalid = |what: String| Err(WireError::new(Kind::Invalid, what));
+        if asked.service != KEY_SERVICE {
+            return Err(WireError::new(Kind::Forbidden, format!("signing keys are given for {KEY_SERVICE} only")));
+        }
+        if [&asked.access_key_id, &asked.region].iter().any(|text| text.is_empty() || text.len() > NAME_BYTES_MAX) {
+            return invalid(format!("access key id and region must have 1 to {NAME_BYTES_MAX} bytes"));
+        }
+        let Ok(day) = Date::parse(&asked.date, format_description!("[year][month][day]")) else {
+            return invalid("the date must be of the form YYYYMMDD".to_owned());
+        };
+        let today = self.control.clock.now().date();
+        if day < today - Duration::days(KEY_DAYS_BACK) || day > today + Duration::days(KEY_DAYS_AHEAD) {
+            return invalid(format!("the date {day} is too far from today, {today}"));
+        }
+        Ok(())
+    }
+}
+
+/// An address that others can connect to.
+fn check_uri(uri: &str) -> Result<(), WireError> {
+    let bad = |why: &str| Err(WireError::new(Kind::Invalid, format!("the endpoint {why}; announce http(s)://HOST:PORT")));
+    if uri.len() > URI_BYTES_MAX {
+        return bad("is too long");
+    }
+    let Ok(parsed) = uri.parse::<http::Uri>() else {
+        return bad("is no URI");
+    };
+    let (Some("http" | "https"), Some(host), Some(port)) = (parsed.scheme_str(), parsed.host(), parsed.port_u16()) else {
+        return bad("lacks scheme, host or port");
+    };
+    let has_user = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    if parsed.path() != "/" || uri.ends_with('/') || parsed.query().is_some() || has_user || port == 0 {
+        return bad("has more than scheme, host and port, or port 0");
+    }
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => bad("is an address to listen on, not to connect to"),
+        _ => Ok(()),
+    }
+}
+
+#[tonic::async_trait]
+impl Directory for DirectoryService {
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let identity = authorise(request.extensions(), RENEWED)?;
+        Ok(Response::new(self.renew_for(identity, &request.get_ref().csr).await?))
+    }
+
+    async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
+        authorise(request.extensions(), EVERYONE)?;
+        Ok(Response::new(LocateReply { endpoints: self.control.endpoints().await? }))
+    }
+
+    async fn announce(&self, request: Request<AnnounceRequest>) -> Result<Response<AnnounceReply>, Status> {
+        let identity = authorise(request.extensions(), &[Role::Cluster, Role::Walrus])?.clone();
+        let Some(endpoint) = request.into_inner().endpoint else {
+            return Err(WireError::new(Kind::Invalid, "the announcement names no endpoint").into());
+        };
+        Ok(Response::new(self.announce_for(&identity, endpoint).await?))
+    }
+
+    async fn resolve_key(&self, request: Request<ResolveKeyRequest>) -> Result<Response<ResolveKeyReply>, Status> {
+        authorise(request.extensions(), &[Role::Walrus])?;
+        Ok(Response::new(self.resolve(request.get_ref()).await?))
+    }
+}

@@ -1,0 +1,223 @@
+//! The front door: one port for every service. It tells the service of a request, limits and verifies it, hands it
+//! on, and gives every reply a request id.
+
+mod query;
+mod serve;
+
+pub use serve::serve;
+
+use crate::admin;
+use crate::identity::StoreCredentials;
+use crate::tokens::JoinTokens;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use mallee_api_ec2::Ec2Api;
+use mallee_api_iam::IdentityApi;
+use mallee_app::{Actor, Cloud, OpContext};
+use mallee_awswire::server::{self, Service};
+use mallee_awswire::sigv4::{Body as SignedBody, Fault, PathRules, SignedRequest, Verifier};
+use mallee_awswire::{ApiError, Code, Flavour, Params};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Largest body of a control-plane request, in bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest time a client may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where S3 requests go: the handler in this process, or another process.
+#[async_trait::async_trait]
+pub trait S3Service: Send + Sync + std::fmt::Debug {
+    /// Answers one S3 request, body and all.
+    async fn call(&self, request: Request) -> Response;
+}
+
+/// Everything behind the port.
+#[derive(Debug)]
+pub struct Front {
+    cloud: Arc<Cloud>,
+    ec2: Ec2Api,
+    identity: IdentityApi,
+    s3: Arc<dyn S3Service>,
+    verifier: Arc<Verifier<StoreCredentials>>,
+    join_tokens: Option<Arc<JoinTokens>>,
+}
+
+impl Front {
+    /// A front door before these services.
+    #[must_use]
+    pub fn new(cloud: Arc<Cloud>, s3: Arc<dyn S3Service>, verifier: Arc<Verifier<StoreCredentials>>) -> Self {
+        let (ec2, identity) = (Ec2Api::new(cloud.clone()), IdentityApi::new(cloud.clone()));
+        Self { cloud, ec2, identity, s3, verifier, join_tokens: None }
+    }
+
+    /// With somebody who issues join tokens.
+    #[must_use]
+    pub fn with_join_tokens(mut self, tokens: Option<Arc<JoinTokens>>) -> Self {
+        self.join_tokens = tokens;
+        self
+    }
+
+    /// The router to serve.
+    #[must_use]
+    pub fn router(self: Arc<Self>) -> axum::Router {
+        axum::Router::new().fallback(handle).with_state(self)
+    }
+
+    fn request_id(&self) -> String {
+        server::request_id(|bytes| self.cloud.rng().fill(bytes))
+    }
+}
+
+async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let path = request.uri().path();
+    if path == "/health" && matches!(*request.method(), Method::GET | Method::HEAD) {
+        return health(&front.cloud);
+    }
+    let query = request.uri().query().unwrap_or_default();
+    // An unsigned form is read before its service is known: only its action tells.
+    let signed = request.headers().contains_key(http::header::AUTHORIZATION);
+    let is_form = server::is_form(request.method(), request.headers());
+    if !signed && is_form {
+        return front.form(request).await;
+    }
+    let route = server::route(path, query, request.headers(), None);
+    match route.service {
+        Service::S3 => front.s3.call(request).await,
+        service => front.control(service, request).await,
+    }
+}
+
+/// 200 once instances can be launched; until then 503 and what is missing.
+fn health(cloud: &Cloud) -> Response {
+    let trouble: Vec<String> = cloud
+        .zones()
+        .iter()
+        .filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}")))
+        .collect();
+    // One zone that takes instances is a cloud that takes instances.
+    let (status, text) = if trouble.len() < cloud.zones().len() {
+        (StatusCode::OK, "ok\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, trouble.join("\n") + "\n")
+    };
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// A request whose body has been read.
+pub(crate) struct Received {
+    pub(crate) method: Method,
+    uri: http::Uri,
+    headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Received {
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    pub(crate) fn query(&self) -> &str {
+        self.uri.query().unwrap_or_default()
+    }
+}
+
+/// Reads a control-plane body, bounded in bytes and time.
+async fn receive(request: Request) -> Result<Received, ApiError> {
+    let (parts, body) = request.into_parts();
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect())
+        .await
+        .map_err(|_| Code::RequestTimeout.message("The request body did not arrive in time."))?;
+    let body = collected
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Code::RequestEntityTooLarge.with(&[&BODY_BYTES_MAX.to_string()])
+            } else {
+                Code::InvalidRequest.message("The request body broke off.")
+            }
+        })?
+        .to_bytes();
+    Ok(Received { method: parts.method, uri: parts.uri, headers: parts.headers, body })
+}
+
+fn respond(response: http::Response<Bytes>) -> Response {
+    response.map(Body::from)
+}
+
+impl Front {
+    /// An unsigned form: a service that allows it, or a refusal in the service's words.
+    async fn form(&self, request: Request) -> Response {
+        let id = self.request_id();
+        let received = match receive(request).await {
+            Ok(received) => received,
+            Err(error) => return respond(server::error_response(&error, Flavour::Query, &id, "")),
+        };
+        let params = Params::parse(received.query(), &received.body).ok();
+        let route = server::route(received.path(), received.query(), &received.headers, params.as_ref());
+        self.answer(route.service, &received, &id).await
+    }
+
+    async fn control(&self, service: Service, request: Request) -> Response {
+        let id = self.request_id();
+        match receive(request).await {
+            Ok(received) => self.answer(service, &received, &id).await,
+            Err(error) => respond(server::error_response(&error, service.flavour(), &id, "")),
+        }
+    }
+
+    async fn answer(&self, service: Service, received: &Received, id: &str) -> Response {
+        let flavour = service.flavour();
+        let outcome = match self.authenticate(&service, received).await {
+            Ok(actor) => {
+                let cx = OpContext::new(actor, id);
+                match service {
+                    Service::Mallee => return admin::answer(&self.cloud, self.join_tokens.as_deref(), &cx, received).await,
+                    Service::S3 => Err(Code::MethodNotAllowed.error()),
+                    Service::Ec2 => self.ec2_call(&cx, received).await,
+                    Service::Iam | Service::Sts => self.identity_call(&cx, &service, received).await,
+                    Service::Other(name) => {
+                        Err(Code::UnsupportedOperation.message(format!("The service {name} is not offered by this cloud.")))
+                    }
+                }
+            }
+            Err(error) if service == Service::Mallee => return admin::refuse(&error),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(body) => respond(server::xml_response(200, flavour, id, body)),
+            Err(error) => {
+                if let Some(cause) = error.cause() {
+                    tracing::error!(request_id = id, code = error.code().as_str(), cause, "request failed");
+                }
+                respond(server::error_response(&error, flavour, id, received.path()))
+            }
+        }
+    }
+
+    async fn authenticate(&self, service: &Service, received: &Received) -> Result<Actor, ApiError> {
+        let flavour = service.flavour();
+        let request = SignedRequest {
+            method: received.method.as_str(),
+            path: received.path(),
+            query: received.query(),
+            headers: &received.headers,
+            authority: received.uri.authority().map(http::uri::Authority::as_str),
+            body: SignedBody::Bytes(&received.body),
+            service: service.name(),
+            flavour,
+            rules: PathRules::OTHERS,
+        };
+        match self.verifier.verify(&request, self.cloud.clock().now()).await {
+            Ok(Some(authenticated)) => Ok(authenticated.principal),
+            Ok(None) => Err(Fault::Missing.to_api(flavour)),
+            Err(fault) => Err(fault.to_api(flavour)),
+        }
+    }
+}

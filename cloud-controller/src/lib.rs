@@ -1,0 +1,138 @@
+//! The cloud controller as a daemon: the front door, the background tasks, and the wiring between them.
+
+mod admin;
+pub mod directory;
+pub mod enrol;
+pub mod front;
+pub mod identity;
+mod s3_local;
+pub mod tokens;
+
+pub use front::S3Service;
+pub use s3_local::LocalS3;
+
+use directory::DirectoryService;
+use enrol::{ControlPlane, EnrolmentService};
+use identity::{SharedVerifier, StoreCredentials};
+use mallee_app::bootstrap::{AdminAccess, bootstrap};
+use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances};
+use mallee_awswire::sigv4::{Verifier, VerifierConfig};
+use mallee_pki::{Ca, ClientAuth, CredentialStore, PkiError, TlsIncoming};
+use mallee_runtime::task::{Nudge, spawn_periodic};
+use mallee_runtime::{Shutdown, TaskScope};
+use mallee_store::{Store, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokens::JoinTokens;
+use tokio::net::TcpListener;
+
+/// How often terminated instances and old tokens are looked for.
+const PURGE_PERIOD: Duration = Duration::from_secs(60);
+/// How often the image keeper looks when nobody wakes it.
+const IMAGES_PERIOD: Duration = Duration::from_secs(30);
+/// Interval of pings to other daemons, and how long one may stay unanswered: a host that vanished holds no connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long open requests may take to end when the controller stops.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// A verifier over the database's keys, to be shared by every service of a process.
+#[must_use]
+pub fn verifier(store: &Store) -> SharedVerifier {
+    Arc::new(Verifier::new(StoreCredentials::new(store.clone()), VerifierConfig::default()))
+}
+
+/// A running cloud controller.
+#[derive(Debug)]
+pub struct CloudController {
+    cloud: Arc<Cloud>,
+    admin: AdminAccess,
+    scope: TaskScope,
+}
+
+impl CloudController {
+    /// Makes what the first start makes, then starts links and background tasks. Requests are not yet served.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn start(config: CloudConfig, parts: Parts, shutdown: &Shutdown) -> Result<Self, StoreError> {
+        let cloud = Cloud::new(config, parts);
+        let admin = bootstrap(&cloud).await?;
+        let scope = TaskScope::new(shutdown);
+        for zone in cloud.zones().to_vec() {
+            cluster_link::spawn(&scope, cloud.clone(), zone);
+        }
+        let rng = cloud.rng().clone();
+        let keeper = cloud.clone();
+        spawn_periodic(&scope, "image-keeper", IMAGES_PERIOD, cloud.image_nudge().clone(), rng.clone(), move || {
+            let cloud = keeper.clone();
+            async move { images::keep_images(&cloud).await }
+        });
+        let purger = cloud.clone();
+        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng, move || {
+            let cloud = purger.clone();
+            async move { instances::purge::purge(&cloud).await }
+        });
+        Ok(Self { cloud, admin, scope })
+    }
+
+    /// The cloud, for those who share its process.
+    #[must_use]
+    pub const fn cloud(&self) -> &Arc<Cloud> {
+        &self.cloud
+    }
+
+    /// The administrator's keys.
+    #[must_use]
+    pub const fn admin(&self) -> &AdminAccess {
+        &self.admin
+    }
+
+    /// Serves the API on this port until the controller stops.
+    pub fn serve(&self, listener: TcpListener, s3: Arc<dyn S3Service>, verifier: SharedVerifier) {
+        let router = Arc::new(front::Front::new(self.cloud.clone(), s3, verifier)).router();
+        let shutdown = self.scope.shutdown().clone();
+        self.scope.spawn(front::serve(listener, router, shutdown));
+    }
+
+    /// Serves Enrolment and Directory to other daemons on this port until the controller stops. They reach it at
+    /// `uri` (`https://HOST:PORT`). The result issues the join tokens that are good there.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up with these credentials.
+    pub fn serve_control(
+        &self,
+        listener: TcpListener,
+        credentials: CredentialStore,
+        ca: Arc<Ca>,
+        uri: String,
+    ) -> Result<Arc<JoinTokens>, PkiError> {
+        let (cloud, shutdown) = (&self.cloud, self.scope.shutdown().clone());
+        let (store, clock, zones) = (cloud.store().clone(), cloud.clock().clone(), cloud.zones().to_vec());
+        let tokens = JoinTokens::new(store.clone(), clock.clone(), cloud.rng().clone(), zones.clone(), ca.ca_sha256());
+        let control = ControlPlane::new(store, clock, ca, zones, uri);
+        // Who enrols has no certificate yet; Directory asks every caller for one itself.
+        let incoming = TlsIncoming::new(listener, credentials, ClientAuth::Optional, &shutdown)?;
+        let server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE))
+            .add_service(EnrolmentService::server(&control))
+            .add_service(DirectoryService::server(&control));
+        self.scope.spawn(async move {
+            let stop = shutdown.clone();
+            if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stop.stopped().await }).await {
+                tracing::error!(%error, "the control port failed; other daemons cannot join until a restart");
+            }
+        });
+        Ok(Arc::new(tokens))
+    }
+
+    /// Ends in order: open requests get a moment, instances are not touched.
+    pub async fn stop(&self) {
+        self.scope.stop(STOP_GRACE).await;
+    }
+
+    /// Drops everything where it stands, as a crash would.
+    pub async fn kill(&self) {
+        self.scope.kill().await;
+    }
+}

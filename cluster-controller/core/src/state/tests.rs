@@ -1,0 +1,271 @@
+//! Whatever is said, in whatever order, however often: the books balance.
+
+use super::*;
+use mallee_network::compile;
+use mallee_proto::v1::intent_change::Object;
+use mallee_proto::v1::*;
+use mallee_scheduler::Resources;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const NODES: u8 = 3;
+
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a few dozen per case")]
+enum Event {
+    CloudHello { newer: bool },
+    Snapshot(Vec<InstanceIntent>),
+    BrokenSnapshot(Vec<InstanceIntent>),
+    Intent(InstanceIntent),
+    RemoveInstance(u8),
+    Confirm,
+    Hello { node: u8, boot: u8 },
+    Resynced(u8),
+    Observe { node: u8, seq: u64, observation: InstanceObservation },
+    Ended(u8),
+    Place { request: u8, instance: u8, count: u8 },
+    Unplace(u8),
+    Pass(u64),
+    PullNode(u8),
+    PullCloud,
+}
+
+fn id(n: u8) -> String {
+    format!("i-{n:017x}")
+}
+
+fn any_intent() -> impl Strategy<Value = InstanceIntent> {
+    (0u8..6, 1u64..5, 1u64..3, 0u8..=NODES, 1i32..4).prop_map(|(n, generation, incarnation, node, intent)| {
+        let port = Port {
+            interface_id: format!("eni-{n}"),
+            private_ip: format!("10.0.0.{n}"),
+            vpc_id: "vpc-1".into(),
+            ..Port::default()
+        };
+        let ports = vec![port];
+        InstanceIntent {
+            id: id(n),
+            generation,
+            incarnation,
+            node_id: if node == NODES { String::new() } else { format!("n-{node}") },
+            intent,
+            spec: Some(InstanceSpec { vcpus: 1, memory_mib: 10, root_disk_bytes: 100, ports, ..Default::default() }),
+            ..InstanceIntent::default()
+        }
+    })
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let observation = (0u8..6, 0..NODES, 1u64..3, 0u64..5, 1i32..7, any::<bool>(), 0u64..20).prop_map(
+        |(n, node, incarnation, generation, phase, gone, seq)| {
+            let node_id = format!("n-{node}");
+            let observation =
+                InstanceObservation { id: id(n), incarnation, node_id, generation, phase, gone, ..Default::default() };
+            Event::Observe { node, seq, observation }
+        },
+    );
+    prop_oneof![
+        1 => any::<bool>().prop_map(|newer| Event::CloudHello { newer }),
+        2 => vec(any_intent(), 0..6).prop_map(Event::Snapshot),
+        1 => vec(any_intent(), 0..6).prop_map(Event::BrokenSnapshot),
+        6 => any_intent().prop_map(Event::Intent),
+        2 => (0u8..6).prop_map(Event::RemoveInstance),
+        2 => Just(Event::Confirm),
+        3 => (0..NODES, 0u8..2).prop_map(|(node, boot)| Event::Hello { node, boot }),
+        3 => (0..NODES).prop_map(Event::Resynced),
+        8 => observation,
+        1 => (0..NODES).prop_map(Event::Ended),
+        4 => (0u8..4, 0u8..6, 1u8..4).prop_map(|(request, instance, count)| Event::Place { request, instance, count }),
+        1 => (0u8..4).prop_map(Event::Unplace),
+        1 => (1u64..9_000).prop_map(Event::Pass),
+        3 => (0..NODES).prop_map(Event::PullNode),
+        2 => Just(Event::PullCloud),
+    ]
+}
+
+struct World {
+    state: ClusterState,
+    epoch: u64,
+    cloud: u64,
+    seq: u64,
+    nodes: [(usize, u64); NODES as usize],
+    now: Now,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut state = ClusterState::new(Settings::for_zone("local-1a".parse().unwrap()), "boot");
+        let cloud = state.cloud_hello(&CloudHello { epoch: 1, observed: None }).unwrap();
+        let now = Now { mono_ms: 0, wall_ms: 1 };
+        let vpc = Vpc { id: "vpc-1".into(), generation: 1, ..Vpc::default() };
+        state.intent_change(cloud, IntentChange { seq: 1, object: Some(Object::Vpc(vpc)) }).unwrap();
+        Self { state, epoch: 1, cloud, seq: 10, nodes: [(usize::MAX, 0); NODES as usize], now }
+    }
+
+    fn change(&mut self, object: Object) {
+        self.seq += 1;
+        let change = IntentChange { seq: self.seq, object: Some(object) };
+        self.state.intent_change(self.cloud, change).unwrap();
+    }
+
+    fn apply(&mut self, event: Event) {
+        let (now, state) = (self.now, &mut self.state);
+        match event {
+            Event::CloudHello { newer } => {
+                self.epoch += u64::from(newer);
+                self.cloud = state.cloud_hello(&CloudHello { epoch: self.epoch, observed: None }).unwrap();
+                let old = CloudHello { epoch: self.epoch - 1, observed: None };
+                assert_eq!(state.cloud_hello(&old).unwrap_err().kind, Kind::StaleEpoch);
+            }
+            Event::Snapshot(intents) | Event::BrokenSnapshot(intents) if intents.len() == 5 => {
+                state.snapshot_begin(self.cloud, SnapshotBegin { seq: self.seq }).unwrap();
+                intents.into_iter().for_each(|intent| self.change(Object::Instance(intent)));
+            }
+            Event::Snapshot(intents) | Event::BrokenSnapshot(intents) => {
+                state.snapshot_begin(self.cloud, SnapshotBegin { seq: self.seq }).unwrap();
+                self.change(Object::Vpc(Vpc { id: "vpc-1".into(), generation: 1, ..Vpc::default() }));
+                let named: Vec<String> = intents.iter().map(|intent| intent.id.clone()).collect();
+                intents.into_iter().for_each(|intent| self.change(Object::Instance(intent)));
+                self.state.snapshot_end(self.cloud, SnapshotEnd { seq: self.seq }, now).unwrap();
+                for (id, instance) in &self.state.instances {
+                    assert!(instance.intent.is_none() || named.contains(&id.to_string()), "{id} was not named");
+                }
+            }
+            Event::Intent(intent) => self.change(Object::Instance(intent)),
+            Event::RemoveInstance(n) => {
+                self.change(Object::Removed(Removed { kind: ObjectKind::Instance.into(), id: id(n) }));
+            }
+            Event::Confirm => {
+                let cursor = Cursor { boot: "boot".into(), seq: state.observations.seq() };
+                state.cloud_observed(self.cloud, &cursor).unwrap();
+                assert!(state.observations.iter().all(|(_, seen)| !seen.observation.gone));
+            }
+            Event::Hello { node, boot } => {
+                let capacity = Some(Capacity { vcpus: 4, memory_mib: 40, disk_bytes: 400 });
+                let hello =
+                    NodeHello { node_id: format!("n-{node}"), boot: format!("{boot}"), capacity, ..Default::default() };
+                self.nodes[usize::from(node)] = state.node_hello(hello, now).unwrap();
+            }
+            Event::Resynced(node) => {
+                let (index, session) = self.nodes[usize::from(node)];
+                drop(state.node_resynced(index, session, now));
+            }
+            Event::Observe { node, seq, observation } => {
+                let (index, session) = self.nodes[usize::from(node)];
+                let boot = state.nodes.get(index).map(|node| node.boot.clone()).unwrap_or_default();
+                let batch = NodeObserved { cursor: Some(Cursor { boot, seq }), instances: vec![observation] };
+                drop(state.node_observed(index, session, batch, now));
+            }
+            Event::Ended(node) => {
+                let (index, session) = self.nodes[usize::from(node)];
+                state.node_ended(index, session);
+            }
+            Event::Place { request, instance, count } => self.place(request, instance, count),
+            Event::Unplace(request) => {
+                state.unplace(&UnplaceRequest { epoch: self.epoch, request_id: format!("r-{request}") }).unwrap();
+            }
+            Event::Pass(ms) => {
+                self.now.mono_ms += ms;
+                state.tick(self.now);
+            }
+            Event::PullNode(node) => {
+                let (index, session) = self.nodes[usize::from(node)];
+                if let Pulled::Messages(messages) = state.pull_node(index, session, now)
+                    && state.synced.is_none()
+                {
+                    let orders =
+                        messages.iter().filter(|m| !matches!(m.message, Some(cluster_to_node::Message::Welcome(_))));
+                    assert_eq!(orders.count(), 0, "no orders before the cloud's intent is known");
+                }
+            }
+            Event::PullCloud => drop(state.pull_cloud(self.cloud)),
+        }
+    }
+
+    fn place(&mut self, request: u8, instance: u8, count: u8) {
+        let request = PlaceRequest {
+            epoch: self.epoch,
+            request_id: format!("r-{request}"),
+            vcpus: 1,
+            memory_mib: 10,
+            disk_bytes: 100,
+            count_min: 1,
+            count_max: count.into(),
+            ttl_ms: 5_000,
+            instance_ids: (instance..instance + count).map(id).collect(),
+            ..PlaceRequest::default()
+        };
+        let before = self.state.fleet.clone();
+        match self.state.place(request.clone(), self.now) {
+            Ok(reply) => {
+                let again = self.state.place(request, self.now).unwrap();
+                if !reply.placements.is_empty() {
+                    assert_eq!(again, reply, "a repeat gets the same answer");
+                }
+                for (before, after) in before.iter().zip(&self.state.fleet) {
+                    let grew = after.reserved.vcpus > before.reserved.vcpus;
+                    let taken = after.used.plus(after.reserved);
+                    assert!(!grew || (taken.vcpus <= after.total.vcpus && taken.disk_bytes <= after.total.disk_bytes));
+                    assert!(!grew || after.state == sched::NodeState::Ready);
+                }
+            }
+            Err(error) => assert!(matches!(error.kind, Kind::Unavailable | Kind::Conflict), "{error:?}"),
+        }
+    }
+
+    /// Everything that is kept twice agrees.
+    fn check(&self) {
+        let state = &self.state;
+        for (index, fleet) in state.fleet.iter().enumerate() {
+            let node = &state.nodes[index];
+            let charges: Vec<Resources> = state
+                .instances
+                .keys()
+                .filter_map(|id| state.charge_of(id))
+                .filter(|(on, _)| *on == index)
+                .map(|(_, resources)| resources)
+                .collect();
+            let used = charges.iter().fold(Resources::default(), |sum, one| sum.plus(*one));
+            assert_eq!(fleet.used, used, "usage of {}", node.id);
+            let (held, holds) = state.held_on(index);
+            assert_eq!(fleet.reserved, held, "reservations on {}", node.id);
+            assert_eq!(fleet.instances as usize, charges.len() + holds);
+            let named = state.instances.iter().filter(|(_, instance)| {
+                instance.intent.as_ref().is_some_and(|intent| intent.node_id == node.id.as_str())
+            });
+            assert_eq!(node.instances, named.map(|(id, _)| id.clone()).collect());
+            let holds = state.observations.iter().filter(|(_, seen)| seen.node == index && !seen.observation.gone);
+            assert_eq!(node.holds, holds.map(|(key, _)| key.clone()).collect());
+        }
+        for (id, instance) in &state.instances {
+            assert!(instance.intent.is_some() || !instance.lives.is_empty(), "{id} is kept for nothing");
+            assert!(instance.lives.iter().all(|life| state.seen(id, *life).is_some()));
+        }
+        let lives: usize = state.instances.values().map(|instance| instance.lives.len()).sum();
+        assert_eq!(lives, state.observations.len());
+        // The network's ports are those of live, placed instances.
+        for node in &state.nodes {
+            let ports: usize = compile(&state.model, node.id.as_str()).vpcs.iter().map(|vpc| vpc.ports.len()).sum();
+            let wanted = node.instances.iter().filter(|id| {
+                let intent = state.instances[*id].intent.as_ref().unwrap();
+                let seen = state.seen(id, intent.incarnation).map(|seen| &seen.observation);
+                let up =
+                    seen.is_some_and(|o| !o.gone && matches!(o.phase(), DomainPhase::Running | DomainPhase::Stopping));
+                intent.intent() == RunIntent::Run || up
+            });
+            assert_eq!(ports, wanted.count(), "ports of {}", node.id);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn the_books_balance(events in vec(any_event(), 1..80)) {
+        let mut world = World::new();
+        for event in events {
+            world.apply(event);
+            world.check();
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! When a node is told about its network: its own ports at once, others in rounds.
+
+use super::{ClusterState, NodeIndex, Now};
+use crate::settings::limits::{LEARN_AFTER, LEARN_AFTER_MAX, LEARN_COST_PER_ADDRESS};
+use mallee_proto::WireError;
+use mallee_proto::v1::NodeViewUpdate;
+use mallee_types::NodeId;
+use std::time::Duration;
+
+/// A round of telling is followed by a pause of this many times its cost.
+const PAUSE_PER_COST: u32 = 4;
+
+impl ClusterState {
+    /// The update the node is to get now. Before the zone has settled there is none: a view made of half the
+    /// knowledge would cut instances off that the node's last view still reaches.
+    pub(super) fn next_view(&mut self, index: NodeIndex) -> Option<NodeViewUpdate> {
+        if !self.settled || !self.may_order(index) {
+            return None;
+        }
+        let (model, epoch, node) = (&self.model, self.epoch, &mut self.nodes[index]);
+        if let Some((held_epoch, generation, hash)) = node.held_view.take() {
+            node.told.node_holds(model, node.id.as_str(), held_epoch, generation, &hash);
+            node.learn_due = true;
+        }
+        let (all, local) = (std::mem::take(&mut node.learn_due), std::mem::take(&mut node.view_due));
+        if all {
+            node.told.learn_all(model, node.id.as_str(), epoch)
+        } else if local {
+            node.told.learn_local(model, node.id.as_str(), epoch)
+        } else {
+            None
+        }
+    }
+
+    /// A node's view is not what it should be: it gets it whole.
+    ///
+    /// # Errors
+    /// `Conflict` when the session is not current.
+    pub fn node_view_mismatch(&mut self, index: usize, session: u64, now: Now) -> Result<(), WireError> {
+        let node = self.current(index, session, now)?;
+        node.told.distrust();
+        node.learn_due = true;
+        self.wake.nodes.insert(index);
+        Ok(())
+    }
+
+    /// How long to gather before the next [`Self::learn`].
+    #[must_use]
+    pub fn learn_in(&self, now: Now) -> Duration {
+        LEARN_AFTER.max(Duration::from_millis(self.learn_not_before_ms.saturating_sub(now.mono_ms)))
+    }
+
+    /// Lets connected nodes learn what changed on others since the last time.
+    pub fn learn(&mut self, now: Now) {
+        let mut addresses = 0;
+        for name in self.model.take_learning_nodes() {
+            let Some(index) = name.parse::<NodeId>().ok().and_then(|id| self.by_name.get(&id).copied()) else {
+                continue;
+            };
+            // A node that is not connected gets everything when it is.
+            if self.nodes[index].session.is_some() {
+                self.nodes[index].learn_due = true;
+                addresses += self.model.view_size(&name);
+                self.wake.nodes.insert(index);
+            }
+        }
+        let cost = LEARN_COST_PER_ADDRESS.saturating_mul(u32::try_from(addresses).unwrap_or(u32::MAX));
+        let pause = cost.saturating_mul(PAUSE_PER_COST).min(LEARN_AFTER_MAX);
+        self.learn_not_before_ms = now.mono_ms + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    }
+}

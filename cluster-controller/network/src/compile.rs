@@ -1,0 +1,97 @@
+//! From the model to what one node must know: a pure function.
+
+use crate::Model;
+use crate::model::VpcEntry;
+use mallee_proto::v1::{
+    GroupMembers, GroupView, NodeView, PortView, Remote, SubnetView, Vpc, VpcView, group_rule::Peer,
+};
+use mallee_proto::view;
+use std::collections::BTreeSet;
+
+/// Everything `node` must know, in canonical form, with epoch and generation 0: the VPCs it has a port in, their
+/// subnets, its ports, the groups these are in, the members of groups those name, and who else is where.
+#[must_use]
+pub fn compile(model: &Model, node: &str) -> NodeView {
+    let vpcs = node_vpcs(model, node).map(|(vpc, entry)| {
+        let mut view = local(model, node, vpc, entry);
+        view.members = peers(&view.groups).iter().map(|group| members(model, group)).collect();
+        view.remotes = remotes(model, node, entry);
+        view
+    });
+    let mut view = NodeView { epoch: 0, generation: 0, vpcs: vpcs.collect() };
+    view::canonicalise(&mut view);
+    view
+}
+
+/// The VPCs a node has ports in, in order. A VPC that only its ports name so far is left out until it is known.
+pub(crate) fn node_vpcs<'a>(model: &'a Model, node: &str) -> impl Iterator<Item = (&'a Vpc, &'a VpcEntry)> {
+    let ids = model.nodes.get(node).into_iter().flat_map(|node| node.vpcs.keys());
+    ids.filter_map(|id| model.vpcs.get(id)).filter_map(|entry| Some((entry.vpc.as_ref()?, entry)))
+}
+
+/// A VPC's head, the node's ports, and their groups; members and remotes are left empty.
+pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
+    let keys = model.nodes.get(node).and_then(|node| node.vpcs.get(&vpc.id));
+    let ports: Vec<PortView> =
+        keys.into_iter().flatten().filter_map(|key| entry.ports.get(key)).map(|port| port.view.clone()).collect();
+    let groups: BTreeSet<&String> = ports.iter().flat_map(|port| &port.group_ids).collect();
+    let groups = groups.into_iter().map(|id| GroupView {
+        id: id.clone(),
+        // A group that is not known has no rules, so nothing passes by it.
+        rules: model.groups.get(id).and_then(|entry| entry.group.as_ref()).map_or_else(Vec::new, |g| g.rules.clone()),
+    });
+    VpcView {
+        vpc_id: vpc.id.clone(),
+        cidr: vpc.cidr.clone(),
+        vni: vpc.vni,
+        dns_domain: vpc.dns_domain.clone(),
+        subnets: entry.subnets.values().map(|s| SubnetView { id: s.id.clone(), cidr: s.cidr.clone() }).collect(),
+        groups: groups.collect(),
+        ports,
+        members: Vec::new(),
+        remotes: Vec::new(),
+    }
+}
+
+/// The groups that rules of `groups` name, in order.
+pub(crate) fn peers(groups: &[GroupView]) -> BTreeSet<String> {
+    let peers = groups.iter().flat_map(|group| &group.rules).filter_map(|rule| match &rule.peer {
+        Some(Peer::GroupId(id)) => Some(id.clone()),
+        Some(Peer::Cidr(_)) | None => None,
+    });
+    peers.collect()
+}
+
+/// The addresses in a group; of an unknown group none.
+pub(crate) fn members(model: &Model, group: &str) -> GroupMembers {
+    let members = model.groups.get(group).into_iter().flat_map(|entry| &entry.members);
+    let mut addresses: Vec<String> = members.map(|(address, _)| address.clone()).collect();
+    addresses.dedup();
+    GroupMembers { group_id: group.to_owned(), addresses }
+}
+
+/// The VPC's ports on other nodes, in order of address. While an address moves, its newest incarnation counts; an
+/// address of the node itself is never remote; a node whose underlay address is not known cannot be reached yet.
+pub(crate) fn remotes(model: &Model, node: &str, entry: &VpcEntry) -> Vec<Remote> {
+    let mut remotes: Vec<(Remote, u64)> = Vec::with_capacity(entry.ports.len());
+    for ((address, _), port) in &entry.ports {
+        let vtep = if port.node == node {
+            String::new()
+        } else {
+            model.nodes.get(&port.node).map_or_else(String::new, |node| node.vtep.clone())
+        };
+        let newest = (Remote { address: address.clone(), vtep }, port.view.incarnation);
+        match remotes.last_mut() {
+            Some(last) if last.0.address == *address => {
+                let own = last.0.vtep.is_empty() || newest.0.vtep.is_empty();
+                if own {
+                    last.0.vtep.clear();
+                } else if newest.1 > last.1 {
+                    *last = newest;
+                }
+            }
+            _ => remotes.push(newest),
+        }
+    }
+    remotes.into_iter().map(|(remote, _)| remote).filter(|remote| !remote.vtep.is_empty()).collect()
+}

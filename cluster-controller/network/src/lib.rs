@@ -1,0 +1,19 @@
+//! The virtual network as a cluster knows it, and the view of it that each node is given. Pure.
+//!
+//! [`Model`] holds VPCs, subnets, security groups and the live ports of instances; [`compile`] makes of it what one
+//! node must know. [`Told`] remembers what a node was told, and makes the next update from it: at once and small for
+//! what the node's own ports need, whole when the rest of the VPC is to be learnt too.
+//!
+//! The model notes what a change touches: nodes whose own ports are concerned (told at once), and VPCs of which
+//! other nodes should learn (told in batches, so that a burst of launches does not compile every view every time).
+
+mod compile;
+mod model;
+mod told;
+
+pub use compile::compile;
+pub use model::Model;
+pub use told::Told;
+
+#[cfg(test)]
+mod tests;

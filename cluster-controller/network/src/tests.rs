@@ -1,0 +1,295 @@
+use super::{Model, Told, compile};
+use mallee_proto::v1::{
+    GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, Port, RunIntent, SecurityGroup, Subnet, Vpc,
+    group_rule::Peer,
+};
+use mallee_proto::view;
+use proptest::prelude::*;
+
+fn vpc(n: u32, generation: u64) -> Vpc {
+    Vpc {
+        id: format!("vpc-{n}"),
+        generation,
+        account_id: "000000000001".into(),
+        cidr: "10.0.0.0/16".into(),
+        vni: 100 + n,
+        dns_domain: "internal".into(),
+    }
+}
+
+fn subnet(n: u32, generation: u64) -> Subnet {
+    let (vpc_id, cidr) = (format!("vpc-{n}"), format!("10.0.{n}.0/24"));
+    Subnet { id: format!("subnet-{n}"), generation, vpc_id, cidr, zone: "local-1a".into() }
+}
+
+fn group(vpc: u32, n: u32, generation: u64, peers: &[u32]) -> SecurityGroup {
+    let rule = |peer: &u32| GroupRule {
+        id: format!("sgr-{n}-{peer}"),
+        protocol: 6,
+        from_port: 22,
+        to_port: 22,
+        peer: Some(Peer::GroupId(format!("sg-{vpc}-{peer}"))),
+        ..GroupRule::default()
+    };
+    let rules = peers.iter().map(rule).collect();
+    SecurityGroup { id: format!("sg-{vpc}-{n}"), generation, vpc_id: format!("vpc-{vpc}"), name: "g".into(), rules }
+}
+
+fn instance(n: u32, node: &str, vpc: u32, groups: &[u32], incarnation: u64) -> InstanceIntent {
+    let port = Port {
+        interface_id: format!("eni-{n}"),
+        mac: format!("02:00:00:00:00:{n:02x}"),
+        private_ip: format!("10.0.{vpc}.{n}"),
+        vpc_id: format!("vpc-{vpc}"),
+        subnet_id: format!("subnet-{vpc}"),
+        group_ids: groups.iter().map(|g| format!("sg-{vpc}-{g}")).collect(),
+        source_dest_check: true,
+        ..Port::default()
+    };
+    let metadata = Metadata { hostname: format!("ip-{n}"), ..Metadata::default() };
+    InstanceIntent {
+        id: format!("i-{n}"),
+        generation: 1,
+        incarnation,
+        node_id: node.into(),
+        intent: RunIntent::Run.into(),
+        spec: Some(InstanceSpec { ports: vec![port], metadata: Some(metadata), ..InstanceSpec::default() }),
+        ..InstanceIntent::default()
+    }
+}
+
+fn small() -> Model {
+    let mut model = Model::default();
+    model.set_vpc(vpc(1, 1));
+    model.set_subnet(subnet(1, 1));
+    model.set_group(group(1, 1, 1, &[1, 2, 9]));
+    model.set_group(group(1, 2, 1, &[]));
+    model.set_node("a", "192.0.2.1");
+    model.set_node("b", "192.0.2.2");
+    model.set_instance(&instance(1, "a", 1, &[1], 1), true);
+    model.set_instance(&instance(2, "b", 1, &[1, 2], 1), true);
+    model
+}
+
+#[test]
+fn the_view_of_a_node() {
+    insta::assert_debug_snapshot!(compile(&small(), "a"));
+}
+
+#[test]
+fn a_node_without_ports_knows_nothing() {
+    let mut model = small();
+    model.set_node("c", "192.0.2.3");
+    assert_eq!(compile(&model, "c"), NodeView::default());
+    model.set_instance(&instance(1, "a", 1, &[1], 1), false);
+    assert_eq!(compile(&model, "a"), NodeView::default(), "a stopped instance has no live port");
+    let b = compile(&model, "b");
+    assert!(b.vpcs[0].remotes.is_empty());
+    assert_eq!(b.vpcs[0].members[0].addresses, ["10.0.1.2"]);
+}
+
+#[test]
+fn a_vpc_or_a_tunnel_address_that_is_not_known_yet_is_left_out_until_it_is() {
+    let mut model = Model::default();
+    model.set_instance(&instance(1, "a", 1, &[1], 1), true);
+    model.set_instance(&instance(2, "b", 1, &[1], 1), true);
+    assert!(compile(&model, "a").vpcs.is_empty());
+    model.set_vpc(vpc(1, 1));
+    let view = compile(&model, "a");
+    assert_eq!(view.vpcs[0].ports.len(), 1);
+    assert!(view.vpcs[0].remotes.is_empty() && view.vpcs[0].groups[0].rules.is_empty());
+    drop(model.take_learning_nodes());
+    model.set_node("b", "192.0.2.2");
+    assert_eq!(model.take_learning_nodes(), ["a", "b"]);
+    assert_eq!(compile(&model, "a").vpcs[0].remotes[0].vtep, "192.0.2.2");
+}
+
+#[test]
+fn while_an_address_moves_its_newest_life_counts() {
+    let mut model = small();
+    let mut moved = instance(3, "c", 1, &[1], 2);
+    moved.spec.as_mut().unwrap().ports[0].private_ip = "10.0.1.2".into();
+    model.set_node("c", "192.0.2.3");
+    model.set_instance(&moved, true);
+    assert_eq!(compile(&model, "a").vpcs[0].remotes[0].vtep, "192.0.2.3");
+    assert!(compile(&model, "c").vpcs[0].remotes.iter().all(|r| r.address != "10.0.1.2"));
+    assert_eq!(compile(&model, "a").vpcs[0].members[0].addresses, ["10.0.1.1", "10.0.1.2"]);
+}
+
+#[test]
+fn a_change_touches_the_nodes_it_concerns() {
+    let mut model = small();
+    model.set_vpc(vpc(2, 1));
+    model.set_instance(&instance(7, "z", 2, &[1], 1), true);
+    drop((model.take_touched_nodes(), model.take_learning_nodes()));
+    model.set_instance(&instance(3, "a", 1, &[2], 1), true);
+    assert_eq!(model.take_touched_nodes(), ["a"]);
+    assert_eq!(model.take_learning_nodes(), ["a", "b"]);
+    model.set_instance(&instance(3, "a", 1, &[2], 1), true);
+    assert!(model.take_touched_nodes().is_empty() && !model.has_touched_vpcs(), "a repeat touches nothing");
+    model.set_group(group(1, 2, 2, &[1]));
+    assert_eq!(model.take_touched_nodes(), ["a", "b"]);
+    model.set_group(group(1, 2, 1, &[]));
+    assert!(model.take_touched_nodes().is_empty(), "an older generation changes nothing");
+}
+
+#[test]
+fn everything_removed_leaves_nothing() {
+    let mut model = small();
+    model.remove_instance("i-1");
+    model.remove_instance("i-2");
+    model.remove_group("sg-1-1");
+    model.remove_group("sg-1-2");
+    model.remove_subnet("subnet-1");
+    model.remove_vpc("vpc-1");
+    assert!(model.vpcs.is_empty() && model.groups.is_empty());
+    assert_eq!(compile(&model, "a"), NodeView::default());
+}
+
+#[test]
+fn a_node_that_returns_with_the_right_view_is_told_nothing() {
+    let model = small();
+    let mut told = Told::default();
+    told.node_holds(&model, "a", 0, 0, &[]);
+    let update = told.learn_all(&model, "a", 3).unwrap();
+    let held = view::apply(&NodeView::default(), &update).unwrap();
+    assert_eq!((held.epoch, held.generation), (3, 1));
+    // A restarted cluster controller hears from the node what it holds.
+    let mut restarted = Told::default();
+    restarted.node_holds(&model, "a", 3, 1, &update.hash);
+    assert_eq!(restarted.learn_all(&model, "a", 4), None);
+    // With another view it is told whole, in a later generation.
+    let mut other = Told::default();
+    other.node_holds(&model, "a", 3, 9, b"else");
+    let update = other.learn_local(&model, "a", 4).unwrap();
+    assert_eq!((update.base_generation, update.generation), (0, 10));
+    // A node that lost its disk never sees a generation twice.
+    told.node_holds(&model, "a", 0, 0, &[]);
+    let again = told.learn_all(&model, "a", 4).unwrap();
+    assert_eq!((again.base_generation, again.generation), (0, 2));
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Instance { n: u32, node: u8, vpc: u32, groups: Vec<u32>, incarnation: u64, live: bool },
+    RemoveInstance(u32),
+    Vpc(u32, u64),
+    RemoveVpc(u32),
+    Subnet(u32, u64),
+    Group { vpc: u32, n: u32, generation: u64, peers: Vec<u32> },
+    RemoveGroup(u32, u32),
+    Tell { node: u8, all: bool },
+    Lost(u8),
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let few = || proptest::collection::btree_set(0u32..3, 0..3).prop_map(|s| s.into_iter().collect::<Vec<_>>());
+    prop_oneof![
+        6 => (0u32..8, 0u8..3, 0u32..2, few(), 0u64..3, any::<bool>()).prop_map(
+            |(n, node, vpc, groups, incarnation, live)| Change::Instance { n, node, vpc, groups, incarnation, live }),
+        2 => (0u32..8).prop_map(Change::RemoveInstance),
+        2 => (0u32..2, 0u64..5).prop_map(|(n, g)| Change::Vpc(n, g)),
+        1 => (0u32..2).prop_map(Change::RemoveVpc),
+        1 => (0u32..2, 0u64..5).prop_map(|(n, g)| Change::Subnet(n, g)),
+        3 => (0u32..2, 0u32..3, 0u64..9, few()).prop_map(|(vpc, n, generation, peers)| Change::Group { vpc, n, generation, peers }),
+        1 => (0u32..2, 0u32..3).prop_map(|(vpc, n)| Change::RemoveGroup(vpc, n)),
+        5 => (0u8..3, any::<bool>()).prop_map(|(node, all)| Change::Tell { node, all }),
+        1 => (0u8..3).prop_map(Change::Lost),
+    ]
+}
+
+fn name(node: u8) -> String {
+    format!("n{node}")
+}
+
+proptest! {
+    /// Whatever happens, each update leads the node to what the cluster thinks it holds; the node's own part is then
+    /// right at once, and everything after a full round.
+    #[test]
+    fn nodes_follow_the_model(changes in proptest::collection::vec(any_change(), 1..60)) {
+        let mut model = Model::default();
+        let mut told: Vec<Told> = vec![Told::default(); 3];
+        let mut held: Vec<NodeView> = vec![NodeView::default(); 3];
+        for node in 0..3 { model.set_node(&name(node), &format!("192.0.2.{node}")); }
+        let mut touched = std::collections::BTreeSet::new();
+        let mut learning = std::collections::BTreeSet::new();
+        let mut steps: Vec<Change> = changes;
+        steps.extend((0..3).map(|node| Change::Tell { node, all: true }));
+        for change in steps {
+            match change {
+                Change::Instance { n, node, vpc, groups, incarnation, live } =>
+                    model.set_instance(&instance(n, &name(node), vpc, &groups, incarnation), live),
+                Change::RemoveInstance(n) => model.remove_instance(&format!("i-{n}")),
+                Change::Vpc(n, generation) => model.set_vpc(vpc(n, generation)),
+                Change::RemoveVpc(n) => model.remove_vpc(&format!("vpc-{n}")),
+                Change::Subnet(n, generation) => model.set_subnet(subnet(n, generation)),
+                Change::Group { vpc, n, generation, peers } => model.set_group(group(vpc, n, generation, &peers)),
+                Change::RemoveGroup(vpc, n) => model.remove_group(&format!("sg-{vpc}-{n}")),
+                Change::Lost(node) => {
+                    let n = usize::from(node);
+                    held[n] = NodeView::default();
+                    told[n].node_holds(&model, &name(node), 0, 0, &[]);
+                }
+                Change::Tell { node, all } => {
+                    let n = usize::from(node);
+                    let before = held[n].generation;
+                    let update = if all { told[n].learn_all(&model, &name(node), 1) } else { told[n].learn_local(&model, &name(node), 1) };
+                    if let Some(update) = update {
+                        prop_assert!(update.generation > before);
+                        held[n] = view::apply(&held[n], &update).unwrap();
+                    } else {
+                        // Who has nothing new to hear was touched by nothing that mattered.
+                        if all { learning.remove(&name(node)); }
+                    }
+                    prop_assert_eq!(&held[n].vpcs, &told[n].view().vpcs);
+                    let want = compile(&model, &name(node));
+                    if all {
+                        prop_assert_eq!(&held[n].vpcs, &want.vpcs);
+                        learning.remove(&name(node));
+                    } else {
+                        prop_assert_eq!(held[n].vpcs.len(), want.vpcs.len());
+                        for (have, want) in held[n].vpcs.iter().zip(&want.vpcs) {
+                            prop_assert_eq!(&have.ports, &want.ports);
+                            prop_assert_eq!(&have.groups, &want.groups);
+                            prop_assert_eq!(&have.subnets, &want.subnets);
+                            let (a, b): (Vec<_>, Vec<_>) = (have.members.iter().map(|m| &m.group_id).collect(), want.members.iter().map(|m| &m.group_id).collect());
+                            prop_assert_eq!(a, b);
+                            prop_assert!(have.remotes.iter().all(|r| have.ports.iter().all(|p| p.private_ip != r.address)));
+                        }
+                    }
+                    touched.remove(&name(node));
+                }
+            }
+            touched.extend(model.take_touched_nodes());
+            learning.extend(model.take_learning_nodes());
+            // Nobody who is out of date goes unnoticed.
+            for node in 0..3u8 {
+                let n = usize::from(node);
+                if !touched.contains(&name(node)) && !learning.contains(&name(node)) && held[n].generation > 0 {
+                    prop_assert_eq!(&held[n].vpcs, &compile(&model, &name(node)).vpcs, "node {}", node);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn compiling_is_deterministic_and_canonical(changes in proptest::collection::vec(any_change(), 1..40)) {
+        let mut models = [Model::default(), Model::default()];
+        for change in &changes {
+            if let Change::Instance { n, node, vpc: v, groups, incarnation, live } = change {
+                for model in &mut models {
+                    model.set_vpc(vpc(*v, 1));
+                    model.set_node(&name(*node), &format!("192.0.2.{node}"));
+                    model.set_instance(&instance(*n, &name(*node), *v, groups, *incarnation), *live);
+                }
+            }
+        }
+        for node in 0..3 {
+            let compiled = compile(&models[0], &name(node));
+            prop_assert_eq!(&compiled, &compile(&models[1], &name(node)));
+            let mut canonical = compiled.clone();
+            view::canonicalise(&mut canonical);
+            prop_assert_eq!(compiled, canonical);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The filters: each has a name, a test, and a sentence with numbers for the node it refuses.
+
+use crate::{Node, NodeState, Request, Resources};
+
+/// Why a node cannot be given an instance. In the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// Another zone was asked for.
+    Zone,
+    /// Another node was asked for.
+    Node,
+    /// The node is connected.
+    Online,
+    /// The node has told all it holds.
+    Warm,
+    /// Virtual CPUs.
+    Vcpus,
+    /// Memory.
+    Memory,
+    /// Disk.
+    Disk,
+}
+
+/// How many filters there are.
+pub const FILTERS: usize = Filter::ALL.len();
+
+impl Filter {
+    /// Every filter, in order.
+    pub const ALL: [Self; 7] =
+        [Self::Zone, Self::Node, Self::Online, Self::Warm, Self::Vcpus, Self::Memory, Self::Disk];
+
+    /// Its name, as users see it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Zone => "zone",
+            Self::Node => "node",
+            Self::Online => "online",
+            Self::Warm => "warm",
+            Self::Vcpus => "vcpus",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// Its place in `ALL`.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The first filter that refuses the node; `planned` is what earlier choices of the same batch took of it.
+    #[must_use]
+    pub fn first_refusing(request: &Request, node: &Node, planned: Resources) -> Option<Self> {
+        if request.zone.as_ref().is_some_and(|zone| *zone != node.zone) {
+            return Some(Self::Zone);
+        }
+        if request.node.as_ref().is_some_and(|id| *id != node.id) {
+            return Some(Self::Node);
+        }
+        match node.state {
+            NodeState::Offline => return Some(Self::Online),
+            NodeState::WarmingUp => return Some(Self::Warm),
+            NodeState::Ready => {}
+        }
+        let (free, want) = (node.free().minus(planned), request.resources);
+        if free.vcpus < want.vcpus {
+            Some(Self::Vcpus)
+        } else if free.memory_mib < want.memory_mib {
+            Some(Self::Memory)
+        } else if free.disk_bytes < want.disk_bytes {
+            Some(Self::Disk)
+        } else {
+            None
+        }
+    }
+
+    /// Why this filter refuses the node, with numbers.
+    #[must_use]
+    pub fn reason(self, request: &Request, node: &Node, planned: Resources) -> String {
+        let (free, want, total) = (node.free().minus(planned), request.resources, node.total);
+        match self {
+            Self::Zone => {
+                let wanted = request.zone.as_ref().map_or("", |zone| zone.as_str());
+                format!("is in zone {}, {wanted} was asked for", node.zone)
+            }
+            Self::Node => {
+                format!("node {} was asked for", request.node.as_ref().map_or("", |id| id.as_str()))
+            }
+            Self::Online => "is offline".to_owned(),
+            Self::Warm => "is connected but has not yet told all it holds".to_owned(),
+            Self::Vcpus => {
+                format!("{} of {} vcpus free, {} needed", free.vcpus, total.vcpus, want.vcpus)
+            }
+            Self::Memory => {
+                format!("{} of {} MiB memory free, {} needed", free.memory_mib, total.memory_mib, want.memory_mib)
+            }
+            Self::Disk => format!(
+                "{} of {} MiB disk free, {} needed",
+                free.disk_bytes >> 20,
+                total.disk_bytes >> 20,
+                want.disk_bytes.div_ceil(1 << 20)
+            ),
+        }
+    }
+}

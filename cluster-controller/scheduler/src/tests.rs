@@ -1,0 +1,186 @@
+use super::{Strategy, *};
+use mallee_types::{NodeId, ZoneName};
+use proptest::prelude::*;
+use std::time::Instant;
+
+fn node(n: usize, vcpus: u32) -> Node {
+    let id: NodeId = format!("node-{n:05}").parse().unwrap();
+    let zone: ZoneName = "local-1a".parse().unwrap();
+    let total = Resources { vcpus, memory_mib: u64::from(vcpus) * 4096, disk_bytes: u64::from(vcpus) << 34 };
+    let mut node = Node::new(id, zone);
+    node.state = NodeState::Ready;
+    node.total = total;
+    node
+}
+
+fn request(vcpus: u32) -> Request {
+    let resources = Resources { vcpus, memory_mib: u64::from(vcpus) * 1024, disk_bytes: 8 << 30 };
+    Request { resources, image: None, zone: None, node: None, strategy: Strategy::Spread }
+}
+
+fn place(nodes: &mut [Node], request: &Request, index: usize) {
+    nodes[index].used = nodes[index].used.plus(request.resources);
+    nodes[index].instances += 1;
+}
+
+#[test]
+fn every_refusal_names_filter_and_numbers() {
+    let mut nodes: Vec<Node> = (0..5).map(|n| node(n, 4)).collect();
+    nodes[0].state = NodeState::Offline;
+    nodes[1].state = NodeState::WarmingUp;
+    nodes[2].used.vcpus = 3;
+    nodes[3].reserved.memory_mib = 16_000;
+    nodes[4].used.disk_bytes = nodes[4].total.disk_bytes;
+    let decision = decide(&request(2), &nodes);
+    assert_eq!(decision.chosen, None);
+    let got: Vec<_> = decision
+        .rows()
+        .map(|row| match &row.verdict {
+            Verdict::Refused { filter, reason } => (filter.name(), reason.as_str()),
+            Verdict::Passed { .. } => panic!("nothing passes"),
+        })
+        .collect();
+    assert_eq!(
+        got,
+        [
+            ("online", "is offline"),
+            ("warm", "is connected but has not yet told all it holds"),
+            ("vcpus", "1 of 4 vcpus free, 2 needed"),
+            ("memory", "384 of 16384 MiB memory free, 2048 needed"),
+            ("disk", "0 of 65536 MiB disk free, 8192 needed"),
+        ]
+    );
+}
+
+#[test]
+fn zone_and_node_can_be_asked_for() {
+    let mut nodes: Vec<Node> = (0..3).map(|n| node(n, 4)).collect();
+    nodes[2].zone = "local-1b".parse().unwrap();
+    let zone = Request { zone: Some("local-1b".parse().unwrap()), ..request(1) };
+    assert_eq!(decide(&zone, &nodes).chosen, Some(2));
+    let named = Request { node: Some("node-00001".parse().unwrap()), ..request(1) };
+    let decision = decide(&named, &nodes);
+    assert_eq!((decision.chosen, decision.omitted(Filter::Node)), (Some(1), 2));
+    let unknown = Request { node: Some("node-7".parse().unwrap()), ..request(1) };
+    assert_eq!(decide(&unknown, &nodes).chosen, None);
+}
+
+#[test]
+fn pack_fills_one_node_first_and_spread_goes_round() {
+    let mut packed: Vec<Node> = (0..3).map(|n| node(n, 4)).collect();
+    let pack = Request { strategy: Strategy::Pack, ..request(1) };
+    let mut chosen = Vec::new();
+    for _ in 0..5 {
+        let index = decide(&pack, &packed).chosen.unwrap();
+        place(&mut packed, &pack, index);
+        chosen.push(index);
+    }
+    assert_eq!(chosen, [0, 0, 0, 0, 1]);
+    let spread: Vec<Node> = (0..3).map(|n| node(n, 4)).collect();
+    let chosen: Vec<_> = decide_many(&request(1), &spread, 6).iter().map(|d| d.chosen.unwrap()).collect();
+    assert_eq!(chosen, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn a_cached_image_sways_among_like_loads_only() {
+    let mut nodes: Vec<Node> = (0..3).map(|n| node(n, 64)).collect();
+    nodes[2].set_images(["feed"].into_iter());
+    let wants = Request { image: Some(ImageKey::of("feed")), ..request(1) };
+    assert_eq!(decide(&wants, &nodes).chosen, Some(2));
+    nodes[2].used.vcpus = 32;
+    assert_eq!(decide(&wants, &nodes).chosen, Some(0), "a busy node is not preferred for its cache");
+}
+
+#[test]
+fn a_batch_stops_where_nothing_fits_and_says_why() {
+    let nodes: Vec<Node> = (0..2).map(|n| node(n, 4)).collect();
+    let decisions = decide_many(&request(2), &nodes, 6);
+    assert_eq!(decisions.len(), 5);
+    let last = decisions.last().unwrap();
+    assert_eq!((last.chosen, last.refused[Filter::Vcpus.index()]), (None, 2));
+    assert!(matches!(&last.refused_rows[0].verdict,
+        Verdict::Refused { reason, .. } if reason == "0 of 4 vcpus free, 2 needed"));
+}
+
+#[test]
+fn rows_are_bounded_and_the_rest_is_counted() {
+    let mut nodes: Vec<Node> = (0..10_000).map(|n| node(n, 8)).collect();
+    nodes.iter_mut().take(5_000).for_each(|n| n.state = NodeState::Offline);
+    let decision = decide(&request(1), &nodes);
+    assert!(decision.rows().count() <= ROWS_MAX);
+    let shown = u32::try_from(decision.refused_rows.len()).unwrap();
+    assert_eq!(decision.omitted(Filter::Online), 5_000 - shown);
+    assert_eq!(decision.omitted_passed() as usize, 5_000 - PASSED_ROWS_MAX);
+}
+
+#[test]
+fn ten_thousand_nodes_are_decided_quickly() {
+    let nodes: Vec<Node> = (0..10_000).map(|n| node(n, 64)).collect();
+    let start = Instant::now();
+    let rounds = 20;
+    for _ in 0..rounds {
+        assert!(decide(&request(1), &nodes).chosen.is_some());
+    }
+    let one = start.elapsed() / rounds;
+    let start = Instant::now();
+    assert_eq!(decide_many(&request(1), &nodes, 1000).len(), 1000);
+    let batch = start.elapsed();
+    println!("10,000 nodes: one decision {one:?}, a batch of 1,000 {batch:?}");
+    // Unoptimised builds on a busy machine: the bound only catches a change of complexity.
+    assert!(one.as_millis() < 250 && batch.as_millis() < 1500, "{one:?} {batch:?}");
+}
+
+prop_compose! {
+    fn any_nodes()(sizes in proptest::collection::vec((1u32..32, 0u32..32, 0u8..4, any::<bool>()), 1..24)) -> Vec<Node> {
+        sizes.into_iter().enumerate().map(|(n, (vcpus, used, state, cached))| {
+            let mut node = node(n, vcpus);
+            node.used.vcpus = used.min(vcpus);
+            node.reserved.memory_mib = u64::from(used) * 512;
+            node.state = match state { 0 => NodeState::Offline, 1 => NodeState::WarmingUp, _ => NodeState::Ready };
+            if cached { node.set_images(["feed"].into_iter()); }
+            node
+        }).collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_overcommits_and_repeats_itself(
+        nodes in any_nodes(), vcpus in 1u32..8, count in 1usize..40, pack in any::<bool>(), cached in any::<bool>(),
+    ) {
+        let request = Request {
+            strategy: if pack { Strategy::Pack } else { Strategy::Spread },
+            image: cached.then(|| ImageKey::of("feed")),
+            ..request(vcpus)
+        };
+        let decisions = decide_many(&request, &nodes, count);
+        prop_assert_eq!(&decisions, &decide_many(&request, &nodes, count));
+        let mut after = nodes;
+        for decision in &decisions {
+            match decision.chosen {
+                Some(index) => {
+                    prop_assert!(Filter::first_refusing(&request, &after[index], Resources::default()).is_none());
+                    // The batch chooses what one-by-one placement would.
+                    prop_assert_eq!(decide(&request, &after).chosen, Some(index));
+                    place(&mut after, &request, index);
+                }
+                None => prop_assert_eq!(decide(&request, &after).chosen, None),
+            }
+            prop_assert!(decision.rows().count() <= ROWS_MAX);
+        }
+        for node in &after {
+            prop_assert!(node.used.vcpus <= node.total.vcpus);
+        }
+    }
+
+    #[test]
+    fn spread_balances_equal_nodes(count in 1usize..200, size in 2usize..12) {
+        let nodes: Vec<Node> = (0..size).map(|n| node(n, 256)).collect();
+        let mut per_node = vec![0usize; size];
+        for decision in decide_many(&request(1), &nodes, count) {
+            per_node[decision.chosen.unwrap()] += 1;
+        }
+        let (least, most) = (per_node.iter().min().unwrap(), per_node.iter().max().unwrap());
+        prop_assert!(most - least <= 1, "{per_node:?}");
+    }
+}

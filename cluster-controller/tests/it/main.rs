@@ -1,0 +1,14 @@
+//! The cluster controller with a fake cloud and fake nodes, over gRPC in memory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its figures"
+)]
+
+mod fakes;
+mod launch;
+mod rebuild;
+mod scale;
+mod sessions;

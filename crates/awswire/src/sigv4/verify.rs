@@ -1,0 +1,388 @@
+//! The verifier: from a request to who sent it.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use moka::sync::Cache;
+use subtle::ConstantTimeEq as _;
+use time::{Duration, OffsetDateTime};
+
+use super::canonical::{self, Parts, PathRules};
+use super::fault::Fault;
+use super::key::{CredentialSource, KeyError, KeyQuery, ResolvedKey};
+use super::parse::{Claim, Placement, single};
+use super::stream::{ChunkContext, ChunkKind};
+use super::{CLOCK_WINDOW_SECONDS, EMPTY_SHA256, sha256};
+use crate::error::Flavour;
+use crate::server::Service;
+
+/// Most signing keys kept at once.
+pub const MAX_CACHED_KEYS: u64 = 10_000;
+
+/// Which region names a credential scope may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RegionPolicy {
+    /// Any, as clients of private clouds configure what they like.
+    #[default]
+    Any,
+    /// One of these.
+    OneOf(Vec<String>),
+}
+
+/// Settings of a [`Verifier`].
+#[derive(Debug, Clone)]
+pub struct VerifierConfig {
+    /// Accepted regions.
+    pub regions: RegionPolicy,
+    /// How long a resolved key may be used before the source is asked again: the longest time a deactivated key still works
+    /// where [`Verifier::forget`] is not called.
+    pub key_ttl: Duration,
+}
+
+impl Default for VerifierConfig {
+    fn default() -> Self {
+        Self { regions: RegionPolicy::Any, key_ttl: Duration::seconds(10) }
+    }
+}
+
+/// The body of a request to verify.
+#[derive(Debug, Clone, Copy)]
+pub enum Body<'a> {
+    /// The whole body.
+    Bytes(&'a [u8]),
+    /// Not read yet (S3): its hash is checked by whoever reads it, as [`Payload`] says.
+    Stream,
+}
+
+/// A request to verify, as it came over the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedRequest<'a> {
+    /// HTTP method.
+    pub method: &'a str,
+    /// Path, not decoded.
+    pub path: &'a str,
+    /// Query string without `?`, not decoded.
+    pub query: &'a str,
+    /// Headers.
+    pub headers: &'a HeaderMap,
+    /// The authority of an HTTP/2 request, which has no `host` header.
+    pub authority: Option<&'a str>,
+    /// Body.
+    pub body: Body<'a>,
+    /// The service that the request is for; the scope must name it.
+    pub service: &'a str,
+    /// That service's protocol: decides which forms of body hash are accepted.
+    pub flavour: Flavour,
+    /// How that service canonicalises paths.
+    pub rules: PathRules,
+}
+
+impl<'a> SignedRequest<'a> {
+    /// A request for a service, from its HTTP parts.
+    #[must_use]
+    pub fn new(parts: &'a http::request::Parts, body: Body<'a>, service: &'a Service) -> Self {
+        let flavour = service.flavour();
+        Self {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            authority: parts.uri.authority().map(http::uri::Authority::as_str),
+            body,
+            service: service.name(),
+            flavour,
+            rules: if flavour == Flavour::S3 { PathRules::S3 } else { PathRules::OTHERS },
+        }
+    }
+}
+
+/// What is known of the body after verification.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// The body given was the one signed.
+    Verified,
+    /// Whoever reads the body must compare its SHA-256 with this one.
+    Sha256([u8; 32]),
+    /// The caller chose not to sign the body.
+    Unsigned,
+    /// The body is `aws-chunked`; read it through a [`ChunkVerifier`](super::ChunkVerifier).
+    Chunked(Box<ChunkContext>),
+}
+
+/// A verified request.
+#[derive(Debug, Clone)]
+pub struct Authenticated<P> {
+    /// Who sent it.
+    pub principal: P,
+    /// What it said of its signature.
+    pub claim: Claim,
+    /// What is known of its body.
+    pub payload: Payload,
+}
+
+#[derive(Debug, Clone)]
+struct CachedKey<P> {
+    key: ResolvedKey<P>,
+    fetched: OffsetDateTime,
+}
+
+/// Verifies requests against keys from a [`CredentialSource`], which it caches.
+pub struct Verifier<S: CredentialSource> {
+    source: S,
+    config: VerifierConfig,
+    cache: Cache<String, Arc<CachedKey<S::Principal>>>,
+}
+
+impl<S: CredentialSource> std::fmt::Debug for Verifier<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<S: CredentialSource> Verifier<S> {
+    /// A verifier with an empty cache.
+    #[must_use]
+    pub fn new(source: S, config: VerifierConfig) -> Self {
+        let cache = Cache::builder().max_capacity(MAX_CACHED_KEYS).support_invalidation_closures().build();
+        Self { source, config, cache }
+    }
+
+    /// The source of keys.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Forgets all cached keys of an access key, when it is deactivated or deleted or its owner changes.
+    pub fn forget(&self, access_key_id: &str) {
+        let prefix = format!("{access_key_id}/");
+        // Fails only if the cache was built without closures.
+        if self.cache.invalidate_entries_if(move |k, _| k.starts_with(&prefix)).is_err() {
+            self.cache.invalidate_all();
+        }
+    }
+
+    /// Verifies a request. `Ok(None)` means that it is not signed at all: the caller decides whether that is allowed, and
+    /// else answers [`Fault::Missing`].
+    ///
+    /// # Errors
+    /// [`Fault`]; [`Fault::to_api`] has the answer for the client.
+    pub async fn verify(
+        &self,
+        req: &SignedRequest<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Option<Authenticated<S::Principal>>, Fault> {
+        let Some(claim) = Claim::read(req.headers, req.query)? else {
+            return Ok(None);
+        };
+        self.check_scope(&claim, req)?;
+        check_clock(&claim, now)?;
+        let signed: Vec<&str> = claim.signed_headers.split(';').collect();
+        check_signed(&claim, req, &signed)?;
+        let (body_hash, kind) = body_hash(&claim, req)?;
+        let canonical = canonical::request(&Parts {
+            method: req.method,
+            path: req.path,
+            query: req.query,
+            headers: req.headers,
+            host: req.authority,
+            signed_headers: &signed,
+            omit: if matches!(claim.placement, Placement::Query { .. }) { "X-Amz-Signature" } else { "" },
+            body_hash: &body_hash,
+            rules: req.rules,
+        })?;
+        let string_to_sign = format!(
+            "AWS4-HMAC-SHA256\n{}\n{}\n{}",
+            claim.timestamp_text,
+            claim.scope(),
+            hex::encode(sha256(canonical.as_bytes()))
+        );
+        let key = self.key(&claim, now).await?;
+        let ours = key.signing_key.sign(string_to_sign.as_bytes());
+        if !bool::from(ours.ct_eq(&claim.signature)) {
+            return Err(Fault::Mismatch { access_key_id: claim.access_key_id, string_to_sign, canonical });
+        }
+        let payload = match kind {
+            BodyKind::Verified => Payload::Verified,
+            BodyKind::Sha256(hash) => Payload::Sha256(hash),
+            BodyKind::Unsigned => Payload::Unsigned,
+            BodyKind::Chunked(kind) => Payload::Chunked(Box::new(ChunkContext::new(
+                kind,
+                key.signing_key.clone(),
+                claim.timestamp_text.clone(),
+                claim.scope(),
+                claim.signature,
+            ))),
+        };
+        Ok(Some(Authenticated { principal: key.principal, claim, payload }))
+    }
+
+    /// Verifies the signature of a base64 policy document, as in an S3 browser upload (POST form).
+    ///
+    /// `credential` is `KEY/DATE/REGION/SERVICE/aws4_request`, `date` is `YYYYMMDDTHHMMSSZ`, `signature` is hex.
+    ///
+    /// # Errors
+    /// [`Fault`]; the times inside the policy are the caller's to check.
+    pub async fn verify_policy(
+        &self,
+        policy: &str,
+        credential: &str,
+        date: &str,
+        signature: &str,
+        session_token: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<S::Principal, Fault> {
+        let claim = Claim::of_policy(credential, date, signature, session_token)?;
+        self.check_region(&claim)?;
+        let key = self.key(&claim, now).await?;
+        if !bool::from(key.signing_key.sign(policy.as_bytes()).ct_eq(&claim.signature)) {
+            return Err(Fault::Mismatch {
+                access_key_id: claim.access_key_id,
+                string_to_sign: policy.to_owned(),
+                canonical: String::new(),
+            });
+        }
+        Ok(key.principal)
+    }
+
+    fn check_region(&self, claim: &Claim) -> Result<(), Fault> {
+        match &self.config.regions {
+            RegionPolicy::OneOf(list) if !list.contains(&claim.region) => {
+                Err(Fault::Scope(format!("Credential should be scoped to a valid region, not '{}'.", claim.region)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_scope(&self, claim: &Claim, req: &SignedRequest<'_>) -> Result<(), Fault> {
+        if claim.service != req.service {
+            return Err(Fault::Scope(format!("Credential should be scoped to correct service: '{}'.", req.service)));
+        }
+        self.check_region(claim)
+    }
+
+    async fn key(&self, claim: &Claim, now: OffsetDateTime) -> Result<ResolvedKey<S::Principal>, Fault> {
+        let token = claim.session_token.as_deref();
+        let mut id = format!("{}/{}/{}/{}", claim.access_key_id, claim.date, claim.region, claim.service);
+        if let Some(token) = token {
+            id.push('/');
+            id.push_str(&hex::encode(sha256(token.as_bytes())));
+        }
+        let fresh = |c: &CachedKey<S::Principal>| now >= c.fetched && now - c.fetched < self.config.key_ttl;
+        let cached = self.cache.get(&id).filter(|c| fresh(c));
+        let key = match cached {
+            Some(cached) => cached.key.clone(),
+            None => {
+                let query = KeyQuery {
+                    access_key_id: &claim.access_key_id,
+                    session_token: token,
+                    date: &claim.date,
+                    region: &claim.region,
+                    service: &claim.service,
+                };
+                let key = self.source.signing_key(query).await.map_err(|e| match e {
+                    KeyError::Unknown => Fault::UnknownKey(claim.access_key_id.clone()),
+                    KeyError::Expired => Fault::TokenExpired,
+                    KeyError::InvalidToken => Fault::TokenInvalid,
+                    KeyError::Unavailable(why) => Fault::Unavailable(why),
+                })?;
+                self.cache.insert(id, Arc::new(CachedKey { key: key.clone(), fetched: now }));
+                key
+            }
+        };
+        if key.expires_at.is_some_and(|end| now >= end) {
+            return Err(Fault::TokenExpired);
+        }
+        Ok(key)
+    }
+}
+
+fn check_clock(claim: &Claim, now: OffsetDateTime) -> Result<(), Fault> {
+    let at = claim.timestamp;
+    let window = Duration::seconds(CLOCK_WINDOW_SECONDS);
+    let skewed = Err(Fault::Skewed { at, now });
+    match claim.placement {
+        Placement::Header if (now - at).abs() > window => skewed,
+        Placement::Query { .. } if at - now > window => skewed,
+        Placement::Query { expires } if now > at + Duration::seconds(expires.into()) => {
+            Err(Fault::Expired { at: at + Duration::seconds(expires.into()), now })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `host`, every `x-amz-*` header, and in header form the date must be signed; nothing of it may be given twice.
+fn check_signed(claim: &Claim, req: &SignedRequest<'_>, signed: &[&str]) -> Result<(), Fault> {
+    single(req.headers, "host")?;
+    for name in ["x-amz-content-sha256", "x-amz-date", "x-amz-security-token"] {
+        single(req.headers, name)?;
+    }
+    let must = |name: &str| {
+        if signed.binary_search(&name).is_ok() { Ok(()) } else { Err(Fault::Unsigned(name.to_owned())) }
+    };
+    must("host")?;
+    for name in req.headers.keys() {
+        if name.as_str().starts_with("x-amz-") {
+            must(name.as_str())?;
+        }
+    }
+    if claim.placement == Placement::Header && !req.headers.contains_key("x-amz-date") {
+        must("date")?;
+    }
+    Ok(())
+}
+
+enum BodyKind {
+    Verified,
+    Sha256([u8; 32]),
+    Unsigned,
+    Chunked(ChunkKind),
+}
+
+/// The hash that goes into the canonical request, and what it says of the body.
+fn body_hash(claim: &Claim, req: &SignedRequest<'_>) -> Result<(String, BodyKind), Fault> {
+    let header = single(req.headers, "x-amz-content-sha256")?;
+    if req.flavour == Flavour::S3 {
+        let given = match (header, claim.placement) {
+            (Some(given), _) => given,
+            (None, Placement::Query { .. }) => "UNSIGNED-PAYLOAD",
+            (None, Placement::Header) => return Err(Fault::BadBodyHash),
+        };
+        if given == "UNSIGNED-PAYLOAD" {
+            return Ok((given.to_owned(), BodyKind::Unsigned));
+        }
+        if let Some(kind) = ChunkKind::of(given) {
+            return Ok((given.to_owned(), BodyKind::Chunked(kind)));
+        }
+        let hash = parse_hash(given)?;
+        return match req.body {
+            Body::Stream => Ok((given.to_owned(), BodyKind::Sha256(hash))),
+            Body::Bytes(bytes) => compare(bytes, given),
+        };
+    }
+    let Body::Bytes(bytes) = req.body else {
+        return Err(Fault::BadBodyHash);
+    };
+    match header {
+        Some(given) => {
+            parse_hash(given)?;
+            compare(bytes, given)
+        }
+        None if bytes.is_empty() => Ok((EMPTY_SHA256.to_owned(), BodyKind::Verified)),
+        None => Ok((hex::encode(sha256(bytes)), BodyKind::Verified)),
+    }
+}
+
+fn compare(bytes: &[u8], given: &str) -> Result<(String, BodyKind), Fault> {
+    let computed = hex::encode(sha256(bytes));
+    if computed == given {
+        Ok((computed, BodyKind::Verified))
+    } else {
+        Err(Fault::BodyHash { claimed: given.to_owned(), computed })
+    }
+}
+
+fn parse_hash(text: &str) -> Result<[u8; 32], Fault> {
+    let mut out = [0; 32];
+    let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if lower && hex::decode_to_slice(text, &mut out).is_ok() { Ok(out) } else { Err(Fault::BadBodyHash) }
+}

@@ -1,0 +1,300 @@
+//! Instances: intent, observation, and the state the user sees, recomputed by the caller whenever either changes.
+//!
+//! A caller reads the row in its transaction ([`instance_fetch_locked`]), changes the fields, and writes it back with
+//! [`instance_intent_update`] (the user wants something else: the generation grows) or [`instance_observe`] (a node
+//! said something). Both are compare-and-set on the generation that was read.
+
+use crate::exec::Exec;
+use crate::instance_doc::InstanceDoc;
+use crate::macros::{args, record, sql};
+use crate::select::Select;
+use crate::tx::{Tx, TxConn};
+use crate::value::Arg;
+use crate::{StoreError, value::ToArg as _};
+use mallee_types::{
+    AccountId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, NodeId, ReservationId,
+    RunIntent, SubnetId, VpcId, ZoneName,
+};
+
+record! {
+    /// An instance, without its user data ([`instance_user_data`]) and placement ([`instance_placement`]).
+    pub struct InstanceRow {
+        /// `i-…`.
+        id: InstanceId,
+        /// Whose.
+        account_id: AccountId,
+        /// The call that made it.
+        reservation_id: ReservationId,
+        /// Its place in that call, from 0.
+        launch_index: u32,
+        /// Its zone.
+        zone: ZoneName,
+        /// Its node, once placed.
+        node_id: Option<NodeId>,
+        /// AWS's name of its size.
+        instance_type: String,
+        /// The image it was made from.
+        image_id: ImageId,
+        /// Its VPC.
+        vpc_id: VpcId,
+        /// The subnet of its first interface.
+        subnet_id: SubnetId,
+        /// The key pair it was launched with.
+        key_name: Option<String>,
+        /// What the user wants.
+        intent: RunIntent,
+        /// Grows with every change of intent.
+        generation: Generation,
+        /// Which life: grows when it is started anew.
+        incarnation: Incarnation,
+        /// Grows with every reboot that was asked for.
+        reboot_seq: u64,
+        /// What the node last said of the domain.
+        observed_phase: DomainPhase,
+        /// The generation the node had applied when it said so.
+        observed_generation: Generation,
+        /// The incarnation it spoke of.
+        observed_incarnation: Incarnation,
+        /// Whether the ports were applied.
+        observed_network: bool,
+        /// The newest reboot it had done.
+        observed_reboot_seq: u64,
+        /// What the user sees.
+        state: InstanceState,
+        /// AWS's code of the reason for the state.
+        state_reason_code: Option<String>,
+        /// The reason in words.
+        state_reason_message: Option<String>,
+        /// AWS's `StateTransitionReason`; may be empty.
+        transition_reason: String,
+        /// The cloud has taken back everything of a terminated instance.
+        released: bool,
+        /// When it was last launched or started.
+        launch_ms: i64,
+        /// When `state` last changed.
+        state_changed_ms: i64,
+        /// When it became terminated.
+        terminated_ms: Option<i64>,
+        /// The caller's token of the launch.
+        client_token: Option<String>,
+        /// Everything else.
+        doc: InstanceDoc,
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, account_id, reservation_id, launch_index, zone, node_id, instance_type, image_id, vpc_id, subnet_id,
+        key_name, intent, generation, incarnation, reboot_seq, observed_phase, observed_generation,
+        observed_incarnation, observed_network, observed_reboot_seq, state, state_reason_code, state_reason_message,
+        transition_reason, released, launch_ms, state_changed_ms, terminated_ms, client_token, doc"
+    };
+}
+/// What both updates write, with the arguments of [`mutable`].
+macro_rules! set {
+    () => {
+        "node_id = $3, instance_type = $4, intent = $5, incarnation = $6, reboot_seq = $7, observed_phase = $8,
+        observed_generation = $9, observed_incarnation = $10, observed_network = $11, observed_reboot_seq = $12,
+        state = $13, state_reason_code = $14, state_reason_message = $15, transition_reason = $16, released = $17,
+        launch_ms = $18, state_changed_ms = $19, terminated_ms = $20, doc = $21"
+    };
+}
+
+sql! {
+    INSERT = concat!("INSERT INTO instances (", columns!(), ", user_data)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+        $23, $24, $25, $26, $27, $28, $29, $30, $31)");
+    FETCH = concat!("SELECT ", columns!(), " FROM instances WHERE id = $1");
+    LIST_ACCOUNT = concat!("SELECT ", columns!(), " FROM instances WHERE account_id = $1");
+    LIST_ANY = concat!("SELECT ", columns!(), " FROM instances WHERE 1 = 1");
+    LIST_PURGE = "SELECT id FROM instances WHERE terminated_ms IS NOT NULL AND terminated_ms < $1
+        ORDER BY terminated_ms LIMIT $2";
+    INTENT = concat!("UPDATE instances SET ", set!(), ", generation = generation + 1
+        WHERE id = $1 AND generation = $2 RETURNING generation");
+    OBSERVE = concat!("UPDATE instances SET ", set!(), " WHERE id = $1 AND generation = $2
+        AND (observed_incarnation < $10 OR (observed_incarnation = $10 AND observed_generation <= $9))");
+    USER_DATA = "SELECT user_data FROM instances WHERE id = $1";
+    USER_DATA_SET = "UPDATE instances SET user_data = $2 WHERE id = $1";
+    PLACEMENT = "SELECT placement FROM instances WHERE id = $1";
+    PLACEMENT_SET = "UPDATE instances SET placement = $2 WHERE id = $1";
+    USAGE = "SELECT instance_type, COUNT(*) FROM instances
+        WHERE account_id = $1 AND state <> 'terminated' AND state <> 'shutting-down'
+        GROUP BY instance_type ORDER BY instance_type";
+    IMAGE_USERS = "SELECT COUNT(*) FROM instances WHERE image_id = $1 AND state <> 'terminated'";
+    DELETE = "DELETE FROM instances WHERE id = $1 AND terminated_ms IS NOT NULL";
+}
+/// PostgreSQL keeps other transactions from the row; in SQLite there is one writer anyway.
+pub(crate) const PG_FETCH_LOCKED: &str = concat!("SELECT ", columns!(), " FROM instances WHERE id = $1 FOR UPDATE");
+
+fn mutable(row: &InstanceRow) -> Vec<Arg> {
+    args![
+        row.id,
+        row.generation,
+        row.node_id,
+        row.instance_type,
+        row.intent,
+        row.incarnation,
+        row.reboot_seq,
+        row.observed_phase,
+        row.observed_generation,
+        row.observed_incarnation,
+        row.observed_network,
+        row.observed_reboot_seq,
+        row.state,
+        row.state_reason_code,
+        row.state_reason_message,
+        row.transition_reason,
+        row.released,
+        row.launch_ms,
+        row.state_changed_ms,
+        row.terminated_ms,
+        row.doc
+    ]
+}
+
+/// Makes an instance.
+pub async fn instance_insert(tx: &mut Tx, row: &InstanceRow, user_data: Option<&[u8]>) -> Result<(), StoreError> {
+    let mut values = row.args();
+    values.push(user_data.to_arg());
+    Exec::Tx(tx).run(INSERT, values).await.map(drop)
+}
+
+/// The instance of this id.
+pub async fn instance_fetch<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) -> Result<InstanceRow, StoreError> {
+    exec.into().one(FETCH, args![id], id).await
+}
+
+/// The instance of this id, which nobody else changes until this transaction ends.
+pub async fn instance_fetch_locked(tx: &mut Tx, id: &InstanceId) -> Result<InstanceRow, StoreError> {
+    let text = if matches!(tx.conn()?, TxConn::Pg(_)) { PG_FETCH_LOCKED } else { FETCH };
+    Exec::Tx(tx).one(text, args![id], id).await
+}
+
+/// Which instances.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct InstanceFilter<'a> {
+    /// Only this account's.
+    pub account: Option<&'a AccountId>,
+    /// Only these.
+    pub ids: Option<&'a [InstanceId]>,
+    /// Only in these states.
+    pub states: Option<&'a [InstanceState]>,
+    /// Only in this zone.
+    pub zone: Option<&'a ZoneName>,
+    /// Only on this node.
+    pub node: Option<&'a NodeId>,
+    /// Only of these launches.
+    pub reservations: Option<&'a [ReservationId]>,
+    /// Not those whose termination is complete (reconcilers have nothing to do for them).
+    pub unreleased: bool,
+    /// Only those after this id.
+    pub after: Option<&'a InstanceId>,
+}
+
+/// Instances, by id.
+pub async fn instance_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    filter: InstanceFilter<'_>,
+    limit: u32,
+) -> Result<Vec<InstanceRow>, StoreError> {
+    let mut select = match filter.account {
+        Some(account) => Select::new(LIST_ACCOUNT, args![account]),
+        None => Select::new(LIST_ANY, vec![]),
+    };
+    if filter.unreleased {
+        select = select.and_text("NOT released");
+    }
+    let select = select
+        .and("id >", filter.after)
+        .and("zone =", filter.zone)
+        .and("node_id =", filter.node)
+        .and_in("id", filter.ids)?
+        .and_in("state", filter.states)?
+        .and_in("reservation_id", filter.reservations)?;
+    select.page(exec.into(), "id", limit).await
+}
+
+/// Instances that became terminated before `before_ms`, oldest first.
+pub async fn instance_list_purgeable<'a>(
+    exec: impl Into<Exec<'a>>,
+    before_ms: i64,
+    limit: u32,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let rows = exec.into().all::<(InstanceId,)>(LIST_PURGE, args![before_ms, limit]).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Writes a changed intent: every mutable field of `row`, whose `generation` is the one that was read. The new generation.
+///
+/// # Errors
+/// [`StoreError::Stale`] when the intent was changed since, [`StoreError::NotFound`] when it is gone.
+pub async fn instance_intent_update(tx: &mut Tx, row: &InstanceRow) -> Result<Generation, StoreError> {
+    match Exec::Tx(tx).maybe::<(Generation,)>(INTENT, mutable(row)).await? {
+        Some((generation,)) => Ok(generation),
+        None => Err(stale_or_gone(tx, &row.id).await),
+    }
+}
+
+/// Writes an observation and what follows from it: every mutable field of `row`, whose `generation` is the one that was
+/// read. An observation older than the one recorded (lower incarnation, or lower generation of the same) is stale.
+///
+/// # Errors
+/// [`StoreError::Stale`] when the intent was changed since or the observation is old: read again, and drop it if it is;
+/// [`StoreError::NotFound`] when the instance is gone.
+pub async fn instance_observe(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(OBSERVE, mutable(row)).await? {
+        0 => Err(stale_or_gone(tx, &row.id).await),
+        _ => Ok(()),
+    }
+}
+
+async fn stale_or_gone(tx: &mut Tx, id: &InstanceId) -> StoreError {
+    match instance_fetch(tx, id).await {
+        Ok(_) => StoreError::stale(id),
+        Err(error) => error,
+    }
+}
+
+/// The user data of an instance, decoded.
+pub async fn instance_user_data<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(exec.into().one::<(Option<Vec<u8>>,)>(USER_DATA, args![id], id).await?.0)
+}
+
+/// Replaces the user data (of a stopped instance).
+pub async fn instance_user_data_set(tx: &mut Tx, id: &InstanceId, data: Option<&[u8]>) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(USER_DATA_SET, args![id, data]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
+}
+
+/// Why the instance is where it is, or nowhere: the scheduler's last decision as JSON.
+pub async fn instance_placement<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) -> Result<Option<String>, StoreError> {
+    Ok(exec.into().one::<(Option<String>,)>(PLACEMENT, args![id], id).await?.0)
+}
+
+/// Keeps the scheduler's decision.
+pub async fn instance_placement_set(tx: &mut Tx, id: &InstanceId, json: &str) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(PLACEMENT_SET, args![id, json]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
+}
+
+/// How many instances of each type count against the account's quotas.
+pub async fn instance_usage<'a>(
+    exec: impl Into<Exec<'a>>,
+    account: &AccountId,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    exec.into().all(USAGE, args![account]).await
+}
+
+/// How many instances that are not terminated were made from this image.
+pub async fn instance_count_of_image<'a>(exec: impl Into<Exec<'a>>, image: &ImageId) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(IMAGE_USERS, args![image], image).await?.0)
+}
+
+/// Forgets a terminated instance; true if it was there and terminated.
+pub async fn instance_delete(tx: &mut Tx, id: &InstanceId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(DELETE, args![id]).await? > 0)
+}

@@ -1,0 +1,111 @@
+//! The part of an instance that no query looks into, kept as one JSON document. New fields get a serde default, so
+//! that older rows read.
+
+use crate::StoreError;
+use crate::value::{Arg, FromColumn, Row, ToArg};
+use serde::{Deserialize, Serialize};
+
+/// The disk image an instance was launched from, as it was then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageRef {
+    /// SHA-256 of the bytes, hex.
+    pub digest: String,
+    /// `qcow2` or `raw`.
+    pub format: String,
+    /// Stored bytes.
+    pub size_bytes: u64,
+    /// Bytes of the disk it unfolds to.
+    pub virtual_size_bytes: u64,
+}
+
+/// How the instance may reach the metadata service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetadataOptions {
+    /// Answers at all.
+    pub enabled: bool,
+    /// Only to requests with a session token (IMDSv2).
+    pub tokens_required: bool,
+    /// IP hops a token reply may take.
+    pub hop_limit: u32,
+    /// Shows the instance's tags.
+    pub tags: bool,
+}
+
+impl Default for MetadataOptions {
+    fn default() -> Self {
+        Self { enabled: true, tokens_required: false, hop_limit: 1, tags: false }
+    }
+}
+
+/// What happens when the guest powers itself off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShutdownBehavior {
+    /// It is stopped.
+    #[default]
+    Stop,
+    /// It is terminated.
+    Terminate,
+}
+
+/// Everything else about an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceDoc {
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// Memory.
+    pub memory_mib: u64,
+    /// Size of the root disk.
+    pub root_disk_bytes: u64,
+    /// The image it was made from.
+    pub image: ImageRef,
+    /// For example `x86_64`.
+    pub architecture: String,
+    /// For example `/dev/vda`.
+    pub root_device_name: String,
+    /// The guest's name.
+    pub hostname: String,
+    /// The key the guest lets in, one line as in `authorized_keys`.
+    pub public_openssh: Option<String>,
+    /// The metadata service's behaviour.
+    pub metadata: MetadataOptions,
+    /// What a power-off from inside means.
+    pub shutdown_behavior: ShutdownBehavior,
+    /// `TerminateInstances` is refused.
+    pub disable_api_termination: bool,
+    /// `StopInstances` is refused.
+    pub disable_api_stop: bool,
+    /// Detailed monitoring was asked for.
+    pub monitoring: bool,
+    /// As asked for; shown only.
+    pub ebs_optimized: bool,
+    /// As asked for (`default`).
+    pub tenancy: String,
+    /// It has reached `running` once: a failed start then ends stopped, not terminated.
+    pub has_run: bool,
+    /// It gets a public address of the pool whenever it is started.
+    pub auto_public_ip: bool,
+    /// Who asked: the ARN.
+    pub requester: String,
+    /// Whatever later versions keep.
+    #[serde(flatten)]
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ToArg for InstanceDoc {
+    const NULL: Arg = Arg::Text(None);
+    fn to_arg(&self) -> Arg {
+        // A struct of plain fields with text keys always serialises.
+        Arg::Text(Some(serde_json::to_string(self).unwrap_or_default()))
+    }
+}
+
+impl FromColumn for InstanceDoc {
+    fn maybe(row: Row<'_>, at: usize) -> Result<Option<Self>, StoreError> {
+        let Some(text) = row.text(at)? else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|e| StoreError::corrupt(format!("column {at}: {e}")))
+    }
+}

@@ -1,0 +1,183 @@
+//! Network interfaces and the security groups they are in.
+
+use crate::StoreError;
+use crate::address::{private_addresses_release, public_address_release};
+use crate::exec::Exec;
+use crate::macros::{args, record, sql};
+use crate::select::{Select, insert_rows};
+use crate::tx::Tx;
+use mallee_types::{AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, MacAddress, SubnetId, VpcId, ZoneName};
+use std::net::Ipv4Addr;
+
+record! {
+    /// A network interface.
+    pub struct InterfaceRow {
+        /// `eni-…`.
+        id: InterfaceId,
+        /// Whose.
+        account_id: AccountId,
+        /// Its VPC.
+        vpc_id: VpcId,
+        /// Its subnet.
+        subnet_id: SubnetId,
+        /// Its subnet's zone.
+        zone: ZoneName,
+        /// Unique in the cloud.
+        mac: MacAddress,
+        /// Taken from the subnet ([`crate::private_addresses_take`]); given back by [`interface_delete`].
+        private_ip: Ipv4Addr,
+        /// What it is attached to.
+        instance_id: Option<InstanceId>,
+        /// `eni-attach-…`, while attached.
+        attachment_id: Option<AttachmentId>,
+        /// Its place on the instance, from 0.
+        device_index: Option<u32>,
+        /// Packets not from or to its address are dropped.
+        source_dest_check: bool,
+        /// Goes with its instance.
+        delete_on_termination: bool,
+        /// What the user says it is for.
+        description: String,
+        /// When it was made.
+        created_ms: i64,
+    }
+    /// One interface in one group.
+    pub struct InterfaceGroupRow {
+        /// The interface.
+        interface_id: InterfaceId,
+        /// The group.
+        group_id: GroupId,
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "id, account_id, vpc_id, subnet_id, zone, mac, private_ip, instance_id, attachment_id, device_index,
+        source_dest_check, delete_on_termination, description, created_ms"
+    };
+}
+
+sql! {
+    INSERT = concat!("INSERT INTO interfaces (", columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
+    FETCH = concat!("SELECT ", columns!(), " FROM interfaces WHERE id = $1");
+    LIST = concat!("SELECT ", columns!(), " FROM interfaces WHERE 1 = 1");
+    ATTACH = "UPDATE interfaces SET instance_id = $2, attachment_id = $3, device_index = $4, delete_on_termination = $5
+        WHERE id = $1 AND instance_id IS NULL";
+    DETACH = "UPDATE interfaces SET instance_id = NULL, attachment_id = NULL, device_index = NULL
+        WHERE id = $1 AND instance_id IS NOT NULL";
+    DELETE = "DELETE FROM interfaces WHERE id = $1 RETURNING subnet_id, private_ip";
+    GROUPS_CLEAR = "DELETE FROM interface_groups WHERE interface_id = $1";
+    GROUPS = "SELECT interface_id, group_id FROM interface_groups WHERE 1 = 1";
+    LIST_IN_GROUP = concat!("SELECT ", columns!(), " FROM interfaces
+        WHERE id IN (SELECT interface_id FROM interface_groups WHERE group_id = $1)");
+}
+
+/// Makes an interface in these groups. Conflicts: `interfaces_mac` (draw another), `interfaces_subnet_id_private_ip`.
+pub async fn interface_insert(tx: &mut Tx, row: &InterfaceRow, groups: &[GroupId]) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(INSERT, row.args()).await?;
+    groups_insert(tx, &row.id, groups).await
+}
+
+async fn groups_insert(tx: &mut Tx, id: &InterfaceId, groups: &[GroupId]) -> Result<(), StoreError> {
+    let rows = groups.iter().map(|group| args![id, group]).collect();
+    let head = "INSERT INTO interface_groups (interface_id, group_id) VALUES ";
+    insert_rows(Exec::Tx(tx), head, " ON CONFLICT (interface_id, group_id) DO NOTHING", rows).await.map(drop)
+}
+
+/// The interface of this id.
+pub async fn interface_fetch<'a>(exec: impl Into<Exec<'a>>, id: &InterfaceId) -> Result<InterfaceRow, StoreError> {
+    exec.into().one(FETCH, args![id], id).await
+}
+
+/// Which interfaces.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct InterfaceFilter<'a> {
+    /// Only this account's.
+    pub account: Option<&'a AccountId>,
+    /// Only these.
+    pub ids: Option<&'a [InterfaceId]>,
+    /// Only those of these instances.
+    pub instances: Option<&'a [InstanceId]>,
+    /// Only in this zone.
+    pub zone: Option<&'a ZoneName>,
+    /// Only in this VPC.
+    pub vpc: Option<&'a VpcId>,
+    /// Only in this subnet.
+    pub subnet: Option<&'a SubnetId>,
+    /// Only in this security group.
+    pub group: Option<&'a GroupId>,
+    /// Only those after this id.
+    pub after: Option<&'a InterfaceId>,
+}
+
+/// Interfaces, by id.
+pub async fn interface_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    filter: InterfaceFilter<'_>,
+    limit: u32,
+) -> Result<Vec<InterfaceRow>, StoreError> {
+    let select = match filter.group {
+        Some(group) => Select::new(LIST_IN_GROUP, args![group]),
+        None => Select::new(LIST, vec![]),
+    };
+    let select = select
+        .and("account_id =", filter.account)
+        .and("id >", filter.after)
+        .and("zone =", filter.zone)
+        .and("vpc_id =", filter.vpc)
+        .and("subnet_id =", filter.subnet)
+        .and_in("id", filter.ids)?
+        .and_in("instance_id", filter.instances)?;
+    select.page(exec.into(), "id", limit).await
+}
+
+/// The groups of these interfaces, or of all, by interface and group.
+pub async fn interface_group_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    interfaces: Option<&[InterfaceId]>,
+    limit: u32,
+) -> Result<Vec<InterfaceGroupRow>, StoreError> {
+    let select = Select::new(GROUPS, vec![]).and_in("interface_id", interfaces)?;
+    select.page(exec.into(), "interface_id, group_id", limit).await
+}
+
+/// Puts the interface in these groups and no other.
+pub async fn interface_groups_set(tx: &mut Tx, id: &InterfaceId, groups: &[GroupId]) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(GROUPS_CLEAR, args![id]).await?;
+    groups_insert(tx, id, groups).await
+}
+
+/// Attaches a free interface.
+///
+/// # Errors
+/// [`StoreError::Stale`] when it is attached already, [`StoreError::NotFound`] when it is gone.
+pub async fn interface_attach(
+    tx: &mut Tx,
+    id: &InterfaceId,
+    instance: &InstanceId,
+    attachment: &AttachmentId,
+    device_index: u32,
+    delete_on_termination: bool,
+) -> Result<(), StoreError> {
+    let values = args![id, instance, attachment, device_index, delete_on_termination];
+    if Exec::Tx(tx).run(ATTACH, values).await? == 0 {
+        interface_fetch(&mut *tx, id).await?;
+        return Err(StoreError::stale(id));
+    }
+    Ok(())
+}
+
+/// Detaches an interface; true if it was attached.
+pub async fn interface_detach(tx: &mut Tx, id: &InterfaceId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(DETACH, args![id]).await? > 0)
+}
+
+/// Removes an interface and gives its private and public address back; true if it was there.
+pub async fn interface_delete(tx: &mut Tx, id: &InterfaceId) -> Result<bool, StoreError> {
+    public_address_release(tx, id).await?;
+    let gone = Exec::Tx(tx).maybe::<(SubnetId, Ipv4Addr)>(DELETE, args![id]).await?;
+    let Some((subnet, address)) = gone else { return Ok(false) };
+    private_addresses_release(tx, &subnet, &[address]).await?;
+    Ok(true)
+}

@@ -1,0 +1,96 @@
+//! The cloud's database: SQLite by default, PostgreSQL where one machine is not enough, from one set of queries.
+//!
+//! Functions are named resource first (`instance_fetch`). Those that write take `&mut Tx`
+//! (`store.write().await?` … `tx.commit().await?`); those that read take a `&mut Tx` or a `&Store`. A mutating API
+//! call is one transaction. Any of them may fail with [`StoreError::Unavailable`]; other errors that a caller should
+//! expect stand with the function, unique constraints as "Conflict". This is the only crate that names sqlx.
+
+mod account;
+mod address;
+mod change;
+mod client_token;
+mod dialect;
+mod error;
+mod exec;
+mod image;
+mod instance;
+mod instance_doc;
+mod interface;
+mod key_pair;
+mod lease;
+mod macros;
+pub mod registry;
+mod s3;
+mod saga;
+mod seal;
+mod security_group;
+mod select;
+mod setting;
+mod store;
+mod tag;
+#[cfg(feature = "test-support")]
+pub mod test_support;
+mod topology;
+mod tx;
+mod value;
+mod vpc;
+
+pub use account::{
+    AccessKeyRow, AccountRow, UserRow, access_key_active_set, access_key_delete, access_key_fetch, access_key_insert,
+    access_key_list, access_key_secret, account_by_name, account_fetch, account_insert, account_list, user_delete,
+    user_fetch, user_insert, user_list,
+};
+pub use address::{
+    ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_take_exact,
+    private_addresses_release, private_addresses_take, public_address_list, public_address_release,
+    public_address_take,
+};
+pub use change::{
+    CHANGES_KEPT, CHANGES_PAGE_MAX, ChangeRow, change_append, changes_bounds, changes_prune, changes_since,
+};
+pub use client_token::{
+    ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,
+};
+pub use error::StoreError;
+pub use exec::Exec;
+pub use image::{
+    ImageFilter, ImageRow, ImageState, image_delete, image_fetch, image_insert, image_list, image_list_state,
+    image_update,
+};
+pub use instance::{
+    InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
+    instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
+    instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
+};
+pub use instance_doc::{ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use interface::{
+    InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
+    interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
+};
+pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
+pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
+pub use s3::*;
+pub use saga::{
+    SagaDirection, SagaEvent, SagaLogRow, SagaRow, SagaState, saga_fetch, saga_insert, saga_list, saga_list_orphans,
+    saga_log, saga_progress, saga_purge, saga_retry, saga_take_over,
+};
+pub use seal::SealKey;
+pub use security_group::{
+    RULE_DUPLICATE, SecurityGroupFilter, SecurityGroupRow, SecurityGroupRuleRow, security_group_by_name,
+    security_group_delete, security_group_fetch, security_group_insert, security_group_list, security_group_list_all,
+    security_group_referrers, security_group_rule_delete, security_group_rule_describe, security_group_rule_insert,
+    security_group_rule_list, security_group_rule_list_all, security_group_rules_of, security_group_touch,
+};
+pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
+pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
+pub use store::{Store, StoreConfig};
+pub use tag::{TagFilter, TagRow, tag_count, tag_delete, tag_delete_of, tag_list, tag_list_of, tag_put};
+pub use topology::{
+    ClusterRow, JoinTokenRow, NodeRow, cluster_delete, cluster_list, cluster_put, join_token_fetch, join_token_insert,
+    join_token_list, join_token_purge, join_token_use, node_delete, node_fetch, node_list, node_put,
+};
+pub use tx::Tx;
+pub use vpc::{
+    SubnetRow, VNI_FIRST, VNI_LAST, VpcRow, subnet_default, subnet_delete, subnet_fetch, subnet_insert, subnet_list,
+    subnet_list_all, vpc_default, vpc_delete, vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_vni_take,
+};

@@ -1,0 +1,36 @@
+//! Every SQL text of the store, so that a test prepares each on both databases.
+
+use crate::{account, address, change, client_token, dialect, image, instance, interface, key_pair, lease, s3, saga};
+use crate::{security_group, setting, tag, topology, vpc};
+
+/// Texts of one file: the file's name, then (name, text).
+pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// The texts both databases take.
+pub const SQL_BOTH: &[SqlFile] = &[
+    ("account.rs", account::SQL),
+    ("address.rs", address::SQL),
+    ("change.rs", change::SQL),
+    ("client_token.rs", client_token::SQL),
+    ("image.rs", image::SQL),
+    ("instance.rs", instance::SQL),
+    ("interface.rs", interface::SQL),
+    ("key_pair.rs", key_pair::SQL),
+    ("lease.rs", lease::SQL),
+    ("s3/blob.rs", s3::blob::SQL),
+    ("s3/bucket.rs", s3::bucket::SQL),
+    ("s3/image.rs", s3::image::SQL),
+    ("s3/listing.rs", s3::listing::SQL),
+    ("s3/object.rs", s3::object::SQL),
+    ("s3/upload.rs", s3::upload::SQL),
+    ("saga.rs", saga::SQL),
+    ("security_group.rs", security_group::SQL),
+    ("setting.rs", setting::SQL),
+    ("tag.rs", tag::SQL),
+    ("topology.rs", topology::SQL),
+    ("vpc.rs", vpc::SQL),
+];
+
+/// The texts only PostgreSQL takes.
+pub const SQL_POSTGRES: &[SqlFile] =
+    &[("dialect.rs", dialect::PG_SQL), ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)])];

@@ -1,0 +1,88 @@
+//! Transactions. A dropped one is rolled back. After a statement that failed (a conflict, say) nothing more can be done
+//! in a transaction, on either database: drop it, and begin another to try again. A row that was not found or was
+//! stale is no failure of that kind.
+
+use crate::StoreError;
+use crate::change::{self, Pending};
+use crate::store::Store;
+use sqlx::{Postgres, Sqlite, Transaction};
+
+/// The connection of a transaction.
+#[derive(Debug)]
+pub(crate) enum TxConn {
+    Sqlite(Transaction<'static, Sqlite>),
+    Pg(Transaction<'static, Postgres>),
+}
+
+/// One transaction. Changes noted in it ([`crate::change_append`]) are numbered and written when it commits.
+#[derive(Debug)]
+pub struct Tx {
+    store: Store,
+    conn: Option<TxConn>,
+    spoiled: bool,
+    pub(crate) pending: Vec<Pending>,
+}
+
+impl Tx {
+    pub(crate) const fn new(store: Store, conn: TxConn) -> Self {
+        Self { store, conn: Some(conn), spoiled: false, pending: Vec::new() }
+    }
+
+    pub(crate) fn conn(&mut self) -> Result<&mut TxConn, StoreError> {
+        // Only `commit` and `rollback` take the connection, and they consume the transaction.
+        if self.spoiled { Err(StoreError::Aborted) } else { self.conn.as_mut().ok_or(StoreError::Aborted) }
+    }
+
+    pub(crate) const fn spoil(&mut self) {
+        self.spoiled = true;
+    }
+
+    /// The store this is a transaction of.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Now, in milliseconds since 1970, by the store's clock.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        self.store.clock().now_ms()
+    }
+
+    /// Makes the transaction durable, then wakes those who watch the changes. Once begun it ends even if the
+    /// caller goes away.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the outcome is not known; nothing was written on any other error.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let work = tokio::spawn(self.commit_inner());
+        work.await.map_err(|e| StoreError::Unavailable(Box::new(e)))?
+    }
+
+    async fn commit_inner(mut self) -> Result<(), StoreError> {
+        self.conn()?;
+        let newest = change::flush(&mut self).await?;
+        match self.conn.take() {
+            Some(TxConn::Sqlite(transaction)) => transaction.commit().await?,
+            Some(TxConn::Pg(transaction)) => transaction.commit().await?,
+            None => {}
+        }
+        if let Some(seq) = newest {
+            self.store.changes_bump(seq);
+        }
+        Ok(())
+    }
+
+    /// Undoes everything. Dropping the transaction does the same, a little later.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the connection is gone (the database then undoes it by itself).
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        match self.conn.take() {
+            Some(TxConn::Sqlite(transaction)) => transaction.rollback().await?,
+            Some(TxConn::Pg(transaction)) => transaction.rollback().await?,
+            None => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! VPCs and their subnets.
+
+use crate::StoreError;
+use crate::exec::Exec;
+use crate::macros::{args, record, sql};
+use crate::select::Select;
+use crate::tx::Tx;
+use ipnet::Ipv4Net;
+use mallee_types::{AccountId, Generation, SubnetId, VpcId, ZoneName};
+
+/// The first VXLAN network identifier given to a VPC; lower ones are kept for ourselves.
+pub const VNI_FIRST: i64 = 0x1000;
+/// The last one (24 bits).
+pub const VNI_LAST: i64 = 0x00ff_ffff;
+
+record! {
+    /// A virtual private cloud.
+    pub struct VpcRow {
+        /// `vpc-…`.
+        id: VpcId,
+        /// Whose.
+        account_id: AccountId,
+        /// Its address range.
+        cidr: Ipv4Net,
+        /// Its VXLAN network identifier, unique in the cloud ([`vpc_vni_take`]).
+        vni: u32,
+        /// The one VPC an account gets by itself.
+        is_default: bool,
+        /// Grows with every change.
+        generation: Generation,
+        /// When it was made.
+        created_ms: i64,
+    }
+    /// A subnet.
+    pub struct SubnetRow {
+        /// `subnet-…`.
+        id: SubnetId,
+        /// Whose.
+        account_id: AccountId,
+        /// In which VPC.
+        vpc_id: VpcId,
+        /// In which zone.
+        zone: ZoneName,
+        /// Its address range.
+        cidr: Ipv4Net,
+        /// The default subnet of its zone.
+        is_default: bool,
+        /// Instances get a public address unless they say otherwise.
+        map_public_ip: bool,
+        /// Grows with every change.
+        generation: Generation,
+        /// When it was made.
+        created_ms: i64,
+    }
+}
+
+sql! {
+    VPC_INSERT = "INSERT INTO vpcs (id, account_id, cidr, vni, is_default, generation, created_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    VPC_FETCH = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms FROM vpcs WHERE id = $1";
+    VPC_DEFAULT = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms
+        FROM vpcs WHERE account_id = $1 AND is_default";
+    VPC_LIST = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms FROM vpcs WHERE account_id = $1";
+    VPC_LIST_ALL = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms FROM vpcs ORDER BY id";
+    VPC_DELETE = "DELETE FROM vpcs WHERE id = $1";
+    VNI_HIGHEST = "SELECT COALESCE(MAX(vni), 0) FROM vpcs";
+    VNI_GAP = "SELECT v.vni + 1 FROM vpcs v WHERE v.vni < $1
+        AND NOT EXISTS (SELECT 1 FROM vpcs w WHERE w.vni = v.vni + 1) ORDER BY v.vni LIMIT 1";
+    SUBNET_INSERT = "INSERT INTO subnets (id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    SUBNET_FETCH = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
+        FROM subnets WHERE id = $1";
+    SUBNET_DEFAULT = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
+        FROM subnets WHERE account_id = $1 AND zone = $2 AND is_default";
+    SUBNET_LIST = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
+        FROM subnets WHERE account_id = $1";
+    SUBNET_LIST_ALL = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
+        FROM subnets ORDER BY id";
+    SUBNET_DELETE = "DELETE FROM subnets WHERE id = $1";
+}
+
+/// Takes a network identifier for a VPC that this transaction is about to make.
+///
+/// # Errors
+/// [`StoreError::Exhausted`] when all 16 million are in use.
+pub async fn vpc_vni_take(tx: &mut Tx) -> Result<u32, StoreError> {
+    tx.lock("vni").await?;
+    let (highest,) = Exec::Tx(tx).one::<(i64,)>(VNI_HIGHEST, vec![], "vni").await?;
+    let next = highest.max(VNI_FIRST - 1) + 1;
+    let vni = if next <= VNI_LAST {
+        Some(next)
+    } else {
+        Exec::Tx(tx).maybe::<(i64,)>(VNI_GAP, args![VNI_LAST]).await?.map(|(vni,)| vni)
+    };
+    vni.and_then(|vni| u32::try_from(vni).ok())
+        .ok_or_else(|| StoreError::Exhausted { what: "the range of vxlan network identifiers".to_owned() })
+}
+
+/// Makes a VPC. Conflicts: `vpcs_vni`, and `vpcs_account_id` for a second default VPC.
+pub async fn vpc_insert(tx: &mut Tx, row: &VpcRow) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(VPC_INSERT, row.args()).await.map(drop)
+}
+
+/// The VPC of this id.
+pub async fn vpc_fetch<'a>(exec: impl Into<Exec<'a>>, id: &VpcId) -> Result<VpcRow, StoreError> {
+    exec.into().one(VPC_FETCH, args![id], id).await
+}
+
+/// The account's default VPC, if it has one.
+pub async fn vpc_default<'a>(exec: impl Into<Exec<'a>>, account: &AccountId) -> Result<Option<VpcRow>, StoreError> {
+    exec.into().maybe(VPC_DEFAULT, args![account]).await
+}
+
+/// The account's VPCs by id, after `after`.
+pub async fn vpc_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    account: &AccountId,
+    ids: Option<&[VpcId]>,
+    after: Option<&VpcId>,
+    limit: u32,
+) -> Result<Vec<VpcRow>, StoreError> {
+    Select::new(VPC_LIST, args![account]).and("id >", after).and_in("id", ids)?.page(exec.into(), "id", limit).await
+}
+
+/// Every VPC of the cloud, by id (reconcilers).
+pub async fn vpc_list_all<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<VpcRow>, StoreError> {
+    exec.into().all(VPC_LIST_ALL, vec![]).await
+}
+
+/// Removes a VPC; [`StoreError::InUse`] while it has subnets or groups.
+pub async fn vpc_delete(tx: &mut Tx, id: &VpcId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(VPC_DELETE, args![id]).await? > 0)
+}
+
+/// Makes a subnet. Conflicts: `subnets_vpc_id_cidr`, and `subnets_account_id_zone` for a second default subnet.
+pub async fn subnet_insert(tx: &mut Tx, row: &SubnetRow) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(SUBNET_INSERT, row.args()).await.map(drop)
+}
+
+/// The subnet of this id.
+pub async fn subnet_fetch<'a>(exec: impl Into<Exec<'a>>, id: &SubnetId) -> Result<SubnetRow, StoreError> {
+    exec.into().one(SUBNET_FETCH, args![id], id).await
+}
+
+/// The account's default subnet in this zone.
+pub async fn subnet_default<'a>(
+    exec: impl Into<Exec<'a>>,
+    account: &AccountId,
+    zone: &ZoneName,
+) -> Result<Option<SubnetRow>, StoreError> {
+    exec.into().maybe(SUBNET_DEFAULT, args![account, zone]).await
+}
+
+/// The account's subnets by id, after `after`; each given list must hold.
+pub async fn subnet_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    account: &AccountId,
+    ids: Option<&[SubnetId]>,
+    vpcs: Option<&[VpcId]>,
+    after: Option<&SubnetId>,
+    limit: u32,
+) -> Result<Vec<SubnetRow>, StoreError> {
+    let select =
+        Select::new(SUBNET_LIST, args![account]).and("id >", after).and_in("id", ids)?.and_in("vpc_id", vpcs)?;
+    select.page(exec.into(), "id", limit).await
+}
+
+/// Every subnet of the cloud, by id (reconcilers).
+pub async fn subnet_list_all<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<SubnetRow>, StoreError> {
+    exec.into().all(SUBNET_LIST_ALL, vec![]).await
+}
+
+/// Removes a subnet; [`StoreError::InUse`] while it has interfaces or instances.
+pub async fn subnet_delete(tx: &mut Tx, id: &SubnetId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(SUBNET_DELETE, args![id]).await? > 0)
+}

@@ -1,0 +1,17 @@
+//! The store's tests; each runs on SQLite and on PostgreSQL.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cloned_ref_to_slice_refs,
+    clippy::manual_is_multiple_of,
+    reason = "a test fails by panicking, and reads better plain"
+)]
+
+mod addresses;
+mod changes;
+mod instances;
+mod races;
+mod resources;
+mod s3;
+mod schema;
+mod seed;

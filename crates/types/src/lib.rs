@@ -1,0 +1,19 @@
+//! The vocabulary every tier shares: ids, zones, states, limits.
+//!
+//! Nothing here is asynchronous, does I/O, or knows a wire format.
+
+pub mod id;
+pub mod instance;
+pub mod instance_type;
+pub mod limits;
+pub mod mac;
+pub mod order;
+pub mod secret;
+
+pub use id::{
+    AccountId, AddressId, AllocationId, AttachmentId, GroupId, GroupRuleId, IdError, ImageId, InstanceId, InterfaceId,
+    KeyPairId, NodeId, ReservationId, SubnetId, VolumeId, VpcId, ZoneName,
+};
+pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
+pub use mac::MacAddress;
+pub use order::{Epoch, Generation, Incarnation};

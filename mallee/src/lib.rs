@@ -1,0 +1,5 @@
+//! The one binary: every tier in one process (`mallee up`), one tier alone, and the commands that ask a running cloud.
+
+pub mod down;
+pub mod state;
+pub mod up;

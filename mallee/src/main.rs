@@ -1,0 +1,84 @@
+//! `mallee`: the command line.
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use mallee::{down, up};
+use mallee_cli::{Access, CheckArgs, Client, ExplainArgs, ImageArgs, StatusArgs, TokenArgs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// An EC2- and S3-compatible cloud for your own machines.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    /// Directory of the cloud's state (default: /var/lib/mallee as root, else the XDG data directory).
+    #[arg(long, global = true, env = "MALLEE_STATE")]
+    state: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole cloud in this process.
+    Up(up::UpArgs),
+    /// Stop the cloud of this state directory; instances run on.
+    Down(down::DownArgs),
+    /// Print the environment that AWS tools need: eval "$(mallee env)".
+    Env,
+    /// Show every service and node.
+    Status(StatusArgs),
+    /// Show why an instance is where it is, or nowhere.
+    Explain(ExplainArgs),
+    /// Compare intent, observation and host truth.
+    Check(CheckArgs),
+    /// Print an image's id by its name; with --add, upload and register a disk first.
+    Image(ImageArgs),
+    /// Things to do with nodes.
+    #[command(subcommand)]
+    Node(NodeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum NodeCommand {
+    /// Make a one-time token with which another host joins.
+    Token(TokenArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    mallee_runtime::telemetry::init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let outcome = runtime.block_on(run(cli));
+    // Blocking calls into libvirt may still hang; nothing waits for them.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// One line: what is wrong and what to do.
+#[allow(clippy::print_stderr)]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("mallee: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    let state = cli.state.unwrap_or_else(mallee_cli::default_state_dir);
+    let client = || Access::find(&state).map(Client::new);
+    match cli.command {
+        Command::Up(args) => up::up(&state, &args).await,
+        Command::Down(args) => down::down(&state, &args).await,
+        Command::Env => mallee_cli::env(&state),
+        Command::Status(args) => mallee_cli::status(&client()?, &args).await,
+        Command::Explain(args) => mallee_cli::explain(&client()?, &args).await,
+        Command::Check(args) => mallee_cli::check(&client()?, &args).await,
+        Command::Image(args) => mallee_cli::image(&client()?, &args).await,
+        Command::Node(NodeCommand::Token(args)) => mallee_cli::node_token(&client()?, &args).await,
+    }
+}

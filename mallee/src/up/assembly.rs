@@ -1,0 +1,286 @@
+//! Putting the tiers together, and taking them apart.
+
+use super::links::{LocalClusters, LocalWalrus, cluster_peers};
+use super::nodes::{Common, Fleet, start_real};
+use super::seed::seed;
+use crate::state::StateDir;
+use anyhow::{Context as _, Result};
+use ipnet::Ipv4Net;
+use mallee_app::images::RemoteImages;
+use mallee_app::{Cloud, CloudConfig, Parts};
+use mallee_cli::{Access, write_access_files};
+use mallee_cloud_controller::{CloudController, LocalS3, verifier};
+use mallee_cluster_controller::{ClusterConfig, ClusterController};
+use mallee_node_controller::NodeHandle;
+use mallee_pki::{Dialler, Identity, Role, in_process};
+use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
+use mallee_sim::{SimConfig, SimHost};
+use mallee_store::{SealKey, Store, StoreConfig};
+use mallee_types::ZoneName;
+use mallee_walrus::{Caller, VerifierAuth, Walrus, WalrusConfig};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How long a terminated instance stays visible, in seconds.
+const TERMINATED_VISIBLE: i64 = mallee_types::limits::TERMINATED_VISIBLE_SECONDS;
+/// How long servers of this process may take to end.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Simulated hosts. They outlive the cloud that runs on them, as real ones do: a test may start another on them.
+#[derive(Debug, Clone)]
+pub struct Simulated {
+    /// The hosts, named `node-1` ….
+    pub hosts: Vec<SimHost>,
+}
+
+impl Simulated {
+    /// This many usual hosts.
+    #[must_use]
+    pub fn nodes(count: u32) -> Self {
+        Self::with(count, &SimConfig::default(), &Rng::system())
+    }
+
+    /// This many hosts of this kind.
+    #[must_use]
+    pub fn with(count: u32, config: &SimConfig, rng: &Rng) -> Self {
+        Self { hosts: (1..=count).map(|n| SimHost::new(format!("node-{n}"), config.clone(), rng.clone())).collect() }
+    }
+}
+
+/// What a cloud in one process is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// The state directory.
+    pub state: PathBuf,
+    /// The database's URL; `None`: SQLite in the state directory.
+    pub database: Option<String>,
+    /// The region's name.
+    pub region: String,
+    /// How many zones.
+    pub zones: u8,
+    /// Addresses by which the host reaches instances.
+    pub public_pool: Ipv4Net,
+    /// Simulated hosts instead of this one.
+    pub simulated: Option<Simulated>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Randomness.
+    pub rng: Rng,
+    /// Fault points of every tier.
+    pub faults: Faults,
+}
+
+/// A running cloud in one process.
+#[derive(Debug)]
+pub struct Assembly {
+    cloud: CloudController,
+    clusters: Vec<ClusterController>,
+    nodes: Vec<NodeHandle>,
+    /// Empty unless simulated.
+    fleet: Fleet,
+    walrus: Walrus,
+    servers: TaskScope,
+    store: Store,
+}
+
+fn zone_names(region: &str, count: u8) -> Result<Vec<ZoneName>> {
+    (0..count)
+        .map(|n| {
+            let name = format!("{region}-1{}", char::from(b'a' + n));
+            name.parse().with_context(|| format!("the region {region:?} makes no zone name: use lower-case letters, digits and dashes"))
+        })
+        .collect()
+}
+
+impl Assembly {
+    /// Starts every tier and serves the API on `listener`.
+    ///
+    /// # Errors
+    /// One line that names what is missing or in the way.
+    pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
+        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults } = options;
+        let cloud_id = dir.cloud_id(&rng)?;
+        let zones = zone_names(&region, zones)?;
+        let address = listener.local_addr()?;
+        let seal = SealKey::load_or_create(&dir.join("seal.key"), &rng)?;
+        let url = database.unwrap_or_else(|| format!("sqlite:{}", dir.join("mallee.db").display()));
+        let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), seal).await.context("cannot open the database")?;
+        let keys = verifier(&store);
+        let servers = TaskScope::new(shutdown);
+
+        let auth = VerifierAuth::new(keys.clone(), |actor: &mallee_app::Actor| Caller {
+            account: actor.account.to_string(),
+            arn: actor.arn.to_string(),
+        });
+        let walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        let walrus =
+            Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone()).await?;
+        walrus.spawn_background(&servers);
+        let walrus_dialler = serve_walrus(&servers, &walrus);
+
+        let (mut clusters, mut diallers) = (Vec::new(), Vec::new());
+        for zone in &zones {
+            let config = ClusterConfig::for_zone(zone.as_str());
+            let cluster = ClusterController::new(&config, cluster_peers(), clock.clone(), rng.clone(), faults.clone())?;
+            diallers.push(serve_cluster(&servers, &cluster));
+            clusters.push(cluster);
+        }
+
+        let identity = Identity::new(&cloud_id, Role::Cloud, "cloud-1")?;
+        let connector = LocalClusters { zones: zones.iter().cloned().zip(diallers.iter().cloned()).collect(), identity: identity.clone() };
+        let images = RemoteImages(LocalWalrus { dialler: walrus_dialler.clone(), identity });
+        let config = CloudConfig {
+            region: region.clone(),
+            endpoint: address.to_string(),
+            replica: format!("{cloud_id}/cloud-1"),
+            zones,
+            public_pool,
+            host_source: simulated.is_none().then_some(mallee_net::HOST_SOURCE),
+            terminated_visible_seconds: TERMINATED_VISIBLE,
+        };
+        let parts = Parts {
+            store: store.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            faults: faults.clone(),
+            connector: Arc::new(connector),
+            images: Arc::new(images),
+        };
+        let cloud = CloudController::start(config, parts, shutdown).await?;
+        let access = Access {
+            endpoint: format!("http://{address}"),
+            access_key_id: cloud.admin().access_key_id.clone(),
+            secret_access_key: cloud.admin().secret_access_key.clone(),
+            region: region.clone(),
+        };
+        write_access_files(&state, &access)?;
+
+        let common = Common { cloud_id: &cloud_id, clock: &clock, rng: &rng, faults: &faults, shutdown };
+        let fleet = Fleet::new(&common, simulated.as_ref(), &diallers);
+        let nodes = match &simulated {
+            Some(_) => {
+                let nodes = fleet.start_all().await?;
+                seed(cloud.cloud(), walrus.engine(), &cloud.admin().account, &region).await?;
+                nodes
+            }
+            None => {
+                let cluster = diallers.first().context("a cloud needs a zone")?;
+                vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
+            }
+        };
+        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
+        Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
+    }
+
+    /// The cloud controller's use cases.
+    #[must_use]
+    pub const fn cloud(&self) -> &Arc<Cloud> {
+        self.cloud.cloud()
+    }
+
+    /// The administrator's keys.
+    #[must_use]
+    pub const fn admin(&self) -> &mallee_app::bootstrap::AdminAccess {
+        self.cloud.admin()
+    }
+
+    /// The object store.
+    #[must_use]
+    pub const fn walrus(&self) -> &Walrus {
+        &self.walrus
+    }
+
+    /// Returns once instances can be launched in some zone.
+    pub async fn ready(&self) {
+        let cloud = self.cloud();
+        let mut watches: Vec<_> = cloud.zones().iter().map(|zone| cloud.zone_state(zone).watch()).collect();
+        while cloud.zones().iter().all(|zone| cloud.zone_trouble(zone).is_some()) {
+            let Some(first) = watches.first_mut() else { return };
+            if first.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What keeps the zones from taking instances.
+    #[must_use]
+    pub fn trouble(&self) -> String {
+        let cloud = self.cloud();
+        let troubles = cloud.zones().iter().filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}")));
+        troubles.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Drops the controller of one simulated node where it stands; its host and guests go on.
+    ///
+    /// # Errors
+    /// When no simulated node has this name.
+    pub async fn kill_node(&self, name: &str) -> Result<()> {
+        self.nodes.get(self.fleet.index(name)?).context("the node has not started")?.kill().await;
+        Ok(())
+    }
+
+    /// Starts the controller of a simulated node anew, over the same host.
+    ///
+    /// # Errors
+    /// When no simulated node has this name, or it does not start.
+    pub async fn start_node(&mut self, name: &str) -> Result<()> {
+        let index = self.fleet.index(name)?;
+        let node = self.fleet.start(index).await?;
+        *self.nodes.get_mut(index).context("the node has not started")? = node;
+        Ok(())
+    }
+
+    /// Ends every tier in order, the API first. Instances run on.
+    pub async fn stop(self) {
+        self.cloud.stop().await;
+        for node in &self.nodes {
+            node.stop().await;
+        }
+        for cluster in &self.clusters {
+            cluster.stop().await;
+        }
+        self.servers.stop(STOP_GRACE).await;
+        self.store.close().await;
+    }
+
+    /// Drops every tier where it stands, as a crash of the whole process would.
+    pub async fn kill(self) {
+        self.cloud.kill().await;
+        for node in &self.nodes {
+            node.kill().await;
+        }
+        for cluster in &self.clusters {
+            cluster.kill().await;
+        }
+        self.servers.kill().await;
+        self.store.close().await;
+    }
+}
+
+fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
+    let (dialler, incoming) = in_process();
+    let (images, shutdown) = (walrus.images(), servers.shutdown().clone());
+    servers.spawn(async move {
+        let router = tonic::transport::Server::builder().add_service(images);
+        ended("walrus", router.serve_with_incoming_shutdown(incoming, async move { shutdown.stopped().await }).await);
+    });
+    dialler
+}
+
+fn serve_cluster(servers: &TaskScope, cluster: &ClusterController) -> Dialler {
+    let (dialler, incoming) = in_process();
+    let (cloud_side, node_side, shutdown) = (cluster.cluster_service(), cluster.node_gateway(), servers.shutdown().clone());
+    servers.spawn(async move {
+        let router = tonic::transport::Server::builder().add_service(cloud_side).add_service(node_side);
+        ended("cluster", router.serve_with_incoming_shutdown(incoming, async move { shutdown.stopped().await }).await);
+    });
+    dialler
+}
+
+fn ended(what: &str, outcome: Result<(), tonic::transport::Error>) {
+    if let Err(error) = outcome {
+        tracing::error!(tier = what, %error, "a server ended");
+    }
+}

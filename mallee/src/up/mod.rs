@@ -1,0 +1,96 @@
+//! `mallee up`: a whole cloud in one process. The tiers speak the same gRPC as between hosts, over in-memory pipes.
+
+mod assembly;
+mod links;
+mod nodes;
+mod seed;
+
+pub use assembly::{Assembly, Options, Simulated};
+
+use crate::state::StateDir;
+use anyhow::{Context as _, Result};
+use ipnet::Ipv4Net;
+use mallee_runtime::{Clock, Faults, Rng, Shutdown};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The address clients reach when none is given.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8773";
+/// Addresses of instances as the host sees them: a benchmark range (RFC 2544) that is nobody's on the Internet.
+pub const DEFAULT_PUBLIC_POOL: &str = "198.18.0.0/16";
+/// Longest wait for the first node before the user is told what is missing.
+const READY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// `mallee up`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct UpArgs {
+    /// Address and port of the API.
+    #[arg(long, default_value = DEFAULT_LISTEN)]
+    pub listen: SocketAddr,
+    /// Run N simulated nodes instead of this host: needs no root, libvirt or KVM.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub simulate: Option<u32>,
+    /// The region's name.
+    #[arg(long, default_value = "local")]
+    pub region: String,
+    /// How many availability zones a simulated cloud has.
+    #[arg(long, default_value_t = 1, requires = "simulate", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub zones: u8,
+    /// The database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
+    #[arg(long, env = "MALLEE_DATABASE")]
+    pub database: Option<String>,
+    /// Addresses by which this host reaches instances.
+    #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
+    pub public_pool: Ipv4Net,
+}
+
+/// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
+///
+/// # Errors
+/// One line that says what to do.
+pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
+    let dir = StateDir::take(state)?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("{} is in use by another program; choose another with --listen ADDR:PORT", args.listen),
+        _ => anyhow::anyhow!("cannot listen on {}: {e}; choose another with --listen ADDR:PORT", args.listen),
+    })?;
+    let options = Options {
+        state: PathBuf::from(dir.path()),
+        database: args.database.clone(),
+        region: args.region.clone(),
+        zones: args.zones,
+        public_pool: args.public_pool,
+        simulated: args.simulate.map(Simulated::nodes),
+        clock: Clock::system(),
+        rng: Rng::system(),
+        faults: Faults::none(),
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let shutdown = Shutdown::new();
+    let assembly = tokio::select! {
+        assembly = Assembly::start(&dir, options, listener, &shutdown) => assembly?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    announce(&assembly, args).await;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping the controllers; instances run on");
+    assembly.stop().await;
+    Ok(())
+}
+
+async fn announce(assembly: &Assembly, args: &UpArgs) {
+    let ready = tokio::time::timeout(READY_PATIENCE, assembly.ready()).await.is_ok();
+    if ready {
+        tracing::info!(endpoint = %format!("http://{}", args.listen), "the cloud is ready");
+    } else {
+        tracing::warn!(reason = %assembly.trouble(), "the cloud cannot take instances yet");
+    }
+}

@@ -1,0 +1,264 @@
+//! What is done to one domain, as blocking calls on an open connection. Each function is idempotent, and looks at the
+//! domain's metadata before it touches it.
+
+use crate::error::explain;
+use crate::files::Files;
+use crate::mark;
+use crate::xml::{self, Surroundings};
+use mallee_node_core::{DomainRecord, DomainSpec, DomainState, HypervisorError};
+use mallee_types::{Incarnation, InstanceId};
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::ErrorNumber;
+use virt_sys as sys;
+
+/// What goes away with a definition.
+const UNDEFINE: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | sys::VIR_DOMAIN_UNDEFINE_NVRAM;
+
+/// A domain that bears our mark.
+struct Ours {
+    domain: Domain,
+    record: DomainRecord,
+}
+
+fn not_running(id: &InstanceId) -> HypervisorError {
+    HypervisorError::Failed(format!("instance {id} does not run on this host; start it first"))
+}
+
+fn find(conn: &Connect, files: &Files, id: &InstanceId) -> Result<Option<Ours>, HypervisorError> {
+    let domain = match Domain::lookup_by_name(conn, &mark::name(id)) {
+        Ok(domain) => domain,
+        Err(error) if error.code() == ErrorNumber::NoDomain => return Ok(None),
+        Err(error) => return Err(explain(&format!("look for {id}"), &error)),
+    };
+    match read(&domain, files, id)? {
+        Reading::Ours(record) => Ok(Some(Ours { domain, record })),
+        Reading::Gone => Ok(None),
+        Reading::Foreign => Err(HypervisorError::Refused(format!(
+            "a domain named {} exists that Mallee did not make; rename or undefine it",
+            mark::name(id)
+        ))),
+    }
+}
+
+enum Reading {
+    Ours(DomainRecord),
+    Foreign,
+    Gone,
+}
+
+fn read(domain: &Domain, files: &Files, id: &InstanceId) -> Result<Reading, HypervisorError> {
+    let what = || format!("look at {id}");
+    let kind = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+    let metadata = match domain.get_metadata(kind, Some(mark::NAMESPACE), sys::VIR_DOMAIN_AFFECT_CURRENT) {
+        Ok(metadata) => metadata,
+        Err(error) if error.code() == ErrorNumber::NoDomainMetadata => return Ok(Reading::Foreign),
+        Err(error) if error.code() == ErrorNumber::NoDomain => return Ok(Reading::Gone),
+        Err(error) => return Err(explain(&what(), &error)),
+    };
+    let incarnation = match mark::parse_metadata(&metadata) {
+        Some((named, incarnation)) if named == *id => incarnation,
+        _ => return Ok(Reading::Foreign),
+    };
+    let (state, reason) = match domain.get_state() {
+        Ok(found) => found,
+        Err(error) if error.code() == ErrorNumber::NoDomain => return Ok(Reading::Gone),
+        Err(error) => return Err(explain(&what(), &error)),
+    };
+    let state = match ending(state, reason.cast_unsigned()) {
+        Ending::None(state) => state,
+        Ending::InOrder => {
+            // While libvirtd still knows the reason: it forgets it when it restarts.
+            note_off(files, id, incarnation);
+            DomainState::Off { crashed: false }
+        }
+        Ending::Crash => DomainState::Off { crashed: true },
+        Ending::Forgotten => DomainState::Off { crashed: !files.is_noted_off(id, incarnation) },
+    };
+    Ok(Reading::Ours(DomainRecord { instance: id.clone(), incarnation, state }))
+}
+
+/// The note is a help for after a restart; a full disk must not keep anyone from seeing or stopping a domain.
+fn note_off(files: &Files, id: &InstanceId, incarnation: Incarnation) {
+    if let Err(error) = files.note_off(id, incarnation) {
+        tracing::warn!(instance = %id, %error, "after a restart of libvirtd this instance will count as crashed");
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    None(DomainState),
+    InOrder,
+    Crash,
+    Forgotten,
+}
+
+/// libvirt's state and reason as ours.
+fn ending(state: sys::virDomainState, reason: u32) -> Ending {
+    match (state, reason) {
+        (sys::VIR_DOMAIN_PAUSED, _) => Ending::None(DomainState::Paused),
+        (sys::VIR_DOMAIN_CRASHED, _) => Ending::Crash,
+        (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN | sys::VIR_DOMAIN_SHUTOFF_DESTROYED) => {
+            Ending::InOrder
+        }
+        (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_CRASHED | sys::VIR_DOMAIN_SHUTOFF_FAILED) => Ending::Crash,
+        (sys::VIR_DOMAIN_SHUTOFF, _) => Ending::Forgotten,
+        // Blocked, being shut down, asleep: all of them still have a QEMU.
+        _ => Ending::None(DomainState::Running),
+    }
+}
+
+/// Every domain of ours.
+pub(crate) fn list(conn: &Connect, files: &Files) -> Result<Vec<DomainRecord>, HypervisorError> {
+    let mut found = Vec::new();
+    for domain in conn.list_all_domains(0).map_err(|error| explain("list domains", &error))? {
+        let Some(id) = domain.get_name().ok().as_deref().and_then(mark::instance_of) else { continue };
+        if let Reading::Ours(record) = read(&domain, files, &id)? {
+            found.push(record);
+        }
+    }
+    found.sort_by(|a, b| a.instance.cmp(&b.instance));
+    Ok(found)
+}
+
+/// The domain of one instance.
+pub(crate) fn get(conn: &Connect, files: &Files, id: &InstanceId) -> Result<Option<DomainRecord>, HypervisorError> {
+    Ok(find(conn, files, id)?.map(|ours| ours.record))
+}
+
+/// Defines and starts the domain, held before its first instruction.
+pub(crate) fn start_paused(conn: &Connect, files: &Files, spec: &DomainSpec, kvm: bool) -> Result<(), HypervisorError> {
+    let id = &spec.instance;
+    let what = format!("start {id}");
+    let disk = files.disk(id);
+    if !disk.exists() {
+        return Err(HypervisorError::Failed(format!("the root disk of {id} is missing; prepare it first")));
+    }
+    if let Some(ours) = find(conn, files, id)? {
+        let Incarnation(there) = ours.record.incarnation;
+        if ours.record.incarnation > spec.incarnation {
+            return Err(HypervisorError::Refused(format!(
+                "incarnation {there} of {id} is here, newer than {}; ask again with the current one",
+                spec.incarnation
+            )));
+        }
+        if ours.record.incarnation == spec.incarnation && !matches!(ours.record.state, DomainState::Off { .. }) {
+            return Ok(());
+        }
+        stop(&ours, id)?;
+        undefine(&ours, id)?;
+    }
+    let xml = xml::domain(spec, &Surroundings { kvm, disk: &disk, console: &files.console_path(id) })?;
+    files.forget_off(id)?;
+    let domain = Domain::define_xml(conn, &xml).map_err(|error| explain(&what, &error))?;
+    if let Err(error) = domain.create_with_flags(sys::VIR_DOMAIN_START_PAUSED) {
+        // A definition that never ran would look like a crash.
+        let _ = domain.undefine_flags(UNDEFINE);
+        return Err(explain(&what, &error));
+    }
+    // Once more: a look at the previous life may have written its note while this one started.
+    files.forget_off(id)
+}
+
+/// Lets a paused domain execute.
+pub(crate) fn resume(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    let ours = find(conn, files, id)?.ok_or_else(|| not_running(id))?;
+    match ours.record.state {
+        DomainState::Running => Ok(()),
+        DomainState::Off { .. } => Err(not_running(id)),
+        DomainState::Paused => ours.domain.resume().map(drop).map_err(|error| explain(&format!("resume {id}"), &error)),
+    }
+}
+
+/// Presses the power button.
+pub(crate) fn shutdown(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    match find(conn, files, id)? {
+        Some(ours) if !matches!(ours.record.state, DomainState::Off { .. }) => {
+            match ours.domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) {
+                // It went off between the look and the button.
+                Err(error) if error.code() == ErrorNumber::OperationInvalid => Ok(()),
+                Err(error) => Err(explain(&format!("shut down {id}"), &error)),
+                Ok(_) => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Pulls the plug.
+pub(crate) fn power_off(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    match find(conn, files, id)? {
+        Some(ours) if !matches!(ours.record.state, DomainState::Off { .. }) => {
+            stop(&ours, id)?;
+            note_off(files, id, ours.record.incarnation);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Presses the reset button.
+pub(crate) fn reset(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    match find(conn, files, id)? {
+        Some(ours) if !matches!(ours.record.state, DomainState::Off { .. }) => {
+            ours.domain.reset().map(drop).map_err(|error| explain(&format!("reset {id}"), &error))
+        }
+        _ => Err(not_running(id)),
+    }
+}
+
+/// Removes domain and files, in this order: files that stay after a crash are found again by their names.
+pub(crate) fn remove(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    if let Some(ours) = find(conn, files, id)? {
+        stop(&ours, id)?;
+        undefine(&ours, id)?;
+    }
+    files.remove(id)
+}
+
+fn stop(ours: &Ours, id: &InstanceId) -> Result<(), HypervisorError> {
+    if matches!(ours.record.state, DomainState::Off { .. }) {
+        return Ok(());
+    }
+    match ours.domain.destroy() {
+        Err(error) if matches!(error.code(), ErrorNumber::OperationInvalid | ErrorNumber::NoDomain) => Ok(()),
+        Err(error) => Err(explain(&format!("power off {id}"), &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn undefine(ours: &Ours, id: &InstanceId) -> Result<(), HypervisorError> {
+    match ours.domain.undefine_flags(UNDEFINE) {
+        Err(error) if error.code() == ErrorNumber::NoDomain => Ok(()),
+        Err(error) => Err(explain(&format!("remove {id}"), &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_reasons_are_this_table() {
+        let rows = [
+            (sys::VIR_DOMAIN_RUNNING, 1, Ending::None(DomainState::Running)),
+            (sys::VIR_DOMAIN_BLOCKED, 0, Ending::None(DomainState::Running)),
+            (sys::VIR_DOMAIN_SHUTDOWN, 0, Ending::None(DomainState::Running)),
+            (sys::VIR_DOMAIN_PAUSED, 1, Ending::None(DomainState::Paused)),
+            (sys::VIR_DOMAIN_CRASHED, 0, Ending::Crash),
+            (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_UNKNOWN, Ending::Forgotten),
+            (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN, Ending::InOrder),
+            (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_DESTROYED, Ending::InOrder),
+            (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_CRASHED, Ending::Crash),
+            (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_FAILED, Ending::Crash),
+            (sys::VIR_DOMAIN_SHUTOFF, sys::VIR_DOMAIN_SHUTOFF_DAEMON, Ending::Forgotten),
+        ];
+        for (state, reason, want) in rows {
+            assert_eq!(ending(state, reason), want, "state {state}, reason {reason}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! From a view as it came to a [`Model`]. Whatever cannot be used is left out and told, port by port; a bad rule or an
+//! unknown group never stops the rest.
+
+use crate::config::NetConfig;
+use crate::model::{Mac, Model, Peer, Port, Rule, Subnet, Vpc, offset};
+use ipnet::Ipv4Net;
+use mallee_node_core::network::NetworkError;
+use mallee_proto::v1::group_rule::Peer as WirePeer;
+use mallee_proto::v1::{GroupRule, NodeView, PortView, VpcView};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// Largest VXLAN network identifier (24 bits).
+const MAX_VNI: u32 = (1 << 24) - 1;
+/// Most ports of one VPC on one node; beyond this a view is refused as broken.
+pub const MAX_PORTS: usize = 4096;
+/// Most remote interfaces of one VPC.
+pub const MAX_REMOTES: usize = 200_000;
+
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn is_domain(domain: &str) -> bool {
+    domain.len() <= 200
+        && domain
+            .split('.')
+            .all(|l| !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+}
+
+/// Checks a view.
+///
+/// # Errors
+/// [`NetworkError::Invalid`] when a VPC itself is unusable: its CIDR, number or id, or two VPCs with one namespace.
+pub fn check(view: &NodeView, config: &NetConfig, names: &crate::Names) -> Result<Model, NetworkError> {
+    let mut model = Model::default();
+    let mut vnis = BTreeSet::new();
+    let mut public = BTreeSet::new();
+    for wire in &view.vpcs {
+        let vpc = check_vpc(wire, config, names, &mut public, &mut model)?;
+        if !vnis.insert(vpc.vni) || model.vpcs.values().any(|other| other.ns == vpc.ns) {
+            return Err(NetworkError::Invalid(format!("view names {} or its VNI {} twice", vpc.id, vpc.vni)));
+        }
+        model.vpcs.insert(vpc.id.clone(), vpc);
+    }
+    Ok(model)
+}
+
+fn check_vpc(
+    wire: &VpcView,
+    config: &NetConfig,
+    names: &crate::Names,
+    public: &mut BTreeSet<Ipv4Addr>,
+    model: &mut Model,
+) -> Result<Vpc, NetworkError> {
+    let invalid = |what: String| NetworkError::Invalid(format!("view of {}: {what}", wire.vpc_id));
+    let cidr: Ipv4Net = wire.cidr.parse().map_err(|_| invalid(format!("{:?} is no IPv4 block", wire.cidr)))?;
+    if !is_id(&wire.vpc_id) || !(1..=MAX_VNI).contains(&wire.vni) || cidr.prefix_len() > 28 {
+        return Err(invalid(format!("bad id, VNI {} or block {cidr}", wire.vni)));
+    }
+    if wire.ports.len() > MAX_PORTS || wire.remotes.len() > MAX_REMOTES {
+        return Err(invalid(format!("{} ports and {} remotes are too many", wire.ports.len(), wire.remotes.len())));
+    }
+    let mut vpc = Vpc {
+        id: wire.vpc_id.clone(),
+        ns: names.vpc_ns(&wire.vpc_id),
+        cidr: cidr.trunc(),
+        vni: wire.vni,
+        domain: if is_domain(&wire.dns_domain) { wire.dns_domain.clone() } else { "internal".to_owned() },
+        subnets: Vec::new(),
+        ports: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        members: BTreeMap::new(),
+        remotes: BTreeMap::new(),
+    };
+    for subnet in &wire.subnets {
+        match subnet.cidr.parse::<Ipv4Net>() {
+            Ok(net) if vpc.cidr.contains(&net) && net.prefix_len() <= 29 => {
+                let cidr = net.trunc();
+                vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1) });
+            }
+            _ => model.warnings.push(format!("{}: left out, {:?} is no block of {}", subnet.id, subnet.cidr, vpc.cidr)),
+        }
+    }
+    for wire_port in &wire.ports {
+        match check_port(wire_port, &vpc, config, names, public) {
+            Ok((port, warning)) => {
+                if let Some(warning) = warning {
+                    model.port_errors.insert(wire_port.interface_id.clone(), warning);
+                }
+                vpc.ports.insert(port.device.clone(), port);
+            }
+            Err(why) => {
+                model.port_errors.insert(wire_port.interface_id.clone(), why);
+            }
+        }
+    }
+    for group in &wire.groups {
+        let mut rules: Vec<Rule> = Vec::new();
+        for rule in &group.rules {
+            match check_rule(rule) {
+                Some(rule) => rules.push(rule),
+                None => model.warnings.push(format!("{}: rule {:?} left out, it makes no sense", group.id, rule.id)),
+            }
+        }
+        rules.sort();
+        rules.dedup();
+        vpc.groups.insert(group.id.clone(), rules);
+    }
+    for group in &wire.members {
+        let addresses = group.addresses.iter().filter_map(|a| a.parse().ok()).collect();
+        vpc.members.insert(group.group_id.clone(), addresses);
+    }
+    for remote in &wire.remotes {
+        match (remote.address.parse::<Ipv4Addr>(), remote.vtep.parse::<Ipv4Addr>()) {
+            // An address that is here wins over hearsay that it is elsewhere (it has just moved).
+            (Ok(ip), Ok(vtep)) if vpc.cidr.contains(&ip) && vtep != config.vtep && vpc.port_by_ip(ip).is_none() => {
+                vpc.remotes.insert(ip, vtep);
+            }
+            (Ok(_), Ok(vtep)) if vtep == config.vtep => {}
+            (Ok(ip), Ok(_)) if vpc.port_by_ip(ip).is_some() => {}
+            _ => model.warnings.push(format!("remote {:?} at {:?} left out", remote.address, remote.vtep)),
+        }
+    }
+    Ok(vpc)
+}
+
+fn check_port(
+    wire: &PortView,
+    vpc: &Vpc,
+    config: &NetConfig,
+    names: &crate::Names,
+    public: &mut BTreeSet<Ipv4Addr>,
+) -> Result<(Port, Option<String>), String> {
+    if !is_id(&wire.interface_id) {
+        return Err(format!("{:?} is no interface id", wire.interface_id));
+    }
+    let mac = Mac::parse(&wire.mac).ok_or_else(|| format!("{:?} is no unicast MAC", wire.mac))?;
+    let ip: Ipv4Addr = wire.private_ip.parse().map_err(|_| format!("{:?} is no IPv4 address", wire.private_ip))?;
+    let subnet = vpc.subnets.iter().find(|s| s.id == wire.subnet_id);
+    let subnet = subnet.ok_or_else(|| format!("subnet {} is not in the view", wire.subnet_id))?;
+    if !subnet.cidr.contains(&ip) || ip == subnet.gateway || ip == vpc.dns() {
+        return Err(format!("{ip} is not an address for instances of {}", subnet.cidr));
+    }
+    if let Some(other) = vpc.ports.values().find(|p| p.ip == ip || p.mac == mac || p.interface_id == wire.interface_id)
+    {
+        return Err(format!("{} has the same address or MAC", other.interface_id));
+    }
+    let mut warning = None;
+    let mut public_ip = None;
+    if !wire.public_ip.is_empty() {
+        match wire.public_ip.parse::<Ipv4Addr>() {
+            Ok(address) if !config.public_pool.iter().any(|pool| pool.contains(&address)) => {
+                warning = Some(format!("public address {address} is outside this node's public pool, extend the pool"));
+            }
+            Ok(address) if public.insert(address) => public_ip = Some(address),
+            Ok(address) => warning = Some(format!("public address {address} is in use by another port of this node")),
+            Err(_) => warning = Some(format!("{:?} is no IPv4 address", wire.public_ip)),
+        }
+    }
+    let port = Port {
+        interface_id: wire.interface_id.clone(),
+        instance_id: wire.instance_id.clone(),
+        device: names.tap(&wire.interface_id),
+        mac,
+        ip,
+        subnet: subnet.clone(),
+        groups: wire.group_ids.clone(),
+        public_ip,
+        source_dest_check: wire.source_dest_check,
+        hostname: wire.hostname.clone(),
+    };
+    Ok((port, warning))
+}
+
+fn check_rule(wire: &GroupRule) -> Option<Rule> {
+    let peer = match wire.peer.as_ref()? {
+        WirePeer::Cidr(cidr) => Peer::Cidr(cidr.parse::<Ipv4Net>().ok()?.trunc()),
+        WirePeer::GroupId(id) => Peer::Group(id.clone()),
+    };
+    let protocol = if wire.protocol == -1 { None } else { Some(u8::try_from(wire.protocol).ok()?) };
+    let top = if protocol == Some(1) { 255 } else { 65535 };
+    let range = -1..=top;
+    let backward = protocol != Some(1) && wire.from_port >= 0 && wire.to_port < wire.from_port;
+    if !range.contains(&wire.from_port) || !range.contains(&wire.to_port) || backward {
+        return None;
+    }
+    Some(Rule { egress: wire.egress, protocol, from: wire.from_port, to: wire.to_port, peer })
+}

@@ -1,0 +1,201 @@
+//! The way between public addresses and the world: the edge namespace, one veth pair to the host, one route per pool
+//! and one small table there. Address translation itself happens in each VPC's namespace.
+
+use crate::config::{MTU, NetConfig};
+use crate::exec::{delete_links, failed, ip_batch, nft, run, sysctls};
+use crate::model::Model;
+use crate::names::Names;
+use crate::ns;
+use crate::observe;
+use crate::plan::{DOWN_HOP, Desired, EDGE_MAC, EDGE_UP_MAC, HOST_MAC, IGW_MAC, LinkWant, UP_HOP, diff};
+use crate::swap;
+use mallee_node_core::network::NetworkError;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use tracing::{info, warn};
+
+/// Marks our routes in the host's table.
+const ROUTE_PROTOCOL: u8 = 188;
+/// What the host speaks to instances from (RFC 7335: for use inside one host).
+pub const HOST_SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
+
+/// What the edge depends on; equal means nothing to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct EdgeWant {
+    /// Public address to the edge's device toward its VPC.
+    pub(crate) public: BTreeMap<Ipv4Addr, String>,
+}
+
+impl EdgeWant {
+    pub(crate) fn of(model: &Model, names: &Names) -> Self {
+        let ports = model.vpcs.values().flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
+        let public = ports.filter_map(|(vpc, port)| Some((port.public_ip?, names.edge_link(&vpc.id)))).collect();
+        Self { public }
+    }
+}
+
+/// The edge's own filter: a packet from a VPC bears a public address of that VPC, or is dropped. Nothing is tracked.
+pub(crate) fn edge_rules(want: &EdgeWant) -> String {
+    let pairs: Vec<String> = want.public.iter().map(|(ip, device)| format!("{ip} . \"{device}\"")).collect();
+    let elements =
+        if pairs.is_empty() { String::new() } else { format!(" elements = {{ {} }};", pairs.join(",\n\t\t")) };
+    format!(
+        "table inet edge {{\n\
+         \tset owners {{ type ipv4_addr . ifname;{elements} }}\n\
+         \tchain raw {{ type filter hook prerouting priority raw; policy drop;\n\
+         \t\tmeta nfproto ipv6 counter drop\n\
+         \t\tiifname \"uplink\" notrack accept\n\
+         \t\tip saddr . iifname @owners notrack accept\n\
+         \t\tcounter drop\n\t}}\n\
+         \tchain input {{ type filter hook input priority filter; policy drop; }}\n\
+         }}\n"
+    )
+}
+
+/// The one table in the host's namespace.
+pub(crate) fn host_rules(config: &NetConfig, names: &Names) -> String {
+    let (table, link) = (names.host_table(), names.host_link());
+    let pools: Vec<String> = config.public_pool.iter().map(ToString::to_string).collect();
+    let ports: Vec<String> = config.guest_host_ports.iter().map(ToString::to_string).collect();
+    let mut out = format!("table ip {table} {{\n");
+    putln!(out, "\tset pool {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {} }}; }}", pools.join(", "));
+    if config.uplink_nat {
+        putln!(
+            out,
+            "\tchain masquerade_out {{ type nat hook postrouting priority srcnat; policy accept;\n\
+             \t\toifname != \"{link}\" ip saddr @pool masquerade\n\t}}"
+        );
+    }
+    putln!(
+        out,
+        "\tchain forward {{ type filter hook forward priority filter; policy accept;\n\
+         \t\tiifname \"{link}\" ip saddr != @pool counter drop\n\t}}\n\
+         \tchain input {{ type filter hook input priority filter; policy accept;\n\
+         \t\tiifname \"{link}\" goto guest\n\t}}\n\tchain guest {{\n\
+         \t\tct state established,related accept\n\
+         \t\ticmp type echo-request limit rate 200/second accept"
+    );
+    if !ports.is_empty() {
+        putln!(out, "\t\ttcp dport {{ {} }} accept", ports.join(", "));
+    }
+    out.push_str("\t\tcounter drop\n\t}\n}\n");
+    out
+}
+
+/// In the edge's namespace: filter, addresses of the pairs, routes. The pairs themselves exist.
+pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), NetworkError> {
+    let settings = [
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
+        ("ipv6/conf/all/disable_ipv6", "1"),
+        ("ipv6/conf/default/disable_ipv6", "1"),
+    ];
+    sysctls(&settings.map(|(k, v)| (k.to_owned(), v)))?;
+    swap::load(&edge_rules(want), None)?;
+    let seen = observe::observe()?;
+    let mut desired = Desired::default();
+    desired.links.insert("uplink".to_owned(), LinkWant { mac: Some(EDGE_UP_MAC), mtu: MTU });
+    desired.routes.insert("default".to_owned(), format!("via {UP_HOP} dev uplink onlink"));
+    desired.neighbours.insert(("uplink".to_owned(), UP_HOP.to_owned()), HOST_MAC.to_string());
+    for pool in &config.public_pool {
+        let to = if pool.prefix_len() == 32 { pool.addr().to_string() } else { pool.trunc().to_string() };
+        desired.routes.insert(to, String::new());
+    }
+    for (ip, device) in &want.public {
+        if seen.links.contains_key(device) {
+            desired.links.insert(device.clone(), LinkWant { mac: Some(EDGE_MAC), mtu: MTU });
+            desired.routes.insert(ip.to_string(), format!("via {DOWN_HOP} dev {device} onlink"));
+            desired.neighbours.insert((device.clone(), DOWN_HOP.to_owned()), IGW_MAC.to_string());
+        }
+    }
+    let plan = diff(&desired, &seen, |name| name.starts_with('v') && name.len() == 11);
+    delete_links(plan.delete.into_iter())?;
+    ip_batch(&plan.ip)?;
+    // Last: nothing is forwarded before the filter and the routes stand.
+    sysctls(&[("ipv4/ip_forward".to_owned(), "1")])
+}
+
+/// In the host's namespace: the table, the pair, the pool's route, and forwarding where it is needed.
+pub(crate) fn converge_host(config: &NetConfig, names: &Names) -> Result<(), NetworkError> {
+    let (link, edge) = (names.host_link(), names.edge_ns());
+    swap::load(&host_rules(config, names), None)?;
+    if !observe::has(&link) {
+        ip_batch(&[format!("link add {link} type veth peer name uplink netns {edge}")])?;
+    }
+    sysctls(&[(format!("ipv6/conf/{link}/disable_ipv6"), "1"), (format!("ipv4/conf/{link}/send_redirects"), "0")])?;
+    let mut lines = vec![
+        format!("link set {link} address {HOST_MAC} mtu {MTU} up"),
+        format!("neigh replace {DOWN_HOP} lladdr {EDGE_UP_MAC} dev {link} nud permanent"),
+    ];
+    // One address of its own for the host, whatever others it has: instances can name it in a security group.
+    lines.push(format!("addr replace {HOST_SOURCE}/32 dev {link}"));
+    for pool in &config.public_pool {
+        let to = pool.trunc();
+        lines.push(format!("route replace {to} via {DOWN_HOP} dev {link} onlink src {HOST_SOURCE} proto {ROUTE_PROTOCOL}"));
+    }
+    ip_batch(&lines)?;
+    if config.uplink_nat {
+        let path = "/proc/sys/net/ipv4/ip_forward";
+        if std::fs::read_to_string(path).map_err(|e| failed(format!("{path}: {e}")))?.trim() != "1" {
+            sysctls(&[("ipv4/ip_forward".to_owned(), "1")])?;
+            info!("switched on IPv4 forwarding: instances with public addresses reach the world through this host");
+        }
+        pass_foreign_firewall(&link);
+    }
+    Ok(())
+}
+
+fn passing_rules(link: &str) -> [Vec<String>; 2] {
+    ["-i", "-o"].map(|way| {
+        let words = [way, link, "-m", "comment", "--comment", "mallee", "-j", "ACCEPT"];
+        words.iter().map(|w| (*w).to_owned()).collect()
+    })
+}
+
+fn iptables(action: &str, chain: &str, rule: &[String]) -> Result<(), NetworkError> {
+    let mut args = vec!["-w", "5", action, chain];
+    args.extend(rule.iter().map(String::as_str));
+    run("iptables", &args, "").map(drop)
+}
+
+/// Docker sets the host's forward policy to drop, and no table of ours can overrule that. The place it keeps for its
+/// users' rules is `DOCKER-USER`; ours go there, or to the top of `FORWARD` where another tool set the policy.
+fn pass_foreign_firewall(link: &str) {
+    let Ok(listing) = run("iptables", &["-w", "5", "-S"], "") else { return };
+    let listing = String::from_utf8_lossy(&listing).into_owned();
+    if !listing.lines().any(|line| line == "-P FORWARD DROP") {
+        return;
+    }
+    let chain = if listing.lines().any(|line| line == "-N DOCKER-USER") { "DOCKER-USER" } else { "FORWARD" };
+    for rule in passing_rules(link) {
+        if iptables("-C", chain, &rule).is_err()
+            && let Err(error) = iptables("-I", chain, &rule)
+        {
+            warn!(%error, "the host's firewall drops forwarded packets: public addresses reach no further than this host");
+        }
+    }
+}
+
+/// Removes the edge and what the host's namespace holds of it; to be run in the host's namespace.
+pub(crate) fn remove(names: &Names) -> Result<(), NetworkError> {
+    let link = names.host_link();
+    if observe::has(&link) {
+        if let Ok(listing) = run("iptables", &["-w", "5", "-S"], "") {
+            let listing = String::from_utf8_lossy(&listing).into_owned();
+            for chain in ["DOCKER-USER", "FORWARD"] {
+                for rule in passing_rules(&link) {
+                    if listing.lines().any(|l| l.starts_with(&format!("-A {chain} ")) && l.contains(&link)) {
+                        // Gone already is as good.
+                        drop(iptables("-D", chain, &rule));
+                    }
+                }
+            }
+        }
+        delete_links(std::iter::once(link))?;
+    }
+    let table = names.host_table();
+    nft(&format!("table ip {table} {{}}\ndelete table ip {table}\n"))?;
+    ns::remove(&names.edge_ns())
+}

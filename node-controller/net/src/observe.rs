@@ -1,0 +1,180 @@
+//! What one namespace holds, read with one `ip` and at most one `bridge` process.
+
+use crate::exec::{failed, run};
+use mallee_node_core::network::NetworkError;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Link {
+    #[serde(rename = "ifname")]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) address: String,
+    #[serde(default)]
+    pub(crate) mtu: u32,
+    #[serde(default)]
+    pub(crate) flags: Vec<String>,
+    #[serde(default)]
+    pub(crate) ifalias: String,
+    #[serde(default)]
+    pub(crate) linkinfo: LinkInfo,
+}
+
+/// What kind of device it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct LinkInfo {
+    #[serde(default)]
+    pub(crate) info_kind: String,
+    #[serde(default)]
+    pub(crate) info_data: LinkData,
+}
+
+/// The part of a VXLAN's settings that we choose.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct LinkData {
+    #[serde(default)]
+    pub(crate) id: u32,
+    #[serde(default)]
+    pub(crate) local: String,
+    #[serde(default)]
+    pub(crate) port: u16,
+}
+
+impl Link {
+    pub(crate) fn up(&self) -> bool {
+        self.flags.iter().any(|f| f == "UP")
+    }
+}
+
+#[derive(Deserialize)]
+struct Address {
+    #[serde(default)]
+    addr_info: Vec<AddressInfo>,
+}
+
+#[derive(Deserialize)]
+struct AddressInfo {
+    #[serde(default)]
+    family: String,
+    #[serde(default)]
+    local: String,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    #[serde(rename = "type", default)]
+    kind: String,
+    dst: String,
+    #[serde(default)]
+    gateway: String,
+    #[serde(default)]
+    dev: String,
+}
+
+#[derive(Deserialize)]
+struct Neigh {
+    dst: String,
+    #[serde(default)]
+    dev: String,
+    #[serde(default)]
+    lladdr: String,
+}
+
+#[derive(Deserialize)]
+struct Fdb {
+    mac: String,
+    #[serde(default)]
+    dst: String,
+}
+
+/// What is there. Routes, neighbours and forwarding entries are kept in the words [`crate::plan`] uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// By name.
+    pub links: BTreeMap<String, Link>,
+    /// Addresses of `lo`.
+    pub lo: BTreeSet<String>,
+    /// Destination to what follows it in `ip route`.
+    pub routes: BTreeMap<String, String>,
+    /// (device, address) to MAC; permanent ones only.
+    pub neighbours: BTreeMap<(String, String), String>,
+    /// MAC to underlay address, on `vx`.
+    pub fdb: BTreeMap<String, String>,
+}
+
+/// Reads the namespace of the calling thread.
+pub(crate) fn observe() -> Result<Observed, NetworkError> {
+    // Addresses first: after `link show`, ip leaves them out for the rest of a batch.
+    let out = run(
+        "ip",
+        &["-j", "-d", "-4", "-batch", "-"],
+        "addr show dev lo\nlink show\nroute show\nneigh show nud permanent\n",
+    )?;
+    let mut parts = parts(&out)?;
+    let (neigh, routes, links, lo) = (parts.pop(), parts.pop(), parts.pop(), parts.pop());
+    let mut seen = Observed::default();
+    for link in typed::<Link>(links)? {
+        seen.links.insert(link.name.clone(), link);
+    }
+    let infos = typed::<Address>(lo)?.into_iter().flat_map(|a| a.addr_info);
+    seen.lo = infos.filter(|i| i.family == "inet").map(|i| i.local).filter(|a| a != "127.0.0.1").collect();
+    for route in typed::<Route>(routes)? {
+        let rest = match (route.kind.as_str(), route.gateway.as_str()) {
+            ("unreachable", _) => String::new(),
+            (_, "") => format!("dev {}", route.dev),
+            (_, gateway) => format!("via {gateway} dev {} onlink", route.dev),
+        };
+        seen.routes.insert(route.dst, rest);
+    }
+    for n in typed::<Neigh>(neigh)? {
+        seen.neighbours.insert((n.dev, n.dst), n.lladdr);
+    }
+    if seen.links.contains_key("vx") {
+        let out = run("bridge", &["-j", "fdb", "show", "dev", "vx"], "")?;
+        for entry in typed::<Fdb>(parts_of(&out)?.pop())? {
+            if !entry.dst.is_empty() {
+                seen.fdb.insert(entry.mac, entry.dst);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// The names of the devices in the calling thread's namespace; a system call, no process.
+pub(crate) fn names() -> Result<Vec<String>, NetworkError> {
+    let list = nix::net::if_::if_nameindex().map_err(|e| failed(format!("list devices: {e}")))?;
+    Ok(list.iter().map(|interface| interface.name().to_string_lossy().into_owned()).collect())
+}
+
+/// Whether a device is in the calling thread's namespace.
+pub(crate) fn has(name: &str) -> bool {
+    nix::net::if_::if_nametoindex(name).is_ok()
+}
+
+/// The devices of the calling thread's namespace.
+pub(crate) fn links() -> Result<Vec<Link>, NetworkError> {
+    let out = run("ip", &["-j", "-d", "link", "show"], "")?;
+    typed(parts_of(&out)?.pop())
+}
+
+pub(crate) fn parts_of(out: &[u8]) -> Result<Vec<serde_json::Value>, NetworkError> {
+    let read: Result<Vec<_>, _> = serde_json::Deserializer::from_slice(out).into_iter().collect();
+    read.map_err(|e| failed(format!("the answer of ip or bridge is not JSON: {e}")))
+}
+
+fn parts(out: &[u8]) -> Result<Vec<serde_json::Value>, NetworkError> {
+    let parts = parts_of(out)?;
+    if parts.len() == 4 { Ok(parts) } else { Err(failed(format!("ip answered {} of 4 questions", parts.len()))) }
+}
+
+fn typed<T: DeserializeOwned>(part: Option<serde_json::Value>) -> Result<Vec<T>, NetworkError> {
+    // iproute2 prints an object without members where a filter hides one.
+    let mut list = part.unwrap_or_else(|| serde_json::Value::Array(Vec::new()));
+    if let Some(items) = list.as_array_mut() {
+        items.retain(|item| item.as_object().is_some_and(|o| !o.is_empty()));
+    }
+    serde_json::from_value(list).map_err(|e| failed(format!("the answer of ip or bridge is unknown: {e}")))
+}

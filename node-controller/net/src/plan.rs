@@ -1,0 +1,217 @@
+//! What a namespace should hold, and the commands that lead there from what it holds. Pure.
+
+use crate::config::{MTU, NetConfig};
+use crate::model::{Mac, Vpc};
+use crate::nft::{DNS_IP, METADATA_IP};
+use crate::observe::Observed;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// The gateway's MAC, the same on every port of every node: a guest that moves keeps its neighbour entry.
+pub const GATEWAY_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 1]);
+/// Ends of the pairs between VPC and edge, edge and host. Neighbours are fixed, so nobody asks for them.
+pub(crate) const IGW_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 2]);
+pub(crate) const EDGE_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 3]);
+pub(crate) const EDGE_UP_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 4]);
+pub(crate) const HOST_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 5]);
+/// Next hops on those pairs; they are nobody's address.
+pub(crate) const UP_HOP: &str = "169.254.1.1";
+pub(crate) const DOWN_HOP: &str = "169.254.1.2";
+
+/// A device as wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkWant {
+    /// Its MAC; `None`: whatever it is.
+    pub mac: Option<Mac>,
+    /// Its MTU; 0: whatever it is.
+    pub mtu: u32,
+}
+
+/// What a namespace should hold. Everything else of the same kinds is removed: the namespace is ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Devices that exist and should be up.
+    pub links: BTreeMap<String, LinkWant>,
+    /// Addresses of `lo`.
+    pub lo: BTreeSet<String>,
+    /// Destination to the rest of the `ip route` line; empty = unreachable.
+    pub routes: BTreeMap<String, String>,
+    /// (device, address) to MAC.
+    pub neighbours: BTreeMap<(String, String), String>,
+    /// MAC to underlay address.
+    pub fdb: BTreeMap<String, String>,
+}
+
+/// Commands, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Devices to delete first.
+    pub delete: Vec<String>,
+    /// Lines for `ip -batch`.
+    pub ip: Vec<String>,
+    /// Lines for `bridge -batch`, after those.
+    pub bridge: Vec<String>,
+}
+
+/// The MAC of a node's end of the overlay.
+#[must_use]
+pub fn vtep_mac(vtep: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = vtep.octets();
+    Mac([0x02, 0x76, a, b, c, d])
+}
+
+/// A next-hop address per underlay address. They stand for nodes inside a VPC's namespace, whose tenants may use any
+/// ordinary address, so they come from the never-used class E.
+#[must_use]
+pub fn hops(vteps: &BTreeSet<Ipv4Addr>) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
+    let mut used = BTreeSet::new();
+    let mut hops = BTreeMap::new();
+    for vtep in vteps {
+        let mut low = u32::from(*vtep) & 0x0fff_ffff;
+        while low == 0x0fff_ffff || !used.insert(low) {
+            low = (low + 1) & 0x0fff_ffff;
+        }
+        hops.insert(*vtep, Ipv4Addr::from(0xf000_0000 | low));
+    }
+    hops
+}
+
+fn block(net: ipnet::Ipv4Net) -> String {
+    if net.prefix_len() == 32 { net.addr().to_string() } else { net.to_string() }
+}
+
+/// What a VPC's namespace should hold, given the devices that are there (a port without its tap has no route).
+#[must_use]
+pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired {
+    let mut want = Desired::default();
+    want.lo.extend([METADATA_IP.to_string(), DNS_IP.to_string(), vpc.dns().to_string()]);
+    want.routes.insert(block(vpc.cidr), String::new());
+    for subnet in &vpc.subnets {
+        want.lo.insert(subnet.gateway.to_string());
+        want.routes.insert(block(subnet.cidr), String::new());
+    }
+    for (device, port) in &vpc.ports {
+        if present.links.contains_key(device) {
+            want.links.insert(device.clone(), LinkWant { mac: Some(GATEWAY_MAC), mtu: MTU });
+            want.routes.insert(port.ip.to_string(), format!("dev {device}"));
+            want.neighbours.insert((device.clone(), port.ip.to_string()), port.mac.to_string());
+        }
+    }
+    if !vpc.remotes.is_empty() && present.links.contains_key("vx") {
+        want.links.insert("vx".to_owned(), LinkWant { mac: Some(vtep_mac(config.vtep)), mtu: MTU });
+        let hops = hops(&vpc.remotes.values().copied().collect());
+        for (vtep, hop) in &hops {
+            let mac = vtep_mac(*vtep).to_string();
+            want.neighbours.insert(("vx".to_owned(), hop.to_string()), mac.clone());
+            want.fdb.insert(mac, vtep.to_string());
+        }
+        for (ip, vtep) in &vpc.remotes {
+            if let Some(hop) = hops.get(vtep) {
+                want.routes.insert(ip.to_string(), format!("via {hop} dev vx onlink"));
+            }
+        }
+    }
+    if vpc.has_public() && present.links.contains_key("igw") {
+        want.links.insert("igw".to_owned(), LinkWant { mac: Some(IGW_MAC), mtu: MTU });
+        want.routes.insert("default".to_owned(), format!("via {UP_HOP} dev igw onlink"));
+        want.neighbours.insert(("igw".to_owned(), UP_HOP.to_owned()), EDGE_MAC.to_string());
+    }
+    want
+}
+
+/// The commands from what is there to what should be. `ours` tells the devices that may be removed when unwanted.
+#[must_use]
+pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Plan {
+    let delete = seen.links.keys().filter(|name| !want.links.contains_key(*name) && ours(name)).cloned().collect();
+    let mut plan = Plan { delete, ..Plan::default() };
+    let ip = &mut plan.ip;
+    let gone = |device: &str| !want.links.contains_key(device) && ours(device);
+    if !seen.links.get("lo").is_some_and(crate::observe::Link::up) {
+        ip.push("link set lo up".to_owned());
+    }
+    // A device that comes up has lost its routes: those are then set whatever was seen.
+    let mut fresh = BTreeSet::new();
+    for (name, link) in &want.links {
+        let Some(have) = seen.links.get(name) else { continue };
+        let mac = link.mac.map(|m| m.to_string()).filter(|m| *m != have.address);
+        let mtu = (link.mtu != 0 && link.mtu != have.mtu).then_some(link.mtu);
+        if mac.is_some() || mtu.is_some() || !have.up() {
+            let mac = mac.map(|m| format!(" address {m}")).unwrap_or_default();
+            let mtu = mtu.map(|m| format!(" mtu {m}")).unwrap_or_default();
+            ip.push(format!("link set {name}{mac}{mtu} up"));
+        }
+        if !have.up() {
+            fresh.insert(name.as_str());
+        }
+    }
+    ip.extend(want.lo.difference(&seen.lo).map(|a| format!("addr add {a}/32 dev lo")));
+    for ((device, address), mac) in &want.neighbours {
+        let same = seen.neighbours.get(&(device.clone(), address.clone())) == Some(mac);
+        if !same || fresh.contains(device.as_str()) {
+            ip.push(format!("neigh replace {address} lladdr {mac} dev {device} nud permanent"));
+        }
+    }
+    for (to, rest) in &want.routes {
+        let on_fresh = fresh.iter().any(|name| rest.split(' ').any(|word| word == *name));
+        if seen.routes.get(to) != Some(rest) || on_fresh {
+            ip.push(if rest.is_empty() {
+                format!("route replace unreachable {to}")
+            } else {
+                format!("route replace {to} {rest}")
+            });
+        }
+    }
+    for (to, rest) in seen.routes.iter().filter(|(to, _)| !want.routes.contains_key(*to)) {
+        // A route over a device removed above went with it.
+        if !rest.split(' ').any(gone) {
+            ip.push(if rest.is_empty() {
+                format!("route del unreachable {to}")
+            } else {
+                format!("route del {to} {rest}")
+            });
+        }
+    }
+    for (device, address) in seen.neighbours.keys().filter(|key| !want.neighbours.contains_key(*key)) {
+        if !gone(device) {
+            ip.push(format!("neigh del {address} dev {device}"));
+        }
+    }
+    ip.extend(seen.lo.difference(&want.lo).map(|a| format!("addr del {a}/32 dev lo")));
+    for (mac, vtep) in &want.fdb {
+        match seen.fdb.get(mac) {
+            Some(have) if have == vtep => {}
+            Some(_) | None => plan.bridge.push(format!("fdb replace {mac} dev vx self permanent dst {vtep}")),
+        }
+    }
+    if want.links.contains_key("vx") {
+        for mac in seen.fdb.keys().filter(|mac| !want.fdb.contains_key(*mac)) {
+            plan.bridge.push(format!("fdb del {mac} dev vx self"));
+        }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_differ_in_the_top_bits_get_different_hops() {
+        let vteps = ["10.0.0.1", "26.0.0.1", "42.0.0.1"].map(|a| a.parse().unwrap()).into();
+        let hops: BTreeSet<Ipv4Addr> = hops(&vteps).into_values().collect();
+        assert_eq!(hops.len(), 3);
+    }
+
+    #[test]
+    fn nothing_to_do_is_no_command_and_strangers_stay() {
+        let mut seen = Observed::default();
+        for (name, flags) in [("lo", vec!["UP".to_owned()]), ("tunl0", vec![])] {
+            let link = crate::observe::Link { name: name.to_owned(), flags, ..Default::default() };
+            seen.links.insert(name.to_owned(), link);
+        }
+        seen.routes.insert("10.0.0.0/24".to_owned(), String::new());
+        let mut want = Desired::default();
+        want.routes.insert("10.0.0.0/24".to_owned(), String::new());
+        assert_eq!(diff(&want, &seen, |name| name == "vx"), Plan::default());
+    }
+}

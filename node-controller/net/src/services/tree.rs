@@ -1,0 +1,251 @@
+//! What an instance may read about itself, as a tree of names. Built from the applied view where the network is
+//! concerned, from the instance's intent otherwise; pure.
+
+use crate::model::{Port, Vpc};
+use mallee_proto::v1::{InstanceIntent, Metadata};
+use std::collections::BTreeMap;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The dated versions a client may put first in its path; all mean the same tree. `latest` is one more.
+pub(super) const VERSIONS: [&str; 27] = [
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2016-09-02",
+    "2018-03-28",
+    "2018-08-17",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-01-03",
+    "2021-03-23",
+    "2021-07-15",
+    "2022-09-24",
+];
+/// The first disk of a guest: the hypervisor driver gives it as the first virtio block device.
+const ROOT_DEVICE: &str = "vda";
+
+/// A directory or a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Node {
+    /// Entries: name in the path, and how a listing shows it.
+    Dir(BTreeMap<String, (String, Node)>),
+    /// Bytes as they are.
+    Value(Vec<u8>),
+}
+
+impl Node {
+    fn dir() -> Self {
+        Self::Dir(BTreeMap::new())
+    }
+
+    /// Puts a value at a path; directories on the way are made.
+    fn put(&mut self, path: &str, value: impl AsRef<[u8]>) {
+        self.insert(path, None, Self::Value(value.as_ref().to_vec()));
+    }
+
+    /// As `put`, unless the value is empty: what an instance does not have is not there.
+    fn put_some(&mut self, path: &str, value: &str) {
+        if !value.is_empty() {
+            self.put(path, value);
+        }
+    }
+
+    fn insert(&mut self, path: &str, shown: Option<&str>, node: Self) {
+        let Self::Dir(entries) = self else { return };
+        match path.split_once('/') {
+            None => {
+                let plain = if matches!(node, Self::Dir(_)) { format!("{path}/") } else { path.to_owned() };
+                entries.insert(path.to_owned(), (shown.map_or(plain, str::to_owned), node));
+            }
+            Some((first, rest)) => {
+                let entry = entries.entry(first.to_owned()).or_insert_with(|| (format!("{first}/"), Self::dir()));
+                entry.1.insert(rest, shown, node);
+            }
+        }
+    }
+
+    /// The node at a path; empty parts (doubled slashes) do not count. A value is no directory.
+    pub(super) fn at(&self, path: &str) -> Option<&Self> {
+        let mut node = self;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let Self::Dir(entries) = node else { return None };
+            node = &entries.get(part)?.1;
+        }
+        (!path.ends_with('/') || matches!(node, Self::Dir(_))).then_some(node)
+    }
+
+    /// The body: a value's bytes, or one line per entry.
+    pub(super) fn body(&self) -> Vec<u8> {
+        match self {
+            Self::Value(bytes) => bytes.clone(),
+            Self::Dir(entries) => {
+                entries.values().map(|(shown, _)| shown.as_str()).collect::<Vec<_>>().join("\n").into_bytes()
+            }
+        }
+    }
+}
+
+/// The tree below a version: `meta-data`, `dynamic`, `user-data`.
+pub(super) fn tree(intent: &InstanceIntent, vpc: &Vpc, port: &Port) -> Node {
+    let mut root = Node::dir();
+    let Some(spec) = &intent.spec else { return root };
+    let metadata = spec.metadata.clone().unwrap_or_default();
+    let mut data = meta_data(intent, &metadata, vpc, port);
+    for wire in &spec.ports {
+        interface(&mut data, intent, &metadata, vpc, wire);
+    }
+    root.insert("meta-data", Some("meta-data"), data);
+    let mut dynamic = Node::dir();
+    dynamic.put("instance-identity/document", identity(intent, &metadata, port));
+    root.insert("dynamic", Some("dynamic"), dynamic);
+    if !metadata.user_data.is_empty() {
+        root.put("user-data", &metadata.user_data);
+    }
+    root
+}
+
+fn full_name(vpc: &Vpc, port: &Port) -> String {
+    format!("{}.{}", super::dns::host_name(port), vpc.domain)
+}
+
+fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> Node {
+    let mut d = Node::dir();
+    let host = if m.hostname.contains('.') { m.hostname.clone() } else { full_name(vpc, port) };
+    let instance_type = intent.spec.as_ref().map_or("", |spec| spec.instance_type.as_str());
+    d.put_some("ami-id", &m.image_id);
+    d.put("ami-launch-index", m.launch_index.to_string());
+    // What EC2 says of images that have no bundle manifest.
+    d.put("ami-manifest-path", "(unknown)");
+    d.put("block-device-mapping/ami", ROOT_DEVICE);
+    d.put("block-device-mapping/root", format!("/dev/{ROOT_DEVICE}"));
+    d.put("hostname", &host);
+    d.put("instance-action", "none");
+    d.put("instance-id", &intent.id);
+    d.put("instance-life-cycle", "on-demand");
+    d.put_some("instance-type", instance_type);
+    d.put("local-hostname", &host);
+    d.put("local-ipv4", port.ip.to_string());
+    d.put("mac", port.mac.to_string());
+    d.put_some("placement/availability-zone", &m.zone);
+    d.put_some("placement/region", &m.region);
+    d.put("profile", "default-hvm");
+    if let Some(public) = port.public_ip {
+        d.put_some("public-hostname", &m.public_hostname);
+        d.put("public-ipv4", public.to_string());
+    }
+    for (index, key) in m.keys.iter().enumerate() {
+        let mut dir = Node::dir();
+        dir.put("openssh-key", format!("{}\n", key.openssh.trim_end()));
+        d.insert(&format!("public-keys/{index}"), Some(&format!("{index}={}", key.name)), dir);
+    }
+    d.put_some("reservation-id", &m.reservation_id);
+    if !m.group_names.is_empty() {
+        d.put("security-groups", m.group_names.join("\n"));
+    }
+    d.put("services/domain", &vpc.domain);
+    d.put("services/partition", "aws");
+    if m.options.as_ref().is_some_and(|o| o.instance_tags) {
+        let mut tags = Node::dir();
+        for (key, value) in m.tags.iter().filter(|(key, _)| !key.contains('/') && !key.is_empty()) {
+            tags.put(key, value);
+        }
+        d.insert("tags/instance", None, tags);
+    }
+    d
+}
+
+fn interface(d: &mut Node, intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, wire: &mallee_proto::v1::Port) {
+    let at = |key: &str| format!("network/interfaces/macs/{}/{key}", wire.mac.to_ascii_lowercase());
+    d.put(&at("device-number"), wire.device_index.to_string());
+    d.put(&at("interface-id"), &wire.interface_id);
+    d.put(&at("local-ipv4s"), &wire.private_ip);
+    d.put(&at("mac"), wire.mac.to_ascii_lowercase());
+    d.put(&at("owner-id"), &intent.account_id);
+    d.put(&at("security-group-ids"), wire.group_ids.join("\n"));
+    let names: Vec<&str> = wire.group_ids.iter().filter_map(|id| name_of_group(m, id)).collect();
+    d.put(&at("security-groups"), names.join("\n"));
+    d.put(&at("subnet-id"), &wire.subnet_id);
+    d.put(&at("vpc-id"), &wire.vpc_id);
+    if wire.vpc_id == vpc.id {
+        d.put(&at("vpc-ipv4-cidr-block"), vpc.cidr.to_string());
+        d.put(&at("vpc-ipv4-cidr-blocks"), vpc.cidr.to_string());
+        if let Some(subnet) = vpc.subnets.iter().find(|s| s.id == wire.subnet_id) {
+            d.put(&at("subnet-ipv4-cidr-block"), subnet.cidr.to_string());
+        }
+    }
+    // The view knows the public address of this moment; the intent may be older.
+    if let Some(port) = vpc.ports.values().find(|p| p.interface_id == wire.interface_id) {
+        d.put(&at("local-hostname"), full_name(vpc, port));
+        if let Some(public) = port.public_ip {
+            d.put(&at(&format!("ipv4-associations/{public}")), port.ip.to_string());
+            d.put(&at("public-ipv4s"), public.to_string());
+            d.put_some(&at("public-hostname"), &m.public_hostname);
+        }
+    }
+}
+
+fn name_of_group<'a>(m: &'a Metadata, id: &str) -> Option<&'a str> {
+    let index = m.group_ids.iter().position(|known| known == id)?;
+    m.group_names.get(index).map(String::as_str)
+}
+
+fn identity(intent: &InstanceIntent, m: &Metadata, port: &Port) -> String {
+    let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { std::env::consts::ARCH };
+    let launched =
+        OffsetDateTime::from_unix_timestamp(m.launch_time_ms / 1000).ok().and_then(|t| t.format(&Rfc3339).ok());
+    let document = serde_json::json!({
+        "accountId": intent.account_id,
+        "architecture": architecture,
+        "availabilityZone": m.zone,
+        "billingProducts": null,
+        "devpayProductCodes": null,
+        "imageId": m.image_id,
+        "instanceId": intent.id,
+        "instanceType": intent.spec.as_ref().map(|spec| spec.instance_type.clone()),
+        "kernelId": null,
+        "marketplaceProductCodes": null,
+        "pendingTime": launched,
+        "privateIp": port.ip.to_string(),
+        "ramdiskId": null,
+        "region": m.region,
+        "version": "2017-09-30",
+    });
+    serde_json::to_string_pretty(&document).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_look_as_ec2_shows_them() {
+        let mut d = Node::dir();
+        d.put("ami-id", "ami-1");
+        let mut key = Node::dir();
+        key.put("openssh-key", "ssh-ed25519 AAAA\n");
+        d.insert("public-keys/0", Some("0=mine"), key);
+        assert_eq!(d.body(), b"ami-id\npublic-keys/");
+        assert_eq!(d.at("public-keys/").map(Node::body), Some(b"0=mine".to_vec()));
+        assert_eq!(d.at("public-keys").map(Node::body), Some(b"0=mine".to_vec()));
+        assert_eq!(d.at("public-keys/0/").map(Node::body), Some(b"openssh-key".to_vec()));
+        assert_eq!(d.at("ami-id/"), None);
+        assert_eq!(d.at("ami-id/x"), None);
+        assert_eq!(d.at("..//ami-id"), None);
+    }
+}

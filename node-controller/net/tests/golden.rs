@@ -1,0 +1,111 @@
+//! What a view becomes, as text. A change here is a change of what tenants are allowed: read it as such.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use mallee_net::plan::{diff, vpc_desired};
+use mallee_net::{Names, NetConfig, check, nft};
+use mallee_proto::v1::group_rule::Peer;
+use mallee_proto::v1::{GroupMembers, GroupRule, GroupView, NodeView, PortView, Remote, SubnetView, VpcView};
+
+fn rule(egress: bool, protocol: i32, from: i32, to: i32, peer: Peer) -> GroupRule {
+    GroupRule { id: "sgr-1".to_owned(), egress, protocol, from_port: from, to_port: to, peer: Some(peer) }
+}
+
+fn view() -> NodeView {
+    let any = || Peer::Cidr("0.0.0.0/0".to_owned());
+    let port = |n: u8, public: &str, groups: &[&str]| PortView {
+        interface_id: format!("eni-{n}"),
+        instance_id: format!("i-{n}"),
+        incarnation: 1,
+        mac: format!("02:00:00:00:01:{n:02x}"),
+        private_ip: format!("10.0.0.{n}"),
+        subnet_id: "subnet-1".to_owned(),
+        group_ids: groups.iter().map(|g| (*g).to_owned()).collect(),
+        public_ip: public.to_owned(),
+        source_dest_check: n != 12,
+        hostname: String::new(),
+    };
+    let rules = vec![
+        rule(true, -1, -1, -1, any()),
+        rule(false, 6, 22, 22, any()),
+        rule(false, 6, 8000, 8010, Peer::Cidr("192.0.2.0/24".to_owned())),
+        rule(false, 17, -1, -1, Peer::GroupId("sg-b".to_owned())),
+        rule(false, 1, 3, 4, any()),
+        rule(false, 1, -1, -1, Peer::GroupId("sg-nobody".to_owned())),
+        rule(false, 47, -1, -1, any()),
+        rule(false, 6, 90, 80, any()),
+        rule(false, 6, 1, 2, Peer::Cidr("nonsense } accept".to_owned())),
+    ];
+    let vpc = VpcView {
+        vpc_id: "vpc-1".to_owned(),
+        cidr: "10.0.0.0/16".to_owned(),
+        vni: 7,
+        dns_domain: "r1.internal".to_owned(),
+        subnets: vec![SubnetView { id: "subnet-1".to_owned(), cidr: "10.0.0.0/24".to_owned() }],
+        ports: vec![port(11, "203.0.113.5", &["sg-a", "sg-b", "sg-gone"]), port(12, "", &["sg-b"])],
+        groups: vec![GroupView { id: "sg-a".to_owned(), rules }, GroupView { id: "sg-b".to_owned(), rules: vec![] }],
+        members: vec![GroupMembers {
+            group_id: "sg-b".to_owned(),
+            addresses: vec!["10.0.0.12".to_owned(), "10.0.0.77".to_owned()],
+        }],
+        remotes: vec![Remote { address: "10.0.0.77".to_owned(), vtep: "192.0.2.9".to_owned() }],
+    };
+    NodeView { epoch: 1, generation: 1, vpcs: vec![vpc] }
+}
+
+fn config() -> NetConfig {
+    let mut config = NetConfig::new("192.0.2.1".parse().unwrap());
+    config.public_pool = vec!["203.0.113.0/24".parse().unwrap()];
+    config
+}
+
+#[test]
+fn the_rules_of_a_vpc() {
+    let model = check(&view(), &config(), &Names::new("mallee")).unwrap();
+    insta::assert_snapshot!(nft::vpc_rules(&model.vpcs["vpc-1"], true));
+    insta::assert_debug_snapshot!((&model.port_errors, &model.warnings));
+}
+
+#[test]
+fn the_routes_of_a_vpc_on_an_empty_namespace() {
+    let model = check(&view(), &config(), &Names::new("mallee")).unwrap();
+    let vpc = &model.vpcs["vpc-1"];
+    let mut seen = mallee_net::Observed::default();
+    for name in ["vx", "igw"].into_iter().chain(vpc.ports.keys().map(String::as_str)) {
+        seen.links.insert(name.to_owned(), mallee_net::Link::default());
+    }
+    let plan = diff(&vpc_desired(vpc, &config(), &seen), &seen, |_| false);
+    insta::assert_snapshot!([plan.ip, vec!["-- bridge".to_owned()], plan.bridge].concat().join("\n"));
+}
+
+#[test]
+fn a_view_that_contradicts_itself_is_refused_or_cut_back() {
+    let (config, names) = (config(), Names::new("mallee"));
+    for spoil in [
+        |v: &mut VpcView| v.cidr = "10.0.0.0".to_owned(),
+        |v: &mut VpcView| v.vni = 0,
+        |v: &mut VpcView| v.vni = 1 << 24,
+        |v: &mut VpcView| v.vpc_id = "vpc\n1".to_owned(),
+    ] {
+        let mut view = view();
+        spoil(&mut view.vpcs[0]);
+        assert!(check(&view, &config, &names).is_err());
+    }
+    let mut twice = view();
+    twice.vpcs.push(twice.vpcs[0].clone());
+    assert!(check(&twice, &config, &names).is_err());
+    for (spoil, why) in [
+        (&(|p: &mut PortView| p.mac = "03:00:00:00:00:01".to_owned()) as &dyn Fn(&mut PortView), "no unicast MAC"),
+        (&|p: &mut PortView| p.private_ip = "10.0.0.1".to_owned(), "not an address for instances"),
+        (&|p: &mut PortView| p.private_ip = "10.0.0.2".to_owned(), "not an address for instances"),
+        (&|p: &mut PortView| p.subnet_id = "subnet-9".to_owned(), "is not in the view"),
+        (&|p: &mut PortView| p.private_ip = "10.0.0.12".to_owned(), "has the same address or MAC"),
+        (&|p: &mut PortView| p.public_ip = "198.51.100.1".to_owned(), "outside this node's public pool"),
+    ] {
+        let mut view = view();
+        spoil(&mut view.vpcs[0].ports[0]);
+        let model = check(&view, &config, &names).unwrap();
+        let told = model.port_errors.values().cloned().collect::<String>();
+        assert!(told.contains(why), "{why}: {told}");
+        assert_eq!(model.port_errors.len(), 1);
+    }
+}

@@ -1,0 +1,146 @@
+//! Blobs as files: `DIR/blobs/ab/<id>`, written as `DIR/tmp/<id>` and renamed when durable.
+
+use super::file_reader::FileReader;
+use super::file_writer::FileWriter;
+use super::{BlobId, BlobReader, BlobStore, BlobWriter};
+use crate::error::Error;
+use mallee_runtime::{Clock, Faults, Rng};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Directories that blobs are spread over (the first byte of their id).
+const SHARDS: usize = 256;
+
+/// Blobs in a directory. One process may use a directory at a time (the daemon holds a lock on it).
+#[derive(Debug, Clone)]
+pub struct FileBlobs {
+    root: Arc<Path>,
+    clock: Clock,
+    rng: Rng,
+    faults: Faults,
+}
+
+/// Runs blocking work; a panic or a runtime that ends reads as an I/O error.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Error::io("blocking file work", std::io::Error::other(e))))
+}
+
+/// Makes entries of a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(|e| Error::io(format!("sync of {}", dir.display()), e))
+}
+
+impl FileBlobs {
+    /// Opens, and makes if needed, the directories under `root`.
+    ///
+    /// # Errors
+    /// When a directory cannot be made or synced.
+    pub fn open(root: &Path, clock: Clock, rng: Rng, faults: Faults) -> Result<Self, Error> {
+        let make = |dir: &Path| {
+            fs::create_dir_all(dir).map_err(|e| Error::io(format!("cannot make the directory {}", dir.display()), e))
+        };
+        let blobs = root.join("blobs");
+        make(&root.join("tmp"))?;
+        for shard in 0..SHARDS {
+            make(&blobs.join(format!("{shard:02x}")))?;
+        }
+        sync_dir(&blobs)?;
+        sync_dir(root)?;
+        Ok(Self { root: root.into(), clock, rng, faults })
+    }
+
+    pub(super) fn shard_dir(&self, id: &BlobId) -> PathBuf {
+        self.root.join("blobs").join(&id.as_str()[..2])
+    }
+
+    /// The file of a blob (tests and repair tools look at it; nothing else should).
+    #[must_use]
+    pub fn path(&self, id: &BlobId) -> PathBuf {
+        self.shard_dir(id).join(id.as_str())
+    }
+
+    pub(super) fn tmp_path(&self, id: &BlobId) -> PathBuf {
+        self.root.join("tmp").join(id.as_str())
+    }
+
+    pub(super) const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+}
+
+#[async_trait::async_trait]
+impl BlobStore for FileBlobs {
+    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error> {
+        self.faults.point("walrus.put.create").await?;
+        let id = BlobId::from_random(self.rng.u128());
+        Ok(Box::new(FileWriter::create(self.clone(), id).await?))
+    }
+
+    async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error> {
+        Ok(Box::new(FileReader::open(self.path(id), size).await?))
+    }
+
+    async fn delete(&self, id: &BlobId) -> Result<(), Error> {
+        self.faults.point("walrus.gc.unlink").await?;
+        let path = self.path(id);
+        // The unlink itself need not be durable: a file that comes back after a power failure has no row and is swept.
+        blocking(move || match fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(format!("cannot delete {}", path.display()), e)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn list(&self, shard: usize, age: Duration) -> Result<Vec<BlobId>, Error> {
+        let dir = self.root.join("blobs").join(format!("{shard:02x}"));
+        let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or_default());
+        blocking(move || {
+            let failed = |e| Error::io(format!("cannot list {}", dir.display()), e);
+            let mut found = Vec::new();
+            for entry in fs::read_dir(&dir).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                // Files that are not ours are left alone.
+                let Some(id) = entry.file_name().to_str().and_then(BlobId::parse) else { continue };
+                let written = match entry.metadata().and_then(|m| m.modified()) {
+                    Ok(written) => written,
+                    Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                    Err(e) => return Err(failed(e)),
+                };
+                // A file from the future (clock set back) is young.
+                if now.duration_since(written).is_ok_and(|old| old >= age) {
+                    found.push(id);
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    fn shards(&self) -> usize {
+        SHARDS
+    }
+
+    async fn discard_unfinished(&self) -> Result<u64, Error> {
+        let dir = self.root.join("tmp");
+        blocking(move || {
+            let failed = |e| Error::io(format!("cannot clean {}", dir.display()), e);
+            let mut gone = 0;
+            for entry in fs::read_dir(&dir).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                if entry.file_name().to_str().and_then(BlobId::parse).is_some() {
+                    fs::remove_file(entry.path()).map_err(failed)?;
+                    gone += 1;
+                }
+            }
+            Ok(gone)
+        })
+        .await
+    }
+}

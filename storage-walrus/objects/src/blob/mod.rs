@@ -1,0 +1,91 @@
+//! Blobs: bytes that are written once, read often, and deleted. Files for now; the trait is what another store implements.
+
+mod file_reader;
+mod file_writer;
+mod files;
+mod format;
+pub(crate) use format::crc32c;
+
+pub use files::FileBlobs;
+pub use format::BLOCK_BYTES;
+
+use crate::error::Error;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+/// Bytes handed to the kernel in one write.
+pub const WRITE_STEP_BYTES: usize = 4 * BLOCK_BYTES;
+/// Most bytes one [`BlobReader::read`] gives.
+pub const READ_STEP_BYTES: usize = 4 * BLOCK_BYTES;
+
+/// The name of a blob: 32 lower-case hex digits.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlobId(Box<str>);
+
+impl BlobId {
+    /// A fresh id.
+    #[must_use]
+    pub fn from_random(random: u128) -> Self {
+        Self(format!("{random:032x}").into())
+    }
+
+    /// Reads an id; `None` if it is not one (a foreign file, a damaged row).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == 32 && text.bytes().all(hex)).then(|| Self(text.into()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Debug for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A store of blobs.
+#[async_trait::async_trait]
+pub trait BlobStore: Send + Sync + Debug {
+    /// Begins a blob. Nothing is visible before [`BlobWriter::finish`]; dropping the writer leaves nothing.
+    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error>;
+    /// Opens a blob of the size its row tells. [`Error::Gone`] if it is not there, [`Error::Corrupt`] if it is not whole.
+    async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error>;
+    /// Deletes a blob; one that is not there is no error. Open readers go on.
+    async fn delete(&self, id: &BlobId) -> Result<(), Error>;
+    /// Names of blobs of one of [`BlobStore::shards`] that were written at least `age` ago.
+    async fn list(&self, shard: usize, age: Duration) -> Result<Vec<BlobId>, Error>;
+    /// In how many portions the names are listed.
+    fn shards(&self) -> usize;
+    /// Removes what unfinished writers of an earlier process left; only while nothing else writes. Returns how many.
+    async fn discard_unfinished(&self) -> Result<u64, Error>;
+}
+
+/// A blob being written.
+#[async_trait::async_trait]
+pub trait BlobWriter: Send + Debug {
+    /// Adds bytes.
+    async fn write(&mut self, data: Bytes) -> Result<(), Error>;
+    /// Makes the blob durable and gives its name. After an error nothing is left.
+    async fn finish(self: Box<Self>) -> Result<BlobId, Error>;
+}
+
+/// A blob being read.
+pub trait BlobReader: Send + Sync + Debug {
+    /// Starts reading, at once, up to `len` bytes from `offset`; the future gives at least one byte and at most
+    /// [`READ_STEP_BYTES`], all verified. `offset` must lie within the blob.
+    fn read(&self, offset: u64, len: u64) -> BoxFuture<'static, Result<Bytes, Error>>;
+}

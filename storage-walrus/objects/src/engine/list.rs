@@ -1,0 +1,195 @@
+//! Listings: prefix, delimiter, paging. Common prefixes are passed by seeking behind them, so that the cost depends
+//! on what is returned and not on what lies below a prefix.
+
+use super::Engine;
+use crate::error::Error;
+use crate::metadata::Place;
+use crate::model::{Listed, Upload};
+
+/// Rows fetched at once when a delimiter may make most of them useless.
+const PROBE_ROWS: usize = 64;
+/// Sorts after every upload id, which are hex.
+const AFTER_ALL_IDS: &str = "z";
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Keys that have this after the prefix are rolled up to a common prefix that ends with it.
+    pub delimiter: Option<String>,
+    /// Only entries after this key; inside a common prefix, after all of it.
+    pub after: Option<String>,
+    /// Most entries (keys and common prefixes together).
+    pub limit: usize,
+}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T = Listed> {
+    /// Entries, by key.
+    pub items: Vec<T>,
+    /// Common prefixes, in order.
+    pub prefixes: Vec<String>,
+    /// Whether entries follow.
+    pub truncated: bool,
+    /// The last entry of this page, key or common prefix: give it as `after`.
+    pub last: Option<String>,
+}
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), prefixes: Vec::new(), truncated: false, last: None }
+    }
+}
+
+/// The common prefix a key is rolled up to, if any.
+fn rolled<'a>(key: &'a str, prefix: &str, delimiter: Option<&str>) -> Option<&'a str> {
+    let delimiter = delimiter.filter(|d| !d.is_empty())?;
+    let tail = key.get(prefix.len()..)?;
+    tail.find(delimiter).map(|at| &key[..prefix.len() + at + delimiter.len()])
+}
+
+/// Where a page begins.
+fn start(query: &ListQuery) -> Place<'_> {
+    match query.after.as_deref() {
+        None => Place::Start,
+        Some(after) => {
+            let common =
+                after.starts_with(&query.prefix).then(|| rolled(after, &query.prefix, query.delimiter.as_deref()));
+            common.flatten().map_or(Place::AfterKey(after), Place::AfterPrefix)
+        }
+    }
+}
+
+/// Puts rows on a page until it is full.
+struct Filler<'q, T> {
+    query: &'q ListQuery,
+    page: Listing<T>,
+    /// The common prefix that the last row was rolled up to.
+    within: Option<String>,
+}
+
+impl<T> Filler<'_, T> {
+    fn len(&self) -> usize {
+        self.page.items.len() + self.page.prefixes.len()
+    }
+
+    /// Adds a row; false if the page was full before it.
+    fn add(&mut self, key: &str, row: T) -> bool {
+        if self.within.as_ref().is_some_and(|common| key.starts_with(common.as_str())) {
+            return true;
+        }
+        if self.len() == self.query.limit {
+            self.page.truncated = true;
+            return false;
+        }
+        self.within = rolled(key, &self.query.prefix, self.query.delimiter.as_deref()).map(str::to_owned);
+        match &self.within {
+            Some(common) => {
+                self.page.prefixes.push(common.clone());
+                self.page.last = Some(common.clone());
+            }
+            None => {
+                self.page.last = Some(key.to_owned());
+                self.page.items.push(row);
+            }
+        }
+        true
+    }
+}
+
+impl Engine {
+    /// One page of a bucket's objects.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn list_objects(&self, bucket: &str, query: &ListQuery) -> Result<Listing, Error> {
+        let mut filler = Filler { query, page: Listing::default(), within: None };
+        let mut last: Option<String> = None;
+        if query.limit == 0 {
+            return Ok(filler.page);
+        }
+        loop {
+            let room = query.limit - filler.len();
+            // One row more than fits tells whether anything follows.
+            let rows = if query.delimiter.is_some() { (room + 1).min(PROBE_ROWS) } else { room + 1 };
+            let from = match (&filler.within, &last) {
+                (Some(common), _) => Place::AfterPrefix(common),
+                (None, Some(last)) => Place::AfterKey(last),
+                (None, None) => start(query),
+            };
+            let batch = self.meta.list_objects(bucket, &query.prefix, from, rows).await?;
+            let complete = batch.len() < rows;
+            for row in batch {
+                let key = row.key.clone();
+                if !filler.add(&key, row) {
+                    return Ok(filler.page);
+                }
+                last = Some(key);
+            }
+            if complete {
+                break;
+            }
+        }
+        Ok(filler.page)
+    }
+
+    /// One page of a bucket's unfinished uploads, by key and id. `after_id` goes on within the key `query.after`;
+    /// without it that key is passed. (Uploads are few: what lies below a common prefix is read and left out.)
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn list_uploads(
+        &self,
+        bucket: &str,
+        query: &ListQuery,
+        after_id: &str,
+    ) -> Result<Listing<Upload>, Error> {
+        let mut filler = Filler { query, page: Listing::default(), within: None };
+        if let Place::AfterPrefix(common) = start(query) {
+            filler.within = Some(common.to_owned());
+        }
+        let after_id = if after_id.is_empty() { AFTER_ALL_IDS } else { after_id };
+        let mut last = query.after.as_ref().map(|key| (key.clone(), after_id.to_owned()));
+        if query.limit == 0 {
+            return Ok(filler.page);
+        }
+        loop {
+            let rows = query.limit - filler.len() + 1;
+            let after = last.as_ref().map(|(key, id)| (key.as_str(), id.as_str()));
+            let batch = self.meta.list_uploads(bucket, &query.prefix, after, rows).await?;
+            let complete = batch.len() < rows;
+            for row in batch {
+                let place = (row.key.clone(), row.id.clone());
+                if !filler.add(&place.0, row) {
+                    return Ok(filler.page);
+                }
+                last = Some(place);
+            }
+            if complete {
+                break;
+            }
+        }
+        Ok(filler.page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_begins_behind_what_was_shown() {
+        let query = |after: &str| ListQuery {
+            prefix: "p/".into(),
+            delimiter: Some("/".into()),
+            after: Some(after.into()),
+            limit: 1,
+        };
+        assert_eq!(start(&query("a")), Place::AfterKey("a"), "before the prefix");
+        assert_eq!(start(&query("p/x")), Place::AfterKey("p/x"));
+        assert_eq!(start(&query("p/x/")), Place::AfterPrefix("p/x/"), "behind the common prefix");
+        assert_eq!(start(&query("p/x/y")), Place::AfterPrefix("p/x/"));
+    }
+}

@@ -1,0 +1,125 @@
+//! The engine: one handle over the metadata and the blobs. Every method is safe to stop dead at any point.
+
+mod list;
+pub mod multipart;
+pub mod objects;
+mod read;
+mod sink;
+pub mod sweep;
+
+pub use list::{ListQuery, Listing};
+pub use read::ObjectReader;
+pub use sink::{Sink, Stored};
+
+use crate::blob::{BlobId, BlobStore};
+use crate::error::Error;
+use crate::metadata::Metadata;
+use crate::model::Bucket;
+use mallee_runtime::{Clock, Faults, Rng};
+use std::sync::Arc;
+
+/// Objects up to this many bytes live in their metadata row.
+pub const INLINE_BYTES_MAX: usize = 4 * 1024;
+
+/// Buckets, objects and uploads. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) meta: Arc<dyn Metadata>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) clock: Clock,
+    pub(crate) rng: Rng,
+    pub(crate) faults: Faults,
+}
+
+impl Engine {
+    /// An engine over the two stores.
+    #[must_use]
+    pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
+        Self { meta, blobs, clock, rng, faults }
+    }
+
+    /// The clock its times come from.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The randomness its ids come from.
+    #[must_use]
+    pub const fn rng(&self) -> &Rng {
+        &self.rng
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// [`Error::BucketExists`]; a failing store.
+    pub async fn create_bucket(&self, name: &str, account: &str, region: &str) -> Result<(), Error> {
+        self.faults.point("walrus.bucket.create").await?;
+        let bucket = Bucket {
+            name: name.to_owned(),
+            account: account.to_owned(),
+            region: region.to_owned(),
+            created_ms: self.clock.now_ms(),
+        };
+        self.meta.create_bucket(&bucket).await?;
+        self.faults.point("walrus.bucket.create.done").await?;
+        Ok(())
+    }
+
+    /// One bucket.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn bucket(&self, name: &str) -> Result<Bucket, Error> {
+        self.meta.bucket(name).await?.ok_or(Error::NoBucket)
+    }
+
+    /// Buckets of an account, by name, after a name.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn buckets(&self, account: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error> {
+        self.meta.buckets(account, after, limit).await
+    }
+
+    /// Removes an empty bucket, with the uploads that were never completed.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`], [`Error::BucketNotEmpty`]; a failing store.
+    pub async fn delete_bucket(&self, name: &str) -> Result<(), Error> {
+        self.faults.point("walrus.bucket.delete").await?;
+        let freed = self.meta.delete_bucket(name).await?;
+        self.faults.point("walrus.bucket.delete.done").await?;
+        self.discard(freed).await;
+        Ok(())
+    }
+
+    /// Deletes blobs that lost their last reference. A failure is no error of the request, which is committed: the
+    /// sweep deletes what stays.
+    pub(crate) async fn discard(&self, freed: Vec<BlobId>) {
+        for id in freed {
+            if let Err(error) = self.blobs.delete(&id).await {
+                tracing::warn!(blob = %id, %error, "an unused blob stays; the sweep will delete it");
+            }
+        }
+    }
+
+    /// Ends a transaction that writes a new blob: deletes what it freed, or the blob itself when it was refused.
+    pub(crate) async fn settle(&self, result: Result<Vec<BlobId>, Error>, new: Option<BlobId>) -> Result<(), Error> {
+        match result {
+            Ok(freed) => {
+                self.discard(freed).await;
+                Ok(())
+            }
+            Err(error) => {
+                // A lost connection may hide a commit: then the blob could be in use, and only the sweep, which asks
+                // for its row, may delete it.
+                if !matches!(error, Error::Uncertain(_)) {
+                    self.discard(new.into_iter().collect()).await;
+                }
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Multipart uploads. Parts are blobs; completion only lists them. Which parts fit together is the protocol's business.
+
+use super::objects::Description;
+use super::{Engine, Sink};
+use crate::blob::BlobId;
+use crate::error::Error;
+use crate::model::{Checksums, Condition, Content, Object, ObjectInfo, Part, PutObject, Upload, UploadDoc};
+
+/// Durable bytes of a part that nothing refers to yet.
+#[derive(Debug)]
+#[must_use = "bytes that are not committed stay until the sweep"]
+pub struct StoredPart {
+    blob: BlobId,
+    size: u64,
+}
+
+impl StoredPart {
+    /// How many bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// A sink for the bytes of one part.
+#[derive(Debug)]
+pub struct PartSink(Sink);
+
+impl PartSink {
+    /// The sink.
+    pub const fn sink(&mut self) -> &mut Sink {
+        &mut self.0
+    }
+
+    /// Makes the bytes durable.
+    ///
+    /// # Errors
+    /// As [`Sink::write`].
+    pub async fn finish(self) -> Result<StoredPart, Error> {
+        let size = self.0.size();
+        Ok(StoredPart { blob: self.0.finish_blob().await?, size })
+    }
+}
+
+impl Engine {
+    /// Starts an upload and gives its id.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn create_upload(&self, bucket: &str, key: &str, account: &str, doc: UploadDoc) -> Result<Upload, Error> {
+        let upload = Upload {
+            id: format!("{:032x}", self.rng.u128()),
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            account: account.to_owned(),
+            created_ms: self.clock.now_ms(),
+            doc,
+        };
+        self.meta.create_upload(&upload).await?;
+        Ok(upload)
+    }
+
+    /// An upload of this bucket and key.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; a failing store.
+    pub async fn upload(&self, bucket: &str, key: &str, id: &str) -> Result<Upload, Error> {
+        let upload = self.meta.upload(id).await?.ok_or(Error::NoUpload)?;
+        if upload.bucket == bucket && upload.key == key { Ok(upload) } else { Err(Error::NoUpload) }
+    }
+
+    /// A sink for one part.
+    #[must_use]
+    pub fn part_sink(&self) -> PartSink {
+        PartSink(self.blob_sink())
+    }
+
+    /// Makes stored bytes a part of an upload, in place of an earlier one of the same number.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; a failing store. The bytes are dropped then.
+    pub async fn put_part(
+        &self,
+        upload_id: &str,
+        number: u32,
+        etag: String,
+        checksums: Checksums,
+        stored: StoredPart,
+    ) -> Result<Part, Error> {
+        let part =
+            Part { number, size: stored.size, etag, blob: stored.blob, checksums, created_ms: self.clock.now_ms() };
+        let result = match self.faults.point("walrus.part.commit").await {
+            Ok(()) => self.meta.put_part(upload_id, &part, true).await,
+            Err(fault) => Err(fault.into()),
+        };
+        if result.is_ok() {
+            self.faults.point("walrus.part.commit.done").await?;
+        }
+        self.settle(result, Some(part.blob.clone())).await?;
+        Ok(part)
+    }
+
+    /// Parts of an upload numbered above `after`.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {
+        self.meta.parts(upload_id, after, limit).await
+    }
+
+    /// Makes the parts, in the given order, the object; the rest of the upload goes. No byte is copied.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`], [`Error::PartChanged`], [`Error::Precondition`], [`Error::NoObject`]; a failing store.
+    pub async fn complete_upload(
+        &self,
+        upload: &Upload,
+        parts: Vec<Part>,
+        etag: String,
+        checksums: Checksums,
+        condition: &Condition,
+    ) -> Result<ObjectInfo, Error> {
+        let mut attributes = upload.doc.attributes.clone();
+        attributes.upload = Some(upload.id.clone());
+        let size = parts.iter().map(|p| p.size).sum();
+        let what = Description {
+            bucket: upload.bucket.clone(),
+            key: upload.key.clone(),
+            etag,
+            content_type: upload.doc.content_type.clone(),
+            attributes,
+            checksums,
+        };
+        let (bucket, info) = self.describe(what, size);
+        let parts = parts.into_iter().map(|p| Part { etag: String::new(), created_ms: 0, ..p }).collect();
+        let object = Object { info: info.clone(), content: Content::Parts(parts) };
+        self.faults.point("walrus.complete.commit").await?;
+        let put = PutObject { bucket, object, new_blob: None };
+        let freed = self.meta.complete_upload(&upload.id, &put, condition).await?;
+        self.faults.point("walrus.complete.commit.done").await?;
+        self.discard(freed).await;
+        Ok(info)
+    }
+
+    /// Drops an upload and its parts.
+    ///
+    /// # Errors
+    /// [`Error::NoUpload`]; a failing store.
+    pub async fn abort_upload(&self, id: &str) -> Result<(), Error> {
+        self.faults.point("walrus.abort.commit").await?;
+        let freed = self.meta.abort_upload(id).await?;
+        self.faults.point("walrus.abort.commit.done").await?;
+        self.discard(freed).await;
+        Ok(())
+    }
+}

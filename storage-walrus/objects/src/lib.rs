@@ -1,0 +1,28 @@
+//! The object engine of Walrus: buckets, objects and multipart uploads over two stores — metadata (transactions) and blobs
+//! (bytes with a checksum per block) — and the image store that keeps disk images by their content.
+//!
+//! The order of every write is: bytes to a temporary file, `fdatasync`, rename, `fsync` of the directory, and the metadata
+//! commit last. Whatever dies in between leaves at most a file without a row, which the sweep removes. Keys are never
+//! file names. Nothing here knows HTTP.
+
+pub mod blob;
+pub mod engine;
+pub mod error;
+pub mod images;
+pub mod memory;
+pub mod metadata;
+pub mod model;
+pub mod stored;
+
+pub use blob::{BlobId, BlobStore, FileBlobs};
+pub use engine::multipart::{PartSink, StoredPart};
+pub use engine::objects::Description;
+pub use engine::sweep::{ORPHAN_GRACE, SweepReport};
+pub use engine::{Engine, ListQuery, Listing, ObjectReader, Sink, Stored};
+pub use error::Error;
+pub use metadata::{Metadata, Place};
+pub use model::{
+    Attributes, Bucket, Checksums, Condition, Content, Image, Listed, Object, ObjectInfo, Part, PutObject, Upload,
+    UploadDoc,
+};
+pub use stored::StoreMetadata;

@@ -1,0 +1,242 @@
+//! What the engine stores. Times are milliseconds since 1970, sizes are bytes, keys are UTF-8 and sorted by their bytes.
+
+use crate::blob::BlobId;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name, unique in the whole store.
+    pub name: String,
+    /// The account that owns it.
+    pub account: String,
+    /// The region it was created for.
+    pub region: String,
+    /// When.
+    pub created_ms: i64,
+}
+
+/// Headers that are stored with an object and given back with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// System headers (`cache-control`, `content-encoding`, …) in lower case, without `content-type`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub system: BTreeMap<String, String>,
+    /// User metadata, names in lower case and without the `x-amz-meta-` prefix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub user: BTreeMap<String, String>,
+    /// The upload that an object was completed from, so that a repeated completion finds its own result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<String>,
+}
+
+/// Checksums by algorithm name (`CRC32`, `SHA256`, …), base64, and whether they cover the whole object or its parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checksums {
+    /// True for a checksum of the parts' checksums (`COMPOSITE`), false for one over the bytes (`FULL_OBJECT`).
+    pub composite: bool,
+    /// Algorithm to value.
+    pub values: BTreeMap<String, String>,
+}
+
+impl Checksums {
+    /// The text form for the metadata store: `F CRC32=… SHA1=…`; empty if there is no value.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        if self.values.is_empty() {
+            return String::new();
+        }
+        let mut out = String::from(if self.composite { "C" } else { "F" });
+        for (name, value) in &self.values {
+            out.push(' ');
+            out.push_str(name);
+            out.push('=');
+            out.push_str(value);
+        }
+        out
+    }
+
+    /// Reads the text form back; words that are no `name=value` are dropped.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let mut words = text.split_ascii_whitespace();
+        let composite = words.next() == Some("C");
+        let values = words.filter_map(|w| w.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        Self { composite, values }
+    }
+}
+
+/// Everything about an object except where its bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The key.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Entity tag, without quotes.
+    pub etag: String,
+    /// When it was written.
+    pub created_ms: i64,
+    /// Names this very write; never repeats.
+    pub version: String,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// Other stored headers.
+    pub attributes: Attributes,
+    /// Checksums that were given or computed.
+    pub checksums: Checksums,
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In the metadata row.
+    Inline(Bytes),
+    /// In one blob.
+    Blob(BlobId),
+    /// In the parts of a completed upload, in order.
+    Parts(Vec<Part>),
+}
+
+impl Content {
+    /// The blobs referred to, one entry for each reference.
+    #[must_use]
+    pub fn blobs(&self) -> Vec<&BlobId> {
+        match self {
+            Self::Inline(_) => Vec::new(),
+            Self::Blob(id) => vec![id],
+            Self::Parts(parts) => parts.iter().map(|p| &p.blob).collect(),
+        }
+    }
+}
+
+/// An object with the place of its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its description.
+    pub info: ObjectInfo,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// One part, of an upload or of a completed object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// 1 to 10,000.
+    pub number: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// MD5 in hex (empty in parts of completed objects, where nothing reads it).
+    pub etag: String,
+    /// Its bytes.
+    pub blob: BlobId,
+    /// Checksums that were given or computed.
+    pub checksums: Checksums,
+    /// When it was uploaded (0 in parts of completed objects).
+    pub created_ms: i64,
+}
+
+/// A row of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Entity tag, without quotes.
+    pub etag: String,
+    /// When it was written.
+    pub created_ms: i64,
+    /// Its checksums.
+    pub checksums: Checksums,
+}
+
+/// A multipart upload under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its id.
+    pub id: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The key that its completion will write.
+    pub key: String,
+    /// Who started it.
+    pub account: String,
+    /// When.
+    pub created_ms: i64,
+    /// What the completed object will carry.
+    pub doc: UploadDoc,
+}
+
+/// The part of an upload that is stored as one document.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadDoc {
+    /// `Content-Type`.
+    pub content_type: String,
+    /// Other stored headers.
+    pub attributes: Attributes,
+    /// The checksum algorithm announced for the parts, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum_algorithm: Option<String>,
+    /// True if the completed object's checksum is the checksum of the parts' checksums.
+    #[serde(default)]
+    pub composite: bool,
+}
+
+/// A write of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutObject {
+    /// Into which bucket.
+    pub bucket: String,
+    /// The object.
+    pub object: Object,
+    /// A blob of its content that has no row yet; the others must have one.
+    pub new_blob: Option<(BlobId, u64)>,
+}
+
+/// What must hold for a write to take place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    None,
+    /// No object under the key (`If-None-Match: *`).
+    Absent,
+    /// The object under the key has this entity tag (`If-Match`).
+    Etag(String),
+}
+
+/// A disk image in the image store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// SHA-256 of its bytes, hex.
+    pub digest: String,
+    /// `qcow2` or `raw`.
+    pub format: String,
+    /// Size of the file.
+    pub size: u64,
+    /// Size of the disk the guest sees.
+    pub virtual_size: u64,
+    /// When it was first imported.
+    pub created_ms: i64,
+    /// Its bytes.
+    pub blob: BlobId,
+    /// Who keeps it, sorted.
+    pub holders: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_read_back() {
+        let mut sums = Checksums { composite: true, ..Checksums::default() };
+        sums.values.insert("CRC32".into(), "AAAAAA==".into());
+        sums.values.insert("SHA1".into(), "x/+=".into());
+        assert_eq!(Checksums::from_text(&sums.to_text()), sums);
+        assert_eq!(Checksums::from_text(""), Checksums::default());
+    }
+}

@@ -1,0 +1,169 @@
+//! Engines over temporary directories, with either metadata store.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use bytes::Bytes;
+use mallee_objects::memory::MemoryMetadata;
+use mallee_objects::{
+    Condition, Description, Engine, Error, FileBlobs, Metadata, Object, Part, StoreMetadata, Upload, UploadDoc,
+};
+use mallee_runtime::{Clock, Faults, Rng};
+use mallee_store::{SealKey, Store, StoreConfig};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+
+pub const ACCOUNT: &str = "111111111111";
+pub const BUCKET: &str = "bucket";
+
+/// Which metadata store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Memory,
+    Sqlite,
+}
+
+/// What survives an engine.
+pub struct World {
+    pub dir: TempDir,
+    pub meta: Arc<dyn Metadata>,
+    seed: AtomicU64,
+}
+
+impl World {
+    pub async fn new(kind: Kind) -> Self {
+        let dir = TempDir::new().unwrap();
+        let meta: Arc<dyn Metadata> = match kind {
+            Kind::Memory => Arc::new(MemoryMetadata::default()),
+            Kind::Sqlite => {
+                let url = format!("sqlite:{}", dir.path().join("db").display());
+                let rng = Rng::system();
+                let seal = SealKey::random(&rng).unwrap();
+                let store = Store::open(StoreConfig::new(url), Clock::system(), rng, seal).await.unwrap();
+                Arc::new(StoreMetadata::new(store))
+            }
+        };
+        Self { dir, meta, seed: AtomicU64::new(1) }
+    }
+
+    pub fn blobs_dir(&self) -> PathBuf {
+        self.dir.path().join("objects")
+    }
+
+    pub fn blobs(&self, faults: Faults) -> FileBlobs {
+        self.blobs_at(&self.blobs_dir(), faults)
+    }
+
+    fn blobs_at(&self, dir: &Path, faults: Faults) -> FileBlobs {
+        let rng = Rng::seeded(self.seed.fetch_add(1, Ordering::Relaxed));
+        FileBlobs::open(dir, Clock::system(), rng, faults).unwrap()
+    }
+
+    /// An engine, as a daemon makes it when it starts.
+    pub fn engine(&self, faults: Faults) -> Engine {
+        self.engine_at(&self.blobs_dir(), faults)
+    }
+
+    pub fn engine_at(&self, dir: &Path, faults: Faults) -> Engine {
+        let blobs = Arc::new(self.blobs_at(dir, faults.clone()));
+        let rng = Rng::seeded(1_000_000 + self.seed.fetch_add(1, Ordering::Relaxed));
+        Engine::new(Arc::clone(&self.meta), blobs, Clock::system(), rng, faults)
+    }
+}
+
+/// Files under a directory that hold bytes of blobs, finished or not.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { open.push(path) } else { out.push(path) }
+        }
+    }
+    out
+}
+
+/// Bytes that differ for every seed and do not repeat.
+pub fn bytes(seed: u64, len: usize) -> Bytes {
+    let mut data = vec![0; len];
+    Rng::seeded(seed).fill(&mut data);
+    data.into()
+}
+
+pub async fn put(engine: &Engine, key: &str, data: Bytes, condition: &Condition) -> Result<(), Error> {
+    let mut sink = engine.sink();
+    // In uneven pieces, as a network gives them.
+    for piece in data.chunks(70_001) {
+        sink.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    let what = Description {
+        bucket: BUCKET.to_owned(),
+        key: key.to_owned(),
+        etag: format!("{:x}", data.len()),
+        ..Description::default()
+    };
+    engine.put_object(what, sink.finish().await?, condition).await.map(drop)
+}
+
+pub async fn copy(engine: &Engine, from: &str, to: &str) -> Result<(), Error> {
+    let object = engine.object(BUCKET, from).await?;
+    let what = Description {
+        bucket: BUCKET.to_owned(),
+        key: to.to_owned(),
+        etag: object.info.etag.clone(),
+        ..Description::default()
+    };
+    engine.copy_object(&object, what, &Condition::None).await.map(drop)
+}
+
+pub async fn read(engine: &Engine, object: &Object, offset: u64, len: u64) -> Result<Vec<u8>, Error> {
+    let mut reader = engine.read(object, offset, len).await?;
+    let mut out = Vec::new();
+    while let Some(data) = reader.next().await {
+        out.extend_from_slice(&data?);
+    }
+    Ok(out)
+}
+
+/// The bytes under a key, or `None`.
+pub async fn get(engine: &Engine, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    match engine.object(BUCKET, key).await {
+        Ok(object) => read(engine, &object, 0, object.info.size).await.map(Some),
+        Err(Error::NoObject) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub async fn start_upload(engine: &Engine, key: &str) -> Result<Upload, Error> {
+    engine.create_upload(BUCKET, key, ACCOUNT, UploadDoc::default()).await
+}
+
+pub async fn put_part(engine: &Engine, upload: &Upload, number: u32, data: Bytes) -> Result<Part, Error> {
+    let mut part = engine.part_sink();
+    part.sink().write(data).await?;
+    let stored = part.finish().await?;
+    engine.put_part(&upload.id, number, "00".to_owned(), mallee_objects::Checksums::default(), stored).await
+}
+
+pub async fn complete(engine: &Engine, upload: &Upload, parts: Vec<Part>) -> Result<(), Error> {
+    let sums = mallee_objects::Checksums::default();
+    engine.complete_upload(upload, parts, "tag-1".to_owned(), sums, &Condition::None).await.map(drop)
+}
+
+/// Removes every object, upload and image.
+pub async fn clear(engine: &Engine) {
+    let query = mallee_objects::ListQuery { limit: 1000, ..Default::default() };
+    let page = engine.list_objects(BUCKET, &query).await.unwrap();
+    let keys: Vec<_> = page.items.into_iter().map(|o| o.key).collect();
+    engine.delete_objects(BUCKET, &keys).await.unwrap();
+    for upload in engine.list_uploads(BUCKET, &query, "").await.unwrap().items {
+        engine.abort_upload(&upload.id).await.unwrap();
+    }
+    let images = mallee_objects::images::ImageStore::new(engine.clone());
+    for image in images.list("", 1000).await.unwrap() {
+        for holder in &image.holders {
+            images.release(&image.digest, holder).await.unwrap();
+        }
+    }
+}

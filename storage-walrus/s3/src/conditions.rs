@@ -1,0 +1,165 @@
+//! Conditional requests: reads, copy sources, and writes.
+
+use crate::error::{invalid_argument, not_implemented};
+use crate::reply::parse_date;
+use http::HeaderMap;
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{Condition, ObjectInfo};
+use mallee_runtime::clock::from_unix_ms;
+
+/// What a conditional read comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Proceed,
+    /// Answer 304.
+    NotModified,
+}
+
+/// A header as text; bytes that are no ASCII read as absent.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+/// The tag itself, without quotes and weakness.
+pub(crate) fn bare(tag: &str) -> &str {
+    let tag = tag.trim();
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(tag)
+}
+
+fn matches(list: &str, etag: &str) -> bool {
+    list.split(',').any(|tag| tag.trim() == "*" || bare(tag) == etag)
+}
+
+fn failed(condition: &'static str) -> ApiError {
+    Code::PreconditionFailed.error().field("Condition", condition)
+}
+
+/// The headers of one family of conditions.
+struct Names {
+    if_match: &'static str,
+    if_none_match: &'static str,
+    modified: &'static str,
+    unmodified: &'static str,
+}
+
+const READ: Names = Names {
+    if_match: "if-match",
+    if_none_match: "if-none-match",
+    modified: "if-modified-since",
+    unmodified: "if-unmodified-since",
+};
+const COPY: Names = Names {
+    if_match: "x-amz-copy-source-if-match",
+    if_none_match: "x-amz-copy-source-if-none-match",
+    modified: "x-amz-copy-source-if-modified-since",
+    unmodified: "x-amz-copy-source-if-unmodified-since",
+};
+
+fn check(headers: &HeaderMap, names: &Names, info: &ObjectInfo) -> Result<Verdict, ApiError> {
+    // Headers carry whole seconds.
+    let written = from_unix_ms(info.created_ms - info.created_ms.rem_euclid(1000));
+    match text(headers, names.if_match) {
+        Some(list) if !matches(list, &info.etag) => return Err(failed("If-Match")),
+        // A match outweighs If-Unmodified-Since.
+        Some(_) => {}
+        None => {
+            if text(headers, names.unmodified).and_then(parse_date).is_some_and(|at| written > at) {
+                return Err(failed("If-Unmodified-Since"));
+            }
+        }
+    }
+    let unchanged = match text(headers, names.if_none_match) {
+        Some(list) => matches(list, &info.etag),
+        None => text(headers, names.modified).and_then(parse_date).is_some_and(|at| written <= at),
+    };
+    Ok(if unchanged { Verdict::NotModified } else { Verdict::Proceed })
+}
+
+/// The conditions of GET and HEAD.
+///
+/// # Errors
+/// `PreconditionFailed`.
+pub(crate) fn read(headers: &HeaderMap, info: &ObjectInfo) -> Result<Verdict, ApiError> {
+    check(headers, &READ, info)
+}
+
+/// The conditions on a copy source.
+///
+/// # Errors
+/// `PreconditionFailed`, also where a read would answer 304.
+pub(crate) fn copy_source(headers: &HeaderMap, info: &ObjectInfo) -> Result<(), ApiError> {
+    match check(headers, &COPY, info)? {
+        Verdict::Proceed => Ok(()),
+        Verdict::NotModified => Err(failed("x-amz-copy-source-If-None-Match")),
+    }
+}
+
+/// The condition of a write.
+///
+/// # Errors
+/// `NotImplemented` for tags in `If-None-Match`, as AWS has it; `InvalidArgument`.
+pub(crate) fn write(headers: &HeaderMap) -> Result<Condition, ApiError> {
+    match (text(headers, "if-match"), text(headers, "if-none-match")) {
+        (None, None) => Ok(Condition::None),
+        (None, Some(tag)) if tag.trim() == "*" => Ok(Condition::Absent),
+        (None, Some(_)) => Err(not_implemented("If-None-Match with an entity tag on writes")),
+        (Some(tag), None) if tag.trim() == "*" || tag.contains(',') => {
+            Err(invalid_argument("If-Match on writes takes exactly one entity tag.", "If-Match", tag))
+        }
+        (Some(tag), None) => Ok(Condition::Etag(bare(tag).to_owned())),
+        (Some(_), Some(_)) => Err(not_implemented("If-Match together with If-None-Match on writes")),
+    }
+}
+
+/// The name that a failed write condition has in error bodies.
+pub(crate) const fn name(condition: &Condition) -> &'static str {
+    match condition {
+        Condition::None => "",
+        Condition::Absent => "If-None-Match",
+        Condition::Etag(_) => "If-Match",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info() -> ObjectInfo {
+        ObjectInfo {
+            key: "k".into(),
+            size: 1,
+            etag: "abc".into(),
+            // 1970-01-01 00:01:40.5
+            created_ms: 100_500,
+            version: String::new(),
+            content_type: String::new(),
+            attributes: mallee_objects::Attributes::default(),
+            checksums: mallee_objects::Checksums::default(),
+        }
+    }
+
+    fn verdict(pairs: &[(&'static str, &'static str)]) -> Result<Verdict, u16> {
+        let headers = pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)));
+        read(&headers.collect(), &info()).map_err(|e| e.status())
+    }
+
+    #[test]
+    fn rfc_7232_precedence() {
+        const AT: &str = "Thu, 01 Jan 1970 00:01:40 GMT";
+        const BEFORE: &str = "Thu, 01 Jan 1970 00:01:39 GMT";
+        assert_eq!(verdict(&[]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-match", "\"abc\"")]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-match", "\"x\", W/\"abc\"")]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-match", "x")]), Err(412));
+        assert_eq!(verdict(&[("if-match", "abc"), ("if-unmodified-since", BEFORE)]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-unmodified-since", BEFORE)]), Err(412));
+        assert_eq!(verdict(&[("if-unmodified-since", AT)]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-none-match", "*")]), Ok(Verdict::NotModified));
+        assert_eq!(verdict(&[("if-none-match", "x"), ("if-modified-since", AT)]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-modified-since", AT)]), Ok(Verdict::NotModified));
+        assert_eq!(verdict(&[("if-modified-since", BEFORE)]), Ok(Verdict::Proceed));
+        assert_eq!(verdict(&[("if-modified-since", "nonsense")]), Ok(Verdict::Proceed));
+    }
+}

@@ -1,0 +1,190 @@
+//! Headers that are stored with an object, and those that would change what a request means and are not offered.
+
+use crate::METADATA_BYTES_MAX;
+use crate::error::{invalid_argument, not_implemented};
+use crate::reply::{self, Reply};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{Attributes, ObjectInfo};
+
+/// System headers that are stored, besides `content-type`.
+const STORED: &[&str] = &["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+/// What AWS answers for an object that came without a type.
+pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+const META: &str = "x-amz-meta-";
+/// Headers refused by their beginning, and the feature they ask for.
+const REFUSED: &[(&str, &str)] = &[
+    ("x-amz-server-side-encryption", "Server-side encryption"),
+    ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
+    ("x-amz-object-lock-", "Object lock"),
+    ("x-amz-grant-", "Access control by grants"),
+    ("x-amz-website-redirect-location", "Website redirects"),
+    ("x-amz-write-offset-bytes", "Appending to objects"),
+    ("x-amz-rename-source", "RenameObject"),
+];
+/// Canned ACLs that say what is the case anyway: the owner's account has full control, nobody else any.
+const CANNED: &[&str] = &["private", "bucket-owner-full-control", "bucket-owner-read", ""];
+/// AWS's other storage classes.
+const STORAGE_CLASSES: &[&str] = &[
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "OUTPOSTS",
+    "GLACIER_IR",
+    "SNOW",
+    "EXPRESS_ONEZONE",
+];
+/// Parameters that override a header of the reply to a GET.
+const OVERRIDES: &[(&str, &str)] = &[
+    ("response-content-type", "content-type"),
+    ("response-content-language", "content-language"),
+    ("response-expires", "expires"),
+    ("response-cache-control", "cache-control"),
+    ("response-content-disposition", "content-disposition"),
+    ("response-content-encoding", "content-encoding"),
+];
+
+/// A header value as text: UTF-8, or else Latin-1, as HTTP once had it.
+fn value_text(value: &HeaderValue) -> String {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().map(|b| char::from(*b)).collect(),
+    }
+}
+
+/// A header as text, if it is there and ASCII.
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim)
+}
+
+/// Refuses headers that ask for features this store does not have: nothing is silently left out.
+pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), ApiError> {
+    for name in headers.keys() {
+        if let Some((_, feature)) = REFUSED.iter().find(|(start, _)| name.as_str().starts_with(start)) {
+            return Err(not_implemented(feature).field("Header", name.as_str()));
+        }
+    }
+    if text(headers, "x-amz-tagging").is_some_and(|t| !t.is_empty()) {
+        return Err(not_implemented("Object tagging").field("Header", "x-amz-tagging"));
+    }
+    match text(headers, "x-amz-acl") {
+        Some(acl) if !CANNED.contains(&acl) => {
+            return Err(not_implemented("Access control by ACL").field("Header", "x-amz-acl"));
+        }
+        _ => {}
+    }
+    match text(headers, "x-amz-storage-class") {
+        None | Some("STANDARD" | "") => Ok(()),
+        Some(class) if STORAGE_CLASSES.contains(&class) => Err(not_implemented("A storage class other than STANDARD")),
+        Some(_) => Err(Code::InvalidStorageClass.error()),
+    }
+}
+
+/// The headers to store: content type and attributes.
+pub(crate) fn stored(headers: &HeaderMap) -> Result<(String, Attributes), ApiError> {
+    let mut attributes = Attributes::default();
+    for name in STORED {
+        let Some(value) = headers.get(*name) else { continue };
+        let mut value = value_text(value);
+        if *name == "content-encoding" {
+            // `aws-chunked` says how the body travels, not what it is.
+            let real: Vec<_> =
+                value.split(',').map(str::trim).filter(|c| !c.is_empty() && *c != "aws-chunked").collect();
+            value = real.join(",");
+        }
+        if !value.is_empty() {
+            attributes.system.insert((*name).to_owned(), value);
+        }
+    }
+    let mut total = 0;
+    for name in headers.keys() {
+        let Some(short) = name.as_str().strip_prefix(META) else { continue };
+        let values: Vec<_> = headers.get_all(name).iter().map(value_text).collect();
+        let value = values.join(",");
+        total += short.len() + value.len();
+        attributes.user.insert(short.to_owned(), value);
+    }
+    if total > METADATA_BYTES_MAX {
+        return Err(Code::MetadataTooLarge
+            .error()
+            .field("Size", total.to_string())
+            .field("MaxSizeAllowed", METADATA_BYTES_MAX.to_string()));
+    }
+    let content_type = headers.get(CONTENT_TYPE).map(value_text).filter(|t| !t.is_empty());
+    Ok((content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned()), attributes))
+}
+
+/// Puts an object's headers on a reply, overridden by the `response-*` parameters.
+pub(crate) fn describe(reply: &mut Reply, info: &ObjectInfo, query: &crate::target::Query) -> Result<(), ApiError> {
+    reply::set_etag(reply, &info.etag);
+    reply::set_modified(reply, info.created_ms);
+    reply::set(reply, http::header::ACCEPT_RANGES, "bytes");
+    reply::set(reply, CONTENT_TYPE, &info.content_type);
+    for (name, value) in &info.attributes.system {
+        if let Ok(name) = HeaderName::try_from(name) {
+            reply::set(reply, name, value);
+        }
+    }
+    for (name, value) in &info.attributes.user {
+        if let Ok(name) = HeaderName::try_from(format!("{META}{name}")) {
+            reply::set(reply, name, value);
+        }
+    }
+    for (parameter, header) in OVERRIDES {
+        if let Some(value) = query.value(parameter) {
+            let value = HeaderValue::from_bytes(value.as_bytes())
+                .map_err(|_| invalid_argument("A response header cannot have this value.", parameter, value))?;
+            reply.headers_mut().insert(HeaderName::from_static(header), value);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn what_is_stored() {
+        let given = headers(&[
+            ("content-encoding", "aws-chunked, gzip"),
+            ("cache-control", "no-store"),
+            ("x-amz-meta-a", "1"),
+            ("x-amz-date", "no"),
+        ]);
+        let (content_type, attributes) = stored(&given).expect("fits");
+        assert_eq!(content_type, DEFAULT_CONTENT_TYPE);
+        assert_eq!(attributes.system.get("content-encoding").map(String::as_str), Some("gzip"));
+        assert_eq!(attributes.system.len(), 2);
+        assert_eq!(attributes.user.into_iter().collect::<Vec<_>>(), [("a".to_owned(), "1".to_owned())]);
+        let mut large = HeaderMap::new();
+        large.insert("x-amz-meta-abc", HeaderValue::from_str(&"x".repeat(2045)).expect("value"));
+        assert!(stored(&large).is_ok());
+        large.insert("x-amz-meta-abc", HeaderValue::from_str(&"x".repeat(2046)).expect("value"));
+        assert_eq!(stored(&large).expect_err("too large").code(), Code::MetadataTooLarge);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (name, value) in [
+            ("x-amz-server-side-encryption", "AES256"),
+            ("x-amz-server-side-encryption-customer-key", "x"),
+            ("x-amz-tagging", "a=b"),
+            ("x-amz-acl", "public-read"),
+            ("x-amz-grant-read", "id=1"),
+            ("x-amz-storage-class", "GLACIER"),
+            ("x-amz-object-lock-mode", "GOVERNANCE"),
+        ] {
+            assert_eq!(refuse_unsupported(&headers(&[(name, value)])).expect_err(name).status(), 501);
+        }
+        assert!(refuse_unsupported(&headers(&[("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD")])).is_ok());
+    }
+}

@@ -1,0 +1,54 @@
+//! The S3 protocol over the object engine: authentication, routing, AWS's headers, errors and XML.
+//!
+//! Requests are authenticated here and nowhere else, because their bodies are read as a stream and part of the
+//! signature (body hash, chunk signatures, trailers) is known only while they are read. Nothing of an upload is visible
+//! before all of it is verified.
+//!
+//! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
+//! (without it small replies wait 40 ms for the client's delayed acknowledgement).
+
+pub mod auth;
+mod body;
+mod call;
+pub mod checksum;
+mod conditions;
+mod dispatch;
+mod error;
+mod headers;
+mod names;
+mod ops;
+mod range;
+mod reply;
+mod service;
+mod target;
+
+pub use auth::{Authenticator, Caller, VerifierAuth};
+pub use names::{check_bucket_name, check_key};
+pub use service::{S3, S3Config, router};
+
+/// Largest object of one PUT, largest part, largest copy source of one request, in bytes (AWS: 5 GiB).
+pub const PUT_BYTES_MAX: u64 = 5 << 30;
+/// Smallest part of an upload, the last one excepted (AWS: 5 MiB).
+pub const PART_BYTES_MIN: u64 = 5 << 20;
+/// Largest object composed of parts (AWS: 5 TiB until 2025).
+pub const OBJECT_BYTES_MAX: u64 = 5 << 40;
+/// Parts of one upload.
+pub const PARTS_MAX: u32 = 10_000;
+/// Keys one DeleteObjects may name.
+pub const DELETE_KEYS_MAX: usize = 1000;
+/// Entries on one page of any listing.
+pub const LIST_ENTRIES_MAX: usize = 1000;
+/// Buckets on one page.
+pub const LIST_BUCKETS_MAX: usize = 10_000;
+/// Bytes of a key in UTF-8.
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Bytes of all user metadata of an object, names and values.
+pub const METADATA_BYTES_MAX: usize = 2048;
+/// Bytes of the XML of a CreateBucket.
+pub const CREATE_BUCKET_XML_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the XML of a DeleteObjects.
+pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
+/// Bytes of the XML of a CompleteMultipartUpload.
+pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
+/// Seconds without a byte of the body after which a request is given up.
+pub const BODY_IDLE_SECONDS: u64 = 60;

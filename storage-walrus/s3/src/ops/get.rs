@@ -1,0 +1,115 @@
+//! GetObject and HeadObject.
+
+use crate::call::Call;
+use crate::conditions::{self, Verdict};
+use crate::error::{engine, invalid_argument};
+use crate::headers::{describe, text};
+use crate::range;
+use crate::reply::{self, Reply};
+use axum::body::Body;
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{Content, Error, Object};
+
+/// How often a read starts over because the object was overwritten between look-up and opening.
+pub(crate) const READ_ATTEMPTS: u32 = 5;
+
+/// What part of an object is wanted.
+struct Wanted {
+    offset: u64,
+    len: u64,
+    partial: bool,
+    parts: Option<usize>,
+}
+
+/// The bytes of a part of a composed object, or of the whole as part 1.
+fn part_range(object: &Object, number: u64) -> Result<Wanted, ApiError> {
+    let outside = || Code::InvalidPartNumber.error().field("PartNumberRequested", number.to_string());
+    let Content::Parts(parts) = &object.content else {
+        return if number == 1 {
+            Ok(Wanted { offset: 0, len: object.info.size, partial: true, parts: None })
+        } else {
+            Err(outside())
+        };
+    };
+    let at = usize::try_from(number - 1).map_err(|_| outside())?;
+    let part = parts.get(at).ok_or_else(outside)?;
+    let offset = parts[..at].iter().map(|p| p.size).sum();
+    Ok(Wanted { offset, len: part.size, partial: true, parts: Some(parts.len()) })
+}
+
+fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
+    let size = object.info.size;
+    let range = text(&call.headers, "range");
+    if let Some(number) = call.query.number("partNumber")? {
+        if range.is_some() {
+            return Err(Code::InvalidRequest.message("Cannot specify both Range header and partNumber query parameter"));
+        }
+        if !(1..=u64::from(crate::PARTS_MAX)).contains(&number) {
+            return Err(invalid_argument(
+                "Part number must be an integer between 1 and 10000, inclusive",
+                "partNumber",
+                &number.to_string(),
+            ));
+        }
+        return part_range(object, number);
+    }
+    let whole = Wanted { offset: 0, len: size, partial: false, parts: None };
+    let Some(range) = range else { return Ok(whole) };
+    Ok(match range::parse(range, size)? {
+        Some((offset, len)) => Wanted { offset, len, partial: true, parts: None },
+        None => whole,
+    })
+}
+
+/// GET, HEAD /bucket/key
+pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    call.bucket(&bucket).await?;
+    let mut attempt = 1;
+    loop {
+        let object = call.object(&bucket, &key).await?;
+        match serve(&call, &object).await? {
+            Ok(response) => return Ok(response),
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(error) => return Err(engine(error)),
+        }
+    }
+}
+
+async fn serve(call: &Call, object: &Object) -> Result<Result<Reply, Error>, ApiError> {
+    let info = &object.info;
+    if conditions::read(&call.headers, info)? == Verdict::NotModified {
+        let mut response = reply::empty(StatusCode::NOT_MODIFIED);
+        reply::set_etag(&mut response, &info.etag);
+        reply::set_modified(&mut response, info.created_ms);
+        return Ok(Ok(response));
+    }
+    let wanted = wanted(call, object)?;
+    let mut response = if call.head {
+        Reply::new(Body::empty())
+    } else {
+        match call.s3.engine().read(object, wanted.offset, wanted.len).await {
+            Ok(reader) => Reply::new(Body::from_stream(reader.into_stream())),
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+    describe(&mut response, info, &call.query)?;
+    reply::set(&mut response, CONTENT_LENGTH, &wanted.len.to_string());
+    if wanted.partial {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        if wanted.len > 0 {
+            let last = wanted.offset + wanted.len - 1;
+            reply::set(&mut response, CONTENT_RANGE, &format!("bytes {}-{last}/{}", wanted.offset, info.size));
+        }
+    }
+    if let Some(parts) = wanted.parts {
+        reply::set(&mut response, HeaderName::from_static("x-amz-mp-parts-count"), &parts.to_string());
+    }
+    // A checksum is that of the whole: with a range it would make clients compare it with something else.
+    let whole = wanted.offset == 0 && wanted.len == info.size;
+    if whole && text(&call.headers, "x-amz-checksum-mode").is_some_and(|m| m.eq_ignore_ascii_case("ENABLED")) {
+        reply::set_checksums(&mut response, &info.checksums);
+    }
+    Ok(Ok(response))
+}

@@ -1,0 +1,12 @@
+//! The operations, a file for each kind.
+
+pub(crate) mod buckets;
+pub(crate) mod complete;
+pub(crate) mod config;
+pub(crate) mod copy;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod parts;
+pub(crate) mod put;
+pub(crate) mod uploads;

@@ -1,0 +1,140 @@
+//! UploadPart and UploadPartCopy.
+
+use crate::body::{Announced, Incoming};
+use crate::call::Call;
+use crate::checksum::{Algorithm, Hasher};
+use crate::error::{engine, invalid_argument, not_implemented};
+use crate::headers::text;
+use crate::ops::copy;
+use crate::ops::get::READ_ATTEMPTS;
+use crate::ops::put::DEFAULT_CHECKSUM;
+use crate::ops::uploads::upload_id;
+use crate::range;
+use crate::reply::{self, Reply, document};
+use crate::{PART_BYTES_MIN, PARTS_MAX, PUT_BYTES_MAX};
+use http::StatusCode;
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{Checksums, Error, Object, Part, Upload};
+use mallee_runtime::clock::from_unix_ms;
+use md5::{Digest as _, Md5};
+
+fn part_number(call: &Call) -> Result<u32, ApiError> {
+    let text = call.query.get("partNumber").unwrap_or_default();
+    match text.parse::<u32>() {
+        Ok(number) if (1..=PARTS_MAX).contains(&number) => Ok(number),
+        _ => Err(invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", text)),
+    }
+}
+
+async fn find_upload(call: &Call, bucket: &str, key: &str) -> Result<Upload, ApiError> {
+    let found = call.s3.engine().upload(bucket, key, upload_id(call)).await;
+    found.map_err(|e| engine(e).field("UploadId", upload_id(call)))
+}
+
+/// PUT /bucket/key?partNumber&uploadId
+pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    if call.headers.contains_key("if-none-match") || call.headers.contains_key("if-match") {
+        return Err(not_implemented("A condition on a part"));
+    }
+    let number = part_number(&call)?;
+    let announced = Announced::read(&call)?;
+    call.bucket(&bucket).await?;
+    let upload = find_upload(&call, &bucket, &key).await?;
+    let wanted = upload.doc.checksum_algorithm.as_deref().and_then(Algorithm::parse);
+    if let Some(wanted) = wanted.filter(|w| announced.algorithm() != Some(*w)) {
+        return Err(Code::InvalidRequest.message(format!(
+            "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+            wanted.name().to_ascii_lowercase(),
+            announced.algorithm().map_or_else(|| "null".to_owned(), |a| a.name().to_ascii_lowercase())
+        )));
+    }
+    // Without a plan the whole object gets AWS's default, put together from the parts.
+    let extra = wanted.is_none().then_some(DEFAULT_CHECKSUM);
+    let mut incoming = Incoming::object(&mut call, &announced, extra, PUT_BYTES_MAX)?;
+    let store = call.s3.engine();
+    let mut part = store.part_sink();
+    while let Some(data) = incoming.next().await? {
+        part.sink().write(data).await.map_err(engine)?;
+    }
+    let received = incoming.finish();
+    let mut checksums = Checksums::default();
+    for (algorithm, value) in &received.checksums {
+        checksums.values.insert(algorithm.name().to_owned(), value.clone());
+    }
+    let stored = part.finish().await.map_err(engine)?;
+    let part =
+        store.put_part(&upload.id, number, hex::encode(received.md5), checksums, stored).await.map_err(engine)?;
+    let mut response = reply::empty(StatusCode::OK);
+    reply::set_etag(&mut response, &part.etag);
+    let mut told = Checksums::default();
+    if let Some((algorithm, value)) = received.checksums.first() {
+        told.values.insert(algorithm.name().to_owned(), value.clone());
+    }
+    reply::set_checksums(&mut response, &told);
+    response.headers_mut().remove("x-amz-checksum-type");
+    Ok(response)
+}
+
+/// PUT /bucket/key?partNumber&uploadId with `x-amz-copy-source`
+pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    let number = part_number(&call)?;
+    let (from_bucket, from_key) = copy::source_name(&call)?;
+    call.source_bucket(&from_bucket).await?;
+    call.bucket(&bucket).await?;
+    let upload = find_upload(&call, &bucket, &key).await?;
+    let mut attempt = 1;
+    let part = loop {
+        let object = copy::source(&call, &from_bucket, &from_key).await?;
+        let (offset, len) = match text(&call.headers, "x-amz-copy-source-range") {
+            Some(_) if object.info.size <= PART_BYTES_MIN => {
+                return Err(Code::InvalidRequest
+                    .message("The specified copy source is not supported as a byte-range copy source"));
+            }
+            Some(range) => range::parse_copy(range, object.info.size)?,
+            None => (0, object.info.size),
+        };
+        if len > PUT_BYTES_MAX {
+            return Err(Code::InvalidRequest.message(format!(
+                "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
+            )));
+        }
+        match copy_range(&call, &upload, number, &object, offset, len).await {
+            Ok(part) => break part,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(error) => return Err(engine(error)),
+        }
+    };
+    let mut w = document("CopyPartResult");
+    w.text("ETag", &reply::quoted(&part.etag));
+    w.timestamp("LastModified", from_unix_ms(part.created_ms));
+    if upload.doc.checksum_algorithm.is_some() {
+        reply::write_checksums(&mut w, &part.checksums);
+    }
+    w.close("CopyPartResult");
+    Ok(reply::xml(w))
+}
+
+async fn copy_range(
+    call: &Call,
+    upload: &Upload,
+    number: u32,
+    from: &Object,
+    offset: u64,
+    len: u64,
+) -> Result<Part, Error> {
+    let store = call.s3.engine();
+    let algorithm = upload.doc.checksum_algorithm.as_deref().and_then(Algorithm::parse).unwrap_or(DEFAULT_CHECKSUM);
+    let (mut md5, mut hasher) = (Md5::new(), Hasher::new(algorithm));
+    let mut reader = store.read(from, offset, len).await?;
+    let mut sink = store.part_sink();
+    while let Some(data) = reader.next().await {
+        let data = data?;
+        md5.update(&data);
+        hasher.update(&data);
+        sink.sink().write(data).await?;
+    }
+    let stored = sink.finish().await?;
+    let mut checksums = Checksums::default();
+    checksums.values.insert(algorithm.name().to_owned(), hasher.finish());
+    store.put_part(&upload.id, number, hex::encode(md5.finalize()), checksums, stored).await
+}

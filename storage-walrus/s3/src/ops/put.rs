@@ -1,0 +1,65 @@
+//! PutObject.
+
+use crate::PUT_BYTES_MAX;
+use crate::body::{Announced, Incoming, Received};
+use crate::call::Call;
+use crate::checksum::Algorithm;
+use crate::conditions;
+use crate::error::engine;
+use crate::headers;
+use crate::names::check_key;
+use crate::reply::{self, Reply};
+use http::StatusCode;
+use mallee_awswire::ApiError;
+use mallee_objects::{Checksums, Condition, Description, Error};
+
+/// The checksum that is computed where none is announced, as AWS does.
+pub(crate) const DEFAULT_CHECKSUM: Algorithm = Algorithm::Crc64Nvme;
+
+/// The announced checksum of a body, or the default one.
+pub(crate) fn first_checksum(received: &Received) -> Checksums {
+    let mut checksums = Checksums::default();
+    if let Some((algorithm, value)) = received.checksums.first() {
+        checksums.values.insert(algorithm.name().to_owned(), value.clone());
+    }
+    checksums
+}
+
+/// A failed conditional write, with the condition named.
+pub(crate) fn conditional(error: Error, condition: &Condition, key: &str) -> ApiError {
+    match error {
+        Error::Precondition => engine(error).field("Condition", conditions::name(condition)),
+        other => engine(other).field("Key", key),
+    }
+}
+
+/// PUT /bucket/key
+pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    let announced = Announced::read(&call)?;
+    let extra = announced.algorithm().is_none().then_some(DEFAULT_CHECKSUM);
+    let mut incoming = Incoming::object(&mut call, &announced, extra, PUT_BYTES_MAX)?;
+    check_key(&key)?;
+    let (content_type, attributes) = headers::stored(&call.headers)?;
+    let condition = conditions::write(&call.headers)?;
+    call.bucket(&bucket).await?;
+    let store = call.s3.engine();
+    let mut sink = store.sink();
+    while let Some(data) = incoming.next().await? {
+        sink.write(data).await.map_err(engine)?;
+    }
+    let received = incoming.finish();
+    let what = Description {
+        bucket,
+        key: key.clone(),
+        etag: hex::encode(received.md5),
+        content_type,
+        attributes,
+        checksums: first_checksum(&received),
+    };
+    let stored = sink.finish().await.map_err(engine)?;
+    let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;
+    let mut response = reply::empty(StatusCode::OK);
+    reply::set_etag(&mut response, &info.etag);
+    reply::set_checksums(&mut response, &info.checksums);
+    Ok(response)
+}

@@ -1,0 +1,177 @@
+//! Multipart uploads: create, abort, list uploads, list parts.
+
+use crate::call::Call;
+use crate::checksum::Algorithm;
+use crate::error::engine;
+use crate::headers::{self, text};
+use crate::names::check_key;
+use crate::ops::list::{Encoding, common_prefixes, page_size};
+use crate::reply::{self, Reply, document};
+use http::StatusCode;
+use http::header::HeaderName;
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{ListQuery, UploadDoc};
+use mallee_runtime::clock::from_unix_ms;
+
+/// The checksum algorithm and type that CreateMultipartUpload asks for.
+fn checksum_plan(call: &Call) -> Result<(Option<Algorithm>, bool), ApiError> {
+    let name = text(&call.headers, "x-amz-checksum-algorithm");
+    let algorithm = match name {
+        None => None,
+        Some(name) => Some(Algorithm::parse(name).ok_or_else(|| {
+            Code::InvalidRequest.message("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
+        })?),
+    };
+    let kind = text(&call.headers, "x-amz-checksum-type");
+    let composite = match (algorithm, kind) {
+        (None, None) => false,
+        (None, Some(_)) => {
+            return Err(Code::InvalidRequest
+                .message("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."));
+        }
+        (Some(algorithm), None) => algorithm != Algorithm::Crc64Nvme,
+        (Some(algorithm), Some(kind)) => match (kind, algorithm) {
+            ("FULL_OBJECT", a) if a.is_crc() => false,
+            ("COMPOSITE", a) if a != Algorithm::Crc64Nvme => true,
+            ("FULL_OBJECT" | "COMPOSITE", a) => {
+                return Err(Code::InvalidRequest.message(format!(
+                    "The {kind} checksum type cannot be used with the {} checksum algorithm.",
+                    a.name().to_ascii_lowercase()
+                )));
+            }
+            _ => return Err(Code::InvalidRequest.message("Value for x-amz-checksum-type header is invalid.")),
+        },
+    };
+    Ok((algorithm, composite))
+}
+
+/// POST /bucket/key?uploads
+pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    check_key(&key)?;
+    let (content_type, attributes) = headers::stored(&call.headers)?;
+    let (algorithm, composite) = checksum_plan(&call)?;
+    call.bucket(&bucket).await?;
+    let doc =
+        UploadDoc { content_type, attributes, checksum_algorithm: algorithm.map(|a| a.name().to_owned()), composite };
+    let upload = call.s3.engine().create_upload(&bucket, &key, &call.caller.account, doc).await.map_err(engine)?;
+    let mut w = document("InitiateMultipartUploadResult");
+    w.text("Bucket", &bucket);
+    w.text("Key", &key);
+    w.text("UploadId", &upload.id);
+    w.close("InitiateMultipartUploadResult");
+    let mut response = reply::xml(w);
+    if let Some(algorithm) = algorithm {
+        reply::set(&mut response, HeaderName::from_static("x-amz-checksum-algorithm"), algorithm.name());
+        let kind = if composite { "COMPOSITE" } else { "FULL_OBJECT" };
+        reply::set(&mut response, HeaderName::from_static("x-amz-checksum-type"), kind);
+    }
+    Ok(response)
+}
+
+/// The id of the upload that a request names.
+pub(crate) fn upload_id(call: &Call) -> &str {
+    call.query.get("uploadId").unwrap_or_default()
+}
+
+/// DELETE /bucket/key?uploadId
+pub(crate) async fn abort(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    call.bucket(&bucket).await?;
+    let missing = |e| engine(e).field("UploadId", upload_id(&call));
+    let upload = call.s3.engine().upload(&bucket, &key, upload_id(&call)).await.map_err(missing)?;
+    call.s3.engine().abort_upload(&upload.id).await.map_err(missing)?;
+    Ok(reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// GET /bucket?uploads
+pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> {
+    let limit = page_size(&call, "max-uploads")?;
+    let encoding = Encoding::read(&call)?;
+    let bucket = call.bucket(&bucket).await?;
+    let key_marker = call.query.value("key-marker");
+    // Without a key marker the id marker means nothing.
+    let id_marker = call.query.value("upload-id-marker").filter(|_| key_marker.is_some()).unwrap_or_default();
+    let query = ListQuery {
+        prefix: call.query.value("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.query.value("delimiter").map(str::to_owned),
+        after: key_marker.map(str::to_owned),
+        limit,
+    };
+    let page = call.s3.engine().list_uploads(&bucket.name, &query, id_marker).await.map_err(engine)?;
+    let mut w = document("ListMultipartUploadsResult");
+    w.text("Bucket", &bucket.name);
+    encoding.text(&mut w, "KeyMarker", key_marker.unwrap_or_default());
+    w.text("UploadIdMarker", id_marker);
+    if page.truncated {
+        let last = page.last.as_deref().unwrap_or_default();
+        encoding.text(&mut w, "NextKeyMarker", last);
+        // Behind a common prefix there is no upload to go on from.
+        let id = page.items.last().filter(|u| u.key == last).map(|u| u.id.as_str());
+        w.text("NextUploadIdMarker", id.unwrap_or_default());
+    }
+    encoding.text(&mut w, "Prefix", &query.prefix);
+    if let Some(delimiter) = &query.delimiter {
+        encoding.text(&mut w, "Delimiter", delimiter);
+    }
+    encoding.name(&mut w);
+    w.display("MaxUploads", limit);
+    w.display("IsTruncated", page.truncated);
+    for upload in &page.items {
+        w.open("Upload");
+        encoding.text(&mut w, "Key", &upload.key);
+        w.text("UploadId", &upload.id);
+        reply::write_owner(&mut w, "Initiator", &upload.account);
+        reply::write_owner(&mut w, "Owner", &bucket.account);
+        w.text("StorageClass", "STANDARD");
+        w.timestamp("Initiated", from_unix_ms(upload.created_ms));
+        if let Some(algorithm) = &upload.doc.checksum_algorithm {
+            w.text("ChecksumAlgorithm", algorithm);
+            w.text("ChecksumType", if upload.doc.composite { "COMPOSITE" } else { "FULL_OBJECT" });
+        }
+        w.close("Upload");
+    }
+    common_prefixes(&mut w, &page.prefixes, encoding);
+    w.close("ListMultipartUploadsResult");
+    Ok(reply::xml(w))
+}
+
+/// GET /bucket/key?uploadId
+pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    let limit = page_size(&call, "max-parts")?;
+    let encoding = Encoding::read(&call)?;
+    let after = call.query.number("part-number-marker")?.unwrap_or_default();
+    let bucket = call.bucket(&bucket).await?;
+    let missing = |e| engine(e).field("UploadId", upload_id(&call));
+    let upload = call.s3.engine().upload(&bucket.name, &key, upload_id(&call)).await.map_err(missing)?;
+    let first = u32::try_from(after).unwrap_or(u32::MAX);
+    let mut parts = call.s3.engine().parts(&upload.id, first, limit + 1).await.map_err(engine)?;
+    let truncated = parts.len() > limit;
+    parts.truncate(limit);
+    let mut w = document("ListPartsResult");
+    w.text("Bucket", &bucket.name);
+    encoding.text(&mut w, "Key", &key);
+    w.text("UploadId", &upload.id);
+    reply::write_owner(&mut w, "Initiator", &upload.account);
+    reply::write_owner(&mut w, "Owner", &bucket.account);
+    w.text("StorageClass", "STANDARD");
+    w.display("PartNumberMarker", after);
+    if let (true, Some(last)) = (truncated, parts.last()) {
+        w.display("NextPartNumberMarker", last.number);
+    }
+    w.display("MaxParts", limit);
+    w.display("IsTruncated", truncated);
+    if let Some(algorithm) = &upload.doc.checksum_algorithm {
+        w.text("ChecksumAlgorithm", algorithm);
+        w.text("ChecksumType", if upload.doc.composite { "COMPOSITE" } else { "FULL_OBJECT" });
+    }
+    for part in &parts {
+        w.open("Part");
+        w.display("PartNumber", part.number);
+        w.timestamp("LastModified", from_unix_ms(part.created_ms));
+        w.text("ETag", &reply::quoted(&part.etag));
+        w.display("Size", part.size);
+        reply::write_checksums(&mut w, &part.checksums);
+        w.close("Part");
+    }
+    w.close("ListPartsResult");
+    Ok(reply::xml(w))
+}

@@ -1,0 +1,136 @@
+//! The service: from an HTTP request to an HTTP reply.
+
+use crate::auth::Authenticator;
+use crate::call::{Call, Known};
+use crate::dispatch::dispatch;
+use crate::reply::{self, Reply};
+use crate::target::{Query, Target};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use mallee_awswire::server::{Service, error_response, route};
+use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
+use mallee_awswire::{ApiError, Code, Flavour};
+use mallee_objects::Engine;
+use std::sync::Arc;
+
+/// Settings of the service.
+#[derive(Debug, Clone, Default)]
+pub struct S3Config {
+    /// The region whose buckets AWS reports without a location; buckets made without a location are in the caller's.
+    pub region: String,
+    /// Domains under which `BUCKET.DOMAIN` is a virtual host; empty for path style only.
+    pub domains: Vec<String>,
+}
+
+struct Inner {
+    engine: Engine,
+    auth: Arc<dyn Authenticator>,
+    config: S3Config,
+}
+
+/// The S3 service. Clones share everything.
+#[derive(Clone)]
+pub struct S3(Arc<Inner>);
+
+impl std::fmt::Debug for S3 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+/// An axum router that gives every request to the service.
+pub fn router(s3: S3) -> Router {
+    async fn serve(State(s3): State<S3>, request: Request<Body>) -> Response<Body> {
+        s3.handle(request).await
+    }
+    Router::new().fallback(serve).with_state(s3)
+}
+
+impl S3 {
+    /// Over an engine.
+    #[must_use]
+    pub fn new(engine: Engine, auth: Arc<dyn Authenticator>, config: S3Config) -> Self {
+        Self(Arc::new(Inner { engine, auth, config }))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn config(&self) -> &S3Config {
+        &self.0.config
+    }
+
+    /// Answers a request.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
+        let head = parts.method == Method::HEAD;
+        let mut response = match self.answer(&parts, body).await {
+            Ok(response) => response,
+            Err(error) => refuse(&error, &parts, &request_id, head),
+        };
+        reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
+        reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
+        response.headers_mut().insert(SERVER, HeaderValue::from_static("Mallee"));
+        response
+    }
+
+    async fn answer(&self, parts: &Parts, body: Body) -> Result<Reply, ApiError> {
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        refuse_old_signatures(parts)?;
+        let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
+        let now = self.engine().clock().now();
+        let (caller, claim, payload) = self
+            .0
+            .auth
+            .authenticate(&signed, now)
+            .await
+            .and_then(|known| known.ok_or(Fault::Missing))
+            .map_err(|fault| fault.to_api(Flavour::S3))?;
+        let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        let prefix = route(path, query, &parts.headers, None).prefix;
+        let target = Target::read(host, path, prefix, &self.0.config.domains)?;
+        let known = Known {
+            caller,
+            region: claim.region,
+            headers: parts.headers.clone(),
+            query: Query::read(query)?,
+            payload,
+            head: parts.method == Method::HEAD,
+        };
+        let call = Call::new(self.clone(), known, body);
+        dispatch(&parts.method, target, call).await
+    }
+}
+
+/// Signature version 2 (which boto3 still picks for presigned URLs in `us-east-1`) is refused in AWS's words, rather
+/// than taken for no signature.
+fn refuse_old_signatures(parts: &Parts) -> Result<(), ApiError> {
+    let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let mut parameters = parts.uri.query().unwrap_or_default().split('&');
+    if header.starts_with("AWS ") || parameters.any(|p| p.starts_with("AWSAccessKeyId=")) {
+        return Err(Code::InvalidRequest
+            .message("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
+    }
+    Ok(())
+}
+
+/// The reply to an error. HEAD gets the status alone.
+fn refuse(error: &ApiError, parts: &Parts, request_id: &str, head: bool) -> Reply {
+    let path = parts.uri.path();
+    if let Some(cause) = error.cause() {
+        tracing::debug!(request_id, method = %parts.method, path, %error, cause, "S3 request refused");
+    }
+    let (mut parts, body) = error_response(error, Flavour::S3, request_id, path).into_parts();
+    if head || parts.status == http::StatusCode::NOT_MODIFIED {
+        parts.headers.remove(CONTENT_LENGTH);
+        return Response::from_parts(parts, Body::empty());
+    }
+    Response::from_parts(parts, Body::from(body))
+}

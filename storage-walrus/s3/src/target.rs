@@ -1,0 +1,143 @@
+//! From host, path and query string to bucket, key and parameters.
+
+use mallee_awswire::{ApiError, Code};
+use percent_encoding::percent_decode_str;
+
+/// Query parameters that are looked at in one request.
+const PARAMETERS_MAX: usize = 100;
+
+/// What a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The service (`/`).
+    Service,
+    /// A bucket.
+    Bucket(String),
+    /// An object: bucket and key.
+    Object(String, String),
+}
+
+fn decode(text: &str) -> Result<String, ApiError> {
+    percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| Code::InvalidUri.error())
+}
+
+/// The bucket that a virtual-host name carries, for one of the configured domains.
+fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
+    domains.iter().find_map(|d| name.strip_suffix(d.as_str())?.strip_suffix('.')).filter(|b| !b.is_empty())
+}
+
+impl Target {
+    /// Reads the target. `prefix` bytes of the path only name the service.
+    pub(crate) fn read(host: &str, path: &str, prefix: usize, domains: &[String]) -> Result<Self, ApiError> {
+        let path = path.get(prefix..).unwrap_or_default();
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if let Some(bucket) = host_bucket(host, domains) {
+            let bucket = bucket.to_owned();
+            return Ok(if path.is_empty() { Self::Bucket(bucket) } else { Self::Object(bucket, decode(path)?) });
+        }
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        let bucket = decode(bucket)?;
+        Ok(match (bucket.is_empty(), key.is_empty()) {
+            (true, true) => Self::Service,
+            (true, false) => return Err(Code::InvalidBucketName.error().field("BucketName", "")),
+            (false, true) => Self::Bucket(bucket),
+            (false, false) => Self::Object(bucket, decode(key)?),
+        })
+    }
+}
+
+/// The query string, decoded.
+#[derive(Debug, Clone, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads a query string; `+` is a space, as AWS reads it.
+    pub(crate) fn read(text: &str) -> Result<Self, ApiError> {
+        let mut pairs = Vec::new();
+        for pair in text.split('&').filter(|p| !p.is_empty()) {
+            if pairs.len() == PARAMETERS_MAX {
+                return Err(Code::InvalidUri.error());
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let plain = |t: &str| decode(&t.replace('+', "%20"));
+            pairs.push((plain(name)?, plain(value)?));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The first value of a parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Whether the parameter is there, with or without a value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The first value of a parameter, empty ones not counted.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|v| !v.is_empty())
+    }
+
+    /// A number, within bounds; absent and empty read as `None`.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let Some(text) = self.value(name) else { return Ok(None) };
+        // AWS reads 32-bit integers.
+        match text.parse::<i32>().ok().and_then(|n| u64::try_from(n).ok()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(Code::InvalidArgument
+                .message(format!("Provided {name} not an integer or within integer range"))
+                .field("ArgumentName", name)
+                .field("ArgumentValue", mallee_awswire::texts::clip(text).into_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(host: &str, path: &str) -> Target {
+        Target::read(host, path, 0, &["s3.cloud.local".to_owned()]).expect("readable")
+    }
+
+    #[test]
+    fn path_style_and_virtual_hosts() {
+        assert_eq!(read("h", "/"), Target::Service);
+        assert_eq!(read("h", "/b"), Target::Bucket("b".into()));
+        assert_eq!(read("h", "/b/"), Target::Bucket("b".into()));
+        assert_eq!(read("h", "/b//"), Target::Object("b".into(), "/".into()));
+        assert_eq!(read("h", "/b/../x%2Fy%20z"), Target::Object("b".into(), "../x/y z".into()));
+        assert_eq!(read("b.c.s3.cloud.local:8773", "/k"), Target::Object("b.c".into(), "k".into()));
+        assert_eq!(read("s3.cloud.local:8773", "/b/k"), Target::Object("b".into(), "k".into()));
+        assert_eq!(read("xs3.cloud.local", "/b"), Target::Bucket("b".into()));
+        let prefixed = Target::read("h", "/services/objectstorage/b/k", 23, &[]).expect("readable");
+        assert_eq!(prefixed, Target::Object("b".into(), "k".into()));
+        assert!(Target::read("h", "/b/%ff", 0, &[]).is_err(), "not UTF-8");
+        assert!(Target::read("h", "//k", 0, &[]).is_err());
+    }
+
+    #[test]
+    fn queries() {
+        let query = Query::read("prefix=a%2Bb+c&list-type=2&acl&n=-1").expect("readable");
+        assert_eq!(query.get("prefix"), Some("a+b c"));
+        assert!(query.has("acl") && query.value("acl").is_none());
+        assert!(query.number("n").is_err());
+        assert_eq!(query.number("list-type").expect("number"), Some(2));
+        assert!(Query::read(&"a=1&".repeat(101)).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_or_query_makes_them_panic(path in ".{0,80}", query in ".{0,80}", prefix in 0usize..100) {
+            drop(Target::read(&path, &path, prefix, std::slice::from_ref(&query)));
+            drop(Query::read(&query));
+        }
+    }
+}

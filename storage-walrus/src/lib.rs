@@ -1,0 +1,142 @@
+//! Walrus, the object store daemon: the S3 service and the image service over one engine, with its background work.
+//!
+//! [`Walrus::open`] gives both services; `mallee up` mounts them in its own listeners, `mallee walrus` serves them alone.
+//! Listeners must set `TCP_NODELAY` on the sockets of S3.
+
+mod keys;
+mod lock;
+
+pub use keys::{StaticKey, StaticKeys};
+pub use mallee_objects::{Engine, Error, SweepReport};
+pub use mallee_s3::{Authenticator, Caller, S3, VerifierAuth};
+
+use lock::DirectoryLock;
+use mallee_objects::images::{ImageStore, ImagesService};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, StoreMetadata};
+use mallee_proto::v1::images_server::ImagesServer;
+use mallee_runtime::task::{Nudge, spawn_periodic};
+use mallee_runtime::{Clock, Faults, Rng, TaskScope};
+use mallee_s3::S3Config;
+use mallee_store::Store;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time between two sweeps.
+pub const SWEEP_PERIOD: Duration = Duration::from_secs(3600);
+
+/// Settings of the daemon.
+#[derive(Debug, Clone)]
+pub struct WalrusConfig {
+    /// The directory of the blobs, made if needed. One process may use it at a time.
+    pub data: PathBuf,
+    /// The region that is answered for buckets made without one being named.
+    pub region: String,
+    /// Domains under which `BUCKET.DOMAIN` names a bucket.
+    pub domains: Vec<String>,
+    /// How long a blob without a row is left alone.
+    pub orphan_grace: Duration,
+    /// Time between two sweeps.
+    pub sweep_period: Duration,
+}
+
+impl WalrusConfig {
+    /// The defaults for a directory and a region.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>, region: impl Into<String>) -> Self {
+        Self {
+            data: data.into(),
+            region: region.into(),
+            domains: Vec::new(),
+            orphan_grace: ORPHAN_GRACE,
+            sweep_period: SWEEP_PERIOD,
+        }
+    }
+}
+
+/// The open object store. Keep it as long as the services it gave out run: dropping it frees the directory for others.
+#[derive(Debug)]
+pub struct Walrus {
+    config: WalrusConfig,
+    engine: Engine,
+    s3: S3,
+    images: ImageStore,
+    _lock: DirectoryLock,
+}
+
+impl Walrus {
+    /// Opens the directory, removes what unfinished writes of an earlier process left, and makes the services ready.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or is in use by another process.
+    pub async fn open(
+        config: WalrusConfig,
+        store: Store,
+        auth: Arc<dyn Authenticator>,
+        clock: Clock,
+        rng: Rng,
+        faults: Faults,
+    ) -> anyhow::Result<Self> {
+        let lock = DirectoryLock::take(&config.data)?;
+        let blobs = FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?;
+        let meta = Arc::new(StoreMetadata::new(store));
+        let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
+        let unfinished = engine.recover().await?;
+        if unfinished > 0 {
+            tracing::info!(unfinished, "removed what unfinished uploads had left");
+        }
+        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone() };
+        let s3 = S3::new(engine.clone(), auth, s3_config);
+        let images = ImageStore::new(engine.clone());
+        Ok(Self { config, engine, s3, images, _lock: lock })
+    }
+
+    /// The S3 service.
+    #[must_use]
+    pub const fn s3(&self) -> &S3 {
+        &self.s3
+    }
+
+    /// The S3 service as an axum router, for a listener of its own or under the front door.
+    pub fn router(&self) -> axum::Router {
+        mallee_s3::router(self.s3.clone())
+    }
+
+    /// The image service.
+    #[must_use]
+    pub fn images(&self) -> ImagesServer<ImagesService> {
+        ImagesService::new(self.images.clone()).into_server()
+    }
+
+    /// The image store, for use without gRPC.
+    #[must_use]
+    pub const fn image_store(&self) -> &ImageStore {
+        &self.images
+    }
+
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Starts the sweep, now and every [`WalrusConfig::sweep_period`].
+    pub fn spawn_background(&self, scope: &TaskScope) {
+        let (engine, grace) = (self.engine.clone(), self.config.orphan_grace);
+        let rng = engine.rng().clone();
+        spawn_periodic(scope, "walrus-sweep", self.config.sweep_period, Nudge::default(), rng, move || {
+            let engine = engine.clone();
+            async move {
+                let report = engine.sweep(grace).await?;
+                if report.deleted > 0 {
+                    tracing::info!(
+                        deleted = report.deleted,
+                        seen = report.seen,
+                        "deleted blobs that nothing refers to"
+                    );
+                }
+                Ok::<_, Error>(())
+            }
+        });
+    }
+}

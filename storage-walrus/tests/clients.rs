@@ -1,0 +1,49 @@
+//! boto3 and the AWS CLI against a Walrus process.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const DOMAIN: &str = "s3.smoke.local";
+
+/// The server; killed and waited for when dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn boto3_and_the_aws_cli() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("../.venv/bin/python");
+    assert!(python.exists(), "{} is missing: deploy/test makes it (boto3 and the AWS CLI)", python.display());
+    // Cargo builds examples beside the directory of the tests.
+    let server = std::env::current_exe().unwrap().parent().unwrap().join("../examples/walrus_serve");
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(server)
+        .arg(dir.path().join("data"))
+        .arg(DOMAIN)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example walrus_serve is built with the tests");
+    let output = child.stdout.take().unwrap();
+    let _server = Server(child);
+    let mut port = String::new();
+    BufReader::new(output).read_line(&mut port).unwrap();
+    let scratch = dir.path().join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let done = Command::new(python)
+        .arg(root.join("tests/s3_smoke.py"))
+        .arg(format!("http://127.0.0.1:{}", port.trim()))
+        .arg(&scratch)
+        .arg(DOMAIN)
+        .status()
+        .unwrap();
+    assert!(done.success(), "see the output above");
+}

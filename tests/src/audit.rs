@@ -1,0 +1,191 @@
+//! Does everything agree? The checker that users have (`mallee check`), and beside it what only a test can see: the
+//! hosts themselves, compared with what the database says they should be.
+
+use crate::cloud::TestCloud;
+use mallee_app::{Cloud, check, load};
+use mallee_network::{Model, compile};
+use mallee_proto::v1::intent_change::Object;
+use mallee_store::{
+    InstanceFilter, InstanceRow, InterfaceFilter, instance_list, interface_list, private_address_count,
+    public_address_list, subnet_list_all,
+};
+use mallee_types::{InstanceId, InstanceState};
+use std::collections::BTreeMap;
+
+/// Rows read at once.
+const PAGE: u32 = 1000;
+
+/// Rows of a cloud that should be none when nothing lives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Instances that the node has not let go of.
+    pub instances: usize,
+    /// Interfaces.
+    pub interfaces: usize,
+    /// Private addresses taken.
+    pub private: u64,
+    /// Public addresses taken.
+    pub public: usize,
+}
+
+pub(crate) async fn instances(cloud: &Cloud) -> Vec<InstanceRow> {
+    let mut out: Vec<InstanceRow> = Vec::new();
+    loop {
+        let after = out.last().map(|row| row.id.clone());
+        let filter = InstanceFilter { after: after.as_ref(), ..Default::default() };
+        let page = instance_list(cloud.store(), filter, PAGE).await.expect("the database answers");
+        if page.is_empty() {
+            return out;
+        }
+        out.extend(page);
+    }
+}
+
+async fn count(cloud: &Cloud) -> Rows {
+    let store = cloud.store();
+    let mut private = 0;
+    for subnet in subnet_list_all(store).await.expect("the database answers") {
+        private += private_address_count(store, &subnet.id).await.expect("the database answers");
+    }
+    Rows {
+        instances: instances(cloud).await.iter().filter(|row| !row.released).count(),
+        interfaces: interface_list(store, InterfaceFilter::default(), PAGE).await.expect("the database answers").len(),
+        private,
+        public: public_address_list(store, None, PAGE).await.expect("the database answers").len(),
+    }
+}
+
+/// The network as the database wants it, live ports only.
+async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
+    let mut model = Model::default();
+    for (host, vtep) in hosts {
+        model.set_node(host, vtep);
+    }
+    for zone in cloud.zones() {
+        let mut pages = load::Snapshot::new(zone.clone());
+        while let Some(objects) = pages.next(cloud.store()).await.expect("the database answers") {
+            for object in objects {
+                match object {
+                    Object::Vpc(vpc) => model.set_vpc(vpc),
+                    Object::Subnet(subnet) => model.set_subnet(subnet),
+                    Object::Group(group) => model.set_group(group),
+                    Object::Instance(intent) => {
+                        let live = intent.intent() == mallee_proto::v1::RunIntent::Run;
+                        model.set_instance(&intent, live);
+                    }
+                    Object::Removed(_) => {}
+                }
+            }
+        }
+    }
+    model
+}
+
+impl TestCloud {
+    /// Every difference between the database, the cluster's books and the hosts. For a cloud at rest.
+    async fn differences(&self) -> Vec<String> {
+        let (app, hosts) = (self.app(), self.hosts.clone());
+        self.process().run(async move { differences(&app, &hosts).await }).await
+    }
+
+    /// Waits until nothing moves any more and every invariant of A5 that this cloud's resources have holds.
+    ///
+    /// # Panics
+    /// When that does not come to be, with what is wrong.
+    pub async fn sound(&mut self) {
+        self.until("the cloud is at rest and every invariant holds", async |cloud| {
+            let found = cloud.differences().await;
+            if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
+        })
+        .await;
+    }
+
+    /// Waits until the cloud equals the empty one: no row, no address, no port, no domain, no file, no record (I13).
+    ///
+    /// # Panics
+    /// When something is left.
+    pub async fn empty(&mut self) {
+        self.until("nothing is left", async |cloud| {
+            let app = cloud.app();
+            let rows = cloud.process().run(async move { count(&app).await }).await;
+            if rows == Rows::default() { Ok(()) } else { Err(format!("{rows:?} in the database")) }
+        })
+        .await;
+        self.sound().await;
+        self.until("nothing is left on the hosts", async |cloud| {
+            let mut left = Vec::new();
+            for host in &cloud.hosts {
+                left.extend(host.leftovers().into_iter().map(|what| format!("{}: {what}", host.name())));
+                let records = host.ledger_disk().names();
+                let records = records.into_iter().filter(|name| name.starts_with("instances/"));
+                left.extend(records.map(|name| format!("{}: ledger {name}", host.name())));
+            }
+            let app = cloud.app();
+            for node in app.zones().iter().flat_map(|zone| app.zone_state(zone).nodes()) {
+                let used = node.used.unwrap_or_default();
+                if node.instances > 0 || used.vcpus > 0 || used.memory_mib > 0 || used.disk_bytes > 0 {
+                    left.push(format!("{}: {} instances and {used:?} are taken", node.node_id, node.instances));
+                }
+            }
+            if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+        })
+        .await;
+    }
+}
+
+async fn differences(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> {
+    let mut found = Vec::new();
+    let rows = instances(app).await;
+    for row in &rows {
+        let at_rest = matches!(row.state, InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated);
+        if !at_rest {
+            found.push(format!("{} is {}", row.id, row.state.name()));
+        }
+    }
+    match check::check(app, false).await {
+        Ok(report) => found.extend(report.findings.iter().map(|f| format!("{} {}: {}", f.invariant, f.subject, f.problem))),
+        Err(error) => found.push(format!("the checker failed: {error:?}")),
+    }
+    found.extend(double_runs(&rows, hosts));
+    found.extend(wrong_networks(app, hosts).await);
+    found
+}
+
+/// I1, seen from the hosts: what runs is what the rows say runs, each once.
+fn double_runs(rows: &[InstanceRow], hosts: &[mallee_sim::SimHost]) -> Vec<String> {
+    let mut running: BTreeMap<InstanceId, Vec<String>> = BTreeMap::new();
+    for host in hosts {
+        for id in host.running() {
+            running.entry(id).or_default().push(host.name().to_owned());
+        }
+    }
+    let mut found = Vec::new();
+    for row in rows.iter().filter(|row| row.state == InstanceState::Running) {
+        match running.remove(&row.id).as_deref() {
+            Some([host]) if row.node_id.as_ref().is_some_and(|node| node.as_str() == host) => {}
+            other => found.push(format!("I1 {}: is running, and runs on {other:?}", row.id)),
+        }
+    }
+    found.extend(running.into_iter().map(|(id, hosts)| format!("I1 {id}: runs on {hosts:?}, and no row says so")));
+    found
+}
+
+/// I6, seen from the hosts: ports, groups, rules and remote addresses are those that the database wants.
+async fn wrong_networks(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> {
+    let nodes = app.zones().iter().flat_map(|zone| app.zone_state(zone).nodes());
+    let vteps: Vec<(String, String)> = nodes.map(|node| (node.node_id, node.vtep)).collect();
+    let model = wanted_network(app, &vteps).await;
+    let mut found = Vec::new();
+    for host in hosts {
+        let wanted = compile(&model, host.name()).vpcs;
+        let held = host.view().map(|view| view.vpcs.clone()).unwrap_or_default();
+        if wanted != held {
+            found.push(format!("I6 {}: its network is {held:?}, not {wanted:?}", host.name()));
+        }
+        let ports: usize = wanted.iter().map(|vpc| vpc.ports.len()).sum();
+        if host.plugged().len() != ports {
+            found.push(format!("I6 {}: {} ports are plugged, {ports} should be", host.name(), host.plugged().len()));
+        }
+    }
+    found
+}

@@ -1,0 +1,9 @@
+//! The whole cloud, from the HTTP port to the simulated hosts: its life, and what becomes of it when anything fails.
+
+mod drivers;
+mod crew;
+mod hosts;
+mod lifecycle;
+mod points;
+mod random;
+mod storm;
