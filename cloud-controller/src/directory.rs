@@ -75,7 +75,9 @@ impl DirectoryService {
             let zone = self.known_zone(&identity.id)?;
             // The time counts only when the row is new: a later announcement changes the endpoint.
             let registered_ms = self.control.clock.now_ms();
-            cluster_put(&mut tx, &ClusterRow { zone, endpoint: endpoint.uri, registered_ms }).await.map_err(store_error)?;
+            cluster_put(&mut tx, &ClusterRow { zone, endpoint: endpoint.uri, registered_ms })
+                .await
+                .map_err(store_error)?;
         } else {
             setting_put(&mut tx, WALRUS_ENDPOINT, &endpoint.uri).await.map_err(store_error)?;
         }
@@ -93,7 +95,9 @@ impl DirectoryService {
         let owner = match self.credentials.owner(&asked.access_key_id).await {
             Ok(owner) => owner,
             Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
-            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken) => return Ok(ResolveKeyReply::default()),
+            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken) => {
+                return Ok(ResolveKeyReply::default());
+            }
         };
         let secret = access_key_secret(&self.control.store, &asked.access_key_id).await.map_err(store_error)?;
         let key = derive_signing_key(&secret, &asked.date, &asked.region, &asked.service);
@@ -129,14 +133,16 @@ impl DirectoryService {
 
 /// An address that others can connect to.
 fn check_uri(uri: &str) -> Result<(), WireError> {
-    let bad = |why: &str| Err(WireError::new(Kind::Invalid, format!("the endpoint {why}; announce http(s)://HOST:PORT")));
+    let bad =
+        |why: &str| Err(WireError::new(Kind::Invalid, format!("the endpoint {why}; announce http(s)://HOST:PORT")));
     if uri.len() > URI_BYTES_MAX {
         return bad("is too long");
     }
     let Ok(parsed) = uri.parse::<http::Uri>() else {
         return bad("is no URI");
     };
-    let (Some("http" | "https"), Some(host), Some(port)) = (parsed.scheme_str(), parsed.host(), parsed.port_u16()) else {
+    let (Some("http" | "https"), Some(host), Some(port)) = (parsed.scheme_str(), parsed.host(), parsed.port_u16())
+    else {
         return bad("lacks scheme, host or port");
     };
     let has_user = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));

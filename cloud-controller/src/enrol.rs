@@ -41,7 +41,8 @@ impl ControlPlane {
 
     /// Where every tier is, as far as it has said so.
     pub(crate) async fn endpoints(&self) -> Result<Vec<Endpoint>, WireError> {
-        let endpoint = |role: Role, zone: &str, uri: String| Endpoint { role: role.name().to_owned(), zone: zone.to_owned(), uri };
+        let endpoint =
+            |role: Role, zone: &str, uri: String| Endpoint { role: role.name().to_owned(), zone: zone.to_owned(), uri };
         let mut endpoints = vec![endpoint(Role::Cloud, "", self.uri.clone())];
         for cluster in cluster_list(&self.store).await.map_err(store_error)? {
             endpoints.push(endpoint(Role::Cluster, cluster.zone.as_str(), cluster.endpoint));
@@ -64,6 +65,9 @@ pub(crate) fn store_error(error: StoreError) -> WireError {
         StoreError::Unavailable(_) | StoreError::Stale { .. } => Kind::Unavailable,
         _ => Kind::Internal,
     };
+    // The database's own words go to the log only: the caller may be anyone.
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    tracing::error!(%error, cause, "a daemon's request failed in the database");
     WireError::new(kind, format!("the cloud's database failed: {error}"))
 }
 
@@ -90,7 +94,10 @@ impl EnrolmentService {
     /// than "not valid".
     async fn redeemable(&self, token: &JoinToken) -> Result<JoinTokenRow, WireError> {
         let invalid = || {
-            WireError::new(Kind::Forbidden, "this join token is not valid here; ask an administrator for a new one: mallee node token")
+            WireError::new(
+                Kind::Forbidden,
+                "this join token is not valid here; ask an administrator for a new one: mallee node token",
+            )
         };
         let row = match join_token_fetch(&self.0.store, token.id()).await {
             Ok(row) => row,
@@ -105,7 +112,10 @@ impl EnrolmentService {
             return Err(used());
         }
         if row.expires_ms <= self.0.clock.now_ms() {
-            return Err(WireError::new(Kind::Forbidden, "this join token has expired; make a new one: mallee node token"));
+            return Err(WireError::new(
+                Kind::Forbidden,
+                "this join token has expired; make a new one: mallee node token",
+            ));
         }
         Ok(row)
     }
@@ -165,7 +175,8 @@ struct Named {
 
 /// A cluster controller is named by its zone, others by their token, or else as they wish.
 fn named(row: &JoinTokenRow, wish: &str, cloud: &str) -> Result<Named, WireError> {
-    let broken = |what: &str| WireError::new(Kind::Internal, format!("the join token {} {what}; make a new one", row.id));
+    let broken =
+        |what: &str| WireError::new(Kind::Internal, format!("the join token {} {what}; make a new one", row.id));
     let role = match Role::from_name(&row.role) {
         Some(role @ (Role::Cluster | Role::Node | Role::Walrus)) => role,
         Some(Role::Cloud | Role::Block) | None => return Err(broken("is for no role that joins")),
@@ -179,7 +190,10 @@ fn named(row: &JoinTokenRow, wish: &str, cloud: &str) -> Result<Named, WireError
     };
     let bad = || {
         let shown: String = name.chars().take(64).collect();
-        WireError::new(Kind::Invalid, format!("{shown:?} is no name for a daemon: say one of lower-case letters, digits, dashes and dots"))
+        WireError::new(
+            Kind::Invalid,
+            format!("{shown:?} is no name for a daemon: say one of lower-case letters, digits, dashes and dots"),
+        )
     };
     name.parse::<NodeId>().map_err(|_| bad())?;
     Ok(Named { identity: Identity::new(cloud, role, name).map_err(|_| bad())?, by_token })

@@ -89,7 +89,19 @@ impl CloudController {
 
     /// Serves the API on this port until the controller stops.
     pub fn serve(&self, listener: TcpListener, s3: Arc<dyn S3Service>, verifier: SharedVerifier) {
-        let router = Arc::new(front::Front::new(self.cloud.clone(), s3, verifier)).router();
+        self.serve_with_tokens(listener, s3, verifier, None);
+    }
+
+    /// As [`CloudController::serve`]; administrators may make join tokens if there is somebody who issues them.
+    pub fn serve_with_tokens(
+        &self,
+        listener: TcpListener,
+        s3: Arc<dyn S3Service>,
+        verifier: SharedVerifier,
+        tokens: Option<Arc<JoinTokens>>,
+    ) {
+        let front = front::Front::new(self.cloud.clone(), s3, verifier).with_join_tokens(tokens);
+        let router = Arc::new(front).router();
         let shutdown = self.scope.shutdown().clone();
         self.scope.spawn(front::serve(listener, router, shutdown));
     }

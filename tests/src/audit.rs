@@ -5,6 +5,7 @@ use crate::cloud::TestCloud;
 use mallee_app::{Cloud, check, load};
 use mallee_network::{Model, compile};
 use mallee_proto::v1::intent_change::Object;
+use mallee_proto::v1::{Capacity, NodeStatus};
 use mallee_store::{
     InstanceFilter, InstanceRow, InterfaceFilter, instance_list, interface_list, private_address_count,
     public_address_list, subnet_list_all,
@@ -53,6 +54,34 @@ async fn count(cloud: &Cloud) -> Rows {
         private,
         public: public_address_list(store, None, PAGE).await.expect("the database answers").len(),
     }
+}
+
+async fn nodes(cloud: &Cloud) -> Vec<NodeStatus> {
+    let mut out = Vec::new();
+    for zone in cloud.zones() {
+        out.extend(cloud.zone_nodes(zone).await);
+    }
+    out
+}
+
+/// I5: what the cluster has booked of each node is the sum of the rows on it.
+async fn wrong_books(app: &Cloud, rows: &[InstanceRow]) -> Vec<String> {
+    let mut found = Vec::new();
+    for node in nodes(app).await {
+        let here = || rows.iter().filter(|r| !r.released && r.node_id.as_ref().is_some_and(|n| n.as_str() == node.node_id));
+        let up = || here().filter(|row| row.state != InstanceState::Stopped);
+        let sum = Capacity {
+            vcpus: up().map(|row| row.doc.vcpus).sum(),
+            memory_mib: up().map(|row| row.doc.memory_mib).sum(),
+            disk_bytes: here().map(|row| row.doc.root_disk_bytes).sum(),
+        };
+        let booked = node.used.unwrap_or_default();
+        if booked != sum || node.instances as usize != here().count() {
+            let (booked_count, count) = (node.instances, here().count());
+            found.push(format!("I5 {}: {booked:?} booked for {booked_count}, rows make {sum:?} for {count}", node.node_id));
+        }
+    }
+    found
 }
 
 /// The network as the database wants it, live ports only.
@@ -120,13 +149,6 @@ impl TestCloud {
                 let records = records.into_iter().filter(|name| name.starts_with("instances/"));
                 left.extend(records.map(|name| format!("{}: ledger {name}", host.name())));
             }
-            let app = cloud.app();
-            for node in app.zones().iter().flat_map(|zone| app.zone_state(zone).nodes()) {
-                let used = node.used.unwrap_or_default();
-                if node.instances > 0 || used.vcpus > 0 || used.memory_mib > 0 || used.disk_bytes > 0 {
-                    left.push(format!("{}: {} instances and {used:?} are taken", node.node_id, node.instances));
-                }
-            }
             if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
         })
         .await;
@@ -147,6 +169,7 @@ async fn differences(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> 
         Err(error) => found.push(format!("the checker failed: {error:?}")),
     }
     found.extend(double_runs(&rows, hosts));
+    found.extend(wrong_books(app, &rows).await);
     found.extend(wrong_networks(app, hosts).await);
     found
 }
@@ -172,8 +195,7 @@ fn double_runs(rows: &[InstanceRow], hosts: &[mallee_sim::SimHost]) -> Vec<Strin
 
 /// I6, seen from the hosts: ports, groups, rules and remote addresses are those that the database wants.
 async fn wrong_networks(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> {
-    let nodes = app.zones().iter().flat_map(|zone| app.zone_state(zone).nodes());
-    let vteps: Vec<(String, String)> = nodes.map(|node| (node.node_id, node.vtep)).collect();
+    let vteps: Vec<(String, String)> = nodes(app).await.into_iter().map(|node| (node.node_id, node.vtep)).collect();
     let model = wanted_network(app, &vteps).await;
     let mut found = Vec::new();
     for host in hosts {

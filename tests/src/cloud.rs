@@ -19,6 +19,8 @@ pub const BOUND: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(4);
 /// How long a client waits before it tries again.
 const RETRY: Duration = Duration::from_millis(10);
+/// What is logged, by the rules of `RUST_LOG`; nothing unless set.
+const LOG_VARIABLE: &str = "MALLEE_TEST_LOG";
 /// Processes that may die in a row before one is up.
 const DEATHS_MAX: usize = 20;
 
@@ -79,6 +81,10 @@ impl TestCloud {
     /// # Panics
     /// When it does not come up.
     pub async fn with(setup: Setup) -> Self {
+        if let Ok(filter) = std::env::var(LOG_VARIABLE) {
+            // Another cloud of the same test may have done it.
+            drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
+        }
         let rng = Rng::seeded(setup.seed);
         let hosts = Simulated::with(setup.nodes, &setup.host, &rng).hosts;
         let mut cloud = Self {

@@ -19,14 +19,33 @@ const DEATH_MAX: Duration = Duration::from_secs(10);
 /// A running process.
 #[derive(Debug)]
 pub(crate) struct Process {
-    runtime: Runtime,
+    runtime: Mortal,
     assembly: Assembly,
     _lock: StateDir,
     pub client: Client,
 }
 
+/// A runtime that may be dropped anywhere: a test that fails must say why, not that its runtime was dropped.
+#[derive(Debug)]
+struct Mortal(Option<Runtime>);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Mortal {
+    fn get(&self) -> &Runtime {
+        self.0.as_ref().expect("it has not ended")
+    }
+}
+
 /// Ends a runtime: every task is dropped where it stands.
-async fn end(runtime: Runtime) {
+async fn end(mut runtime: Mortal) {
+    let Some(runtime) = runtime.0.take() else { return };
     tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DEATH_MAX)).await.expect("a runtime ends");
 }
 
@@ -43,9 +62,9 @@ impl Process {
     /// # Errors
     /// What keeps the cloud from starting.
     pub async fn start(options: Options, faults: &Faults) -> anyhow::Result<Option<Self>> {
-        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+        let runtime = Mortal(Some(Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?));
         let region = options.region.clone();
-        let starting = runtime.spawn(assemble(options));
+        let starting = runtime.get().spawn(assemble(options));
         let started = tokio::select! {
             biased;
             () = faults.killed() => None,
@@ -78,7 +97,7 @@ impl Process {
 
     pub async fn start_node(&mut self, name: &str) {
         // Its tasks belong to this process.
-        let entered = self.runtime.handle().clone();
+        let entered = self.runtime.get().handle().clone();
         let mut starting = std::pin::pin!(self.assembly.start_node(name));
         std::future::poll_fn(|cx| {
             let _inside = entered.enter();
@@ -90,7 +109,7 @@ impl Process {
 
     /// Runs something inside the process.
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        self.runtime.spawn(work).await.expect("what runs in the process does not panic")
+        self.runtime.get().spawn(work).await.expect("what runs in the process does not panic")
     }
 
     /// kill -9.
@@ -104,7 +123,7 @@ impl Process {
     pub async fn stop(self) {
         let Self { runtime, assembly, _lock, client } = self;
         drop(client);
-        runtime.spawn(assembly.stop()).await.expect("stopping does not panic");
+        runtime.get().spawn(assembly.stop()).await.expect("stopping does not panic");
         end(runtime).await;
     }
 }

@@ -58,6 +58,29 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// What an object on the wire is, so that its place in the change log can be found again.
+    pub(crate) fn of(object: &Object) -> Option<Self> {
+        let (kind, id) = match object {
+            Object::Instance(instance) => (INSTANCE, &instance.id),
+            Object::Vpc(vpc) => (VPC, &vpc.id),
+            Object::Subnet(subnet) => (SUBNET, &subnet.id),
+            Object::Group(group) => (GROUP, &group.id),
+            Object::Removed(removed) => {
+                let kind = match removed.kind() {
+                    ObjectKind::Instance => INSTANCE,
+                    ObjectKind::Vpc => VPC,
+                    ObjectKind::Subnet => SUBNET,
+                    ObjectKind::Group => GROUP,
+                    ObjectKind::Unspecified => return None,
+                };
+                (kind, &removed.id)
+            }
+        };
+        Self::parse(kind, id)
+    }
+}
+
 fn removed(kind: ObjectKind, id: &impl ToString) -> Object {
     Object::Removed(Removed { kind: kind.into(), id: id.to_string() })
 }

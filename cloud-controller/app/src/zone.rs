@@ -1,11 +1,18 @@
 //! What this replica knows of a zone right now: its session, its nodes, and what is wrong with it.
 
-use mallee_proto::v1::{NodeState, NodeStatus};
-use mallee_types::Epoch;
+use crate::Cloud;
+use crate::cluster_link::client;
+use mallee_proto::v1::{ClusterStatusRequest, NodeState, NodeStatus};
+use mallee_types::{Epoch, ZoneName};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+use tonic::Request;
 use tonic::transport::Channel;
+
+/// Longest wait for a cluster controller to say how its nodes are.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -94,5 +101,22 @@ impl ZoneState {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+}
+
+impl Cloud {
+    /// The zone's nodes and what is taken of them, as its cluster controller knows them now; as last heard, when it does
+    /// not answer. (It tells by itself only that a node came or went, not every launch.)
+    pub async fn zone_nodes(&self, zone: &ZoneName) -> Vec<NodeStatus> {
+        let state = self.zone_state(zone);
+        if let Some((channel, _)) = state.session() {
+            let mut request = Request::new(ClusterStatusRequest {});
+            request.set_timeout(STATUS_TIMEOUT);
+            match client(channel).status(request).await {
+                Ok(reply) => return reply.into_inner().nodes,
+                Err(status) => tracing::info!(%zone, error = %status.message(), "nodes are shown as last heard"),
+            }
+        }
+        state.nodes()
     }
 }

@@ -75,10 +75,10 @@ pub(super) async fn status(cloud: &Cloud, query: &str) -> Result<Value, ApiError
             }
         }
     }
-    Ok(snapshot(cloud))
+    Ok(snapshot(cloud).await)
 }
 
-fn snapshot(cloud: &Cloud) -> Value {
+async fn snapshot(cloud: &Cloud) -> Value {
     let mut services = vec![json!({
         "role": "cloud",
         "name": cloud.config().replica,
@@ -97,7 +97,7 @@ fn snapshot(cloud: &Cloud) -> Value {
             "detail": problem.clone().unwrap_or_default(),
         }));
         trouble.extend(problem.map(|why| format!("{zone}: {why}")));
-        nodes.extend(state.nodes().iter().map(node));
+        nodes.extend(cloud.zone_nodes(zone).await.iter().map(node));
     }
     let ready = trouble.len() < cloud.zones().len();
     json!({ "ready": ready, "reason": trouble.join("; "), "services": services, "nodes": nodes })

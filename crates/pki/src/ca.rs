@@ -54,14 +54,17 @@ impl Ca {
     pub fn load_or_create(dir: &Path, cloud_id: &str, clock: &Clock) -> Result<Self, PkiError> {
         files::private_dir(dir)?;
         let (key_path, certificate_path) = (dir.join(KEY_FILE), dir.join(CERTIFICATE_FILE));
-        let unreadable = |what: &Path| PkiError::State(format!("{} is damaged: restore it from a backup", what.display()));
+        let unreadable =
+            |what: &Path| PkiError::State(format!("{} is damaged: restore it from a backup", what.display()));
         let certificate_text = files::read_private(&certificate_path)?;
         let key = match files::read_private(&key_path)?.map(SecretString::from) {
             Some(text) => KeyPair::from_pem(text.expose_secret()).map_err(|_| unreadable(&key_path))?,
             // A new key would lock out every daemon that trusts the old one: that is for the operator to decide.
             None if certificate_text.is_some() => {
                 let (key, certificate) = (key_path.display(), certificate_path.display());
-                return Err(PkiError::State(format!("{key} is missing beside {certificate}: restore it from a backup")));
+                return Err(PkiError::State(format!(
+                    "{key} is missing beside {certificate}: restore it from a backup"
+                )));
             }
             None => {
                 let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -82,10 +85,16 @@ impl Ca {
         let facts = tls::CaFacts::read(&certificate).ok_or_else(|| unreadable(&certificate_path))?;
         if facts.name != ca_name(cloud_id) {
             let (dir, name) = (dir.display(), facts.name);
-            return Err(PkiError::State(format!("{dir} holds the CA named '{name}', this cloud is '{cloud_id}': use its own directory")));
+            return Err(PkiError::State(format!(
+                "{dir} holds the CA named '{name}', this cloud is '{cloud_id}': use its own directory"
+            )));
         }
         if facts.public_key != key.public_key_raw() {
-            return Err(PkiError::State(format!("{} does not belong to {}: restore both from one backup", key_path.display(), certificate_path.display())));
+            return Err(PkiError::State(format!(
+                "{} does not belong to {}: restore both from one backup",
+                key_path.display(),
+                certificate_path.display()
+            )));
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self { cloud: cloud_id.to_owned(), clock: clock.clone(), issuer, certificate, not_after: facts.not_after })

@@ -49,7 +49,12 @@ enum Trust {
 }
 
 impl Expected {
-    fn verify(&self, certificate: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), rustls::Error> {
+    fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
         let refuse = |why: String| Err(tls::refusal(tls::Refusal(why)));
         // The chain has one link, as our CA signs no other CAs: what else the server sends proves nothing.
         let identity = match &self.trust {
@@ -64,13 +69,17 @@ impl Expected {
                 let Some(ca) = others.iter().find(|other| tls::sha256(other) == *pin) else {
                     return refuse("the server is not of the cloud that made this join token".to_owned());
                 };
-                let roots = tls::roots(&ca.clone().into_owned()).map_err(|error| tls::refusal(tls::Refusal(error.to_string())))?;
+                let roots = tls::roots(&ca.clone().into_owned())
+                    .map_err(|error| tls::refusal(tls::Refusal(error.to_string())))?;
                 tls::verify_chain(certificate, &roots, now)?
             }
         };
         if identity.role != self.role || self.id.as_ref().is_some_and(|id| *id != identity.id) {
             let id = self.id.as_ref().map_or_else(String::new, |id| format!(" {id}"));
-            return refuse(format!("the server is {identity}, not the {}{id} that was expected there", self.role.name()));
+            return refuse(format!(
+                "the server is {identity}, not the {}{id} that was expected there",
+                self.role.name()
+            ));
         }
         Ok(())
     }
@@ -218,7 +227,12 @@ async fn open(uri: &str, config: ClientConfig) -> Result<Channel, PkiError> {
 ///
 /// # Errors
 /// [`PkiError::Connect`] with the address and the cause, within five seconds.
-pub async fn connect(uri: &str, store: &CredentialStore, expect: Role, expect_id: Option<&str>) -> Result<Channel, PkiError> {
+pub async fn connect(
+    uri: &str,
+    store: &CredentialStore,
+    expect: Role,
+    expect_id: Option<&str>,
+) -> Result<Channel, PkiError> {
     let credentials = store.current();
     let trust = Trust::Ca { roots: tls::roots(credentials.ca())?, cloud: credentials.identity().cloud.clone() };
     let expected = Expected { trust, role: expect, id: expect_id.map(str::to_owned) };

@@ -4,10 +4,10 @@
 use crate::{Identity, PkiError, files, tls};
 use mallee_runtime::Clock;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::SignatureScheme;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -52,7 +52,10 @@ pub struct Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let identity = self.identity.to_string();
-        f.debug_struct("Credentials").field("identity", &identity).field("serial", &self.facts.serial).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("identity", &identity)
+            .field("serial", &self.facts.serial)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,7 +66,13 @@ impl Credentials {
     /// # Errors
     /// [`PkiError::Certificate`] when the CA is another one, or the certificate is not for this key, not signed by
     /// the CA, not valid now, or names no identity.
-    pub fn new(key: NewKey, certificate: &[u8], ca: &[u8], ca_sha256: [u8; 32], clock: &Clock) -> Result<Self, PkiError> {
+    pub fn new(
+        key: NewKey,
+        certificate: &[u8],
+        ca: &[u8],
+        ca_sha256: [u8; 32],
+        clock: &Clock,
+    ) -> Result<Self, PkiError> {
         if tls::sha256(ca) != ca_sha256 {
             return Err(PkiError::Certificate("it comes with another CA than the one trusted here".to_owned()));
         }
@@ -73,11 +82,16 @@ impl Credentials {
         Self::assemble(key.0, certificate, ca)
     }
 
-    fn assemble(key_pem: SecretString, certificate: CertificateDer<'static>, ca: CertificateDer<'static>) -> Result<Self, PkiError> {
+    fn assemble(
+        key_pem: SecretString,
+        certificate: CertificateDer<'static>,
+        ca: CertificateDer<'static>,
+    ) -> Result<Self, PkiError> {
         let bad = |why: &str| PkiError::Certificate(why.to_owned());
         let identity = tls::identity_of(&certificate).ok_or_else(|| bad("it names no daemon"))?;
         let facts = tls::CertificateFacts::read(&certificate).ok_or_else(|| bad("it cannot be read"))?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem.expose_secret().as_bytes()).map_err(|_| bad("its key cannot be read"))?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem.expose_secret().as_bytes())
+            .map_err(|_| bad("its key cannot be read"))?;
         let key = tls::provider().key_provider.load_private_key(key)?;
         // The CA goes along: a daemon that enrols knows only the CA's hash.
         let certified = CertifiedKey::new(vec![certificate, ca.clone()], key);
@@ -94,17 +108,22 @@ impl Credentials {
         let Some(text) = files::read_private(&path)?.map(SecretString::from) else {
             return Ok(None);
         };
-        let damaged = || PkiError::State(format!("{} is damaged: remove it and join again with a new token", path.display()));
+        let damaged =
+            || PkiError::State(format!("{} is damaged: remove it and join again with a new token", path.display()));
         let (key, certificates) = text.expose_secret().split_once(CERTIFICATE_BEGIN).ok_or_else(damaged)?;
         let certificates = format!("{CERTIFICATE_BEGIN}{certificates}");
         let mut certificates = CertificateDer::pem_slice_iter(certificates.as_bytes());
-        let (Some(Ok(certificate)), Some(Ok(ca)), None) = (certificates.next(), certificates.next(), certificates.next()) else {
+        let (Some(Ok(certificate)), Some(Ok(ca)), None) =
+            (certificates.next(), certificates.next(), certificates.next())
+        else {
             return Err(damaged());
         };
         let credentials = Self::assemble(key.to_owned().into(), certificate, ca).map_err(|_| damaged())?;
         if credentials.not_after() <= clock.now() {
             let (path, day) = (path.display(), credentials.not_after().date());
-            return Err(PkiError::State(format!("the certificate in {path} expired on {day}: remove it and join again with a new token")));
+            return Err(PkiError::State(format!(
+                "the certificate in {path} expired on {day}: remove it and join again with a new token"
+            )));
         }
         Ok(Some(credentials))
     }

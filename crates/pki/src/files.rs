@@ -46,7 +46,9 @@ pub(crate) fn read_private(path: &Path) -> Result<Option<String>, PkiError> {
     let mode = file.metadata().map_err(PkiError::file("read", path))?.permissions().mode();
     if mode & 0o077 != 0 {
         let path = path.display();
-        return Err(PkiError::State(format!("{path} can be read by others: run chmod 600 {path}, and replace the key if it leaked")));
+        return Err(PkiError::State(format!(
+            "{path} can be read by others: run chmod 600 {path}, and replace the key if it leaked"
+        )));
     }
     let mut text = String::new();
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(PkiError::file("read", path))?;

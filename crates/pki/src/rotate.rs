@@ -75,7 +75,9 @@ where
         return Err(PkiError::Certificate(format!("it names {} instead of {}", fresh.identity(), old.identity())));
     }
     if due_ms(&fresh) <= clock.now_ms() {
-        return Err(PkiError::Certificate("the new one is about to expire as well: look at the CA and the clocks".to_owned()));
+        return Err(PkiError::Certificate(
+            "the new one is about to expire as well: look at the CA and the clocks".to_owned(),
+        ));
     }
     // On disk first: a crash in between costs nothing, a certificate that only memory knows would be lost with it.
     let dir = dir.to_owned();

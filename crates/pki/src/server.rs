@@ -186,7 +186,10 @@ pub struct TlsIncoming {
 
 impl std::fmt::Debug for TlsIncoming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsIncoming").field("listener", &self.listener).field("handshakes", &self.handshakes.len()).finish_non_exhaustive()
+        f.debug_struct("TlsIncoming")
+            .field("listener", &self.listener)
+            .field("handshakes", &self.handshakes.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -195,7 +198,12 @@ impl TlsIncoming {
     ///
     /// # Errors
     /// [`PkiError::Crypto`] when the CA's certificate is not usable.
-    pub fn new(listener: TcpListener, store: CredentialStore, auth: ClientAuth, shutdown: &Shutdown) -> Result<Self, PkiError> {
+    pub fn new(
+        listener: TcpListener,
+        store: CredentialStore,
+        auth: ClientAuth,
+        shutdown: &Shutdown,
+    ) -> Result<Self, PkiError> {
         let acceptor = TlsAcceptor::from(Arc::new(server_config(&store, auth)?));
         let shutdown = shutdown.clone();
         let stopped: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { shutdown.stopped().await });

@@ -125,7 +125,9 @@ mod tests {
                     continue;
                 }
                 if let Ok(read) = JoinToken::parse(&changed) {
-                    let same = read.id() == token.id() && read.matches(&token.secret_hash()) && read.ca_sha256() == token.ca_sha256();
+                    let same = read.id() == token.id()
+                        && read.matches(&token.secret_hash())
+                        && read.ca_sha256() == token.ca_sha256();
                     assert!(!same, "{changed} passes for {text}");
                 }
             }

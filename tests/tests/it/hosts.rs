@@ -84,7 +84,11 @@ async fn a_guest_that_ignores_the_power_button_is_terminated_all_the_same() {
 #[tokio::test]
 async fn guests_come_back_after_their_host_rebooted() {
     let (mut cloud, id) = running().await;
-    cloud.host_of(&id).await.reboot();
+    // The node controller goes down and comes up with its host; the rest of the cloud does not.
+    let host = cloud.host_of(&id).await;
+    cloud.kill_node(host.name()).await;
+    host.reboot();
+    cloud.start_node(host.name()).await;
     until_booted(&mut cloud, &id, 2).await;
     cloud.until_state(&id, InstanceState::Running).await;
     cloud.clear().await;
@@ -109,7 +113,7 @@ async fn guests_live_without_the_cloud() {
 async fn what_happened_while_the_cloud_was_dead_is_found() {
     let mut cloud = TestCloud::start().await;
     let mut ids = Vec::new();
-    for token in ["crashes", "ends", "host reboots"] {
+    for token in ["crashes", "ends", "reboots"] {
         let id = cloud.launch(token).await;
         cloud.until_state(&id, InstanceState::Running).await;
         ids.push(id);

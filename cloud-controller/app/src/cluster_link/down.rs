@@ -9,7 +9,7 @@ use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{CloudToCluster, IntentChange, SnapshotBegin, SnapshotEnd};
 use mallee_store::{changes_bounds, changes_since};
 use mallee_types::ZoneName;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 /// Changes read at once.
@@ -33,9 +33,9 @@ pub(super) async fn push_intent(
             let changes = changes_since(cloud.store(), seq, CHANGES_PAGE).await.map_err(store_error)?;
             let Some(last) = changes.last().map(|change| change.seq) else { break };
             let mine = changes.into_iter().filter(|change| change.zone.as_ref().is_none_or(|z| z == zone));
-            let wanted: BTreeSet<Wanted> = mine.filter_map(|change| Wanted::parse(&change.kind, &change.id)).collect();
-            for object in load::objects(cloud.store(), zone, &wanted).await.map_err(store_error)? {
-                send_object(send, last, object).await?;
+            let newest = mine.filter_map(|change| Some((Wanted::parse(&change.kind, &change.id)?, change.seq))).collect();
+            for (at, object) in objects_in_order(cloud, zone, &newest).await? {
+                send_object(send, at, object).await?;
             }
             seq = last;
         }
@@ -48,6 +48,21 @@ pub(super) async fn push_intent(
             return Ok(());
         }
     }
+}
+
+/// The objects, each at the place of its own newest change: the cluster takes an object only if its place is after all
+/// those it has applied, and resumes from there, so two objects must never share one.
+async fn objects_in_order(
+    cloud: &Cloud,
+    zone: &ZoneName,
+    newest: &BTreeMap<Wanted, u64>,
+) -> Result<Vec<(u64, Object)>, WireError> {
+    let wanted = newest.keys().cloned().collect();
+    let objects = load::objects(cloud.store(), zone, &wanted).await.map_err(store_error)?;
+    let place = |object: &Object| newest.get(&Wanted::of(object)?).copied();
+    let mut placed: Vec<(u64, Object)> = objects.into_iter().filter_map(|object| Some((place(&object)?, object))).collect();
+    placed.sort_by_key(|(at, _)| *at);
+    Ok(placed)
 }
 
 async fn snapshot(

@@ -65,8 +65,7 @@ impl Cloud {
         .await
     }
 
-    /// `StopInstances`. `force` pulls the plug at once? No: EC2's force skips the guest's own shutdown; here the
-    /// guest always gets its grace, which is what `force` falls back to on AWS too when the guest obeys.
+    /// `StopInstances`. The guest always gets its grace before the plug is pulled.
     ///
     /// # Errors
     /// `IncorrectInstanceState`, `OperationNotPermitted`; ids that are none.

@@ -5,7 +5,7 @@ use mallee_store::{
     InstanceRow, InterfaceFilter, InterfaceRow, SecurityGroupFilter, Store, StoreError, interface_group_list,
     interface_list, public_address_list, security_group_list,
 };
-use mallee_types::{AccountId, GroupId, InterfaceId};
+use mallee_types::{AccountId, GroupId, InstanceId, InterfaceId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -60,16 +60,19 @@ async fn complete(store: &Store, rows: Vec<InstanceRow>) -> Result<Vec<InstanceV
     } else {
         interface_list(store, InterfaceFilter { instances: Some(&ids), ..Default::default() }, ROWS_MAX).await?
     };
-    let mut interfaces = interface_views(store, interfaces).await?;
+    let mut by_instance: BTreeMap<InstanceId, Vec<InterfaceView>> = BTreeMap::new();
+    for interface in interface_views(store, interfaces).await? {
+        if let Some(id) = &interface.row.instance_id {
+            by_instance.entry(id.clone()).or_default().push(interface);
+        }
+    }
     let mut tags = BTreeMap::new();
     for (account, ids) in by_account(rows.iter().map(|row| (&row.account_id, row.id.to_string()))) {
         tags.extend(tags_by_resource(store, account, &ids).await?);
     }
     let mut out = Vec::with_capacity(rows.len());
     for row in rows {
-        let (mut mine, rest): (Vec<_>, Vec<_>) =
-            interfaces.into_iter().partition(|i: &InterfaceView| i.row.instance_id.as_ref() == Some(&row.id));
-        interfaces = rest;
+        let mut mine = by_instance.remove(&row.id).unwrap_or_default();
         mine.sort_by_key(|i| i.row.device_index);
         let tags = tags.remove(row.id.as_str()).unwrap_or_default();
         out.push(InstanceView { row, interfaces: mine, tags });
