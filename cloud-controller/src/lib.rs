@@ -131,7 +131,8 @@ impl CloudController {
             .add_service(DirectoryService::server(&control));
         self.scope.spawn(async move {
             let stop = shutdown.clone();
-            if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stop.stopped().await }).await {
+            if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stop.stopped().await }).await
+            {
                 tracing::error!(%error, "the control port failed; other daemons cannot join until a restart");
             }
         });

@@ -1,10 +1,10 @@
 //! Join tokens: one-time, short-lived, naming what their bearer becomes. Only a hash of the secret is kept.
 
-use mallee_awswire::{ApiError, Code};
-use mallee_store::{JoinTokenRow, Store, join_token_insert};
 use mallee_app::fail::OrFail as _;
+use mallee_awswire::{ApiError, Code};
 use mallee_pki::Role;
 use mallee_runtime::{Clock, Rng};
+use mallee_store::{JoinTokenRow, Store, join_token_insert};
 use mallee_types::ZoneName;
 use serde_json::{Value, json};
 

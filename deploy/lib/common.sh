@@ -93,12 +93,23 @@ start_libvirtd() {
         mkdir -p /run/libvirt /var/log/libvirt
         # Each puts itself in the background and refuses to start twice.
         [ -S /run/libvirt/virtlogd-sock ] && pidof virtlogd >/dev/null || virtlogd -d >/dev/null 2>&1 || true
-        pidof libvirtd >/dev/null || libvirtd -d >/dev/null 2>&1 </dev/null || true
+        pidof libvirtd >/dev/null || without_useless_kvm libvirtd -d >/dev/null 2>&1 </dev/null || true
     fi
     until libvirt_answers; do
         [ "$SECONDS" -lt "$deadline" ] || die "libvirt does not answer at qemu:///system; run 'libvirtd' by hand to see why"
         sleep 0.5
     done
+}
+
+# without_useless_kvm COMMAND…: runs the command where /dev/kvm cannot be seen, if the CPU could not use it anyway. There
+# libvirtd would probe QEMU for KVM again at every start of a guest, seconds each time.
+without_useless_kvm() {
+    if [ -e /dev/kvm ] && ! grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo && have unshare; then
+        # Mounts made later on the host are still seen.
+        unshare --mount --propagation slave sh -c 'mount --bind /dev/null /dev/kvm; exec "$@"' sh "$@"
+    else
+        "$@"
+    fi
 }
 
 # installed PACKAGE: is the Debian package installed and configured?

@@ -56,13 +56,15 @@ async fn destroy(state: &Path) -> Result<()> {
     let dir = StateDir::take(state)?;
     let node = dir.join("node");
     if node.exists() {
-        let hypervisor = LibvirtHypervisor::connect(LibvirtConfig::new(&node)).await.context("the instances were not removed")?;
+        let hypervisor =
+            LibvirtHypervisor::connect(LibvirtConfig::new(&node)).await.context("the instances were not removed")?;
         let domains = hypervisor.domains().await?.into_iter().map(|domain| domain.instance);
         for id in domains.chain(hypervisor.disks().await?) {
             hypervisor.remove(&id).await.with_context(|| format!("{id} was not removed"))?;
         }
         let config = NetConfig::new(Ipv4Addr::LOCALHOST);
-        let network = KernelNetwork::new(config, Arc::new(HeldInstances::default())).context("the network was not removed")?;
+        let network =
+            KernelNetwork::new(config, Arc::new(HeldInstances::default())).context("the network was not removed")?;
         network.destroy_all().await.context("the network was not removed")?;
     }
     std::fs::remove_dir_all(state).with_context(|| format!("cannot remove {}", state.display()))

@@ -5,7 +5,7 @@ use mallee_runtime::Rng;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The file that a running process holds locked; it contains its process id.
@@ -28,7 +28,9 @@ pub fn holder(path: &Path) -> Result<Option<i32>> {
     let file = match OpenOptions::new().read(true).write(true).open(path.join(LOCK)) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).with_context(|| format!("cannot look at {}; are you root?", path.join(LOCK).display())),
+        Err(e) => {
+            return Err(e).with_context(|| format!("cannot look at {}; are you root?", path.join(LOCK).display()));
+        }
     };
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(_free) => Ok(None),
@@ -47,11 +49,14 @@ impl StateDir {
     /// One line that says what to do: another process holds it, or it is not writable.
     pub fn take(path: &Path) -> Result<Self> {
         // Others may pass through (QEMU's user must reach the disks below), but not list it.
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o711)
-            .create(path)
-            .with_context(|| format!("cannot make the state directory {}; choose another with --state", path.display()))?;
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(path).with_context(|| {
+            format!("cannot make the state directory {}; choose another with --state", path.display())
+        })?;
+        let mode = fs::metadata(path)?.permissions().mode();
+        if mode & 0o011 != 0o011 {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o011))
+                .with_context(|| format!("cannot let QEMU's user into {}; choose another directory with --state", path.display()))?;
+        }
         let lock = path.join(LOCK);
         let file = OpenOptions::new()
             .read(true)
@@ -65,7 +70,10 @@ impl StateDir {
             Ok(lock) => lock,
             Err(_) => {
                 let pid = holder(path)?.map_or_else(String::new, |pid| format!(" (process {pid})"));
-                bail!("a cloud with state in {} is running already{pid}; stop it with `mallee down`, or choose another --state", path.display());
+                bail!(
+                    "a cloud with state in {} is running already{pid}; stop it with `mallee down`, or choose another --state",
+                    path.display()
+                );
             }
         };
         lock.set_len(0)?;

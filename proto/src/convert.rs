@@ -56,18 +56,12 @@ impl v1::InstanceObservation {
 
 impl From<StateReason> for v1::StateReason {
     fn from(reason: StateReason) -> Self {
-        Self {
-            code: reason.code,
-            message: reason.message,
-        }
+        Self { code: reason.code, message: reason.message }
     }
 }
 
 impl From<v1::StateReason> for StateReason {
     fn from(reason: v1::StateReason) -> Self {
-        Self {
-            code: reason.code,
-            message: reason.message,
-        }
+        Self { code: reason.code, message: reason.message }
     }
 }

@@ -80,9 +80,7 @@ impl Kind {
             Code::ResourceExhausted => Self::Capacity,
             Code::Aborted => Self::StaleEpoch,
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unavailable,
-            Code::Ok | Code::Unknown | Code::Internal | Code::Unimplemented | Code::DataLoss => {
-                Self::Internal
-            }
+            Code::Ok | Code::Unknown | Code::Internal | Code::Unimplemented | Code::DataLoss => Self::Internal,
         }
     }
 
@@ -111,12 +109,7 @@ impl WireError {
     /// An error for the operator only.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            tenant_message: String::new(),
-            aws_code: String::new(),
-        }
+        Self { kind, message: message.into(), tenant_message: String::new(), aws_code: String::new() }
     }
 
     /// Adds what the tenant is told.

@@ -8,13 +8,7 @@ pub mod view;
 pub use error::{Kind, WireError};
 
 /// Messages and services as generated from `mallee/v1/*.proto`; their documentation stands there.
-#[allow(
-    missing_docs,
-    missing_debug_implementations,
-    clippy::all,
-    clippy::pedantic,
-    unused_qualifications
-)]
+#[allow(missing_docs, missing_debug_implementations, clippy::all, clippy::pedantic, unused_qualifications)]
 pub mod v1 {
     tonic::include_proto!("mallee.v1");
 }

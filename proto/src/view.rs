@@ -4,10 +4,7 @@
 //! A view is the set of its parts, so every list has a canonical order (by id) and a key may occur once. The hash
 //! covers everything, epoch and generation included.
 
-use crate::v1::{
-    GroupMembers, GroupRule, GroupView, NodeView, NodeViewUpdate, PortView, Remote, VpcUpdate,
-    VpcView,
-};
+use crate::v1::{GroupMembers, GroupRule, GroupView, NodeView, NodeViewUpdate, PortView, Remote, VpcUpdate, VpcView};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,10 +61,7 @@ fn sort_unique<T>(list: &mut Vec<T>, key: impl Fn(&T) -> &String) {
 
 /// Rules without an id (built-in ones) are told apart by their content.
 fn sort_rules(rules: &mut [GroupRule]) {
-    rules.sort_by(|a, b| {
-        a.id.cmp(&b.id)
-            .then_with(|| a.encode_to_vec().cmp(&b.encode_to_vec()))
-    });
+    rules.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.encode_to_vec().cmp(&b.encode_to_vec())));
 }
 
 /// SHA-256 over the encoding of the view's canonical form.
@@ -93,17 +87,13 @@ pub fn diff(old: &NodeView, new: &NodeView) -> NodeViewUpdate {
     }
     let hash = hash_canonical(&new).to_vec();
     let removed_vpcs = removed(&old.vpcs, &new.vpcs, |v| &v.vpc_id);
-    let before: BTreeMap<&str, &VpcView> =
-        old.vpcs.iter().map(|v| (v.vpc_id.as_str(), v)).collect();
+    let before: BTreeMap<&str, &VpcView> = old.vpcs.iter().map(|v| (v.vpc_id.as_str(), v)).collect();
     let mut vpcs = Vec::new();
     for vpc in new.vpcs {
         match before.get(vpc.vpc_id.as_str()) {
             Some(same) if **same == vpc => {}
             Some(changed) => vpcs.push(diff_vpc(changed, vpc)),
-            None => vpcs.push(VpcUpdate {
-                upsert: Some(vpc),
-                ..VpcUpdate::default()
-            }),
+            None => vpcs.push(VpcUpdate { upsert: Some(vpc), ..VpcUpdate::default() }),
         }
     }
     NodeViewUpdate {
@@ -134,20 +124,13 @@ fn diff_vpc(old: &VpcView, mut new: VpcView) -> VpcUpdate {
     keep_changed(&old.groups, &mut new.groups, |g| &g.id);
     keep_changed(&old.members, &mut new.members, |m| &m.group_id);
     keep_changed(&old.remotes, &mut new.remotes, |r| &r.address);
-    VpcUpdate {
-        upsert: Some(new),
-        ..update
-    }
+    VpcUpdate { upsert: Some(new), ..update }
 }
 
 /// Keys of `old` that `new` lacks.
 fn removed<T>(old: &[T], new: &[T], key: impl Fn(&T) -> &String) -> Vec<String> {
     let kept: BTreeSet<&String> = new.iter().map(&key).collect();
-    old.iter()
-        .map(&key)
-        .filter(|k| !kept.contains(k))
-        .cloned()
-        .collect()
+    old.iter().map(&key).filter(|k| !kept.contains(k)).cloned().collect()
 }
 
 fn keep_changed<T: PartialEq>(old: &[T], new: &mut Vec<T>, key: impl Fn(&T) -> &String) {
@@ -162,22 +145,11 @@ fn keep_changed<T: PartialEq>(old: &[T], new: &mut Vec<T>, key: impl Fn(&T) -> &
 pub fn apply(old: &NodeView, update: &NodeViewUpdate) -> Result<NodeView, Mismatch> {
     let whole = update.base_generation == 0;
     if !whole && update.base_generation != old.generation {
-        return Err(Mismatch::Base {
-            held: old.generation,
-            wanted: update.base_generation,
-        });
+        return Err(Mismatch::Base { held: old.generation, wanted: update.base_generation });
     }
-    let mut held = if whole {
-        NodeView::default()
-    } else {
-        old.clone()
-    };
+    let mut held = if whole { NodeView::default() } else { old.clone() };
     canonicalise(&mut held);
-    let mut vpcs: BTreeMap<String, VpcView> = held
-        .vpcs
-        .into_iter()
-        .map(|v| (v.vpc_id.clone(), v))
-        .collect();
+    let mut vpcs: BTreeMap<String, VpcView> = held.vpcs.into_iter().map(|v| (v.vpc_id.clone(), v)).collect();
     for id in &update.removed_vpcs {
         vpcs.remove(id);
     }
@@ -185,13 +157,7 @@ pub fn apply(old: &NodeView, update: &NodeViewUpdate) -> Result<NodeView, Mismat
         let upsert = part.upsert.as_ref().ok_or(Mismatch::Malformed)?;
         let mut next = upsert.clone();
         if let Some(before) = vpcs.remove(&upsert.vpc_id) {
-            let VpcView {
-                ports,
-                groups,
-                members,
-                remotes,
-                ..
-            } = before;
+            let VpcView { ports, groups, members, remotes, .. } = before;
             next.ports = merge(ports, next.ports, &part.removed_ports, port_key);
             next.groups = merge(groups, next.groups, &part.removed_groups, group_key);
             next.members = merge(members, next.members, &part.removed_members, members_key);
@@ -199,18 +165,12 @@ pub fn apply(old: &NodeView, update: &NodeViewUpdate) -> Result<NodeView, Mismat
         }
         vpcs.insert(next.vpc_id.clone(), next);
     }
-    let mut view = NodeView {
-        epoch: update.epoch,
-        generation: update.generation,
-        vpcs: vpcs.into_values().collect(),
-    };
+    let mut view = NodeView { epoch: update.epoch, generation: update.generation, vpcs: vpcs.into_values().collect() };
     canonicalise(&mut view);
     if hash_canonical(&view)[..] == update.hash[..] {
         Ok(view)
     } else {
-        Err(Mismatch::Hash {
-            generation: update.generation,
-        })
+        Err(Mismatch::Hash { generation: update.generation })
     }
 }
 
@@ -229,10 +189,7 @@ fn remote_key(remote: &Remote) -> &String {
 
 fn merge<T>(old: Vec<T>, changed: Vec<T>, removed: &[String], key: fn(&T) -> &String) -> Vec<T> {
     let gone: BTreeSet<&String> = removed.iter().collect();
-    let mut merged: BTreeMap<String, T> = old
-        .into_iter()
-        .map(|item| (key(&item).clone(), item))
-        .collect();
+    let mut merged: BTreeMap<String, T> = old.into_iter().map(|item| (key(&item).clone(), item)).collect();
     merged.retain(|k, _| !gone.contains(k));
     merged.extend(changed.into_iter().map(|item| (key(&item).clone(), item)));
     merged.into_values().collect()

@@ -85,66 +85,33 @@ proptest! {
 
 #[test]
 fn an_update_names_only_what_changed() {
-    let port = |n: u32| PortView {
-        interface_id: format!("eni-{n}"),
-        ..PortView::default()
-    };
-    let remote = |n: u32| Remote {
-        address: format!("10.0.0.{n}"),
-        vtep: "192.0.2.1".into(),
-    };
+    let port = |n: u32| PortView { interface_id: format!("eni-{n}"), ..PortView::default() };
+    let remote = |n: u32| Remote { address: format!("10.0.0.{n}"), vtep: "192.0.2.1".into() };
     let base = VpcView {
         vpc_id: "vpc-1".into(),
         ports: vec![port(1), port(2)],
         remotes: vec![remote(1)],
         ..VpcView::default()
     };
-    let old = NodeView {
-        epoch: 1,
-        generation: 7,
-        vpcs: vec![base.clone()],
-    };
-    let new = NodeView {
-        epoch: 1,
-        generation: 8,
-        vpcs: vec![VpcView {
-            ports: vec![port(2), port(3)],
-            ..base
-        }],
-    };
+    let old = NodeView { epoch: 1, generation: 7, vpcs: vec![base.clone()] };
+    let new = NodeView { epoch: 1, generation: 8, vpcs: vec![VpcView { ports: vec![port(2), port(3)], ..base }] };
     let update = diff(&old, &new);
     assert_eq!(update.base_generation, 7);
     let part = &update.vpcs[0];
     let upsert = part.upsert.as_ref().unwrap();
     assert_eq!(upsert.ports, [port(3)]);
-    assert!(
-        upsert.remotes.is_empty(),
-        "an unchanged address travels for nothing"
-    );
+    assert!(upsert.remotes.is_empty(), "an unchanged address travels for nothing");
     assert_eq!(part.removed_ports, ["eni-1"]);
-    assert_eq!(
-        apply(&new, &update),
-        Err(Mismatch::Base { held: 8, wanted: 7 })
-    );
+    assert_eq!(apply(&new, &update), Err(Mismatch::Base { held: 8, wanted: 7 }));
     assert_eq!(apply(&NodeView::default(), &whole(&new)), Ok(new));
 }
 
 #[test]
 fn a_forged_hash_and_a_nameless_part_are_refused() {
-    let new = NodeView {
-        epoch: 1,
-        generation: 1,
-        vpcs: vec![],
-    };
+    let new = NodeView { epoch: 1, generation: 1, vpcs: vec![] };
     let mut update = whole(&new);
     update.hash = vec![0; 32];
-    assert_eq!(
-        apply(&NodeView::default(), &update),
-        Err(Mismatch::Hash { generation: 1 })
-    );
+    assert_eq!(apply(&NodeView::default(), &update), Err(Mismatch::Hash { generation: 1 }));
     update.vpcs.push(VpcUpdate::default());
-    assert_eq!(
-        apply(&NodeView::default(), &update),
-        Err(Mismatch::Malformed)
-    );
+    assert_eq!(apply(&NodeView::default(), &update), Err(Mismatch::Malformed));
 }

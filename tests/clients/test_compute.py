@@ -7,7 +7,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import wait
+from support import wait
 
 
 def refused(code, call, **parameters):

@@ -1,7 +1,6 @@
 """A real cloud on this host: libvirt guests under software emulation, the kernel's network, the AWS CLI as client."""
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,18 +8,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "clients"))
-from conftest import ROOT, Cloud, wait  # noqa: E402,F401
+from support import ROOT, Cloud, run  # noqa: E402
 
 IMAGE = Path(os.environ.get("MALLEE_TINY_IMAGE", ROOT / "target" / "tiny.qcow2"))
 # Software emulation on a busy machine: a guest may take minutes to come up.
 GUEST_SECONDS_MAX = 300
-
-
-def run(*command, check=True, **options):
-    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
-    if check:
-        assert result.returncode == 0, f"{command}:\n{result.stdout}{result.stderr}"
-    return result
 
 
 class RealCloud(Cloud):

@@ -68,7 +68,8 @@ async fn nodes(cloud: &Cloud) -> Vec<NodeStatus> {
 async fn wrong_books(app: &Cloud, rows: &[InstanceRow]) -> Vec<String> {
     let mut found = Vec::new();
     for node in nodes(app).await {
-        let here = || rows.iter().filter(|r| !r.released && r.node_id.as_ref().is_some_and(|n| n.as_str() == node.node_id));
+        let here =
+            || rows.iter().filter(|r| !r.released && r.node_id.as_ref().is_some_and(|n| n.as_str() == node.node_id));
         let up = || here().filter(|row| row.state != InstanceState::Stopped);
         let sum = Capacity {
             vcpus: up().map(|row| row.doc.vcpus).sum(),
@@ -78,7 +79,10 @@ async fn wrong_books(app: &Cloud, rows: &[InstanceRow]) -> Vec<String> {
         let booked = node.used.unwrap_or_default();
         if booked != sum || node.instances as usize != here().count() {
             let (booked_count, count) = (node.instances, here().count());
-            found.push(format!("I5 {}: {booked:?} booked for {booked_count}, rows make {sum:?} for {count}", node.node_id));
+            found.push(format!(
+                "I5 {}: {booked:?} booked for {booked_count}, rows make {sum:?} for {count}",
+                node.node_id
+            ));
         }
     }
     found
@@ -165,7 +169,9 @@ async fn differences(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> 
         }
     }
     match check::check(app, false).await {
-        Ok(report) => found.extend(report.findings.iter().map(|f| format!("{} {}: {}", f.invariant, f.subject, f.problem))),
+        Ok(report) => {
+            found.extend(report.findings.iter().map(|f| format!("{} {}: {}", f.invariant, f.subject, f.problem)))
+        }
         Err(error) => found.push(format!("the checker failed: {error:?}")),
     }
     found.extend(double_runs(&rows, hosts));

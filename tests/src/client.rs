@@ -118,7 +118,8 @@ impl Client {
             .map_err(|_| lost("too late".into()))?
             .map_err(|e| lost(e.to_string()))?;
         let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), REPLY_BYTES_MAX).collect().await.map_err(|e| lost(e.to_string()))?;
+        let body =
+            Limited::new(answer.into_body(), REPLY_BYTES_MAX).collect().await.map_err(|e| lost(e.to_string()))?;
         let reply = Reply(String::from_utf8_lossy(&body.to_bytes()).into_owned());
         if status < 300 {
             return Ok(reply);

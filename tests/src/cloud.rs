@@ -283,7 +283,9 @@ impl TestCloud {
         self.until(&format!("{id} is {}", state.name()), async |cloud| {
             match cloud.rows().await.into_iter().find(|row| row.id == *id) {
                 Some(row) if row.state == state => Ok(()),
-                Some(row) => Err(format!("is {} ({:?}) on {:?}", row.state.name(), row.state_reason_message, row.node_id)),
+                Some(row) => {
+                    Err(format!("is {} ({:?}) on {:?}", row.state.name(), row.state_reason_message, row.node_id))
+                }
                 None => Err("has no row".into()),
             }
         })

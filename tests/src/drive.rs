@@ -87,7 +87,17 @@ impl TestCloud {
                     if now > boots { Ok(()) } else { Err(format!("{now} boots")) }
                 })
                 .await;
-                self.until_state(&id, InstanceState::Running).await;
+                self.until("the reboot is known", async |cloud| {
+                    let row = cloud.rows().await.into_iter().find(|row| row.id == id).expect("it has a row");
+                    let (asked, seen) = (row.reboot_seq, row.observed_reboot_seq);
+                    let runs = row.state == InstanceState::Running;
+                    if runs && asked == seen {
+                        Ok(())
+                    } else {
+                        Err(format!("{seen} of {asked} reboots, {}", row.state.name()))
+                    }
+                })
+                .await;
             }
             Step::Restart => {
                 let before = self.host_of(&id).await.domain(&id);

@@ -4,7 +4,11 @@
 //! runtime of its own, so that a kill drops every task of every tier where it stands, as kill -9 does. A client of the
 //! cloud ([`TestCloud::call`], [`TestCloud::insist`]) speaks signed HTTP and retries as an SDK does. [`TestCloud::sound`]
 //! compares the database, the cluster's books, and the hosts (`design/reliability.md` A5).
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness: what fails here fails the test, with its reason")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a harness: what fails here fails the test, with its reason"
+)]
 
 mod audit;
 mod client;

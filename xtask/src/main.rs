@@ -1,5 +1,6 @@
 //! Developer tasks: `cargo xtask <task>`. Each task lives in its own module.
 
+mod bench;
 mod codegen;
 mod compat;
 mod mask;
@@ -22,6 +23,8 @@ enum Task {
     Codegen(codegen::Args),
     /// Check the rules of the tree that the compiler does not: who may depend on whom, file sizes, forbidden words.
     Tidy,
+    /// Measure the budgets of the design and write docs/performance.md.
+    Bench(bench::Args),
     /// Write docs/compatibility.md: every operation, whether it is offered, and what tests it.
     Compat(compat::Args),
 }
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Codegen(args) => codegen::run(&args),
         Task::Tidy => tidy::run(),
+        Task::Bench(args) => bench::run(&args),
         Task::Compat(args) => compat::run(&args),
     };
     match done {

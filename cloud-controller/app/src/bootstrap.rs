@@ -2,8 +2,8 @@
 
 use crate::Cloud;
 use mallee_store::{
-    AccessKeyRow, AccountRow, StoreError, UserRow, access_key_insert, access_key_list, access_key_secret, account_insert,
-    account_list, setting_put, user_insert, user_list,
+    AccessKeyRow, AccountRow, StoreError, UserRow, access_key_insert, access_key_list, access_key_secret,
+    account_insert, account_list, setting_put, user_insert, user_list,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;

@@ -121,9 +121,14 @@ fn check_rows(cloud: &Cloud, books: &Books, report: &mut Report) {
             (RunIntent::Run | RunIntent::Stop, true) => &[],
         };
         if !legal.contains(&row.state) {
-            report.add("I9", &row.id, format!("is {} though it is meant to {:?} (released: {})", row.state.name(), row.intent, row.released));
+            report.add(
+                "I9",
+                &row.id,
+                format!("is {} though it is meant to {:?} (released: {})", row.state.name(), row.intent, row.released),
+            );
         }
-        let passing = matches!(row.state, InstanceState::Pending | InstanceState::Stopping | InstanceState::ShuttingDown);
+        let passing =
+            matches!(row.state, InstanceState::Pending | InstanceState::Stopping | InstanceState::ShuttingDown);
         if passing && now_ms - row.state_changed_ms > TRANSITION_MS_MAX {
             let node = row.node_id.as_ref().map_or("no node", AsRef::as_ref);
             report.add("I10", &row.id, format!("has been {} on {node} for more than 30 minutes", row.state.name()));
@@ -174,11 +179,18 @@ fn check_node(books: &Books, node: &NodeInventory, report: &mut Report) {
     for domain in &node.domains {
         report.checked += 1;
         let Some(row) = mine(&domain.instance_id) else {
-            report.add("I1", &domain.instance_id, format!("{} holds a domain of an instance that is not its own", node.node_id));
+            report.add(
+                "I1",
+                &domain.instance_id,
+                format!("{} holds a domain of an instance that is not its own", node.node_id),
+            );
             continue;
         };
         if domain.incarnation != row.incarnation.0 {
-            let problem = format!("{} holds incarnation {}, the current one is {}", node.node_id, domain.incarnation, row.incarnation);
+            let problem = format!(
+                "{} holds incarnation {}, the current one is {}",
+                node.node_id, domain.incarnation, row.incarnation
+            );
             report.add("I1", &row.id, problem);
         }
         if domain.running && row.state == InstanceState::Stopped {

@@ -58,9 +58,9 @@ pub fn wire_failure(error: WireError) -> ApiError {
         return code.message(error.tenant_message).because(error.message);
     }
     match error.kind {
-        Kind::Unavailable | Kind::StaleEpoch => {
-            Code::Unavailable.message("The service is temporarily unavailable. Please try again.").because(error.message)
-        }
+        Kind::Unavailable | Kind::StaleEpoch => Code::Unavailable
+            .message("The service is temporarily unavailable. Please try again.")
+            .because(error.message),
         _ => ApiError::internal(error.message),
     }
 }

@@ -32,11 +32,7 @@ pub fn parse_id<T: FromStr>(text: &str, malformed: Code) -> Result<T, ApiError> 
 ///
 /// # Errors
 /// `not_found`, naming every missing id.
-pub fn require_all<T: AsRef<str>>(
-    wanted: &[T],
-    found: impl Fn(&T) -> bool,
-    not_found: Code,
-) -> Result<(), ApiError> {
+pub fn require_all<T: AsRef<str>>(wanted: &[T], found: impl Fn(&T) -> bool, not_found: Code) -> Result<(), ApiError> {
     let missing: Vec<&str> = wanted.iter().filter(|id| !found(id)).map(AsRef::as_ref).collect();
     if missing.is_empty() { Ok(()) } else { Err(ApiError::not_found(not_found, &missing)) }
 }

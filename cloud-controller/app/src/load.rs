@@ -225,7 +225,11 @@ async fn region(store: &Store) -> Result<String, StoreError> {
 }
 
 /// The named objects as they are now; what is no more is a removal.
-pub(crate) async fn objects(store: &Store, zone: &ZoneName, wanted: &BTreeSet<Wanted>) -> Result<Vec<Object>, StoreError> {
+pub(crate) async fn objects(
+    store: &Store,
+    zone: &ZoneName,
+    wanted: &BTreeSet<Wanted>,
+) -> Result<Vec<Object>, StoreError> {
     let region = region(store).await?;
     let mut out = Vec::with_capacity(wanted.len());
     let mut instances: Vec<InstanceId> = Vec::new();

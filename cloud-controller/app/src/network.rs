@@ -7,8 +7,8 @@ use crate::{Cloud, OpContext, load};
 use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SecurityGroupRow, StoreError, SubnetRow, Tx, VpcRow, change_append, subnet_default, subnet_insert, subnet_list, vpc_default, vpc_insert,
-    vpc_list, vpc_vni_take,
+    SecurityGroupRow, StoreError, SubnetRow, Tx, VpcRow, change_append, subnet_default, subnet_insert, subnet_list,
+    vpc_default, vpc_insert, vpc_list, vpc_vni_take,
 };
 use mallee_types::{AccountId, Generation, SubnetId, VpcId, ZoneName};
 use std::net::Ipv4Addr;
@@ -64,7 +64,8 @@ impl Cloud {
                 };
                 vpc_insert(tx, &vpc).await?;
                 change_append(tx, load::VPC, &vpc.id, None);
-                let group = insert_group(self, tx, account, &vpc.id, DEFAULT_GROUP, "default VPC security group").await?;
+                let group =
+                    insert_group(self, tx, account, &vpc.id, DEFAULT_GROUP, "default VPC security group").await?;
                 let from_itself = RuleSpec {
                     egress: false,
                     protocol: -1,
@@ -72,7 +73,8 @@ impl Cloud {
                     to_port: None,
                     peer: Peer::Group(group.id.clone()),
                 };
-                insert_rule(self, tx, &group, &NewRule { spec: from_itself, peer_account: None, description: None }).await?;
+                insert_rule(self, tx, &group, &NewRule { spec: from_itself, peer_account: None, description: None })
+                    .await?;
                 self.let_host_in(tx, &group).await?;
                 vpc
             }
@@ -83,8 +85,11 @@ impl Cloud {
                 continue;
             }
             let vpcs = [vpc.id.clone()];
-            let taken: Vec<Ipv4Net> =
-                subnet_list(&mut *tx, account, None, Some(&vpcs), None, 1000).await?.into_iter().map(|s| s.cidr).collect();
+            let taken: Vec<Ipv4Net> = subnet_list(&mut *tx, account, None, Some(&vpcs), None, 1000)
+                .await?
+                .into_iter()
+                .map(|s| s.cidr)
+                .collect();
             let free = blocks.iter().find(|block| !taken.contains(block));
             let cidr = *free.ok_or_else(|| StoreError::Exhausted { what: format!("the default vpc of {account}") })?;
             let subnet = SubnetRow {
@@ -131,9 +136,10 @@ impl Cloud {
     }
 
     pub(crate) async fn require_default_vpc(&self, cx: &OpContext) -> Result<VpcRow, ApiError> {
-        self.default_vpc(cx)
-            .await?
-            .ok_or_else(|| Code::VpcIdNotSpecified.message("No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC."))
+        self.default_vpc(cx).await?.ok_or_else(|| {
+            Code::VpcIdNotSpecified
+                .message("No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.")
+        })
     }
 
     /// The VPC of this id.
@@ -142,7 +148,8 @@ impl Cloud {
     /// EC2's for an id that is none, and for a VPC that is not there.
     pub async fn find_vpc(&self, cx: &OpContext, id: &str) -> Result<VpcRow, ApiError> {
         let id: VpcId = crate::ids::parse_id(id, Code::InvalidVpcIdMalformed)?;
-        let found = vpc_list(self.store(), cx.account(), Some(std::slice::from_ref(&id)), None, 1).await.or_fail()?.pop();
+        let found =
+            vpc_list(self.store(), cx.account(), Some(std::slice::from_ref(&id)), None, 1).await.or_fail()?.pop();
         found.ok_or_else(|| Code::InvalidVpcIdNotFound.with(&[id.as_str()]))
     }
 
@@ -163,7 +170,8 @@ impl Cloud {
     /// `MissingInput`-class error when there is none.
     pub(crate) async fn require_default_subnet(&self, cx: &OpContext, zone: &ZoneName) -> Result<SubnetRow, ApiError> {
         subnet_default(self.store(), cx.account(), zone).await.or_fail()?.ok_or_else(|| {
-            Code::MissingInput.message(format!("No default subnet for availability zone '{zone}'. Please specify a subnet."))
+            Code::MissingInput
+                .message(format!("No default subnet for availability zone '{zone}'. Please specify a subnet."))
         })
     }
 }

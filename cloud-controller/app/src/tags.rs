@@ -5,8 +5,8 @@ use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, Store, TagRow, Tx, change_append, image_list,
-    instance_list, interface_list, key_pair_list, security_group_list, security_group_rule_list, subnet_list, tag_count,
-    tag_delete, tag_list_of, tag_put, vpc_list,
+    instance_list, interface_list, key_pair_list, security_group_list, security_group_rule_list, subnet_list,
+    tag_count, tag_delete, tag_list_of, tag_put, vpc_list,
 };
 use mallee_types::limits::TAGS_PER_RESOURCE_MAX;
 use mallee_types::{AccountId, GroupId, GroupRuleId, ImageId, InstanceId, InterfaceId, KeyPairId, SubnetId, VpcId};
@@ -39,12 +39,10 @@ pub fn validate(tags: &[Tag]) -> Result<(), ApiError> {
             ));
         }
         if key.chars().count() > KEY_CHARS_MAX {
-            return Err(Code::InvalidParameterValue
-                .message("Tag key exceeds the maximum length of 128 characters"));
+            return Err(Code::InvalidParameterValue.message("Tag key exceeds the maximum length of 128 characters"));
         }
         if value.chars().count() > VALUE_CHARS_MAX {
-            return Err(Code::InvalidParameterValue
-                .message("Tag value exceeds the maximum length of 256 characters"));
+            return Err(Code::InvalidParameterValue.message("Tag value exceeds the maximum length of 256 characters"));
         }
         if key.contains('\0') || value.contains('\0') {
             return Err(Code::InvalidParameterValue.message("Tag keys and values cannot contain the NUL character"));
@@ -117,19 +115,30 @@ impl Kind {
         let one = 1;
         let (found, code, id) = match self {
             Self::Instance(id) => {
-                let filter =
-                    InstanceFilter { account: Some(account), ids: Some(std::slice::from_ref(id)), ..Default::default() };
+                let filter = InstanceFilter {
+                    account: Some(account),
+                    ids: Some(std::slice::from_ref(id)),
+                    ..Default::default()
+                };
                 (instance_list(store, filter, one).await.or_fail()?.len(), Code::InvalidInstanceIdNotFound, id.as_str())
             }
             Self::Image(id) => {
-                let filter = ImageFilter { visible_to: Some(account), ids: Some(std::slice::from_ref(id)), ..Default::default() };
+                let filter = ImageFilter {
+                    visible_to: Some(account),
+                    ids: Some(std::slice::from_ref(id)),
+                    ..Default::default()
+                };
                 let images = image_list(store, filter, one).await.or_fail()?;
                 let own = images.iter().filter(|image| image.account_id == *account).count();
                 (own, Code::InvalidAmiIdNotFound, id.as_str())
             }
             Self::Group(id) => {
                 let filter = SecurityGroupFilter { ids: Some(std::slice::from_ref(id)), ..Default::default() };
-                (security_group_list(store, account, filter, one).await.or_fail()?.len(), Code::InvalidGroupNotFound, id.as_str())
+                (
+                    security_group_list(store, account, filter, one).await.or_fail()?.len(),
+                    Code::InvalidGroupNotFound,
+                    id.as_str(),
+                )
             }
             Self::Rule(id) => {
                 let ids = Some(std::slice::from_ref(id));
@@ -138,20 +147,39 @@ impl Kind {
             }
             Self::KeyPair(id) => {
                 let ids = Some(std::slice::from_ref(id));
-                (key_pair_list(store, account, ids, None, None, one).await.or_fail()?.len(), Code::InvalidKeyPairNotFound, id.as_str())
+                (
+                    key_pair_list(store, account, ids, None, None, one).await.or_fail()?.len(),
+                    Code::InvalidKeyPairNotFound,
+                    id.as_str(),
+                )
             }
             Self::Vpc(id) => {
                 let ids = Some(std::slice::from_ref(id));
-                (vpc_list(store, account, ids, None, one).await.or_fail()?.len(), Code::InvalidVpcIdNotFound, id.as_str())
+                (
+                    vpc_list(store, account, ids, None, one).await.or_fail()?.len(),
+                    Code::InvalidVpcIdNotFound,
+                    id.as_str(),
+                )
             }
             Self::Subnet(id) => {
                 let ids = Some(std::slice::from_ref(id));
-                (subnet_list(store, account, ids, None, None, one).await.or_fail()?.len(), Code::InvalidSubnetIdNotFound, id.as_str())
+                (
+                    subnet_list(store, account, ids, None, None, one).await.or_fail()?.len(),
+                    Code::InvalidSubnetIdNotFound,
+                    id.as_str(),
+                )
             }
             Self::Interface(id) => {
-                let filter =
-                    InterfaceFilter { account: Some(account), ids: Some(std::slice::from_ref(id)), ..Default::default() };
-                (interface_list(store, filter, one).await.or_fail()?.len(), Code::InvalidNetworkInterfaceIdNotFound, id.as_str())
+                let filter = InterfaceFilter {
+                    account: Some(account),
+                    ids: Some(std::slice::from_ref(id)),
+                    ..Default::default()
+                };
+                (
+                    interface_list(store, filter, one).await.or_fail()?.len(),
+                    Code::InvalidNetworkInterfaceIdNotFound,
+                    id.as_str(),
+                )
             }
         };
         if found == 0 { Err(ApiError::not_found(code, &[id])) } else { Ok(()) }
@@ -170,7 +198,9 @@ fn kinds(resources: &[String]) -> Result<Vec<Kind>, ApiError> {
         return Err(ApiError::missing_parameter("resourceIdSet"));
     }
     if resources.len() > RESOURCES_MAX {
-        return Err(Code::InvalidParameterValue.message(format!("At most {RESOURCES_MAX} resources can be tagged at once.")));
+        return Err(
+            Code::InvalidParameterValue.message(format!("At most {RESOURCES_MAX} resources can be tagged at once."))
+        );
     }
     resources.iter().map(|id| Kind::parse(id)).collect()
 }
@@ -180,7 +210,13 @@ impl Cloud {
     ///
     /// # Errors
     /// EC2's: a missing resource, a bad tag, too many.
-    pub async fn create_tags(&self, cx: &OpContext, resources: &[String], tags: &[Tag], dry_run: bool) -> Result<(), ApiError> {
+    pub async fn create_tags(
+        &self,
+        cx: &OpContext,
+        resources: &[String],
+        tags: &[Tag],
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
         if tags.is_empty() {
             return Err(ApiError::missing_parameter("Tag"));
         }

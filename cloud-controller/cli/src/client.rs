@@ -3,7 +3,10 @@
 use crate::Access;
 use anyhow::{Context as _, Result, bail};
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
+    sign,
+};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use bytes::Bytes;
@@ -115,7 +118,8 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn ensure_bucket(&self, bucket: &str) -> Result<()> {
-        let request = self.signed("s3", "PUT", &format!("/{bucket}"), &[], SignableBody::Bytes(b""), whole(Bytes::new()))?;
+        let request =
+            self.signed("s3", "PUT", &format!("/{bucket}"), &[], SignableBody::Bytes(b""), whole(Bytes::new()))?;
         let (status, answer) = self.send(request, ANSWER_TIMEOUT).await?;
         let text = String::from_utf8_lossy(&answer);
         match (status, element(&text, "Code")) {
@@ -131,10 +135,13 @@ impl Client {
     pub async fn upload(&self, file: &Path, bucket: &str, key: &str) -> Result<()> {
         let source = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
         let length = source.metadata().await?.len().to_string();
-        let frames = futures::StreamExt::map(ReaderStream::with_capacity(source, UPLOAD_STEP_BYTES), |step| step.map(Frame::data));
+        let frames = futures::StreamExt::map(ReaderStream::with_capacity(source, UPLOAD_STEP_BYTES), |step| {
+            step.map(Frame::data)
+        });
         let body = StreamBody::new(frames).boxed();
         let headers = [("content-length", length.as_str())];
-        let request = self.signed("s3", "PUT", &format!("/{bucket}/{key}"), &headers, SignableBody::UnsignedPayload, body)?;
+        let request =
+            self.signed("s3", "PUT", &format!("/{bucket}/{key}"), &headers, SignableBody::UnsignedPayload, body)?;
         let (status, answer) = self.send(request, UPLOAD_TIMEOUT).await?;
         if status < 300 { Ok(()) } else { Err(xml_failure(status, &String::from_utf8_lossy(&answer))) }
     }
@@ -144,7 +151,11 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn register_image(&self, name: &str, location: &str) -> Result<String> {
-        let form = format!("Action=RegisterImage&Version=2016-11-15&Name={}&ImageLocation={}&RootDeviceName=%2Fdev%2Fvda", encode(name), encode(location));
+        let form = format!(
+            "Action=RegisterImage&Version=2016-11-15&Name={}&ImageLocation={}&RootDeviceName=%2Fdev%2Fvda",
+            encode(name),
+            encode(location)
+        );
         let body = Bytes::from(form);
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let request = self.signed("ec2", "POST", "/", &headers, SignableBody::Bytes(&body), whole(body.clone()))?;
@@ -171,8 +182,13 @@ impl Client {
             request = request.header(*name, *value);
         }
         let mut request = request.body(body)?;
-        let credentials =
-            Credentials::new(&self.access.access_key_id, self.access.secret_access_key.expose_secret(), None, None, "mallee");
+        let credentials = Credentials::new(
+            &self.access.access_key_id,
+            self.access.secret_access_key.expose_secret(),
+            None,
+            None,
+            "mallee",
+        );
         let identity: Identity = credentials.into();
         let mut settings = SigningSettings::default();
         if service == "s3" {
@@ -199,7 +215,10 @@ impl Client {
             .await
             .with_context(|| format!("the cloud at {} took longer than {patience:?}", self.access.endpoint))?
             .with_context(|| {
-                format!("no cloud answers at {}; start it with `mallee up`, or check AWS_ENDPOINT_URL", self.access.endpoint)
+                format!(
+                    "no cloud answers at {}; start it with `mallee up`, or check AWS_ENDPOINT_URL",
+                    self.access.endpoint
+                )
             })?;
         let status = answer.status().as_u16();
         match Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await {

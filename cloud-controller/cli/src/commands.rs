@@ -129,7 +129,10 @@ fn print_status(answer: &Value, json: bool) {
         say(format_args!("{role:<10} {name:<24} {:<9} {}", text(service, "state"), text(service, "detail")));
     }
     say("");
-    say(format_args!("{:<24} {:<12} {:<10} {:>9} {:>15} {:>10}  HYPERVISOR", "NODE", "ZONE", "STATE", "VCPUS", "MEMORY MIB", "INSTANCES"));
+    say(format_args!(
+        "{:<24} {:<12} {:<10} {:>9} {:>15} {:>10}  HYPERVISOR",
+        "NODE", "ZONE", "STATE", "VCPUS", "MEMORY MIB", "INSTANCES"
+    ));
     for node in rows(answer, "nodes") {
         let vcpus = format!("{}/{}", node["used"]["vcpus"], node["total"]["vcpus"]);
         let memory = format!("{}/{}", node["used"]["memory_mib"], node["total"]["memory_mib"]);
@@ -174,7 +177,12 @@ pub async fn check(client: &Client, args: &CheckArgs) -> Result<()> {
     } else {
         for finding in rows(&answer, "findings") {
             let repaired = if finding["repaired"].as_bool() == Some(true) { " (repaired)" } else { "" };
-            say(format_args!("{} {}: {}{repaired}", text(finding, "invariant"), text(finding, "subject"), text(finding, "problem")));
+            say(format_args!(
+                "{} {}: {}{repaired}",
+                text(finding, "invariant"),
+                text(finding, "subject"),
+                text(finding, "problem")
+            ));
         }
         say(format_args!("checked {} resources", answer["checked"]));
     }

@@ -6,5 +6,7 @@ mod commands;
 mod credentials;
 
 pub use client::{ApiFailure, Client};
-pub use commands::{CheckArgs, ExplainArgs, ImageArgs, StatusArgs, TokenArgs, check, env, explain, image, node_token, status};
+pub use commands::{
+    CheckArgs, ExplainArgs, ImageArgs, StatusArgs, TokenArgs, check, env, explain, image, node_token, status,
+};
 pub use credentials::{Access, default_state_dir, write_access_files};

@@ -11,7 +11,9 @@ pub(super) async fn check(cloud: &Cloud, repair: bool) -> Result<Value, ApiError
     let findings: Vec<Value> = report
         .findings
         .iter()
-        .map(|f| json!({ "invariant": f.invariant, "subject": f.subject, "problem": f.problem, "repaired": f.repaired }))
+        .map(
+            |f| json!({ "invariant": f.invariant, "subject": f.subject, "problem": f.problem, "repaired": f.repaired }),
+        )
         .collect();
     Ok(json!({ "checked": report.checked, "findings": findings }))
 }

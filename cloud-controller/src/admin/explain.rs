@@ -38,7 +38,13 @@ fn intent_lines(row: &InstanceRow) -> Vec<String> {
     };
     let node = row.node_id.as_ref().map_or("no node", AsRef::as_ref);
     let mut lines = vec![
-        format!("{} is {}: it is meant {wish} (generation {}, incarnation {}).", row.id, row.state.name(), row.generation, row.incarnation),
+        format!(
+            "{} is {}: it is meant {wish} (generation {}, incarnation {}).",
+            row.id,
+            row.state.name(),
+            row.generation,
+            row.incarnation
+        ),
         format!("It belongs to zone {} and node {node}.", row.zone),
         format!(
             "The node last reported {:?} for generation {}, network {}.",

@@ -46,7 +46,12 @@ fn reply(status: StatusCode, value: &Value) -> Response {
     response
 }
 
-async fn route(cloud: &Cloud, tokens: Option<&JoinTokens>, cx: &OpContext, request: &Received) -> Result<Value, ApiError> {
+async fn route(
+    cloud: &Cloud,
+    tokens: Option<&JoinTokens>,
+    cx: &OpContext,
+    request: &Received,
+) -> Result<Value, ApiError> {
     let unknown = || Code::InvalidAction.message(format!("There is nothing at {} {}.", request.method, request.path()));
     let parts: Vec<&str> = request.path().strip_prefix(ROOT).ok_or_else(unknown)?.split('/').collect();
     match (&request.method, parts.as_slice()) {

@@ -3,8 +3,8 @@
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::{Capacity, NodeState, NodeStatus};
-use serde_json::{Value, json};
 use mallee_store::ImageState;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -49,7 +49,8 @@ pub(super) async fn image(cloud: &Cloud, cx: &OpContext, name: &str, query: &str
     let mut changed = cloud.watch_images();
     loop {
         let image = cloud.image_by_name(cx, name).await?;
-        let image = image.ok_or_else(|| Code::InvalidAmiIdNotFound.message(format!("There is no image named {name}.")))?;
+        let image =
+            image.ok_or_else(|| Code::InvalidAmiIdNotFound.message(format!("There is no image named {name}.")))?;
         let pending = image.state == ImageState::Pending;
         if !pending || tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
             let state = match image.state {

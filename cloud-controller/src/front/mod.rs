@@ -63,7 +63,6 @@ impl Front {
     }
 
     /// The router to serve.
-    #[must_use]
     pub fn router(self: Arc<Self>) -> axum::Router {
         axum::Router::new().fallback(handle).with_state(self)
     }
@@ -94,11 +93,8 @@ async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
 
 /// 200 once instances can be launched; until then 503 and what is missing.
 fn health(cloud: &Cloud) -> Response {
-    let trouble: Vec<String> = cloud
-        .zones()
-        .iter()
-        .filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}")))
-        .collect();
+    let trouble: Vec<String> =
+        cloud.zones().iter().filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}"))).collect();
     // One zone that takes instances is a cloud that takes instances.
     let (status, text) = if trouble.len() < cloud.zones().len() {
         (StatusCode::OK, "ok\n".to_owned())
@@ -174,22 +170,24 @@ impl Front {
 
     async fn answer(&self, service: Service, received: &Received, id: &str) -> Response {
         let flavour = service.flavour();
-        let outcome = match self.authenticate(&service, received).await {
-            Ok(actor) => {
-                let cx = OpContext::new(actor, id);
-                match service {
-                    Service::Mallee => return admin::answer(&self.cloud, self.join_tokens.as_deref(), &cx, received).await,
-                    Service::S3 => Err(Code::MethodNotAllowed.error()),
-                    Service::Ec2 => self.ec2_call(&cx, received).await,
-                    Service::Iam | Service::Sts => self.identity_call(&cx, &service, received).await,
-                    Service::Other(name) => {
-                        Err(Code::UnsupportedOperation.message(format!("The service {name} is not offered by this cloud.")))
+        let outcome =
+            match self.authenticate(&service, received).await {
+                Ok(actor) => {
+                    let cx = OpContext::new(actor, id);
+                    match service {
+                        Service::Mallee => {
+                            return admin::answer(&self.cloud, self.join_tokens.as_deref(), &cx, received).await;
+                        }
+                        Service::S3 => Err(Code::MethodNotAllowed.error()),
+                        Service::Ec2 => self.ec2_call(&cx, received).await,
+                        Service::Iam | Service::Sts => self.identity_call(&cx, &service, received).await,
+                        Service::Other(name) => Err(Code::UnsupportedOperation
+                            .message(format!("The service {name} is not offered by this cloud."))),
                     }
                 }
-            }
-            Err(error) if service == Service::Mallee => return admin::refuse(&error),
-            Err(error) => Err(error),
-        };
+                Err(error) if service == Service::Mallee => return admin::refuse(&error),
+                Err(error) => Err(error),
+            };
         match outcome {
             Ok(body) => respond(server::xml_response(200, flavour, id, body)),
             Err(error) => {

@@ -32,7 +32,9 @@ pub fn decide(rules: &[Rule], path: &str, peer: Option<&Identity>) -> Result<(),
     let rule = rules.iter().find(|(name, _)| *name == service);
     match (rule, peer) {
         (Some((_, Allow::Anyone)), _) => Ok(()),
-        (Some((_, Allow::Roles(_))), None) => Err(Status::unauthenticated("this call needs a certificate of the cluster")),
+        (Some((_, Allow::Roles(_))), None) => {
+            Err(Status::unauthenticated("this call needs a certificate of the cluster"))
+        }
         (Some((_, Allow::Roles(roles))), Some(peer)) if roles.contains(&peer.role) => Ok(()),
         (Some(_), Some(peer)) => Err(Status::permission_denied(format!("{peer} may not call {service}"))),
         (None, _) => Err(Status::permission_denied("this service is not offered here")),
@@ -44,7 +46,11 @@ pub fn decide(rules: &[Rule], path: &str, peer: Option<&Identity>) -> Result<(),
 /// # Errors
 /// `Unauthenticated` without an identity, `PermissionDenied` for another role or name.
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
-pub fn authorise_self<'a>(extensions: &'a tonic::Extensions, role: Role, claimed: &str) -> Result<&'a Identity, Status> {
+pub fn authorise_self<'a>(
+    extensions: &'a tonic::Extensions,
+    role: Role,
+    claimed: &str,
+) -> Result<&'a Identity, Status> {
     let identity = crate::authorise(extensions, &[role])?;
     if identity.id == claimed {
         return Ok(identity);

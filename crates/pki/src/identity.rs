@@ -123,7 +123,15 @@ mod tests {
         let identity = Identity::new("c-1", Role::Node, "node-7.rack-2").unwrap();
         assert_eq!(identity.to_string(), "mallee://c-1/node/node-7.rack-2");
         assert_eq!(identity.to_string().parse(), Ok(identity));
-        for bad in ["", "mallee://", "mallee://c/node", "mallee://c/king/n", "mallee://c/node/n/x", "mallee://C/node/n", "spiffe://c/node/n"] {
+        for bad in [
+            "",
+            "mallee://",
+            "mallee://c/node",
+            "mallee://c/king/n",
+            "mallee://c/node/n/x",
+            "mallee://C/node/n",
+            "spiffe://c/node/n",
+        ] {
             assert!(bad.parse::<Identity>().is_err(), "{bad}");
         }
     }

@@ -25,8 +25,14 @@ impl Nudge {
 
 /// Runs `activate` on every nudge and at least every `period`, until the scope stops. After an error it runs
 /// again after a backoff of 50 ms to `period`.
-pub fn spawn_periodic<F, Fut, E>(scope: &TaskScope, name: &'static str, period: Duration, nudge: Nudge, rng: Rng, mut activate: F)
-where
+pub fn spawn_periodic<F, Fut, E>(
+    scope: &TaskScope,
+    name: &'static str,
+    period: Duration,
+    nudge: Nudge,
+    rng: Rng,
+    mut activate: F,
+) where
     F: FnMut() -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), E>> + Send,
     E: std::fmt::Display + Send,

@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_foreign_or_broken_id_is_refused() {
-        for bad in ["", "i-", "i-xyz", "vol-0123abcd", "i-0123ABCD", "i-0123abc", "i-0123abcd\0", "eni-attach-0123abcd"] {
+        for bad in ["", "i-", "i-xyz", "vol-0123abcd", "i-0123ABCD", "i-0123abc", "i-0123abcd\0", "eni-attach-0123abcd"]
+        {
             assert!(bad.parse::<InstanceId>().is_err(), "{bad:?} was taken");
         }
         assert!("12345678901".parse::<AccountId>().is_err());

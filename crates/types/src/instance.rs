@@ -146,7 +146,9 @@ pub const fn visible_state(intent: RunIntent, observed: Observed, released: bool
         (RunIntent::Run, DomainPhase::Running) if observed.network_applied => InstanceState::Running,
         (RunIntent::Run, _) => InstanceState::Pending,
         (RunIntent::Stop, DomainPhase::Stopped | DomainPhase::Absent | DomainPhase::Failed) => InstanceState::Stopped,
-        (RunIntent::Stop, DomainPhase::Preparing | DomainPhase::Running | DomainPhase::Stopping) => InstanceState::Stopping,
+        (RunIntent::Stop, DomainPhase::Preparing | DomainPhase::Running | DomainPhase::Stopping) => {
+            InstanceState::Stopping
+        }
         (RunIntent::Terminate, _) if released => InstanceState::Terminated,
         (RunIntent::Terminate, _) => InstanceState::ShuttingDown,
     }
@@ -187,7 +189,14 @@ mod tests {
         let table: Vec<_> = InstanceState::ALL.iter().map(|s| (s.name(), s.code())).collect();
         assert_eq!(
             table,
-            [("pending", 0), ("running", 16), ("shutting-down", 32), ("terminated", 48), ("stopping", 64), ("stopped", 80)]
+            [
+                ("pending", 0),
+                ("running", 16),
+                ("shutting-down", 32),
+                ("terminated", 48),
+                ("stopping", 64),
+                ("stopped", 80)
+            ]
         );
         assert_eq!(InstanceState::from_name("stopped"), Some(InstanceState::Stopped));
         assert_eq!(InstanceState::from_name("Stopped"), None);

@@ -89,7 +89,9 @@ fn zone_names(region: &str, count: u8) -> Result<Vec<ZoneName>> {
     (0..count)
         .map(|n| {
             let name = format!("{region}-1{}", char::from(b'a' + n));
-            name.parse().with_context(|| format!("the region {region:?} makes no zone name: use lower-case letters, digits and dashes"))
+            name.parse().with_context(|| {
+                format!("the region {region:?} makes no zone name: use lower-case letters, digits and dashes")
+            })
         })
         .collect()
 }
@@ -106,7 +108,9 @@ impl Assembly {
         let address = listener.local_addr()?;
         let seal = SealKey::load_or_create(&dir.join("seal.key"), &rng)?;
         let url = database.unwrap_or_else(|| format!("sqlite:{}", dir.join("mallee.db").display()));
-        let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), seal).await.context("cannot open the database")?;
+        let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), seal)
+            .await
+            .context("cannot open the database")?;
         let keys = verifier(&store);
         let servers = TaskScope::new(shutdown);
 
@@ -116,7 +120,8 @@ impl Assembly {
         });
         let walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
         let walrus =
-            Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone()).await?;
+            Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone())
+                .await?;
         walrus.spawn_background(&servers);
         let walrus_dialler = serve_walrus(&servers, &walrus);
 
@@ -129,7 +134,10 @@ impl Assembly {
         }
 
         let identity = Identity::new(&cloud_id, Role::Cloud, "cloud-1")?;
-        let connector = LocalClusters { zones: zones.iter().cloned().zip(diallers.iter().cloned()).collect(), identity: identity.clone() };
+        let connector = LocalClusters {
+            zones: zones.iter().cloned().zip(diallers.iter().cloned()).collect(),
+            identity: identity.clone(),
+        };
         let images = RemoteImages(LocalWalrus { dialler: walrus_dialler.clone(), identity });
         let config = CloudConfig {
             region: region.clone(),
@@ -208,7 +216,8 @@ impl Assembly {
     #[must_use]
     pub fn trouble(&self) -> String {
         let cloud = self.cloud();
-        let troubles = cloud.zones().iter().filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}")));
+        let troubles =
+            cloud.zones().iter().filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}")));
         troubles.collect::<Vec<_>>().join("; ")
     }
 
@@ -271,7 +280,8 @@ fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
 
 fn serve_cluster(servers: &TaskScope, cluster: &ClusterController) -> Dialler {
     let (dialler, incoming) = in_process();
-    let (cloud_side, node_side, shutdown) = (cluster.cluster_service(), cluster.node_gateway(), servers.shutdown().clone());
+    let (cloud_side, node_side, shutdown) =
+        (cluster.cluster_service(), cluster.node_gateway(), servers.shutdown().clone());
     servers.spawn(async move {
         let router = tonic::transport::Server::builder().add_service(cloud_side).add_service(node_side);
         ended("cluster", router.serve_with_incoming_shutdown(incoming, async move { shutdown.stopped().await }).await);

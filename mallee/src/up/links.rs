@@ -22,10 +22,9 @@ pub(super) struct LocalClusters {
 #[async_trait]
 impl ClusterConnector for LocalClusters {
     async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        let dialler = self
-            .zones
-            .get(zone)
-            .ok_or_else(|| WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this process")))?;
+        let dialler = self.zones.get(zone).ok_or_else(|| {
+            WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this process"))
+        })?;
         dialler.connect(&self.identity).await.map_err(|e| WireError::new(Kind::Unavailable, format!("{zone}: {e}")))
     }
 }

@@ -54,7 +54,9 @@ pub struct UpArgs {
 pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
     let dir = StateDir::take(state)?;
     let listener = TcpListener::bind(args.listen).await.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("{} is in use by another program; choose another with --listen ADDR:PORT", args.listen),
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{} is in use by another program; choose another with --listen ADDR:PORT", args.listen)
+        }
         _ => anyhow::anyhow!("cannot listen on {}: {e}; choose another with --listen ADDR:PORT", args.listen),
     })?;
     let options = Options {

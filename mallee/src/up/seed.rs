@@ -30,7 +30,8 @@ pub(super) async fn seed(cloud: &Cloud, engine: &Engine, account: &AccountId, re
     let actor = Actor { account: account.clone(), user_id: "seed".into(), arn: "mallee:seed".into(), is_admin: true };
     let cx = OpContext::new(actor, "seed");
     if cloud.image_by_name(&cx, NAME).await.map_err(failed)?.is_some() {
-        return Ok(());
+        // An earlier start may have died between registering and importing it.
+        return mallee_app::images::keep_images(cloud).await.context("cannot finish the simulated image");
     }
     if engine.bucket(BUCKET).await.is_err() {
         engine.create_bucket(BUCKET, account.as_str(), region).await.context("cannot make the bucket for images")?;

@@ -133,7 +133,9 @@ pub(crate) fn converge_host(config: &NetConfig, names: &Names) -> Result<(), Net
     lines.push(format!("addr replace {HOST_SOURCE}/32 dev {link}"));
     for pool in &config.public_pool {
         let to = pool.trunc();
-        lines.push(format!("route replace {to} via {DOWN_HOP} dev {link} onlink src {HOST_SOURCE} proto {ROUTE_PROTOCOL}"));
+        lines.push(format!(
+            "route replace {to} via {DOWN_HOP} dev {link} onlink src {HOST_SOURCE} proto {ROUTE_PROTOCOL}"
+        ));
     }
     ip_batch(&lines)?;
     if config.uplink_nat {

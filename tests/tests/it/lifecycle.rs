@@ -1,7 +1,9 @@
 //! An instance's life over HTTP, on both databases.
 
+use mallee_runtime::FaultAction;
 use mallee_tests::{Setup, Step, TestCloud};
 use mallee_types::InstanceState;
+use std::time::Duration;
 
 async fn whole_life(mut cloud: TestCloud) {
     let mut id = None;
@@ -79,10 +81,36 @@ async fn a_token_means_one_launch_and_one_only() {
 async fn what_does_not_fit_leaves_nothing() {
     let mut cloud = TestCloud::start().await;
     let image = cloud.image().await;
-    let params =
-        [("ImageId", image.as_str()), ("InstanceType", "m5.16xlarge"), ("MinCount", "40"), ("MaxCount", "40")];
+    let params = [("ImageId", image.as_str()), ("InstanceType", "m5.16xlarge"), ("MinCount", "40"), ("MaxCount", "40")];
     let error = cloud.call("RunInstances", &params).await.expect_err("two hosts have no such room");
     assert_eq!(error.code(), "InsufficientInstanceCapacity", "{error}");
     assert!(cloud.rows().await.is_empty());
     cloud.empty().await;
+}
+
+/// Every replica has an image keeper, and a start runs one of its own.
+#[tokio::test]
+async fn two_image_keepers_do_not_undo_each_other() {
+    let mut cloud = TestCloud::start().await;
+    // Both have imported before either has said so.
+    cloud.faults.arm("cloud.image.imported", FaultAction::Delay(Duration::from_millis(100)), 2);
+    let params = [("Name", "twice"), ("ImageLocation", "images/tiny.raw"), ("RootDeviceName", "/dev/vda")];
+    let reply = cloud.insist("RegisterImage", &params).await;
+    let id = reply.first("imageId").expect("an image").to_owned();
+    let app = cloud.app();
+    mallee_app::images::keep_images(&app).await.expect("the second keeper");
+    cloud
+        .until("the image is available", async |cloud| {
+            let described = cloud.client().call("DescribeImages", &[("ImageId.1", &id)]).await;
+            match described {
+                Ok(reply) if reply.first("imageState") == Some("available") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    let struck = cloud.faults.hit().iter().filter(|hit| *hit == "cloud.image.imported").count();
+    assert_eq!(struck, 2, "both keepers imported it");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let passed = cloud.faults.passed();
+    assert!(!passed.iter().any(|point| point.starts_with("walrus.image.release")), "its bytes were given up: {passed:?}");
 }

@@ -1,7 +1,7 @@
 //! The whole cloud, from the HTTP port to the simulated hosts: its life, and what becomes of it when anything fails.
 
-mod drivers;
 mod crew;
+mod drivers;
 mod hosts;
 mod lifecycle;
 mod points;

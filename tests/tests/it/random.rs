@@ -10,18 +10,8 @@ use std::time::Duration;
 const SEEDS: u64 = 10;
 /// Operations of one schedule.
 const OPERATIONS: usize = 20;
-const METHODS: [&str; 10] = [
-    "ensure",
-    "prepare_disk",
-    "create_tap",
-    "start_paused",
-    "plug",
-    "resume",
-    "unplug",
-    "remove",
-    "domain",
-    "apply",
-];
+const METHODS: [&str; 10] =
+    ["ensure", "prepare_disk", "create_tap", "start_paused", "plug", "resume", "unplug", "remove", "domain", "apply"];
 
 fn pick<'a, T>(cloud: &TestCloud, from: &'a [T]) -> Option<&'a T> {
     let n = usize::try_from(cloud.rng.below(from.len() as u64)).unwrap_or_default();
@@ -35,8 +25,7 @@ fn is_honest(error: &CallError) -> bool {
 
 /// One operation of a user, an operator or nature. What the user was told is in the returned text.
 async fn operate(cloud: &mut TestCloud, points: &[String], image: &str, n: usize) -> String {
-    let alive: Vec<InstanceId> =
-        cloud.rows().await.into_iter().filter(|row| !row.released).map(|row| row.id).collect();
+    let alive: Vec<InstanceId> = cloud.rows().await.into_iter().filter(|row| !row.released).map(|row| row.id).collect();
     let target = pick(cloud, &alive).cloned();
     let choice = cloud.rng.below(16);
     let action = match choice {

@@ -10,13 +10,8 @@ use std::collections::BTreeSet;
 const LAUNCHES: usize = 100;
 
 async fn run(client: &mallee_tests::Client, image: &str, token: &str) -> Result<InstanceId, CallError> {
-    let params = [
-        ("ImageId", image),
-        ("InstanceType", "t3.nano"),
-        ("MinCount", "1"),
-        ("MaxCount", "1"),
-        ("ClientToken", token),
-    ];
+    let params =
+        [("ImageId", image), ("InstanceType", "t3.nano"), ("MinCount", "1"), ("MaxCount", "1"), ("ClientToken", token)];
     let reply = client.call("RunInstances", &params).await?;
     Ok(reply.first("instanceId").expect("an instance").parse().expect("an id"))
 }
@@ -104,13 +99,9 @@ async fn a_death_in_the_middle_of_a_hundred_launches_on_postgresql() {
 async fn one_token_from_many_clients_is_one_reservation_whoever_dies() {
     let mut cloud = TestCloud::start().await;
     let image = cloud.image().await;
-    for point in [
-        "cloud.run.resolved",
-        "cluster.place",
-        "cluster.place.done",
-        "cloud.run.before-commit",
-        "cloud.run.committed",
-    ] {
+    for point in
+        ["cloud.run.resolved", "cluster.place", "cluster.place.done", "cloud.run.before-commit", "cloud.run.committed"]
+    {
         let token = cloud.rng.uuid();
         cloud.faults.arm(point, FaultAction::Kill, 1);
         let client = cloud.client();
@@ -126,7 +117,8 @@ async fn one_token_from_many_clients_is_one_reservation_whoever_dies() {
         assert!(faults.hit().iter().any(|hit| hit == point), "{point} was passed");
         got.insert(cloud.launch(&token).await);
         assert_eq!(got.len(), 1, "{point}: {got:?}");
-        let mine: Vec<_> = cloud.rows().await.into_iter().filter(|row| row.client_token.as_ref() == Some(&token)).collect();
+        let mine: Vec<_> =
+            cloud.rows().await.into_iter().filter(|row| row.client_token.as_ref() == Some(&token)).collect();
         assert_eq!(mine.len(), 1, "{point}: exactly one reservation of one instance");
         for id in got {
             cloud.until_state(&id, InstanceState::Running).await;

@@ -33,7 +33,8 @@ pub(super) async fn push_intent(
             let changes = changes_since(cloud.store(), seq, CHANGES_PAGE).await.map_err(store_error)?;
             let Some(last) = changes.last().map(|change| change.seq) else { break };
             let mine = changes.into_iter().filter(|change| change.zone.as_ref().is_none_or(|z| z == zone));
-            let newest = mine.filter_map(|change| Some((Wanted::parse(&change.kind, &change.id)?, change.seq))).collect();
+            let newest =
+                mine.filter_map(|change| Some((Wanted::parse(&change.kind, &change.id)?, change.seq))).collect();
             for (at, object) in objects_in_order(cloud, zone, &newest).await? {
                 send_object(send, at, object).await?;
             }
@@ -60,7 +61,8 @@ async fn objects_in_order(
     let wanted = newest.keys().cloned().collect();
     let objects = load::objects(cloud.store(), zone, &wanted).await.map_err(store_error)?;
     let place = |object: &Object| newest.get(&Wanted::of(object)?).copied();
-    let mut placed: Vec<(u64, Object)> = objects.into_iter().filter_map(|object| Some((place(&object)?, object))).collect();
+    let mut placed: Vec<(u64, Object)> =
+        objects.into_iter().filter_map(|object| Some((place(&object)?, object))).collect();
     placed.sort_by_key(|(at, _)| *at);
     Ok(placed)
 }

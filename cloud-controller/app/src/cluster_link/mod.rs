@@ -51,8 +51,7 @@ pub fn client(channel: Channel) -> ClusterClient<Channel> {
 pub fn spawn(scope: &TaskScope, cloud: Arc<Cloud>, zone: ZoneName) {
     let shutdown = scope.shutdown().clone();
     scope.spawn(async move {
-        let mut backoff =
-            Backoff::new(Duration::from_millis(20), Duration::from_secs(3), cloud.rng().clone());
+        let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3), cloud.rng().clone());
         let mut link = Link { cloud, zone, observed: v1::Cursor::default() };
         while !shutdown.is_stopped() {
             let started = Instant::now();
@@ -100,7 +99,11 @@ impl Link {
             tokio::time::sleep(LEASE_RENEW).await;
             return Ok(());
         };
-        self.cloud.faults().point("cloud.link.leased").await.map_err(|e| WireError::new(Kind::Unavailable, e.to_string()))?;
+        self.cloud
+            .faults()
+            .point("cloud.link.leased")
+            .await
+            .map_err(|e| WireError::new(Kind::Unavailable, e.to_string()))?;
         let cloud = self.cloud.clone();
         let keep = keep_lease(&cloud, lease.clone(), taken);
         tokio::select! {
@@ -133,12 +136,18 @@ impl Link {
         let session = tokio::time::timeout(SESSION_TIMEOUT, client.session(ReceiverStream::new(receive)));
         let mut incoming = session
             .await
-            .map_err(|_| WireError::new(Kind::Unavailable, format!("the cluster controller of {} does not answer", self.zone)))?
+            .map_err(|_| {
+                WireError::new(Kind::Unavailable, format!("the cluster controller of {} does not answer", self.zone))
+            })?
             .map_err(WireError::from)?
             .into_inner();
-        let Some(v1::ClusterToCloud { message: Some(Up::Hello(hello)) }) = incoming.message().await.map_err(WireError::from)?
+        let Some(v1::ClusterToCloud { message: Some(Up::Hello(hello)) }) =
+            incoming.message().await.map_err(WireError::from)?
         else {
-            return Err(WireError::new(Kind::Internal, format!("{}: the cluster controller did not say hello", self.zone)));
+            return Err(WireError::new(
+                Kind::Internal,
+                format!("{}: the cluster controller did not say hello", self.zone),
+            ));
         };
         if hello.zone != self.zone.as_str() {
             let message = format!("the cluster controller dialled for {} says it is of {}", self.zone, hello.zone);
@@ -162,7 +171,9 @@ async fn keep_lease(cloud: &Cloud, mut lease: LeaseRow, mut taken: Instant) -> W
         let asked = Instant::now();
         match renew(cloud, &lease).await {
             Ok(renewed) => (lease, taken) = (renewed, asked),
-            Err(mallee_store::StoreError::Stale { what }) => return WireError::new(Kind::StaleEpoch, format!("lost {what}")),
+            Err(mallee_store::StoreError::Stale { what }) => {
+                return WireError::new(Kind::StaleEpoch, format!("lost {what}"));
+            }
             Err(error) if taken.elapsed() + LEASE_RENEW >= LEASE_TTL => return store_error(error),
             Err(error) => tracing::warn!(%error, "cannot renew a lease; trying again while it stands"),
         }

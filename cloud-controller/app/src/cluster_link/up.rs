@@ -3,11 +3,11 @@
 use super::push;
 use crate::Cloud;
 use crate::instances::apply::apply_observations;
+use futures::StreamExt as _;
 use mallee_proto::v1::cloud_to_cluster::Message as Down;
 use mallee_proto::v1::cluster_to_cloud::Message as Up;
 use mallee_proto::v1::{CloudToCluster, ClusterToCloud, Cursor};
 use mallee_proto::{Kind, WireError};
-use futures::StreamExt as _;
 use mallee_types::ZoneName;
 use tokio::sync::mpsc;
 use tonic::Streaming;

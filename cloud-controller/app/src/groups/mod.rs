@@ -86,7 +86,9 @@ fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule) -> Security
         from_port: rule.spec.from_port.map(i64::from),
         to_port: rule.spec.to_port.map(i64::from),
         cidr,
-        peer_account: peer_group.as_ref().map(|_| rule.peer_account.clone().unwrap_or_else(|| group.account_id.clone())),
+        peer_account: peer_group
+            .as_ref()
+            .map(|_| rule.peer_account.clone().unwrap_or_else(|| group.account_id.clone())),
         peer_group,
         description: rule.description.clone(),
     }
@@ -202,7 +204,11 @@ impl Cloud {
             None => self.require_default_vpc(cx).await?,
         };
         let names = [name.to_owned()];
-        let same = SecurityGroupFilter { names: Some(&names), vpcs: Some(std::slice::from_ref(&vpc.id)), ..Default::default() };
+        let same = SecurityGroupFilter {
+            names: Some(&names),
+            vpcs: Some(std::slice::from_ref(&vpc.id)),
+            ..Default::default()
+        };
         if !security_group_list(self.store(), cx.account(), same, 1).await.or_fail()?.is_empty() {
             return Err(Code::InvalidGroupDuplicate.with(&[name, vpc.id.as_str()]));
         }
@@ -226,7 +232,12 @@ impl Cloud {
     ///
     /// # Errors
     /// `DependencyViolation` while an interface or another group's rule needs it, `CannotDelete` for `default`.
-    pub async fn delete_security_group(&self, cx: &OpContext, group: &GroupRef<'_>, dry_run: bool) -> Result<GroupId, ApiError> {
+    pub async fn delete_security_group(
+        &self,
+        cx: &OpContext,
+        group: &GroupRef<'_>,
+        dry_run: bool,
+    ) -> Result<GroupId, ApiError> {
         let row = self.find_group(cx, group).await?;
         if row.name == DEFAULT_GROUP {
             return Err(Code::CannotDelete.with(&[row.id.as_str()]));
@@ -267,8 +278,10 @@ impl Cloud {
             if let Peer::Group(peer) = &rule.spec.peer {
                 let row = self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
                 if row.vpc_id != group.vpc_id {
-                    return Err(Code::InvalidGroupNotFound
-                        .message(format!("You have specified two resources that belong to different networks: {} and {}.", group.id, peer)));
+                    return Err(Code::InvalidGroupNotFound.message(format!(
+                        "You have specified two resources that belong to different networks: {} and {}.",
+                        group.id, peer
+                    )));
                 }
             }
         }
@@ -318,7 +331,9 @@ impl Cloud {
             RulesToRevoke::Ids(ids) => {
                 for id in ids {
                     let row = rules.iter().find(|row| row.id == *id && row.egress == egress);
-                    revoked.push(row.ok_or_else(|| Code::InvalidSecurityGroupRuleIdNotFound.with(&[id.as_str()]))?.clone());
+                    revoked.push(
+                        row.ok_or_else(|| Code::InvalidSecurityGroupRuleIdNotFound.with(&[id.as_str()]))?.clone(),
+                    );
                 }
             }
             RulesToRevoke::Specs(specs) => {

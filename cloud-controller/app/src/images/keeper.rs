@@ -3,7 +3,9 @@
 use super::split_location;
 use crate::Cloud;
 use mallee_proto::{Kind, WireError};
-use mallee_store::{ImageRow, ImageState, StoreError, image_delete, image_list_state, image_update, instance_count_of_image};
+use mallee_store::{
+    ImageRow, ImageState, StoreError, image_delete, image_fetch, image_list_state, image_update, instance_count_of_image,
+};
 
 /// Why a pass ended early.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +55,7 @@ async fn import(cloud: &Cloud, mut row: ImageRow) -> Result<(), KeeperError> {
         Err(error) => {
             tracing::info!(image = %row.id, reason = %error.message, "an image was refused");
             row.state = ImageState::Failed;
-            row.state_reason =
-                Some(if error.tenant_message.is_empty() { error.message } else { error.tenant_message });
+            row.state_reason = Some(if error.tenant_message.is_empty() { error.message } else { error.tenant_message });
         }
     }
     let mut tx = cloud.store().write().await?;
@@ -63,10 +64,16 @@ async fn import(cloud: &Cloud, mut row: ImageRow) -> Result<(), KeeperError> {
             tx.commit().await?;
             cloud.note_image_change();
         }
-        // Deregistered meanwhile: its claim is given up in the same pass, by digest.
-        Err(StoreError::Stale { .. }) => {
+        Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => {
             tx.rollback().await?;
-            if let Some(digest) = &row.digest {
+            // Deregistered meanwhile: our claim is given up. But if another keeper (a replica has one too) was faster with
+            // the same import, the claim is its image's.
+            let is_over = match image_fetch(cloud.store(), &row.id).await {
+                Ok(now) => now.state == ImageState::Deregistered,
+                Err(StoreError::NotFound { .. }) => true,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(digest) = row.digest.as_ref().filter(|_| is_over) {
                 cloud.image_service().release(digest, &row.id).await?;
             }
         }

@@ -50,14 +50,19 @@ pub struct RegisterRequest {
 /// `InvalidParameterValue`.
 fn split_location(location: &str) -> Result<(&str, &str), ApiError> {
     let plain = location.strip_prefix("s3://").unwrap_or(location).trim_start_matches('/');
-    plain.split_once('/').filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty()).ok_or_else(|| {
-        ApiError::invalid_value("ImageLocation", location, "It must name an object as bucket/key.")
-    })
+    plain
+        .split_once('/')
+        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
+        .ok_or_else(|| ApiError::invalid_value("ImageLocation", location, "It must name an object as bucket/key."))
 }
 
 fn check_name(name: &str) -> Result<(), ApiError> {
     let ok = |c: char| c.is_ascii_alphanumeric() || "()[] ./-'@_".contains(c);
-    if (3..=128).contains(&name.len()) && name.chars().all(ok) { Ok(()) } else { Err(Code::InvalidAmiNameMalformed.error()) }
+    if (3..=128).contains(&name.len()) && name.chars().all(ok) {
+        Ok(())
+    } else {
+        Err(Code::InvalidAmiNameMalformed.error())
+    }
 }
 
 impl Cloud {
@@ -79,7 +84,11 @@ impl Cloud {
             )));
         }
         if !request.root_device_name.starts_with("/dev/") {
-            return Err(ApiError::invalid_value("RootDeviceName", &request.root_device_name, "It must begin with /dev/."));
+            return Err(ApiError::invalid_value(
+                "RootDeviceName",
+                &request.root_device_name,
+                "It must begin with /dev/.",
+            ));
         }
         tags::validate(&request.tags)?;
         let row = ImageRow {

@@ -1,9 +1,9 @@
 //! Walrus's image service as the cloud controller uses it.
 
 use async_trait::async_trait;
+use mallee_proto::WireError;
 use mallee_proto::v1::images_client::ImagesClient;
 use mallee_proto::v1::{ImportImageReply, ImportImageRequest, ReleaseImageRequest};
-use mallee_proto::WireError;
 use mallee_types::{AccountId, ImageId};
 use std::fmt;
 use std::time::Duration;
@@ -19,8 +19,13 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
 #[async_trait]
 pub trait ImageService: Send + Sync + fmt::Debug {
     /// Checks the object and keeps its bytes for `holder`. Idempotent.
-    async fn import(&self, account: &AccountId, bucket: &str, key: &str, holder: &ImageId)
-    -> Result<ImportImageReply, WireError>;
+    async fn import(
+        &self,
+        account: &AccountId,
+        bucket: &str,
+        key: &str,
+        holder: &ImageId,
+    ) -> Result<ImportImageReply, WireError>;
 
     /// Gives up the claim of `holder`. Idempotent.
     async fn release(&self, digest: &str, holder: &ImageId) -> Result<(), WireError>;
@@ -59,8 +64,7 @@ impl<C: WalrusConnector> ImageService for RemoteImages<C> {
 
     async fn release(&self, digest: &str, holder: &ImageId) -> Result<(), WireError> {
         let mut client = ImagesClient::new(self.0.connect().await?);
-        let mut request =
-            Request::new(ReleaseImageRequest { digest: digest.to_owned(), holder: holder.to_string() });
+        let mut request = Request::new(ReleaseImageRequest { digest: digest.to_owned(), holder: holder.to_string() });
         request.set_timeout(RELEASE_TIMEOUT);
         client.release(request).await.map_err(WireError::from)?;
         Ok(())

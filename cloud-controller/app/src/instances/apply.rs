@@ -29,7 +29,9 @@ pub async fn apply_observations(cloud: &Cloud, batch: &[InstanceObservation]) ->
         match apply(cloud, batch).await {
             Ok(()) => break,
             Err(StoreError::Stale { .. }) if attempt < TRIES_MAX => {}
-            Err(error) => return Err(WireError::new(Kind::Unavailable, format!("observations were not stored: {error}"))),
+            Err(error) => {
+                return Err(WireError::new(Kind::Unavailable, format!("observations were not stored: {error}")));
+            }
         }
     }
     cloud.faults().point("cloud.observe.committed").await.map_err(|e| WireError::new(Kind::Unavailable, e.to_string()))

@@ -45,9 +45,14 @@ impl Cloud {
     ///
     /// # Errors
     /// `OperationNotPermitted` for protected ones; ids that are none.
-    pub async fn terminate_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<Vec<StateChange>, ApiError> {
+    pub async fn terminate_instances(
+        &self,
+        cx: &OpContext,
+        ids: &[String],
+        dry_run: bool,
+    ) -> Result<Vec<StateChange>, ApiError> {
         let rows = self.find_instances(cx, ids).await?;
-        for row in rows.iter().filter(|row| row.doc.disable_api_termination && row.intent != RunIntent::Terminate) {
+        if let Some(row) = rows.iter().find(|row| row.doc.disable_api_termination && row.intent != RunIntent::Terminate) {
             return Err(Code::OperationNotPermitted.message(format!(
                 "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
                 row.id
@@ -69,9 +74,14 @@ impl Cloud {
     ///
     /// # Errors
     /// `IncorrectInstanceState`, `OperationNotPermitted`; ids that are none.
-    pub async fn stop_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<Vec<StateChange>, ApiError> {
+    pub async fn stop_instances(
+        &self,
+        cx: &OpContext,
+        ids: &[String],
+        dry_run: bool,
+    ) -> Result<Vec<StateChange>, ApiError> {
         let rows = self.find_instances(cx, ids).await?;
-        for row in rows.iter().filter(|row| row.doc.disable_api_stop && row.intent == RunIntent::Run) {
+        if let Some(row) = rows.iter().find(|row| row.doc.disable_api_stop && row.intent == RunIntent::Run) {
             return Err(Code::OperationNotPermitted.message(format!(
                 "The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.",
                 row.id
@@ -96,7 +106,12 @@ impl Cloud {
     ///
     /// # Errors
     /// `IncorrectInstanceState`, `InsufficientInstanceCapacity`; ids that are none.
-    pub async fn start_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<Vec<StateChange>, ApiError> {
+    pub async fn start_instances(
+        &self,
+        cx: &OpContext,
+        ids: &[String],
+        dry_run: bool,
+    ) -> Result<Vec<StateChange>, ApiError> {
         let rows = self.find_instances(cx, ids).await?;
         for row in &rows {
             if !matches!(row.state, InstanceState::Pending | InstanceState::Running | InstanceState::Stopped) {
@@ -116,7 +131,11 @@ impl Cloud {
         outcome
     }
 
-    async fn start_reserved(&self, rows: &[InstanceRow], reserved: &mut Vec<(ZoneName, String)>) -> Result<Vec<StateChange>, ApiError> {
+    async fn start_reserved(
+        &self,
+        rows: &[InstanceRow],
+        reserved: &mut Vec<(ZoneName, String)>,
+    ) -> Result<Vec<StateChange>, ApiError> {
         for row in rows.iter().filter(|row| row.state == InstanceState::Stopped) {
             let request_id = self.rng().uuid();
             let room = room_of(row)?;

@@ -217,8 +217,11 @@ mod tests {
         let mut known = known(RunIntent::Run, InstanceState::Pending);
         let reason = StateReason::new("Server.InternalError", "node-1: no qemu");
         let seen = Seen { reason: Some(reason.clone()), ..seen(DomainPhase::Failed, 5) };
-        let want =
-            Outcome::Redirect { intent: RunIntent::Terminate, state: InstanceState::ShuttingDown, reason: reason.clone() };
+        let want = Outcome::Redirect {
+            intent: RunIntent::Terminate,
+            state: InstanceState::ShuttingDown,
+            reason: reason.clone(),
+        };
         assert_eq!(observe(&known, &seen), want);
         known.has_run = true;
         let want = Outcome::Redirect { intent: RunIntent::Stop, state: InstanceState::Stopped, reason };

@@ -11,14 +11,14 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    ClientTokenClaim, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions, ShutdownBehavior, StoreError,
-    Tx, change_append, client_token_claim, client_token_peek, client_token_result_set, instance_insert, instance_list,
-    instance_placement_set, interface_insert, private_address_take_exact, private_addresses_take, public_address_take,
-    tag_put,
+    ClientTokenClaim, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions, ShutdownBehavior,
+    StoreError, Tx, change_append, client_token_claim, client_token_peek, client_token_result_set, instance_insert,
+    instance_list, instance_placement_set, interface_insert, private_address_take_exact, private_addresses_take,
+    public_address_take, tag_put,
 };
 use mallee_types::{
-    AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress, NodeId,
-    ReservationId, RunIntent,
+    AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
+    NodeId, ReservationId, RunIntent,
 };
 use resolve::Resolved;
 use std::net::Ipv4Addr;
@@ -85,7 +85,11 @@ impl Cloud {
     ///
     /// # Errors
     /// EC2's, for everything that does not exist, does not fit, or is not allowed; nothing is left behind.
-    pub async fn run_instances(&self, cx: &OpContext, request: RunRequest) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
+    pub async fn run_instances(
+        &self,
+        cx: &OpContext,
+        request: RunRequest,
+    ) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
         if let Some(done) = self.repeated(cx, &request).await? {
             return Ok(done);
         }
@@ -107,9 +111,14 @@ impl Cloud {
     }
 
     /// The result of an earlier call with this client token.
-    async fn repeated(&self, cx: &OpContext, request: &RunRequest) -> Result<Option<(ReservationId, Vec<InstanceView>)>, ApiError> {
+    async fn repeated(
+        &self,
+        cx: &OpContext,
+        request: &RunRequest,
+    ) -> Result<Option<(ReservationId, Vec<InstanceView>)>, ApiError> {
         let Some(token) = &request.client_token else { return Ok(None) };
-        if token.is_empty() || token.len() > CLIENT_TOKEN_CHARS_MAX || !token.bytes().all(|b| (0x21..0x7f).contains(&b)) {
+        if token.is_empty() || token.len() > CLIENT_TOKEN_CHARS_MAX || !token.bytes().all(|b| (0x21..0x7f).contains(&b))
+        {
             return Err(Code::InvalidParameterValue
                 .message("Invalid value for parameter clientToken. It must be 1 to 64 ASCII characters."));
         }
@@ -120,13 +129,18 @@ impl Cloud {
         }
     }
 
-    async fn reservation(&self, cx: &OpContext, id: ReservationId) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
+    async fn reservation(
+        &self,
+        cx: &OpContext,
+        id: ReservationId,
+    ) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
         let filter = InstanceFilter {
             account: Some(cx.account()),
             reservations: Some(std::slice::from_ref(&id)),
             ..Default::default()
         };
-        let mut rows = instance_list(self.store(), filter, mallee_types::limits::RUN_INSTANCES_COUNT_MAX).await.or_fail()?;
+        let mut rows =
+            instance_list(self.store(), filter, mallee_types::limits::RUN_INSTANCES_COUNT_MAX).await.or_fail()?;
         rows.sort_by_key(|row| row.launch_index);
         Ok((id, views(self.store(), rows).await.or_fail()?))
     }
@@ -142,7 +156,8 @@ impl Cloud {
     ) -> Result<Launched, ApiError> {
         let mut tx = self.store().write().await.or_fail()?;
         if let Some(token) = &request.client_token {
-            let claim = client_token_claim(&mut tx, cx.account(), OPERATION, token, &request.params_hash).await.or_fail()?;
+            let claim =
+                client_token_claim(&mut tx, cx.account(), OPERATION, token, &request.params_hash).await.or_fail()?;
             match claim {
                 ClientTokenClaim::New => {}
                 ClientTokenClaim::Mismatch => return Err(Code::IdempotentParameterMismatch.error()),
@@ -161,7 +176,9 @@ impl Cloud {
         self.faults().point("cloud.run.before-commit").await.or_fail()?;
         tx.commit().await.map_err(|error| match error {
             // A group that was deleted between the look-up and the commit.
-            StoreError::InUse => Code::InvalidGroupNotFound.message("A security group of the request does not exist any more"),
+            StoreError::InUse => {
+                Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
+            }
             other => store_failure(other),
         })?;
         Ok(Launched::Made(reservation))
@@ -210,7 +227,13 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    async fn make(&mut self, tx: &mut Tx, index: u32, placement: &Placement, address: Ipv4Addr) -> Result<(), ApiError> {
+    async fn make(
+        &mut self,
+        tx: &mut Tx,
+        index: u32,
+        placement: &Placement,
+        address: Ipv4Addr,
+    ) -> Result<(), ApiError> {
         let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
         let row = self.instance(id, node, index, address);
@@ -221,7 +244,9 @@ impl Maker<'_> {
         }
         let interface = self.interface(&row, address);
         interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
-            StoreError::InUse => Code::InvalidGroupNotFound.message("A security group of the request does not exist any more"),
+            StoreError::InUse => {
+                Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
+            }
             other => store_failure(other),
         })?;
         if row.doc.auto_public_ip {
@@ -318,7 +343,9 @@ impl Maker<'_> {
 pub(crate) async fn take_public_address(cloud: &Cloud, tx: &mut Tx, interface: &InterfaceRow) -> Result<(), ApiError> {
     let taken = public_address_take(tx, cloud.config().public_pool, &interface.id, &interface.account_id).await;
     taken.map(drop).map_err(|error| match error {
-        StoreError::Exhausted { .. } => Code::InsufficientAddressCapacity.message("Insufficient capacity of public addresses."),
+        StoreError::Exhausted { .. } => {
+            Code::InsufficientAddressCapacity.message("Insufficient capacity of public addresses.")
+        }
         other => store_failure(other),
     })
 }

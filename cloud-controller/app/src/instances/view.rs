@@ -98,8 +98,11 @@ pub async fn interface_views(store: &Store, rows: Vec<InterfaceRow>) -> Result<V
     }
     let ids: Vec<InterfaceId> = rows.iter().map(|row| row.id.clone()).collect();
     let memberships = interface_group_list(store, Some(&ids), ROWS_MAX).await?;
-    let addresses: BTreeMap<InterfaceId, Ipv4Addr> =
-        public_address_list(store, Some(&ids), ROWS_MAX).await?.into_iter().map(|a| (a.interface_id, a.address)).collect();
+    let addresses: BTreeMap<InterfaceId, Ipv4Addr> = public_address_list(store, Some(&ids), ROWS_MAX)
+        .await?
+        .into_iter()
+        .map(|a| (a.interface_id, a.address))
+        .collect();
     let group_ids: Vec<GroupId> =
         memberships.iter().map(|m| m.group_id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     let mut names: BTreeMap<GroupId, String> = BTreeMap::new();

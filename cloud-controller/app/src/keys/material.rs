@@ -111,7 +111,8 @@ pub async fn make_rsa() -> Result<NewKeyPair, KeyError> {
     let pem = String::from_utf8(output.stdout).map_err(|_| KeyError::Host("openssl wrote no text".into()))?;
     let pkcs1 = der::from_pem(&pem, "RSA PRIVATE KEY").ok_or_else(|| KeyError::Host("openssl wrote no key".into()))?;
     let pair = ring::rsa::KeyPair::from_der(&pkcs1).map_err(|e| KeyError::Host(format!("openssl's key: {e}")))?;
-    let (n, e) = der::rsa_public(pair.public_key().as_ref()).ok_or_else(|| KeyError::Host("openssl's key is odd".into()))?;
+    let (n, e) =
+        der::rsa_public(pair.public_key().as_ref()).ok_or_else(|| KeyError::Host("openssl's key is odd".into()))?;
     let openssh = openssh_rsa(n, e);
     let fingerprint = colons(&Sha1::digest(der::pkcs8_of_rsa(&pkcs1)));
     // Make sure that what is handed out is what SSH reads.
@@ -241,7 +242,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_key() {
-        for bad in ["", "hello", "ssh-rsa", "ssh-rsa AAAA", "ssh-dss AAAAB3NzaC1kc3M=", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"] {
+        for bad in [
+            "",
+            "hello",
+            "ssh-rsa",
+            "ssh-rsa AAAA",
+            "ssh-dss AAAAB3NzaC1kc3M=",
+            "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+        ] {
             assert!(import(bad).is_err(), "{bad:?}");
         }
     }

@@ -20,7 +20,11 @@ const NAME_CHARS_MAX: usize = 255;
 pub const TAG_KIND: &str = "key-pair";
 
 fn check_name(name: &str) -> Result<(), ApiError> {
-    if name.is_empty() || name.trim() != name || name.len() > NAME_CHARS_MAX || !name.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+    if name.is_empty()
+        || name.trim() != name
+        || name.len() > NAME_CHARS_MAX
+        || !name.bytes().all(|b| (0x20..0x7f).contains(&b))
+    {
         return Err(Code::InvalidParameterValue.message(format!(
             "Invalid value '{}' for keyPairNames. It should be 1 to 255 printable ASCII characters without spaces at its ends",
             mallee_awswire::texts::clip(name)
@@ -88,7 +92,13 @@ impl Cloud {
         if dry_run { Err(Code::DryRunOperation.error()) } else { Ok(()) }
     }
 
-    async fn keep_key_pair(&self, cx: &OpContext, name: &str, public: PublicMaterial, tags: &[Tag]) -> Result<KeyPairRow, ApiError> {
+    async fn keep_key_pair(
+        &self,
+        cx: &OpContext,
+        name: &str,
+        public: PublicMaterial,
+        tags: &[Tag],
+    ) -> Result<KeyPairRow, ApiError> {
         let kind = match public.kind {
             KeyKind::Rsa => KeyPairKind::Rsa,
             KeyKind::Ed25519 => KeyPairKind::Ed25519,

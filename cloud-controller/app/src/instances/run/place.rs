@@ -54,7 +54,8 @@ pub(crate) fn decision_json(decision: &Decision) -> String {
 }
 
 fn reasons(refused: &[NodeVerdict]) -> String {
-    let mut texts: Vec<String> = refused.iter().take(REASONS_MAX).map(|v| format!("{}: {}", v.node_id, v.reason)).collect();
+    let mut texts: Vec<String> =
+        refused.iter().take(REASONS_MAX).map(|v| format!("{}: {}", v.node_id, v.reason)).collect();
     if refused.len() > REASONS_MAX {
         texts.push(format!("and {} more nodes", refused.len() - REASONS_MAX));
     }

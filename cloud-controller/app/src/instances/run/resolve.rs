@@ -5,12 +5,11 @@ use crate::fail::OrFail as _;
 use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{
-    AddressRange, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name,
-};
+use mallee_store::{AddressRange, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name};
 use mallee_types::instance_type::{InstanceType, instance_type};
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
 use mallee_types::{GroupId, VpcId, ZoneName};
+use std::net::Ipv4Addr;
 
 const GIB: u64 = 1 << 30;
 
@@ -50,6 +49,14 @@ fn check_counts(request: &RunRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn fits(subnet: &SubnetRow, address: Ipv4Addr) -> bool {
+    AddressRange::of_subnet(subnet.cidr).is_some_and(|range| range.contains(address))
+}
+
+fn not_in_subnet(address: Ipv4Addr) -> ApiError {
+    Code::InvalidParameterValue.message(format!("Address {address} does not fall within the subnet's address range"))
+}
+
 impl Cloud {
     pub(super) async fn resolve(&self, cx: &OpContext, request: &RunRequest) -> Result<Resolved, ApiError> {
         check_counts(request)?;
@@ -69,13 +76,16 @@ impl Cloud {
             None => None,
             Some(name) => {
                 let key = key_pair_by_name(self.store(), cx.account(), name).await.or_fail()?;
-                let key = key.ok_or_else(|| Code::InvalidKeyPairNotFound.with(&[&mallee_awswire::texts::clip(name)]))?;
+                let key =
+                    key.ok_or_else(|| Code::InvalidKeyPairNotFound.with(&[&mallee_awswire::texts::clip(name)]))?;
                 Some(key.public_openssh)
             }
         };
         let subnets = self.candidate_subnets(cx, request).await?;
         let vpc = subnets.first().map(|subnet| subnet.vpc_id.clone());
-        let vpc = vpc.ok_or_else(|| Code::MissingInput.message("No subnets found for the default VPC. Please specify a subnet."))?;
+        let vpc = vpc.ok_or_else(|| {
+            Code::MissingInput.message("No subnets found for the default VPC. Please specify a subnet.")
+        })?;
         let groups = self.launch_groups(cx, request, &vpc).await?;
         let virtual_size = image.virtual_size_bytes.unwrap_or_default();
         Ok(Resolved {
@@ -127,11 +137,10 @@ impl Cloud {
                     request.zone.as_deref().unwrap_or_default()
                 )));
             }
-            if let Some(address) = request.private_ip {
-                if !AddressRange::of_subnet(subnet.cidr).is_some_and(|range| range.contains(address)) {
-                    return Err(Code::InvalidParameterValue
-                        .message(format!("Address {address} does not fall within the subnet's address range")));
-                }
+            if let Some(address) = request.private_ip
+                && !fits(&subnet, address)
+            {
+                return Err(not_in_subnet(address));
             }
             return Ok(vec![subnet]);
         }
@@ -141,16 +150,13 @@ impl Cloud {
         let mut subnets = Vec::new();
         for zone in self.zones() {
             let subnet = self.require_default_subnet(cx, zone).await?;
-            let fits = |address| AddressRange::of_subnet(subnet.cidr).is_some_and(|range| range.contains(address));
-            if request.private_ip.is_none_or(fits) {
+            if request.private_ip.is_none_or(|address| fits(&subnet, address)) {
                 subnets.push(subnet);
             }
         }
-        if subnets.is_empty() {
-            if let Some(address) = request.private_ip {
-                return Err(Code::InvalidParameterValue
-                    .message(format!("Address {address} does not fall within the subnet's address range")));
-            }
+        match request.private_ip {
+            Some(address) if subnets.is_empty() => return Err(not_in_subnet(address)),
+            _ => {}
         }
         Ok(subnets)
     }
@@ -177,10 +183,13 @@ impl Cloud {
             ));
         }
         if request.subnet.is_some() && !request.group_names.is_empty() {
-            return Err(ApiError::invalid_combination("The parameter groupName cannot be used with the parameter subnet"));
+            return Err(ApiError::invalid_combination(
+                "The parameter groupName cannot be used with the parameter subnet",
+            ));
         }
         let ids = request.group_ids.iter().map(|id| GroupRef::Id(id));
-        let mut wanted: Vec<GroupRef<'_>> = ids.chain(request.group_names.iter().map(|name| GroupRef::Name(name))).collect();
+        let mut wanted: Vec<GroupRef<'_>> =
+            ids.chain(request.group_names.iter().map(|name| GroupRef::Name(name))).collect();
         if wanted.is_empty() {
             return Ok(vec![self.group_by_name_in(cx, vpc, FALLBACK_GROUP).await?]);
         }
@@ -191,10 +200,8 @@ impl Cloud {
         for reference in wanted.drain(..) {
             let group = self.find_group(cx, &reference).await?;
             if group.vpc_id != *vpc {
-                return Err(Code::InvalidParameter.message(format!(
-                    "Security group {} and the subnet belong to different networks.",
-                    group.id
-                )));
+                return Err(Code::InvalidParameter
+                    .message(format!("Security group {} and the subnet belong to different networks.", group.id)));
             }
             if !groups.contains(&group.id) {
                 groups.push(group.id);

@@ -1,0 +1,130 @@
+//! `cargo xtask bench`: the budgets of the design, measured, and docs/performance.md.
+//!
+//! Each group starts a cloud of its own from the release binary, loads it over its real port, measures something real
+//! beside it in the same run, and replaces its own table on the page; the words around the tables are written by hand.
+
+mod client;
+mod cloud;
+mod describe;
+mod guest;
+mod idle;
+mod launches;
+mod load;
+mod process;
+mod report;
+
+use crate::tree;
+use anyhow::{Context as _, Result, ensure};
+use report::Table;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The page, from the root of the tree.
+const PAGE: &str = "docs/performance.md";
+/// Where clouds keep their state: a directory on a disk (not in memory), which QEMU's user may enter.
+const SCRATCH: &str = "/var/tmp";
+
+/// A group of measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// From RunInstances to the guest's first process, beside bare virsh. Needs root and libvirt.
+    Guest,
+    /// Launches per second to running on simulated nodes.
+    Launches,
+    /// DescribeInstances.
+    Describe,
+    /// Memory and CPU of a cloud that nobody uses. Needs root and libvirt for the real one.
+    Idle,
+}
+
+const ALL: &[Group] = &[Group::Guest, Group::Launches, Group::Describe, Group::Idle];
+
+/// What `xtask bench` is asked.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Measure only these groups (default: all).
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Group>,
+    /// The binary to measure (default: build target/release/mallee and take it).
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// The disk of the guest (default: target/tiny.qcow2; built by deploy/images/tiny/build).
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// Print only; leave docs/performance.md as it is.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What the groups share.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    binary: PathBuf,
+    image: PathBuf,
+    /// Where clouds keep their state while they are measured.
+    scratch: PathBuf,
+}
+
+/// Measures, prints, and writes the page.
+#[allow(clippy::print_stdout, reason = "the report of a task")]
+pub fn run(args: &Args) -> Result<()> {
+    let root = tree::root()?;
+    let binary = match &args.binary {
+        Some(binary) => binary.canonicalize().with_context(|| format!("no binary at {}", binary.display()))?,
+        None => build(&root)?,
+    };
+    let bench = Bench {
+        binary,
+        image: args.image.clone().unwrap_or_else(|| root.join("target/tiny.qcow2")),
+        scratch: Path::new(SCRATCH).join(format!("mallee-bench-{}", std::process::id())),
+    };
+    // Fails if it is there: nobody else's directory is used.
+    std::fs::create_dir(&bench.scratch).with_context(|| format!("making {}", bench.scratch.display()))?;
+    for group in if args.only.is_empty() { ALL } else { &args.only } {
+        let table = match group {
+            Group::Guest => guest::run(&bench),
+            Group::Launches => launches::run(&bench),
+            Group::Describe => describe::run(&bench),
+            Group::Idle => idle::run(&bench),
+        };
+        let table: Table = table.with_context(|| format!("measuring {group:?}"))?;
+        println!("{}", table.text());
+        if !args.dry_run {
+            report::write(&root.join(PAGE), &table)?;
+        }
+    }
+    // Kept after a failure, for its logs.
+    Ok(std::fs::remove_dir_all(&bench.scratch)?)
+}
+
+/// Builds what is measured: the binary a user gets.
+fn build(root: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let done = Command::new(cargo).args(["build", "--release", "--package", "mallee"]).current_dir(root).status()?;
+    ensure!(done.success(), "the release build failed");
+    Ok(root.join("target/release/mallee"))
+}
+
+/// Waits. The bench has threads, and no runtime whose workers it could block.
+#[allow(clippy::disallowed_methods, reason = "no async runtime here")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// The middle of some measurements; of an even count the upper one. Zero of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert!((median(vec![9.0, 1.0, 5.0]) - 5.0).abs() < f64::EPSILON);
+        assert!(median(Vec::new()).abs() < f64::EPSILON);
+    }
+}

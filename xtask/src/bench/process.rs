@@ -1,0 +1,28 @@
+//! What the kernel says of a process.
+
+use anyhow::{Context as _, Result};
+
+/// Ticks per second in /proc/PID/stat: fixed at 100 for user space on every architecture Linux runs KVM on.
+const TICKS: f64 = 100.0;
+
+/// CPU time a process has used, all threads, user and system, in seconds.
+#[allow(clippy::cast_precision_loss, reason = "ticks of a benchmark are few")]
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+    // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th field after it.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).context("an unknown form of stat");
+    Ok((ticks(11)? + ticks(12)?) as f64 / TICKS)
+}
+
+/// Memory of a process in MiB: resident, and its share of it (pages that others map too count in part).
+#[allow(clippy::cast_precision_loss, reason = "KiB of one process")]
+pub fn memory_mib(pid: u32) -> Result<(f64, f64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("the process has ended")?;
+    let value = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name));
+        let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map(|kib| kib as f64 / 1024.0).with_context(|| format!("no {name} in smaps_rollup"))
+    };
+    Ok((value("Rss:")?, value("Pss:")?))
+}
