@@ -1,7 +1,7 @@
 //! What daemons of the cluster ask the cloud controller: a new certificate, where the others are, and, for Walrus, the
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
-use crate::enrol::{ControlPlane, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
+use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
 use crate::identity::StoreCredentials;
 use mallee_awswire::sigv4::{KeyError, derive_signing_key};
 use mallee_pki::{Identity, Role, authorise};
@@ -61,7 +61,8 @@ impl DirectoryService {
     }
 
     async fn announce_for(&self, identity: &Identity, endpoint: Endpoint) -> Result<AnnounceReply, WireError> {
-        if endpoint.role != identity.role.name() {
+        let is_s3 = identity.role == Role::Walrus && endpoint.role == S3_ROLE;
+        if endpoint.role != identity.role.name() && !is_s3 {
             let role: String = endpoint.role.chars().take(16).collect();
             return Err(WireError::new(Kind::Forbidden, format!("{identity} may not announce a {role:?}")));
         }
@@ -79,7 +80,8 @@ impl DirectoryService {
                 .await
                 .map_err(store_error)?;
         } else {
-            setting_put(&mut tx, WALRUS_ENDPOINT, &endpoint.uri).await.map_err(store_error)?;
+            let setting = if is_s3 { S3_ENDPOINT } else { WALRUS_ENDPOINT };
+            setting_put(&mut tx, setting, &endpoint.uri).await.map_err(store_error)?;
         }
         tx.commit().await.map_err(store_error)?;
         Ok(AnnounceReply {})

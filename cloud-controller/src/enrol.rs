@@ -18,8 +18,12 @@ use tonic::{Request, Response, Status};
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// A Walrus's name when neither it nor its token says one.
 const WALRUS_NAME: &str = "walrus";
-/// Setting that says where Walrus is.
-pub(crate) const WALRUS_ENDPOINT: &str = "endpoint/walrus";
+/// Setting that says where Walrus serves images, `https://HOST:PORT`.
+pub const WALRUS_ENDPOINT: &str = "endpoint/walrus";
+/// Setting that says where Walrus serves S3, `http://HOST:PORT`.
+pub const S3_ENDPOINT: &str = "endpoint/s3";
+/// The role under which Walrus announces its S3 port.
+pub const S3_ROLE: &str = "s3";
 
 /// What Enrolment and Directory work with.
 #[derive(Debug)]
@@ -42,13 +46,15 @@ impl ControlPlane {
     /// Where every tier is, as far as it has said so.
     pub(crate) async fn endpoints(&self) -> Result<Vec<Endpoint>, WireError> {
         let endpoint =
-            |role: Role, zone: &str, uri: String| Endpoint { role: role.name().to_owned(), zone: zone.to_owned(), uri };
-        let mut endpoints = vec![endpoint(Role::Cloud, "", self.uri.clone())];
+            |role: &str, zone: &str, uri: String| Endpoint { role: role.to_owned(), zone: zone.to_owned(), uri };
+        let mut endpoints = vec![endpoint(Role::Cloud.name(), "", self.uri.clone())];
         for cluster in cluster_list(&self.store).await.map_err(store_error)? {
-            endpoints.push(endpoint(Role::Cluster, cluster.zone.as_str(), cluster.endpoint));
+            endpoints.push(endpoint(Role::Cluster.name(), cluster.zone.as_str(), cluster.endpoint));
         }
-        if let Some(uri) = setting_fetch(&self.store, WALRUS_ENDPOINT).await.map_err(store_error)? {
-            endpoints.push(endpoint(Role::Walrus, "", uri));
+        for (role, setting) in [(Role::Walrus.name(), WALRUS_ENDPOINT), (S3_ROLE, S3_ENDPOINT)] {
+            if let Some(uri) = setting_fetch(&self.store, setting).await.map_err(store_error)? {
+                endpoints.push(endpoint(role, "", uri));
+            }
         }
         Ok(endpoints)
     }
@@ -151,6 +157,7 @@ impl EnrolmentService {
             ca_certificate: self.0.ca.certificate().to_vec(),
             identity: named.identity.to_string(),
             endpoints: for_daemon(endpoints, row.zone.as_ref()),
+            zone: row.zone.map_or_else(String::new, |zone| zone.as_str().to_owned()),
         })
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod down;
 pub mod state;
+pub mod tier;
 pub mod up;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use mallee::{down, up};
+use mallee::{down, tier, up};
 use mallee_cli::{Access, CheckArgs, Client, ExplainArgs, ImageArgs, StatusArgs, TokenArgs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,14 +34,28 @@ enum Command {
     Check(CheckArgs),
     /// Print an image's id by its name; with --add, upload and register a disk first.
     Image(ImageArgs),
-    /// Things to do with nodes.
+    /// Run the cloud controller alone: the API, and the port where the other daemons join.
+    Cloud(tier::CloudArgs),
+    /// Run the cluster controller of a zone alone.
+    Cluster(tier::ClusterArgs),
+    /// Run the node controller of this host alone, or make tokens with which daemons join.
+    Node(NodeLine),
+    /// Run the object store alone.
+    Walrus(tier::WalrusArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct NodeLine {
     #[command(subcommand)]
-    Node(NodeCommand),
+    command: Option<NodeCommand>,
+    #[command(flatten)]
+    run: tier::NodeArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum NodeCommand {
-    /// Make a one-time token with which another host joins.
+    /// Make a one-time token with which another daemon joins.
     Token(TokenArgs),
 }
 
@@ -79,6 +93,12 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Explain(args) => mallee_cli::explain(&client()?, &args).await,
         Command::Check(args) => mallee_cli::check(&client()?, &args).await,
         Command::Image(args) => mallee_cli::image(&client()?, &args).await,
-        Command::Node(NodeCommand::Token(args)) => mallee_cli::node_token(&client()?, &args).await,
+        Command::Cloud(args) => tier::cloud(&state, &args).await,
+        Command::Cluster(args) => tier::cluster(&state, &args).await,
+        Command::Walrus(args) => tier::walrus(&state, &args).await,
+        Command::Node(NodeLine { command: Some(NodeCommand::Token(args)), .. }) => {
+            mallee_cli::node_token(&client()?, &args).await
+        }
+        Command::Node(NodeLine { command: None, run }) => tier::node(&state, &run).await,
     }
 }

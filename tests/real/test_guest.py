@@ -86,6 +86,8 @@ def test_a_guest_from_launch_to_nothing(cloud, start, tmp_path):
 def test_two_guests_reach_each_other_by_group(cloud, start):
     one, two = start(), start()
     address = two.describe("PrivateIpAddress")
+    # `running` says that the domain runs; a login says that the guest has its address.
+    assert two.ssh("true") == ""
     # Members of the default group may talk to each other; the reply names the peer's own address.
     assert "0% packet loss" in one.ssh(f"sudo ping -c 3 -w 60 {address}")
     name = one.ssh(f"nslookup ip-{address.replace('.', '-')}.local.compute.internal | tail -n 4", check=False)

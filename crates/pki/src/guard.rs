@@ -19,7 +19,8 @@ pub enum Allow {
     Anyone,
 }
 
-/// A service's full name, for example `mallee.v1.NodeGateway`, and who may call it.
+/// A service's full name, for example `mallee.v1.NodeGateway`, or that of one method, `mallee.v1.Images/Read`, and who
+/// may call it. The first rule that fits decides: methods come before their service.
 pub type Rule = (&'static str, Allow);
 
 /// Decides one call.
@@ -28,8 +29,9 @@ pub type Rule = (&'static str, Allow);
 /// `Unauthenticated` without an identity, `PermissionDenied` for another role or an unknown service.
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
 pub fn decide(rules: &[Rule], path: &str, peer: Option<&Identity>) -> Result<(), Status> {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(service, _)| service);
-    let rule = rules.iter().find(|(name, _)| *name == service);
+    let method = path.strip_prefix('/').unwrap_or_default();
+    let service = method.split_once('/').map_or("", |(service, _)| service);
+    let rule = rules.iter().find(|(name, _)| !service.is_empty() && (*name == service || *name == method));
     match (rule, peer) {
         (Some((_, Allow::Anyone)), _) => Ok(()),
         (Some((_, Allow::Roles(_))), None) => {
@@ -119,6 +121,8 @@ mod tests {
 
     const RULES: &[Rule] = &[
         ("mallee.v1.NodeGateway", Allow::Roles(&[Role::Node])),
+        ("mallee.v1.Images/Read", Allow::Roles(&[Role::Node, Role::Cloud])),
+        ("mallee.v1.Images", Allow::Roles(&[Role::Cloud])),
         ("mallee.v1.Directory", Allow::Roles(&[Role::Node, Role::Cluster])),
         ("mallee.v1.Enrolment", Allow::Anyone),
     ];
@@ -131,6 +135,9 @@ mod tests {
         assert_eq!(code("/mallee.v1.NodeGateway/Session", Some(Role::Cluster)), Some(Code::PermissionDenied));
         assert_eq!(code("/mallee.v1.NodeGateway/Session", None), Some(Code::Unauthenticated));
         assert_eq!(code("/mallee.v1.Enrolment/Enrol", None), None);
+        assert_eq!(code("/mallee.v1.Images/Read", Some(Role::Node)), None);
+        assert_eq!(code("/mallee.v1.Images/Import", Some(Role::Node)), Some(Code::PermissionDenied));
+        assert_eq!(code("/mallee.v1.Images/Import", Some(Role::Cloud)), None);
         for path in ["", "/", "/mallee.v1.Other/X", "/mallee.v1.NodeGateway", "mallee.v1.NodeGateway/Session", "//"] {
             assert_eq!(code(path, Some(Role::Node)), Some(Code::PermissionDenied), "{path}");
         }

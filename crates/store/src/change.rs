@@ -37,7 +37,7 @@ pub(crate) struct Pending {
 }
 
 sql! {
-    SINCE = "SELECT seq, kind, id, zone FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2";
+    SINCE = "SELECT seq, kind, id, zone FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2 + 0";
     BOUNDS = "SELECT COALESCE((SELECT MIN(seq) FROM changes), 0), COALESCE((SELECT MAX(seq) FROM changes), 0)";
     PRUNE = "DELETE FROM changes WHERE seq <= $1";
 }

@@ -97,6 +97,14 @@ impl Exec<'_> {
         }
     }
 
+    /// Whether the query goes to SQLite.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        match self {
+            Self::Tx(tx) => tx.is_sqlite(),
+            Self::Store(store) => matches!(store.pools(), Pools::Sqlite { .. }),
+        }
+    }
+
     /// A statement that failed ends its transaction on both databases (PostgreSQL does so by itself, and then even
     /// says that the commit succeeded).
     fn settle<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {

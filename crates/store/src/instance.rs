@@ -108,7 +108,7 @@ sql! {
     LIST_ACCOUNT = concat!("SELECT ", columns!(), " FROM instances WHERE account_id = $1");
     LIST_ANY = concat!("SELECT ", columns!(), " FROM instances WHERE 1 = 1");
     LIST_PURGE = "SELECT id FROM instances WHERE terminated_ms IS NOT NULL AND terminated_ms < $1
-        ORDER BY terminated_ms LIMIT $2";
+        ORDER BY terminated_ms LIMIT $2 + 0";
     INTENT = concat!("UPDATE instances SET ", set!(), ", generation = generation + 1
         WHERE id = $1 AND generation = $2 RETURNING generation");
     OBSERVE = concat!("UPDATE instances SET ", set!(), " WHERE id = $1 AND generation = $2

@@ -47,6 +47,8 @@ record! {
         interface_id: InterfaceId,
         /// The group.
         group_id: GroupId,
+        /// The group's name.
+        group_name: String,
     }
 }
 
@@ -68,7 +70,8 @@ sql! {
         WHERE id = $1 AND instance_id IS NOT NULL";
     DELETE = "DELETE FROM interfaces WHERE id = $1 RETURNING subnet_id, private_ip";
     GROUPS_CLEAR = "DELETE FROM interface_groups WHERE interface_id = $1";
-    GROUPS = "SELECT interface_id, group_id FROM interface_groups WHERE 1 = 1";
+    GROUPS = "SELECT m.interface_id, m.group_id, g.name FROM interface_groups m
+        JOIN security_groups g ON g.id = m.group_id WHERE 1 = 1";
     LIST_IN_GROUP = concat!("SELECT ", columns!(), " FROM interfaces
         WHERE id IN (SELECT interface_id FROM interface_groups WHERE group_id = $1)");
 }

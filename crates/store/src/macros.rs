@@ -1,4 +1,8 @@
-//! The three macros the resource files are written with.
+//! The three macros the resource files are written with, and how a limit is written.
+
+/// Follows the parameter of every `LIMIT`. SQLite plans by the value of a bare parameter there, hence anew at each
+/// execution; of a sum it knows nothing, and the prepared statement stays.
+pub(crate) const LIMIT_TAIL: &str = " + 0";
 
 /// `args![a, &b]`: the arguments of a query, in the order of `$1`, `$2`, ….
 macro_rules! args {

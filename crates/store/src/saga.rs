@@ -106,7 +106,7 @@ sql! {
         s.updated_ms, s.deadline_ms FROM sagas s
         WHERE s.state IN ('running', 'unwinding') AND NOT EXISTS
         (SELECT 1 FROM leases l WHERE l.name = s.owner AND l.epoch = s.owner_epoch AND l.expires_ms > $1)
-        ORDER BY s.id LIMIT $2";
+        ORDER BY s.id LIMIT $2 + 0";
     TAKE_OVER = "UPDATE sagas SET owner = $4, owner_epoch = $5, updated_ms = $6
         WHERE id = $1 AND owner = $2 AND owner_epoch = $3 AND state IN ('running', 'unwinding')";
     RETRY = "UPDATE sagas SET state = 'unwinding', owner = $2, owner_epoch = $3, updated_ms = $4

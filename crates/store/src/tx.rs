@@ -33,6 +33,10 @@ impl Tx {
         if self.spoiled { Err(StoreError::Aborted) } else { self.conn.as_mut().ok_or(StoreError::Aborted) }
     }
 
+    pub(crate) const fn is_sqlite(&self) -> bool {
+        matches!(self.conn, Some(TxConn::Sqlite(_)))
+    }
+
     pub(crate) const fn spoil(&mut self) {
         self.spoiled = true;
     }

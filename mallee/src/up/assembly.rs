@@ -85,7 +85,8 @@ pub struct Assembly {
     store: Store,
 }
 
-fn zone_names(region: &str, count: u8) -> Result<Vec<ZoneName>> {
+/// The names of a region's first zones.
+pub(crate) fn zone_names(region: &str, count: u8) -> Result<Vec<ZoneName>> {
     (0..count)
         .map(|n| {
             let name = format!("{region}-1{}", char::from(b'a' + n));

@@ -59,7 +59,7 @@ impl Connector for LocalPeer {
 }
 
 /// Reads who calls a cluster controller from what the transport proved.
-pub(super) fn cluster_peers() -> PeerIdentity {
+pub(crate) fn cluster_peers() -> PeerIdentity {
     Arc::new(|extensions| {
         let identity = peer_identity(extensions)?;
         let role = match identity.role {

@@ -5,7 +5,10 @@ mod links;
 mod nodes;
 mod seed;
 
+pub(crate) use assembly::zone_names;
 pub use assembly::{Assembly, Options, Simulated};
+pub(crate) use links::cluster_peers;
+pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::state::StateDir;
 use anyhow::{Context as _, Result};

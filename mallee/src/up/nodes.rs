@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The image cache keeps this much beyond what instances stand on.
-const IMAGE_CACHE_BYTES_MAX: u64 = 20 << 30;
+pub(crate) const IMAGE_CACHE_BYTES_MAX: u64 = 20 << 30;
 
 /// What every node of this process needs.
 pub(super) struct Common<'a> {
@@ -115,7 +115,7 @@ pub(super) async fn start_real(
 }
 
 /// The host's name as a node's name.
-fn host_name() -> Result<NodeId> {
+pub(crate) fn host_name() -> Result<NodeId> {
     let name = nix::unistd::gethostname().context("cannot read the host's name")?;
     let name = name.to_string_lossy().to_lowercase().replace('_', "-");
     name.parse().with_context(|| format!("the host's name {name:?} is no node name"))

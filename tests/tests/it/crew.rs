@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 /// Clouds at work at once.
-const WORKERS: usize = 6;
+const WORKERS: usize = 8;
 
 /// Runs `case` for each of `cases`, on clouds that are empty before and after.
 pub async fn each<T: std::fmt::Debug>(cases: impl IntoIterator<Item = T>, case: impl AsyncFn(&mut TestCloud, &T)) {

@@ -112,5 +112,8 @@ async fn two_image_keepers_do_not_undo_each_other() {
     assert_eq!(struck, 2, "both keepers imported it");
     tokio::time::sleep(Duration::from_millis(150)).await;
     let passed = cloud.faults.passed();
-    assert!(!passed.iter().any(|point| point.starts_with("walrus.image.release")), "its bytes were given up: {passed:?}");
+    assert!(
+        !passed.iter().any(|point| point.starts_with("walrus.image.release")),
+        "its bytes were given up: {passed:?}"
+    );
 }

@@ -5,5 +5,6 @@ mod drivers;
 mod hosts;
 mod lifecycle;
 mod points;
+mod processes;
 mod random;
 mod storm;

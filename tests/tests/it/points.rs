@@ -1,12 +1,12 @@
 //! Every fault point that a step of an instance's life passes: failed once and twice, delayed, and the whole cloud killed
-//! at it, once and twice. The points are read from a run, so that a new one is covered the day it is written.
+//! at it. The points are read from a run, so that a new one is covered the day it is written.
 
 use crate::crew::each;
 use futures::future::join_all;
 use mallee_runtime::FaultAction;
 use mallee_tests::{Setup, Step, TestCloud};
 use mallee_types::InstanceId;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ const DELAY: Duration = Duration::from_millis(60);
 /// Whether a point is passed can depend on who is faster: so many lives are lived to strike it.
 const LIVES: usize = 3;
 /// Points that may escape all the same.
-const MISSED_MAX: usize = 2;
+const MISSED_MAX: usize = 5;
+/// Points that a life passes at least, all steps together; fewer means that they are not recorded.
+const POINTS_LEAST: usize = 120;
 
 /// The shortest life that has the step, ended by terminate.
 const fn path(step: Step) -> &'static [Step] {
@@ -29,58 +31,53 @@ const fn path(step: Step) -> &'static [Step] {
     }
 }
 
-/// Lives the path, with `before` called just before the step in question and `after` once it has ended.
-async fn live(cloud: &mut TestCloud, step: Step, before: impl FnOnce(&TestCloud), after: impl FnOnce(&TestCloud)) {
+/// Lives the path; the point is armed just before the step in question.
+async fn live(cloud: &mut TestCloud, step: Step, arm: impl Fn(&TestCloud)) {
     let mut id: Option<InstanceId> = None;
-    let (mut before, mut after) = (Some(before), Some(after));
     for next in path(step) {
-        if *next == step
-            && let Some(before) = before.take()
-        {
-            before(cloud);
+        if *next == step {
+            arm(cloud);
         }
         cloud.step(*next, &mut id).await;
         if *next == step {
             cloud.sound().await;
-            if let Some(after) = after.take() {
-                after(cloud);
-            }
         }
     }
     cloud.empty().await;
 }
 
-/// The points that the step passes: every known point strikes without doing harm, and says so.
-async fn points_of(step: Step) -> BTreeSet<String> {
+/// The points that each step passes. Every known point strikes without doing harm, and so is told in order.
+async fn points() -> Vec<(Step, String)> {
     let mut cloud = TestCloud::start().await;
-    live(&mut cloud, step, |_| {}, |_| {}).await;
-    let known = cloud.faults.passed();
-    let first = Cell::new(0);
-    let arm = |cloud: &TestCloud| {
-        first.set(cloud.faults.hit().len());
-        for point in &known {
-            cloud.faults.arm(point, FaultAction::Delay(Duration::ZERO), u32::MAX);
-        }
-    };
-    let mut struck = Vec::new();
-    live(&mut cloud, step, arm, |cloud| {
-        struck = cloud.faults.hit();
-        cloud.faults.clear();
-    })
-    .await;
-    let passed: BTreeSet<String> = struck.into_iter().skip(first.get()).collect();
-    println!("{step:?} passes {} points: {passed:?}", passed.len());
-    passed
+    for step in Step::ALL {
+        live(&mut cloud, step, |_| {}).await;
+    }
+    for point in cloud.faults.passed() {
+        cloud.faults.arm(&point, FaultAction::Delay(Duration::ZERO), u32::MAX);
+    }
+    let (mut id, mut told) = (None, 0);
+    let mut out = Vec::new();
+    for step in Step::ALL {
+        cloud.step(step, &mut id).await;
+        cloud.sound().await;
+        let struck = cloud.faults.hit();
+        let passed: BTreeSet<String> = struck.iter().skip(told).cloned().collect();
+        told = struck.len();
+        println!("{step:?} passes {} points: {passed:?}", passed.len());
+        out.extend(passed.into_iter().map(|point| (step, point)));
+    }
+    out
 }
 
-/// The step comes to its end whatever happens at any of its points, and leaves nothing behind.
-async fn survives(step: Step, action: FaultAction, times: u32) {
-    let points = points_of(step).await;
+/// Each step comes to its end whatever happens at any of its points, and leaves nothing behind.
+async fn survives(action: FaultAction, times: u32) {
+    let points = points().await;
+    assert!(points.len() > POINTS_LEAST, "a life passes only {} points", points.len());
     let missed = RefCell::new(Vec::new());
-    each(points, async |cloud: &mut TestCloud, point: &String| {
+    each(points, async |cloud: &mut TestCloud, (step, point): &(Step, String)| {
         for _ in 0..LIVES {
             let (hits, deaths) = (cloud.faults.hit().len(), cloud.deaths);
-            live(cloud, step, |cloud| cloud.faults.arm(point, action, times), |_| {}).await;
+            live(cloud, *step, |cloud| cloud.faults.arm(point, action, times)).await;
             cloud.faults.clear();
             let struck = cloud.faults.hit().split_off(hits).iter().filter(|hit| *hit == point).count();
             if struck > 0 {
@@ -89,39 +86,32 @@ async fn survives(step: Step, action: FaultAction, times: u32) {
                 return;
             }
         }
-        missed.borrow_mut().push(point.clone());
+        missed.borrow_mut().push((*step, point.clone()));
     })
     .await;
     let missed = missed.into_inner();
     println!("not struck: {missed:?}");
-    assert!(missed.len() <= MISSED_MAX, "{step:?} passed these once, and not again: {missed:?}");
+    assert!(missed.len() <= MISSED_MAX, "these were passed once, and not again: {missed:?}");
 }
 
-macro_rules! steps {
-    ($($module:ident $step:expr;)*) => {
-        $(mod $module {
-            use super::*;
-            #[tokio::test]
-            async fn survives_a_failure_of_each_point() { survives($step, FaultAction::Fail, 1).await; }
-            #[tokio::test]
-            async fn survives_two_failures_of_each_point() { survives($step, FaultAction::Fail, 2).await; }
-            #[tokio::test]
-            async fn survives_a_delay_at_each_point() { survives($step, FaultAction::Delay(DELAY), 1).await; }
-            #[tokio::test]
-            async fn survives_death_at_each_point() { survives($step, FaultAction::Kill, 1).await; }
-            #[tokio::test]
-            async fn survives_two_deaths_at_each_point() { survives($step, FaultAction::Kill, 2).await; }
-        })*
-    };
+#[tokio::test]
+async fn every_step_survives_a_failure_of_each_point() {
+    survives(FaultAction::Fail, 1).await;
 }
 
-steps! {
-    launch Step::Launch;
-    reboot Step::Reboot;
-    restart Step::Restart;
-    stop Step::Stop;
-    start Step::Start;
-    terminate Step::Terminate;
+#[tokio::test]
+async fn every_step_survives_two_failures_of_each_point() {
+    survives(FaultAction::Fail, 2).await;
+}
+
+#[tokio::test]
+async fn every_step_survives_a_delay_at_each_point() {
+    survives(FaultAction::Delay(DELAY), 1).await;
+}
+
+#[tokio::test]
+async fn every_step_survives_death_at_each_point() {
+    survives(FaultAction::Kill, 1).await;
 }
 
 /// The first start of a cloud, in an empty directory: whatever fails or dies in it, starting again is all it takes.

@@ -1,12 +1,13 @@
 //! Instances with everything that describing them needs, read in as few queries as there are tables.
 
 use crate::load::tags_by_resource;
+use futures::future::try_join3;
 use mallee_store::{
-    InstanceRow, InterfaceFilter, InterfaceRow, SecurityGroupFilter, Store, StoreError, interface_group_list,
-    interface_list, public_address_list, security_group_list,
+    InstanceRow, InterfaceFilter, InterfaceRow, Store, StoreError, interface_group_list, interface_list,
+    public_address_list,
 };
 use mallee_types::{AccountId, GroupId, InstanceId, InterfaceId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 /// Instances looked up at once (the store's bound on a list of values is 1024).
@@ -60,15 +61,12 @@ async fn complete(store: &Store, rows: Vec<InstanceRow>) -> Result<Vec<InstanceV
     } else {
         interface_list(store, InterfaceFilter { instances: Some(&ids), ..Default::default() }, ROWS_MAX).await?
     };
-    let mut by_instance: BTreeMap<InstanceId, Vec<InterfaceView>> = BTreeMap::new();
-    for interface in interface_views(store, interfaces).await? {
+    let (interfaces, mut tags) = complete_interfaces(store, interfaces, &rows).await?;
+    let mut by_instance: HashMap<InstanceId, Vec<InterfaceView>> = HashMap::with_capacity(rows.len());
+    for interface in interfaces {
         if let Some(id) = &interface.row.instance_id {
             by_instance.entry(id.clone()).or_default().push(interface);
         }
-    }
-    let mut tags = BTreeMap::new();
-    for (account, ids) in by_account(rows.iter().map(|row| (&row.account_id, row.id.to_string()))) {
-        tags.extend(tags_by_resource(store, account, &ids).await?);
     }
     let mut out = Vec::with_capacity(rows.len());
     for row in rows {
@@ -80,12 +78,23 @@ async fn complete(store: &Store, rows: Vec<InstanceRow>) -> Result<Vec<InstanceV
     Ok(out)
 }
 
-fn by_account<'a>(items: impl Iterator<Item = (&'a AccountId, String)>) -> BTreeMap<&'a AccountId, Vec<String>> {
-    let mut out: BTreeMap<&AccountId, Vec<String>> = BTreeMap::new();
-    for (account, id) in items {
-        out.entry(account).or_default().push(id);
+/// Tags by resource.
+type TagsOf = HashMap<String, Vec<(String, String)>>;
+
+/// The tags of resources of any accounts.
+async fn tags_of<'a>(
+    store: &Store,
+    resources: impl Iterator<Item = (&'a AccountId, &'a str)>,
+) -> Result<TagsOf, StoreError> {
+    let mut by_account: BTreeMap<&AccountId, Vec<String>> = BTreeMap::new();
+    for (account, id) in resources {
+        by_account.entry(account).or_default().push(id.to_owned());
     }
-    out
+    let mut tags = TagsOf::new();
+    for (account, ids) in by_account {
+        tags.extend(tags_by_resource(store, account, &ids).await?);
+    }
+    Ok(tags)
 }
 
 /// Completes interfaces, keeping their order.
@@ -93,40 +102,37 @@ fn by_account<'a>(items: impl Iterator<Item = (&'a AccountId, String)>) -> BTree
 /// # Errors
 /// What the database says.
 pub async fn interface_views(store: &Store, rows: Vec<InterfaceRow>) -> Result<Vec<InterfaceView>, StoreError> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
+    Ok(complete_interfaces(store, rows, &[]).await?.0)
+}
+
+/// Completes interfaces, keeping their order; also the tags of `instances`, which are asked for in the same query.
+async fn complete_interfaces(
+    store: &Store,
+    rows: Vec<InterfaceRow>,
+    instances: &[InstanceRow],
+) -> Result<(Vec<InterfaceView>, TagsOf), StoreError> {
+    // Of no interfaces the two lists are empty, and the database is not asked.
     let ids: Vec<InterfaceId> = rows.iter().map(|row| row.id.clone()).collect();
-    let memberships = interface_group_list(store, Some(&ids), ROWS_MAX).await?;
-    let addresses: BTreeMap<InterfaceId, Ipv4Addr> = public_address_list(store, Some(&ids), ROWS_MAX)
-        .await?
-        .into_iter()
-        .map(|a| (a.interface_id, a.address))
-        .collect();
-    let group_ids: Vec<GroupId> =
-        memberships.iter().map(|m| m.group_id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut names: BTreeMap<GroupId, String> = BTreeMap::new();
-    let mut tags = BTreeMap::new();
-    for (account, ids) in by_account(rows.iter().map(|row| (&row.account_id, row.id.to_string()))) {
-        for some in group_ids.chunks(CHUNK) {
-            let filter = SecurityGroupFilter { ids: Some(some), ..Default::default() };
-            let groups = security_group_list(store, account, filter, ROWS_MAX).await?;
-            names.extend(groups.into_iter().map(|group| (group.id, group.name)));
-        }
-        tags.extend(tags_by_resource(store, account, &ids).await?);
-    }
-    let mut groups: BTreeMap<InterfaceId, Vec<(GroupId, String)>> = BTreeMap::new();
+    let tagged = instances.iter().map(|row| (&row.account_id, row.id.as_str()));
+    let tagged = tagged.chain(rows.iter().map(|row| (&row.account_id, row.id.as_str())));
+    let (memberships, addresses, mut tags) = try_join3(
+        interface_group_list(store, Some(&ids), ROWS_MAX),
+        public_address_list(store, Some(&ids), ROWS_MAX),
+        tags_of(store, tagged),
+    )
+    .await?;
+    let addresses: HashMap<InterfaceId, Ipv4Addr> =
+        addresses.into_iter().map(|a| (a.interface_id, a.address)).collect();
+    let mut groups: HashMap<InterfaceId, Vec<(GroupId, String)>> = HashMap::with_capacity(rows.len());
     for membership in memberships {
-        let name = names.get(&membership.group_id).cloned().unwrap_or_default();
-        groups.entry(membership.interface_id).or_default().push((membership.group_id, name));
+        groups.entry(membership.interface_id).or_default().push((membership.group_id, membership.group_name));
     }
-    Ok(rows
-        .into_iter()
-        .map(|row| InterfaceView {
-            groups: groups.remove(&row.id).unwrap_or_default(),
-            public_ip: addresses.get(&row.id).copied(),
-            tags: tags.remove(row.id.as_str()).unwrap_or_default(),
-            row,
-        })
-        .collect())
+    let views = rows.into_iter().map(|row| InterfaceView {
+        groups: groups.remove(&row.id).unwrap_or_default(),
+        public_ip: addresses.get(&row.id).copied(),
+        tags: tags.remove(row.id.as_str()).unwrap_or_default(),
+        row,
+    });
+    let views = views.collect();
+    Ok((views, tags))
 }

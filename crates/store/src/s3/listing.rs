@@ -26,9 +26,9 @@ record! {
 
 sql! {
     FROM_KEY = "SELECT key, size_bytes, etag, created_ms, checksums FROM s3_objects
-        WHERE bucket = $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4";
+        WHERE bucket = $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4 + 0";
     FROM_KEY_OPEN = "SELECT key, size_bytes, etag, created_ms, checksums FROM s3_objects
-        WHERE bucket = $1 AND key >= $2 ORDER BY key LIMIT $3";
+        WHERE bucket = $1 AND key >= $2 ORDER BY key LIMIT $3 + 0";
 }
 
 /// Where a listing goes on.

@@ -50,10 +50,10 @@ sql! {
     FETCH = "SELECT id, bucket, key, account_id, created_ms, doc FROM s3_uploads WHERE id = $1";
     LIST = "SELECT id, bucket, key, account_id, created_ms, doc FROM s3_uploads WHERE bucket = $1 AND key >= $2";
     LIST_STALE = "SELECT id, bucket, key, account_id, created_ms, doc FROM s3_uploads WHERE created_ms < $1
-        ORDER BY created_ms, id LIMIT $2";
+        ORDER BY created_ms, id LIMIT $2 + 0";
     DELETE = "DELETE FROM s3_uploads WHERE id = $1";
     PARTS = "SELECT upload_id, part_number, size_bytes, etag, blob_id, checksums, created_ms
-        FROM s3_parts WHERE upload_id = $1 AND part_number > $2 ORDER BY part_number LIMIT $3";
+        FROM s3_parts WHERE upload_id = $1 AND part_number > $2 ORDER BY part_number LIMIT $3 + 0";
     PART_BLOBS = "SELECT blob_id FROM s3_parts WHERE upload_id = $1";
     PART_DELETE = "DELETE FROM s3_parts WHERE upload_id = $1 AND part_number = $2 RETURNING blob_id";
     PART_INSERT = "INSERT INTO s3_parts (upload_id, part_number, size_bytes, etag, blob_id, checksums, created_ms)

@@ -118,6 +118,10 @@ impl Cloud {
             Ok(reply) => reply.into_inner(),
             Err(status) => {
                 let error = WireError::from(status);
+                // It may have been placed all the same, and only the reply been lost.
+                if error.kind != Kind::Capacity {
+                    self.give_back(zone, request_id).await;
+                }
                 return Err(match error.kind {
                     Kind::Capacity | Kind::Unavailable => insufficient(room.instance_type, zone, &error.message),
                     _ => wire_failure(error),

@@ -1,0 +1,110 @@
+//! `mallee walrus`: the object store, with a database of its own.
+
+use super::keys::DirectoryKeys;
+use super::member::{JoinArgs, Member};
+use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
+use crate::state::StateDir;
+use anyhow::{Context as _, Result};
+use mallee_awswire::sigv4::{Verifier, VerifierConfig};
+use mallee_cloud_controller::enrol::S3_ROLE;
+use mallee_cloud_controller::front;
+use mallee_pki::{Allow, Role, Rule};
+use mallee_runtime::{Shutdown, TaskScope};
+use mallee_store::{SealKey, Store, StoreConfig};
+use mallee_walrus::{VerifierAuth, Walrus, WalrusConfig};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tonic::service::Routes;
+
+/// Nodes read images; only the cloud controller says which are kept.
+const RULES: &[Rule] = &[
+    ("mallee.v1.Images/Read", Allow::Roles(&[Role::Cloud, Role::Node])),
+    ("mallee.v1.Images", Allow::Roles(&[Role::Cloud])),
+];
+
+/// `mallee walrus`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WalrusArgs {
+    /// How it joins.
+    #[command(flatten)]
+    pub join: JoinArgs,
+    /// Address and port of S3, for the cloud controller and for clients that come here directly.
+    #[arg(long, default_value = "127.0.0.1:8778")]
+    pub listen: SocketAddr,
+    /// Address and port of the image service, for the cloud controller and the nodes.
+    #[arg(long, default_value = "127.0.0.1:8777")]
+    pub control: SocketAddr,
+    /// The address by which the cloud controller reaches S3 (default: that of --listen).
+    #[arg(long, value_name = "http://HOST:PORT")]
+    pub advertise: Option<String>,
+    /// The address by which others reach the image service (default: that of --control).
+    #[arg(long, value_name = "https://HOST:PORT")]
+    pub advertise_control: Option<String>,
+    /// Directory of the objects (default: walrus/ in the state directory).
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Its database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
+    #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
+    pub database: Option<String>,
+    /// The region of buckets whose maker named none.
+    #[arg(long, default_value = "local")]
+    pub region: String,
+}
+
+struct Running {
+    servers: TaskScope,
+    store: Store,
+    // Holds the lock of the data directory.
+    _walrus: Walrus,
+}
+
+/// Runs Walrus until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// One line that says what to do.
+pub async fn walrus(state: &Path, args: &WalrusArgs) -> Result<()> {
+    let dir = StateDir::take(state)?;
+    let mut signals = Signals::watch()?;
+    let running = tokio::select! {
+        running = start(&dir, args) => running?,
+        () = signals.received() => return Ok(()),
+    };
+    signals.received().await;
+    tracing::info!("stopping walrus");
+    running.servers.stop(STOP_GRACE).await;
+    running.store.close().await;
+    Ok(())
+}
+
+async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
+    let around = Around::system();
+    let s3_listener = bind(args.listen, "--listen").await?;
+    let control_listener = bind(args.control, "--control").await?;
+    let s3_uri = advertised(args.advertise.as_deref(), "http", &s3_listener, "--advertise")?;
+    let images_uri =
+        advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
+    let member = Member::join(dir, &args.join, Role::Walrus, "", &around).await?;
+
+    let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
+    let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
+    let store = Store::open(StoreConfig::new(url), around.clock.clone(), around.rng.clone(), seal)
+        .await
+        .context("cannot open the database")?;
+    let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
+    let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
+    let config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    let Around { clock, rng, faults } = around.clone();
+    let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
+
+    let servers = TaskScope::new(&Shutdown::new());
+    walrus.spawn_background(&servers);
+    serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, Routes::new(walrus.images()))?;
+    servers.spawn(front::serve(s3_listener, walrus.router(), servers.shutdown().clone()));
+    member.rotate(&servers, &around);
+    tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
+    let endpoints =
+        vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];
+    member.announce(&servers, &around, endpoints);
+    Ok(Running { servers, store, _walrus: walrus })
+}
