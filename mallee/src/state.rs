@@ -54,8 +54,9 @@ impl StateDir {
         })?;
         let mode = fs::metadata(path)?.permissions().mode();
         if mode & 0o011 != 0o011 {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o011))
-                .with_context(|| format!("cannot let QEMU's user into {}; choose another directory with --state", path.display()))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode | 0o011)).with_context(|| {
+                format!("cannot let QEMU's user into {}; choose another directory with --state", path.display())
+            })?;
         }
         let lock = path.join(LOCK);
         let file = OpenOptions::new()

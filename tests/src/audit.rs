@@ -116,7 +116,7 @@ async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
 
 impl TestCloud {
     /// Every difference between the database, the cluster's books and the hosts. For a cloud at rest.
-    async fn differences(&self) -> Vec<String> {
+    pub async fn differences(&self) -> Vec<String> {
         let (app, hosts) = (self.app(), self.hosts.clone());
         self.process().run(async move { differences(&app, &hosts).await }).await
     }

@@ -163,9 +163,9 @@ pub fn timestamp(value: OffsetDateTime) -> String {
 /// Bytes that are always written as they are: printable ASCII but for the four that are escaped.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
-    let mut b = 0x20;
+    let mut b: u8 = 0x20;
     while b < 0x7f {
-        plain[b] = !matches!(b as u8, b'&' | b'<' | b'>' | b'"');
+        plain[b as usize] = !matches!(b, b'&' | b'<' | b'>' | b'"');
         b += 1;
     }
     plain

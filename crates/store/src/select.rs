@@ -45,7 +45,12 @@ impl Select {
     /// `AND <condition> $n`, if there is a value. The condition ends in its operator.
     pub(crate) fn and(mut self, condition: &'static str, value: Option<impl ToArg>) -> Self {
         if let Some(value) = value {
-            self.parts.extend([Part::Text(" AND "), Part::Text(condition), Part::Text(" "), Part::Bind(value.to_arg())]);
+            self.parts.extend([
+                Part::Text(" AND "),
+                Part::Text(condition),
+                Part::Text(" "),
+                Part::Bind(value.to_arg()),
+            ]);
         }
         self
     }
@@ -210,7 +215,8 @@ mod tests {
     #[test]
     fn a_long_list_is_one_parameter_of_sqlite_and_many_of_postgresql() {
         let names: Vec<String> = (0..9).map(|n| format!("\"{n}\\")).collect();
-        let select = || Select::new("SELECT 1 WHERE 1 = 1", vec![]).and_in("id", Some(&names)).unwrap().and("x =", Some(1i64));
+        let select =
+            || Select::new("SELECT 1 WHERE 1 = 1", vec![]).and_in("id", Some(&names)).unwrap().and("x =", Some(1i64));
         let (text, args) = select().render(true);
         assert_eq!(text, "SELECT 1 WHERE 1 = 1 AND id IN (SELECT value FROM json_each($1)) AND x = $2");
         let Some(Arg::Text(Some(json))) = args.first() else { panic!("{args:?}") };

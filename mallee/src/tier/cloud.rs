@@ -88,8 +88,9 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
 
     let cloud_id = dir.cloud_id(&rng)?;
     let ca = Arc::new(Ca::load_or_create(&dir.join(PKI_DIR), &cloud_id, &clock)?);
-    let identity = Identity::new(&cloud_id, Role::Cloud, &args.name)
-        .with_context(|| format!("{:?} is no name for a replica: say one of lower-case letters, digits and dashes", args.name))?;
+    let identity = Identity::new(&cloud_id, Role::Cloud, &args.name).with_context(|| {
+        format!("{:?} is no name for a replica: say one of lower-case letters, digits and dashes", args.name)
+    })?;
     let credentials = CredentialStore::new(ca.credentials(&identity)?, &clock);
     let seal = SealKey::load_or_create(&dir.join("seal.key"), &rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("mallee.db").display()));

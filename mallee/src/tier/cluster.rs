@@ -13,10 +13,8 @@ use std::path::Path;
 use tonic::service::Routes;
 
 /// Who may call what.
-const RULES: &[Rule] = &[
-    ("mallee.v1.Cluster", Allow::Roles(&[Role::Cloud])),
-    ("mallee.v1.NodeGateway", Allow::Roles(&[Role::Node])),
-];
+const RULES: &[Rule] =
+    &[("mallee.v1.Cluster", Allow::Roles(&[Role::Cloud])), ("mallee.v1.NodeGateway", Allow::Roles(&[Role::Node]))];
 
 /// `mallee cluster`.
 #[derive(Debug, Clone, clap::Args)]

@@ -2,9 +2,7 @@
 
 use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
-use mallee_proto::v1::{
-    AnnounceRequest, Endpoint, LocateRequest, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
-};
+use mallee_proto::v1::{AnnounceRequest, Endpoint, LocateRequest, RenewRequest, ResolveKeyReply, ResolveKeyRequest};
 use mallee_proto::{Kind, WireError};
 use std::fmt;
 use std::path::PathBuf;

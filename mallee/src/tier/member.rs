@@ -46,9 +46,7 @@ impl JoinArgs {
         let parsed = uri.parse::<http::Uri>().ok();
         let parts = parsed.as_ref().map(|parsed| (parsed.scheme_str(), parsed.host(), parsed.port_u16()));
         match parts {
-            Some((Some("https"), Some(host), Some(port))) => {
-                Ok((uri, host.trim_matches(['[', ']']).to_owned(), port))
-            }
+            Some((Some("https"), Some(host), Some(port))) => Ok((uri, host.trim_matches(['[', ']']).to_owned(), port)),
             _ => bail!("{uri:?} is no address of the form https://HOST:PORT; correct --join"),
         }
     }
@@ -99,7 +97,10 @@ impl Member {
     /// When the state directory has lost it.
     pub fn zone(&self) -> Result<&str> {
         self.zone.as_deref().filter(|zone| !zone.is_empty()).with_context(|| {
-            format!("the zone of this node is not known any more; remove {} and join again with a new token", self.dir.display())
+            format!(
+                "the zone of this node is not known any more; remove {} and join again with a new token",
+                self.dir.display()
+            )
         })
     }
 
@@ -115,7 +116,14 @@ impl Member {
             let link = link.clone();
             async move { link.renew(csr).await.map_err(|error| error.message) }
         };
-        spawn_rotator(scope, self.credentials.clone(), self.dir.clone(), around.clock.clone(), around.rng.clone(), renew);
+        spawn_rotator(
+            scope,
+            self.credentials.clone(),
+            self.dir.clone(),
+            around.clock.clone(),
+            around.rng.clone(),
+            renew,
+        );
     }
 
     /// Says where it serves, now and every while, until the scope stops: `(role, zone, uri)`.

@@ -84,7 +84,10 @@ fn advertised(given: Option<&str>, scheme: &str, listener: &TcpListener, option:
     let Some(given) = given else {
         let address = listener.local_addr()?;
         if address.ip().is_unspecified() {
-            bail!("{address} is no address that others can connect to; say it with {option} {scheme}://HOST:{}", address.port());
+            bail!(
+                "{address} is no address that others can connect to; say it with {option} {scheme}://HOST:{}",
+                address.port()
+            );
         }
         return Ok(format!("{scheme}://{address}"));
     };
@@ -113,7 +116,8 @@ fn serve_mtls(
         .add_routes(services);
     servers.spawn(async move {
         let stopped = shutdown.clone();
-        if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stopped.stopped().await }).await {
+        if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stopped.stopped().await }).await
+        {
             tracing::error!(%error, "the control port failed; nobody reaches this daemon until a restart");
         }
     });

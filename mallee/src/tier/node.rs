@@ -128,7 +128,8 @@ async fn this_host(
 /// The address from which this host reaches the cloud controller. Nothing is sent.
 async fn own_address(join: &JoinArgs) -> Result<Ipv4Addr> {
     let (_, host, port) = join.uri()?;
-    let unknown = || format!("the address of this host is not clear ({host} cannot be reached by IPv4); say it with --address");
+    let unknown =
+        || format!("the address of this host is not clear ({host} cannot be reached by IPv4); say it with --address");
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.with_context(unknown)?;
     socket.connect((host.as_str(), port)).await.with_context(unknown)?;
     match socket.local_addr().with_context(unknown)?.ip() {

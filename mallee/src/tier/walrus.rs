@@ -82,8 +82,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let s3_listener = bind(args.listen, "--listen").await?;
     let control_listener = bind(args.control, "--control").await?;
     let s3_uri = advertised(args.advertise.as_deref(), "http", &s3_listener, "--advertise")?;
-    let images_uri =
-        advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
+    let images_uri = advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
     let member = Member::join(dir, &args.join, Role::Walrus, "", &around).await?;
 
     let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
@@ -103,8 +102,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     servers.spawn(front::serve(s3_listener, walrus.router(), servers.shutdown().clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
-    let endpoints =
-        vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];
+    let endpoints = vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];
     member.announce(&servers, &around, endpoints);
     Ok(Running { servers, store, _walrus: walrus })
 }

@@ -230,3 +230,29 @@ async fn a_node_controller_that_dies_alone_picks_up_where_it_was() {
         cloud.clear().await;
     }
 }
+
+/// The tests are worth what the checker sees.
+#[tokio::test]
+async fn the_checker_sees_what_is_wrong() {
+    let (mut cloud, id) = running().await;
+    cloud.sound().await;
+    let app = cloud.app();
+    let subnets = mallee_store::subnet_list_all(app.store()).await.unwrap();
+    let (subnet, leaked) = (&subnets[0], "172.31.0.77".parse().unwrap());
+    let mut tx = app.store().write().await.unwrap();
+    assert!(mallee_store::private_address_take_exact(&mut tx, &subnet.id, leaked).await.unwrap());
+    tx.commit().await.unwrap();
+    let found = cloud.differences().await.join("; ");
+    assert!(found.contains("I3") && found.contains(subnet.id.as_str()), "a leaked address: {found}");
+    let mut tx = app.store().write().await.unwrap();
+    mallee_store::private_addresses_release(&mut tx, &subnet.id, &[leaked]).await.unwrap();
+    tx.commit().await.unwrap();
+    cloud.sound().await;
+    let host = cloud.host_of(&id).await;
+    cloud.kill_node(host.name()).await;
+    host.reboot();
+    let found = cloud.differences().await.join("; ");
+    assert!(found.contains("I1") && found.contains("I6"), "a host that lost its guest and its network: {found}");
+    cloud.start_node(host.name()).await;
+    cloud.clear().await;
+}

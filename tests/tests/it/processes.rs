@@ -131,6 +131,12 @@ impl Processes {
         child.wait().unwrap();
     }
 
+    /// How often a node has reached its cluster controller, by its log.
+    fn sessions(&self, node: &str) -> usize {
+        let log = std::fs::read_to_string(log(self.dir.path(), node)).unwrap();
+        log.matches("\"session with the cluster controller\"").count()
+    }
+
     /// SIGTERM, to all, from the last started to the first; each must end well.
     fn stop(&mut self) {
         for tier in self.tiers.iter_mut().rev() {
@@ -147,6 +153,7 @@ impl Processes {
                     drop(child.wait());
                     panic!("{} did not end within {STOP_MAX:?}", tier.name);
                 }
+                #[allow(clippy::disallowed_methods, reason = "no runtime here; a child's end wakes nobody")]
                 std::thread::sleep(LOOK);
             };
             assert!(status.success(), "{} ended with {status}", tier.name);
@@ -309,6 +316,19 @@ async fn every_tier_in_a_process_of_its_own() {
     let first = lives(&processes, &ids);
     let nodes: BTreeSet<&str> = first.values().map(|(_, node)| node.as_str()).collect();
     assert_eq!(nodes, BTreeSet::from(["node-1", "node-2"]), "both nodes take part");
+
+    // Without the cloud controller nodes and cluster find each other, by what they remember.
+    processes.kill("cloud");
+    for name in ["cluster", "node-1"] {
+        processes.kill(name);
+        let before = processes.sessions("node-1");
+        processes.start(name, None);
+        eventually("a session without the cloud controller", async || {
+            if processes.sessions("node-1") > before { Ok(()) } else { Err(format!("{name} restarted")) }
+        })
+        .await;
+    }
+    processes.start("cloud", None);
 
     for name in ["cluster", "walrus", "cloud", "node-1", "node-2"] {
         processes.kill(name);

@@ -127,10 +127,10 @@ impl Connection {
             if wanted.is_none() {
                 wanted = head(&self.buffer[..filled])?;
             }
-            if let Some((status, from, to)) = wanted {
-                if filled >= to {
-                    return Ok((status, &self.buffer[from..to]));
-                }
+            if let Some((status, from, to)) = wanted
+                && filled >= to
+            {
+                return Ok((status, &self.buffer[from..to]));
             }
         }
     }

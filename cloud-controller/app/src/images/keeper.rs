@@ -4,7 +4,8 @@ use super::split_location;
 use crate::Cloud;
 use mallee_proto::{Kind, WireError};
 use mallee_store::{
-    ImageRow, ImageState, StoreError, image_delete, image_fetch, image_list_state, image_update, instance_count_of_image,
+    ImageRow, ImageState, StoreError, image_delete, image_fetch, image_list_state, image_update,
+    instance_count_of_image,
 };
 
 /// Why a pass ended early.

@@ -52,7 +52,8 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<Vec<StateChange>, ApiError> {
         let rows = self.find_instances(cx, ids).await?;
-        if let Some(row) = rows.iter().find(|row| row.doc.disable_api_termination && row.intent != RunIntent::Terminate) {
+        if let Some(row) = rows.iter().find(|row| row.doc.disable_api_termination && row.intent != RunIntent::Terminate)
+        {
             return Err(Code::OperationNotPermitted.message(format!(
                 "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again.",
                 row.id
