@@ -29,7 +29,11 @@ async fn the_host_and_the_world_meet_instances_by_public_address_only() {
     lab.tcp_server(&lab.host, 8773);
     lab.tcp_server(&lab.host, 22);
     let host = lab.host.clone();
-    assert_eq!(connect(&host, "203.0.113.5", 80).as_deref(), Some("198.51.100.1"), "inbound, client's address kept");
+    assert_eq!(
+        connect(&host, "203.0.113.5", 80).as_deref(),
+        Some("192.0.0.2"),
+        "the host, by the one address that rules can name"
+    );
     assert!(ping(&host, "203.0.113.6") && !ping(&host, "203.0.113.7"), "an unused public address is nobody");
     assert_eq!(connect(&ga, "198.51.100.2", 80).as_deref(), Some("198.51.100.1"), "outbound, behind the host");
     assert!(connect(&gc, "198.51.100.2", 80).is_none(), "no public address, no internet");
@@ -39,7 +43,7 @@ async fn the_host_and_the_world_meet_instances_by_public_address_only() {
     assert!(connect(&ga, "198.51.100.1", 8773).is_some(), "the cloud's own API on the host");
     assert!(connect(&ga, "198.51.100.1", 22).is_none(), "nothing else on the host");
     ok(Some(&world), "ip route add 203.0.113.0/24 via 198.51.100.1");
-    assert_eq!(connect(&world, "203.0.113.5", 80).as_deref(), Some("198.51.100.2"));
+    assert_eq!(connect(&world, "203.0.113.5", 80).as_deref(), Some("198.51.100.2"), "inbound, client's address kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
