@@ -5,14 +5,26 @@ use anyhow::{Context as _, Result};
 /// Ticks per second in /proc/PID/stat: fixed at 100 for user space on every architecture Linux runs KVM on.
 const TICKS: f64 = 100.0;
 
-/// CPU time a process has used, all threads, user and system, in seconds.
+/// A field of /proc/PID/stat that holds ticks, counted from the one after the name, in seconds.
 #[allow(clippy::cast_precision_loss, reason = "ticks of a benchmark are few")]
-pub fn cpu_seconds(pid: u32) -> Result<f64> {
+fn stat_seconds(pid: u32, fields: &[usize]) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
-    // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th field after it.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).context("an unknown form of stat");
-    Ok((ticks(11)? + ticks(12)?) as f64 / TICKS)
+    // The name, in parentheses, may hold anything.
+    let all: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: &usize| all.get(*at).and_then(|f| f.parse::<u64>().ok()).context("an unknown form of stat");
+    Ok(fields.iter().map(ticks).sum::<Result<u64>>()? as f64 / TICKS)
+}
+
+/// CPU time a process has used, all threads, user and system, in seconds.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    stat_seconds(pid, &[11, 12])
+}
+
+/// How long a process has been there, in seconds.
+pub fn age_seconds(pid: u32) -> Result<f64> {
+    let uptime = std::fs::read_to_string("/proc/uptime")?;
+    let uptime: f64 = uptime.split(' ').next().unwrap_or_default().parse().context("an unknown form of uptime")?;
+    Ok(uptime - stat_seconds(pid, &[19])?)
 }
 
 /// Memory of a process in MiB: resident, and its share of it (pages that others map too count in part).
