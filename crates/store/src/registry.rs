@@ -34,3 +34,20 @@ pub const SQL_BOTH: &[SqlFile] = &[
 /// The texts only PostgreSQL takes.
 pub const SQL_POSTGRES: &[SqlFile] =
     &[("dialect.rs", dialect::PG_SQL), ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)])];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::macros::LIMIT_TAIL;
+
+    #[test]
+    fn no_limit_is_a_bare_parameter() {
+        let texts = SQL_BOTH.iter().chain(SQL_POSTGRES).flat_map(|(file, texts)| texts.iter().map(move |t| (file, t)));
+        for (file, (name, text)) in texts {
+            for (_, rest) in text.match_indices("LIMIT $").map(|(at, found)| text.split_at(at + found.len())) {
+                let tail = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                assert!(tail.starts_with(LIMIT_TAIL), "{file} {name}: SQLite would plan it anew at each execution");
+            }
+        }
+    }
+}

@@ -87,7 +87,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
     let ratio = wall(&ours) / wall(&theirs);
     let row = Row {
         what: "launch to guest userspace, EC2 API beside bare `virsh define` and `virsh start`".into(),
-        figure: format!("{ratio:.2}"),
+        figure: format!("{ratio:.3}"),
         aim: format!("≤ {AIM:.2}"),
         met: Some(ratio <= AIM),
         beside,
