@@ -1,58 +1,12 @@
-//! Which operations are offered, and who answers them: one list for both.
+//! Which operations of EC2 are offered, and who answers them.
 
 use crate::Ec2Api;
-use mallee_app::OpContext;
-use mallee_awswire::{ApiError, Operation, Params};
 use mallee_ec2_types::ec2::{Ec2Request, SERVICE};
 
-/// Whether an operation changes anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// It only looks.
-    Read,
-    /// It changes something.
-    Write,
-}
-
-/// An operation this cloud offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offered {
-    /// EC2's name of it.
-    pub name: &'static str,
-    /// Whether it changes anything.
-    pub access: Access,
-}
-
-/// Writes the reply of the operation that `O` is.
-fn reply<O: Operation>(_of: &O) -> fn(&OpContext, &Params, &O::Output) -> String {
-    |cx, params, output| SERVICE.reply(O::META, params.version(), &cx.request_id, output)
-}
-
-macro_rules! offered {
-    (|$api:ident, $cx:ident, $params:ident, $r:ident| $($access:ident $name:ident => $answer:expr;)*) => {
-        /// Every operation this cloud offers, sorted by name.
-        pub const OFFERED: &[Offered] = &[$(Offered { name: stringify!($name), access: Access::$access }),*];
-
-        pub(crate) async fn dispatch(
-            $api: &Ec2Api,
-            $cx: &OpContext,
-            $params: &Params,
-            request: Ec2Request,
-        ) -> Result<String, ApiError> {
-            match request {
-                $(Ec2Request::$name(boxed) => {
-                    let $r = *boxed;
-                    let write = reply(&$r);
-                    let output = $answer?;
-                    Ok(write($cx, $params, &output))
-                })*
-                other => Err(ApiError::unsupported_operation(other.name())),
-            }
-        }
-    };
-}
-
-offered! { |api, cx, params, r|
+mallee_app::offered! {
+    /// Every operation of EC2 this cloud offers, sorted by name.
+    pub const OFFERED: Ec2Request of SERVICE;
+    |api: &Ec2Api, cx, params, r|
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
@@ -94,6 +48,7 @@ offered! { |api, cx, params, r|
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mallee_app::operation::{Access, Offered};
     use mallee_ec2_types::ec2::OPERATIONS;
 
     #[test]

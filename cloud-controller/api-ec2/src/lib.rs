@@ -16,7 +16,7 @@ pub mod page;
 mod tags;
 mod vpcs;
 
-pub use dispatch::{Access, OFFERED, Offered};
+pub use dispatch::OFFERED;
 
 use common::Look;
 use mallee_app::{Cloud, OpContext};

@@ -15,6 +15,7 @@ pub mod instances;
 pub mod keys;
 pub mod load;
 pub mod network;
+pub mod operation;
 pub mod tags;
 mod zone;
 

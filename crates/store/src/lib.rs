@@ -19,6 +19,7 @@ mod interface;
 mod key_pair;
 mod lease;
 mod macros;
+mod migrations;
 pub mod registry;
 mod s3;
 mod saga;

@@ -2,12 +2,11 @@
 
 use crate::seal::SealKey;
 use crate::tx::{Tx, TxConn};
-use crate::{StoreError, dialect};
+use crate::{StoreError, dialect, migrations};
 use mallee_runtime::{Clock, Rng};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,11 +79,6 @@ impl Drop for Inner {
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Inner>);
 
-fn migrator(text: &'static str) -> Migrator {
-    let first = Migration::new(1, "initial".into(), MigrationType::Simple, text.into_sql_str(), false);
-    Migrator::with_migrations(vec![first])
-}
-
 async fn open_sqlite(path: PathBuf, config: &StoreConfig) -> Result<Pools, StoreError> {
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Err(StoreError::Config("the database needs a file: give sqlite:PATH".to_owned()));
@@ -108,7 +102,7 @@ async fn open_sqlite(path: PathBuf, config: &StoreConfig) -> Result<Pools, Store
         .test_before_acquire(false)
         .connect_with(options.clone().pragma("cache_size", format!("-{SQLITE_WRITE_CACHE_KIB}")))
         .await?;
-    migrator(include_str!("../migrations/sqlite/0001_initial.sql")).run(&write).await?;
+    migrations::sqlite().run(&write).await?;
     let read = SqlitePoolOptions::new()
         .max_connections(config.connections_max)
         .idle_timeout(IDLE_MAX)
@@ -131,7 +125,7 @@ async fn open_pg(config: &StoreConfig) -> Result<Pools, StoreError> {
         .connect_with(options)
         .await?;
     // The migrator takes an advisory lock, so replicas that start together migrate once.
-    migrator(include_str!("../migrations/postgres/0001_initial.sql")).run(&pool).await?;
+    migrations::postgres().run(&pool).await?;
     Ok(Pools::Pg(pool))
 }
 

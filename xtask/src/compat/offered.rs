@@ -39,14 +39,13 @@ pub fn rows(files: &[File], service: &str, (constant, place): (&str, &str)) -> R
 
 /// The names in a table of operations; nothing where the source does not define it.
 fn names<'a>(source: &'a str, constant: &str) -> Option<BTreeSet<&'a str>> {
-    let (_, body) = constant_of(source, constant)?;
-    if body.contains("stringify!") {
-        let call = source.find("\noffered! {")?;
-        let arms = source[call..].split("\n}").next()?;
+    let head = format!("const {constant}:");
+    let calls = source.split("offered! {\n").skip(1).filter_map(|call| call.split("\n}").next());
+    if let Some(arms) = calls.clone().find(|call| call.contains(&head)) {
         let name = |line: &'a str| line.split_once(" =>")?.0.split_whitespace().next_back();
         return Some(arms.lines().filter_map(name).collect());
     }
-    Some(literals(body).collect())
+    Some(literals(constant_of(source, constant)?.1).collect())
 }
 
 /// How many operations of the service's model have no generated types.
@@ -104,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_macro_may_make_the_table() {
-        let source = "macro_rules! offered { () => {\n const O: &[Offered] = &[$(Offered { name: stringify!($name) }),*];\n} }\n\
-                      \noffered! { |api, r|\n    Read DescribeVpcs => api.vpcs(r);\n    Write RunInstances => x;\n}\nA => b";
+        let source = "offered! {\n    /// All.\n    pub const O: Request of SERVICE;\n    |api: &Api, r|\n    \
+                      Read DescribeVpcs => api.vpcs(r);\n    Write RunInstances => x;\n}\nA => b";
         assert_eq!(
             names(source, "O").expect("a table").into_iter().collect::<Vec<_>>(),
             ["DescribeVpcs", "RunInstances"]

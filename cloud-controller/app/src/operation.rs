@@ -1,0 +1,74 @@
+//! Which operations of a Query service are offered, and who answers them: one list for both.
+
+use crate::OpContext;
+use mallee_awswire::{Operation, Params, ServiceMeta};
+
+/// Whether an operation changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It only looks.
+    Read,
+    /// It changes something.
+    Write,
+}
+
+/// An operation this cloud offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// The service's name of it.
+    pub name: &'static str,
+    /// Whether it changes anything.
+    pub access: Access,
+}
+
+/// Writes the reply of the operation that `O` is.
+pub fn reply<O: Operation>(
+    _of: &O,
+    service: &'static ServiceMeta,
+) -> impl Fn(&OpContext, &Params, &O::Output) -> String + use<O> {
+    move |cx, params, output| service.reply(O::META, params.version(), &cx.request_id, output)
+}
+
+/// Makes the table of a service's offered operations and the function `dispatch` that has them answered:
+///
+/// ```text
+/// mallee_app::offered! {
+///     /// Every operation of STS this cloud offers, sorted by name.
+///     pub const STS_OFFERED: StsRequest of SERVICE;
+///     |api: &IdentityApi, cx, params, r|
+///     Read GetCallerIdentity => api.get_caller_identity(cx, r);
+/// }
+/// ```
+///
+/// What is generated but not in the list answers `UnsupportedOperation`.
+#[macro_export]
+macro_rules! offered {
+    (
+        $(#[$doc:meta])* pub const $table:ident: $request:ident of $service:ident;
+        |$api:ident: $api_type:ty, $cx:ident, $params:ident, $r:ident|
+        $($access:ident $name:ident => $answer:expr;)*
+    ) => {
+        $(#[$doc])*
+        pub const $table: &[$crate::operation::Offered] = &[$($crate::operation::Offered {
+            name: stringify!($name),
+            access: $crate::operation::Access::$access,
+        }),*];
+
+        pub(crate) async fn dispatch(
+            $api: $api_type,
+            $cx: &$crate::OpContext,
+            $params: &mallee_awswire::Params,
+            request: $request,
+        ) -> Result<String, mallee_awswire::ApiError> {
+            match request {
+                $($request::$name(boxed) => {
+                    let $r = *boxed;
+                    let write = $crate::operation::reply(&$r, &$service);
+                    let output = $answer?;
+                    Ok(write($cx, $params, &output))
+                })*
+                other => Err(mallee_awswire::ApiError::unsupported_operation(other.name())),
+            }
+        }
+    };
+}

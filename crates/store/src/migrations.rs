@@ -1,0 +1,32 @@
+//! The steps that bring a database's tables up to date, in order. A step that has been released is never edited: a
+//! change is a new step, one file in each of `migrations/sqlite` and `migrations/postgres` and one line here.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+macro_rules! steps {
+    ($($version:literal $name:literal;)*) => {
+        /// The steps of a SQLite database.
+        pub(crate) fn sqlite() -> Migrator {
+            migrator(vec![$(step($version, $name, include_str!(concat!("../migrations/sqlite/", $name, ".sql")))),*])
+        }
+        /// The steps of a PostgreSQL database.
+        pub(crate) fn postgres() -> Migrator {
+            migrator(vec![$(step($version, $name, include_str!(concat!("../migrations/postgres/", $name, ".sql")))),*])
+        }
+    };
+}
+
+steps! {
+    1 "0001_initial";
+}
+
+fn step(version: i64, name: &'static str, text: &'static str) -> Migration {
+    // The name after its number.
+    let description = name.split_once('_').map_or(name, |(_, rest)| rest);
+    Migration::new(version, description.into(), MigrationType::Simple, text.into_sql_str(), false)
+}
+
+fn migrator(steps: Vec<Migration>) -> Migrator {
+    Migrator::with_migrations(steps)
+}
