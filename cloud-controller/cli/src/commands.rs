@@ -70,6 +70,8 @@ pub struct TokenArgs {
 
 /// Where `mallee image --add` puts disks.
 const IMAGES_BUCKET: &str = "images";
+/// Between two tries to reach a cloud that is starting.
+const STATUS_RETRY: Duration = Duration::from_millis(200);
 /// Longest wait for an image to be checked and copied.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
 
@@ -95,15 +97,19 @@ pub fn env(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints every service and node; with `--wait`, until they are ready.
+/// Prints every service and node; with `--wait`, until they are ready. `connect` makes a client: while waiting it is
+/// asked again, because a cloud that is starting for the first time has yet to write its keys.
 ///
 /// # Errors
-/// When the cloud does not answer, or is not ready in time.
-pub async fn status(client: &Client, args: &StatusArgs) -> Result<()> {
+/// When there is no cloud, it does not answer, or is not ready in time.
+pub async fn status(connect: impl Fn() -> Result<Client>, args: &StatusArgs) -> Result<()> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(args.timeout);
+    let path = if args.wait { "/mallee/v1/status?wait=5" } else { "/mallee/v1/status" };
     loop {
-        let path = if args.wait { "/mallee/v1/status?wait=5" } else { "/mallee/v1/status" };
-        let answer = client.get(path).await;
+        let answer = match connect() {
+            Ok(client) => client.get(path).await,
+            Err(error) => Err(error),
+        };
         let ready = answer.as_ref().is_ok_and(|a| a["ready"].as_bool() == Some(true));
         if ready || !args.wait || tokio::time::Instant::now() >= deadline {
             let answer = answer?;
@@ -114,7 +120,7 @@ pub async fn status(client: &Client, args: &StatusArgs) -> Result<()> {
             return Ok(());
         }
         if answer.is_err() {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(STATUS_RETRY).await;
         }
     }
 }
