@@ -1,10 +1,10 @@
 //! The accept loop: `TCP_NODELAY` on every socket, bounded in connections, HTTP/1.1 and HTTP/2, graceful at the end.
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use mallee_runtime::Shutdown;
+use mallee_runtime::TaskScope;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -17,11 +17,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
 
-/// Serves the router until the signal.
-pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdown) {
+/// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.
+#[derive(Debug, Clone)]
+struct InScope(TaskScope);
+
+impl<F> hyper::rt::Executor<F> for InScope
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(async move { drop(task.await) });
+    }
+}
+
+/// Serves the router until the signal of the scope. Connections are tasks of the scope: they end with it, and when it is
+/// killed they are dropped where they stand.
+pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope) {
+    let shutdown = scope.shutdown().clone();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(InScope(scope.clone()));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
     loop {
@@ -45,7 +60,7 @@ pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdo
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        scope.spawn(async move {
             // A client that goes away in the middle is its own affair.
             drop(connection.await);
             drop(permit);

@@ -42,7 +42,8 @@ impl LibvirtHypervisor {
     /// background; calls meanwhile answer `Unavailable`.
     ///
     /// # Errors
-    /// `Refused` for settings that cannot work (a URI that is not local QEMU, KVM demanded where there is none);
+    /// `Refused` for settings that cannot work (a URI that is not local QEMU, KVM demanded where there is none, a
+    /// directory that QEMU's user cannot enter);
     /// `Unavailable` when libvirtd does not answer, with what to do; `Failed` when the directory cannot be made.
     pub async fn connect(config: LibvirtConfig) -> Result<Self, HypervisorError> {
         if !config.uri.starts_with("qemu:///") {
@@ -57,7 +58,11 @@ impl LibvirtHypervisor {
         let files = Files::open(&config.state_dir)?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let link = Link::open(config.uri.clone(), events.clone()).await?;
-        Ok(Self { config, acceleration, files, link, pool: Pool::start()?, events, locks: Mutex::default() })
+        let pool = Pool::start()?;
+        let driver = Self { config, acceleration, files, link, pool, events, locks: Mutex::default() };
+        let reach = |conn: &Connect, files: &Files| crate::reach::check(conn, files.root());
+        driver.run("find QEMU's user".into(), ASK, None, reach).await?;
+        Ok(driver)
     }
 
     /// Waits for the instance's lock. The guard goes into the job, so that a call that outlived its caller's deadline

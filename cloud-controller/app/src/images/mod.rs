@@ -5,8 +5,11 @@
 
 mod keeper;
 pub mod service;
+mod watch;
 
 pub use keeper::keep_images;
+pub(crate) use watch::Watched;
+pub use watch::{WalrusState, watch_walrus};
 pub use service::{ImageService, RemoteImages, WalrusConnector};
 
 use crate::fail::{OrFail as _, store_failure};
