@@ -85,6 +85,14 @@ pub async fn check(cloud: &Cloud, repair: bool) -> Result<Report, ApiError> {
     Ok(report)
 }
 
+/// One look, with what differs only because it is on its way: for those who wait until nothing differs.
+///
+/// # Errors
+/// As [`check`].
+pub async fn look_once(cloud: &Cloud) -> Result<Report, ApiError> {
+    Ok(look(cloud).await?.0)
+}
+
 /// One comparison. The nodes are asked first: what they did by then the rows may know, not the other way round.
 async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     let mut report = Report::default();
@@ -118,7 +126,10 @@ fn check_view(node: &NodeInventory, report: &mut Report) {
         let problem = if node.view_hash.is_empty() {
             "has applied no view of its network, though one was compiled".to_owned()
         } else {
-            format!("the view of its network that is applied (generation {}) is not the compiled one", node.view_generation)
+            format!(
+                "the view of its network that is applied (generation {}) is not the compiled one",
+                node.view_generation
+            )
         };
         report.add("I6", &node.node_id, problem);
     }

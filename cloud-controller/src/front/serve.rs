@@ -71,3 +71,48 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
         tracing::info!("some requests were still open when the cloud controller stopped");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mallee_runtime::Shutdown;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::Notify;
+
+    /// A request that never ends, on a server; told when it has arrived.
+    async fn held() -> (TaskScope, TcpStream, Arc<()>) {
+        let scope = TaskScope::new(&Shutdown::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (arrived, alive) = (Arc::new(Notify::new()), Arc::new(()));
+        let handler = {
+            let (arrived, alive) = (arrived.clone(), alive.clone());
+            move || {
+                let (arrived, alive) = (arrived.clone(), alive.clone());
+                async move {
+                    arrived.notify_one();
+                    std::future::pending::<()>().await;
+                    drop(alive);
+                }
+            }
+        };
+        scope.spawn(serve(listener, axum::Router::new().fallback(handler), scope.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        arrived.notified().await;
+        (scope, client, alive)
+    }
+
+    #[tokio::test]
+    async fn a_killed_scope_takes_its_connections_with_it() {
+        let (scope, mut client, alive) = held().await;
+        let requests = Arc::strong_count(&alive);
+        scope.kill().await;
+        assert!(Arc::strong_count(&alive) < requests, "the request lives on");
+        let mut rest = Vec::new();
+        // An end or a reset: in any case it is over.
+        drop(client.read_to_end(&mut rest).await);
+        assert_eq!(rest, b"");
+    }
+}

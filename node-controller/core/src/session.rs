@@ -193,7 +193,8 @@ struct Inbox<'a> {
 impl Inbox<'_> {
     async fn run(mut self, orders: &mut Streaming<ClusterToNode>) -> Result<std::convert::Infallible, Ended> {
         loop {
-            let next = if self.heard_heartbeat { in_time(self.patience, orders.next()).await? } else { orders.next().await };
+            let next =
+                if self.heard_heartbeat { in_time(self.patience, orders.next()).await? } else { orders.next().await };
             match next {
                 Some(Ok(ClusterToNode { message: Some(Order::Welcome(welcome)) })) => {
                     enter(self.node, &welcome).await?;
