@@ -42,8 +42,7 @@ impl LibvirtHypervisor {
     /// background; calls meanwhile answer `Unavailable`.
     ///
     /// # Errors
-    /// `Refused` for settings that cannot work (a URI that is not local QEMU, KVM demanded where there is none, a
-    /// directory that QEMU's user cannot enter);
+    /// `Refused` for settings that cannot work (a URI that is not local QEMU, KVM demanded where there is none);
     /// `Unavailable` when libvirtd does not answer, with what to do; `Failed` when the directory cannot be made.
     pub async fn connect(config: LibvirtConfig) -> Result<Self, HypervisorError> {
         if !config.uri.starts_with("qemu:///") {
@@ -59,10 +58,16 @@ impl LibvirtHypervisor {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let link = Link::open(config.uri.clone(), events.clone()).await?;
         let pool = Pool::start()?;
-        let driver = Self { config, acceleration, files, link, pool, events, locks: Mutex::default() };
+        Ok(Self { config, acceleration, files, link, pool, events, locks: Mutex::default() })
+    }
+
+    /// Whether QEMU's user can reach the state directory. Launches need it; looking at what is there, and removing it, do not.
+    ///
+    /// # Errors
+    /// `Refused` naming the directory that is shut and what to do.
+    pub async fn check_reach(&self) -> Result<(), HypervisorError> {
         let reach = |conn: &Connect, files: &Files| crate::reach::check(conn, files.root());
-        driver.run("find QEMU's user".into(), ASK, None, reach).await?;
-        Ok(driver)
+        self.run("find QEMU's user".into(), ASK, None, reach).await
     }
 
     /// Waits for the instance's lock. The guard goes into the job, so that a call that outlived its caller's deadline

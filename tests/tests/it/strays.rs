@@ -9,7 +9,7 @@ use mallee_types::{InstanceId, InstanceState};
 use std::time::Duration;
 use tokio::time::Instant;
 
-const GRACE: Duration = Duration::from_millis(1500);
+const GRACE: Duration = Duration::from_millis(4000);
 
 fn setup() -> Setup {
     let grace = u64::try_from(GRACE.as_millis()).expect("a short time");

@@ -93,7 +93,11 @@ async fn one(seed: u64) {
     let resets = lab.host.domain(&id(4).parse().unwrap()).unwrap().resets;
     assert!(resets <= 1, "seed {seed}: one reboot was asked for, {resets} were done");
     assert_eq!(lab.host.domain(&id(1).parse().unwrap()).unwrap().boots, 1, "seed {seed}");
-    assert_eq!(lab.host.plugged().len(), 3, "seed {seed}");
+    eventually(&format!("seed {seed}: three ports are plugged"), || {
+        let plugged = lab.host.plugged();
+        if plugged.len() == 3 { Ok(()) } else { Err(format!("{plugged:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test]
