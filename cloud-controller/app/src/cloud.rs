@@ -1,7 +1,7 @@
 //! The cloud controller as a value: what every use case works on.
 
 use crate::cluster_link::ClusterConnector;
-use crate::images::ImageService;
+use crate::images::{ImageService, Watched};
 use crate::zone::ZoneState;
 use ipnet::Ipv4Net;
 use mallee_runtime::task::Nudge;
@@ -57,6 +57,8 @@ pub struct Cloud {
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
     images_changed: watch::Sender<u64>,
+    started_ms: i64,
+    walrus: Watched,
 }
 
 impl Cloud {
@@ -64,7 +66,9 @@ impl Cloud {
     #[must_use]
     pub fn new(config: CloudConfig, parts: Parts) -> Arc<Self> {
         let zones = config.zones.iter().map(|zone| (zone.clone(), Arc::default())).collect();
-        Arc::new(Self { config, parts, zones, image_nudge: Nudge::default(), images_changed: watch::Sender::new(0) })
+        let (started_ms, images_changed) = (parts.clock.now_ms(), watch::Sender::new(0));
+        let (image_nudge, walrus) = (Nudge::default(), Watched::default());
+        Arc::new(Self { config, parts, zones, image_nudge, images_changed, started_ms, walrus })
     }
 
     /// The configuration.
@@ -95,6 +99,16 @@ impl Cloud {
     #[must_use]
     pub const fn faults(&self) -> &Faults {
         &self.parts.faults
+    }
+
+    /// When this replica started, in Unix milliseconds.
+    #[must_use]
+    pub const fn started_ms(&self) -> i64 {
+        self.started_ms
+    }
+
+    pub(crate) const fn walrus_watched(&self) -> &Watched {
+        &self.walrus
     }
 
     pub(crate) fn connector(&self) -> &dyn ClusterConnector {

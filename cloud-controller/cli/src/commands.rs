@@ -129,10 +129,11 @@ fn print_status(answer: &Value, json: bool) {
     if json {
         return say(answer);
     }
-    say(format_args!("{:<10} {:<24} {:<9} DETAIL", "SERVICE", "NAME", "STATE"));
+    say(format_args!("{:<10} {:<24} {:<9} {:<20} DETAIL", "SERVICE", "NAME", "STATE", "SINCE"));
     for service in rows(answer, "services") {
         let (role, name) = (text(service, "role"), text(service, "name"));
-        say(format_args!("{role:<10} {name:<24} {:<9} {}", text(service, "state"), text(service, "detail")));
+        let (state, since) = (text(service, "state"), utc(service["since_ms"].as_i64().unwrap_or_default()));
+        say(format_args!("{role:<10} {name:<24} {state:<9} {since:<20} {}", text(service, "detail")));
     }
     say("");
     say(format_args!(
@@ -154,6 +155,13 @@ fn print_status(answer: &Value, json: bool) {
             say(format_args!("  note: {}", warning.as_str().unwrap_or_default()));
         }
     }
+}
+
+/// A time in Unix milliseconds as `2026-01-31T12:34:56Z`.
+fn utc(ms: i64) -> String {
+    let Ok(at) = time::OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)) else { return "-".to_owned() };
+    let (date, (hour, minute, second)) = (at.date(), at.to_hms());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// Prints why an instance is where it is, or nowhere.
