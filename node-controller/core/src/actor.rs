@@ -27,6 +27,7 @@ pub(crate) struct Mailbox {
 struct Slots {
     order: Option<Arc<InstanceIntent>>,
     look: bool,
+    rebooted: bool,
     sweep: bool,
     forget: bool,
 }
@@ -50,6 +51,10 @@ impl Mailbox {
 
     pub fn look(&self) {
         self.post(|slots| slots.look = true);
+    }
+
+    pub fn rebooted(&self) {
+        self.post(|slots| slots.rebooted = true);
     }
 
     pub fn sweep(&self) {
@@ -186,6 +191,9 @@ impl Actor {
                     tracing::warn!(instance = id, generation, "order of an older incarnation ignored");
                 }
             }
+        }
+        if mail.rebooted {
+            self.machine.rebooted();
         }
         if mail.look {
             self.machine.look();

@@ -96,6 +96,7 @@ impl Job {
                 }
             }
             Effect::Resume => hypervisor.resume(&self.id).await?,
+            Effect::Reboot => hypervisor.reboot(&self.id).await?,
             Effect::Reset => hypervisor.reset(&self.id).await?,
             Effect::Shutdown => hypervisor.shutdown(&self.id).await?,
             Effect::PowerOff => hypervisor.power_off(&self.id).await?,

@@ -21,6 +21,7 @@ pub(crate) async fn run(node: Arc<Node>, mut events: Receiver<DomainEvent>) {
             _ = slow.tick() => node.look(None),
             event = events.recv() => match event {
                 Ok(DomainEvent::Changed(id)) => node.look(Some(&id)),
+                Ok(DomainEvent::Rebooted(id)) => node.rebooted(&id),
                 Ok(DomainEvent::Resync) | Err(RecvError::Lagged(_)) => node.look(None),
                 Err(RecvError::Closed) => {
                     tokio::time::sleep(RESUBSCRIBE_AFTER).await;

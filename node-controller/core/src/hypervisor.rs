@@ -95,6 +95,8 @@ pub struct DomainRecord {
 pub enum DomainEvent {
     /// The domain's state may have changed: look.
     Changed(InstanceId),
+    /// The machine was reset, by its guest or by order, and boots again.
+    Rebooted(InstanceId),
     /// Events may have been lost (the hypervisor's daemon restarted): look at everything.
     Resync,
 }
@@ -143,6 +145,10 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
 
     /// Pulls the plug. Off already: fine. The domain's definition may go; its disk stays.
     async fn power_off(&self, id: &InstanceId) -> Result<(), HypervisorError>;
+
+    /// Asks the guest to reboot (it may take its time, or ignore it). When it has ended what it runs, the machine is
+    /// reset, and [`DomainEvent::Rebooted`] tells it.
+    async fn reboot(&self, id: &InstanceId) -> Result<(), HypervisorError>;
 
     /// Presses the reset button.
     async fn reset(&self, id: &InstanceId) -> Result<(), HypervisorError>;

@@ -302,6 +302,12 @@ impl Node {
         }
     }
 
+    pub(crate) fn rebooted(&self, id: &InstanceId) {
+        if let Some(entry) = self.lock().get(id) {
+            entry.mailbox.rebooted();
+        }
+    }
+
     /// The actor of a finished instance ends, unless an order came meanwhile. True: it may end.
     pub(crate) async fn retire(&self, id: &InstanceId) -> bool {
         if let Err(error) = self.context.ledger.remove_instance(id).await {

@@ -200,6 +200,18 @@ pub(crate) fn power_off(conn: &Connect, files: &Files, id: &InstanceId) -> Resul
     }
 }
 
+/// Presses the power button, and has libvirt reset the machine once the guest has ended what it runs.
+pub(crate) fn reboot(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    match find(conn, files, id)? {
+        Some(ours) if !matches!(ours.record.state, DomainState::Off { .. }) => ours
+            .domain
+            .reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+            .map(drop)
+            .map_err(|error| explain(&format!("reboot {id}"), &error)),
+        _ => Err(not_running(id)),
+    }
+}
+
 /// Presses the reset button.
 pub(crate) fn reset(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
     match find(conn, files, id)? {

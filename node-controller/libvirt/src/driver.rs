@@ -201,6 +201,10 @@ impl Hypervisor for LibvirtHypervisor {
         self.on("power off", START, id, domain::power_off).await
     }
 
+    async fn reboot(&self, id: &InstanceId) -> Result<(), HypervisorError> {
+        self.on("reboot", CHANGE, id, domain::reboot).await
+    }
+
     async fn reset(&self, id: &InstanceId) -> Result<(), HypervisorError> {
         self.on("reset", CHANGE, id, domain::reset).await
     }

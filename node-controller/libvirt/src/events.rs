@@ -6,6 +6,7 @@
 
 use crate::mark;
 use mallee_node_core::DomainEvent;
+use mallee_types::InstanceId;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem;
 use std::sync::OnceLock;
@@ -48,7 +49,8 @@ fn run_loop() {
 #[derive(Debug)]
 pub(crate) struct Watch {
     conn: sys::virConnectPtr,
-    lifecycle: c_int,
+    /// Numbers of the registered domain events.
+    registered: Vec<c_int>,
     close: bool,
 }
 
@@ -76,34 +78,18 @@ impl Watch {
         closed: Option<Closed>,
     ) -> Result<Self, Error> {
         let ptr = conn.as_ptr();
-        let opaque = Box::into_raw(Box::new(events)).cast::<c_void>();
+        let mut watch = Self { conn: ptr, registered: Vec::new(), close: false };
         // SAFETY: libvirt documents that a lifecycle callback is passed as the generic type and called with the
         // arguments of `on_lifecycle` (macro VIR_DOMAIN_EVENT_CALLBACK does this cast).
-        let callback = unsafe {
+        let lifecycle = unsafe {
             mem::transmute::<
                 unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int,
                 unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void),
             >(on_lifecycle)
         };
-        // SAFETY: the connection is open; a null domain means every domain; `opaque` is a leaked box of the type that
-        // `on_lifecycle` and `free` expect.
-        let lifecycle = unsafe {
-            sys::virConnectDomainEventRegisterAny(
-                ptr,
-                std::ptr::null_mut(),
-                sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as c_int,
-                Some(callback),
-                opaque,
-                Some(free::<broadcast::Sender<DomainEvent>>),
-            )
-        };
-        if lifecycle < 0 {
-            let error = Error::last_error();
-            // SAFETY: on failure libvirt keeps nothing and does not call the free function.
-            unsafe { free::<broadcast::Sender<DomainEvent>>(opaque) };
-            return Err(error);
-        }
-        let mut watch = Self { conn: ptr, lifecycle, close: false };
+        watch.add(sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE as c_int, lifecycle, events.clone())?;
+        // The generic callback is the reboot event's own type.
+        watch.add(sys::VIR_DOMAIN_EVENT_ID_REBOOT as c_int, on_reboot, events)?;
         if let Some(closed) = closed {
             let opaque = Box::into_raw(Box::new(closed)).cast::<c_void>();
             // SAFETY: the connection is open; `opaque` is a leaked box of the type that `on_close` and `free` expect.
@@ -119,6 +105,35 @@ impl Watch {
         }
         Ok(watch)
     }
+
+    fn add(
+        &mut self,
+        event: c_int,
+        callback: unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void),
+        events: broadcast::Sender<DomainEvent>,
+    ) -> Result<(), Error> {
+        let opaque = Box::into_raw(Box::new(events)).cast::<c_void>();
+        // SAFETY: the connection is open; a null domain means every domain; `opaque` is a leaked box of the type that
+        // the callbacks and `free` expect.
+        let number = unsafe {
+            sys::virConnectDomainEventRegisterAny(
+                self.conn,
+                std::ptr::null_mut(),
+                event,
+                Some(callback),
+                opaque,
+                Some(free::<broadcast::Sender<DomainEvent>>),
+            )
+        };
+        if number < 0 {
+            let error = Error::last_error();
+            // SAFETY: on failure libvirt keeps nothing and does not call the free function.
+            unsafe { free::<broadcast::Sender<DomainEvent>>(opaque) };
+            return Err(error);
+        }
+        self.registered.push(number);
+        Ok(())
+    }
 }
 
 impl Drop for Watch {
@@ -128,13 +143,15 @@ impl Drop for Watch {
             // SAFETY: the session keeps the connection open until after this, and `on_close` was registered on it.
             unsafe { sys::virConnectUnregisterCloseCallback(self.conn, Some(on_close)) };
         }
-        // SAFETY: as above; the id came from the registration.
-        unsafe { sys::virConnectDomainEventDeregisterAny(self.conn, self.lifecycle) };
+        for number in &self.registered {
+            // SAFETY: as above; the number came from the registration.
+            unsafe { sys::virConnectDomainEventDeregisterAny(self.conn, *number) };
+        }
     }
 }
 
 /// # Safety
-/// For libvirt only: `domain` is valid during the call, `opaque` is what `register` passed.
+/// For libvirt only: `domain` is valid during the call, `opaque` is what `add` passed.
 unsafe extern "C" fn on_lifecycle(
     _conn: sys::virConnectPtr,
     domain: sys::virDomainPtr,
@@ -142,7 +159,24 @@ unsafe extern "C" fn on_lifecycle(
     _detail: c_int,
     opaque: *mut c_void,
 ) -> c_int {
-    // SAFETY: `opaque` is the box leaked in `register`, alive until `free`.
+    // SAFETY: as of this function.
+    unsafe { tell(domain, opaque, DomainEvent::Changed) };
+    0
+}
+
+/// # Safety
+/// For libvirt only: `domain` is valid during the call, `opaque` is what `add` passed.
+unsafe extern "C" fn on_reboot(_conn: sys::virConnectPtr, domain: sys::virDomainPtr, opaque: *mut c_void) {
+    // SAFETY: as of this function.
+    unsafe { tell(domain, opaque, DomainEvent::Rebooted) };
+}
+
+/// Sends an event if the domain is one of ours.
+///
+/// # Safety
+/// `domain` is valid, `opaque` is what `add` passed.
+unsafe fn tell(domain: sys::virDomainPtr, opaque: *mut c_void, event: fn(InstanceId) -> DomainEvent) {
+    // SAFETY: `opaque` is the box leaked in `add`, alive until `free`.
     let events = unsafe { &*opaque.cast::<broadcast::Sender<DomainEvent>>() };
     // SAFETY: the domain is valid during the call; its name is part of it and needs no call to the daemon.
     let name = unsafe { sys::virDomainGetName(domain) };
@@ -151,10 +185,9 @@ unsafe extern "C" fn on_lifecycle(
         let name = unsafe { CStr::from_ptr(name) };
         if let Some(instance) = name.to_str().ok().and_then(mark::instance_of) {
             // Nobody listening is fine.
-            let _ = events.send(DomainEvent::Changed(instance));
+            let _ = events.send(event(instance));
         }
     }
-    0
 }
 
 /// # Safety

@@ -294,15 +294,55 @@ impl SimHost {
         ended
     }
 
-    /// The guest does something by itself a while from now. It is the guest's own time: it passes whether a node
-    /// controller is there or not, and ends with the machine.
+    /// The guest has just begun to execute: it behaves as it is told to.
+    pub(crate) fn booted(&self, id: &InstanceId) {
+        let guest = self.guest(id);
+        if let Some(after) = guest.powers_off_after {
+            self.later(id, after, false);
+        }
+        if let Some(after) = guest.crashes_after {
+            self.later(id, after, true);
+        }
+        self.changed(id);
+    }
+
+    /// Resets a running machine; with `boot`, only if it is still in that boot. False: it was not running.
+    pub(crate) fn restart(&self, id: &InstanceId, boot: Option<u32>) -> bool {
+        let restarted = self.with(|state| match state.domains.get_mut(id) {
+            Some(domain) if domain.state == DomainState::Running && boot.is_none_or(|b| b == domain.boots) => {
+                domain.boots += 1;
+                domain.resets += 1;
+                domain.presses = 0;
+                true
+            }
+            Some(_) | None => false,
+        });
+        if restarted {
+            drop(self.0.events.send(DomainEvent::Rebooted(id.clone())));
+            self.booted(id);
+        }
+        restarted
+    }
+
+    /// The guest ends or dies a while from now.
     pub(crate) fn later(&self, id: &InstanceId, after: Duration, crashed: bool) {
+        self.by_itself(id, after, move |host, id, boot| _ = host.end(id, crashed, Some(boot)));
+    }
+
+    /// The guest reboots a while from now.
+    pub(crate) fn reboots(&self, id: &InstanceId, after: Duration) {
+        self.by_itself(id, after, |host, id, boot| _ = host.restart(id, Some(boot)));
+    }
+
+    /// The guest does something by itself. It is the guest's own time: it passes whether a node controller is there or
+    /// not, and ends with the machine.
+    fn by_itself(&self, id: &InstanceId, after: Duration, act: impl FnOnce(&Self, &InstanceId, u32) + Send + 'static) {
         let Some(boot) = self.domain(id).map(|domain| domain.boots) else { return };
         let (machine, id): (Weak<Inner>, _) = (Arc::downgrade(&self.0), id.clone());
         let guest = async move {
             tokio::time::sleep(after).await;
             if let Some(machine) = machine.upgrade() {
-                Self(machine).end(&id, crashed, Some(boot));
+                act(&Self(machine), &id, boot);
             }
         };
         match &self.0.runtime {

@@ -87,18 +87,6 @@ fn start(host: &SimHost, spec: &DomainSpec) -> Result<(), HypervisorError> {
     })
 }
 
-/// The guest has just begun to execute: it behaves as it is told to.
-fn booted(host: &SimHost, id: &InstanceId) {
-    let guest = host.guest(id);
-    if let Some(after) = guest.powers_off_after {
-        host.later(id, after, false);
-    }
-    if let Some(after) = guest.crashes_after {
-        host.later(id, after, true);
-    }
-    host.changed(id);
-}
-
 #[async_trait]
 impl Hypervisor for SimHypervisor {
     async fn facts(&self) -> Result<HostFacts, HypervisorError> {
@@ -167,7 +155,7 @@ impl Hypervisor for SimHypervisor {
                 Some(before)
             });
             match state {
-                Some(DomainState::Paused) => booted(host, id),
+                Some(DomainState::Paused) => host.booted(id),
                 Some(DomainState::Running) => {}
                 Some(DomainState::Off { .. }) => return Err(HypervisorError::Failed(format!("{id} is off"))),
                 None => return Err(no_domain(id)),
@@ -207,20 +195,34 @@ impl Hypervisor for SimHypervisor {
         .await
     }
 
-    async fn reset(&self, id: &InstanceId) -> Result<(), HypervisorError> {
-        self.call("reset", |host| {
-            host.with(|state| match state.domains.get_mut(id) {
+    async fn reboot(&self, id: &InstanceId) -> Result<(), HypervisorError> {
+        self.call("reboot", |host| {
+            let first = host.with(|state| match state.domains.get_mut(id) {
                 Some(domain) if domain.state == DomainState::Running => {
-                    domain.boots += 1;
-                    domain.resets += 1;
-                    domain.presses = 0;
-                    Ok(())
+                    domain.presses += 1;
+                    Ok(domain.presses == 1)
                 }
                 Some(_) => Err(HypervisorError::Failed(format!("{id} is not running"))),
                 None => Err(no_domain(id)),
             })?;
-            booted(host, id);
+            let guest = host.guest(id);
+            if first && !guest.ignores_shutdown {
+                host.reboots(id, guest.shutdown_takes);
+            }
             Ok(())
+        })
+        .await
+    }
+
+    async fn reset(&self, id: &InstanceId) -> Result<(), HypervisorError> {
+        self.call("reset", |host| {
+            if host.restart(id, None) {
+                return Ok(());
+            }
+            match host.domain(id) {
+                Some(_) => Err(HypervisorError::Failed(format!("{id} is not running"))),
+                None => Err(no_domain(id)),
+            }
         })
         .await
     }

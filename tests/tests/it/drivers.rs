@@ -14,7 +14,7 @@ const METHODS: [&str; 14] = [
     "start_paused",
     "plug",
     "resume",
-    "reset",
+    "reboot",
     "shutdown",
     "unplug",
     "remove",

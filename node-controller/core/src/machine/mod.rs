@@ -9,7 +9,7 @@
 //!  Run        image → disk → (port in the applied view) → taps → start paused → plug → record → resume → Running
 //!  Stop       shutdown … grace … power off → unplug → record → Stopped
 //!  Terminate  shutdown … short grace … power off → unplug → remove → record gone
-//!  reboot     reset → record
+//!  reboot     reboot … grace … reset → record
 //!  Run and the guest powered itself off → record → Stopped, until a newer generation asks
 //!  Run and the domain crashed or vanished → launched again, with backoff and a limit
 //! ```
@@ -39,6 +39,8 @@ use std::sync::Arc;
 pub struct Patience {
     /// How long a guest may take to power itself off on Stop.
     pub shutdown_grace_ms: u64,
+    /// How long a guest may take to reboot by itself.
+    pub reboot_grace_ms: u64,
     /// The power button is pressed again this often (a booting guest misses the first).
     pub repress_ms: u64,
     /// How long a guest may take to power itself off on Terminate.
@@ -59,6 +61,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             shutdown_grace_ms: mallee_types::limits::SHUTDOWN_GRACE_SECONDS * 1000,
+            reboot_grace_ms: mallee_types::limits::SHUTDOWN_GRACE_SECONDS * 1000,
             repress_ms: 10_000,
             terminate_grace_ms: 5_000,
             launch_deadline_ms: 10 * 60_000,
@@ -91,6 +94,8 @@ pub enum Effect {
     Plug,
     /// Let the domain execute.
     Resume,
+    /// Ask the guest to reboot.
+    Reboot,
     /// Press reset.
     Reset,
     /// Press the power button.
@@ -116,6 +121,7 @@ impl Effect {
             | Self::StartPaused
             | Self::Plug
             | Self::Resume
+            | Self::Reboot
             | Self::Reset
             | Self::Shutdown
             | Self::PowerOff
@@ -137,6 +143,7 @@ impl Effect {
             Self::StartPaused => "start",
             Self::Plug => "plug",
             Self::Resume => "resume",
+            Self::Reboot => "reboot",
             Self::Reset => "reset",
             Self::Shutdown => "shutdown",
             Self::PowerOff => "poweroff",
@@ -196,14 +203,32 @@ struct Retry {
     last: Option<(Effect, StepError)>,
 }
 
+/// The guest is being asked to power off, or to reboot.
 #[derive(Debug, Clone, Copy)]
 struct Stopping {
     began_ms: u64,
-    /// When the plug is pulled.
+    /// When it is not waited for any longer: the plug is pulled, or reset pressed.
     ends_ms: u64,
     pressed_ms: Option<u64>,
-    /// The guest cannot be asked: the plug is pulled at once.
+    /// The guest cannot be asked: as if the time had run out.
     expired: bool,
+}
+
+impl Stopping {
+    const fn new(now_ms: u64, grace_ms: u64) -> Self {
+        Self { began_ms: now_ms, ends_ms: now_ms + grace_ms, pressed_ms: None, expired: false }
+    }
+
+    /// Asks the guest with `ask`, again now and then, and when its time is up does `force`.
+    fn next(&self, ask: Effect, force: Effect, repress_ms: u64, now_ms: u64) -> Next {
+        if now_ms >= self.ends_ms || self.expired {
+            return Next::Do(force);
+        }
+        match self.pressed_ms.map(|pressed| pressed + repress_ms) {
+            Some(again) if now_ms < again => Next::Wait(Some(self.ends_ms.min(again))),
+            None | Some(_) => Next::Do(ask),
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -235,6 +260,7 @@ pub struct Machine {
     retry: Retry,
     launch_began_ms: Option<u64>,
     stopping: Option<Stopping>,
+    rebooting: Option<Stopping>,
     crashes: u32,
     pauses: u32,
     resumed_ms: u64,
@@ -270,6 +296,7 @@ impl Machine {
             retry: Retry::default(),
             launch_began_ms: None,
             stopping: None,
+            rebooting: None,
             crashes: 0,
             pauses: 0,
             resumed_ms: 0,

@@ -53,16 +53,18 @@ impl Machine {
         let Seen::Is(domain) = &self.domain else { return self.plan_launch(now_ms, true) };
         let current = domain.incarnation == self.incarnation();
         match domain.state {
-            DomainState::Running if current => self.plan_running(),
+            DomainState::Running if current => self.plan_running(now_ms),
             DomainState::Paused if current => self.plan_resume(now_ms),
             DomainState::Running | DomainState::Paused => Next::Do(Effect::PowerOff),
             DomainState::Off { crashed } => self.plan_launch(now_ms, crashed),
         }
     }
 
-    fn plan_running(&self) -> Next {
+    fn plan_running(&mut self, now_ms: u64) -> Next {
         if self.reboot_due() {
-            return Next::Do(Effect::Reset);
+            let fresh = Stopping::new(now_ms, self.patience.reboot_grace_ms);
+            let rebooting = self.rebooting.get_or_insert(fresh);
+            return rebooting.next(Effect::Reboot, Effect::Reset, self.patience.repress_ms, now_ms);
         }
         match &self.ports {
             Ports::Ready(ports) if self.plugged.as_ref() != Some(ports) => Next::Do(Effect::Plug),
@@ -97,6 +99,8 @@ impl Machine {
             self.taps = None;
             if died {
                 self.crashed(now_ms);
+            } else if self.rebooting.take().is_some() {
+                // It went off where it was to reboot: it is started again, which is as good.
             } else {
                 self.record.guest_off_generation = self.generation();
             }
@@ -202,17 +206,9 @@ impl Machine {
         if domain.incarnation != self.incarnation() {
             return Some(Next::Do(Effect::PowerOff));
         }
-        let fresh = Stopping { began_ms: now_ms, ends_ms: now_ms, pressed_ms: None, expired: false };
-        let stopping = self.stopping.get_or_insert(fresh);
+        let stopping = self.stopping.get_or_insert(Stopping::new(now_ms, grace_ms));
         // A stop that becomes a termination ends sooner.
         stopping.ends_ms = stopping.began_ms + grace_ms;
-        let (stopping, end) = (*stopping, stopping.ends_ms);
-        if now_ms >= end || stopping.expired {
-            return Some(Next::Do(Effect::PowerOff));
-        }
-        match stopping.pressed_ms.map(|pressed| pressed + self.patience.repress_ms) {
-            Some(again) if now_ms < again => Some(Next::Wait(Some(end.min(again)))),
-            None | Some(_) => Some(Next::Do(Effect::Shutdown)),
-        }
+        Some(stopping.next(Effect::Shutdown, Effect::PowerOff, self.patience.repress_ms, now_ms))
     }
 }

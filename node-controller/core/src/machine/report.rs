@@ -91,6 +91,7 @@ impl Machine {
             Some(Effect::PrepareDisk | Effect::CreateTaps | Effect::StartPaused | Effect::Plug | Effect::Resume) => {
                 "starting the domain"
             }
+            Some(Effect::Reboot) => "asking the guest to reboot",
             Some(Effect::Reset) => "resetting",
             Some(Effect::Shutdown) => "asking the guest to power off",
             Some(Effect::PowerOff) => "pulling the plug",

@@ -110,9 +110,11 @@ impl Machine {
                 self.slot = false;
                 self.taps = None;
             }
-            Effect::Reset => {
-                self.record.reboot_done = self.intent.as_ref().map_or(0, |intent| intent.reboot_seq);
-                self.mark_dirty();
+            Effect::Reset => self.reboot_is_done(),
+            Effect::Reboot => {
+                if let Some(rebooting) = &mut self.rebooting {
+                    rebooting.pressed_ms = Some(now_ms);
+                }
             }
             Effect::Shutdown => {
                 if let Some(stopping) = &mut self.stopping {
@@ -158,6 +160,11 @@ impl Machine {
                     stopping.expired = true;
                 }
             }
+            Effect::Reboot => {
+                if let Some(rebooting) = self.rebooting.as_mut().filter(|_| error.class == StepClass::Permanent) {
+                    rebooting.expired = true;
+                }
+            }
             Effect::CreateTaps | Effect::StartPaused => self.taps = None,
             Effect::PrepareDisk => {
                 // The image may have been evicted under the launch.
@@ -189,13 +196,36 @@ impl Machine {
         } else {
             self.retry.last = Some((effect, error));
             self.retry.not_before_ms = now_ms + self.delay_ms(self.retry.attempts);
-            if let Some(stopping) = self.stopping.filter(|_| effect == Effect::Shutdown) {
-                // The plug is pulled in time, however long the next try would have waited.
+            let asking = match effect {
+                Effect::Shutdown => self.stopping,
+                Effect::Reboot => self.rebooting,
+                _ => None,
+            };
+            if let Some(stopping) = asking {
+                // The plug is pulled, or reset pressed, in time, however long the next try would have waited.
                 let end = if stopping.expired { now_ms } else { stopping.ends_ms };
                 self.retry.not_before_ms = self.retry.not_before_ms.min(end.max(now_ms));
             }
             self.retry.attempts = self.retry.attempts.saturating_add(1);
         }
+    }
+
+    /// The machine was reset. Before it was asked to reboot that is the guest's own affair.
+    pub fn rebooted(&mut self) {
+        if self.reboot_due() && self.rebooting.is_some_and(|asked| asked.pressed_ms.is_some() || self.is_asking()) {
+            self.reboot_is_done();
+        }
+    }
+
+    /// The guest may answer before the call that asks it has returned.
+    fn is_asking(&self) -> bool {
+        self.busy == Some(Effect::Reboot)
+    }
+
+    fn reboot_is_done(&mut self) {
+        self.rebooting = None;
+        self.record.reboot_done = self.intent.as_ref().map_or(0, |intent| intent.reboot_seq);
+        self.mark_dirty();
     }
 
     /// How long to wait after so many failures before the last one.

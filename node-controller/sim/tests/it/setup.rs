@@ -42,6 +42,7 @@ impl Lab {
         let mut settings = Settings::new(NODE.parse().unwrap(), "192.0.2.1".into());
         settings.patience = Patience {
             shutdown_grace_ms: 200,
+            reboot_grace_ms: 200,
             repress_ms: 50,
             terminate_grace_ms: 50,
             launch_deadline_ms: 5_000,

@@ -239,6 +239,50 @@ fn a_reboot_is_done_once_and_remembered() {
 }
 
 #[test]
+fn a_guest_that_does_not_reboot_is_reset() {
+    let mut world = World::launched();
+    world.obeys = false;
+    let began = world.now;
+    world.order(InstanceIntent { reboot_seq: 1, ..intent(2, RUN) });
+    assert_eq!(world.settle().reboot_seq, 1);
+    assert_eq!(world.resets, 1);
+    let asked = world.log.iter().filter(|effect| **effect == Effect::Reboot).count();
+    assert_eq!(asked, 6, "asked every ten seconds of a minute");
+    assert_eq!(world.now - began, 60_000);
+}
+
+#[test]
+fn a_guest_that_cannot_be_asked_is_reset_at_once() {
+    let mut world = World::launched();
+    let began = world.now;
+    let error = StepError { class: StepClass::Permanent, code: "Server.InternalError", message: "no button".into() };
+    world.fail.push((Effect::Reboot, error));
+    world.order(InstanceIntent { reboot_seq: 1, ..intent(2, RUN) });
+    assert_eq!(world.settle().reboot_seq, 1);
+    assert_eq!((world.resets, world.now - began), (1, 0));
+}
+
+#[test]
+fn a_guest_that_goes_off_where_it_should_reboot_is_started_again() {
+    let mut world = World::launched();
+    world.obeys = false;
+    world.order(InstanceIntent { reboot_seq: 1, ..intent(2, RUN) });
+    while !world.log.contains(&Effect::Reboot) {
+        world.step();
+    }
+    world.set_domain(OFF);
+    let seen = world.settle();
+    assert_eq!((seen.phase(), seen.reboot_seq), (DomainPhase::Running, 1));
+}
+
+#[test]
+fn a_reboot_of_the_guests_own_is_not_the_one_that_was_asked_for() {
+    let mut world = World::launched();
+    world.machine.rebooted();
+    assert_eq!(world.settle().reboot_seq, 0);
+}
+
+#[test]
 fn terminate_removes_everything_from_every_state() {
     type Start = (&'static str, fn() -> World);
     let starts: [Start; 5] = [

@@ -19,6 +19,7 @@ const CRASHED: DomainState = DomainState::Off { crashed: true };
 fn patience() -> Patience {
     Patience {
         shutdown_grace_ms: 60_000,
+        reboot_grace_ms: 60_000,
         repress_ms: 10_000,
         terminate_grace_ms: 5_000,
         launch_deadline_ms: 600_000,
@@ -151,6 +152,11 @@ impl World {
                 Some(d) if d.state == ON => {}
                 _ => return Err(broken("off")),
             },
+            Effect::Reboot if self.obeys => {
+                self.resets += 1;
+                self.machine.rebooted();
+            }
+            Effect::Reboot => {}
             Effect::Reset => self.resets += 1,
             Effect::Shutdown if self.obeys => self.set_domain(OFF),
             Effect::Shutdown => {}
