@@ -7,6 +7,8 @@
 use crate::v1::{GroupMembers, GroupRule, GroupView, NodeView, NodeViewUpdate, PortView, Remote, VpcUpdate, VpcView};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why an update does not lead to the view its sender meant. The cure is always the same: ask for the view whole.
@@ -39,15 +41,15 @@ pub fn canonicalise(view: &mut NodeView) {
 
 fn canonicalise_vpc(vpc: &mut VpcView) {
     sort_unique(&mut vpc.subnets, |s| &s.id);
-    sort_unique(&mut vpc.ports, |p| &p.interface_id);
-    sort_unique(&mut vpc.groups, |g| &g.id);
-    sort_unique(&mut vpc.members, |m| &m.group_id);
-    sort_unique(&mut vpc.remotes, |r| &r.address);
+    sort_unique(&mut vpc.ports, port_key);
+    sort_unique(&mut vpc.groups, group_key);
+    sort_unique(&mut vpc.members, members_key);
+    sort_unique(&mut vpc.remotes, remote_key);
     for port in &mut vpc.ports {
         sort_unique(&mut port.group_ids, |g| g);
     }
     for group in &mut vpc.groups {
-        sort_rules(&mut group.rules);
+        group.rules.sort_by(rule_order);
     }
     for members in &mut vpc.members {
         sort_unique(&mut members.addresses, |a| a);
@@ -55,21 +57,50 @@ fn canonicalise_vpc(vpc: &mut VpcView) {
 }
 
 fn sort_unique<T>(list: &mut Vec<T>, key: impl Fn(&T) -> &String) {
-    list.sort_by(|a, b| key(a).cmp(key(b)));
-    list.dedup_by(|later, kept| key(later) == key(kept));
+    if !ascends(list, &key) {
+        list.sort_by(|a, b| key(a).cmp(key(b)));
+        list.dedup_by(|later, kept| key(later) == key(kept));
+    }
 }
 
 /// Rules without an id (built-in ones) are told apart by their content.
-fn sort_rules(rules: &mut [GroupRule]) {
-    rules.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| a.encode_to_vec().cmp(&b.encode_to_vec())));
+fn rule_order(a: &GroupRule, b: &GroupRule) -> Ordering {
+    a.id.cmp(&b.id).then_with(|| a.encode_to_vec().cmp(&b.encode_to_vec()))
+}
+
+fn ascends<T>(list: &[T], key: impl Fn(&T) -> &String) -> bool {
+    list.is_sorted_by(|a, b| key(a) < key(b))
+}
+
+fn is_canonical(view: &NodeView) -> bool {
+    ascends(&view.vpcs, |v| &v.vpc_id) && view.vpcs.iter().all(is_canonical_vpc)
+}
+
+fn is_canonical_vpc(vpc: &VpcView) -> bool {
+    ascends(&vpc.subnets, |s| &s.id)
+        && ascends(&vpc.ports, port_key)
+        && ascends(&vpc.groups, group_key)
+        && ascends(&vpc.members, members_key)
+        && ascends(&vpc.remotes, remote_key)
+        && vpc.ports.iter().all(|port| ascends(&port.group_ids, |g| g))
+        && vpc.groups.iter().all(|group| group.rules.is_sorted_by(|a, b| rule_order(a, b).is_le()))
+        && vpc.members.iter().all(|members| ascends(&members.addresses, |a| a))
+}
+
+/// The view in canonical form. Nearly every view already is; a large one is costly to copy.
+fn canonical(view: &NodeView) -> Cow<'_, NodeView> {
+    if is_canonical(view) {
+        return Cow::Borrowed(view);
+    }
+    let mut view = view.clone();
+    canonicalise(&mut view);
+    Cow::Owned(view)
 }
 
 /// SHA-256 over the encoding of the view's canonical form.
 #[must_use]
 pub fn hash(view: &NodeView) -> [u8; 32] {
-    let mut view = view.clone();
-    canonicalise(&mut view);
-    hash_canonical(&view)
+    hash_canonical(&canonical(view))
 }
 
 fn hash_canonical(view: &NodeView) -> [u8; 32] {
@@ -79,29 +110,27 @@ fn hash_canonical(view: &NodeView) -> [u8; 32] {
 /// The update that leads from `old` to `new`. Where there is no old view (generation 0) it carries `new` whole.
 #[must_use]
 pub fn diff(old: &NodeView, new: &NodeView) -> NodeViewUpdate {
-    let (mut old, mut new) = (old.clone(), new.clone());
-    canonicalise(&mut old);
-    canonicalise(&mut new);
-    if old.generation == 0 {
-        old.vpcs.clear();
-    }
-    let hash = hash_canonical(&new).to_vec();
-    let removed_vpcs = removed(&old.vpcs, &new.vpcs, |v| &v.vpc_id);
-    let before: BTreeMap<&str, &VpcView> = old.vpcs.iter().map(|v| (v.vpc_id.as_str(), v)).collect();
-    let mut vpcs = Vec::new();
-    for vpc in new.vpcs {
-        match before.get(vpc.vpc_id.as_str()) {
-            Some(same) if **same == vpc => {}
-            Some(changed) => vpcs.push(diff_vpc(changed, vpc)),
-            None => vpcs.push(VpcUpdate { upsert: Some(vpc), ..VpcUpdate::default() }),
-        }
-    }
+    NodeViewUpdate { hash: hash(new).to_vec(), ..diff_unhashed(old, new) }
+}
+
+/// As [`diff`], with the hash left empty: for a sender that leaves out of both views what stays the same.
+#[must_use]
+pub fn diff_unhashed(old: &NodeView, new: &NodeView) -> NodeViewUpdate {
+    let (old, new) = (canonical(old), canonical(new));
+    let held: &[VpcView] = if old.generation == 0 { &[] } else { &old.vpcs };
+    let (removed_vpcs, _) = compare(held, &new.vpcs, |v| &v.vpc_id);
+    let before: BTreeMap<&str, &VpcView> = held.iter().map(|v| (v.vpc_id.as_str(), v)).collect();
+    let vpcs = new.vpcs.iter().filter_map(|vpc| match before.get(vpc.vpc_id.as_str()) {
+        Some(same) if *same == vpc => None,
+        Some(changed) => Some(diff_vpc(changed, vpc)),
+        None => Some(VpcUpdate { upsert: Some(vpc.clone()), ..VpcUpdate::default() }),
+    });
     NodeViewUpdate {
         epoch: new.epoch,
         base_generation: old.generation,
         generation: new.generation,
-        hash,
-        vpcs,
+        hash: Vec::new(),
+        vpcs: vpcs.collect(),
         removed_vpcs,
     }
 }
@@ -112,30 +141,41 @@ pub fn whole(new: &NodeView) -> NodeViewUpdate {
     diff(&NodeView::default(), new)
 }
 
-fn diff_vpc(old: &VpcView, mut new: VpcView) -> VpcUpdate {
-    let update = VpcUpdate {
-        upsert: None,
-        removed_ports: removed(&old.ports, &new.ports, |p| &p.interface_id),
-        removed_groups: removed(&old.groups, &new.groups, |g| &g.id),
-        removed_members: removed(&old.members, &new.members, |m| &m.group_id),
-        removed_remotes: removed(&old.remotes, &new.remotes, |r| &r.address),
+fn diff_vpc(old: &VpcView, new: &VpcView) -> VpcUpdate {
+    let (removed_ports, ports) = compare(&old.ports, &new.ports, port_key);
+    let (removed_groups, groups) = compare(&old.groups, &new.groups, group_key);
+    let (removed_members, members) = compare(&old.members, &new.members, members_key);
+    let (removed_remotes, remotes) = compare(&old.remotes, &new.remotes, remote_key);
+    let upsert = VpcView {
+        vpc_id: new.vpc_id.clone(),
+        cidr: new.cidr.clone(),
+        vni: new.vni,
+        dns_domain: new.dns_domain.clone(),
+        subnets: new.subnets.clone(),
+        ports: ports.into_iter().cloned().collect(),
+        groups: groups.into_iter().cloned().collect(),
+        members: members.into_iter().cloned().collect(),
+        remotes: remotes.into_iter().cloned().collect(),
     };
-    keep_changed(&old.ports, &mut new.ports, |p| &p.interface_id);
-    keep_changed(&old.groups, &mut new.groups, |g| &g.id);
-    keep_changed(&old.members, &mut new.members, |m| &m.group_id);
-    keep_changed(&old.remotes, &mut new.remotes, |r| &r.address);
-    VpcUpdate { upsert: Some(new), ..update }
+    VpcUpdate { upsert: Some(upsert), removed_ports, removed_groups, removed_members, removed_remotes }
 }
 
-/// Keys of `old` that `new` lacks.
-fn removed<T>(old: &[T], new: &[T], key: impl Fn(&T) -> &String) -> Vec<String> {
-    let kept: BTreeSet<&String> = new.iter().map(&key).collect();
-    old.iter().map(&key).filter(|k| !kept.contains(k)).cloned().collect()
-}
-
-fn keep_changed<T: PartialEq>(old: &[T], new: &mut Vec<T>, key: impl Fn(&T) -> &String) {
-    let before: BTreeMap<&String, &T> = old.iter().map(|item| (key(item), item)).collect();
-    new.retain(|item| before.get(key(item)).is_none_or(|same| *same != item));
+/// What leads from one list to another, both in canonical order: the keys that went, and the items that came or are
+/// not as they were.
+fn compare<'a, T: PartialEq>(old: &[T], new: &'a [T], key: fn(&T) -> &String) -> (Vec<String>, Vec<&'a T>) {
+    let (mut removed, mut changed) = (Vec::new(), Vec::new());
+    let mut before = old.iter().peekable();
+    for item in new {
+        while let Some(gone) = before.next_if(|b| key(b) < key(item)) {
+            removed.push(key(gone).clone());
+        }
+        match before.next_if(|b| key(b) == key(item)) {
+            Some(same) if same == item => {}
+            Some(_) | None => changed.push(item),
+        }
+    }
+    removed.extend(before.map(|gone| key(gone).clone()));
+    (removed, changed)
 }
 
 /// The view that `update` makes of `old`, in canonical form; `old` stays as it is.
@@ -147,23 +187,26 @@ pub fn apply(old: &NodeView, update: &NodeViewUpdate) -> Result<NodeView, Mismat
     if !whole && update.base_generation != old.generation {
         return Err(Mismatch::Base { held: old.generation, wanted: update.base_generation });
     }
-    let mut held = if whole { NodeView::default() } else { old.clone() };
-    canonicalise(&mut held);
-    let mut vpcs: BTreeMap<String, VpcView> = held.vpcs.into_iter().map(|v| (v.vpc_id.clone(), v)).collect();
-    for id in &update.removed_vpcs {
-        vpcs.remove(id);
-    }
+    let old = canonical(old);
+    let held: &[VpcView] = if whole { &[] } else { &old.vpcs };
+    let gone: BTreeSet<&String> = update.removed_vpcs.iter().collect();
+    let mut held: BTreeMap<&str, &VpcView> =
+        held.iter().filter(|v| !gone.contains(&v.vpc_id)).map(|v| (v.vpc_id.as_str(), v)).collect();
+    let mut vpcs: BTreeMap<&str, VpcView> = BTreeMap::new();
     for part in &update.vpcs {
-        let upsert = part.upsert.as_ref().ok_or(Mismatch::Malformed)?;
-        let mut next = upsert.clone();
-        if let Some(before) = vpcs.remove(&upsert.vpc_id) {
-            let VpcView { ports, groups, members, remotes, .. } = before;
-            next.ports = merge(ports, next.ports, &part.removed_ports, port_key);
-            next.groups = merge(groups, next.groups, &part.removed_groups, group_key);
-            next.members = merge(members, next.members, &part.removed_members, members_key);
-            next.remotes = merge(remotes, next.remotes, &part.removed_remotes, remote_key);
+        let mut next = part.upsert.clone().ok_or(Mismatch::Malformed)?;
+        let Some(id) = part.upsert.as_ref().map(|upsert| upsert.vpc_id.as_str()) else { continue };
+        canonicalise_vpc(&mut next);
+        if let Some(before) = held.remove(id) {
+            next.ports = merge(&before.ports, next.ports, &part.removed_ports, port_key);
+            next.groups = merge(&before.groups, next.groups, &part.removed_groups, group_key);
+            next.members = merge(&before.members, next.members, &part.removed_members, members_key);
+            next.remotes = merge(&before.remotes, next.remotes, &part.removed_remotes, remote_key);
         }
-        vpcs.insert(next.vpc_id.clone(), next);
+        vpcs.insert(id, next);
+    }
+    for (id, same) in held {
+        vpcs.entry(id).or_insert_with(|| same.clone());
     }
     let mut view = NodeView { epoch: update.epoch, generation: update.generation, vpcs: vpcs.into_values().collect() };
     canonicalise(&mut view);
@@ -187,12 +230,23 @@ fn remote_key(remote: &Remote) -> &String {
     &remote.address
 }
 
-fn merge<T>(old: Vec<T>, changed: Vec<T>, removed: &[String], key: fn(&T) -> &String) -> Vec<T> {
+/// `old` without what was removed, with what changed over it; both lists are in canonical order, and so is the result.
+fn merge<T: Clone>(old: &[T], changed: Vec<T>, removed: &[String], key: fn(&T) -> &String) -> Vec<T> {
     let gone: BTreeSet<&String> = removed.iter().collect();
-    let mut merged: BTreeMap<String, T> = old.into_iter().map(|item| (key(&item).clone(), item)).collect();
-    merged.retain(|k, _| !gone.contains(k));
-    merged.extend(changed.into_iter().map(|item| (key(&item).clone(), item)));
-    merged.into_values().collect()
+    let mut merged = Vec::with_capacity(old.len() + changed.len());
+    let mut changed = changed.into_iter().peekable();
+    for item in old {
+        while let Some(new) = changed.next_if(|c| key(c) < key(item)) {
+            merged.push(new);
+        }
+        match changed.next_if(|c| key(c) == key(item)) {
+            Some(new) => merged.push(new),
+            None if gone.contains(key(item)) => {}
+            None => merged.push(item.clone()),
+        }
+    }
+    merged.extend(changed);
+    merged
 }
 
 #[cfg(test)]

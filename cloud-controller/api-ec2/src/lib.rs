@@ -20,6 +20,7 @@ mod vpcs;
 pub use dispatch::OFFERED;
 
 use common::Look;
+use instances::ShownCache;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::ec2::Ec2Request;
@@ -30,13 +31,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Ec2Api {
     cloud: Arc<Cloud>,
+    /// Instances as they were shown last.
+    shown: Arc<ShownCache>,
 }
 
 impl Ec2Api {
     /// The service.
     #[must_use]
-    pub const fn new(cloud: Arc<Cloud>) -> Self {
-        Self { cloud }
+    pub fn new(cloud: Arc<Cloud>) -> Self {
+        Self { cloud, shown: Arc::default() }
     }
 
     /// Answers one call: the whole XML reply.

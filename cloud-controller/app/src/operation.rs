@@ -1,7 +1,8 @@
 //! Which operations of a Query service are offered, and who answers them: one list for both.
 
 use crate::OpContext;
-use mallee_awswire::{Operation, Params, ServiceMeta};
+use mallee_awswire::{Operation, Params, ServiceMeta, ToXml};
+use std::marker::PhantomData;
 
 /// Whether an operation changes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +22,28 @@ pub struct Offered {
     pub access: Access,
 }
 
-/// Writes the reply of the operation that `O` is.
-pub fn reply<O: Operation>(
-    _of: &O,
+/// What writes itself exactly as `T` does: `T` itself, or something that has parts of it written already.
+pub trait Writes<T>: ToXml {}
+
+impl<T: ToXml> Writes<T> for T {}
+
+/// Writes replies of the operation that `O` is.
+#[derive(Debug)]
+pub struct Reply<O> {
     service: &'static ServiceMeta,
-) -> impl Fn(&OpContext, &Params, &O::Output) -> String + use<O> {
-    move |cx, params, output| service.reply(O::META, params.version(), &cx.request_id, output)
+    of: PhantomData<fn(O)>,
+}
+
+/// The writer for a request.
+pub const fn reply<O: Operation>(_of: &O, service: &'static ServiceMeta) -> Reply<O> {
+    Reply { service, of: PhantomData }
+}
+
+impl<O: Operation> Reply<O> {
+    /// The whole reply.
+    pub fn write(&self, cx: &OpContext, params: &Params, output: &impl Writes<O::Output>) -> String {
+        self.service.reply(O::META, params.version(), &cx.request_id, output)
+    }
 }
 
 /// Makes the table of a service's offered operations and the function `dispatch` that has them answered:
@@ -63,9 +80,9 @@ macro_rules! offered {
             match request {
                 $($request::$name(boxed) => {
                     let $r = *boxed;
-                    let write = $crate::operation::reply(&$r, &$service);
+                    let reply = $crate::operation::reply(&$r, &$service);
                     let output = $answer?;
-                    Ok(write($cx, $params, &output))
+                    Ok(reply.write($cx, $params, &output))
                 })*
                 other => Err(mallee_awswire::ApiError::unsupported_operation(other.name())),
             }

@@ -15,7 +15,7 @@ pub fn compile(model: &Model, node: &str) -> NodeView {
     let vpcs = node_vpcs(model, node).map(|(vpc, entry)| {
         let mut view = local(model, node, vpc, entry);
         view.members = peers(&view.groups).iter().map(|group| members(model, group)).collect();
-        view.remotes = remotes(model, node, entry);
+        view.remotes = places(model, node, entry).into_iter().map(remote).collect();
         view
     });
     let mut view = NodeView { epoch: 0, generation: 0, vpcs: vpcs.collect() };
@@ -62,36 +62,47 @@ pub(crate) fn peers(groups: &[GroupView]) -> BTreeSet<String> {
     peers.collect()
 }
 
-/// The addresses in a group; of an unknown group none.
-pub(crate) fn members(model: &Model, group: &str) -> GroupMembers {
+/// The addresses in a group, in order; of an unknown group none.
+pub(crate) fn member_addresses<'a>(model: &'a Model, group: &str) -> Vec<&'a str> {
     let members = model.groups.get(group).into_iter().flat_map(|entry| &entry.members);
-    let mut addresses: Vec<String> = members.map(|(address, _)| address.clone()).collect();
+    let mut addresses: Vec<&str> = members.map(|(address, _)| address.as_str()).collect();
     addresses.dedup();
+    addresses
+}
+
+/// As the node is told of them.
+pub(crate) fn members(model: &Model, group: &str) -> GroupMembers {
+    let addresses = member_addresses(model, group).into_iter().map(str::to_owned).collect();
     GroupMembers { group_id: group.to_owned(), addresses }
 }
 
+/// Where an address of the VPC is: itself, and its node's underlay address.
+pub(crate) type Place<'a> = (&'a str, &'a str);
+
 /// The VPC's ports on other nodes, in order of address. While an address moves, its newest incarnation counts; an
 /// address of the node itself is never remote; a node whose underlay address is not known cannot be reached yet.
-pub(crate) fn remotes(model: &Model, node: &str, entry: &VpcEntry) -> Vec<Remote> {
-    let mut remotes: Vec<(Remote, u64)> = Vec::with_capacity(entry.ports.len());
+pub(crate) fn places<'a>(model: &'a Model, node: &str, entry: &'a VpcEntry) -> Vec<Place<'a>> {
+    let mut places: Vec<(Place<'a>, u64)> = Vec::with_capacity(entry.ports.len());
     for ((address, _), port) in &entry.ports {
-        let vtep = if port.node == node {
-            String::new()
-        } else {
-            model.nodes.get(&port.node).map_or_else(String::new, |node| node.vtep.clone())
-        };
-        let newest = (Remote { address: address.clone(), vtep }, port.view.incarnation);
-        match remotes.last_mut() {
-            Some(last) if last.0.address == *address => {
-                let own = last.0.vtep.is_empty() || newest.0.vtep.is_empty();
+        let vtep =
+            if port.node == node { "" } else { model.nodes.get(&port.node).map_or("", |node| node.vtep.as_str()) };
+        let newest = ((address.as_str(), vtep), port.view.incarnation);
+        match places.last_mut() {
+            Some(last) if last.0.0 == address => {
+                let own = last.0.1.is_empty() || vtep.is_empty();
                 if own {
-                    last.0.vtep.clear();
+                    last.0.1 = "";
                 } else if newest.1 > last.1 {
                     *last = newest;
                 }
             }
-            _ => remotes.push(newest),
+            _ => places.push(newest),
         }
     }
-    remotes.into_iter().map(|(remote, _)| remote).filter(|remote| !remote.vtep.is_empty()).collect()
+    places.into_iter().map(|(place, _)| place).filter(|(_, vtep)| !vtep.is_empty()).collect()
+}
+
+/// As the node is told of it.
+pub(crate) fn remote((address, vtep): Place<'_>) -> Remote {
+    Remote { address: address.to_owned(), vtep: vtep.to_owned() }
 }

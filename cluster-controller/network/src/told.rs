@@ -1,8 +1,8 @@
 //! What a node was told, and the next update for it.
 
-use crate::compile::{local, members, node_vpcs, peers, remotes};
+use crate::compile::{Place, local, member_addresses, members, node_vpcs, peers, places, remote};
 use crate::{Model, compile};
-use mallee_proto::v1::{NodeView, NodeViewUpdate, VpcView};
+use mallee_proto::v1::{GroupMembers, NodeView, NodeViewUpdate, Remote, VpcView};
 use mallee_proto::view;
 use std::collections::{BTreeSet, HashMap};
 
@@ -63,24 +63,26 @@ impl Told {
 
     /// The update to everything the model says now; `None` when the node was told all of it.
     pub fn learn_all(&mut self, model: &Model, node: &str, epoch: u64) -> Option<NodeViewUpdate> {
-        let mut next = compile(model, node);
-        if !self.unknown && next.vpcs == self.view.vpcs {
-            return None;
+        if self.unknown {
+            let mut next = compile(model, node);
+            next.epoch = epoch;
+            next.generation = self.view.generation + 1;
+            let update = view::whole(&next);
+            *self = Self { view: next, hash: update.hash.clone(), unknown: false };
+            return Some(update);
         }
-        next.epoch = epoch;
-        next.generation = self.view.generation + 1;
-        let update = if self.unknown { view::whole(&next) } else { view::diff(&self.view, &next) };
-        *self = Self { view: next, hash: update.hash.clone(), unknown: false };
-        Some(update)
+        self.learn(model, node, epoch, true)
     }
 
     /// The update to what the node's own ports need now: ports, their groups and rules, members of groups that were
     /// not named before, VPCs that are new to the node. What it knew of other ports and members stays as it is until
     /// [`Told::learn_all`]. Costs little in a large VPC. `None` when nothing of that changed.
     pub fn learn_local(&mut self, model: &Model, node: &str, epoch: u64) -> Option<NodeViewUpdate> {
-        if self.unknown {
-            return self.learn_all(model, node, epoch);
-        }
+        if self.unknown { self.learn_all(model, node, epoch) } else { self.learn(model, node, epoch, false) }
+    }
+
+    /// Only what changes is compared and copied; the long lists of a large VPC, nearly all of which stays, are moved.
+    fn learn(&mut self, model: &Model, node: &str, epoch: u64, all: bool) -> Option<NodeViewUpdate> {
         let mut held: HashMap<String, VpcView> =
             std::mem::take(&mut self.view.vpcs).into_iter().map(|vpc| (vpc.vpc_id.clone(), vpc)).collect();
         let (mut old, mut new, mut next) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,27 +90,27 @@ impl Told {
             let mut fresh = local(model, node, vpc, entry);
             let Some(mut before) = held.remove(&vpc.id) else {
                 fresh.members = peers(&fresh.groups).iter().map(|group| members(model, group)).collect();
-                fresh.remotes = remotes(model, node, entry);
+                fresh.remotes = places(model, node, entry).into_iter().map(remote).collect();
                 new.push(fresh.clone());
                 next.push(fresh);
                 continue;
             };
-            // Members: keep the lists of groups that are still named, fetch those that are new, drop the rest.
             let named = peers(&fresh.groups);
-            let (kept, dropped): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut before.members).into_iter().partition(|m| named.contains(&m.group_id));
-            let known: BTreeSet<&String> = kept.iter().map(|m| &m.group_id).collect();
-            fresh.members = named.iter().filter(|g| !known.contains(g)).map(|g| members(model, g)).collect();
-            // Remotes: keep all but addresses that are now the node's own.
-            let own: BTreeSet<&String> = fresh.ports.iter().map(|port| &port.private_ip).collect();
-            let (stale, remotes): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut before.remotes).into_iter().partition(|r| own.contains(&r.address));
-            before.members = dropped;
-            before.remotes = stale;
+            let kept_members = split_members(model, &named, &mut before.members, &mut fresh.members, all);
+            let kept_remotes = if all {
+                split_remotes(&places(model, node, entry), &mut before.remotes, &mut fresh.remotes)
+            } else {
+                // Keep all but addresses that are now the node's own.
+                let own: BTreeSet<&String> = fresh.ports.iter().map(|port| &port.private_ip).collect();
+                let (stale, kept) =
+                    std::mem::take(&mut before.remotes).into_iter().partition(|r| own.contains(&r.address));
+                before.remotes = stale;
+                kept
+            };
             new.push(fresh.clone());
             old.push(before);
-            fresh.members.extend(kept);
-            fresh.remotes = remotes;
+            fresh.members.extend(kept_members);
+            fresh.remotes.extend(kept_remotes);
             next.push(fresh);
         }
         old.extend(held.into_values());
@@ -117,13 +119,13 @@ impl Told {
         let mut new = NodeView { epoch, generation: generation + 1, vpcs: new };
         view::canonicalise(&mut old);
         view::canonicalise(&mut new);
-        let unchanged = unchanged(&old, &new);
         self.view.vpcs = next;
         view::canonicalise(&mut self.view);
-        if unchanged {
+        // Both hold only what an update would carry, so equal lists mean that nothing needs saying.
+        if old.vpcs == new.vpcs {
             return None;
         }
-        let mut update = view::diff(&old, &new);
+        let mut update = view::diff_unhashed(&old, &new);
         self.view.epoch = epoch;
         self.view.generation = new.generation;
         // The hash is of the whole view, the lists that stayed included.
@@ -133,7 +135,43 @@ impl Told {
     }
 }
 
-/// Both hold only what an update would carry, so equal lists mean that nothing needs saying.
-fn unchanged(old: &NodeView, new: &NodeView) -> bool {
-    old.vpcs == new.vpcs
+/// Member lists: returns those that stay; leaves in `before` what goes or changes, puts into `fresh` what comes or
+/// changes. Unless `all`, the list of a group that is still named counts as unchanged.
+fn split_members(
+    model: &Model,
+    named: &BTreeSet<String>,
+    before: &mut Vec<GroupMembers>,
+    fresh: &mut Vec<GroupMembers>,
+    all: bool,
+) -> Vec<GroupMembers> {
+    let same = |held: &GroupMembers| {
+        named.contains(&held.group_id) && (!all || held.addresses == member_addresses(model, &held.group_id))
+    };
+    let (kept, dropped): (Vec<_>, Vec<_>) = std::mem::take(before).into_iter().partition(same);
+    let known: BTreeSet<&String> = kept.iter().map(|m| &m.group_id).collect();
+    fresh.extend(named.iter().filter(|g| !known.contains(g)).map(|g| members(model, g)));
+    *before = dropped;
+    kept
+}
+
+/// The same of the remotes, all of which are compared. Both lists are in order of address.
+fn split_remotes(now: &[Place<'_>], before: &mut Vec<Remote>, fresh: &mut Vec<Remote>) -> Vec<Remote> {
+    let (mut kept, mut stale) = (Vec::with_capacity(before.len()), Vec::new());
+    let mut now = now.iter().copied().peekable();
+    for held in before.drain(..) {
+        while let Some(came) = now.next_if(|(address, _)| *address < held.address.as_str()) {
+            fresh.push(remote(came));
+        }
+        match now.next_if(|(address, _)| *address == held.address) {
+            Some((_, vtep)) if vtep == held.vtep => kept.push(held),
+            Some(moved) => {
+                fresh.push(remote(moved));
+                stale.push(held);
+            }
+            None => stale.push(held),
+        }
+    }
+    fresh.extend(now.map(remote));
+    *before = stale;
+    kept
 }

@@ -132,6 +132,16 @@ impl XmlWriter {
         self.close(name);
     }
 
+    /// A fragment that a writer made earlier, as it is.
+    pub fn fragment(&mut self, fragment: &str) {
+        self.out.push_str(fragment);
+    }
+
+    /// Makes room for so many more bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -107,6 +107,8 @@ sql! {
     FETCH = concat!("SELECT ", columns!(), " FROM instances WHERE id = $1");
     LIST_ACCOUNT = concat!("SELECT ", columns!(), " FROM instances WHERE account_id = $1");
     LIST_ANY = concat!("SELECT ", columns!(), " FROM instances WHERE 1 = 1");
+    VERSIONS_ACCOUNT = "SELECT id, version FROM instances JOIN instance_versions ON instance_id = id WHERE account_id = $1";
+    VERSIONS_ANY = "SELECT id, version FROM instances JOIN instance_versions ON instance_id = id WHERE 1 = 1";
     LIST_PURGE = "SELECT id FROM instances WHERE terminated_ms IS NOT NULL AND terminated_ms < $1
         ORDER BY terminated_ms LIMIT $2 + 0";
     INTENT = concat!("UPDATE instances SET ", set!(), ", generation = generation + 1
@@ -197,21 +199,36 @@ pub async fn instance_list<'a>(
     filter: InstanceFilter<'_>,
     limit: u32,
 ) -> Result<Vec<InstanceRow>, StoreError> {
+    filtered(filter, LIST_ACCOUNT, LIST_ANY)?.page(exec.into(), "id", limit).await
+}
+
+/// Ids and versions of instances, by id. The version grows with every change of anything that is shown of the
+/// instance: its row, its interfaces, their groups and addresses, the tags of all these. Numbers grow in commit order
+/// and an id is never used again, so what was read of an instance after its version was read holds as long as the
+/// version is the same.
+pub async fn instance_versions<'a>(
+    exec: impl Into<Exec<'a>>,
+    filter: InstanceFilter<'_>,
+    limit: u32,
+) -> Result<Vec<(InstanceId, u64)>, StoreError> {
+    filtered(filter, VERSIONS_ACCOUNT, VERSIONS_ANY)?.page(exec.into(), "id", limit).await
+}
+
+fn filtered(filter: InstanceFilter<'_>, of_account: &'static str, of_any: &'static str) -> Result<Select, StoreError> {
     let mut select = match filter.account {
-        Some(account) => Select::new(LIST_ACCOUNT, args![account]),
-        None => Select::new(LIST_ANY, vec![]),
+        Some(account) => Select::new(of_account, args![account]),
+        None => Select::new(of_any, vec![]),
     };
     if filter.unreleased {
         select = select.and_text("NOT released");
     }
-    let select = select
+    select
         .and("id >", filter.after)
         .and("zone =", filter.zone)
         .and("node_id =", filter.node)
         .and_in("id", filter.ids)?
         .and_in("state", filter.states)?
-        .and_in("reservation_id", filter.reservations)?;
-    select.page(exec.into(), "id", limit).await
+        .and_in("reservation_id", filter.reservations)
 }
 
 /// Instances that became terminated before `before_ms`, oldest first.

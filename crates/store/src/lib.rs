@@ -62,6 +62,7 @@ pub use instance::{
     InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
     instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
     instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
+    instance_versions,
 };
 pub use instance_doc::{ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
 pub use interface::{

@@ -18,6 +18,7 @@ const REAPPLY_PERIOD: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Default)]
 struct Wanted {
     view: Option<Arc<NodeView>>,
+    hash: [u8; 32],
     recorded: bool,
 }
 
@@ -30,7 +31,8 @@ pub(crate) struct Views {
 
 impl Views {
     pub fn new(recorded: Option<NodeView>) -> Self {
-        let wanted = Wanted { recorded: recorded.is_some(), view: recorded.map(Arc::new) };
+        let hash = recorded.as_ref().map(view::hash).unwrap_or_default();
+        let wanted = Wanted { recorded: recorded.is_some(), hash, view: recorded.map(Arc::new) };
         Self { wanted: Mutex::new(wanted), changed: Notify::new() }
     }
 
@@ -52,7 +54,9 @@ impl Views {
                 return Ok(());
             }
             let next = view::apply(held, update)?;
-            *wanted = Wanted { view: Some(Arc::new(next)), recorded: false };
+            // `apply` has found the view to hash to just this.
+            let hash = update.hash.as_slice().try_into().unwrap_or_else(|_| view::hash(&next));
+            *wanted = Wanted { view: Some(Arc::new(next)), hash, recorded: false };
             Ok(())
         })?;
         self.changed.notify_one();
@@ -110,8 +114,8 @@ fn is_behind(node: &Node) -> bool {
 /// Records the newest view, then applies it. True: all of it stands.
 async fn converge(node: &Node) -> Result<bool, String> {
     let context = node.context();
-    let Some((view, recorded)) = node.views.with(|wanted| wanted.view.clone().map(|view| (view, wanted.recorded)))
-    else {
+    let wanted = node.views.with(|wanted| wanted.view.clone().map(|view| (view, wanted.hash, wanted.recorded)));
+    let Some((view, hash, recorded)) = wanted else {
         return Ok(true);
     };
     if !recorded {
@@ -130,8 +134,7 @@ async fn converge(node: &Node) -> Result<bool, String> {
     let applied = applied.map_err(|_| format!("no answer within {} s", limit.as_secs()))?.map_err(|e| e.to_string())?;
     context.faults.point("node.view.apply.done").await.map_err(|e| e.to_string())?;
     let ports = view.vpcs.iter().flat_map(|vpc| &vpc.ports).map(|port| (port.interface_id.clone(), port.clone()));
-    let state =
-        NetState { hash: view::hash(&view), ports: ports.collect(), errors: applied.port_errors, view: Some(view) };
+    let state = NetState { hash, ports: ports.collect(), errors: applied.port_errors, view: Some(view) };
     let whole = state.errors.is_empty();
     context.net.send_if_modified(|board| {
         let same = board.hash == state.hash && board.errors == state.errors && board.view.is_some();

@@ -1,18 +1,18 @@
 //! DescribeInstances: looking up what the store can, filtering the rest, grouping by reservation.
 
 use super::filters::{Candidate, FILTERS};
+use super::shown::{Shown, ShownInstances};
 use crate::Ec2Api;
 use crate::common::{Chunk, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows};
 use crate::filter::Filters;
 use mallee_app::OpContext;
-use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
-use mallee_app::instances::view::views;
 use mallee_awswire::{ApiError, Code};
-use mallee_ec2_types::ec2::{DescribeInstancesRequest, DescribeInstancesResult, Instance, Reservation};
-use mallee_store::{InstanceFilter, instance_list};
+use mallee_ec2_types::ec2::{DescribeInstancesRequest, Instance, Reservation};
+use mallee_store::{InstanceFilter, instance_versions};
 use mallee_types::{AccountId, InstanceId, InstanceState, ReservationId, ZoneName};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What the store can look up of a request, so that a description of a few reads a few.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -81,17 +81,14 @@ impl Ec2Api {
             return Ok(());
         }
         let filter = InstanceFilter { account: Some(cx.account()), ids: Some(ids), ..Default::default() };
-        let there = read_rows(instance_list(self.store(), filter, ROWS).await)?;
-        // Rows come by id, as the ids are.
-        let is_there = |id: &InstanceId| there.binary_search_by(|row| row.id.cmp(id)).is_ok();
-        require_all(ids, is_there, Code::InvalidInstanceIdNotFound)
+        require_found(ids, &read_rows(instance_versions(self.store(), filter, ROWS).await)?)
     }
 
     pub(crate) async fn describe_instances(
         &self,
         cx: &OpContext,
         r: DescribeInstancesRequest,
-    ) -> Result<DescribeInstancesResult, ApiError> {
+    ) -> Result<ShownInstances, ApiError> {
         let DescribeInstancesRequest {
             dry_run: dry,
             filters: wanted,
@@ -110,27 +107,32 @@ impl Ec2Api {
             self.require_instances(cx, &ids).await?;
         }
         let lookup = &Lookup::new(ids, filters);
-        let (store, look) = (self.store(), self.look());
+        let look = self.look();
         let read = |after: Option<InstanceId>| async move {
-            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
+            let versions = instance_versions(self.store(), lookup.filter(cx.account(), after.as_ref()), ROWS);
+            let there = read_rows(versions.await)?;
             if by_id_only {
-                let ids = lookup.ids.as_deref().unwrap_or_default();
-                let is_there = |id: &InstanceId| rows.binary_search_by(|row| row.id.cmp(id)).is_ok();
-                require_all(ids, is_there, Code::InvalidInstanceIdNotFound)?;
+                require_found(lookup.ids.as_deref().unwrap_or_default(), &there)?;
             }
             // Ids are looked up at once: there are no more of them than rows of one read.
-            let next = next_key(&rows, |row| row.id.clone()).filter(|_| !by_id_only);
-            let candidates = views(store, rows).await.or_fail()?.into_iter().map(|view| Candidate::new(view, look));
-            let passing = candidates.filter(|candidate| filters.accept(candidate));
-            let found = passing.map(|c| (c.view.row.id, c.view.row.reservation_id, c.instance)).collect();
+            let next = next_key(&there, |(id, _)| id.clone()).filter(|_| !by_id_only);
+            let mut found = self.shown(cx.account(), &there).await?;
+            if !filters.is_empty() {
+                found.retain(|shown| filters.accept(&Candidate::new(&shown.view, look)));
+            }
             Ok(Chunk { found, next })
         };
         let start = page.after()?;
-        let key = |(id, _, _): &(InstanceId, ReservationId, Instance)| id.to_string();
+        let key = |shown: &Arc<Shown>| shown.view.row.id.to_string();
         let (found, next_token) = fill(&page, start, read, key).await?;
-        let found = found.into_iter().map(|(_, reservation, instance)| (reservation, instance)).collect();
-        Ok(DescribeInstancesResult { reservations: reservations(cx.account(), found), next_token })
+        Ok(ShownInstances::new(cx.account(), found, next_token))
     }
+}
+
+/// Fails, naming them, if some of the ids were not found; what was found comes by id.
+fn require_found(ids: &[InstanceId], found: &[(InstanceId, u64)]) -> Result<(), ApiError> {
+    let is_there = |id: &InstanceId| found.binary_search_by(|(there, _)| there.cmp(id)).is_ok();
+    require_all(ids, is_there, Code::InvalidInstanceIdNotFound)
 }
 
 #[cfg(test)]

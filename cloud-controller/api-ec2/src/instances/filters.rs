@@ -157,14 +157,14 @@ pub(super) const FILTERS: &[&str] = &[
 
 /// An instance with what its filters need besides what is shown.
 pub(super) struct Candidate<'a> {
-    pub view: InstanceView,
+    pub view: &'a InstanceView,
     pub instance: Instance,
     look: Look<'a>,
 }
 
 impl<'a> Candidate<'a> {
-    pub(super) fn new(view: InstanceView, look: Look<'a>) -> Self {
-        Self { instance: shape::instance(&view, look), view, look }
+    pub(super) fn new(view: &'a InstanceView, look: Look<'a>) -> Self {
+        Self { instance: shape::instance(view, look), view, look }
     }
 
     fn metadata_values(&self, property: &str) -> Vec<String> {
@@ -267,7 +267,8 @@ mod tests {
     #[test]
     fn what_is_shown_is_what_is_filtered() {
         let zones = vec!["zone-a".parse().unwrap()];
-        let candidate = Candidate::new(view(), Look { region: "eu-1", zones: &zones });
+        let view = &view();
+        let candidate = Candidate::new(view, Look { region: "eu-1", zones: &zones });
         for (name, value) in [
             ("architecture", "x86_64"),
             ("availability-zone", "zone-a"),
@@ -317,7 +318,8 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_matches_nothing() {
-        let candidate = Candidate::new(view(), Look { region: "eu-1", zones: &[] });
+        let view = &view();
+        let candidate = Candidate::new(view, Look { region: "eu-1", zones: &[] });
         for name in
             ["spot-instance-request-id", "iam-instance-profile.arn", "ipv6-address", "host-id", "reason", "platform"]
         {

@@ -8,6 +8,9 @@ mod network;
 mod options;
 mod run;
 mod shape;
+mod shown;
 mod status;
 #[cfg(test)]
 mod testing;
+
+pub(crate) use shown::ShownCache;

@@ -1,0 +1,290 @@
+//! Descriptions that are kept beside descriptions that are made anew, under changes of every kind, on both databases
+//! and (PostgreSQL) from two replicas: never a byte of difference.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
+
+use async_trait::async_trait;
+use mallee_api_ec2::Ec2Api;
+use mallee_app::cluster_link::ClusterConnector;
+use mallee_app::images::ImageService;
+use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_awswire::Params;
+use mallee_proto::v1::ImportImageReply;
+use mallee_proto::{Kind, WireError};
+use mallee_runtime::{Faults, Rng};
+use mallee_store::test_support::TestDb;
+use mallee_store::*;
+use mallee_types::*;
+use std::sync::Arc;
+use tonic::transport::Channel;
+
+mallee_store::store_test_suite!(
+    a_kept_description_is_the_one_that_would_be_made,
+    what_a_transaction_undid_is_not_shown
+);
+
+#[derive(Debug)]
+struct Alone;
+
+#[async_trait]
+impl ClusterConnector for Alone {
+    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
+        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
+    }
+}
+
+#[async_trait]
+impl ImageService for Alone {
+    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
+        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
+    }
+
+    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
+        Ok(())
+    }
+}
+
+/// Changes made in one run.
+const STEPS: u64 = 400;
+/// Instances, interfaces and groups that they are made to.
+const INSTANCES: u64 = 12;
+const INTERFACES: u64 = 16;
+const GROUPS: u64 = 3;
+
+struct World {
+    db: TestDb,
+    store: Store,
+    cloud: Arc<Cloud>,
+    cx: OpContext,
+    subnet: SubnetRow,
+    groups: Vec<GroupId>,
+}
+
+fn cloud(db: &TestDb, store: &Store) -> Arc<Cloud> {
+    let config = CloudConfig {
+        region: "eu-1".into(),
+        endpoint: "http://127.0.0.1:8773".into(),
+        replica: "test".into(),
+        zones: vec!["zone-a".parse().unwrap()],
+        public_pool: "203.0.113.0/24".parse().unwrap(),
+        host_source: None,
+        terminated_visible_seconds: 3600,
+    };
+    let parts = Parts {
+        store: store.clone(),
+        clock: db.clock.clone(),
+        rng: db.rng.clone(),
+        faults: Faults::none(),
+        connector: Arc::new(Alone),
+        images: Arc::new(Alone),
+    };
+    Cloud::new(config, parts)
+}
+
+impl World {
+    async fn new(db: TestDb) -> Self {
+        let store = db.open().await;
+        let cloud = cloud(&db, &store);
+        let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
+        let arn = format!("arn:aws:iam::{}:user/admin", access.account).into();
+        let actor = Actor { arn, account: access.account, user_id: "AIDATEST".into(), is_admin: true };
+        let cx = OpContext::new(actor, "req-1");
+        let subnet = subnet_list(&store, cx.account(), None, None, None, 1).await.unwrap().remove(0);
+        let mut tx = store.write().await.unwrap();
+        let mut groups = Vec::new();
+        for n in 0..GROUPS {
+            let row = SecurityGroupRow {
+                id: GroupId::from_random(u128::from(n)),
+                account_id: cx.account().clone(),
+                vpc_id: subnet.vpc_id.clone(),
+                name: format!("group {n}"),
+                description: "d".into(),
+                generation: Generation(1),
+                created_ms: 1,
+            };
+            security_group_insert(&mut tx, &row).await.unwrap();
+            groups.push(row.id);
+        }
+        tx.commit().await.unwrap();
+        Self { db, store, cloud, cx, subnet, groups }
+    }
+
+    fn tag(&self, resource: String, kind: &str, n: u64) -> TagRow {
+        TagRow {
+            resource_id: resource,
+            key: format!("k{}", n % 3),
+            value: format!("v<{n}>"),
+            resource_type: kind.into(),
+            account_id: self.cx.account().clone(),
+        }
+    }
+
+    async fn insert_instance(&self, tx: &mut Tx, id: &InstanceId, n: u64) {
+        let row = InstanceRow {
+            id: id.clone(),
+            account_id: self.cx.account().clone(),
+            reservation_id: ReservationId::from_random(u128::from(n % 4)),
+            launch_index: u32::try_from(n).unwrap(),
+            zone: self.subnet.zone.clone(),
+            node_id: None,
+            instance_type: "t3.nano".into(),
+            image_id: ImageId::from_random(1),
+            vpc_id: self.subnet.vpc_id.clone(),
+            subnet_id: self.subnet.id.clone(),
+            key_name: None,
+            intent: RunIntent::Run,
+            generation: Generation(1),
+            incarnation: Incarnation(1),
+            reboot_seq: 0,
+            observed_phase: DomainPhase::Running,
+            observed_generation: Generation(1),
+            observed_incarnation: Incarnation(1),
+            observed_network: true,
+            observed_reboot_seq: 0,
+            state: InstanceState::Running,
+            state_reason_code: None,
+            state_reason_message: None,
+            transition_reason: String::new(),
+            released: false,
+            launch_ms: 1_700_000_000_000,
+            state_changed_ms: 1_700_000_000_000,
+            terminated_ms: None,
+            client_token: None,
+            doc: InstanceDoc { architecture: "x86_64".into(), tenancy: "default".into(), ..Default::default() },
+        };
+        instance_insert(tx, &row, None).await.unwrap();
+    }
+
+    async fn insert_interface(&self, tx: &mut Tx, id: &InterfaceId, instance: Option<InstanceId>, n: u64) {
+        let address = private_addresses_take(tx, &self.subnet.id, self.subnet.cidr, 1).await.unwrap().remove(0);
+        let row = InterfaceRow {
+            id: id.clone(),
+            account_id: self.cx.account().clone(),
+            vpc_id: self.subnet.vpc_id.clone(),
+            subnet_id: self.subnet.id.clone(),
+            zone: self.subnet.zone.clone(),
+            mac: MacAddress::from_random(self.db.rng.u64()),
+            private_ip: address,
+            attachment_id: instance.as_ref().map(|_| AttachmentId::from_random(u128::from(n))),
+            device_index: instance.as_ref().map(|_| u32::try_from(n).unwrap()),
+            instance_id: instance,
+            source_dest_check: true,
+            delete_on_termination: true,
+            description: String::new(),
+            created_ms: 1_700_000_000_000,
+        };
+        interface_insert(tx, &row, &self.groups[..1]).await.unwrap();
+    }
+
+    /// One change of something, chosen by chance; some choices find nothing to change.
+    async fn change(&self, tx: &mut Tx, rng: &Rng, step: u64) {
+        let n = rng.below(INSTANCES);
+        let id = InstanceId::from_random(u128::from(n));
+        let m = rng.below(INTERFACES);
+        let eni = InterfaceId::from_random(u128::from(m));
+        let instance = instance_fetch(&mut *tx, &id).await.ok();
+        let interface = interface_fetch(&mut *tx, &eni).await.ok();
+        match (rng.below(10), instance, interface) {
+            (_, None, _) => self.insert_instance(tx, &id, n).await,
+            (_, Some(_), None) => self.insert_interface(tx, &eni, (step % 3 > 0).then_some(id), m).await,
+            (0, Some(mut row), _) => {
+                row.state = if step % 2 == 0 { InstanceState::Stopped } else { InstanceState::Running };
+                row.doc.monitoring = step % 3 == 0;
+                instance_observe(tx, &row).await.unwrap();
+            }
+            (1, Some(mut row), _) => {
+                row.transition_reason = format!("step {step}");
+                instance_intent_update(tx, &row).await.unwrap();
+            }
+            (2, Some(mut row), _) if rng.below(3) == 0 => {
+                // Attached interfaces go first, as a release has it.
+                let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&id)), ..Default::default() };
+                for interface in interface_list(&mut *tx, filter, 100).await.unwrap() {
+                    tag_delete_of(tx, interface.id.as_str()).await.unwrap();
+                    interface_delete(tx, &interface.id).await.unwrap();
+                }
+                (row.state, row.released, row.terminated_ms) = (InstanceState::Terminated, true, Some(1));
+                instance_observe(tx, &row).await.unwrap();
+            }
+            (2 | 3, Some(_), _) => tag_put(tx, &[self.tag(id.to_string(), "instance", step)]).await.unwrap(),
+            (4, _, Some(_)) => tag_put(tx, &[self.tag(eni.to_string(), "network-interface", step)]).await.unwrap(),
+            (5, _, Some(_)) => tag_delete_of(tx, eni.as_str()).await.map(drop).unwrap(),
+            (6, _, Some(_)) => {
+                let groups: Vec<GroupId> = self.groups.iter().filter(|_| rng.below(2) == 0).cloned().collect();
+                interface_groups_set(tx, &eni, &groups).await.unwrap();
+            }
+            (7, _, Some(row)) => {
+                if public_address_release(tx, &eni).await.unwrap().is_none() {
+                    let pool = self.cloud.config().public_pool;
+                    public_address_take(tx, pool, &eni, &row.account_id).await.unwrap();
+                }
+            }
+            (8, Some(instance), Some(row)) if !instance.released => {
+                if !interface_detach(tx, &eni).await.unwrap() {
+                    let attachment = AttachmentId::from_random(u128::from(step));
+                    let index = u32::try_from(m).unwrap();
+                    interface_attach(tx, &row.id, &id, &attachment, index, step % 2 == 0).await.unwrap();
+                }
+            }
+            (_, _, Some(_)) => assert!(interface_delete(tx, &eni).await.unwrap()),
+        }
+    }
+
+    async fn describe(&self, api: &Ec2Api, filters: &[(&str, &str)]) -> String {
+        let common = [("Action", "DescribeInstances"), ("Version", "2016-11-15")];
+        let params = Params::from_pairs(common.into_iter().chain(filters.iter().copied())).unwrap();
+        api.call(&self.cx, "DescribeInstances", &params).await.unwrap()
+    }
+}
+
+async fn a_kept_description_is_the_one_that_would_be_made(db: TestDb) {
+    let seed = 7;
+    let rng = Rng::seeded(seed);
+    let world = World::new(db).await;
+    let here = Ec2Api::new(world.cloud.clone());
+    // On PostgreSQL every second look is another replica's, whose own cache hears of nothing.
+    let other_store = if world.db.is_postgres() { world.db.open().await } else { world.store.clone() };
+    let there = Ec2Api::new(cloud(&world.db, &other_store));
+    let looks: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("Filter.1.Name", "tag:k1"), ("Filter.1.Value.1", "*1*")],
+        &[("Filter.1.Name", "instance-state-name"), ("Filter.1.Value.1", "running")],
+        &[("Filter.1.Name", "network-interface.group-name"), ("Filter.1.Value.1", "group 1")],
+    ];
+    let mut sizes = std::collections::BTreeSet::new();
+    for step in 0..STEPS {
+        let mut tx = world.store.write().await.unwrap();
+        for _ in 0..=rng.below(3) {
+            world.change(&mut tx, &rng, step).await;
+        }
+        if rng.below(8) == 0 {
+            tx.rollback().await.unwrap();
+        } else {
+            tx.commit().await.unwrap();
+        }
+        let filters = looks[usize::try_from(rng.below(4)).unwrap()];
+        let kept = world.describe(if step % 2 == 0 { &here } else { &there }, filters).await;
+        let anew = world.describe(&Ec2Api::new(world.cloud.clone()), filters).await;
+        assert_eq!(kept, anew, "seed {seed}, step {step}, filters {filters:?}");
+        sizes.insert(anew.len());
+    }
+    assert!(sizes.len() > 50, "the replies hardly ever changed: {sizes:?}");
+}
+
+async fn what_a_transaction_undid_is_not_shown(db: TestDb) {
+    let world = World::new(db).await;
+    let api = Ec2Api::new(world.cloud.clone());
+    let id = InstanceId::from_random(1);
+    let mut tx = world.store.write().await.unwrap();
+    world.insert_instance(&mut tx, &id, 1).await;
+    tx.commit().await.unwrap();
+    let mut tx = world.store.write().await.unwrap();
+    tag_put(&mut tx, &[world.tag(id.to_string(), "instance", 1)]).await.unwrap();
+    assert!(!world.describe(&api, &[]).await.contains("k1"), "not committed");
+    tx.rollback().await.unwrap();
+    let mut tx = world.store.write().await.unwrap();
+    tag_put(&mut tx, &[world.tag(id.to_string(), "instance", 2)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let shown = world.describe(&api, &[]).await;
+    assert!(shown.contains("k2") && !shown.contains("k1"), "{shown}");
+}
