@@ -79,7 +79,7 @@ def tiers():
     xml = f"<domain type='qemu'><name>{foreign}</name><memory>1024</memory><os><type>hvm</type></os></domain>"
     subprocess.run(["virsh", "-q", "-c", "qemu:///system", "define", "/dev/stdin"], input=xml, text=True, check=True)
     run("ip", "netns", "add", foreign)
-    run("ip", "link", "add", "foreign0", "type", "dummy")
+    run("ip", "link", "add", "foreign0", "type", "bridge")
     tiers = Tiers.__new__(Tiers)
     tiers.processes = {}
     try:
