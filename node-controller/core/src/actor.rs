@@ -29,6 +29,7 @@ struct Slots {
     look: bool,
     sweep: bool,
     forget: bool,
+    heard: bool,
 }
 
 impl Mailbox {
@@ -58,6 +59,10 @@ impl Mailbox {
 
     pub fn forget(&self) {
         self.post(|slots| slots.forget = true);
+    }
+
+    pub fn heard(&self) {
+        self.post(|slots| slots.heard = true);
     }
 
     pub fn has_order(&self) -> bool {
@@ -189,6 +194,9 @@ impl Actor {
         }
         if mail.look {
             self.machine.look();
+        }
+        if mail.heard {
+            self.machine.heard();
         }
         if mail.sweep {
             self.machine.sweep();

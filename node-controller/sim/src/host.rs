@@ -35,6 +35,10 @@ pub struct SimDomain {
     pub resets: u32,
     /// How often the power button was pressed since the last start.
     pub presses: u32,
+    /// How many interrupts it was given.
+    pub interrupts: u32,
+    /// Its guest never uses its network.
+    pub silent: bool,
 }
 
 /// A port on a simulated host.
