@@ -245,7 +245,7 @@ impl Ec2Api {
         }
     }
 
-    pub(crate) fn describe_instance_types(
+    pub(crate) async fn describe_instance_types(
         &self,
         r: DescribeInstanceTypesRequest,
     ) -> Result<DescribeInstanceTypesResult, ApiError> {
@@ -269,7 +269,8 @@ impl Ec2Api {
                 .message(format!("The following supplied instance types do not exist: [{}]", unknown.join(", "))));
         }
         dry_run(dry)?;
-        let mut types: Vec<InstanceTypeInfo> = INSTANCE_TYPES
+        let sizes = self.cloud.sizes().await?;
+        let mut types: Vec<InstanceTypeInfo> = sizes
             .iter()
             .filter(|t| instance_types.is_empty() || instance_types.iter().any(|n| n == t.name))
             .map(type_info)

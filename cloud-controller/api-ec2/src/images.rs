@@ -2,8 +2,8 @@
 
 use crate::Ec2Api;
 use crate::common::{
-    Chunk, ROWS, TagMap, dry_run, fill, filters, next_key, only, page, refuse, rows, tag_filter_values, tags_of_one,
-    tags_on, time_text, values_of,
+    Chunk, ROWS, TagMap, dry_run, fill, filters, next_key, only, page, refuse, rows as read_rows, tag_filter_values,
+    tags_of_one, tags_on, time_text, values_of,
 };
 use crate::filter::Filterable;
 use mallee_app::OpContext;
@@ -14,7 +14,7 @@ use mallee_ec2_types::ec2::{
     DeregisterImageRequest, DeregisterImageResult, DescribeImagesRequest, DescribeImagesResult, Image,
     RegisterImageRequest, RegisterImageResult, StateReason,
 };
-use mallee_store::{ImageFilter, ImageRow, ImageState, image_list};
+use mallee_store::{ImageFilter, ImageRow, ImageState, Store, image_list, image_permission_list};
 use mallee_types::{AccountId, ImageId};
 
 /// The first disk of our guests is a virtio disk.
@@ -90,18 +90,27 @@ impl Filterable for Image {
     }
 }
 
-fn shape(row: ImageRow, tags: &mut TagMap) -> Image {
-    let state = match row.state {
+/// An image's state in EC2's words.
+pub(crate) const fn state_name(row: &ImageRow) -> &'static str {
+    match row.state {
         ImageState::Pending => "pending",
+        ImageState::Available if row.disabled => "disabled",
         ImageState::Available => "available",
         ImageState::Failed => "failed",
         ImageState::Deregistered => "deregistered",
-    };
+    }
+}
+
+fn shape(row: ImageRow, tags: &mut TagMap, now_ms: i64) -> Image {
+    let state = state_name(&row);
+    let deregistration_protection = crate::image_attributes::protection(&row, now_ms);
     Image {
         tags: tags.remove(row.id.as_str()).unwrap_or_default(),
         architecture: Some(row.architecture),
         boot_mode: Some("legacy-bios".into()),
         creation_date: Some(time_text(row.created_ms)),
+        deprecation_time: row.deprecation_ms.map(time_text),
+        deregistration_protection: Some(deregistration_protection),
         description: (!row.description.is_empty()).then_some(row.description),
         ena_support: Some(false),
         image_id: Some(row.id.to_string()),
@@ -151,21 +160,61 @@ impl Owners {
     }
 }
 
-/// Whether only public images are wanted, by `ExecutableBy`; `None`: images that nobody has a right of its own to run.
-fn only_public(users: &[String], me: &AccountId) -> Result<Option<bool>, ApiError> {
-    let mut public = users.is_empty().then_some(false);
-    for user in users {
-        match user.as_str() {
-            "all" => public = Some(true),
-            // Launch permissions for single accounts do not exist here, so no image has one.
-            "self" => {}
-            other if other == me.as_str() || other.parse::<AccountId>().is_ok() => {}
-            other => {
-                return Err(ApiError::invalid_value("ExecutableBy", other, "It must be an account id, self or all."));
+/// Users that one request may name in `ExecutableBy`; each is a look-up.
+const EXECUTABLE_USERS_MAX: usize = 50;
+
+/// Whose right to start an image is asked for: `ExecutableBy`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Executable {
+    all: bool,
+    users: Vec<AccountId>,
+}
+
+impl Executable {
+    /// `None`: it is not asked for.
+    fn parse(texts: &[String], me: &AccountId) -> Result<Option<Self>, ApiError> {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        if texts.len() > EXECUTABLE_USERS_MAX {
+            return Err(Code::RequestResourceCountExceeded.with(&[&EXECUTABLE_USERS_MAX.to_string()]));
+        }
+        let mut out = Self::default();
+        for text in texts {
+            match text.as_str() {
+                "all" => out.all = true,
+                "self" => out.users.push(me.clone()),
+                other => out.users.push(other.parse().map_err(|_| {
+                    ApiError::invalid_value("ExecutableBy", other, "It must be an account id, self or all.")
+                })?),
             }
         }
+        Ok(Some(out))
     }
-    Ok(public)
+
+    /// Keeps the images that these users have an explicit permission for. Whom others share theirs with is their
+    /// business: of another account's image only the caller's own permission counts.
+    async fn retain(&self, store: &Store, me: &AccountId, rows: &mut Vec<ImageRow>) -> Result<(), ApiError> {
+        let ids: Vec<ImageId> = rows.iter().map(|row| row.id.clone()).collect();
+        let mut shared = std::collections::BTreeSet::new();
+        for user in self.users.iter().filter(|_| !ids.is_empty()) {
+            let found = image_permission_list(store, Some(&ids), Some(user), ROWS).await;
+            shared.extend(read_rows(found)?.into_iter().map(|row| (row.image_id, row.account_id)));
+        }
+        rows.retain(|row| {
+            let may = |user: &AccountId| {
+                (row.account_id == *me || user == me) && shared.contains(&(row.id.clone(), user.clone()))
+            };
+            (self.all && row.is_public) || self.users.iter().any(may)
+        });
+        Ok(())
+    }
+}
+
+/// Whether an image is shown that nobody asked for by its id: others' deprecated ones and disabled ones are not.
+fn is_listed(row: &ImageRow, me: &AccountId, now_ms: i64, deprecated: bool, disabled: bool) -> bool {
+    let hidden = row.deprecation_ms.is_some_and(|at| at <= now_ms) && row.account_id != *me && !deprecated;
+    !hidden && (!row.disabled || disabled)
 }
 
 impl Ec2Api {
@@ -179,8 +228,8 @@ impl Ec2Api {
             executable_users,
             filters: wanted,
             image_ids,
-            include_deprecated: _none_is_deprecated,
-            include_disabled: _none_is_disabled,
+            include_deprecated,
+            include_disabled,
             max_results,
             next_token,
             owners,
@@ -189,11 +238,13 @@ impl Ec2Api {
         let page = page("DescribeImages", max_results, next_token.as_deref(), 1..=1000, &image_ids)?;
         let ids: &Vec<ImageId> = &parse_ids(&image_ids, Code::InvalidAmiIdMalformed)?;
         let Owners(owners) = &Owners::parse(&owners, cx.account())?;
-        let executable = only_public(&executable_users, cx.account())?;
+        let executable = &Executable::parse(&executable_users, cx.account())?;
+        let (deprecated, disabled) = (include_deprecated == Some(true), include_disabled == Some(true));
+        let now_ms = self.cloud.clock().now_ms();
         dry_run(dry)?;
         if !ids.is_empty() {
             let filter = ImageFilter { visible_to: Some(cx.account()), ids: Some(ids), ..Default::default() };
-            let there = rows(image_list(self.store(), filter, ROWS).await)?;
+            let there = read_rows(image_list(self.store(), filter, ROWS).await)?;
             require_all(ids, |id| there.iter().any(|row| row.id == *id), Code::InvalidAmiIdNotFound)?;
         }
         let read = |after: Option<ImageId>| async move {
@@ -204,11 +255,14 @@ impl Ec2Api {
                 deregistered: false,
                 after: after.as_ref(),
             };
-            let mut rows = rows(image_list(self.store(), filter, ROWS).await)?;
+            let mut rows = read_rows(image_list(self.store(), filter, ROWS).await)?;
             let next = next_key(&rows, |row| row.id.clone());
-            rows.retain(|row| executable.is_some_and(|only_public| row.is_public || !only_public));
+            rows.retain(|row| !ids.is_empty() || is_listed(row, cx.account(), now_ms, deprecated, disabled));
+            if let Some(executable) = executable {
+                executable.retain(self.store(), cx.account(), &mut rows).await?;
+            }
             let mut tags = tags_on(self.store(), cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
-            let shapes = rows.into_iter().map(|row| shape(row, &mut tags));
+            let shapes = rows.into_iter().map(|row| shape(row, &mut tags, now_ms));
             Ok(Chunk { found: shapes.filter(|image| filters.accept(image)).collect(), next })
         };
         let key = |image: &Image| image.image_id.clone().unwrap_or_default();
@@ -307,13 +361,17 @@ mod tests {
             is_public: true,
             created_ms: 1_700_000_000_000,
             deregistered_ms: None,
+            disabled: false,
+            deprecation_ms: None,
+            protection: mallee_store::ImageProtection::Off,
+            protected_until_ms: None,
         }
     }
 
     #[test]
     fn what_is_shown_is_what_is_filtered() {
         let id = row().id.to_string();
-        let image = shape(row(), &mut TagMap::from([(id.clone(), wire_tags([("Env", "prod")]))]));
+        let image = shape(row(), &mut TagMap::from([(id.clone(), wire_tags([("Env", "prod")]))]), 0);
         for (name, value) in [
             ("architecture", "x86_64"),
             ("boot-mode", "legacy-bios"),
@@ -348,10 +406,21 @@ mod tests {
         assert_eq!(Owners::parse(&texts(&["self"]), &account()).unwrap(), Owners(Some(vec![account()])));
         assert_eq!(Owners::parse(&texts(&["amazon"]), &account()).unwrap(), Owners(Some(vec![])));
         assert!(Owners::parse(&texts(&["me"]), &account()).is_err());
-        assert_eq!(only_public(&[], &account()).unwrap(), Some(false));
-        assert_eq!(only_public(&texts(&["all"]), &account()).unwrap(), Some(true));
-        assert_eq!(only_public(&texts(&["self"]), &account()).unwrap(), None);
-        assert!(only_public(&texts(&["everyone"]), &account()).is_err());
+        assert_eq!(Executable::parse(&[], &account()).unwrap(), None);
+        let parsed = Executable::parse(&texts(&["all", "self"]), &account()).unwrap();
+        assert_eq!(parsed, Some(Executable { all: true, users: vec![account()] }));
+        assert!(Executable::parse(&texts(&["everyone"]), &account()).is_err());
+    }
+
+    #[test]
+    fn deprecated_images_of_others_and_disabled_ones_are_not_listed() {
+        let other = "000000000009".parse().unwrap();
+        let old = ImageRow { deprecation_ms: Some(5), ..row() };
+        assert!(is_listed(&old, &account(), 6, false, false), "the owner sees it");
+        assert!(is_listed(&old, &other, 4, false, false) && !is_listed(&old, &other, 5, false, false));
+        assert!(is_listed(&old, &other, 5, true, false));
+        let off = ImageRow { disabled: true, ..row() };
+        assert!(!is_listed(&off, &account(), 0, false, false) && is_listed(&off, &account(), 0, false, true));
     }
 
     #[test]

@@ -9,7 +9,10 @@ mod common;
 mod dispatch;
 pub mod filter;
 mod groups;
+mod id_format;
+mod image_attributes;
 mod images;
+mod instance_types;
 mod instances;
 mod interfaces;
 mod keys;
@@ -18,6 +21,7 @@ mod tags;
 mod vpcs;
 
 pub use dispatch::OFFERED;
+pub use instance_types::EXTENSIONS;
 
 use common::Look;
 use instances::ShownCache;
@@ -47,6 +51,9 @@ impl Ec2Api {
     /// # Errors
     /// EC2's, in EC2's words.
     pub async fn call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
+        if let Some(answer) = Box::pin(self.extension(cx, action, params)).await {
+            return answer;
+        }
         let request = Ec2Request::parse(action, params)?;
         // Boxed: the future of all handlers is as large as the largest.
         Box::pin(dispatch::dispatch(self, cx, params, request)).await

@@ -191,11 +191,19 @@ fn texts(element: &Element, name: &str) -> Vec<String> {
 async fn every_describe_answers_on_a_new_account() {
     let f = Fixture::new().await;
     for offered in mallee_api_ec2::OFFERED.iter().filter(|o| o.name.starts_with("Describe")) {
-        if !matches!(offered.name, "DescribeInstanceAttribute" | "DescribeVpcAttribute") {
+        if matches!(offered.name, "DescribeIdFormat" | "DescribeIdentityIdFormat") {
+            // AWS gave them no DryRun.
+            continue;
+        }
+        if !matches!(offered.name, "DescribeImageAttribute" | "DescribeInstanceAttribute" | "DescribeVpcAttribute") {
             f.call(offered.name, &[]).await.unwrap_or_else(|e| panic!("{}: {e:?}", offered.name));
         }
         let dry = f.call(offered.name, &[("DryRun", "true")]).await.unwrap_err();
-        assert!(["DryRunOperation", "MissingParameter"].contains(&dry.code().as_str()), "{}: {dry:?}", offered.name);
+        assert!(
+            ["DryRunOperation", "MissingParameter", "InvalidAMIID.Malformed"].contains(&dry.code().as_str()),
+            "{}: {dry:?}",
+            offered.name
+        );
     }
     assert_eq!(f.error("DescribeVolumes", &[]).await.0, "UnsupportedOperation");
     assert_eq!(f.error("MakeCoffee", &[]).await.0, "InvalidAction");

@@ -5,8 +5,8 @@ use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, Store, TagRow, Tx, change_append, image_list,
-    instance_list, interface_list, key_pair_list, security_group_list, security_group_rule_list, subnet_list,
-    tag_count, tag_delete, tag_list_of, tag_put, vpc_list,
+    instance_fetch_locked, instance_intent_update, instance_list, interface_list, key_pair_list, security_group_list,
+    security_group_rule_list, subnet_list, tag_count, tag_delete, tag_list_of, tag_put, vpc_list,
 };
 use mallee_types::limits::TAGS_PER_RESOURCE_MAX;
 use mallee_types::{AccountId, GroupId, GroupRuleId, ImageId, InstanceId, InterfaceId, KeyPairId, SubnetId, VpcId};
@@ -21,6 +21,17 @@ const RESOURCES_MAX: usize = 1000;
 /// A tag as a request gives it.
 pub type Tag = (String, String);
 
+/// Keys that only the cloud itself may set or remove.
+fn is_reserved(key: &str) -> bool {
+    key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("aws:"))
+}
+
+fn reserved() -> ApiError {
+    Code::InvalidParameterValue.message(
+        "Value ( aws: ) for parameter key is invalid. Tag keys starting with 'aws:' are reserved for internal use",
+    )
+}
+
 /// Checks the tags of one resource.
 ///
 /// # Errors
@@ -33,10 +44,8 @@ pub fn validate(tags: &[Tag]) -> Result<(), ApiError> {
         if key.is_empty() {
             return Err(Code::InvalidParameterValue.message("Tag key cannot be null or empty"));
         }
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(Code::InvalidParameterValue.message(
-                "Value ( aws: ) for parameter key is invalid. Tag keys starting with 'aws:' are reserved for internal use",
-            ));
+        if is_reserved(key) {
+            return Err(reserved());
         }
         if key.chars().count() > KEY_CHARS_MAX {
             return Err(Code::InvalidParameterValue.message("Tag key exceeds the maximum length of 128 characters"));
@@ -186,10 +195,15 @@ impl Kind {
     }
 
     /// The metadata service of an instance may show its tags: its node must hear of them.
-    fn note(&self, tx: &mut Tx) {
-        if let Self::Instance(id) = self {
-            change_append(tx, crate::load::INSTANCE, id, None);
+    async fn note(&self, tx: &mut Tx) -> Result<(), ApiError> {
+        let Self::Instance(id) = self else { return Ok(()) };
+        let row = instance_fetch_locked(tx, id).await.or_fail()?;
+        if row.doc.metadata.tags && !row.released {
+            // Only an intent of a new generation is news to the node.
+            instance_intent_update(tx, &row).await.or_fail()?;
+            change_append(tx, crate::load::INSTANCE, id, Some(&row.zone));
         }
+        Ok(())
     }
 }
 
@@ -234,7 +248,7 @@ impl Cloud {
             if tag_count(&mut tx, id).await.or_fail()? > TAGS_PER_RESOURCE_MAX as u64 {
                 return Err(Code::TagLimitExceeded.with(&[&TAGS_PER_RESOURCE_MAX.to_string()]));
             }
-            kind.note(&mut tx);
+            kind.note(&mut tx).await?;
         }
         tx.commit().await.or_fail()
     }
@@ -250,6 +264,9 @@ impl Cloud {
         tags: &[(String, Option<String>)],
         dry_run: bool,
     ) -> Result<(), ApiError> {
+        if tags.iter().any(|(key, _)| is_reserved(key)) {
+            return Err(reserved());
+        }
         let kinds = kinds(resources)?;
         for kind in &kinds {
             kind.require(self.store(), cx.account()).await?;
@@ -265,7 +282,7 @@ impl Cloud {
             tag_delete(&mut tx, cx.account(), resources, Some(key), value.as_deref()).await.or_fail()?;
         }
         for kind in &kinds {
-            kind.note(&mut tx);
+            kind.note(&mut tx).await?;
         }
         tx.commit().await.or_fail()
     }

@@ -22,6 +22,19 @@ pub enum ImageState {
 }
 words! { ImageState { Pending = "pending", Available = "available", Failed = "failed", Deregistered = "deregistered" } }
 
+/// Whether an image may be deregistered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum ImageProtection {
+    /// It may, once a cooldown that was set off is over.
+    #[default]
+    Off,
+    /// It may not.
+    On,
+    /// It may not, nor in the day after the protection is taken away.
+    Cooldown,
+}
+words! { ImageProtection { Off = "off", On = "on", Cooldown = "cooldown" } }
+
 record! {
     /// An image.
     pub struct ImageRow {
@@ -57,25 +70,37 @@ record! {
         created_ms: i64,
         /// When it was deregistered.
         deregistered_ms: Option<i64>,
+        /// Its owner lets nobody start it.
+        disabled: bool,
+        /// From when on it is deprecated: not shown to others unless they ask for it.
+        deprecation_ms: Option<i64>,
+        /// Whether it may be deregistered.
+        protection: ImageProtection,
+        /// Not before this, although the protection is off.
+        protected_until_ms: Option<i64>,
     }
 }
 
 macro_rules! columns {
     () => {
         "id, account_id, name, description, location, state, state_reason, digest, format, size_bytes,
-        virtual_size_bytes, architecture, root_device_name, is_public, created_ms, deregistered_ms"
+        virtual_size_bytes, architecture, root_device_name, is_public, created_ms, deregistered_ms, disabled, deprecation_ms,
+        protection, protected_until_ms"
     };
 }
 
 sql! {
     INSERT = concat!("INSERT INTO images (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+        $20)");
     FETCH = concat!("SELECT ", columns!(), " FROM images WHERE id = $1");
-    LIST_VISIBLE = concat!("SELECT ", columns!(), " FROM images WHERE (account_id = $1 OR is_public)");
+    LIST_VISIBLE = concat!("SELECT ", columns!(), " FROM images WHERE (account_id = $1 OR is_public
+        OR id IN (SELECT image_id FROM image_launch_permissions WHERE account_id = $1))");
     LIST_ANY = concat!("SELECT ", columns!(), " FROM images WHERE 1 = 1");
     LIST_STATE = concat!("SELECT ", columns!(), " FROM images WHERE state = $1 ORDER BY id");
     UPDATE = "UPDATE images SET name = $3, description = $4, state = $5, state_reason = $6, digest = $7, format = $8,
-        size_bytes = $9, virtual_size_bytes = $10, is_public = $11, deregistered_ms = $12 WHERE id = $1 AND state = $2";
+        size_bytes = $9, virtual_size_bytes = $10, is_public = $11, deregistered_ms = $12, disabled = $13,
+        deprecation_ms = $14, protection = $15, protected_until_ms = $16 WHERE id = $1 AND state = $2";
     DELETE = "DELETE FROM images WHERE id = $1";
 }
 
@@ -92,7 +117,7 @@ pub async fn image_fetch<'a>(exec: impl Into<Exec<'a>>, id: &ImageId) -> Result<
 /// Which images.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct ImageFilter<'a> {
-    /// Only those this account may see: its own and public ones.
+    /// Only those this account may see: its own, public ones, and those it has a launch permission for.
     pub visible_to: Option<&'a AccountId>,
     /// Only these.
     pub ids: Option<&'a [ImageId]>,
@@ -143,7 +168,11 @@ pub async fn image_update(tx: &mut Tx, from: ImageState, row: &ImageRow) -> Resu
         row.size_bytes,
         row.virtual_size_bytes,
         row.is_public,
-        row.deregistered_ms
+        row.deregistered_ms,
+        row.disabled,
+        row.deprecation_ms,
+        row.protection,
+        row.protected_until_ms
     ];
     if Exec::Tx(tx).run(UPDATE, values).await? == 0 {
         image_fetch(&mut *tx, &row.id).await?;

@@ -86,8 +86,14 @@ pub struct InstanceDoc {
     pub tenancy: String,
     /// It has reached `running` once: a failed start then ends stopped, not terminated.
     pub has_run: bool,
+    /// The guest has used its network since it last booted, as its node heard.
+    pub guest_heard: bool,
+    /// When it last began to boot, in milliseconds since 1970; 0: before this was noted.
+    pub booted_ms: i64,
     /// It gets a public address of the pool whenever it is started.
     pub auto_public_ip: bool,
+    /// The launch's wish about capacity reservations (`open`, `none`).
+    pub capacity_preference: Option<String>,
     /// Who asked: the ARN.
     pub requester: String,
     /// Whatever later versions keep.

@@ -69,6 +69,7 @@ sql! {
     DETACH = "UPDATE interfaces SET instance_id = NULL, attachment_id = NULL, device_index = NULL
         WHERE id = $1 AND instance_id IS NOT NULL";
     DELETE = "DELETE FROM interfaces WHERE id = $1 RETURNING subnet_id, private_ip";
+    SOURCE_DEST_CHECK = "UPDATE interfaces SET source_dest_check = $2 WHERE id = $1";
     GROUPS_CLEAR = "DELETE FROM interface_groups WHERE interface_id = $1";
     GROUPS = "SELECT m.interface_id, m.group_id, g.name FROM interface_groups m
         JOIN security_groups g ON g.id = m.group_id WHERE 1 = 1";
@@ -149,6 +150,14 @@ pub async fn interface_group_list<'a>(
 pub async fn interface_groups_set(tx: &mut Tx, id: &InterfaceId, groups: &[GroupId]) -> Result<(), StoreError> {
     Exec::Tx(tx).run(GROUPS_CLEAR, args![id]).await?;
     groups_insert(tx, id, groups).await
+}
+
+/// Whether packets not from or to its address are dropped from now on.
+pub async fn interface_source_dest_check_set(tx: &mut Tx, id: &InterfaceId, on: bool) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(SOURCE_DEST_CHECK, args![id, on]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
 }
 
 /// Attaches a free interface.

@@ -13,8 +13,10 @@ mod dialect;
 mod error;
 mod exec;
 mod image;
+mod image_permission;
 mod instance;
 mod instance_doc;
+mod instance_type;
 mod interface;
 mod key_pair;
 mod lease;
@@ -55,8 +57,11 @@ pub use client_token::{
 pub use error::StoreError;
 pub use exec::Exec;
 pub use image::{
-    ImageFilter, ImageRow, ImageState, image_delete, image_fetch, image_insert, image_list, image_list_state,
-    image_update,
+    ImageFilter, ImageProtection, ImageRow, ImageState, image_delete, image_fetch, image_insert, image_list,
+    image_list_state, image_update,
+};
+pub use image_permission::{
+    ImagePermissionRow, image_permission_clear, image_permission_delete, image_permission_list, image_permission_put,
 };
 pub use instance::{
     InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
@@ -65,9 +70,11 @@ pub use instance::{
     instance_versions,
 };
 pub use instance_doc::{ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
     interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
+    interface_source_dest_check_set,
 };
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};

@@ -1,7 +1,7 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, change, client_token, dialect, image, instance, interface, key_pair, lease, s3, saga};
-use crate::{security_group, setting, tag, topology, vpc};
+use crate::{account, address, change, client_token, dialect, image, image_permission, instance};
+use crate::{instance_type, interface, key_pair, lease, s3, saga, security_group, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -13,7 +13,9 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
     ("image.rs", image::SQL),
+    ("image_permission.rs", image_permission::SQL),
     ("instance.rs", instance::SQL),
+    ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
     ("lease.rs", lease::SQL),

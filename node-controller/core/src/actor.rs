@@ -30,6 +30,7 @@ struct Slots {
     rebooted: bool,
     sweep: bool,
     forget: bool,
+    heard: bool,
 }
 
 impl Mailbox {
@@ -63,6 +64,10 @@ impl Mailbox {
 
     pub fn forget(&self) {
         self.post(|slots| slots.forget = true);
+    }
+
+    pub fn heard(&self) {
+        self.post(|slots| slots.heard = true);
     }
 
     pub fn has_order(&self) -> bool {
@@ -197,6 +202,9 @@ impl Actor {
         }
         if mail.look {
             self.machine.look();
+        }
+        if mail.heard {
+            self.machine.heard();
         }
         if mail.sweep {
             self.machine.sweep();

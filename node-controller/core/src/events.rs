@@ -15,10 +15,13 @@ pub(crate) async fn run(node: Arc<Node>, mut events: Receiver<DomainEvent>) {
     let shutdown = node.shutdown().clone();
     let period = node.context().settings.look_period;
     let mut slow = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    let mut heard = node.context().drivers.held.subscribe_heard();
     loop {
         tokio::select! {
             () = shutdown.stopped() => return,
             _ = slow.tick() => node.look(None),
+            // The sender lives as long as the node; what was missed is heard again.
+            guest = heard.recv() => if let Ok(id) = guest { node.heard(&id) },
             event = events.recv() => match event {
                 Ok(DomainEvent::Changed(id)) => node.look(Some(&id)),
                 Ok(DomainEvent::Rebooted(id)) => node.rebooted(&id),

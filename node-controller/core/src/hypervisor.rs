@@ -3,6 +3,7 @@
 //! Every method is idempotent: asked twice, or asked after a crash in the middle, it ends in the same state.
 //! A driver never touches a domain or file that does not bear Mallee's mark (name prefix and metadata).
 
+use crate::picture::Picture;
 use async_trait::async_trait;
 use mallee_types::{Incarnation, InstanceId, MacAddress};
 use std::fmt;
@@ -88,6 +89,9 @@ pub struct DomainRecord {
     pub incarnation: Incarnation,
     /// What it does.
     pub state: DomainState,
+    /// The driver itself knows that the guest has used its network since it booted. A driver that only runs domains
+    /// says no: the network's services tell.
+    pub heard: bool,
 }
 
 /// Something happened to a domain of ours.
@@ -161,6 +165,12 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
 
     /// The last bytes the guest wrote to its serial console (at most `limits::CONSOLE_BYTES_MAX`).
     async fn console(&self, id: &InstanceId) -> Result<Vec<u8>, HypervisorError>;
+
+    /// A picture of the guest's screen. Off, or without a screen: `Refused`.
+    async fn screenshot(&self, id: &InstanceId) -> Result<Picture, HypervisorError>;
+
+    /// Gives the guest a non-maskable interrupt. Off: `Refused`.
+    async fn interrupt(&self, id: &InstanceId) -> Result<(), HypervisorError>;
 
     /// Events from now on. A receiver that lags must treat it as [`DomainEvent::Resync`].
     fn subscribe(&self) -> broadcast::Receiver<DomainEvent>;

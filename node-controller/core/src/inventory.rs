@@ -27,6 +27,18 @@ pub(crate) fn busy(node: &Node, request: ConsoleRequest) -> ConsoleReply {
     ConsoleReply { request_id: request.request_id, output: Vec::new(), read_at_ms, error: Some(error) }
 }
 
+/// A driver's failure as the cluster is told.
+pub(crate) fn hypervisor_error(node: &Node, error: &HypervisorError) -> ErrorDetail {
+    let kind = match error {
+        HypervisorError::Unavailable(_) => ErrorKind::Unavailable,
+        HypervisorError::Refused(_) => ErrorKind::Conflict,
+        HypervisorError::Exhausted(_) => ErrorKind::Capacity,
+        HypervisorError::Failed(_) => ErrorKind::Internal,
+    };
+    let message = format!("{}: {error}", node.context().host);
+    ErrorDetail { kind: kind.into(), message, ..ErrorDetail::default() }
+}
+
 async fn read_console(node: &Node, instance: &str) -> Result<Vec<u8>, ErrorDetail> {
     let context = node.context();
     let detail = |kind: ErrorKind, message: String| ErrorDetail {
@@ -38,15 +50,8 @@ async fn read_console(node: &Node, instance: &str) -> Result<Vec<u8>, ErrorDetai
     if !node.held().contains_key(&id) {
         return Err(detail(ErrorKind::NotFound, format!("{id} is not on this node")));
     }
-    let mut output = context.drivers.hypervisor.console(&id).await.map_err(|error| {
-        let kind = match &error {
-            HypervisorError::Unavailable(_) => ErrorKind::Unavailable,
-            HypervisorError::Refused(_) => ErrorKind::Conflict,
-            HypervisorError::Exhausted(_) => ErrorKind::Capacity,
-            HypervisorError::Failed(_) => ErrorKind::Internal,
-        };
-        detail(kind, error.to_string())
-    })?;
+    let output = context.drivers.hypervisor.console(&id).await;
+    let mut output = output.map_err(|error| hypervisor_error(node, &error))?;
     // The newest bytes are the ones worth keeping.
     output.drain(..output.len().saturating_sub(CONSOLE_BYTES_MAX));
     Ok(output)

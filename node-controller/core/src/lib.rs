@@ -4,6 +4,7 @@
 //! simulated), [`ImageStore`] (files fed by Walrus, simulated).
 
 mod actor;
+mod answers;
 pub mod cache;
 mod context;
 mod durable;
@@ -18,6 +19,7 @@ pub mod machine;
 pub mod network;
 mod node;
 mod outbox;
+pub mod picture;
 mod session;
 mod source;
 mod sweep;
@@ -34,5 +36,6 @@ pub use ledger::{MemoryDisk, Place};
 pub use machine::Patience;
 pub use network::{Applied, MetadataSource, NetworkEngine, NetworkError, NetworkInventory};
 pub use node::{Node, NodeHandle, StartError, Surroundings};
+pub use picture::Picture;
 pub use session::{ConnectError, Connector};
 pub use source::GrpcImageSource;

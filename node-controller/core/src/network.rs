@@ -40,6 +40,9 @@ pub enum NetworkError {
 pub trait MetadataSource: Send + Sync + fmt::Debug {
     /// The instance's current intent; `None` when this node does not hold the instance.
     fn instance(&self, id: &str) -> Option<Arc<InstanceIntent>>;
+
+    /// The guest of this instance has used its network: it took its address, or asked something.
+    fn heard(&self, id: &str);
 }
 
 /// The virtual network of one host. Every method is idempotent; nothing without our mark is touched.

@@ -308,6 +308,14 @@ impl Node {
         }
     }
 
+    /// The guest of an instance has used its network.
+    pub(crate) fn heard(&self, id: &str) {
+        let Ok(id) = id.parse::<InstanceId>() else { return };
+        if let Some(entry) = self.lock().get(&id) {
+            entry.mailbox.heard();
+        }
+    }
+
     /// The actor of a finished instance ends, unless an order came meanwhile. True: it may end.
     pub(crate) async fn retire(&self, id: &InstanceId) -> bool {
         if let Err(error) = self.context.ledger.remove_instance(id).await {

@@ -4,9 +4,9 @@
 //! A controller of an older epoch than the node has served is refused. Observations are resumed from where the cluster
 //! says it is, and sent whole now and then.
 
-use crate::inventory;
 use crate::node::Node;
 use crate::outbox::Outbox;
+use crate::{answers, inventory};
 use async_trait::async_trait;
 use mallee_proto::v1::cluster_to_node::Message as Order;
 use mallee_proto::v1::node_gateway_client::NodeGatewayClient;
@@ -231,6 +231,10 @@ impl Inbox<'_> {
                     self.later(turn, |node| async move { Report::Console(inventory::console(&node, request).await) })
                 }
                 None => self.answer(Report::Console(inventory::busy(self.node, request)))?,
+            },
+            Order::Ask(ask) => match self.question() {
+                Some(turn) => self.later(turn, |node| async move { Report::Answer(answers::answer(&node, ask).await) }),
+                None => self.answer(Report::Answer(answers::busy(self.node, ask)))?,
             },
             Order::Inventory(request) => match self.question() {
                 Some(turn) => self

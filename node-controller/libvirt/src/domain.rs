@@ -5,12 +5,18 @@ use crate::error::explain;
 use crate::files::Files;
 use crate::mark;
 use crate::xml::{self, Surroundings};
-use mallee_node_core::{DomainRecord, DomainSpec, DomainState, HypervisorError};
+use mallee_node_core::{DomainRecord, DomainSpec, DomainState, HypervisorError, Picture};
 use mallee_types::{Incarnation, InstanceId};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
+use virt::stream::Stream;
 use virt_sys as sys;
+
+/// Read of a screen at once.
+const SCREEN_READ: usize = 256 << 10;
+/// The largest screen taken: 4096 × 4096 pixels of three bytes, and its head.
+const SCREEN_BYTES_MAX: usize = (48 << 20) + 64;
 
 /// What goes away with a definition.
 const UNDEFINE: sys::virDomainUndefineFlagsValues = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -78,7 +84,7 @@ fn read(domain: &Domain, files: &Files, id: &InstanceId) -> Result<Reading, Hype
         Ending::Crash => DomainState::Off { crashed: true },
         Ending::Forgotten => DomainState::Off { crashed: !files.is_noted_off(id, incarnation) },
     };
-    Ok(Reading::Ours(DomainRecord { instance: id.clone(), incarnation, state }))
+    Ok(Reading::Ours(DomainRecord { instance: id.clone(), incarnation, state, heard: false }))
 }
 
 /// The note is a help for after a restart; a full disk must not keep anyone from seeing or stopping a domain.
@@ -219,6 +225,43 @@ pub(crate) fn reset(conn: &Connect, files: &Files, id: &InstanceId) -> Result<()
             ours.domain.reset().map(drop).map_err(|error| explain(&format!("reset {id}"), &error))
         }
         _ => Err(not_running(id)),
+    }
+}
+
+/// A picture of the first screen, as QEMU writes it (PPM).
+pub(crate) fn screenshot(conn: &Connect, files: &Files, id: &InstanceId) -> Result<Picture, HypervisorError> {
+    let what = format!("take a picture of {id}");
+    let Some(ours) = find(conn, files, id)?.filter(|ours| !matches!(ours.record.state, DomainState::Off { .. })) else {
+        return Err(HypervisorError::Refused(format!("instance {id} does not run on this host")));
+    };
+    let stream = Stream::new(conn, 0).map_err(|error| explain(&what, &error))?;
+    ours.domain.screenshot(&stream, 0, 0).map_err(|error| explain(&what, &error))?;
+    let mut bytes = Vec::new();
+    let mut buffer = vec![0u8; SCREEN_READ];
+    loop {
+        let read = stream.recv(&mut buffer).map_err(|error| explain(&what, &error))?;
+        if read == 0 {
+            break;
+        }
+        bytes.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        if bytes.len() > SCREEN_BYTES_MAX {
+            return Err(HypervisorError::Failed(format!("the screen of {id} is larger than {SCREEN_BYTES_MAX} bytes")));
+        }
+    }
+    stream.finish().map_err(|error| explain(&what, &error))?;
+    Picture::from_ppm(&bytes)
+        .map_err(|why| HypervisorError::Failed(format!("the picture of {id} does not read: {why}")))
+}
+
+/// Gives the guest a non-maskable interrupt.
+pub(crate) fn interrupt(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(), HypervisorError> {
+    match find(conn, files, id)? {
+        Some(ours) if ours.record.state == DomainState::Running => {
+            // SAFETY: the pointer is that of an open domain, which `ours` keeps open during the call.
+            let done = unsafe { sys::virDomainInjectNMI(ours.domain.as_ptr(), 0) };
+            if done == 0 { Ok(()) } else { Err(explain(&format!("interrupt {id}"), &virt::error::Error::last_error())) }
+        }
+        _ => Err(HypervisorError::Refused(format!("instance {id} does not run on this host"))),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::link::Link;
 use crate::pool::Pool;
 use crate::{domain, qcow2};
 use async_trait::async_trait;
-use mallee_node_core::{DomainEvent, DomainRecord, DomainSpec, HostFacts, Hypervisor, HypervisorError};
+use mallee_node_core::{DomainEvent, DomainRecord, DomainSpec, HostFacts, Hypervisor, HypervisorError, Picture};
 use mallee_types::InstanceId;
 use mallee_types::limits::CONSOLE_BYTES_MAX;
 use std::collections::HashMap;
@@ -220,6 +220,14 @@ impl Hypervisor for LibvirtHypervisor {
     async fn console(&self, id: &InstanceId) -> Result<Vec<u8>, HypervisorError> {
         let id = id.clone();
         self.on_disk(move |files| files.console(&id, CONSOLE_BYTES_MAX)).await
+    }
+
+    async fn screenshot(&self, id: &InstanceId) -> Result<Picture, HypervisorError> {
+        self.on("take a picture of", ASK, id, domain::screenshot).await
+    }
+
+    async fn interrupt(&self, id: &InstanceId) -> Result<(), HypervisorError> {
+        self.on("interrupt", CHANGE, id, domain::interrupt).await
     }
 
     fn subscribe(&self) -> broadcast::Receiver<DomainEvent> {

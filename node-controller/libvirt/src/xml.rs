@@ -57,6 +57,9 @@ fn escape_path(path: &Path) -> Result<String, HypervisorError> {
     }
 }
 
+/// Memory of the guest's screen in KiB: enough for text, and for 1280 × 1024 pixels.
+const VIDEO_KIB: u32 = 8192;
+
 /// The definition of the domain of `spec`.
 pub(crate) fn domain(spec: &DomainSpec, around: &Surroundings<'_>) -> Result<String, HypervisorError> {
     let refuse = |why: String| Err(HypervisorError::Refused(why));
@@ -80,6 +83,7 @@ pub(crate) fn domain(spec: &DomainSpec, around: &Surroundings<'_>) -> Result<Str
     let serial = id.replace('-', "");
     let disk = escape_path(around.disk)?;
     let console = escape_path(around.console)?;
+    let vram = VIDEO_KIB;
     let image = escape_path(&spec.image.path)?;
     let format = escape(&spec.image.format)?;
     let mut nics = String::new();
@@ -169,6 +173,9 @@ pub(crate) fn domain(spec: &DomainSpec, around: &Surroundings<'_>) -> Result<Str
       <log file='{console}' append='on'/>
       <target port='0'/>
     </serial>
+    <video>
+      <model type='vga' vram='{vram}' heads='1'/>
+    </video>
     <rng model='virtio'>
       <backend model='random'>/dev/urandom</backend>
     </rng>

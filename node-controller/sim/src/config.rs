@@ -84,6 +84,8 @@ pub struct Guest {
     pub powers_off_after: Option<Duration>,
     /// It crashes this long after each boot.
     pub crashes_after: Option<Duration>,
+    /// It never uses its network.
+    pub silent: bool,
 }
 
 impl Default for Guest {
@@ -93,6 +95,7 @@ impl Default for Guest {
             shutdown_takes: Duration::from_millis(2),
             powers_off_after: None,
             crashes_after: None,
+            silent: false,
         }
     }
 }

@@ -15,6 +15,9 @@ pub(crate) fn text(id: &InstanceId, domain: &SimDomain) -> String {
     for boot in domain.boots.saturating_sub(BOOTS_SHOWN)..domain.boots {
         text.push_str(&one_boot(id, domain, boot + 1));
     }
+    for _ in 0..domain.interrupts.min(BOOTS_SHOWN) {
+        text.push_str("[   12.000000] Uhhuh. NMI received for unknown reason 30 on CPU 0.\n");
+    }
     match domain.state {
         DomainState::Off { crashed: false } if domain.boots > 0 => text.push_str("[   42.000000] reboot: Power down\n"),
         DomainState::Off { .. } | DomainState::Paused | DomainState::Running => {}

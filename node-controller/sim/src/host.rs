@@ -35,6 +35,10 @@ pub struct SimDomain {
     pub resets: u32,
     /// How often the power button was pressed since the last start.
     pub presses: u32,
+    /// How many interrupts it was given.
+    pub interrupts: u32,
+    /// Its guest never uses its network.
+    pub silent: bool,
 }
 
 /// A port on a simulated host.
@@ -297,6 +301,7 @@ impl SimHost {
     /// The guest has just begun to execute: it behaves as it is told to.
     pub(crate) fn booted(&self, id: &InstanceId) {
         let guest = self.guest(id);
+        self.with(|state| state.domains.get_mut(id).map(|domain| domain.silent = guest.silent));
         if let Some(after) = guest.powers_off_after {
             self.later(id, after, false);
         }

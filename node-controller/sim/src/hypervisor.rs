@@ -3,8 +3,11 @@
 use crate::config::SimFault;
 use crate::console;
 use crate::host::{SimDomain, SimHost};
+use crate::screen;
 use async_trait::async_trait;
-use mallee_node_core::{DomainEvent, DomainRecord, DomainSpec, DomainState, HostFacts, Hypervisor, HypervisorError};
+use mallee_node_core::{
+    DomainEvent, DomainRecord, DomainSpec, DomainState, HostFacts, Hypervisor, HypervisorError, Picture,
+};
 use mallee_types::InstanceId;
 use tokio::sync::broadcast;
 
@@ -37,7 +40,8 @@ impl SimHypervisor {
 }
 
 fn record((id, domain): (&InstanceId, &SimDomain)) -> DomainRecord {
-    DomainRecord { instance: id.clone(), incarnation: domain.incarnation, state: domain.state }
+    let heard = domain.state == DomainState::Running && !domain.silent;
+    DomainRecord { instance: id.clone(), incarnation: domain.incarnation, state: domain.state, heard }
 }
 
 fn no_domain(id: &InstanceId) -> HypervisorError {
@@ -81,6 +85,8 @@ fn start(host: &SimHost, spec: &DomainSpec) -> Result<(), HypervisorError> {
             boots,
             resets: 0,
             presses: 0,
+            interrupts: 0,
+            silent: false,
         };
         state.domains.insert(id.clone(), domain);
         Ok(())
@@ -248,6 +254,27 @@ impl Hypervisor for SimHypervisor {
         self.call("console", |host| match host.domain(id) {
             Some(domain) => Ok(console::text(id, &domain).into_bytes()),
             None => Ok(Vec::new()),
+        })
+        .await
+    }
+
+    async fn screenshot(&self, id: &InstanceId) -> Result<Picture, HypervisorError> {
+        self.call("screenshot", |host| match host.domain(id) {
+            Some(domain) if !matches!(domain.state, DomainState::Off { .. }) => Ok(screen::draw(id, &domain)),
+            Some(_) | None => Err(HypervisorError::Refused(format!("{id} is not running"))),
+        })
+        .await
+    }
+
+    async fn interrupt(&self, id: &InstanceId) -> Result<(), HypervisorError> {
+        self.call("interrupt", |host| {
+            host.with(|state| match state.domains.get_mut(id) {
+                Some(domain) if domain.state == DomainState::Running => {
+                    domain.interrupts += 1;
+                    Ok(())
+                }
+                Some(_) | None => Err(HypervisorError::Refused(format!("{id} is not running"))),
+            })
         })
         .await
     }

@@ -9,6 +9,7 @@ mod host;
 mod hypervisor;
 mod images;
 mod network;
+mod screen;
 
 pub use config::{Guest, Latency, SimConfig, SimFault};
 pub use host::{SimDomain, SimHost};

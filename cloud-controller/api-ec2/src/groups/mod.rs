@@ -1,6 +1,7 @@
 //! Security groups: create, delete, describe.
 
-pub(crate) mod permissions;
+pub(crate) mod modify;
+mod permissions;
 mod rules;
 
 use crate::Ec2Api;

@@ -10,15 +10,13 @@ use crate::common::{
 use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::groups::rule::{self, Peer, RuleSpec};
-use mallee_app::groups::{GroupRef, NewRule, RulesToRevoke, spec_of};
+use mallee_app::groups::{GroupRef, NewRule, RULE_TAG_KIND, RulesToRevoke, spec_of};
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{SecurityGroupRow, SecurityGroupRuleRow, security_group_rule_list};
 use mallee_types::{GroupId, GroupRuleId};
 
-/// EC2's resource type for tags of a rule.
-const RULE_TAG_KIND: &str = "security-group-rule";
 /// What DescribeSecurityGroupRules filters by.
 const FILTERS: [&str; 3] = ["group-id", "security-group-rule-id", "tag-key"];
 
@@ -106,7 +104,7 @@ fn refuse_repeats(specs: &[RuleSpec]) -> Result<(), ApiError> {
 
 impl Ec2Api {
     /// A rule of a request with its peer looked up.
-    async fn spec(
+    pub(super) async fn spec(
         &self,
         cx: &OpContext,
         wanted: WantedRule,
@@ -137,7 +135,6 @@ impl Ec2Api {
     ) -> Result<Vec<SecurityGroupRule>, ApiError> {
         let Authorization { dry_run, permissions, flat, tag_specifications } = wanted;
         let tags = tags_of_one(tag_specifications, RULE_TAG_KIND)?;
-        mallee_app::tags::validate(&tags)?;
         let wanted = wanted_rules(permissions, flat, Purpose::Authorize)?;
         if wanted.is_empty() {
             return Err(ApiError::missing_parameter("ipPermissions"));
@@ -149,11 +146,8 @@ impl Ec2Api {
             rules.push(NewRule { spec, peer_account, description });
         }
         refuse_repeats(&rules.iter().map(|rule| rule.spec.clone()).collect::<Vec<_>>())?;
-        let rows = self.cloud.authorize_rules(cx, &group, &rules, dry_run).await?;
+        let rows = self.cloud.authorize_rules(cx, &group, &rules, &tags, dry_run).await?;
         let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
-        if !tags.is_empty() {
-            self.cloud.create_tags(cx, &ids, &tags, false).await?;
-        }
         let mut tags = tags_on(self.store(), cx.account(), ids).await?;
         rows.iter().map(|row| shape(row, self.look(), &mut tags)).collect()
     }

@@ -1,17 +1,14 @@
-//! StartInstances, StopInstances, RebootInstances, TerminateInstances, GetConsoleOutput.
+//! StartInstances, StopInstances, RebootInstances, TerminateInstances.
 
 use super::shape::state;
 use crate::Ec2Api;
-use crate::common::{dry_run, refuse, time};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::common::refuse;
 use mallee_app::OpContext;
 use mallee_app::instances::lifecycle::StateChange;
 use mallee_awswire::ApiError;
 use mallee_ec2_types::ec2::{
-    GetConsoleOutputRequest, GetConsoleOutputResult, InstanceStateChange, RebootInstancesRequest,
-    StartInstancesRequest, StartInstancesResult, StopInstancesRequest, StopInstancesResult, TerminateInstancesRequest,
-    TerminateInstancesResult,
+    InstanceStateChange, RebootInstancesRequest, StartInstancesRequest, StartInstancesResult, StopInstancesRequest,
+    StopInstancesResult, TerminateInstancesRequest, TerminateInstancesResult,
 };
 
 fn changes(changes: Vec<StateChange>) -> Vec<InstanceStateChange> {
@@ -74,22 +71,5 @@ impl Ec2Api {
         refuse("SkipOsShutdown", skip_os_shutdown == Some(true))?;
         let done = self.cloud.terminate_instances(cx, &instance_ids, dry_run == Some(true)).await?;
         Ok(TerminateInstancesResult { terminating_instances: changes(done) })
-    }
-
-    pub(crate) async fn get_console_output(
-        &self,
-        cx: &OpContext,
-        r: GetConsoleOutputRequest,
-    ) -> Result<GetConsoleOutputResult, ApiError> {
-        let GetConsoleOutputRequest { dry_run: dry, instance_id, latest: _always_the_latest } = r;
-        let id = instance_id.unwrap_or_default();
-        self.cloud.find_instances(cx, std::slice::from_ref(&id)).await?;
-        dry_run(dry)?;
-        let (output, read_at_ms) = self.cloud.console_output(cx, &id).await?;
-        Ok(GetConsoleOutputResult {
-            instance_id: Some(id),
-            output: Some(STANDARD.encode(output)),
-            timestamp: time(read_at_ms),
-        })
     }
 }

@@ -2,11 +2,16 @@
 
 mod attribute;
 mod change;
+mod console;
+mod credits;
 mod describe;
 mod filters;
+mod image_metadata;
+mod modify;
 mod network;
 mod options;
 mod run;
+mod settings;
 mod shape;
 mod shown;
 mod status;

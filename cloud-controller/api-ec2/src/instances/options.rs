@@ -2,6 +2,7 @@
 //! refused by name otherwise.
 
 use crate::common::{Look, choice, only, refuse};
+use mallee_app::instances::modify::MetadataChange;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
 use mallee_store::MetadataOptions;
@@ -13,7 +14,10 @@ const HOP_LIMIT: u32 = 2;
 const HOP_LIMIT_MAX: u32 = 64;
 
 /// The metadata service's options; sessions are required unless the launch says otherwise.
-pub(super) fn metadata(options: Option<InstanceMetadataOptionsRequest>) -> Result<MetadataOptions, ApiError> {
+pub(super) fn metadata(
+    options: Option<InstanceMetadataOptionsRequest>,
+    defaults: MetadataChange,
+) -> Result<MetadataOptions, ApiError> {
     let InstanceMetadataOptionsRequest {
         http_endpoint,
         http_protocol_ipv6,
@@ -23,21 +27,38 @@ pub(super) fn metadata(options: Option<InstanceMetadataOptionsRequest>) -> Resul
     } = options.unwrap_or_default();
     let switch = [("enabled", true), ("disabled", false)];
     only("MetadataOptions.HttpProtocolIpv6", http_protocol_ipv6.as_deref(), &["disabled"])?;
-    let hop_limit = match http_put_response_hop_limit {
-        None => HOP_LIMIT,
-        Some(n) => u32::try_from(n).ok().filter(|n| (1..=HOP_LIMIT_MAX).contains(n)).ok_or_else(|| {
-            let why = format!("Valid values are integers from 1 to {HOP_LIMIT_MAX}.");
-            ApiError::invalid_value("MetadataOptions.HttpPutResponseHopLimit", &n.to_string(), &why)
-        })?,
-    };
+    let hops = http_put_response_hop_limit.map(|n| hop_limit("MetadataOptions.HttpPutResponseHopLimit", n));
+    // What the launch leaves open is as the account says, then as this cloud does.
+    let MetadataChange { enabled, tokens_required, hop_limit, tags } = defaults;
     let tokens = [("required", true), ("optional", false)];
     Ok(MetadataOptions {
-        enabled: choice("MetadataOptions.HttpEndpoint", http_endpoint.as_deref(), &switch)?.unwrap_or(true),
-        tokens_required: choice("MetadataOptions.HttpTokens", http_tokens.as_deref(), &tokens)?.unwrap_or(true),
-        hop_limit,
+        enabled: choice("MetadataOptions.HttpEndpoint", http_endpoint.as_deref(), &switch)?.or(enabled).unwrap_or(true),
+        tokens_required: choice("MetadataOptions.HttpTokens", http_tokens.as_deref(), &tokens)?
+            .or(tokens_required)
+            .unwrap_or(true),
+        hop_limit: hops.transpose()?.or(hop_limit).unwrap_or(HOP_LIMIT),
         tags: choice("MetadataOptions.InstanceMetadataTags", instance_metadata_tags.as_deref(), &switch)?
+            .or(tags)
             .unwrap_or(false),
     })
+}
+
+/// A number of hops a token reply may take.
+pub(super) fn hop_limit(parameter: &str, hops: i32) -> Result<u32, ApiError> {
+    u32::try_from(hops).ok().filter(|n| (1..=HOP_LIMIT_MAX).contains(n)).ok_or_else(|| {
+        let why = format!("Valid values are integers from 1 to {HOP_LIMIT_MAX}.");
+        ApiError::invalid_value(parameter, &hops.to_string(), &why)
+    })
+}
+
+/// The wish about capacity reservations, as it is shown again. There are none: to use none, and to use any that are
+/// open, is the same.
+pub(super) fn capacity(options: Option<CapacityReservationSpecification>) -> Result<Option<String>, ApiError> {
+    let CapacityReservationSpecification { capacity_reservation_preference: preference, capacity_reservation_target } =
+        options.unwrap_or_default();
+    only("CapacityReservationSpecification.CapacityReservationPreference", preference.as_deref(), &["none", "open"])?;
+    refuse("CapacityReservationSpecification.CapacityReservationTarget", capacity_reservation_target.is_some())?;
+    Ok(preference)
 }
 
 /// Where a launch is to go: the zone, if it names one.
@@ -91,7 +112,6 @@ pub(super) fn cpu(options: Option<CpuOptionsRequest>, size: Option<&InstanceType
 /// Options that this cloud knows one setting of.
 #[derive(Debug, Default)]
 pub(super) struct Fixed {
-    pub capacity: Option<CapacityReservationSpecification>,
     pub credit: Option<CreditSpecificationRequest>,
     pub dns: Option<PrivateDnsNameOptionsRequest>,
     pub enclave: Option<EnclaveOptionsRequest>,
@@ -102,13 +122,7 @@ pub(super) struct Fixed {
 
 /// Accepts those options that ask for what is so anyway.
 pub(super) fn fixed(options: Fixed) -> Result<(), ApiError> {
-    let Fixed { capacity, credit, dns, enclave, hibernation, maintenance, performance } = options;
-    // There are no capacity reservations: to use none, and to use any that are open, is the same.
-    let CapacityReservationSpecification { capacity_reservation_preference, capacity_reservation_target } =
-        capacity.unwrap_or_default();
-    let preference = capacity_reservation_preference.as_deref();
-    only("CapacityReservationSpecification.CapacityReservationPreference", preference, &["none", "open"])?;
-    refuse("CapacityReservationSpecification.CapacityReservationTarget", capacity_reservation_target.is_some())?;
+    let Fixed { credit, dns, enclave, hibernation, maintenance, performance } = options;
     let CreditSpecificationRequest { cpu_credits } = credit.unwrap_or_default();
     only("CreditSpecification.CpuCredits", cpu_credits.as_deref(), &["standard"])?;
     let PrivateDnsNameOptionsRequest {
@@ -138,6 +152,7 @@ mod tests {
 
     #[test]
     fn sessions_are_required_unless_the_launch_says_otherwise() {
+        let metadata = |options| metadata(options, MetadataChange::default());
         let defaults = metadata(None).unwrap();
         assert_eq!(defaults, MetadataOptions { enabled: true, tokens_required: true, hop_limit: 2, tags: false });
         let asked = InstanceMetadataOptionsRequest {

@@ -10,6 +10,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use mallee_app::OpContext;
 use mallee_app::ids::parse_id;
+use mallee_app::instances::modify::MetadataChange;
 use mallee_app::instances::run::RunRequest;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::{Reservation, RunInstancesMonitoringEnabled, RunInstancesRequest};
@@ -21,7 +22,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 const INSTANCE_TYPE: &str = "m1.small";
 
 /// Decodes user data; some clients wrap its lines or leave the padding off.
-fn user_data(text: Option<SecretString>) -> Result<Option<Vec<u8>>, ApiError> {
+pub(super) fn decode_user_data(text: Option<SecretString>) -> Result<Option<Vec<u8>>, ApiError> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -38,7 +39,12 @@ fn count(name: &str, value: Option<i32>) -> Result<u32, ApiError> {
 }
 
 /// A launch as the use case takes it.
-fn run_request(r: RunInstancesRequest, params_hash: String, look: Look<'_>) -> Result<RunRequest, ApiError> {
+fn run_request(
+    r: RunInstancesRequest,
+    params_hash: String,
+    look: Look<'_>,
+    defaults: MetadataChange,
+) -> Result<RunRequest, ApiError> {
     let RunInstancesRequest {
         additional_info,
         block_device_mappings,
@@ -101,7 +107,8 @@ fn run_request(r: RunInstancesRequest, params_hash: String, look: Look<'_>) -> R
     refuse("RamdiskId", ramdisk_id.is_some())?;
     refuse("SecondaryInterface", !secondary_interfaces.is_empty())?;
     let type_name = type_name.unwrap_or_else(|| INSTANCE_TYPE.to_owned());
-    options::fixed(options::Fixed { capacity, credit, dns, enclave, hibernation, maintenance, performance })?;
+    let capacity_preference = options::capacity(capacity)?;
+    options::fixed(options::Fixed { credit, dns, enclave, hibernation, maintenance, performance })?;
     options::cpu(cpu_options, instance_type(&type_name))?;
     let behaviors = [("stop", ShutdownBehavior::Stop), ("terminate", ShutdownBehavior::Terminate)];
     let behavior = instance_initiated_shutdown_behavior.as_deref();
@@ -133,7 +140,7 @@ fn run_request(r: RunInstancesRequest, params_hash: String, look: Look<'_>) -> R
         zone: options::placement(placement, look)?,
         private_ip,
         public_ip,
-        user_data: user_data(encoded)?,
+        user_data: decode_user_data(encoded)?,
         client_token,
         params_hash,
         shutdown_behavior,
@@ -141,7 +148,8 @@ fn run_request(r: RunInstancesRequest, params_hash: String, look: Look<'_>) -> R
         disable_api_stop: disable_api_stop == Some(true),
         monitoring: monitoring == Some(true),
         ebs_optimized: ebs_optimized == Some(true),
-        metadata: options::metadata(metadata_options)?,
+        capacity_preference,
+        metadata: options::metadata(metadata_options, defaults)?,
         tenancy: "default".to_owned(),
         instance_tags,
         interface_tags,
@@ -157,7 +165,8 @@ impl Ec2Api {
         params: &Params,
     ) -> Result<Reservation, ApiError> {
         let look = self.look();
-        let request = run_request(r, hex::encode(params.fingerprint()), look)?;
+        let defaults = self.cloud.metadata_defaults(cx).await?;
+        let request = run_request(r, hex::encode(params.fingerprint()), look, defaults)?;
         let (reservation, views) = self.cloud.run_instances(cx, request).await?;
         let instances = views.iter().map(|view| (reservation.clone(), shape::instance(view, look))).collect();
         // A repeated launch whose instances are forgotten already has none left to show.
@@ -186,7 +195,7 @@ mod tests {
     }
 
     fn run(r: RunInstancesRequest) -> Result<RunRequest, ApiError> {
-        run_request(r, "hash".into(), LOOK)
+        run_request(r, "hash".into(), LOOK, MetadataChange::default())
     }
 
     #[test]

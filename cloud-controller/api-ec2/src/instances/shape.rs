@@ -5,7 +5,7 @@ use crate::interfaces::{POOL_OWNER, group_identifiers};
 use mallee_app::instances::view::{InstanceView, InterfaceView};
 use mallee_app::network::{private_dns_name, public_dns_name};
 use mallee_ec2_types::ec2::*;
-use mallee_store::MetadataOptions;
+use mallee_store::InstanceRow;
 
 /// A state on the wire.
 pub(super) fn state(state: mallee_types::InstanceState) -> InstanceState {
@@ -61,14 +61,17 @@ const fn on_off(on: bool) -> &'static str {
     if on { "enabled" } else { "disabled" }
 }
 
-fn metadata_options(options: &MetadataOptions) -> InstanceMetadataOptionsResponse {
+/// The metadata service's settings, and whether its node has heard of them.
+pub(super) fn metadata_options(row: &InstanceRow) -> InstanceMetadataOptionsResponse {
+    let options = &row.doc.metadata;
+    let applied = row.released || row.observed_generation >= row.generation;
     InstanceMetadataOptionsResponse {
         http_endpoint: Some(on_off(options.enabled).into()),
         http_protocol_ipv6: Some("disabled".into()),
         http_put_response_hop_limit: i32::try_from(options.hop_limit).ok(),
         http_tokens: Some(if options.tokens_required { "required" } else { "optional" }.into()),
         instance_metadata_tags: Some(on_off(options.tags).into()),
-        state: Some("applied".into()),
+        state: Some(if applied { "applied" } else { "pending" }.into()),
     }
 }
 
@@ -84,7 +87,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
         ami_launch_index: i32::try_from(row.launch_index).ok(),
         architecture: Some(doc.architecture.clone()),
         capacity_reservation_specification: Some(CapacityReservationSpecificationResponse {
-            capacity_reservation_preference: Some("open".into()),
+            capacity_reservation_preference: Some(doc.capacity_preference.clone().unwrap_or_else(|| "open".into())),
             capacity_reservation_target: None,
         }),
         client_token: Some(row.client_token.clone().unwrap_or_default()),
@@ -107,7 +110,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
             auto_recovery: Some("default".into()),
             reboot_migration: None,
         }),
-        metadata_options: Some(metadata_options(&doc.metadata)),
+        metadata_options: Some(metadata_options(row)),
         monitoring: Some(Monitoring { state: Some(on_off(doc.monitoring).into()), ..Default::default() }),
         network_interfaces: view.interfaces.iter().map(|i| interface(i, look)).collect(),
         placement: Some(Placement {

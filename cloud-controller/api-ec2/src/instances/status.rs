@@ -94,8 +94,12 @@ impl Check {
     }
 }
 
-/// The system's and the instance's check. The system is the node and the network, the instance is the domain.
-fn checks(row: &InstanceRow, node: NodeHealth) -> (Check, Check) {
+/// How long a guest may take to be heard after it began to boot, in milliseconds.
+const BOOT_MS_MAX: i64 = 5 * 60_000;
+
+/// The system's and the instance's check. The system is the node and the instance's network on it. The instance is the
+/// guest: its domain runs, and since it booted it has used its network (it took its address or read its metadata).
+fn checks(row: &InstanceRow, node: NodeHealth, now_ms: i64) -> (Check, Check) {
     if row.state != InstanceState::Running {
         return (Check::NotApplicable, Check::NotApplicable);
     }
@@ -110,7 +114,11 @@ fn checks(row: &InstanceRow, node: NodeHealth) -> (Check, Check) {
     match row.observed_phase {
         DomainPhase::Running if !row.observed_network => (Check::Impaired, Check::Impaired),
         DomainPhase::Running if row.observed_reboot_seq < row.reboot_seq => (Check::Ok, Check::Initializing),
-        DomainPhase::Running => (Check::Ok, Check::Ok),
+        DomainPhase::Running if row.doc.guest_heard => (Check::Ok, Check::Ok),
+        DomainPhase::Running if now_ms.saturating_sub(row.doc.booted_ms) < BOOT_MS_MAX => {
+            (Check::Ok, Check::Initializing)
+        }
+        DomainPhase::Running => (Check::Ok, Check::Impaired),
         // The node brings the domain back; the instance stays `running` meanwhile.
         DomainPhase::Absent
         | DomainPhase::Preparing
@@ -144,8 +152,8 @@ impl Nodes {
     }
 }
 
-fn shape(row: &InstanceRow, node: NodeHealth, look: Look<'_>) -> InstanceStatus {
-    let (system, instance) = checks(row, node);
+fn shape(row: &InstanceRow, node: NodeHealth, look: Look<'_>, now_ms: i64) -> InstanceStatus {
+    let (system, instance) = checks(row, node, now_ms);
     InstanceStatus {
         availability_zone: Some(row.zone.to_string()),
         availability_zone_id: look.zone_id(&row.zone),
@@ -208,10 +216,11 @@ impl Ec2Api {
         let zones = self.cloud.zones().iter();
         let nodes = &Nodes(zones.map(|zone| (zone.clone(), Nodes::of_zone(&self.cloud.zone_state(zone)))).collect());
         let (store, look, lookup) = (self.store(), self.look(), &lookup);
+        let now_ms = self.cloud.clock().now_ms();
         let read = |after: Option<InstanceId>| async move {
             let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
             let next = next_key(&rows, |row| row.id.clone());
-            let shapes = rows.iter().map(|row| shape(row, nodes.health(row), look));
+            let shapes = rows.iter().map(|row| shape(row, nodes.health(row), look, now_ms));
             Ok(Chunk { found: shapes.filter(|status| filters.accept(status)).collect(), next })
         };
         let key = |status: &InstanceStatus| status.instance_id.clone().unwrap_or_default();
@@ -226,6 +235,8 @@ mod tests {
     use crate::instances::testing::view;
     use mallee_types::Incarnation;
 
+    const NOW_MS: i64 = 1_700_000_002_000;
+
     #[test]
     fn the_checks_say_what_is_known() {
         let ok = view().row;
@@ -236,6 +247,21 @@ mod tests {
         };
         let table = [
             ("all is well", ok.clone(), NodeHealth::Ready, (Check::Ok, Check::Ok)),
+            (
+                "not heard yet",
+                with(&|r| r.doc.guest_heard = false),
+                NodeHealth::Ready,
+                (Check::Ok, Check::Initializing),
+            ),
+            (
+                "never heard",
+                with(&|r| {
+                    r.doc.guest_heard = false;
+                    r.doc.booted_ms = NOW_MS - BOOT_MS_MAX;
+                }),
+                NodeHealth::Ready,
+                (Check::Ok, Check::Impaired),
+            ),
             ("node gone", ok.clone(), NodeHealth::Offline, (Check::Impaired, Check::InsufficientData)),
             ("nobody can say", ok.clone(), NodeHealth::Unknown, (Check::InsufficientData, Check::InsufficientData)),
             (
@@ -265,13 +291,13 @@ mod tests {
             ),
         ];
         for (what, row, node, want) in table {
-            assert_eq!(checks(&row, node), want, "{what}");
+            assert_eq!(checks(&row, node, NOW_MS), want, "{what}");
         }
     }
 
     #[test]
     fn waiters_and_filters_read_the_same() {
-        let shown = shape(&view().row, NodeHealth::Ready, Look { region: "eu-1", zones: &[] });
+        let shown = shape(&view().row, NodeHealth::Ready, Look { region: "eu-1", zones: &[] }, NOW_MS);
         for (name, value) in [
             ("availability-zone", "zone-a"),
             ("instance-state-name", "running"),

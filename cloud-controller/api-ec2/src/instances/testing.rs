@@ -46,6 +46,8 @@ pub(super) fn view() -> InstanceView {
                 root_device_name: "/dev/vda".into(),
                 metadata: MetadataOptions { enabled: true, tokens_required: true, hop_limit: 2, tags: false },
                 tenancy: "default".into(),
+                guest_heard: true,
+                booted_ms: 1_700_000_001_000,
                 ..Default::default()
             },
         },

@@ -1,5 +1,6 @@
 //! Security groups: create, delete, authorise, revoke.
 
+mod modify;
 pub mod rule;
 
 use crate::fail::{OrFail as _, store_failure};
@@ -19,6 +20,8 @@ use rule::{Peer, RuleSpec};
 pub const DEFAULT_GROUP: &str = "default";
 /// EC2's resource type for tags.
 pub const TAG_KIND: &str = "security-group";
+/// EC2's resource type for tags of a rule.
+pub const RULE_TAG_KIND: &str = "security-group-rule";
 /// Longest group name and description (EC2: 255).
 const NAME_CHARS_MAX: usize = 255;
 
@@ -263,7 +266,7 @@ impl Cloud {
         }
     }
 
-    /// `AuthorizeSecurityGroupIngress` and `…Egress`: all rules or none.
+    /// `AuthorizeSecurityGroupIngress` and `…Egress`: all rules, each with these tags, or none.
     ///
     /// # Errors
     /// `InvalidPermission.Duplicate`, `RulesPerSecurityGroupLimitExceeded`, a peer group that is not there.
@@ -272,8 +275,10 @@ impl Cloud {
         cx: &OpContext,
         group: &SecurityGroupRow,
         rules: &[NewRule],
+        tags: &[Tag],
         dry_run: bool,
     ) -> Result<Vec<SecurityGroupRuleRow>, ApiError> {
+        tags::validate(tags)?;
         for rule in rules {
             if let Peer::Group(peer) = &rule.spec.peer {
                 let row = self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
@@ -299,6 +304,7 @@ impl Cloud {
                     store_failure(error)
                 }
             })?;
+            tag_put(&mut tx, &tags::rows(cx.account(), RULE_TAG_KIND, row.id.as_str(), tags)).await.or_fail()?;
             rows.push(row);
         }
         let all = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;

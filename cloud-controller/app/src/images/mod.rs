@@ -3,6 +3,7 @@
 //! An image's row is its own workflow: `pending` rows are imported, `deregistered` rows that still name content give
 //! up their claim. The keeper works through both after every nudge and restart; each step may be repeated.
 
+pub mod attributes;
 mod keeper;
 pub mod service;
 mod watch;
@@ -17,7 +18,8 @@ use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    ImageFilter, ImageRow, ImageState, StoreError, image_insert, image_list, image_update, tag_delete_of, tag_put,
+    ImageFilter, ImageRow, ImageState, StoreError, image_insert, image_list, image_permission_clear, image_update,
+    tag_delete_of, tag_put,
 };
 use mallee_types::ImageId;
 
@@ -111,6 +113,10 @@ impl Cloud {
             is_public: false,
             created_ms: self.clock().now_ms(),
             deregistered_ms: None,
+            disabled: false,
+            deprecation_ms: None,
+            protection: mallee_store::ImageProtection::Off,
+            protected_until_ms: None,
         };
         if request.dry_run {
             return Err(Code::DryRunOperation.error());
@@ -150,11 +156,9 @@ impl Cloud {
     /// # Errors
     /// `InvalidAMIID.NotFound`, also for an image of another account.
     pub async fn deregister_image(&self, cx: &OpContext, id: &str, dry_run: bool) -> Result<(), ApiError> {
-        let id: ImageId = crate::ids::parse_id(id, Code::InvalidAmiIdMalformed)?;
-        let owners = [cx.account().clone()];
-        let filter = ImageFilter { ids: Some(std::slice::from_ref(&id)), owners: Some(&owners), ..Default::default() };
-        let found = image_list(self.store(), filter, 1).await.or_fail()?.pop();
-        let mut row = found.ok_or_else(|| Code::InvalidAmiIdNotFound.with(&[id.as_str()]))?;
+        let mut row = self.own_image(cx, id).await?;
+        let id = row.id.clone();
+        attributes::deregistrable(&row, self.clock().now_ms())?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
@@ -167,6 +171,7 @@ impl Cloud {
             Err(StoreError::NotFound { .. }) => return Err(Code::InvalidAmiIdNotFound.with(&[id.as_str()])),
             other => other.or_fail()?,
         }
+        image_permission_clear(&mut tx, &id).await.or_fail()?;
         tag_delete_of(&mut tx, id.as_str()).await.or_fail()?;
         tx.commit().await.or_fail()?;
         self.image_nudge().wake();

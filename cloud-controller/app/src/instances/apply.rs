@@ -9,7 +9,7 @@ use mallee_store::{
     instance_intent_update, instance_observe, interface_delete, interface_list, private_addresses_release,
     public_address_release, tag_delete_of,
 };
-use mallee_types::{Generation, Incarnation, InstanceState, RunIntent, StateReason};
+use mallee_types::{DomainPhase, Generation, Incarnation, InstanceState, RunIntent, StateReason};
 
 /// Interfaces of one instance, at most.
 const INTERFACES_MAX: u32 = 100;
@@ -74,6 +74,7 @@ async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation
     if outcome == Outcome::Stale {
         return Ok(false);
     }
+    note_boot(cloud, &mut row, observation);
     row.observed_phase = seen.phase;
     row.observed_generation = seen.generation;
     row.observed_incarnation = seen.incarnation;
@@ -100,6 +101,18 @@ async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation
         }
     }
     Ok(true)
+}
+
+/// Whether the guest has been heard since it last booted, and when that was. What a node forgets when it is restarted
+/// is remembered here as long as the guest runs on.
+fn note_boot(cloud: &Cloud, row: &mut InstanceRow, observation: &InstanceObservation) {
+    let runs = observation.domain_phase() == DomainPhase::Running;
+    if runs && row.observed_phase != DomainPhase::Running {
+        row.doc.booted_ms = cloud.clock().now_ms();
+    }
+    // What was heard before a reboot that is still to come says nothing of the boot after it.
+    let heard = observation.guest_heard && observation.reboot_seq >= row.reboot_seq;
+    row.doc.guest_heard = runs && (heard || row.doc.guest_heard);
 }
 
 fn known(row: &InstanceRow) -> Known {

@@ -149,6 +149,7 @@ impl Cloud {
             InstanceState::Stopped => {
                 row.intent = RunIntent::Run;
                 row.launch_ms = now_ms;
+                row.doc.guest_heard = false;
                 row.transition_reason = String::new();
                 row.state_reason_code = Some("pending".into());
                 row.state_reason_message = Some("pending".into());
@@ -167,9 +168,12 @@ impl Cloud {
     /// `IncorrectInstanceState` for one that does not run; ids that are none.
     pub async fn reboot_instances(&self, cx: &OpContext, ids: &[String], dry_run: bool) -> Result<(), ApiError> {
         let rows = self.find_instances(cx, ids).await?;
+        let now_ms = self.clock().now_ms();
         self.change(&rows, dry_run, "cloud.reboot", |row| match row.state {
             InstanceState::Running => {
                 row.reboot_seq += 1;
+                row.doc.guest_heard = false;
+                row.doc.booted_ms = now_ms;
                 Ok(Step::Changed)
             }
             InstanceState::Pending

@@ -1,9 +1,13 @@
 //! Instances: launching, changing, observing, describing, forgetting.
 
 pub mod apply;
+pub mod ask;
 pub mod console;
 pub mod lifecycle;
+pub mod metadata_defaults;
+pub mod modify;
 pub mod observe;
 pub mod purge;
 pub mod run;
+pub mod types;
 pub mod view;

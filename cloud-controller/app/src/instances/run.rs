@@ -68,6 +68,8 @@ pub struct RunRequest {
     pub monitoring: bool,
     /// Shown only.
     pub ebs_optimized: bool,
+    /// The wish about capacity reservations; shown only.
+    pub capacity_preference: Option<String>,
     /// The metadata service's behaviour.
     pub metadata: MetadataOptions,
     /// `default`.
@@ -311,7 +313,10 @@ impl Maker<'_> {
                 ebs_optimized: request.ebs_optimized,
                 tenancy: request.tenancy.clone(),
                 has_run: false,
+                guest_heard: false,
+                booted_ms: 0,
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
+                capacity_preference: request.capacity_preference.clone(),
                 requester: self.cx.actor.arn.to_string(),
                 extra: Default::default(),
             },

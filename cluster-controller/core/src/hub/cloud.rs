@@ -6,9 +6,9 @@ use crate::settings::limits::HELLO_DEADLINE;
 use mallee_proto::v1::cloud_to_cluster::Message;
 use mallee_proto::v1::cluster_server::Cluster;
 use mallee_proto::v1::{
-    CloudHello, CloudToCluster, ClusterStatusReply, ClusterStatusRequest, ClusterToCloud, ConsoleOutputReply,
-    ConsoleOutputRequest, ExplainReply, ExplainRequest, InventoryReply, InventoryRequest, PlaceReply, PlaceRequest,
-    UnplaceReply, UnplaceRequest,
+    AskInstanceReply, AskInstanceRequest, CloudHello, CloudToCluster, ClusterStatusReply, ClusterStatusRequest,
+    ClusterToCloud, ConsoleOutputReply, ConsoleOutputRequest, ExplainReply, ExplainRequest, InventoryReply,
+    InventoryRequest, PlaceReply, PlaceRequest, UnplaceReply, UnplaceRequest,
 };
 use mallee_proto::{Kind, WireError};
 use std::sync::Arc;
@@ -84,6 +84,11 @@ impl Cluster for CloudFacing {
     ) -> Result<Response<ConsoleOutputReply>, Status> {
         self.cloud_only(request.extensions())?;
         self.hub.call(self.hub.console_output(request.into_inner())).await
+    }
+
+    async fn ask_instance(&self, request: Request<AskInstanceRequest>) -> Result<Response<AskInstanceReply>, Status> {
+        self.cloud_only(request.extensions())?;
+        self.hub.call(self.hub.ask_instance(request.into_inner())).await
     }
 
     async fn status(&self, request: Request<ClusterStatusRequest>) -> Result<Response<ClusterStatusReply>, Status> {

@@ -109,6 +109,7 @@ async fn listen(
                 hub.with(|state, now| state.node_heartbeat(index, session, beat, now))?;
             }
             Some(Message::Console(reply)) => hub.console_answer(index, reply),
+            Some(Message::Answer(reply)) => hub.ask_answer(index, reply),
             Some(Message::Inventory(reply)) => hub.inventory_answer(index, &peer.id, reply),
             Some(Message::Hello(_)) => {
                 return Err(WireError::new(Kind::Invalid, "a node says hello once in a session"));

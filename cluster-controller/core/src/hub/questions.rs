@@ -4,8 +4,9 @@ use super::Hub;
 use crate::settings::limits::{REQUEST_DEADLINE, REQUESTS_MAX};
 use mallee_proto::v1::cluster_to_node::Message;
 use mallee_proto::v1::{
-    ClusterToNode, ConsoleOutputReply, ConsoleOutputRequest, ConsoleReply, ConsoleRequest, ErrorDetail, ErrorKind,
-    InventoryReply, NodeInventory, NodeInventoryReply, NodeInventoryRequest,
+    AskInstanceReply, AskInstanceRequest, ClusterToNode, ConsoleOutputReply, ConsoleOutputRequest, ConsoleReply,
+    ConsoleRequest, ErrorDetail, ErrorKind, InstanceAnswer, InstanceAsk, InventoryReply, NodeInventory,
+    NodeInventoryReply, NodeInventoryRequest,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_types::limits::CONSOLE_BYTES_MAX;
@@ -13,16 +14,20 @@ use std::collections::HashMap;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+/// Longest answer of a node taken: a picture of a large screen is well below.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
 /// Who waits for what. An answer that nobody waits for any more is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     console: HashMap<String, (usize, oneshot::Sender<Result<ConsoleOutputReply, WireError>>)>,
     inventory: HashMap<String, (usize, oneshot::Sender<NodeInventory>)>,
+    asks: HashMap<String, (usize, oneshot::Sender<Result<AskInstanceReply, WireError>>)>,
 }
 
 impl Questions {
     fn room(&self) -> Result<(), WireError> {
-        if self.console.len() + self.inventory.len() < REQUESTS_MAX {
+        if self.console.len() + self.inventory.len() + self.asks.len() < REQUESTS_MAX {
             Ok(())
         } else {
             Err(WireError::new(Kind::Unavailable, "too many questions to nodes are waiting; try again"))
@@ -44,16 +49,48 @@ impl Hub {
             inner.questions.console.insert(id.clone(), (index, sender));
             Ok::<_, WireError>(())
         })?;
-        let answer = tokio::time::timeout(REQUEST_DEADLINE, receiver).await;
+        let answer = wait(receiver).await;
         self.with_inner(|inner, _| inner.questions.console.remove(&id));
-        match answer {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => Err(WireError::new(Kind::Unavailable, "the node went away before it answered; try again")),
-            Err(_) => Err(WireError::new(
-                Kind::Unavailable,
-                format!("the node did not answer within {} s; try again", REQUEST_DEADLINE.as_secs()),
+        answer
+    }
+
+    /// What is asked of an instance's node beside orders.
+    pub(super) async fn ask_instance(&self, request: AskInstanceRequest) -> Result<AskInstanceReply, WireError> {
+        self.point("cluster.ask").await?;
+        let id = self.rng.uuid();
+        let (sender, receiver) = oneshot::channel();
+        self.with_inner(|inner, _| {
+            inner.questions.room()?;
+            let index = inner.state.node_for(&request.instance_id, &request.node_id)?;
+            let (request_id, instance_id) = (id.clone(), request.instance_id.clone());
+            let question = InstanceAsk { request_id, instance_id, question: request.question };
+            inner.state.ask(index, ClusterToNode { message: Some(Message::Ask(question)) })?;
+            inner.questions.asks.insert(id.clone(), (index, sender));
+            Ok::<_, WireError>(())
+        })?;
+        let answer = wait(receiver).await;
+        self.with_inner(|inner, _| inner.questions.asks.remove(&id));
+        answer
+    }
+
+    /// A node has answered; only the node that was asked can.
+    pub(super) fn ask_answer(&self, index: usize, reply: InstanceAnswer) {
+        let waiter = self.with_inner(|inner, _| {
+            let asked = inner.questions.asks.get(&reply.request_id).is_some_and(|(asked, _)| *asked == index);
+            if asked { inner.questions.asks.remove(&reply.request_id) } else { None }
+        });
+        let Some((_, sender)) = waiter else { return };
+        let InstanceAnswer { request_id: _, data, media_type, answered_at_ms, error } = reply;
+        let answer = match error {
+            Some(error) => Err(raised(error)),
+            None if data.len() > ANSWER_BYTES_MAX => Err(WireError::new(
+                Kind::Internal,
+                format!("the node's answer is larger than {ANSWER_BYTES_MAX} bytes"),
             )),
-        }
+            None => Ok(AskInstanceReply { data, media_type, answered_at_ms }),
+        };
+        // The caller may have gone meanwhile.
+        drop(sender.send(answer));
     }
 
     /// What every connected node holds; a node that does not answer in time is left out.
@@ -124,7 +161,20 @@ impl Hub {
         self.with_inner(|inner, _| {
             inner.questions.console.retain(|_, (asked, _)| *asked != index);
             inner.questions.inventory.retain(|_, (asked, _)| *asked != index);
+            inner.questions.asks.retain(|_, (asked, _)| *asked != index);
         });
+    }
+}
+
+/// The answer of a node, as long as the caller's patience lasts.
+async fn wait<T>(receiver: oneshot::Receiver<Result<T, WireError>>) -> Result<T, WireError> {
+    match tokio::time::timeout(REQUEST_DEADLINE, receiver).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(_)) => Err(WireError::new(Kind::Unavailable, "the node went away before it answered; try again")),
+        Err(_) => Err(WireError::new(
+            Kind::Unavailable,
+            format!("the node did not answer within {} s; try again", REQUEST_DEADLINE.as_secs()),
+        )),
     }
 }
 

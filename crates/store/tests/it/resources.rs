@@ -12,6 +12,8 @@ mallee_store::store_test_suite!(
     networks,
     group_rules_are_unique,
     image_names_are_unique_among_live_ones,
+    images_are_seen_by_whom_they_are_shared_with,
+    instance_types_of_the_administrator,
     tags,
     settings_clusters_and_nodes,
     saga_logs,
@@ -192,6 +194,10 @@ async fn image_names_are_unique_among_live_ones(db: TestDb) {
         is_public: false,
         created_ms: 1,
         deregistered_ms: None,
+        disabled: false,
+        deprecation_ms: None,
+        protection: ImageProtection::Off,
+        protected_until_ms: None,
     };
     let mut tx = store.write().await.unwrap();
     image_insert(&mut tx, &row(1)).await.unwrap();
@@ -338,4 +344,78 @@ async fn saga_logs(db: TestDb) {
     saga_progress(&mut tx, &saga, &[]).await.unwrap();
     assert_eq!(saga_purge(&mut tx, i64::MAX).await.unwrap(), 1);
     assert!(saga_log(&mut tx, "s").await.unwrap().is_empty());
+}
+
+async fn images_are_seen_by_whom_they_are_shared_with(db: TestDb) {
+    let store = db.open().await;
+    let (friend, stranger): (AccountId, AccountId) = ("000000000002".parse().unwrap(), "000000000003".parse().unwrap());
+    let image = ImageRow {
+        id: ImageId::from_random(1),
+        account_id: account(),
+        name: "shared".into(),
+        description: String::new(),
+        location: "b/k".into(),
+        state: ImageState::Available,
+        state_reason: None,
+        digest: None,
+        format: None,
+        size_bytes: None,
+        virtual_size_bytes: None,
+        architecture: "x86_64".into(),
+        root_device_name: "/dev/vda".into(),
+        is_public: false,
+        created_ms: 1,
+        deregistered_ms: None,
+        disabled: false,
+        deprecation_ms: None,
+        protection: ImageProtection::Off,
+        protected_until_ms: None,
+    };
+    let mut tx = store.write().await.unwrap();
+    image_insert(&mut tx, &image).await.unwrap();
+    for _ in 0..2 {
+        image_permission_put(&mut tx, &image.id, &[friend.clone()]).await.unwrap();
+    }
+    let after = ImageRow {
+        disabled: true,
+        deprecation_ms: Some(9),
+        protection: ImageProtection::Cooldown,
+        protected_until_ms: Some(7),
+        ..image.clone()
+    };
+    image_update(&mut tx, ImageState::Available, &after).await.unwrap();
+    tx.commit().await.unwrap();
+    let seen = async |who: &AccountId| {
+        let filter = ImageFilter { visible_to: Some(who), ..Default::default() };
+        image_list(&store, filter, 10).await.unwrap()
+    };
+    assert_eq!(seen(&friend).await, [after.clone()]);
+    assert!(seen(&stranger).await.is_empty());
+    let row = ImagePermissionRow { image_id: image.id.clone(), account_id: friend.clone() };
+    assert_eq!(image_permission_list(&store, Some(&[image.id.clone()]), None, 10).await.unwrap(), [row.clone()]);
+    assert_eq!(image_permission_list(&store, None, Some(&friend), 10).await.unwrap(), [row]);
+    let mut tx = store.write().await.unwrap();
+    assert!(image_permission_delete(&mut tx, &image.id, &friend).await.unwrap());
+    assert!(!image_permission_delete(&mut tx, &image.id, &friend).await.unwrap());
+    image_permission_put(&mut tx, &image.id, &[stranger.clone()]).await.unwrap();
+    image_permission_clear(&mut tx, &image.id).await.unwrap();
+    image_permission_put(&mut tx, &image.id, &[friend.clone()]).await.unwrap();
+    assert!(image_delete(&mut tx, &image.id).await.unwrap(), "permissions go with their image");
+    tx.commit().await.unwrap();
+    assert!(image_permission_list(&store, None, None, 10).await.unwrap().is_empty());
+}
+
+async fn instance_types_of_the_administrator(db: TestDb) {
+    let store = db.open().await;
+    let row = InstanceTypeRow { name: "t3.nano".into(), vcpus: 1, memory_mib: 256, root_disk_gib: 4 };
+    let bigger = InstanceTypeRow { vcpus: 4, ..row.clone() };
+    let mut tx = store.write().await.unwrap();
+    instance_type_put(&mut tx, &row).await.unwrap();
+    instance_type_put(&mut tx, &bigger).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(instance_type_list(&store).await.unwrap(), [bigger]);
+    let mut tx = store.write().await.unwrap();
+    assert!(instance_type_delete(&mut tx, "t3.nano").await.unwrap());
+    assert!(!instance_type_delete(&mut tx, "t3.nano").await.unwrap());
+    tx.commit().await.unwrap();
 }

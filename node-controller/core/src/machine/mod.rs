@@ -265,6 +265,8 @@ pub struct Machine {
     pauses: u32,
     resumed_ms: u64,
     trouble: Option<StateReason>,
+    /// The guest has used its network since it last booted.
+    heard: bool,
 }
 
 impl Machine {
@@ -301,6 +303,7 @@ impl Machine {
             pauses: 0,
             resumed_ms: 0,
             trouble: None,
+            heard: false,
         }
     }
 
@@ -420,6 +423,11 @@ impl Machine {
 
     fn reboot_due(&self) -> bool {
         self.is_running() && self.intent.as_ref().is_some_and(|intent| intent.reboot_seq > self.record.reboot_done)
+    }
+
+    /// The guest was heard since it last booted.
+    fn guest_heard(&self) -> bool {
+        self.is_running() && (self.heard || matches!(&self.domain, Seen::Is(domain) if domain.heard))
     }
 
     fn network_applied(&self) -> bool {

@@ -75,6 +75,11 @@ impl Machine {
         }
     }
 
+    /// The guest has used its network: it took its address, or asked something.
+    pub const fn heard(&mut self) {
+        self.heard = true;
+    }
+
     fn unsweep(&mut self) {
         self.swept = false;
         self.forgotten = false;

@@ -12,6 +12,10 @@ impl Machine {
         }
         let next = self.choose(now_ms);
         if let Next::Do(effect) = next {
+            if matches!(effect, Effect::StartPaused | Effect::Reset) {
+                // What is heard from now on is of the new boot.
+                self.heard = false;
+            }
             self.busy = Some(effect);
         } else {
             self.slot = false;

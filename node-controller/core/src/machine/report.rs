@@ -41,6 +41,7 @@ impl Machine {
             reboot_seq: self.record.reboot_done,
             gone: self.record.gone,
             activity: self.activity(),
+            guest_heard: self.guest_heard(),
         })
     }
 

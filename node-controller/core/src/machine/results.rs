@@ -148,7 +148,7 @@ impl Machine {
 
     fn set_state(&mut self, state: DomainState) {
         let instance = self.id.clone();
-        self.domain = Seen::Is(DomainRecord { instance, incarnation: self.incarnation(), state });
+        self.domain = Seen::Is(DomainRecord { instance, incarnation: self.incarnation(), state, heard: false });
     }
 
     fn failed_step(&mut self, effect: Effect, error: StepError, now_ms: u64) {

@@ -114,6 +114,11 @@ pub(super) async fn serve(socket: UdpSocket, served: Arc<Served>) {
         debug!(vpc = %vpc.id, to = %reply.to, kind = ?reply.message.opts().msg_type(), "dhcp");
         if let Err(error) = send(&socket, &bytes, &reply, device) {
             warn!(vpc = %vpc.id, to = %reply.to, %error, "dhcp answer not sent");
+        } else if reply.message.opts().msg_type() == Some(MessageType::Ack)
+            && let Some(port) =
+                vpc.ports.values().find(|port| port.mac.0 == reply.message.chaddr().get(..6).unwrap_or_default())
+        {
+            served.shared.metadata.heard(&port.instance_id);
         }
     }
 }

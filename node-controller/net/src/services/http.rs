@@ -72,6 +72,7 @@ impl Served {
         let Some(intent) = self.shared.metadata.instance(&port.instance_id) else {
             return (Answer::error(StatusCode::SERVICE_UNAVAILABLE), DEFAULT_TTL);
         };
+        self.shared.metadata.heard(&port.instance_id);
         let options = intent.spec.as_ref().and_then(|spec| spec.metadata.as_ref()).and_then(|m| m.options);
         // Without options the safer of the two ways holds.
         let options = options.unwrap_or(MetadataOptions {

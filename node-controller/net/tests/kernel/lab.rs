@@ -33,6 +33,8 @@ impl MetadataSource for Instances {
     fn instance(&self, id: &str) -> Option<Arc<InstanceIntent>> {
         self.0.lock().unwrap().get(id).cloned()
     }
+
+    fn heard(&self, _: &str) {}
 }
 
 /// Runs a job in a namespace, on a thread of its own.

@@ -5,9 +5,9 @@ use mallee_proto::v1::cluster_to_node::Message as Order;
 use mallee_proto::v1::node_gateway_server::{NodeGateway, NodeGatewayServer};
 use mallee_proto::v1::node_to_cluster::Message as Report;
 use mallee_proto::v1::{
-    ClusterToNode, ConsoleReply, ConsoleRequest, Cursor, DesiredEnd, ForgetInstance, Heartbeat, InstanceIntent,
-    InstanceObservation, NetworkApplied, NodeHello, NodeInventoryReply, NodeInventoryRequest, NodeToCluster, NodeView,
-    NodeViewUpdate, PortView, VpcView, Welcome,
+    ClusterToNode, ConsoleReply, ConsoleRequest, Cursor, DesiredEnd, ForgetInstance, Heartbeat, InstanceAnswer,
+    InstanceAsk, InstanceIntent, InstanceObservation, InstanceQuestion, NetworkApplied, NodeHello, NodeInventoryReply,
+    NodeInventoryRequest, NodeToCluster, NodeView, NodeViewUpdate, PortView, VpcView, Welcome,
 };
 use mallee_proto::view;
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub struct Known {
     pub mismatches: Vec<u64>,
     pub resyncs: usize,
     pub consoles: Vec<ConsoleReply>,
+    pub answers: Vec<InstanceAnswer>,
     pub inventories: Vec<NodeInventoryReply>,
     pub heartbeats: Vec<Heartbeat>,
     /// Send the list of orders' end at the start of a session.
@@ -111,6 +112,11 @@ impl Cluster {
         self.with(|known| Self::send(known, Order::Console(request)));
     }
 
+    pub fn ask(&self, instance: &str, question: InstanceQuestion) {
+        let ask = InstanceAsk { request_id: "q".into(), instance_id: instance.into(), question: question.into() };
+        self.with(|known| Self::send(known, Order::Ask(ask)));
+    }
+
     pub fn ask_inventory(&self) {
         let request = NodeInventoryRequest { request_id: "q".into() };
         self.with(|known| Self::send(known, Order::Inventory(request)));
@@ -162,6 +168,7 @@ impl Cluster {
                 let whole = view::whole(&known.view);
                 Self::send(known, Order::View(whole));
             }
+            Report::Answer(answer) => known.answers.push(answer),
             Report::Console(reply) => known.consoles.push(reply),
             Report::Inventory(reply) => known.inventories.push(reply),
             Report::Heartbeat(heartbeat) => known.heartbeats.push(heartbeat),

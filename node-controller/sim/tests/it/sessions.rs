@@ -1,6 +1,6 @@
 use crate::setup::{Lab, NODE, eventually, id, intent};
 use mallee_node_core::DomainState;
-use mallee_proto::v1::{DomainPhase as Phase, InstanceIntent, RunIntent as Intent};
+use mallee_proto::v1::{DomainPhase as Phase, InstanceIntent, InstanceQuestion, RunIntent as Intent};
 use mallee_proto::view;
 use std::time::Duration;
 
@@ -217,4 +217,30 @@ async fn orders_for_others_and_old_orders_are_ignored() {
     running(&lab, 2).await;
     assert_eq!(lab.host.running().len(), 2);
     assert_eq!(lab.host.domain(&id(1).parse().unwrap()).unwrap().state, DomainState::Running);
+}
+
+#[tokio::test]
+async fn pictures_interrupts_and_what_is_heard_of_the_guest() {
+    let lab = Lab::started().await;
+    running(&lab, 1).await;
+    eventually("the guest is heard", || match lab.cluster.observed(&id(1)) {
+        Some(seen) if seen.guest_heard => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    for question in [InstanceQuestion::Screenshot, InstanceQuestion::Interrupt, InstanceQuestion::Unspecified] {
+        lab.cluster.ask(&id(1), question);
+    }
+    lab.cluster.ask(&id(9), InstanceQuestion::Screenshot);
+    eventually("the answers are here", || {
+        lab.cluster.with(|known| if known.answers.len() == 4 { Ok(()) } else { Err(known.answers.len().to_string()) })
+    })
+    .await;
+    let answers = lab.cluster.with(|known| known.answers.clone());
+    let picture = answers.iter().find(|a| !a.data.is_empty()).unwrap();
+    assert!(picture.media_type == "image/png" && picture.data.starts_with(b"\x89PNG"));
+    let errors: Vec<String> = answers.iter().filter_map(|a| a.error.as_ref().map(|e| e.message.clone())).collect();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().all(|e| e.contains(NODE)), "{errors:?}");
+    assert_eq!(lab.host.domain(&id(1).parse().unwrap()).unwrap().interrupts, 1);
 }

@@ -6,7 +6,7 @@ use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{AddressRange, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name};
-use mallee_types::instance_type::{InstanceType, instance_type};
+use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
 use mallee_types::{GroupId, VpcId, ZoneName};
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ const GIB: u64 = 1 << 30;
 /// A launch with everything looked up.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    pub size: &'static InstanceType,
+    pub size: InstanceType,
     pub image: ImageRef,
     pub architecture: String,
     pub root_device_name: String,
@@ -62,12 +62,7 @@ impl Cloud {
         check_counts(request)?;
         tags::validate(&request.instance_tags)?;
         tags::validate(&request.interface_tags)?;
-        let size = instance_type(&request.instance_type).ok_or_else(|| {
-            Code::InvalidParameterValue.message(format!(
-                "Invalid value '{}' for InstanceType.",
-                mallee_awswire::texts::clip(&request.instance_type)
-            ))
-        })?;
+        let size = self.size_named(&request.instance_type).await?;
         if request.user_data.as_ref().is_some_and(|data| data.len() > USER_DATA_BYTES_MAX) {
             return Err(Code::InvalidParameterValue.message("User data is limited to 16384 bytes"));
         }
@@ -114,6 +109,9 @@ impl Cloud {
         let image = image_list(self.store(), filter, 1).await.or_fail()?.pop();
         let image = image.ok_or_else(|| Code::InvalidAmiIdNotFound.with(&[request.image.as_str()]))?;
         match image.state {
+            ImageState::Available if image.disabled => {
+                Err(Code::InvalidAmiIdUnavailable.message(format!("The image ID '{}' is disabled", request.image)))
+            }
             ImageState::Available => Ok(image),
             ImageState::Pending => Err(Code::InvalidAmiIdUnavailable
                 .message(format!("The image ID '{}' is still being imported: its state is pending", request.image))),

@@ -102,7 +102,7 @@ impl World {
 
     fn set_domain(&mut self, state: DomainState) {
         let incarnation = self.domain.as_ref().map_or(self.machine.incarnation(), |d| d.incarnation);
-        self.domain = Some(DomainRecord { instance: ID.parse().unwrap(), incarnation, state });
+        self.domain = Some(DomainRecord { instance: ID.parse().unwrap(), incarnation, state, heard: false });
         if matches!(state, DomainState::Off { .. }) {
             self.plugged = false;
             self.tap = false;
@@ -138,7 +138,8 @@ impl World {
                     self.domain = None;
                     let incarnation = self.machine.incarnation();
                     let instance = ID.parse().unwrap();
-                    self.domain = Some(DomainRecord { instance, incarnation, state: DomainState::Paused });
+                    self.domain =
+                        Some(DomainRecord { instance, incarnation, state: DomainState::Paused, heard: false });
                 }
             }
             Effect::Plug if self.tap => self.plugged = true,

@@ -1,0 +1,130 @@
+//! Credit specifications of burstable instances: their guests are not throttled, and pay for nothing.
+
+use super::describe::Lookup;
+use crate::Ec2Api;
+use crate::common::{Chunk, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
+use crate::filter::Filterable;
+use mallee_app::OpContext;
+use mallee_app::ids::parse_ids;
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::*;
+use mallee_store::{InstanceRow, instance_list};
+use mallee_types::InstanceId;
+use mallee_types::instance_type::instance_type;
+
+/// The only setting this cloud has: nothing is counted beyond it.
+const STANDARD: &str = "standard";
+
+fn is_burstable(row: &InstanceRow) -> bool {
+    instance_type(&row.instance_type).is_some_and(|size| size.burstable)
+}
+
+impl Filterable for InstanceCreditSpecification {
+    fn values(&self, name: &str) -> Vec<String> {
+        if name == "instance-id" { values_of(&self.instance_id) } else { Vec::new() }
+    }
+}
+
+impl Ec2Api {
+    pub(crate) async fn describe_instance_credit_specifications(
+        &self,
+        cx: &OpContext,
+        r: DescribeInstanceCreditSpecificationsRequest,
+    ) -> Result<DescribeInstanceCreditSpecificationsResult, ApiError> {
+        let DescribeInstanceCreditSpecificationsRequest {
+            dry_run: dry,
+            filters: wanted,
+            instance_ids,
+            max_results,
+            next_token,
+        } = r;
+        let filters = &filters(&wanted, &["instance-id"])?;
+        let operation = "DescribeInstanceCreditSpecifications";
+        let page = page(operation, max_results, next_token.as_deref(), 5..=1000, &instance_ids)?;
+        let ids: Vec<InstanceId> = parse_ids(&instance_ids, Code::InvalidInstanceIdMalformed)?;
+        dry_run(dry)?;
+        self.require_instances(cx, &ids).await?;
+        let by_id = !ids.is_empty();
+        let (store, lookup) = (self.store(), &Lookup::new(ids, filters));
+        let read = |after: Option<InstanceId>| async move {
+            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
+            let next = next_key(&rows, |row| row.id.clone());
+            if by_id && let Some(row) = rows.iter().find(|row| !is_burstable(row)) {
+                return Err(Code::UnsupportedOperation.message(format!(
+                    "The instance '{}' is of type {}, which has no CPU credits.",
+                    row.id, row.instance_type
+                )));
+            }
+            let shapes =
+                rows.iter().filter(|row| is_burstable(row) && !row.released).map(|row| InstanceCreditSpecification {
+                    cpu_credits: Some(STANDARD.into()),
+                    instance_id: Some(row.id.to_string()),
+                });
+            Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+        };
+        let key = |shape: &InstanceCreditSpecification| shape.instance_id.clone().unwrap_or_default();
+        let (instance_credit_specifications, next_token) = fill(&page, page.after()?, read, key).await?;
+        Ok(DescribeInstanceCreditSpecificationsResult { instance_credit_specifications, next_token })
+    }
+
+    /// Nothing has to be written: an instance can only be asked to stay as it is. So a repeated token is harmless.
+    pub(crate) async fn modify_instance_credit_specification(
+        &self,
+        cx: &OpContext,
+        r: ModifyInstanceCreditSpecificationRequest,
+    ) -> Result<ModifyInstanceCreditSpecificationResult, ApiError> {
+        let ModifyInstanceCreditSpecificationRequest {
+            client_token: _repeating_is_harmless,
+            dry_run: dry,
+            instance_credit_specifications: wanted,
+        } = r;
+        if wanted.is_empty() {
+            return Err(ApiError::missing_parameter("InstanceCreditSpecification"));
+        }
+        if wanted.len() > mallee_app::ids::IDS_MAX {
+            let most = mallee_app::ids::IDS_MAX.to_string();
+            return Err(Code::RequestResourceCountExceeded.with(&[&most]));
+        }
+        dry_run(dry)?;
+        let mut out = ModifyInstanceCreditSpecificationResult::default();
+        for InstanceCreditSpecificationRequest { cpu_credits, instance_id } in wanted {
+            let id = instance_id.unwrap_or_default();
+            let credits = cpu_credits.ok_or_else(|| ApiError::missing_parameter("CpuCredits"))?;
+            if credits != STANDARD && credits != "unlimited" {
+                return Err(ApiError::invalid_value(
+                    "CpuCredits",
+                    &credits,
+                    "Valid values are standard and unlimited.",
+                ));
+            }
+            let refusal = match self.cloud.find_instances(cx, std::slice::from_ref(&id)).await {
+                Err(error) => Some((error.code().as_str(), error.message().to_owned())),
+                Ok(rows) if !rows.iter().all(is_burstable) => {
+                    Some((NOT_SUPPORTED, "The instance's type has no CPU credits.".to_owned()))
+                }
+                Ok(_) if credits != STANDARD => {
+                    Some((NOT_SUPPORTED, "This cloud supports the credit option standard only.".to_owned()))
+                }
+                Ok(_) => None,
+            };
+            let instance_id = Some(id);
+            match refusal {
+                None => out
+                    .successful_instance_credit_specifications
+                    .push(SuccessfulInstanceCreditSpecificationItem { instance_id }),
+                Some((code, message)) => {
+                    let error = UnsuccessfulInstanceCreditSpecificationItemError {
+                        code: Some(code.into()),
+                        message: Some(message),
+                    };
+                    out.unsuccessful_instance_credit_specifications
+                        .push(UnsuccessfulInstanceCreditSpecificationItem { error: Some(error), instance_id });
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// EC2's code of an instance that cannot be as asked.
+const NOT_SUPPORTED: &str = "InstanceCreditSpecification.NotSupported";

@@ -1,0 +1,8 @@
+//! Attributes of instances, images and types, ids, rules of groups: what a client sees, as XML, with two accounts where
+//! permissions matter.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
+
+mod fixture;
+mod instances;
+mod others;

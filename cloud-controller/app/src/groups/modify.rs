@@ -1,0 +1,106 @@
+//! `UpdateSecurityGroupRuleDescriptionsIngress`, `…Egress` and `ModifySecurityGroupRules`: rules keep their ids.
+
+use super::rule::{Peer, RuleSpec};
+use super::{NewRule, RulesToRevoke, row_of, spec_of};
+use crate::fail::{OrFail as _, store_failure};
+use crate::groups::GroupRef;
+use crate::{Cloud, OpContext, load};
+use mallee_awswire::{ApiError, Code};
+use mallee_store::{
+    RULE_DUPLICATE, SecurityGroupRow, SecurityGroupRuleRow, change_append, security_group_rule_delete,
+    security_group_rule_describe, security_group_rule_insert, security_group_rules_of, security_group_touch,
+};
+use mallee_types::GroupRuleId;
+
+fn find<'a>(rules: &'a [SecurityGroupRuleRow], id: &GroupRuleId) -> Result<&'a SecurityGroupRuleRow, ApiError> {
+    let row = rules.iter().find(|row| row.id == *id);
+    row.ok_or_else(|| Code::InvalidSecurityGroupRuleIdNotFound.with(&[id.as_str()]))
+}
+
+fn find_spec<'a>(rules: &'a [SecurityGroupRuleRow], spec: &RuleSpec) -> Result<&'a SecurityGroupRuleRow, ApiError> {
+    for row in rules {
+        if spec_of(row)? == *spec {
+            return Ok(row);
+        }
+    }
+    Err(Code::InvalidPermissionNotFound.error())
+}
+
+impl Cloud {
+    /// Puts descriptions on rules of one direction, on all or on none. Each rule is named as for a revocation, in the
+    /// order of `descriptions`.
+    ///
+    /// # Errors
+    /// `InvalidPermission.NotFound`, `InvalidSecurityGroupRuleId.NotFound`.
+    pub async fn describe_rules(
+        &self,
+        group: &SecurityGroupRow,
+        egress: bool,
+        wanted: &RulesToRevoke,
+        descriptions: &[Option<String>],
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let mut tx = self.store().write().await.or_fail()?;
+        let rules = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
+        let rules: Vec<SecurityGroupRuleRow> = rules.into_iter().filter(|rule| rule.egress == egress).collect();
+        let found: Vec<&SecurityGroupRuleRow> = match wanted {
+            RulesToRevoke::Ids(ids) => ids.iter().map(|id| find(&rules, id)).collect::<Result<_, _>>()?,
+            RulesToRevoke::Specs(specs) => {
+                specs.iter().map(|spec| find_spec(&rules, spec)).collect::<Result<_, _>>()?
+            }
+        };
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        for (row, description) in found.iter().zip(descriptions) {
+            let description = description.as_deref().filter(|text| !text.is_empty());
+            security_group_rule_describe(&mut tx, &group.id, &row.id, description).await.or_fail()?;
+        }
+        tx.commit().await.or_fail()
+    }
+
+    /// `ModifySecurityGroupRules`: what each rule allows is replaced; its direction, id and tags stay. All or none.
+    ///
+    /// # Errors
+    /// `InvalidSecurityGroupRuleId.NotFound`, `InvalidPermission.Duplicate`, a peer group that is not there.
+    pub async fn modify_rules(
+        &self,
+        cx: &OpContext,
+        group: &SecurityGroupRow,
+        changes: &[(GroupRuleId, NewRule)],
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        for (_, rule) in changes {
+            if let Peer::Group(peer) = &rule.spec.peer {
+                self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
+            }
+        }
+        let mut tx = self.store().write().await.or_fail()?;
+        security_group_touch(&mut tx, &group.id).await.or_fail()?;
+        let rules = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
+        let mut rows = Vec::with_capacity(changes.len());
+        for (id, rule) in changes {
+            let old = find(&rules, id)?;
+            let spec = RuleSpec { egress: old.egress, ..rule.spec.clone() };
+            rows.push(row_of(id.clone(), group, &NewRule { spec, ..rule.clone() }));
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        // All out before any goes in: two rules may change places.
+        for row in &rows {
+            security_group_rule_delete(&mut tx, &group.id, &row.id).await.or_fail()?;
+        }
+        for row in &rows {
+            if let Err(error) = security_group_rule_insert(&mut tx, row).await {
+                return Err(if error.is_conflict(RULE_DUPLICATE) {
+                    Code::InvalidPermissionDuplicate.with(&[&spec_of(row)?.describe()])
+                } else {
+                    store_failure(error)
+                });
+            }
+        }
+        change_append(&mut tx, load::GROUP, &group.id, None);
+        tx.commit().await.or_fail()
+    }
+}
