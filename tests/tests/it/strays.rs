@@ -23,7 +23,8 @@ async fn a_guest_that_nothing_names_goes_after_its_grace_and_no_other() {
     cloud.until_state(&wanted, InstanceState::Running).await;
     let host = cloud.host_of(&wanted).await;
     let stray = InstanceId::from_random(77);
-    let ours = |names: &[String]| name.contains(stray.as_str()) || name.contains("eni-stray");
+    let is_ours = |name: &&String| name.contains(stray.as_str()) || name.contains("eni-stray");
+    let ours = |names: &[String]| names.iter().filter(is_ours).count();
     cloud.kill_node(host.name()).await;
     host.plant_stray(&stray, "eni-stray");
     cloud.start_node(host.name()).await;
