@@ -172,7 +172,7 @@ proptest! {
     }
 }
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3, max_shrink_iters: 50, ..ProptestConfig::default() })]
     #[test]
     fn the_engine_is_a_map_over_postgresql(ops in prop::collection::vec(op(), 1..40)) {
         block_on(run(Kind::Postgres, ops));

@@ -53,11 +53,12 @@ impl ClusterState {
         }
     }
 
-    /// The cloud has a new leader: every connected node is welcomed again, in the new epoch, before it gets another
+    /// The cloud has a new leader: every connected node that does not know its epoch is welcomed again, in the new epoch, before it gets another
     /// order, and refuses the old leader from then on. Nodes that waited for this epoch get their orders.
     pub(super) fn announce_epoch(&mut self) {
         for index in 0..self.nodes.len() {
-            if self.nodes[index].session.is_some() {
+            // One that knows this epoch, or a later one, has nothing to hear.
+            if self.nodes[index].session.is_some() && self.epoch > self.nodes[index].order_epoch {
                 self.nodes[index].out.welcome = true;
                 self.wake.nodes.insert(index);
             }

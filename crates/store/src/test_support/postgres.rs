@@ -30,14 +30,14 @@ const RUN_VARIABLE: &str = "NEXTEST_RUN_ID";
 const SCRIPT: &str = r#"
 set -eu
 trap '' INT
-as=
+as= run=$3
 dir=$(mktemp -d /tmp/mallee-pg-XXXXXX)
 if [ "$(id -u)" = 0 ]; then
     chown postgres "$dir"
     as="setpriv --reuid=postgres --regid=postgres --clear-groups --"
 fi
 cd /
-stop() { if [ -n "${pid:-}" ]; then kill -INT "$pid" 2>/dev/null || true; wait "$pid" || true; fi; rm -rf "$dir" ${3:+"$3"}; }
+stop() { if [ -n "${pid:-}" ]; then kill -INT "$pid" 2>/dev/null || true; wait "$pid" || true; fi; rm -rf "$dir" ${run:+"$run"}; }
 trap stop EXIT
 $as "$1/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
 $as "$1/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
