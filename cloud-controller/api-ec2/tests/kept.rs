@@ -42,6 +42,10 @@ impl ImageService for Alone {
     async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
         Ok(())
     }
+
+    async fn reach(&self) -> Result<(), WireError> {
+        Ok(())
+    }
 }
 
 /// Changes made in one run.
@@ -186,10 +190,10 @@ impl World {
         let interface = interface_fetch(&mut *tx, &eni).await.ok();
         match (rng.below(10), instance, interface) {
             (_, None, _) => self.insert_instance(tx, &id, n).await,
-            (_, Some(_), None) => self.insert_interface(tx, &eni, (step % 3 > 0).then_some(id), m).await,
+            (_, Some(_), None) => self.insert_interface(tx, &eni, (!step.is_multiple_of(3)).then_some(id), m).await,
             (0, Some(mut row), _) => {
-                row.state = if step % 2 == 0 { InstanceState::Stopped } else { InstanceState::Running };
-                row.doc.monitoring = step % 3 == 0;
+                row.state = if step.is_multiple_of(2) { InstanceState::Stopped } else { InstanceState::Running };
+                row.doc.monitoring = step.is_multiple_of(3);
                 instance_observe(tx, &row).await.unwrap();
             }
             (1, Some(mut row), _) => {
@@ -223,7 +227,7 @@ impl World {
                 if !interface_detach(tx, &eni).await.unwrap() {
                     let attachment = AttachmentId::from_random(u128::from(step));
                     let index = u32::try_from(m).unwrap();
-                    interface_attach(tx, &row.id, &id, &attachment, index, step % 2 == 0).await.unwrap();
+                    interface_attach(tx, &row.id, &id, &attachment, index, step.is_multiple_of(2)).await.unwrap();
                 }
             }
             (_, _, Some(_)) => assert!(interface_delete(tx, &eni).await.unwrap()),
@@ -263,7 +267,7 @@ async fn a_kept_description_is_the_one_that_would_be_made(db: TestDb) {
             tx.commit().await.unwrap();
         }
         let filters = looks[usize::try_from(rng.below(4)).unwrap()];
-        let kept = world.describe(if step % 2 == 0 { &here } else { &there }, filters).await;
+        let kept = world.describe(if step.is_multiple_of(2) { &here } else { &there }, filters).await;
         let anew = world.describe(&Ec2Api::new(world.cloud.clone()), filters).await;
         assert_eq!(kept, anew, "seed {seed}, step {step}, filters {filters:?}");
         sizes.insert(anew.len());

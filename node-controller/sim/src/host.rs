@@ -273,6 +273,8 @@ impl SimHost {
                 boots: 1,
                 resets: 0,
                 presses: 0,
+                interrupts: 0,
+                silent: false,
             };
             state.domains.insert(id.clone(), domain);
             state.disks.insert(id.clone(), 1 << 30);
