@@ -10,9 +10,13 @@ mallee_app::offered! {
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
+    Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
+    Write CreateLaunchTemplateVersion => api.create_launch_template_version(cx, r, params).await;
     Write CreateSecurityGroup => api.create_security_group(cx, r).await;
     Write CreateTags => api.create_tags(cx, r).await;
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
+    Write DeleteLaunchTemplate => api.delete_launch_template(cx, r).await;
+    Write DeleteLaunchTemplateVersions => api.delete_launch_template_versions(cx, r).await;
     Write DeleteSecurityGroup => api.delete_security_group(cx, r).await;
     Write DeleteTags => api.delete_tags(cx, r).await;
     Write DeregisterImage => api.deregister_image(cx, r).await;
@@ -26,6 +30,8 @@ mallee_app::offered! {
     Read DescribeInstanceTypes => api.describe_instance_types(r);
     Read DescribeInstances => api.describe_instances(cx, r).await;
     Read DescribeKeyPairs => api.describe_key_pairs(cx, r).await;
+    Read DescribeLaunchTemplateVersions => api.describe_launch_template_versions(cx, r).await;
+    Read DescribeLaunchTemplates => api.describe_launch_templates(cx, r).await;
     Read DescribeNetworkInterfaces => api.describe_network_interfaces(cx, r).await;
     Read DescribeRegions => api.describe_regions(r);
     Read DescribeSecurityGroupRules => api.describe_security_group_rules(cx, r).await;
@@ -35,7 +41,9 @@ mallee_app::offered! {
     Read DescribeVpcAttribute => api.describe_vpc_attribute(cx, r).await;
     Read DescribeVpcs => api.describe_vpcs(cx, r).await;
     Read GetConsoleOutput => api.get_console_output(cx, r).await;
+    Read GetLaunchTemplateData => api.get_launch_template_data(cx, r).await;
     Write ImportKeyPair => api.import_key_pair(cx, r).await;
+    Write ModifyLaunchTemplate => api.modify_launch_template(cx, r, params).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
     Write RevokeSecurityGroupEgress => api.revoke_egress(cx, r).await;

@@ -15,6 +15,7 @@ mod interfaces;
 mod keys;
 pub mod page;
 mod tags;
+mod templates;
 mod vpcs;
 
 pub use dispatch::OFFERED;

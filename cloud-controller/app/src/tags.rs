@@ -1,7 +1,10 @@
 //! Tags: the rules of their keys and values, and setting and removing them.
 
+mod launch;
+
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
+use launch::LaunchKind;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, Store, TagRow, Tx, change_append, image_list,
@@ -17,6 +20,10 @@ const KEY_CHARS_MAX: usize = 128;
 const VALUE_CHARS_MAX: usize = 256;
 /// Resources one call may tag (EC2: 1000).
 const RESOURCES_MAX: usize = 1000;
+
+/// What EC2 says to a key that is not the caller's to set.
+const RESERVED: &str =
+    "Value ( aws: ) for parameter key is invalid. Tag keys starting with 'aws:' are reserved for internal use";
 
 /// A tag as a request gives it.
 pub type Tag = (String, String);
@@ -34,9 +41,7 @@ pub fn validate(tags: &[Tag]) -> Result<(), ApiError> {
             return Err(Code::InvalidParameterValue.message("Tag key cannot be null or empty"));
         }
         if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(Code::InvalidParameterValue.message(
-                "Value ( aws: ) for parameter key is invalid. Tag keys starting with 'aws:' are reserved for internal use",
-            ));
+            return Err(Code::InvalidParameterValue.message(RESERVED));
         }
         if key.chars().count() > KEY_CHARS_MAX {
             return Err(Code::InvalidParameterValue.message("Tag key exceeds the maximum length of 128 characters"));
@@ -79,6 +84,7 @@ enum Kind {
     Vpc(VpcId),
     Subnet(SubnetId),
     Interface(InterfaceId),
+    Launch(LaunchKind),
 }
 
 impl Kind {
@@ -94,7 +100,10 @@ impl Kind {
             "vpc" => Self::Vpc(id.parse().map_err(bad(Code::InvalidVpcIdMalformed))?),
             "subnet" => Self::Subnet(id.parse().map_err(bad(Code::InvalidSubnetIdMalformed))?),
             "eni" => Self::Interface(id.parse().map_err(bad(Code::InvalidNetworkInterfaceIdMalformed))?),
-            _ => return Err(Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)])),
+            other => match LaunchKind::parse(other, id) {
+                Some(kind) => Self::Launch(kind?),
+                None => return Err(Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)])),
+            },
         })
     }
 
@@ -108,6 +117,7 @@ impl Kind {
             Self::Vpc(_) => "vpc",
             Self::Subnet(_) => "subnet",
             Self::Interface(_) => "network-interface",
+            Self::Launch(kind) => kind.name(),
         }
     }
 
@@ -169,6 +179,7 @@ impl Kind {
                     id.as_str(),
                 )
             }
+            Self::Launch(kind) => return kind.require(store, account).await,
             Self::Interface(id) => {
                 let filter = InterfaceFilter {
                     account: Some(account),
@@ -251,6 +262,9 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let kinds = kinds(resources)?;
+        if tags.iter().any(|(key, _)| key.to_ascii_lowercase().starts_with("aws:")) {
+            return Err(Code::InvalidParameterValue.message(RESERVED));
+        }
         for kind in &kinds {
             kind.require(self.store(), cx.account()).await?;
         }

@@ -17,6 +17,7 @@ mod instance;
 mod instance_doc;
 mod interface;
 mod key_pair;
+mod launch_template;
 mod lease;
 mod macros;
 mod migrations;
@@ -69,6 +70,12 @@ pub use interface::{
     interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
 };
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
+pub use launch_template::{
+    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_count,
+    launch_template_default_set, launch_template_delete, launch_template_insert, launch_template_list,
+    launch_template_next_version, launch_template_version_count, launch_template_version_delete,
+    launch_template_version_insert, launch_template_version_latest, launch_template_version_list,
+};
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
 pub use s3::*;
 pub use saga::{

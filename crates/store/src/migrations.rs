@@ -19,6 +19,7 @@ macro_rules! steps {
 
 steps! {
     1 "0001_initial";
+    4 "0004_launch";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

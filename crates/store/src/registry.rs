@@ -1,6 +1,9 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, change, client_token, dialect, image, instance, interface, key_pair, lease, s3, saga};
+use crate::{
+    account, address, change, client_token, dialect, image, instance, interface, key_pair, launch_template, lease, s3,
+    saga,
+};
 use crate::{security_group, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
@@ -16,6 +19,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance.rs", instance::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
+    ("launch_template.rs", launch_template::SQL),
     ("lease.rs", lease::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),

@@ -94,6 +94,8 @@ ids! {
     AllocationId = "eipalloc";
     /// The association of an address with an interface.
     AddressId = "eipassoc";
+    /// A launch template.
+    LaunchTemplateId = "lt";
     /// A volume.
     VolumeId = "vol";
 }

@@ -10,3 +10,4 @@ mod processes;
 mod random;
 mod storm;
 mod strays;
+mod templates;

@@ -6,7 +6,7 @@ mod describe;
 mod filters;
 mod network;
 mod options;
-mod run;
+pub(crate) mod run;
 mod shape;
 mod status;
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub struct RunRequest {
     pub tenancy: String,
     /// For the instances.
     pub instance_tags: Vec<Tag>,
+    /// For the instances, by the cloud itself: under `aws:`.
+    pub system_tags: Vec<Tag>,
     /// For their interfaces.
     pub interface_tags: Vec<Tag>,
     /// Only check.
@@ -90,7 +92,7 @@ impl Cloud {
         cx: &OpContext,
         request: RunRequest,
     ) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
-        if let Some(done) = self.repeated(cx, &request).await? {
+        if let Some(done) = self.launched_before(cx, request.client_token.as_deref(), &request.params_hash).await? {
             return Ok(done);
         }
         let resolved = self.resolve(cx, &request).await?;
@@ -110,20 +112,24 @@ impl Cloud {
         self.reservation(cx, reservation).await
     }
 
-    /// The result of an earlier call with this client token.
-    async fn repeated(
+    /// The result of an earlier launch with this client token and parameters of this hash.
+    ///
+    /// # Errors
+    /// For a token that is none, or that was used for another launch.
+    pub async fn launched_before(
         &self,
         cx: &OpContext,
-        request: &RunRequest,
+        token: Option<&str>,
+        params_hash: &str,
     ) -> Result<Option<(ReservationId, Vec<InstanceView>)>, ApiError> {
-        let Some(token) = &request.client_token else { return Ok(None) };
+        let Some(token) = token else { return Ok(None) };
         if token.is_empty() || token.len() > CLIENT_TOKEN_CHARS_MAX || !token.bytes().all(|b| (0x21..0x7f).contains(&b))
         {
             return Err(Code::InvalidParameterValue
                 .message("Invalid value for parameter clientToken. It must be 1 to 64 ASCII characters."));
         }
         match client_token_peek(self.store(), cx.account(), OPERATION, token).await.or_fail()? {
-            Some((hash, _)) if hash != request.params_hash => Err(Code::IdempotentParameterMismatch.error()),
+            Some((hash, _)) if hash != params_hash => Err(Code::IdempotentParameterMismatch.error()),
             Some((_, Some(result))) => self.reservation(cx, parse_reservation(&result)?).await.map(Some),
             Some((_, None)) | None => Ok(None),
         }
@@ -253,7 +259,9 @@ impl Maker<'_> {
             take_public_address(self.cloud, tx, &interface).await?;
         }
         let account = self.cx.account();
-        tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), &self.request.instance_tags)).await.or_fail()?;
+        for given in [&self.request.instance_tags, &self.request.system_tags] {
+            tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), given)).await.or_fail()?;
+        }
         tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
             .await
             .or_fail()?;

@@ -10,6 +10,7 @@
 mod addresses;
 mod changes;
 mod instances;
+mod launch_templates;
 mod races;
 mod resources;
 mod s3;
