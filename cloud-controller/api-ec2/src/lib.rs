@@ -14,6 +14,7 @@ mod instances;
 mod interfaces;
 mod keys;
 pub mod page;
+mod placement_groups;
 mod tags;
 mod templates;
 mod vpcs;

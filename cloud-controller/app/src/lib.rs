@@ -18,6 +18,7 @@ pub mod load;
 pub mod network;
 pub mod once;
 pub mod operation;
+pub mod placement_groups;
 pub mod tags;
 mod zone;
 

@@ -21,6 +21,7 @@ mod launch_template;
 mod lease;
 mod macros;
 mod migrations;
+mod placement_group;
 pub mod registry;
 mod s3;
 mod saga;
@@ -64,7 +65,7 @@ pub use instance::{
     instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
     instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
 };
-pub use instance_doc::{ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_doc::{GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
     interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
@@ -77,6 +78,11 @@ pub use launch_template::{
     launch_template_version_insert, launch_template_version_latest, launch_template_version_list,
 };
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
+pub use placement_group::{
+    PlacementGroupRow, PlacementStrategy, placement_group_count, placement_group_delete, placement_group_insert,
+    placement_group_join, placement_group_leave, placement_group_list, placement_group_member_count,
+    placement_group_zones,
+};
 pub use s3::*;
 pub use saga::{
     SagaDirection, SagaEvent, SagaLogRow, SagaRow, SagaState, saga_fetch, saga_insert, saga_list, saga_list_orphans,

@@ -1,8 +1,8 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
 use crate::{
-    account, address, change, client_token, dialect, image, instance, interface, key_pair, launch_template, lease, s3,
-    saga,
+    account, address, change, client_token, dialect, image, instance, interface, key_pair, launch_template, lease,
+    placement_group, s3, saga,
 };
 use crate::{security_group, setting, tag, topology, vpc};
 
@@ -21,6 +21,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("key_pair.rs", key_pair::SQL),
     ("launch_template.rs", launch_template::SQL),
     ("lease.rs", lease::SQL),
+    ("placement_group.rs", placement_group::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),
     ("s3/image.rs", s3::image::SQL),

@@ -96,6 +96,8 @@ ids! {
     AddressId = "eipassoc";
     /// A launch template.
     LaunchTemplateId = "lt";
+    /// A placement group.
+    PlacementGroupId = "pg";
     /// A volume.
     VolumeId = "vol";
 }

@@ -5,6 +5,7 @@ mod drivers;
 mod hosts;
 mod lifecycle;
 mod partition;
+mod placement;
 mod points;
 mod processes;
 mod random;

@@ -121,6 +121,7 @@ pub(crate) fn run_request(r: RunInstancesRequest, params_hash: String, look: Loo
             _ => mallee_app::tags::validate(&tags)?,
         }
     }
+    let (zone, group) = options::placement(placement, look)?;
     let image_id = image_id.ok_or_else(|| ApiError::missing_parameter("ImageId"))?;
     Ok(RunRequest {
         image: parse_id(&image_id, Code::InvalidAmiIdMalformed)?,
@@ -131,7 +132,7 @@ pub(crate) fn run_request(r: RunInstancesRequest, params_hash: String, look: Loo
         group_ids,
         group_names,
         subnet,
-        zone: options::placement(placement, look)?,
+        zone,
         private_ip,
         public_ip,
         user_data: user_data(encoded)?,
@@ -144,6 +145,7 @@ pub(crate) fn run_request(r: RunInstancesRequest, params_hash: String, look: Loo
         ebs_optimized: ebs_optimized == Some(true),
         metadata: options::metadata(metadata_options)?,
         tenancy: "default".to_owned(),
+        group,
         instance_tags,
         system_tags: Vec::new(),
         interface_tags,

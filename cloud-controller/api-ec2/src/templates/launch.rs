@@ -117,6 +117,7 @@ fn template_of(view: &InstanceView, user_data: Option<&[u8]>) -> ResponseLaunchT
         network_interfaces: interface.into_iter().collect(),
         placement: Some(LaunchTemplatePlacement {
             availability_zone: Some(row.zone.to_string()),
+            group_name: doc.group.as_ref().map(|group| group.name.clone()),
             tenancy: Some(doc.tenancy.clone()).filter(|tenancy| !tenancy.is_empty()),
             ..Default::default()
         }),

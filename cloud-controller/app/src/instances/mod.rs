@@ -4,6 +4,7 @@ pub mod apply;
 pub mod console;
 pub mod lifecycle;
 pub mod observe;
+mod placement;
 pub mod purge;
 pub mod run;
 pub mod view;

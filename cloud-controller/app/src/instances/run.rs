@@ -6,15 +6,16 @@ mod resolve;
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups;
 use crate::instances::view::{InstanceView, views};
+use crate::placement_groups::GroupWish;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    ClientTokenClaim, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions, ShutdownBehavior,
-    StoreError, Tx, change_append, client_token_claim, client_token_peek, client_token_result_set, instance_insert,
-    instance_list, instance_placement_set, interface_insert, private_address_take_exact, private_addresses_take,
-    public_address_take, tag_put,
+    ClientTokenClaim, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions,
+    ShutdownBehavior, StoreError, Tx, change_append, client_token_claim, client_token_peek, client_token_result_set,
+    instance_insert, instance_list, instance_placement_set, interface_insert, placement_group_join,
+    private_address_take_exact, private_addresses_take, public_address_take, tag_put,
 };
 use mallee_types::{
     AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
@@ -72,6 +73,8 @@ pub struct RunRequest {
     pub metadata: MetadataOptions,
     /// `default`.
     pub tenancy: String,
+    /// The placement group they are to be in.
+    pub group: GroupWish,
     /// For the instances.
     pub instance_tags: Vec<Tag>,
     /// For the instances, by the cloud itself: under `aws:`.
@@ -242,11 +245,17 @@ impl Maker<'_> {
     ) -> Result<(), ApiError> {
         let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
-        let row = self.instance(id, node, index, address);
+        let row = self.instance(id, node, index, address, placement.partition);
         let user_data = self.request.user_data.as_deref();
         instance_insert(tx, &row, user_data).await.or_fail()?;
         if let Some(decision) = &placement.decision {
             instance_placement_set(tx, &row.id, &place::decision_json(decision)).await.or_fail()?;
+        }
+        if let Some(group) = &row.doc.group {
+            placement_group_join(tx, &row.id, &group.id, &row.zone).await.map_err(|error| match error {
+                StoreError::InUse => Code::InvalidPlacementGroupUnknown.with(&[&group.name]),
+                other => store_failure(other),
+            })?;
         }
         let interface = self.interface(&row, address);
         interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
@@ -269,7 +278,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn instance(&self, id: InstanceId, node: NodeId, index: u32, address: Ipv4Addr) -> InstanceRow {
+    fn instance(&self, id: InstanceId, node: NodeId, index: u32, address: Ipv4Addr, partition: u32) -> InstanceRow {
         let (request, resolved) = (self.request, self.resolved);
         let now_ms = self.cloud.clock().now_ms();
         InstanceRow {
@@ -320,6 +329,7 @@ impl Maker<'_> {
                 tenancy: request.tenancy.clone(),
                 has_run: false,
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
+                group: resolved.group.clone().map(|group| GroupMembership { partition, ..group }),
                 requester: self.cx.actor.arn.to_string(),
                 extra: Default::default(),
             },

@@ -3,12 +3,13 @@
 use crate::fail::OrFail as _;
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{Store, launch_template_list};
-use mallee_types::{AccountId, LaunchTemplateId};
+use mallee_store::{Store, launch_template_list, placement_group_list};
+use mallee_types::{AccountId, LaunchTemplateId, PlacementGroupId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum LaunchKind {
+    Group(PlacementGroupId),
     Template(LaunchTemplateId),
 }
 
@@ -21,18 +22,25 @@ impl LaunchKind {
     pub(super) fn parse(prefix: &str, text: &str) -> Option<Result<Self, ApiError>> {
         Some(match prefix {
             "lt" => id(text, Code::InvalidLaunchTemplateIdMalformed).map(Self::Template),
+            "pg" => id(text, Code::InvalidPlacementGroupIdMalformed).map(Self::Group),
             _ => return None,
         })
     }
 
     pub(super) const fn name(&self) -> &'static str {
         match self {
+            Self::Group(_) => crate::placement_groups::TAG_KIND,
             Self::Template(_) => crate::launch_templates::TAG_KIND,
         }
     }
 
     pub(super) async fn require(&self, store: &Store, account: &AccountId) -> Result<(), ApiError> {
         let (found, code, id) = match self {
+            Self::Group(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let found = placement_group_list(store, account, ids, None, None, 1).await.or_fail()?.len();
+                (found, Code::InvalidPlacementGroupUnknown, id.as_str())
+            }
             Self::Template(id) => {
                 let ids = Some(std::slice::from_ref(id));
                 let found = launch_template_list(store, account, ids, None, None, 1).await.or_fail()?.len();

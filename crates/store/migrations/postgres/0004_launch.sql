@@ -21,3 +21,23 @@ CREATE TABLE launch_template_versions (
     data TEXT COLLATE "C" NOT NULL,
     CONSTRAINT launch_template_versions_template_id_version PRIMARY KEY (template_id, version)
 );
+
+CREATE TABLE placement_groups (
+    id TEXT COLLATE "C" NOT NULL CONSTRAINT placement_groups_id PRIMARY KEY,
+    account_id TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    strategy TEXT COLLATE "C" NOT NULL CHECK (strategy IN ('cluster', 'spread', 'partition')),
+    partition_count BIGINT NOT NULL,
+    spread_level TEXT COLLATE "C" NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX placement_groups_account_id_name ON placement_groups (account_id, name);
+CREATE INDEX placement_groups_by_account ON placement_groups (account_id, id);
+
+-- The instances of a group, until their nodes have let go of them: a group with members cannot go away.
+CREATE TABLE placement_members (
+    instance_id TEXT COLLATE "C" NOT NULL CONSTRAINT placement_members_instance_id PRIMARY KEY,
+    group_id TEXT COLLATE "C" NOT NULL REFERENCES placement_groups (id),
+    zone TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX placement_members_by_group ON placement_members (group_id, zone);

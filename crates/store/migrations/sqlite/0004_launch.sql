@@ -21,3 +21,23 @@ CREATE TABLE launch_template_versions (
     data TEXT NOT NULL,
     CONSTRAINT launch_template_versions_template_id_version PRIMARY KEY (template_id, version)
 ) STRICT;
+
+CREATE TABLE placement_groups (
+    id TEXT NOT NULL CONSTRAINT placement_groups_id PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    strategy TEXT NOT NULL CHECK (strategy IN ('cluster', 'spread', 'partition')),
+    partition_count INTEGER NOT NULL,
+    spread_level TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX placement_groups_account_id_name ON placement_groups (account_id, name);
+CREATE INDEX placement_groups_by_account ON placement_groups (account_id, id);
+
+-- The instances of a group, until their nodes have let go of them: a group with members cannot go away.
+CREATE TABLE placement_members (
+    instance_id TEXT NOT NULL CONSTRAINT placement_members_instance_id PRIMARY KEY,
+    group_id TEXT NOT NULL REFERENCES placement_groups (id),
+    zone TEXT NOT NULL
+) STRICT;
+CREATE INDEX placement_members_by_group ON placement_members (group_id, zone);

@@ -11,6 +11,7 @@ mod addresses;
 mod changes;
 mod instances;
 mod launch_templates;
+mod placement_groups;
 mod races;
 mod resources;
 mod s3;

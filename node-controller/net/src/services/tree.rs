@@ -143,6 +143,10 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
     d.put("local-ipv4", port.ip.to_string());
     d.put("mac", port.mac.to_string());
     d.put_some("placement/availability-zone", &m.zone);
+    d.put_some("placement/group-name", &m.placement_group_name);
+    if m.partition_number > 0 {
+        d.put("placement/partition-number", m.partition_number.to_string());
+    }
     d.put_some("placement/region", &m.region);
     d.put("profile", "default-hvm");
     if let Some(public) = port.public_ip {
