@@ -102,7 +102,8 @@ async fn partitions_share_no_node() {
     let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
     for row in cloud.rows().await.iter().filter(|row| all.contains(&row.id)) {
         let partition = row.doc.group.as_ref().expect("it is in the group").partition;
-        assert_eq!(*homes.entry(nodes[&row.id].clone()).or_insert(partition), partition, "{homes:?}");
+        let home = *homes.entry(nodes[&row.id].clone()).or_insert(partition);
+        assert_eq!(home, partition, "{} serves two partitions", nodes[&row.id]);
         *sizes.entry(partition).or_default() += 1;
     }
     assert_eq!(sizes, BTreeMap::from([(1, 2), (2, 4), (3, 2)]), "two each, and two more in the second");
