@@ -203,10 +203,12 @@ impl Ec2Api {
             let list =
                 launch_template_list(self.store(), cx.account(), some_ids, some_names, after.as_ref(), ROWS).await;
             let list = rows(list)?;
-            if let Some(id) = ids.iter().find(|id| !list.iter().any(|row| row.id == **id)) {
+            // A later page lacks what an earlier one has shown.
+            let first = after.is_none();
+            if let Some(id) = ids.iter().filter(|_| first).find(|id| !list.iter().any(|row| row.id == **id)) {
                 return Err(Code::InvalidLaunchTemplateIdNotFound.with(&[id.as_str()]));
             }
-            if let Some(name) = names.iter().find(|name| !list.iter().any(|row| row.name == **name)) {
+            if let Some(name) = names.iter().filter(|_| first).find(|name| !list.iter().any(|row| row.name == **name)) {
                 return Err(Code::InvalidLaunchTemplateNameNotFoundException.with(&[&clip(name)]));
             }
             let next = next_key(&list, |row| row.id.clone());
@@ -329,7 +331,7 @@ impl Ec2Api {
             }
             Ok(Chunk { found, next })
         };
-        // A page may end between two versions of one template, so the read begins at that template again.
+        // A page may end between two versions of one template: it is read from the beginning, and cut.
         let (found, next_token) = fill(page, None, read, |(key, _): &(String, _)| key.clone()).await?;
         let launch_template_versions = found.into_iter().map(|(_, shown)| shown).collect();
         Ok(DescribeLaunchTemplateVersionsResult { launch_template_versions, next_token })
