@@ -17,7 +17,9 @@ mod instances;
 mod interfaces;
 mod keys;
 pub mod page;
+mod placement_groups;
 mod tags;
+mod templates;
 mod vpcs;
 
 pub use dispatch::OFFERED;

@@ -13,9 +13,12 @@ pub mod ids;
 pub mod images;
 pub mod instances;
 pub mod keys;
+pub mod launch_templates;
 pub mod load;
 pub mod network;
+pub mod once;
 pub mod operation;
+pub mod placement_groups;
 pub mod tags;
 mod zone;
 

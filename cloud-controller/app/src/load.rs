@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::instances::view::{InstanceView, views};
 use crate::network::{dns_domain, private_dns_name, public_dns_name};
+use crate::placement_groups::wire_group;
 
 /// Kind of an instance in the change log.
 pub const INSTANCE: &str = "instance";
@@ -181,6 +182,8 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
             hop_limit: doc.metadata.hop_limit,
             instance_tags: doc.metadata.tags,
         }),
+        placement_group_name: doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default(),
+        partition_number: doc.group.as_ref().map_or(0, |group| group.partition),
         tags: if doc.metadata.tags { view.tags.iter().cloned().collect() } else { Default::default() },
     };
     InstanceIntent {
@@ -204,6 +207,7 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
             }),
             ports,
             metadata: Some(metadata),
+            group: doc.group.as_ref().map(wire_group),
         }),
     }
 }

@@ -1,7 +1,10 @@
 //! Tags: the rules of their keys and values, and setting and removing them.
 
+mod launch;
+
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
+use launch::LaunchKind;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, Store, TagRow, Tx, change_append, image_list,
@@ -18,6 +21,10 @@ const VALUE_CHARS_MAX: usize = 256;
 /// Resources one call may tag (EC2: 1000).
 const RESOURCES_MAX: usize = 1000;
 
+/// What EC2 says to a key that is not the caller's to set.
+const RESERVED: &str =
+    "Value ( aws: ) for parameter key is invalid. Tag keys starting with 'aws:' are reserved for internal use";
+
 /// A tag as a request gives it.
 pub type Tag = (String, String);
 
@@ -27,9 +34,7 @@ fn is_reserved(key: &str) -> bool {
 }
 
 fn reserved() -> ApiError {
-    Code::InvalidParameterValue.message(
-        "Value ( aws: ) for parameter key is invalid. Tag keys starting with 'aws:' are reserved for internal use",
-    )
+    Code::InvalidParameterValue.message(RESERVED)
 }
 
 /// Checks the tags of one resource.
@@ -88,6 +93,7 @@ enum Kind {
     Vpc(VpcId),
     Subnet(SubnetId),
     Interface(InterfaceId),
+    Launch(LaunchKind),
 }
 
 impl Kind {
@@ -103,7 +109,10 @@ impl Kind {
             "vpc" => Self::Vpc(id.parse().map_err(bad(Code::InvalidVpcIdMalformed))?),
             "subnet" => Self::Subnet(id.parse().map_err(bad(Code::InvalidSubnetIdMalformed))?),
             "eni" => Self::Interface(id.parse().map_err(bad(Code::InvalidNetworkInterfaceIdMalformed))?),
-            _ => return Err(Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)])),
+            other => match LaunchKind::parse(other, id) {
+                Some(kind) => Self::Launch(kind?),
+                None => return Err(Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)])),
+            },
         })
     }
 
@@ -117,6 +126,7 @@ impl Kind {
             Self::Vpc(_) => "vpc",
             Self::Subnet(_) => "subnet",
             Self::Interface(_) => "network-interface",
+            Self::Launch(kind) => kind.name(),
         }
     }
 
@@ -178,6 +188,7 @@ impl Kind {
                     id.as_str(),
                 )
             }
+            Self::Launch(kind) => return kind.require(store, account).await,
             Self::Interface(id) => {
                 let filter = InterfaceFilter {
                     account: Some(account),

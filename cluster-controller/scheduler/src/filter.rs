@@ -13,6 +13,8 @@ pub enum Filter {
     Online,
     /// The node has told all it holds.
     Warm,
+    /// The placement group allows the node.
+    Group,
     /// Virtual CPUs.
     Vcpus,
     /// Memory.
@@ -26,8 +28,8 @@ pub const FILTERS: usize = Filter::ALL.len();
 
 impl Filter {
     /// Every filter, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Zone, Self::Node, Self::Online, Self::Warm, Self::Vcpus, Self::Memory, Self::Disk];
+    pub const ALL: [Self; 8] =
+        [Self::Zone, Self::Node, Self::Online, Self::Warm, Self::Group, Self::Vcpus, Self::Memory, Self::Disk];
 
     /// Its name, as users see it.
     #[must_use]
@@ -37,6 +39,7 @@ impl Filter {
             Self::Node => "node",
             Self::Online => "online",
             Self::Warm => "warm",
+            Self::Group => "placement-group",
             Self::Vcpus => "vcpus",
             Self::Memory => "memory",
             Self::Disk => "disk",
@@ -62,6 +65,11 @@ impl Filter {
             NodeState::Offline => return Some(Self::Online),
             NodeState::WarmingUp => return Some(Self::Warm),
             NodeState::Ready => {}
+        }
+        if let Some(group) = &request.group
+            && group.refusal(&node.id, planned != Resources::default()).is_some()
+        {
+            return Some(Self::Group);
         }
         let (free, want) = (node.free().minus(planned), request.resources);
         if free.vcpus < want.vcpus {
@@ -89,6 +97,10 @@ impl Filter {
             }
             Self::Online => "is offline".to_owned(),
             Self::Warm => "is connected but has not yet told all it holds".to_owned(),
+            Self::Group => {
+                let refusal = request.group.as_ref().and_then(|g| g.refusal(&node.id, planned != Resources::default()));
+                refusal.unwrap_or_default()
+            }
             Self::Vcpus => {
                 format!("{} of {} vcpus free, {} needed", free.vcpus, total.vcpus, want.vcpus)
             }

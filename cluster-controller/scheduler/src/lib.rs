@@ -6,11 +6,13 @@
 
 mod decide;
 mod filter;
+mod group;
 mod node;
 mod score;
 
 pub use decide::{Decision, PASSED_ROWS_MAX, ROWS_MAX, Row, Verdict, decide, decide_many};
 pub use filter::{FILTERS, Filter};
+pub use group::{Group, GroupStrategy};
 pub use node::{ImageKey, Node, NodeState, Request, Resources};
 pub use score::{Score, Strategy};
 

@@ -1,6 +1,6 @@
 //! What the scheduler knows of a node, and what it is asked for.
 
-use crate::Strategy;
+use crate::{Group, Strategy};
 use mallee_types::{NodeId, ZoneName};
 
 /// An amount of what a node hands out.
@@ -127,6 +127,8 @@ pub struct Request {
     pub zone: Option<ZoneName>,
     /// Only on this node.
     pub node: Option<NodeId>,
+    /// The placement group it is to be in.
+    pub group: Option<Group>,
     /// How to choose among nodes that pass.
     pub strategy: Strategy,
 }

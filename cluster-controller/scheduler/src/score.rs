@@ -39,6 +39,8 @@ const LOAD_STEP_PPM: u32 = 62_500;
 /// Compared field by field, lower first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Score<'a> {
+    /// Of a cluster placement group: no member is there.
+    far: bool,
     /// Load after the placement in coarse steps (under `Pack`: emptiness).
     step: u32,
     /// The image would have to be fetched.
@@ -69,8 +71,9 @@ impl<'a> Score<'a> {
             Strategy::Spread => (load, count),
             Strategy::Pack => (ppm(FULL_PPM, FULL_PPM).saturating_sub(load), u32::MAX - count),
         };
+        let far = request.group.as_ref().is_some_and(|group| group.is_far(&node.id, planned_instances > 0));
         let image_missing = request.image.is_some_and(|image| !node.holds(image));
-        Self { step: load_ppm / LOAD_STEP_PPM, image_missing, load_ppm, instances, node: &node.id }
+        Self { far, step: load_ppm / LOAD_STEP_PPM, image_missing, load_ppm, instances, node: &node.id }
     }
 }
 

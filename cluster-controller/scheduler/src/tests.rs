@@ -1,6 +1,7 @@
 use super::{Strategy, *};
 use mallee_types::{NodeId, ZoneName};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 fn node(n: usize, vcpus: u32) -> Node {
@@ -15,7 +16,7 @@ fn node(n: usize, vcpus: u32) -> Node {
 
 fn request(vcpus: u32) -> Request {
     let resources = Resources { vcpus, memory_mib: u64::from(vcpus) * 1024, disk_bytes: 8 << 30 };
-    Request { resources, image: None, zone: None, node: None, strategy: Strategy::Spread }
+    Request { resources, image: None, zone: None, node: None, group: None, strategy: Strategy::Spread }
 }
 
 fn place(nodes: &mut [Node], request: &Request, index: usize) {
@@ -182,5 +183,78 @@ proptest! {
         }
         let (least, most) = (per_node.iter().min().unwrap(), per_node.iter().max().unwrap());
         prop_assert!(most - least <= 1, "{per_node:?}");
+    }
+}
+
+/// Places `count` members one after the other and gives the nodes they went to.
+fn grow(nodes: &mut [Node], group: &mut Group, strategy: Strategy, count: usize) -> Vec<usize> {
+    let mut chosen = Vec::new();
+    for _ in 0..count {
+        let request = Request { group: Some(group.clone()), strategy, ..request(1) };
+        let Some(index) = decide(&request, nodes).chosen else { break };
+        group.add(nodes[index].id.clone(), group.partition);
+        place(nodes, &request, index);
+        chosen.push(index);
+    }
+    chosen
+}
+
+#[test]
+fn a_spread_group_never_puts_two_on_one_node() {
+    let mut nodes: Vec<Node> = (0..3).map(|n| node(n, 16)).collect();
+    let mut group = Group::new(GroupStrategy::Spread, 0);
+    group.add(nodes[1].id.clone(), 0);
+    let batch = Request { group: Some(group.clone()), ..request(1) };
+    let decisions = decide_many(&batch, &nodes, 3);
+    assert_eq!(decisions.iter().map(|d| d.chosen).collect::<Vec<_>>(), [Some(0), Some(2), None]);
+    let last = decisions.last().unwrap();
+    assert_eq!(last.refused[Filter::Group.index()], 3);
+    let Verdict::Refused { filter, reason } = &last.refused_rows[0].verdict else { panic!("nothing passes") };
+    assert_eq!(
+        (filter.name(), reason.as_str()),
+        ("placement-group", "holds an instance of the same spread placement group")
+    );
+    assert_eq!(grow(&mut nodes, &mut group, Strategy::Pack, 5), [0, 2]);
+}
+
+#[test]
+fn a_cluster_group_stays_together_while_there_is_room() {
+    let mut nodes: Vec<Node> = (0..4).map(|n| node(n, 4)).collect();
+    // The fullest node is not the group's.
+    let other = request(1);
+    place(&mut nodes, &other, 3);
+    let mut group = Group::new(GroupStrategy::Cluster, 0);
+    group.add(nodes[1].id.clone(), 0);
+    let chosen = grow(&mut nodes, &mut group, Strategy::Pack, 6);
+    assert_eq!(chosen, [1, 1, 1, 1, 3, 3], "then where it is fullest, and on with that node");
+    let empty =
+        Request { group: Some(Group::new(GroupStrategy::Cluster, 0)), strategy: Strategy::Spread, ..request(1) };
+    let fresh: Vec<Node> = (0..4).map(|n| node(n, 4)).collect();
+    let batch: BTreeSet<_> = decide_many(&empty, &fresh, 4).iter().map(|d| d.chosen).collect();
+    assert_eq!(batch.len(), 1, "a batch stays together too");
+}
+
+proptest! {
+    /// Whatever comes in whatever order: no node serves two partitions of one group.
+    #[test]
+    fn partitions_have_disjoint_nodes(wishes in proptest::collection::vec(1u32..4, 1..40), size in 2usize..8) {
+        let mut nodes: Vec<Node> = (0..size).map(|n| node(n, 8)).collect();
+        let mut homes: std::collections::BTreeMap<usize, u32> = Default::default();
+        let mut members: Vec<(usize, u32)> = Vec::new();
+        for partition in wishes {
+            let mut group = Group::new(GroupStrategy::Partition, partition);
+            members.iter().for_each(|(index, of)| group.add(nodes[*index].id.clone(), *of));
+            let request = Request { group: Some(group), ..request(1) };
+            if let Some(index) = decide(&request, &nodes).chosen {
+                prop_assert_eq!(*homes.entry(index).or_insert(partition), partition);
+                place(&mut nodes, &request, index);
+                members.push((index, partition));
+            } else {
+                let could = nodes.iter().enumerate().any(|(index, node)| {
+                    node.free().vcpus > 0 && homes.get(&index).is_none_or(|home| *home == partition)
+                });
+                prop_assert!(!could, "there was a node for partition {}", partition);
+            }
+        }
     }
 }

@@ -210,3 +210,35 @@ async fn console_and_inventory_come_from_the_nodes_that_were_asked() {
     assert_eq!(error.kind, Kind::Unavailable);
     zone.end().await;
 }
+
+#[tokio::test]
+async fn members_of_a_spread_group_are_known_from_promises_and_from_intents() {
+    let zone = Zone::start().await;
+    let (_a, _) = FakeNode::join(&zone, Hello::of("n-1"), vec![]).await;
+    let (_b, _) = FakeNode::join(&zone, Hello::of("n-2"), vec![]).await;
+    let _cloud = FakeCloud::with(&zone, 1, vec![]).await;
+    zone.until("ready", |c| c.is_ready()).await;
+    let group = PlacementGroup { id: "pg-1".into(), strategy: GroupStrategy::Spread.into(), ..Default::default() };
+    let apart = |request: &str, ids| PlaceRequest { group: Some(group.clone()), ..place(request, 1, ids) };
+    let first = zone.place(apart("r1", 1..2)).await.unwrap();
+    let second = zone.place(apart("r2", 2..3)).await.unwrap();
+    assert_ne!(first.placements[0].node_id, second.placements[0].node_id);
+    let third = zone.place(apart("r3", 3..4)).await.unwrap();
+    assert!(third.placements.is_empty());
+    let why: Vec<&str> = third.refused.iter().map(|verdict| verdict.refused_by.as_str()).collect();
+    assert_eq!(why, ["placement-group", "placement-group"]);
+    // Another group, and none, are not its business.
+    let other = PlacementGroup { id: "pg-2".into(), ..group.clone() };
+    assert_eq!(
+        zone.place(PlaceRequest { group: Some(other), ..place("r4", 1, 4..5) }).await.unwrap().placements.len(),
+        1
+    );
+    assert_eq!(zone.place(place("r5", 1, 5..6)).await.unwrap().placements.len(), 1);
+    // One that is placed anew does not stand in its own way.
+    let again = PlaceRequest { node_id: first.placements[0].node_id.clone(), ..apart("r6", 1..2) };
+    assert_eq!(zone.place(again).await.unwrap().placements.len(), 1);
+    let broken = PlacementGroup { id: "pg-3".into(), ..Default::default() };
+    let refused = zone.place(PlaceRequest { group: Some(broken), ..place("r7", 1, 7..8) }).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Invalid);
+    zone.end().await;
+}

@@ -2,7 +2,9 @@
 //! that older rows read.
 
 use crate::StoreError;
+use crate::placement_group::PlacementStrategy;
 use crate::value::{Arg, FromColumn, Row, ToArg};
+use mallee_types::PlacementGroupId;
 use serde::{Deserialize, Serialize};
 
 /// The disk image an instance was launched from, as it was then.
@@ -50,6 +52,21 @@ pub enum ShutdownBehavior {
     Terminate,
 }
 
+/// The placement group an instance is in, as far as its placement is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMembership {
+    /// `pg-…`.
+    pub id: PlacementGroupId,
+    /// The group's name.
+    pub name: String,
+    /// How it places.
+    pub strategy: PlacementStrategy,
+    /// 0 unless the strategy is `Partition`.
+    pub partition_count: u32,
+    /// The instance's, from 1; 0: none, or not chosen yet.
+    pub partition: u32,
+}
+
 /// Everything else about an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -94,6 +111,8 @@ pub struct InstanceDoc {
     pub auto_public_ip: bool,
     /// The launch's wish about capacity reservations (`open`, `none`).
     pub capacity_preference: Option<String>,
+    /// Its placement group.
+    pub group: Option<GroupMembership>,
     /// Who asked: the ARN.
     pub requester: String,
     /// Whatever later versions keep.

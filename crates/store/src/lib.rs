@@ -19,9 +19,11 @@ mod instance_doc;
 mod instance_type;
 mod interface;
 mod key_pair;
+mod launch_template;
 mod lease;
 mod macros;
 mod migrations;
+mod placement_group;
 pub mod registry;
 mod s3;
 mod saga;
@@ -69,7 +71,7 @@ pub use instance::{
     instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
     instance_versions,
 };
-pub use instance_doc::{ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_doc::{GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
@@ -77,7 +79,18 @@ pub use interface::{
     interface_source_dest_check_set,
 };
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
+pub use launch_template::{
+    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_count,
+    launch_template_default_set, launch_template_delete, launch_template_insert, launch_template_list,
+    launch_template_next_version, launch_template_version_count, launch_template_version_delete,
+    launch_template_version_insert, launch_template_version_latest, launch_template_version_list,
+};
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
+pub use placement_group::{
+    PlacementGroupRow, PlacementStrategy, placement_group_count, placement_group_delete, placement_group_insert,
+    placement_group_join, placement_group_leave, placement_group_list, placement_group_member_count,
+    placement_group_zones,
+};
 pub use s3::*;
 pub use saga::{
     SagaDirection, SagaEvent, SagaLogRow, SagaRow, SagaState, saga_fetch, saga_insert, saga_list, saga_list_orphans,

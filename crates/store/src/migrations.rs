@@ -19,6 +19,7 @@ macro_rules! steps {
 
 steps! {
     1 "0001_initial";
+    4 "0004_launch";
     5 "0005_attributes";
     7 "0007_instance_versions";
 }

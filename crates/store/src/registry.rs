@@ -1,7 +1,8 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, change, client_token, dialect, image, image_permission, instance};
-use crate::{instance_type, interface, key_pair, lease, s3, saga, security_group, setting, tag, topology, vpc};
+use crate::{account, address, change, client_token, dialect, image, image_permission, instance, instance_type};
+use crate::{interface, key_pair, launch_template, lease, placement_group, s3, saga, security_group, setting, tag};
+use crate::{topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -18,7 +19,9 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
+    ("launch_template.rs", launch_template::SQL),
     ("lease.rs", lease::SQL),
+    ("placement_group.rs", placement_group::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),
     ("s3/image.rs", s3::image::SQL),

@@ -27,8 +27,9 @@ record! {
 sql! {
     LIST = "SELECT resource_id, key, value, resource_type, account_id FROM tags WHERE account_id = $1";
     LIST_OF = "SELECT resource_id, key, value, resource_type, account_id FROM tags WHERE resource_id = $1 ORDER BY key";
-    COUNT = "SELECT COUNT(*) FROM tags WHERE resource_id = $1";
-    DELETE = "DELETE FROM tags WHERE account_id = $1";
+    // Those of the cloud itself do not count against a limit.
+    COUNT = "SELECT COUNT(*) FROM tags WHERE resource_id = $1 AND key NOT LIKE 'aws:%'";
+    DELETE = "DELETE FROM tags WHERE account_id = $1 AND key NOT LIKE 'aws:%'";
     DELETE_OF = "DELETE FROM tags WHERE resource_id = $1";
 }
 
@@ -83,12 +84,13 @@ pub async fn tag_list_of<'a>(exec: impl Into<Exec<'a>>, resource: &str) -> Resul
     exec.into().all(LIST_OF, args![resource]).await
 }
 
-/// How many tags a resource has.
+/// How many tags a resource has, without those of the cloud itself (`aws:…`).
 pub async fn tag_count<'a>(exec: impl Into<Exec<'a>>, resource: &str) -> Result<u64, StoreError> {
     Ok(exec.into().one::<(u64,)>(COUNT, args![resource], resource).await?.0)
 }
 
-/// Removes the tags with this key, and if given this value, from these resources of the account; all keys if none is given.
+/// Removes the tags with this key, and if given this value, from these resources of the account; all keys if none is
+/// given. Those of the cloud itself (`aws:…`) stay.
 pub async fn tag_delete(
     tx: &mut Tx,
     account: &AccountId,

@@ -3,7 +3,8 @@
 use crate::StoreError;
 use mallee_types::{
     AccountId, AttachmentId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
-    InstanceState, InterfaceId, KeyPairId, MacAddress, NodeId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
+    InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId, ReservationId,
+    RunIntent, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -244,8 +245,10 @@ texts!(
     InstanceId,
     InterfaceId,
     KeyPairId,
+    LaunchTemplateId,
     MacAddress,
     NodeId,
+    PlacementGroupId,
     ReservationId,
     SubnetId,
     VpcId,

@@ -94,6 +94,10 @@ ids! {
     AllocationId = "eipalloc";
     /// The association of an address with an interface.
     AddressId = "eipassoc";
+    /// A launch template.
+    LaunchTemplateId = "lt";
+    /// A placement group.
+    PlacementGroupId = "pg";
     /// A volume.
     VolumeId = "vol";
 }

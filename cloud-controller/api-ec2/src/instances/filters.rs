@@ -239,6 +239,10 @@ impl Filterable for Candidate<'_> {
             "monitoring-state" => i.monitoring.iter().flat_map(|m| values_of(&m.state)).collect(),
             "operator.managed" => vec!["false".to_owned()],
             "owner-id" => vec![row.account_id.to_string()],
+            "placement-group-name" => {
+                i.placement.iter().flat_map(|p| values_of(&p.group_name)).filter(|name| !name.is_empty()).collect()
+            }
+            "placement-partition-number" => i.placement.iter().flat_map(|p| values_of(&p.partition_number)).collect(),
             "platform-details" => values_of(&i.platform_details),
             "private-dns-name" => i.private_dns_name.clone().filter(|name| !name.is_empty()).into_iter().collect(),
             "private-ip-address" => values_of(&i.private_ip_address),

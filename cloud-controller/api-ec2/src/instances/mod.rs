@@ -10,7 +10,7 @@ mod image_metadata;
 mod modify;
 mod network;
 mod options;
-mod run;
+pub(crate) mod run;
 mod settings;
 mod shape;
 mod shown;

@@ -1,6 +1,6 @@
 //! ModifyInstanceAttribute, ResetInstanceAttribute.
 
-use super::run::decode_user_data;
+use super::run::user_data;
 use crate::Ec2Api;
 use crate::common::{choice, refuse};
 use mallee_app::OpContext;
@@ -61,7 +61,7 @@ fn named(name: &str, value: Option<&SecretString>) -> Result<Change, ApiError> {
     };
     match name {
         "instanceType" => instance_type(text),
-        "userData" => decode_user_data(value.cloned()).map(Change::UserData),
+        "userData" => user_data(value.cloned()).map(Change::UserData),
         "disableApiTermination" => flag(text).map(Change::DisableApiTermination),
         "disableApiStop" => flag(text).map(Change::DisableApiStop),
         "instanceInitiatedShutdownBehavior" => shutdown_behavior(&given(text)?),

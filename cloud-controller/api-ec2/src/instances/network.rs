@@ -16,7 +16,7 @@ pub(super) struct LaunchNetwork {
 }
 
 /// An address of a request.
-pub(super) fn address(parameter: &str, text: &str) -> Result<Ipv4Addr, ApiError> {
+pub(crate) fn address(parameter: &str, text: &str) -> Result<Ipv4Addr, ApiError> {
     text.parse().map_err(|_| ApiError::invalid_value(parameter, text, "It is not an IPv4 address."))
 }
 

@@ -2,7 +2,9 @@
 //! refused by name otherwise.
 
 use crate::common::{Look, choice, only, refuse};
+use crate::placement_groups::partition;
 use mallee_app::instances::modify::MetadataChange;
+use mallee_app::placement_groups::GroupWish;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
 use mallee_store::MetadataOptions;
@@ -61,8 +63,8 @@ pub(super) fn capacity(options: Option<CapacityReservationSpecification>) -> Res
     Ok(preference)
 }
 
-/// Where a launch is to go: the zone, if it names one.
-pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<Option<String>, ApiError> {
+/// Where a launch is to go: the zone, if it names one, and the placement group.
+pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<(Option<String>, GroupWish), ApiError> {
     let Placement {
         affinity,
         availability_zone,
@@ -78,20 +80,18 @@ pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<
     only("Placement.Affinity", affinity.as_deref(), &["default"])?;
     only("Placement.Tenancy", tenancy.as_deref(), &["default"])?;
     let said = |text: Option<String>| text.is_some_and(|text| !text.is_empty());
-    refuse("Placement.GroupId", said(group_id))?;
-    refuse("Placement.GroupName", said(group_name))?;
     refuse("Placement.HostId", said(host_id))?;
     refuse("Placement.HostResourceGroupArn", said(host_resource_group_arn))?;
-    refuse("Placement.PartitionNumber", partition_number.is_some())?;
     refuse("Placement.SpreadDomain", said(spread_domain))?;
-    let Some(id) = availability_zone_id else { return Ok(availability_zone) };
+    let group = GroupWish { id: group_id, name: group_name, partition: partition(partition_number)? };
+    let Some(id) = availability_zone_id else { return Ok((availability_zone, group)) };
     if availability_zone.is_some() {
         return Err(ApiError::invalid_combination(
             "The parameter AvailabilityZoneId cannot be used with the parameter AvailabilityZone",
         ));
     }
     let zone = look.zones.iter().find(|zone| look.zone_id(zone).as_ref() == Some(&id));
-    zone.map(|zone| Some(zone.to_string())).ok_or_else(|| {
+    zone.map(|zone| (Some(zone.to_string()), group)).ok_or_else(|| {
         Code::InvalidParameterValue
             .message(format!("Invalid availability zone-id: [{}]", mallee_awswire::texts::clip(&id)))
     })
@@ -179,16 +179,18 @@ mod tests {
         let zones = vec!["zone-a".parse().unwrap(), "zone-b".parse().unwrap()];
         let look = Look { region: "eu-1", zones: &zones };
         let by_id = Placement { availability_zone_id: Some("mal1-az2".into()), ..Default::default() };
-        assert_eq!(placement(Some(by_id), look).unwrap().as_deref(), Some("zone-b"));
+        assert_eq!(placement(Some(by_id), look).unwrap().0.as_deref(), Some("zone-b"));
         let wrong = Placement { availability_zone_id: Some("use1-az2".into()), ..Default::default() };
         assert!(placement(Some(wrong), look).is_err());
         let dedicated = Placement { tenancy: Some("dedicated".into()), ..Default::default() };
         assert!(placement(Some(dedicated), look).unwrap_err().message().contains("Placement.Tenancy"));
         let usual =
             Placement { tenancy: Some("default".into()), group_name: Some(String::new()), ..Default::default() };
-        assert_eq!(placement(Some(usual), look).unwrap(), None);
+        assert_eq!(placement(Some(usual), look).unwrap().0, None);
         let group = Placement { group_name: Some("pack".into()), ..Default::default() };
-        assert!(placement(Some(group), look).unwrap_err().message().contains("Placement.GroupName"));
+        assert_eq!(placement(Some(group), look).unwrap().1.name.as_deref(), Some("pack"));
+        let none = Placement { partition_number: Some(0), ..Default::default() };
+        assert!(placement(Some(none), look).unwrap_err().message().contains("partitionNumber"));
     }
 
     #[test]

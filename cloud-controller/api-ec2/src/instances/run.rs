@@ -1,7 +1,8 @@
 //! RunInstances: from the wire's request to the use case's.
 
 use super::describe::reservations;
-use super::network::{LaunchNetwork, address, fold};
+pub(crate) use super::network::address;
+use super::network::{LaunchNetwork, fold};
 use super::{options, shape};
 use crate::Ec2Api;
 use crate::common::{Look, choice, refuse, tags_for};
@@ -22,7 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 const INSTANCE_TYPE: &str = "m1.small";
 
 /// Decodes user data; some clients wrap its lines or leave the padding off.
-pub(super) fn decode_user_data(text: Option<SecretString>) -> Result<Option<Vec<u8>>, ApiError> {
+pub(crate) fn user_data(text: Option<SecretString>) -> Result<Option<Vec<u8>>, ApiError> {
     const LENIENT: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -39,7 +40,7 @@ fn count(name: &str, value: Option<i32>) -> Result<u32, ApiError> {
 }
 
 /// A launch as the use case takes it.
-fn run_request(
+pub(crate) fn run_request(
     r: RunInstancesRequest,
     params_hash: String,
     look: Look<'_>,
@@ -70,7 +71,8 @@ fn run_request(
         ipv6_addresses,
         kernel_id,
         key_name,
-        launch_template,
+        // Its parameters have been filled in: `filled_in`.
+        launch_template: _,
         license_specifications,
         maintenance_options: maintenance,
         max_count,
@@ -101,7 +103,6 @@ fn run_request(
     refuse("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0))?;
     refuse("Ipv6Address", !ipv6_addresses.is_empty())?;
     refuse("KernelId", kernel_id.is_some())?;
-    refuse("LaunchTemplate", launch_template.is_some())?;
     refuse("LicenseSpecification", !license_specifications.is_empty())?;
     refuse("Operator", operator.is_some())?;
     refuse("RamdiskId", ramdisk_id.is_some())?;
@@ -127,6 +128,7 @@ fn run_request(
             _ => mallee_app::tags::validate(&tags)?,
         }
     }
+    let (zone, group) = options::placement(placement, look)?;
     let image_id = image_id.ok_or_else(|| ApiError::missing_parameter("ImageId"))?;
     Ok(RunRequest {
         image: parse_id(&image_id, Code::InvalidAmiIdMalformed)?,
@@ -137,10 +139,10 @@ fn run_request(
         group_ids,
         group_names,
         subnet,
-        zone: options::placement(placement, look)?,
+        zone,
         private_ip,
         public_ip,
-        user_data: decode_user_data(encoded)?,
+        user_data: user_data(encoded)?,
         client_token,
         params_hash,
         shutdown_behavior,
@@ -151,7 +153,9 @@ fn run_request(
         capacity_preference,
         metadata: options::metadata(metadata_options, defaults)?,
         tenancy: "default".to_owned(),
+        group,
         instance_tags,
+        system_tags: Vec::new(),
         interface_tags,
         dry_run: dry_run == Some(true),
     })
@@ -165,9 +169,21 @@ impl Ec2Api {
         params: &Params,
     ) -> Result<Reservation, ApiError> {
         let look = self.look();
-        let defaults = self.cloud.metadata_defaults(cx).await?;
-        let request = run_request(r, hex::encode(params.fingerprint()), look, defaults)?;
-        let (reservation, views) = self.cloud.run_instances(cx, request).await?;
+        let params_hash = hex::encode(params.fingerprint());
+        // Before the template is looked at: it may have changed, or gone, since the first call.
+        let before = self.cloud.launched_before(cx, r.client_token.as_deref(), &params_hash).await?;
+        let (reservation, views) = match before {
+            Some(done) => done,
+            None => {
+                let (r, system_tags) = match r.launch_template.clone() {
+                    Some(template) => self.filled_in(cx, &template, params).await?,
+                    None => (r, Vec::new()),
+                };
+                let defaults = self.cloud.metadata_defaults(cx).await?;
+                let request = RunRequest { system_tags, ..run_request(r, params_hash, look, defaults)? };
+                self.cloud.run_instances(cx, request).await?
+            }
+        };
         let instances = views.iter().map(|view| (reservation.clone(), shape::instance(view, look))).collect();
         // A repeated launch whose instances are forgotten already has none left to show.
         Ok(reservations(cx.account(), instances).pop().unwrap_or_else(|| Reservation {

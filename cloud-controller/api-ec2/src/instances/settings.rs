@@ -140,34 +140,6 @@ impl Ec2Api {
         Ok(UnmonitorInstancesResult { instance_monitorings: monitorings(&rows, false) })
     }
 
-    pub(crate) async fn modify_instance_placement(
-        &self,
-        cx: &OpContext,
-        r: ModifyInstancePlacementRequest,
-    ) -> Result<ModifyInstancePlacementResult, ApiError> {
-        let ModifyInstancePlacementRequest {
-            affinity,
-            group_id,
-            group_name,
-            host_id,
-            host_resource_group_arn,
-            instance_id,
-            partition_number,
-            tenancy,
-        } = r;
-        only("Affinity", affinity.as_deref(), &["default"])?;
-        only("Tenancy", tenancy.as_deref(), &["default"])?;
-        // The empty name takes an instance out of its group: it is in none.
-        let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        refuse("GroupId", said(&group_id))?;
-        refuse("GroupName", said(&group_name))?;
-        refuse("HostId", said(&host_id))?;
-        refuse("HostResourceGroupArn", said(&host_resource_group_arn))?;
-        refuse("PartitionNumber", partition_number.is_some())?;
-        self.cloud.modify_instance(cx, &instance_id.unwrap_or_default(), &Change::Nothing, false).await?;
-        Ok(ModifyInstancePlacementResult { return_: Some(true) })
-    }
-
     pub(crate) async fn modify_instance_maintenance_options(
         &self,
         cx: &OpContext,

@@ -82,6 +82,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
     let public_ip = first.and_then(|i| i.public_ip);
     // EC2 empties what a terminated instance has given back.
     let still = !row.released;
+    let partition = doc.group.as_ref().map(|group| group.partition).filter(|number| *number > 0);
     let dns_name = first.map(|i| private_dns_name(i.row.private_ip, look.region));
     Instance {
         ami_launch_index: i32::try_from(row.launch_index).ok(),
@@ -116,7 +117,9 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
         placement: Some(Placement {
             availability_zone: Some(row.zone.to_string()),
             availability_zone_id: look.zone_id(&row.zone),
-            group_name: Some(String::new()),
+            group_id: doc.group.as_ref().map(|group| group.id.to_string()),
+            group_name: Some(doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default()),
+            partition_number: partition.and_then(|number| i32::try_from(number).ok()),
             tenancy: Some(doc.tenancy.clone()),
             ..Default::default()
         }),

@@ -6,8 +6,8 @@ use mallee_proto::v1::InstanceObservation;
 use mallee_proto::{Kind, WireError};
 use mallee_store::{
     InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, change_append, instance_fetch_locked,
-    instance_intent_update, instance_observe, interface_delete, interface_list, private_addresses_release,
-    public_address_release, tag_delete_of,
+    instance_intent_update, instance_observe, interface_delete, interface_list, placement_group_leave,
+    private_addresses_release, public_address_release, tag_delete_of,
 };
 use mallee_types::{DomainPhase, Generation, Incarnation, InstanceState, RunIntent, StateReason};
 
@@ -178,6 +178,7 @@ async fn release(cloud: &Cloud, tx: &mut Tx, row: &mut InstanceRow) -> Result<()
         tag_delete_of(tx, interface.id.as_str()).await?;
         interface_delete(tx, &interface.id).await?;
     }
+    placement_group_leave(tx, &row.id).await?;
     let now_ms = cloud.clock().now_ms();
     row.released = true;
     row.state = InstanceState::Terminated;

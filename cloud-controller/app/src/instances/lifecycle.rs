@@ -4,6 +4,7 @@
 use super::run::place::Room;
 use super::run::take_public_address;
 use crate::fail::OrFail as _;
+use crate::placement_groups::wire_group;
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
@@ -13,6 +14,7 @@ use mallee_store::{
 use mallee_types::instance::{Observed, visible_state};
 use mallee_types::instance_type::instance_type;
 use mallee_types::{InstanceId, InstanceState, RunIntent, StateReason, ZoneName};
+use std::collections::BTreeMap;
 
 /// An instance with its state before and after a call.
 pub type StateChange = (InstanceId, InstanceState, InstanceState);
@@ -137,17 +139,22 @@ impl Cloud {
         rows: &[InstanceRow],
         reserved: &mut Vec<(ZoneName, String)>,
     ) -> Result<Vec<StateChange>, ApiError> {
+        let mut partitions: BTreeMap<InstanceId, u32> = BTreeMap::new();
         for row in rows.iter().filter(|row| row.state == InstanceState::Stopped) {
             let request_id = self.rng().uuid();
             let room = room_of(row)?;
-            self.reserve(&row.zone, &request_id, &room, 1, std::slice::from_ref(&row.id)).await?;
+            let placed = self.reserve(&row.zone, &request_id, &room, 1, std::slice::from_ref(&row.id)).await?;
             reserved.push((row.zone.clone(), request_id));
+            partitions.extend(placed.first().map(|placement| (row.id.clone(), placement.partition)));
         }
         let now_ms = self.clock().now_ms();
         self.change(rows, false, "cloud.start", |row| match row.state {
             InstanceState::Pending | InstanceState::Running => Ok(Step::Nothing),
             InstanceState::Stopped => {
                 row.intent = RunIntent::Run;
+                if let (Some(group), Some(partition)) = (&mut row.doc.group, partitions.get(&row.id)) {
+                    group.partition = *partition;
+                }
                 row.launch_ms = now_ms;
                 row.doc.guest_heard = false;
                 row.transition_reason = String::new();
@@ -272,5 +279,6 @@ fn room_of(row: &InstanceRow) -> Result<Room, ApiError> {
         disk_bytes: 0,
         image_digest: String::new(),
         node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        group: row.doc.group.as_ref().map(wire_group),
     })
 }

@@ -7,6 +7,7 @@ pub mod lifecycle;
 pub mod metadata_defaults;
 pub mod modify;
 pub mod observe;
+mod placement;
 pub mod purge;
 pub mod run;
 pub mod types;

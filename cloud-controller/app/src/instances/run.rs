@@ -6,15 +6,16 @@ mod resolve;
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups;
 use crate::instances::view::{InstanceView, views};
+use crate::placement_groups::GroupWish;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    ClientTokenClaim, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions, ShutdownBehavior,
-    StoreError, Tx, change_append, client_token_claim, client_token_peek, client_token_result_set, instance_insert,
-    instance_list, instance_placement_set, interface_insert, private_address_take_exact, private_addresses_take,
-    public_address_take, tag_put,
+    ClientTokenClaim, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions,
+    ShutdownBehavior, StoreError, Tx, change_append, client_token_claim, client_token_peek, client_token_result_set,
+    instance_insert, instance_list, instance_placement_set, interface_insert, placement_group_join,
+    private_address_take_exact, private_addresses_take, public_address_take, tag_put,
 };
 use mallee_types::{
     AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
@@ -74,8 +75,12 @@ pub struct RunRequest {
     pub metadata: MetadataOptions,
     /// `default`.
     pub tenancy: String,
+    /// The placement group they are to be in.
+    pub group: GroupWish,
     /// For the instances.
     pub instance_tags: Vec<Tag>,
+    /// For the instances, by the cloud itself: under `aws:`.
+    pub system_tags: Vec<Tag>,
     /// For their interfaces.
     pub interface_tags: Vec<Tag>,
     /// Only check.
@@ -92,7 +97,7 @@ impl Cloud {
         cx: &OpContext,
         request: RunRequest,
     ) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
-        if let Some(done) = self.repeated(cx, &request).await? {
+        if let Some(done) = self.launched_before(cx, request.client_token.as_deref(), &request.params_hash).await? {
             return Ok(done);
         }
         let resolved = self.resolve(cx, &request).await?;
@@ -112,20 +117,24 @@ impl Cloud {
         self.reservation(cx, reservation).await
     }
 
-    /// The result of an earlier call with this client token.
-    async fn repeated(
+    /// The result of an earlier launch with this client token and parameters of this hash.
+    ///
+    /// # Errors
+    /// For a token that is none, or that was used for another launch.
+    pub async fn launched_before(
         &self,
         cx: &OpContext,
-        request: &RunRequest,
+        token: Option<&str>,
+        params_hash: &str,
     ) -> Result<Option<(ReservationId, Vec<InstanceView>)>, ApiError> {
-        let Some(token) = &request.client_token else { return Ok(None) };
+        let Some(token) = token else { return Ok(None) };
         if token.is_empty() || token.len() > CLIENT_TOKEN_CHARS_MAX || !token.bytes().all(|b| (0x21..0x7f).contains(&b))
         {
             return Err(Code::InvalidParameterValue
                 .message("Invalid value for parameter clientToken. It must be 1 to 64 ASCII characters."));
         }
         match client_token_peek(self.store(), cx.account(), OPERATION, token).await.or_fail()? {
-            Some((hash, _)) if hash != request.params_hash => Err(Code::IdempotentParameterMismatch.error()),
+            Some((hash, _)) if hash != params_hash => Err(Code::IdempotentParameterMismatch.error()),
             Some((_, Some(result))) => self.reservation(cx, parse_reservation(&result)?).await.map(Some),
             Some((_, None)) | None => Ok(None),
         }
@@ -238,11 +247,17 @@ impl Maker<'_> {
     ) -> Result<(), ApiError> {
         let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
-        let row = self.instance(id, node, index, address);
+        let row = self.instance(id, node, index, address, placement.partition);
         let user_data = self.request.user_data.as_deref();
         instance_insert(tx, &row, user_data).await.or_fail()?;
         if let Some(decision) = &placement.decision {
             instance_placement_set(tx, &row.id, &place::decision_json(decision)).await.or_fail()?;
+        }
+        if let Some(group) = &row.doc.group {
+            placement_group_join(tx, &row.id, &group.id, &row.zone).await.map_err(|error| match error {
+                StoreError::InUse => Code::InvalidPlacementGroupUnknown.with(&[&group.name]),
+                other => store_failure(other),
+            })?;
         }
         let interface = self.interface(&row, address);
         interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
@@ -255,7 +270,9 @@ impl Maker<'_> {
             take_public_address(self.cloud, tx, &interface).await?;
         }
         let account = self.cx.account();
-        tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), &self.request.instance_tags)).await.or_fail()?;
+        for given in [&self.request.instance_tags, &self.request.system_tags] {
+            tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), given)).await.or_fail()?;
+        }
         tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
             .await
             .or_fail()?;
@@ -263,7 +280,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn instance(&self, id: InstanceId, node: NodeId, index: u32, address: Ipv4Addr) -> InstanceRow {
+    fn instance(&self, id: InstanceId, node: NodeId, index: u32, address: Ipv4Addr, partition: u32) -> InstanceRow {
         let (request, resolved) = (self.request, self.resolved);
         let now_ms = self.cloud.clock().now_ms();
         InstanceRow {
@@ -317,6 +334,7 @@ impl Maker<'_> {
                 booted_ms: 0,
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
                 capacity_preference: request.capacity_preference.clone(),
+                group: resolved.group.clone().map(|group| GroupMembership { partition, ..group }),
                 requester: self.cx.actor.arn.to_string(),
                 extra: Default::default(),
             },

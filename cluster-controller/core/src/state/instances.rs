@@ -1,5 +1,6 @@
 //! Instances: the intent of highest generation, what it takes of its node, whether its ports are up.
 
+use super::groups::{Membership, membership};
 use super::{ClusterState, LifeKey, NodeIndex, Seen};
 use mallee_proto::WireError;
 use mallee_proto::v1::{DomainPhase, InstanceIntent, RunIntent};
@@ -12,6 +13,8 @@ pub(super) struct Instance {
     pub(super) intent: Option<InstanceIntent>,
     /// What it takes, and of which node.
     charge: Option<(NodeIndex, Resources)>,
+    /// The placement group it takes that as a member of.
+    group: Option<Membership>,
     /// Lives that nodes have reported, oldest first.
     pub(super) lives: Vec<u64>,
     /// The latest life that the cloud has confirmed to be over; nothing more is kept of it.
@@ -114,7 +117,11 @@ impl ClusterState {
             }
             None => (None, false),
         };
-        self.set_charge(id, charge);
+        let group = match &instance.intent {
+            Some(intent) => membership(intent.spec.as_ref().and_then(|spec| spec.group.as_ref())),
+            None => instance.group.clone(),
+        };
+        self.set_charge(id, charge, group.filter(|_| charge.is_some()));
         let Some(instance) = self.instances.get(id) else { return };
         match &instance.intent {
             Some(intent) => self.model.set_instance(intent, live),
@@ -125,7 +132,12 @@ impl ClusterState {
         }
     }
 
-    fn set_charge(&mut self, id: &InstanceId, charge: Option<(NodeIndex, Resources)>) {
+    fn set_charge(&mut self, id: &InstanceId, charge: Option<(NodeIndex, Resources)>, group: Option<Membership>) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        if instance.group != group {
+            let before = std::mem::replace(&mut instance.group, group.clone());
+            self.note_member(id, before.as_ref(), group.as_ref());
+        }
         let Some(instance) = self.instances.get_mut(id) else { return };
         if instance.charge == charge {
             return;
@@ -141,6 +153,12 @@ impl ClusterState {
             fleet.used = fleet.used.plus(resources);
             fleet.instances += 1;
         }
+    }
+
+    /// The node of a member of a placement group, and its partition.
+    pub(super) fn member_at(&self, id: &InstanceId) -> Option<(NodeIndex, u32)> {
+        let instance = self.instances.get(id)?;
+        Some((instance.charge?.0, instance.group.as_ref()?.1))
     }
 
     /// What the instance takes of a node now.

@@ -2,6 +2,7 @@
 
 mod cloud;
 mod explain;
+mod groups;
 mod instances;
 mod nodes;
 mod observe;
@@ -82,6 +83,7 @@ pub struct ClusterState {
     nodes: Vec<NodeEntry>,
     by_name: HashMap<NodeId, NodeIndex>,
     instances: HashMap<InstanceId, Instance>,
+    members: groups::Members,
     observations: Journal<LifeKey, Seen>,
     /// Lives that are over, by journal position: dropped when the cloud has confirmed to know.
     gone: BTreeMap<u64, LifeKey>,
@@ -109,6 +111,7 @@ impl ClusterState {
             nodes: Vec::new(),
             by_name: HashMap::new(),
             instances: HashMap::new(),
+            members: HashMap::new(),
             observations: Journal::new(boot),
             gone: BTreeMap::new(),
             reservations: Reservations::default(),

@@ -1,10 +1,11 @@
 //! Placing: choosing nodes for a launch, and holding their capacity until the launch is committed or given up.
 
+use super::groups::{Choice, Membership, membership};
 use super::{ClusterState, NodeIndex, Now};
 use crate::settings::limits::{RESERVATION_TTL_MAX, RESERVATIONS_MAX};
 use mallee_proto::v1::{Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, UnplaceRequest};
 use mallee_proto::{Kind, WireError};
-use mallee_scheduler::{self as sched, Filter, ImageKey, Resources, Verdict, decide_many};
+use mallee_scheduler::{self as sched, Filter, ImageKey, Resources, Verdict};
 use mallee_types::limits::RUN_INSTANCES_COUNT_MAX;
 use mallee_types::{InstanceId, NodeId};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -34,6 +35,8 @@ struct Hold {
     request_id: String,
     node: NodeIndex,
     resources: Resources,
+    /// The placement group it is promised to as a member.
+    group: Option<Membership>,
 }
 
 impl ClusterState {
@@ -61,12 +64,12 @@ impl ClusterState {
         // A launch that was placed before under another request id is placed anew.
         ids.iter().for_each(|id| self.release_hold(id));
         let wanted = self.scheduler_request(&request, &ids)?;
-        let decisions = decide_many(&wanted, &self.fleet, ids.len());
+        let choices = self.choose(&wanted, request.group.as_ref(), &ids)?;
         let mut placements = Vec::with_capacity(ids.len());
         let mut refused = Vec::new();
-        for (id, decision) in ids.iter().zip(&decisions) {
+        for (id, Choice { decision, partition }) in ids.iter().zip(&choices) {
             match decision.chosen {
-                Some(node) => placements.push((id, node, self.decision(decision, &wanted, now))),
+                Some(node) => placements.push((id, node, *partition, self.decision(decision, &wanted, now))),
                 None => refused = self.decision(decision, &wanted, now).verdicts,
             }
         }
@@ -74,14 +77,16 @@ impl ClusterState {
             return Ok(PlaceReply { placements: Vec::new(), refused });
         }
         let mut reply = PlaceReply { placements: Vec::with_capacity(placements.len()), refused };
-        for (id, node, decision) in placements {
+        for (id, node, partition, decision) in placements {
             let fleet = &mut self.fleet[node];
             fleet.reserved = fleet.reserved.plus(wanted.resources);
             fleet.instances += 1;
-            let hold = Hold { request_id: request.request_id.clone(), node, resources: wanted.resources };
+            let group = membership(request.group.as_ref()).map(|(group, _)| (group, partition));
+            let hold = Hold { request_id: request.request_id.clone(), node, resources: wanted.resources, group };
             self.reservations.holds.insert(id.clone(), hold);
             let node_id = fleet.id.to_string();
-            reply.placements.push(Placement { instance_id: id.to_string(), node_id, decision: Some(decision) });
+            let instance_id = id.to_string();
+            reply.placements.push(Placement { instance_id, node_id, decision: Some(decision), partition });
         }
         let ttl_max = u64::try_from(RESERVATION_TTL_MAX.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = now.mono_ms.saturating_add(request.ttl_ms.min(ttl_max));
@@ -138,6 +143,8 @@ impl ClusterState {
             image: (!request.image_digest.is_empty()).then(|| ImageKey::of(&request.image_digest)),
             zone: Some(self.settings.zone.clone()),
             node,
+            // Filled in where it is known who else is in it.
+            group: None,
             strategy: self.settings.strategy,
         })
     }
@@ -179,6 +186,19 @@ impl ClusterState {
             }
             self.drop_reservation(&request_id);
         }
+    }
+
+    /// Members of a placement group that are promised a place, without `except`.
+    pub(super) fn promised_members<'a>(
+        &'a self,
+        group: &'a str,
+        except: &'a HashSet<&'a InstanceId>,
+    ) -> impl Iterator<Item = (NodeIndex, u32)> + 'a {
+        let holds = self.reservations.holds.iter().filter(move |(id, _)| !except.contains(id));
+        holds.filter_map(move |(_, hold)| {
+            let (of, partition) = hold.group.as_ref()?;
+            (of == group).then_some((hold.node, *partition))
+        })
     }
 
     /// What is promised of a node, and to how many instances.

@@ -34,6 +34,16 @@ fn id(n: u8) -> String {
     format!("i-{n:017x}")
 }
 
+/// One in three is in no group, one in a spread group, one in a partition group.
+fn group(n: u8, partition: u32) -> Option<PlacementGroup> {
+    let (strategy, partition_count, partition) = match n % 3 {
+        0 => return None,
+        1 => (GroupStrategy::Spread, 0, 0),
+        _ => (GroupStrategy::Partition, 2, partition),
+    };
+    Some(PlacementGroup { id: format!("pg-{}", n % 3), strategy: strategy.into(), partition_count, partition })
+}
+
 fn any_intent() -> impl Strategy<Value = InstanceIntent> {
     (0u8..6, 1u64..5, 1u64..3, 0u8..=NODES, 1i32..4).prop_map(|(n, generation, incarnation, node, intent)| {
         let port = Port {
@@ -49,7 +59,14 @@ fn any_intent() -> impl Strategy<Value = InstanceIntent> {
             incarnation,
             node_id: if node == NODES { String::new() } else { format!("n-{node}") },
             intent,
-            spec: Some(InstanceSpec { vcpus: 1, memory_mib: 10, root_disk_bytes: 100, ports, ..Default::default() }),
+            spec: Some(InstanceSpec {
+                vcpus: 1,
+                memory_mib: 10,
+                root_disk_bytes: 100,
+                ports,
+                group: group(n, u32::from(n % 2) + 1),
+                ..Default::default()
+            }),
             ..InstanceIntent::default()
         }
     })
@@ -193,12 +210,23 @@ impl World {
             count_max: count.into(),
             ttl_ms: 5_000,
             instance_ids: (instance..instance + count).map(id).collect(),
+            group: group(request, 0),
             ..PlaceRequest::default()
         };
         let before = self.state.fleet.clone();
         match self.state.place(request.clone(), self.now) {
             Ok(reply) => {
+                let wish = request.group.clone();
                 let again = self.state.place(request, self.now).unwrap();
+                for (nth, one) in reply.placements.iter().enumerate() {
+                    for other in reply.placements.iter().skip(nth + 1).filter(|other| other.node_id == one.node_id) {
+                        let spread = wish.as_ref().is_some_and(|wish| wish.strategy() == GroupStrategy::Spread);
+                        assert!(!spread, "two of a spread group on {}", one.node_id);
+                        assert_eq!(one.partition, other.partition, "partitions share {}", one.node_id);
+                    }
+                    let parts = wish.as_ref().map_or(0, |wish| wish.partition_count);
+                    assert!(if parts > 0 { (1..=parts).contains(&one.partition) } else { one.partition == 0 });
+                }
                 if !reply.placements.is_empty() {
                     assert_eq!(again, reply, "a repeat gets the same answer");
                 }
@@ -240,6 +268,12 @@ impl World {
         for (id, instance) in &state.instances {
             assert!(instance.intent.is_some() || !instance.lives.is_empty(), "{id} is kept for nothing");
             assert!(instance.lives.iter().all(|life| state.seen(id, *life).is_some()));
+        }
+        let members: usize = state.members.values().map(|members| members.len()).sum();
+        let in_groups = state.instances.keys().filter(|id| state.member_at(id).is_some());
+        assert_eq!(members, in_groups.count(), "members of groups");
+        for id in state.members.values().flatten() {
+            assert!(state.member_at(id).is_some(), "{id} takes nothing and counts as a member");
         }
         let lives: usize = state.instances.values().map(|instance| instance.lives.len()).sum();
         assert_eq!(lives, state.observations.len());

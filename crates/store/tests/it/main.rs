@@ -10,6 +10,8 @@
 mod addresses;
 mod changes;
 mod instances;
+mod launch_templates;
+mod placement_groups;
 mod races;
 mod resources;
 mod s3;

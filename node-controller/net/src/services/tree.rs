@@ -143,6 +143,10 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
     d.put("local-ipv4", port.ip.to_string());
     d.put("mac", port.mac.to_string());
     d.put_some("placement/availability-zone", &m.zone);
+    d.put_some("placement/group-name", &m.placement_group_name);
+    if m.partition_number > 0 {
+        d.put("placement/partition-number", m.partition_number.to_string());
+    }
     d.put_some("placement/region", &m.region);
     d.put("profile", "default-hvm");
     if let Some(public) = port.public_ip {
@@ -247,5 +251,43 @@ mod tests {
         assert_eq!(d.at("ami-id/"), None);
         assert_eq!(d.at("ami-id/x"), None);
         assert_eq!(d.at("..//ami-id"), None);
+    }
+
+    #[test]
+    fn an_instance_sees_the_placement_group_it_is_in() {
+        let cidr: ipnet::Ipv4Net = "10.0.0.0/24".parse().unwrap();
+        let gateway = "10.0.0.1".parse().unwrap();
+        let port = Port {
+            interface_id: "eni-1".into(),
+            instance_id: "i-1".into(),
+            device: "tap0".into(),
+            mac: crate::model::Mac([2, 0, 0, 0, 0, 1]),
+            ip: "10.0.0.4".parse().unwrap(),
+            subnet: crate::model::Subnet { id: "subnet-1".into(), cidr, gateway },
+            groups: Vec::new(),
+            public_ip: None,
+            source_dest_check: true,
+            hostname: String::new(),
+        };
+        let vpc = Vpc {
+            id: "vpc-1".into(),
+            ns: "ns".into(),
+            cidr,
+            vni: 1,
+            domain: "local.compute.internal".into(),
+            subnets: Vec::new(),
+            ports: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            members: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+        };
+        let seen = |metadata: Metadata, path: &str| {
+            meta_data(&InstanceIntent::default(), &metadata, &vpc, &port).at(path).map(Node::body)
+        };
+        let member = Metadata { placement_group_name: "parts".into(), partition_number: 2, ..Metadata::default() };
+        assert_eq!(seen(member.clone(), "placement/group-name"), Some(b"parts".to_vec()));
+        assert_eq!(seen(member, "placement/partition-number"), Some(b"2".to_vec()));
+        assert_eq!(seen(Metadata::default(), "placement/group-name"), None);
+        assert_eq!(seen(Metadata::default(), "placement/partition-number"), None);
     }
 }

@@ -5,8 +5,9 @@ use super::resolve::Resolved;
 use crate::Cloud;
 use crate::cluster_link::client;
 use crate::fail::wire_failure;
+use crate::placement_groups::wire_group;
 use mallee_awswire::{ApiError, Code};
-use mallee_proto::v1::{Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, UnplaceRequest};
+use mallee_proto::v1::{Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, PlacementGroup, UnplaceRequest};
 use mallee_proto::{Kind, WireError};
 use mallee_store::SubnetRow;
 use mallee_types::{InstanceId, ZoneName};
@@ -39,6 +40,8 @@ pub(crate) struct Room {
     pub image_digest: String,
     /// Only there; empty: anywhere.
     pub node_id: String,
+    /// In this placement group.
+    pub group: Option<PlacementGroup>,
 }
 
 /// A decision as it is kept with the instance.
@@ -73,6 +76,7 @@ impl Cloud {
             disk_bytes: resolved.root_disk_bytes,
             image_digest: resolved.image.digest.clone(),
             node_id: String::new(),
+            group: resolved.group.as_ref().map(wire_group),
         };
         let mut refusal = None;
         for subnet in &resolved.subnets {
@@ -112,6 +116,7 @@ impl Cloud {
             node_id: room.node_id.clone(),
             ttl_ms: RESERVATION_TTL_MS,
             instance_ids: ids.iter().map(ToString::to_string).collect(),
+            group: room.group.clone(),
         });
         request.set_timeout(PLACE_TIMEOUT);
         let PlaceReply { placements, refused } = match client(channel).place(request).await {

@@ -5,7 +5,9 @@ use crate::fail::OrFail as _;
 use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{AddressRange, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name};
+use mallee_store::{
+    AddressRange, GroupMembership, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name,
+};
 use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
 use mallee_types::{GroupId, VpcId, ZoneName};
@@ -23,6 +25,8 @@ pub(super) struct Resolved {
     pub root_disk_bytes: u64,
     pub public_openssh: Option<String>,
     pub groups: Vec<GroupId>,
+    /// The placement group; without a partition of its own if any will do.
+    pub group: Option<GroupMembership>,
     /// Where it may go, best first: one if the caller named a subnet or zone.
     pub subnets: Vec<SubnetRow>,
 }
@@ -82,6 +86,11 @@ impl Cloud {
             Code::MissingInput.message("No subnets found for the default VPC. Please specify a subnet.")
         })?;
         let groups = self.launch_groups(cx, request, &vpc).await?;
+        let group = self.wished_group(cx, &request.group).await?;
+        let subnets = match &group {
+            Some(group) => self.subnets_of_group(group, &subnets).await?,
+            None => subnets,
+        };
         let virtual_size = image.virtual_size_bytes.unwrap_or_default();
         Ok(Resolved {
             size,
@@ -96,6 +105,7 @@ impl Cloud {
             root_device_name: image.root_device_name,
             public_openssh,
             groups,
+            group,
             subnets,
         })
     }
