@@ -1,6 +1,9 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, change, client_token, dialect, image, instance, interface, key_pair, lease, s3, saga};
+use crate::{
+    account, address, change, client_token, dialect, iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image,
+    instance, interface, key_pair, lease, s3, saga,
+};
 use crate::{security_group, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
@@ -12,6 +15,11 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("address.rs", address::SQL),
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
+    ("iam_attachment.rs", iam_attachment::SQL),
+    ("iam_group.rs", iam_group::SQL),
+    ("iam_policy.rs", iam_policy::SQL),
+    ("iam_tag.rs", iam_tag::SQL),
+    ("iam_user.rs", iam_user::SQL),
     ("image.rs", image::SQL),
     ("instance.rs", instance::SQL),
     ("interface.rs", interface::SQL),
