@@ -14,6 +14,11 @@ mod credential_report;
 mod dialect;
 mod error;
 mod exec;
+mod iam_attachment;
+mod iam_group;
+mod iam_policy;
+mod iam_tag;
+mod iam_user;
 mod image;
 mod instance;
 mod instance_doc;
@@ -70,6 +75,31 @@ pub use client_token::{
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use error::StoreError;
 pub use exec::Exec;
+pub use iam_attachment::{
+    IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
+    iam_attachment_count, iam_attachment_counts, iam_attachment_list, iam_attachment_list_of, iam_boundary_counts,
+    iam_boundary_delete, iam_boundary_fetch, iam_boundary_list, iam_boundary_list_of, iam_boundary_put, iam_detach,
+    iam_inline_delete, iam_inline_fetch, iam_inline_list_account, iam_inline_list_of, iam_inline_put,
+    iam_principal_forget,
+};
+pub use iam_group::{
+    IamGroupRow, iam_group_by_name, iam_group_count, iam_group_count_of_user, iam_group_delete, iam_group_insert,
+    iam_group_list_of, iam_group_member_add, iam_group_member_count, iam_group_member_remove, iam_group_members,
+    iam_group_members_remove, iam_group_page, iam_group_update, iam_groups_of_user, iam_memberships,
+};
+pub use iam_policy::{
+    IamPolicyRow, IamPolicyVersionRow, iam_policy_by_arn, iam_policy_count, iam_policy_delete, iam_policy_documents,
+    iam_policy_insert, iam_policy_page, iam_policy_update, iam_policy_version_count, iam_policy_version_delete,
+    iam_policy_version_fetch, iam_policy_version_insert, iam_policy_version_list, iam_policy_version_list_account,
+};
+pub use iam_tag::{
+    IamTagRow, iam_tag_delete, iam_tag_delete_of, iam_tag_fold, iam_tag_list, iam_tag_list_of, iam_tag_put,
+};
+pub use iam_user::{
+    AccessKeyUseRow, NamedFilter, access_key_list_account, access_key_use_fetch, access_key_use_list,
+    access_key_use_put, account_delete, account_page, account_rename, cloud_account, cloud_account_set, user_admin,
+    user_by_name, user_count, user_list_of, user_page, user_update,
+};
 pub use image::{
     ImageFilter, ImageRow, ImageState, image_delete, image_fetch, image_insert, image_list, image_list_state,
     image_update,

@@ -19,6 +19,7 @@ macro_rules! steps {
 
 steps! {
     1 "0001_initial";
+    2 "0002_iam";
     3 "0003_identity";
 }
 

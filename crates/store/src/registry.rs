@@ -1,8 +1,10 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, change, client_token, dialect, image, instance, instance_profile, interface, key_pair};
-use crate::{certificate, credential_report, login, mfa, oidc_provider, ssh_public_key};
-use crate::{lease, role, s3, saga};
+use crate::{
+    account, address, change, client_token, dialect, iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image,
+    instance, interface, key_pair, lease, s3, saga,
+};
+use crate::{certificate, credential_report, instance_profile, login, mfa, oidc_provider, role, ssh_public_key};
 use crate::{security_group, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
@@ -16,6 +18,11 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
+    ("iam_attachment.rs", iam_attachment::SQL),
+    ("iam_group.rs", iam_group::SQL),
+    ("iam_policy.rs", iam_policy::SQL),
+    ("iam_tag.rs", iam_tag::SQL),
+    ("iam_user.rs", iam_user::SQL),
     ("image.rs", image::SQL),
     ("instance.rs", instance::SQL),
     ("instance_profile.rs", instance_profile::SQL),
