@@ -21,5 +21,5 @@ pub mod tags;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};
-pub use context::{Actor, OpContext};
+pub use context::{Actor, OpContext, RequestFacts, Session};
 pub use zone::ZoneState;
