@@ -4,9 +4,7 @@ use mallee_app::Actor;
 use mallee_app::bootstrap::CLOUD_ACCOUNT;
 use mallee_awswire::sigv4::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
 use mallee_iam::Principal;
-use mallee_store::{
-    Store, StoreError, UserRow, access_key_fetch, access_key_secret, account_fetch, user_fetch,
-};
+use mallee_store::{Store, StoreError, UserRow, access_key_fetch, access_key_secret, account_fetch, user_fetch};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ mod instances;
 mod interfaces;
 mod keys;
 pub mod page;
+mod profiles;
 mod tags;
 mod vpcs;
 

@@ -7,14 +7,24 @@ mallee_app::offered! {
     /// Every operation of IAM this cloud offers, sorted by name.
     pub const IAM_OFFERED: IamRequest of SERVICE;
     |api: &IdentityApi, cx, _params, r|
+    Write AddRoleToInstanceProfile => api.add_role_to_instance_profile(cx, r).await;
+    Write CreateInstanceProfile => api.create_instance_profile(cx, r).await;
     Write CreateRole => api.create_role(cx, r).await;
+    Write DeleteInstanceProfile => api.delete_instance_profile(cx, r).await;
     Write DeleteRole => api.delete_role(cx, r).await;
     Write DeleteRolePermissionsBoundary => api.delete_role_permissions_boundary(cx, r).await;
+    Read GetInstanceProfile => api.get_instance_profile(cx, r).await;
     Read GetRole => api.get_role(cx, r).await;
+    Read ListInstanceProfileTags => api.list_instance_profile_tags(cx, r).await;
+    Read ListInstanceProfiles => api.list_instance_profiles(cx, r).await;
+    Read ListInstanceProfilesForRole => api.list_instance_profiles_for_role(cx, r).await;
     Read ListRoleTags => api.list_role_tags(cx, r).await;
     Read ListRoles => api.list_roles(cx, r).await;
     Write PutRolePermissionsBoundary => api.put_role_permissions_boundary(cx, r).await;
+    Write RemoveRoleFromInstanceProfile => api.remove_role_from_instance_profile(cx, r).await;
+    Write TagInstanceProfile => api.tag_instance_profile(cx, r).await;
     Write TagRole => api.tag_role(cx, r).await;
+    Write UntagInstanceProfile => api.untag_instance_profile(cx, r).await;
     Write UntagRole => api.untag_role(cx, r).await;
     Write UpdateAssumeRolePolicy => api.update_assume_role_policy(cx, r).await;
     Write UpdateRole => api.update_role(cx, r).await;

@@ -1,6 +1,7 @@
 //! Handlers of STS and IAM.
 
 mod iam;
+mod instance_profiles;
 mod parts;
 mod roles;
 mod sts;

@@ -2,7 +2,7 @@
 
 use crate::IdentityApi;
 use mallee_app::fail::OrFail as _;
-use mallee_app::iam::labels::Label;
+use mallee_app::tags::Tag as Label;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::iam::Tag;
 use mallee_store::{Store, iam_tag_list};

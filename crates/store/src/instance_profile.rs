@@ -58,7 +58,10 @@ sql! {
     ASSOCIATION_FETCH = "SELECT id, account_id, instance_id, profile_id, profile_arn, created_ms
         FROM profile_associations WHERE account_id = $1 AND id = $2";
     ASSOCIATION_LIST = "SELECT id, account_id, instance_id, profile_id, profile_arn, created_ms
-        FROM profile_associations WHERE account_id = $1";
+        FROM profile_associations WHERE account_id = $1
+        AND instance_id IN (SELECT id FROM instances WHERE account_id = $1 AND NOT released)";
+    ASSOCIATIONS_OF = "SELECT id, account_id, instance_id, profile_id, profile_arn, created_ms
+        FROM profile_associations WHERE id <> ''";
     ASSOCIATION_ALL = "SELECT id, account_id, instance_id, profile_id, profile_arn, created_ms
         FROM profile_associations WHERE id > $1 ORDER BY id LIMIT $2 + 0";
     ASSOCIATION_DELETE = "DELETE FROM profile_associations WHERE id = $1";
@@ -124,7 +127,16 @@ pub async fn profile_association_fetch<'a>(
     exec.into().maybe(ASSOCIATION_FETCH, args![account, id]).await
 }
 
-/// An account's associations by id, after `after`; each given list must hold.
+/// The associations of these instances, of any accounts.
+pub async fn profile_association_list_of<'a>(
+    exec: impl Into<Exec<'a>>,
+    instances: &[InstanceId],
+) -> Result<Vec<ProfileAssociationRow>, StoreError> {
+    let select = Select::new(ASSOCIATIONS_OF, args![]).and_in("instance_id", Some(instances))?;
+    select.page(exec.into(), "id", crate::PAGE_ROWS_MAX).await
+}
+
+/// The associations of an account's instances that are not terminated, by id after `after`; each given list must hold.
 pub async fn profile_association_list<'a>(
     exec: impl Into<Exec<'a>>,
     account: &AccountId,

@@ -114,7 +114,7 @@ pub use instance_profile::{
     InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_count,
     instance_profile_delete, instance_profile_fetch, instance_profile_insert, instance_profile_list,
     instance_profile_update, profile_association_delete, profile_association_fetch, profile_association_insert,
-    profile_association_list, profile_association_list_all,
+    profile_association_list, profile_association_list_all, profile_association_list_of,
 };
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,

@@ -5,6 +5,7 @@ use super::network::{LaunchNetwork, address, fold};
 use super::{options, shape};
 use crate::Ec2Api;
 use crate::common::{Look, choice, refuse, tags_for};
+use crate::profiles;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -90,7 +91,6 @@ fn run_request(r: RunInstancesRequest, params_hash: String, look: Look<'_>) -> R
     refuse("ElasticGpuSpecification", !elastic_gpu_specification.is_empty())?;
     refuse("ElasticInferenceAccelerator", !elastic_inference_accelerators.is_empty())?;
     refuse("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true))?;
-    refuse("IamInstanceProfile", iam_instance_profile.is_some())?;
     refuse("InstanceMarketOptions", instance_market_options.is_some())?;
     refuse("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0))?;
     refuse("Ipv6Address", !ipv6_addresses.is_empty())?;
@@ -141,6 +141,7 @@ fn run_request(r: RunInstancesRequest, params_hash: String, look: Look<'_>) -> R
         disable_api_stop: disable_api_stop == Some(true),
         monitoring: monitoring == Some(true),
         ebs_optimized: ebs_optimized == Some(true),
+        profile: iam_instance_profile.map(profiles::reference),
         metadata: options::metadata(metadata_options)?,
         tenancy: "default".to_owned(),
         instance_tags,

@@ -3,9 +3,11 @@
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
-use mallee_store::Tx;
+use mallee_store::{Tx, change_append};
 use mallee_types::AccountId;
 
+/// The kind of change that the log notes for an account whose IAM changed; its id is the account.
+pub const IAM_CHANGE: &str = "iam";
 /// Letters of unique ids: base32.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Letters of a unique id after its four-letter prefix.
@@ -16,7 +18,7 @@ const UNIQUE_ID_LETTERS: usize = 17;
 /// # Errors
 /// `AccessDenied`, in AWS's words.
 pub fn require_admin(cx: &OpContext, operation: &str) -> Result<(), ApiError> {
-    if cx.actor.is_admin {
+    if cx.actor.is_account_admin {
         return Ok(());
     }
     Err(Code::AccessDenied.message(format!(
@@ -83,6 +85,7 @@ impl Cloud {
     pub(crate) async fn iam_write_own(&self, cx: &OpContext) -> Result<Tx, ApiError> {
         let mut tx = self.store().write().await.or_fail()?;
         tx.lock(&format!("iam {}", cx.account())).await.or_fail()?;
+        change_append(&mut tx, IAM_CHANGE, cx.account(), None);
         Ok(tx)
     }
 }

@@ -1,5 +1,6 @@
 //! IAM's use cases.
 
 pub mod base;
-pub mod labels;
+pub mod instance_profiles;
 pub mod roles;
+pub mod tags;

@@ -1,21 +1,21 @@
 //! Roles: who may be assumed, by whom, for how long.
 
 use super::base::{arn, path, quota};
-use super::labels;
+use super::tags;
 use crate::fail::{OrFail as _, store_failure};
+use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
+use mallee_iam::{Policy, PolicyError, PolicyKind};
 use mallee_store::{
     IamBoundaryRow, NamedFilter, PrincipalKind, RoleRow, Tx, iam_attachment_count, iam_boundary_delete,
-    iam_boundary_put, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of,
-    instance_profile_list, role_by_name, role_count, role_delete, role_insert, role_update,
+    iam_boundary_put, iam_inline_list_of, iam_principal_forget, iam_tag_delete_of, instance_profile_list, role_by_name,
+    role_count, role_delete, role_insert, role_update,
 };
 use mallee_types::AccountId;
 
 /// Roles of an account (AWS: 1000).
 const ROLES_MAX: u64 = 1000;
-/// Bytes of a trust document without its white space (AWS: 2048).
-const TRUST_BYTES_MAX: usize = 2048;
 /// Longest session of a role that does not say (AWS: one hour).
 const SESSION_SECONDS: u32 = 3600;
 /// Roles under this path are made by services only.
@@ -37,7 +37,7 @@ pub struct NewRole {
     /// ARN of the managed policy that bounds it.
     pub boundary_arn: Option<String>,
     /// Tags.
-    pub tags: Vec<labels::Label>,
+    pub tags: Vec<Tag>,
 }
 
 /// A role's ARN.
@@ -60,15 +60,12 @@ pub async fn require_role(tx: &mut Tx, account: &AccountId, name: &str) -> Resul
     role_by_name(tx, account, name).await.or_fail()?.ok_or_else(|| no_role(name))
 }
 
+/// A role's trust policy: who may assume it.
 fn check_trust(document: &str) -> Result<(), ApiError> {
-    let bytes = document.chars().filter(|c| !c.is_whitespace()).count();
-    if bytes > TRUST_BYTES_MAX {
-        return Err(Code::LimitExceeded.message(format!("Cannot exceed quota for ACLSizePerRole: {TRUST_BYTES_MAX}")));
-    }
-    match serde_json::from_str::<serde_json::Value>(document) {
-        Ok(serde_json::Value::Object(_)) => Ok(()),
-        _ => Err(Code::MalformedPolicyDocument.message("This policy contains invalid Json")),
-    }
+    Policy::parse(document, PolicyKind::Trust).map(drop).map_err(|error| match error {
+        PolicyError::TooLarge { .. } => Code::LimitExceeded.message(error.to_string()),
+        other => Code::MalformedPolicyDocument.message(other.to_string()),
+    })
 }
 
 fn refuse_service_role(role: &RoleRow) -> Result<(), ApiError> {
@@ -124,7 +121,7 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
-        labels::put(&mut tx, cx.account(), &row.id, &tags).await?;
+        tags::put(&mut tx, cx.account(), &row.id, &tags).await?;
         if let Some(arn) = boundary_arn {
             put_boundary(&mut tx, &row, arn).await?;
         }
@@ -198,11 +195,11 @@ impl Cloud {
     /// `TagRole`.
     ///
     /// # Errors
-    /// `NoSuchEntity`, and those of [`labels::put`].
-    pub async fn tag_role(&self, cx: &OpContext, name: &str, tags: &[labels::Label]) -> Result<(), ApiError> {
+    /// `NoSuchEntity`, and those of [`tags::put`].
+    pub async fn tag_role(&self, cx: &OpContext, name: &str, tags: &[Tag]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "TagRole").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
-        labels::put(&mut tx, cx.account(), &row.id, tags).await?;
+        tags::put(&mut tx, cx.account(), &row.id, tags).await?;
         tx.commit().await.or_fail()
     }
 
@@ -213,7 +210,7 @@ impl Cloud {
     pub async fn untag_role(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "UntagRole").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
-        iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
+        tags::remove(&mut tx, &row.id, keys).await?;
         tx.commit().await.or_fail()
     }
 

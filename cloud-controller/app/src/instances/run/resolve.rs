@@ -5,7 +5,9 @@ use crate::fail::OrFail as _;
 use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{AddressRange, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name};
+use mallee_store::{
+    AddressRange, ImageFilter, ImageRef, ImageState, InstanceProfileRow, SubnetRow, image_list, key_pair_by_name,
+};
 use mallee_types::instance_type::{InstanceType, instance_type};
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
 use mallee_types::{GroupId, VpcId, ZoneName};
@@ -23,6 +25,7 @@ pub(super) struct Resolved {
     pub root_disk_bytes: u64,
     pub public_openssh: Option<String>,
     pub groups: Vec<GroupId>,
+    pub profile: Option<InstanceProfileRow>,
     /// Where it may go, best first: one if the caller named a subnet or zone.
     pub subnets: Vec<SubnetRow>,
 }
@@ -81,6 +84,10 @@ impl Cloud {
                 Some(key.public_openssh)
             }
         };
+        let profile = match &request.profile {
+            None => None,
+            Some(wanted) => Some(wanted.find(self.store(), cx.account()).await?),
+        };
         let subnets = self.candidate_subnets(cx, request).await?;
         let vpc = subnets.first().map(|subnet| subnet.vpc_id.clone());
         let vpc = vpc.ok_or_else(|| {
@@ -101,6 +108,7 @@ impl Cloud {
             root_device_name: image.root_device_name,
             public_openssh,
             groups,
+            profile,
             subnets,
         })
     }
