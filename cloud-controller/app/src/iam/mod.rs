@@ -2,5 +2,9 @@
 
 pub mod base;
 pub mod instance_profiles;
+pub mod password;
+pub mod qr;
 pub mod roles;
 pub mod tags;
+pub mod totp;
+pub mod x509;
