@@ -1,7 +1,19 @@
 //! Handlers of STS and IAM.
 
+mod account;
+mod attachments;
+mod details;
+mod euare;
+mod groups;
 mod iam;
+mod inline;
+mod keys;
+mod page;
+mod policies;
+mod simulate;
 mod sts;
+mod users;
+mod wire;
 
 pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;
@@ -10,12 +22,12 @@ use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
 use mallee_ec2_types::sts::StsRequest;
+use mallee_store::Store;
 use std::sync::Arc;
 
 /// The identity services.
 #[derive(Debug, Clone)]
 pub struct IdentityApi {
-    #[allow(dead_code, reason = "IAM's operations read and write users here")]
     cloud: Arc<Cloud>,
 }
 
@@ -39,6 +51,15 @@ impl IdentityApi {
     /// # Errors
     /// The error to answer instead.
     pub async fn iam_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
+        // Accounts are no subject of AWS's IAM, but of Eucalyptus'.
+        let (cx, params) = &*self.delegated(cx, params).await?;
+        if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
+            return reply;
+        }
         Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
+    }
+
+    fn store(&self) -> &Store {
+        self.cloud.store()
     }
 }

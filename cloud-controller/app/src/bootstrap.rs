@@ -51,7 +51,8 @@ pub async fn bootstrap(cloud: &Cloud) -> Result<AdminAccess, StoreError> {
         None => {
             let id = format!("{:012}", 100_000_000_000 + cloud.rng().below(900_000_000_000));
             let id: AccountId = id.parse().map_err(|e| StoreError::Config(format!("{e}")))?;
-            account_insert(&mut tx, &AccountRow { id: id.clone(), name: CLOUD_ACCOUNT.into(), created_ms: now_ms }).await?;
+            account_insert(&mut tx, &AccountRow { id: id.clone(), name: CLOUD_ACCOUNT.into(), created_ms: now_ms })
+                .await?;
             let user = UserRow {
                 id: format!("AIDA{}", text(cloud, BASE32, 17)),
                 account_id: id.clone(),
