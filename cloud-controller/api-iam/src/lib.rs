@@ -1,10 +1,29 @@
 //! Handlers of STS and IAM.
 
+mod account;
+mod attachments;
+mod certificates;
+mod credential_report;
+mod details;
+mod euare;
+mod groups;
 mod iam;
+mod inline;
 mod instance_profiles;
+mod keys;
+mod logins;
+mod mfa_devices;
+mod oidc;
+mod page;
 mod parts;
+mod policies;
+mod role_policies;
 mod roles;
+mod simulate;
+mod ssh_keys;
 mod sts;
+mod users;
+mod wire;
 
 pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;
@@ -13,6 +32,7 @@ use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
 use mallee_ec2_types::sts::StsRequest;
+use mallee_store::Store;
 use std::sync::Arc;
 
 /// The identity services.
@@ -41,6 +61,12 @@ impl IdentityApi {
     /// # Errors
     /// The error to answer instead.
     pub async fn iam_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
+        // Accounts are no subject of AWS's IAM, but of Eucalyptus'.
+        let (cx, params) = &*self.delegated(cx, params).await?;
+        if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
+            return reply;
+        }
         Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
     }
+
 }

@@ -1,6 +1,7 @@
 //! The cloud controller as a value: what every use case works on.
 
 use crate::cluster_link::ClusterConnector;
+use crate::iam::key_uses::KeyUses;
 use crate::images::ImageService;
 use crate::zone::ZoneState;
 use ipnet::Ipv4Net;
@@ -57,6 +58,7 @@ pub struct Cloud {
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
     images_changed: watch::Sender<u64>,
+    key_uses: KeyUses,
 }
 
 impl Cloud {
@@ -64,7 +66,14 @@ impl Cloud {
     #[must_use]
     pub fn new(config: CloudConfig, parts: Parts) -> Arc<Self> {
         let zones = config.zones.iter().map(|zone| (zone.clone(), Arc::default())).collect();
-        Arc::new(Self { config, parts, zones, image_nudge: Nudge::default(), images_changed: watch::Sender::new(0) })
+        Arc::new(Self {
+            config,
+            parts,
+            zones,
+            image_nudge: Nudge::default(),
+            images_changed: watch::Sender::new(0),
+            key_uses: KeyUses::default(),
+        })
     }
 
     /// The configuration.
@@ -119,6 +128,12 @@ impl Cloud {
 
     pub(crate) fn note_image_change(&self) {
         self.images_changed.send_modify(|n| *n += 1);
+    }
+
+    /// When access keys were last used, as far as it is not written down.
+    #[must_use]
+    pub const fn key_uses(&self) -> &KeyUses {
+        &self.key_uses
     }
 
     /// The zones, in the configured order.

@@ -1,13 +1,13 @@
 //! Instance profiles: what carries a role to an instance.
 
 use super::base::{arn, path, quota};
-use super::{roles, tags};
+use super::{labels, roles};
 use crate::fail::{OrFail as _, store_failure};
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, InstanceProfileRow, Tx, iam_tag_delete_of, instance_profile_by_name, instance_profile_count,
+    Exec, InstanceProfileRow, Tx, iam_tag_delete, iam_tag_delete_of, instance_profile_by_name, instance_profile_count,
     instance_profile_delete, instance_profile_insert, instance_profile_update,
 };
 use mallee_types::AccountId;
@@ -66,7 +66,7 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
-        tags::put(&mut tx, cx.account(), &row.id, new_tags).await?;
+        labels::put(&mut tx, cx.account(), &row.id, new_tags).await?;
         tx.commit().await.or_fail()?;
         Ok(row)
     }
@@ -131,10 +131,10 @@ impl Cloud {
     /// `TagInstanceProfile`.
     ///
     /// # Errors
-    /// `NoSuchEntity`, and those of [`tags::put`].
+    /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_instance_profile(&self, cx: &OpContext, name: &str, more: &[Tag]) -> Result<(), ApiError> {
         let (mut tx, row) = self.profile_to_change(cx, "TagInstanceProfile", name).await?;
-        tags::put(&mut tx, cx.account(), &row.id, more).await?;
+        labels::put(&mut tx, cx.account(), &row.id, more).await?;
         tx.commit().await.or_fail()
     }
 
@@ -144,7 +144,7 @@ impl Cloud {
     /// `NoSuchEntity`.
     pub async fn untag_instance_profile(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
         let (mut tx, row) = self.profile_to_change(cx, "UntagInstanceProfile", name).await?;
-        tags::remove(&mut tx, &row.id, keys).await?;
+        iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 }

@@ -1,16 +1,17 @@
 //! Roles: who may be assumed, by whom, for how long.
 
 use super::base::{arn, path, quota};
-use super::tags;
+use super::on_principals::Holder;
+use super::{boundary, labels};
 use crate::fail::{OrFail as _, store_failure};
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Policy, PolicyError, PolicyKind};
 use mallee_store::{
-    IamBoundaryRow, NamedFilter, PrincipalKind, RoleRow, Tx, iam_attachment_count, iam_boundary_delete,
-    iam_boundary_put, iam_inline_list_of, iam_principal_forget, iam_tag_delete_of, instance_profile_list, role_by_name,
-    role_count, role_delete, role_insert, role_update,
+    NamedFilter, PrincipalKind, RoleRow, Tx, iam_attachment_count, iam_inline_list_of, iam_principal_forget,
+    iam_tag_delete, iam_tag_delete_of, instance_profile_list, role_by_name, role_count, role_delete, role_insert,
+    role_update,
 };
 use mallee_types::AccountId;
 
@@ -76,16 +77,6 @@ fn refuse_service_role(role: &RoleRow) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn put_boundary(tx: &mut Tx, role: &RoleRow, policy_arn: String) -> Result<(), ApiError> {
-    let row = IamBoundaryRow {
-        principal_kind: PrincipalKind::Role,
-        principal_id: role.id.clone(),
-        policy_arn,
-        account_id: role.account_id.clone(),
-    };
-    iam_boundary_put(tx, &row).await.or_fail()
-}
-
 impl Cloud {
     /// `CreateRole`.
     ///
@@ -121,9 +112,9 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
-        tags::put(&mut tx, cx.account(), &row.id, &tags).await?;
+        labels::put(&mut tx, cx.account(), &row.id, &tags).await?;
         if let Some(arn) = boundary_arn {
-            put_boundary(&mut tx, &row, arn).await?;
+            boundary::put(&mut tx, &Holder::role(&row), &arn).await?;
         }
         tx.commit().await.or_fail()?;
         Ok(row)
@@ -195,11 +186,11 @@ impl Cloud {
     /// `TagRole`.
     ///
     /// # Errors
-    /// `NoSuchEntity`, and those of [`tags::put`].
+    /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_role(&self, cx: &OpContext, name: &str, tags: &[Tag]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "TagRole").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
-        tags::put(&mut tx, cx.account(), &row.id, tags).await?;
+        labels::put(&mut tx, cx.account(), &row.id, tags).await?;
         tx.commit().await.or_fail()
     }
 
@@ -210,7 +201,7 @@ impl Cloud {
     pub async fn untag_role(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "UntagRole").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
-        tags::remove(&mut tx, &row.id, keys).await?;
+        iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 
@@ -222,7 +213,7 @@ impl Cloud {
         let mut tx = self.iam_write(cx, "PutRolePermissionsBoundary").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
-        put_boundary(&mut tx, &row, policy_arn).await?;
+        boundary::put(&mut tx, &Holder::role(&row), &policy_arn).await?;
         tx.commit().await.or_fail()
     }
 
@@ -234,9 +225,7 @@ impl Cloud {
         let mut tx = self.iam_write(cx, "DeleteRolePermissionsBoundary").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
-        if !iam_boundary_delete(&mut tx, PrincipalKind::Role, &row.id).await.or_fail()? {
-            return Err(Code::NoSuchEntity.message(format!("Role {name} does not have a permissions boundary")));
-        }
+        boundary::delete(&mut tx, &Holder::role(&row)).await?;
         tx.commit().await.or_fail()
     }
 
