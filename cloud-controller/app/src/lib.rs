@@ -9,6 +9,7 @@ pub mod cluster_link;
 mod context;
 pub mod fail;
 pub mod groups;
+pub mod iam;
 pub mod ids;
 pub mod images;
 pub mod instances;
