@@ -1,8 +1,12 @@
 //! Who holds an access key: the verifier's source of signing keys, from the database.
 
 use mallee_app::Actor;
+use mallee_app::bootstrap::CLOUD_ACCOUNT;
 use mallee_awswire::sigv4::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
-use mallee_store::{Store, StoreError, access_key_fetch, access_key_secret, user_fetch};
+use mallee_iam::Principal;
+use mallee_store::{
+    Store, StoreError, UserRow, access_key_fetch, access_key_secret, account_fetch, user_fetch,
+};
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 
@@ -27,13 +31,25 @@ impl StoreCredentials {
             return Err(KeyError::Unknown);
         }
         let user = user_fetch(&self.0, &key.user_id).await.map_err(key_error)?;
-        Ok(Actor {
-            arn: format!("arn:aws:iam::{}:user{}{}", user.account_id, user.path, user.name).into(),
-            account: user.account_id,
-            user_id: user.id.into(),
-            is_admin: user.is_admin,
-        })
+        let account = account_fetch(&self.0, &user.account_id).await.map_err(key_error)?;
+        actor_of(user, account.name == CLOUD_ACCOUNT)
     }
+}
+
+/// The caller that a user is with its own key. A user whose id is the account's number is the account's root.
+fn actor_of(user: UserRow, is_admin: bool) -> Result<Actor, KeyError> {
+    if user.id == user.account_id.as_str() {
+        return Ok(Actor::root(user.account_id, is_admin));
+    }
+    let principal = Principal::User {
+        account: user.account_id,
+        path: user.path.into(),
+        name: user.name.into(),
+        id: user.id.into(),
+    };
+    let mut actor = Actor::new(principal, is_admin).ok_or(KeyError::Unknown)?;
+    actor.is_account_admin = user.is_admin;
+    Ok(actor)
 }
 
 fn key_error(error: StoreError) -> KeyError {

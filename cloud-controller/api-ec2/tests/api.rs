@@ -75,12 +75,7 @@ impl Fixture {
         };
         let cloud = Cloud::new(config, parts);
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
-        let actor = Actor {
-            arn: format!("arn:aws:iam::{}:user/admin", access.account).into(),
-            account: access.account,
-            user_id: "AIDATEST".into(),
-            is_admin: true,
-        };
+        let actor = Actor::root(access.account, true);
         Self { api: Ec2Api::new(cloud), cx: OpContext::new(actor, "req-1"), store, _db: db }
     }
 

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 pub const REGION_SETTING: &str = "region";
 /// The administrator's user name.
 const ADMIN: &str = "admin";
-/// The first account's name (as Eucalyptus calls its own).
-const ACCOUNT: &str = "mallee";
+/// The name of the first account, whose callers administer the cloud itself (as Eucalyptus' account of its own name).
+pub const CLOUD_ACCOUNT: &str = "mallee";
 /// Letters of ids that IAM makes: base32.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Letters of secret keys.
@@ -51,7 +51,7 @@ pub async fn bootstrap(cloud: &Cloud) -> Result<AdminAccess, StoreError> {
         None => {
             let id = format!("{:012}", 100_000_000_000 + cloud.rng().below(900_000_000_000));
             let id: AccountId = id.parse().map_err(|e| StoreError::Config(format!("{e}")))?;
-            account_insert(&mut tx, &AccountRow { id: id.clone(), name: ACCOUNT.into(), created_ms: now_ms }).await?;
+            account_insert(&mut tx, &AccountRow { id: id.clone(), name: CLOUD_ACCOUNT.into(), created_ms: now_ms }).await?;
             let user = UserRow {
                 id: format!("AIDA{}", text(cloud, BASE32, 17)),
                 account_id: id.clone(),

@@ -9,6 +9,7 @@ pub mod cluster_link;
 mod context;
 pub mod fail;
 pub mod groups;
+pub mod iam;
 pub mod ids;
 pub mod images;
 pub mod instances;
@@ -20,5 +21,5 @@ pub mod tags;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};
-pub use context::{Actor, OpContext};
+pub use context::{Actor, OpContext, RequestFacts, Session};
 pub use zone::ZoneState;

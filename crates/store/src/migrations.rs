@@ -19,6 +19,8 @@ macro_rules! steps {
 
 steps! {
     1 "0001_initial";
+    2 "0002_iam";
+    3 "0003_identity";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

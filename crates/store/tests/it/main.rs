@@ -9,6 +9,7 @@
 
 mod addresses;
 mod changes;
+mod iam;
 mod instances;
 mod races;
 mod resources;

@@ -1,0 +1,5 @@
+//! IAM's use cases.
+
+pub mod base;
+pub mod labels;
+pub mod roles;
