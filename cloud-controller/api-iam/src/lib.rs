@@ -1,6 +1,8 @@
 //! Handlers of STS and IAM.
 
 mod iam;
+mod parts;
+mod roles;
 mod sts;
 
 pub use iam::IAM_OFFERED;
@@ -15,7 +17,6 @@ use std::sync::Arc;
 /// The identity services.
 #[derive(Debug, Clone)]
 pub struct IdentityApi {
-    #[allow(dead_code, reason = "IAM's operations read and write users here")]
     cloud: Arc<Cloud>,
 }
 

@@ -47,12 +47,6 @@ pub fn arn(account: &AccountId, kind: &str, path: &str, name: &str) -> String {
     format!("arn:aws:iam::{account}:{kind}{path}{name}")
 }
 
-/// The text by which names are compared: their case does not count.
-#[must_use]
-pub fn name_key(name: &str) -> String {
-    name.to_ascii_lowercase()
-}
-
 /// Refuses what would be one too many, in AWS's words.
 ///
 /// # Errors

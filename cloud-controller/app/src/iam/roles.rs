@@ -1,13 +1,14 @@
 //! Roles: who may be assumed, by whom, for how long.
 
-use super::base::{arn, name_key, path, quota};
+use super::base::{arn, path, quota};
 use super::labels;
 use crate::fail::{OrFail as _, store_failure};
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    NamePage, RoleRow, StoreError, Tx, instance_profile_list, role_by_name, role_count, role_delete, role_insert,
-    role_update,
+    IamBoundaryRow, NamedFilter, PrincipalKind, RoleRow, Tx, iam_attachment_count, iam_boundary_delete,
+    iam_boundary_put, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of,
+    instance_profile_list, role_by_name, role_count, role_delete, role_insert, role_update,
 };
 use mallee_types::AccountId;
 
@@ -36,7 +37,7 @@ pub struct NewRole {
     /// ARN of the managed policy that bounds it.
     pub boundary_arn: Option<String>,
     /// Tags.
-    pub tags: Vec<(String, String)>,
+    pub tags: Vec<labels::Label>,
 }
 
 /// A role's ARN.
@@ -78,6 +79,16 @@ fn refuse_service_role(role: &RoleRow) -> Result<(), ApiError> {
     Ok(())
 }
 
+async fn put_boundary(tx: &mut Tx, role: &RoleRow, policy_arn: String) -> Result<(), ApiError> {
+    let row = IamBoundaryRow {
+        principal_kind: PrincipalKind::Role,
+        principal_id: role.id.clone(),
+        policy_arn,
+        account_id: role.account_id.clone(),
+    };
+    iam_boundary_put(tx, &row).await.or_fail()
+}
+
 impl Cloud {
     /// `CreateRole`.
     ///
@@ -87,20 +98,19 @@ impl Cloud {
         let NewRole { name, path: given, description, trust, max_session_seconds, boundary_arn, tags } = new;
         let path = path(given)?;
         if path.starts_with(SERVICE_PATH) {
-            return Err(Code::InvalidInput.message(format!("The path {SERVICE_PATH} is reserved for service-linked roles.")));
+            return Err(
+                Code::InvalidInput.message(format!("The path {SERVICE_PATH} is reserved for service-linked roles."))
+            );
         }
         check_trust(&trust)?;
         let row = RoleRow {
             id: self.unique_id("AROA"),
             account_id: cx.account().clone(),
-            name_key: name_key(&name),
             name,
             path,
             description,
             trust,
             max_session_seconds: max_session_seconds.unwrap_or(SESSION_SECONDS),
-            boundary_arn,
-            tags: labels::of_new(tags)?,
             created_ms: self.clock().now_ms(),
             last_used_ms: None,
             last_used_region: None,
@@ -114,6 +124,10 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
+        labels::put(&mut tx, cx.account(), &row.id, &tags).await?;
+        if let Some(arn) = boundary_arn {
+            put_boundary(&mut tx, &row, arn).await?;
+        }
         tx.commit().await.or_fail()?;
         Ok(row)
     }
@@ -135,7 +149,7 @@ impl Cloud {
         Ok(row)
     }
 
-    /// `UpdateRole`: what is given; a description that is not given is emptied, as in AWS's.
+    /// `UpdateRole`: what is given.
     ///
     /// # Errors
     /// `NoSuchEntity`.
@@ -185,12 +199,11 @@ impl Cloud {
     ///
     /// # Errors
     /// `NoSuchEntity`, and those of [`labels::put`].
-    pub async fn tag_role(&self, cx: &OpContext, name: &str, tags: Vec<(String, String)>) -> Result<(), ApiError> {
-        let change = |row: &mut RoleRow| {
-            row.tags = labels::put(&row.tags, tags)?;
-            Ok(())
-        };
-        self.change_role(cx, "TagRole", name, change).await.map(drop)
+    pub async fn tag_role(&self, cx: &OpContext, name: &str, tags: &[labels::Label]) -> Result<(), ApiError> {
+        let mut tx = self.iam_write(cx, "TagRole").await?;
+        let row = require_role(&mut tx, cx.account(), name).await?;
+        labels::put(&mut tx, cx.account(), &row.id, tags).await?;
+        tx.commit().await.or_fail()
     }
 
     /// `UntagRole`.
@@ -198,33 +211,36 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_role(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
-        let change = |row: &mut RoleRow| {
-            row.tags = labels::remove(&row.tags, keys);
-            Ok(())
-        };
-        self.change_role(cx, "UntagRole", name, change).await.map(drop)
+        let mut tx = self.iam_write(cx, "UntagRole").await?;
+        let row = require_role(&mut tx, cx.account(), name).await?;
+        iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
+        tx.commit().await.or_fail()
     }
 
-    /// `PutRolePermissionsBoundary`, or with none `DeleteRolePermissionsBoundary`.
+    /// `PutRolePermissionsBoundary`.
     ///
     /// # Errors
     /// `NoSuchEntity` for a role or policy that is not there.
-    pub async fn set_role_boundary(
-        &self,
-        cx: &OpContext,
-        name: &str,
-        boundary_arn: Option<String>,
-    ) -> Result<(), ApiError> {
-        let operation =
-            if boundary_arn.is_some() { "PutRolePermissionsBoundary" } else { "DeleteRolePermissionsBoundary" };
-        let change = |row: &mut RoleRow| {
-            if boundary_arn.is_none() && row.boundary_arn.is_none() {
-                return Err(Code::NoSuchEntity.message(format!("Role {} does not have a permissions boundary", row.name)));
-            }
-            row.boundary_arn = boundary_arn;
-            Ok(())
-        };
-        self.change_role(cx, operation, name, change).await.map(drop)
+    pub async fn put_role_boundary(&self, cx: &OpContext, name: &str, policy_arn: String) -> Result<(), ApiError> {
+        let mut tx = self.iam_write(cx, "PutRolePermissionsBoundary").await?;
+        let row = require_role(&mut tx, cx.account(), name).await?;
+        refuse_service_role(&row)?;
+        put_boundary(&mut tx, &row, policy_arn).await?;
+        tx.commit().await.or_fail()
+    }
+
+    /// `DeleteRolePermissionsBoundary`.
+    ///
+    /// # Errors
+    /// `NoSuchEntity` for a role that is not there or has none.
+    pub async fn delete_role_boundary(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
+        let mut tx = self.iam_write(cx, "DeleteRolePermissionsBoundary").await?;
+        let row = require_role(&mut tx, cx.account(), name).await?;
+        refuse_service_role(&row)?;
+        if !iam_boundary_delete(&mut tx, PrincipalKind::Role, &row.id).await.or_fail()? {
+            return Err(Code::NoSuchEntity.message(format!("Role {name} does not have a permissions boundary")));
+        }
+        tx.commit().await.or_fail()
     }
 
     /// `DeleteRole`.
@@ -235,15 +251,22 @@ impl Cloud {
         let mut tx = self.iam_write(cx, "DeleteRole").await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
-        let held = instance_profile_list(&mut tx, cx.account(), Some(&row.id), NamePage::default(), 1).await.or_fail()?;
+        let held =
+            instance_profile_list(&mut tx, cx.account(), Some(&row.id), NamedFilter::default(), 1).await.or_fail()?;
+        let conflict = |text| Err(Code::DeleteConflict.message(text));
         if !held.is_empty() {
-            return Err(Code::DeleteConflict
-                .message("Cannot delete entity, must remove roles from instance profile first."));
+            return conflict("Cannot delete entity, must remove roles from instance profile first.");
         }
-        role_delete(&mut tx, &row.id).await.map_err(|error| match error {
-            StoreError::InUse => Code::DeleteConflict.message("Cannot delete entity, must detach all policies first."),
-            other => store_failure(other),
-        })?;
+        if iam_attachment_count(&mut tx, PrincipalKind::Role, &row.id).await.or_fail()? > 0 {
+            return conflict("Cannot delete entity, must detach all policies first.");
+        }
+        let ids = std::slice::from_ref(&row.id);
+        if !iam_inline_list_of(&mut tx, PrincipalKind::Role, ids).await.or_fail()?.is_empty() {
+            return conflict("Cannot delete entity, must delete policies first.");
+        }
+        iam_principal_forget(&mut tx, PrincipalKind::Role, &row.id).await.or_fail()?;
+        iam_tag_delete_of(&mut tx, &row.id).await.or_fail()?;
+        role_delete(&mut tx, &row.id).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 }
