@@ -15,7 +15,7 @@ use directory::DirectoryService;
 use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
-use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances};
+use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances, sts};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_pki::{Ca, ClientAuth, CredentialStore, PkiError, TlsIncoming};
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -68,9 +68,14 @@ impl CloudController {
             async move { images::keep_images(&cloud).await }
         });
         let purger = cloud.clone();
-        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng, move || {
+        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng.clone(), move || {
             let cloud = purger.clone();
             async move { instances::purge::purge(&cloud).await }
+        });
+        let forgetter = cloud.clone();
+        spawn_periodic(&scope, "purge-sessions", PURGE_PERIOD, Nudge::default(), rng, move || {
+            let cloud = forgetter.clone();
+            async move { sts::purge_sessions(&cloud).await }
         });
         Ok(Self { cloud, admin, scope })
     }

@@ -4,6 +4,7 @@ mod iam;
 mod parts;
 mod roles;
 mod sts;
+mod sts_sessions;
 
 pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;

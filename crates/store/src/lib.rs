@@ -39,6 +39,7 @@ mod saga;
 mod seal;
 mod security_group;
 mod select;
+mod session;
 mod setting;
 mod ssh_public_key;
 mod store;
@@ -153,6 +154,10 @@ pub use security_group::{
     security_group_rule_list, security_group_rule_list_all, security_group_rules_of, security_group_touch,
 };
 pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
+pub use session::{
+    SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, session_fetch, session_insert, session_purge, session_secret,
+    text_open, text_seal,
+};
 pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
 pub use ssh_public_key::{
     SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,

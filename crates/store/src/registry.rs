@@ -5,7 +5,7 @@ use crate::{
     instance, interface, key_pair, lease, s3, saga,
 };
 use crate::{certificate, credential_report, instance_profile, login, mfa, oidc_provider, role, ssh_public_key};
-use crate::{security_group, setting, tag, topology, vpc};
+use crate::{security_group, session, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -41,6 +41,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/upload.rs", s3::upload::SQL),
     ("saga.rs", saga::SQL),
     ("security_group.rs", security_group::SQL),
+    ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
