@@ -15,6 +15,7 @@ mallee_app::offered! {
     Write CreateGroup => api.create_group(cx, r).await;
     Write CreatePolicy => api.create_policy(cx, r).await;
     Write CreatePolicyVersion => api.create_policy_version(cx, r).await;
+    Write CreateRole => api.create_role(cx, r).await;
     Write CreateUser => api.create_user(cx, r).await;
     Write DeleteAccessKey => api.delete_access_key(cx, r).await;
     Write DeleteAccountAlias => api.delete_account_alias(cx, r).await;
@@ -22,6 +23,8 @@ mallee_app::offered! {
     Write DeleteGroupPolicy => api.delete_group_policy(cx, r).await;
     Write DeletePolicy => api.delete_policy(cx, r).await;
     Write DeletePolicyVersion => api.delete_policy_version(cx, r).await;
+    Write DeleteRole => api.delete_role(cx, r).await;
+    Write DeleteRolePermissionsBoundary => api.delete_role_permissions_boundary(cx, r).await;
     Write DeleteUser => api.delete_user(cx, r).await;
     Write DeleteUserPermissionsBoundary => api.delete_user_permissions_boundary(cx, r).await;
     Write DeleteUserPolicy => api.delete_user_policy(cx, r).await;
@@ -36,6 +39,7 @@ mallee_app::offered! {
     Read GetGroupPolicy => api.get_group_policy(cx, r).await;
     Read GetPolicy => api.get_policy(cx, r).await;
     Read GetPolicyVersion => api.get_policy_version(cx, r).await;
+    Read GetRole => api.get_role(cx, r).await;
     Read GetUser => api.get_user(cx, r).await;
     Read GetUserPolicy => api.get_user_policy(cx, r).await;
     Read ListAccessKeys => api.list_access_keys(cx, r).await;
@@ -49,10 +53,13 @@ mallee_app::offered! {
     Read ListPolicies => api.list_policies(cx, r).await;
     Read ListPolicyTags => api.list_policy_tags(cx, r).await;
     Read ListPolicyVersions => api.list_policy_versions(cx, r).await;
+    Read ListRoleTags => api.list_role_tags(cx, r).await;
+    Read ListRoles => api.list_roles(cx, r).await;
     Read ListUserPolicies => api.list_user_policies(cx, r).await;
     Read ListUserTags => api.list_user_tags(cx, r).await;
     Read ListUsers => api.list_users(cx, r).await;
     Write PutGroupPolicy => api.put_group_policy(cx, r).await;
+    Write PutRolePermissionsBoundary => api.put_role_permissions_boundary(cx, r).await;
     Write PutUserPermissionsBoundary => api.put_user_permissions_boundary(cx, r).await;
     Write PutUserPolicy => api.put_user_policy(cx, r).await;
     Write RemoveUserFromGroup => api.remove_user_from_group(cx, r).await;
@@ -60,10 +67,15 @@ mallee_app::offered! {
     Read SimulateCustomPolicy => api.simulate_custom_policy(cx, r).await;
     Read SimulatePrincipalPolicy => api.simulate_principal_policy(cx, r).await;
     Write TagPolicy => api.tag_policy(cx, r).await;
+    Write TagRole => api.tag_role(cx, r).await;
     Write TagUser => api.tag_user(cx, r).await;
     Write UntagPolicy => api.untag_policy(cx, r).await;
+    Write UntagRole => api.untag_role(cx, r).await;
     Write UntagUser => api.untag_user(cx, r).await;
     Write UpdateAccessKey => api.update_access_key(cx, r).await;
+    Write UpdateAssumeRolePolicy => api.update_assume_role_policy(cx, r).await;
     Write UpdateGroup => api.update_group(cx, r).await;
+    Write UpdateRole => api.update_role(cx, r).await;
+    Write UpdateRoleDescription => api.update_role_description(cx, r).await;
     Write UpdateUser => api.update_user(cx, r).await;
 }

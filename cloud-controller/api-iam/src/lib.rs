@@ -8,10 +8,12 @@ mod groups;
 mod iam;
 mod inline;
 mod keys;
-mod page;
+mod parts;
 mod policies;
+mod roles;
 mod simulate;
 mod sts;
+mod sts_sessions;
 mod users;
 mod wire;
 
@@ -22,7 +24,6 @@ use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
 use mallee_ec2_types::sts::StsRequest;
-use mallee_store::Store;
 use std::sync::Arc;
 
 /// The identity services.
@@ -52,14 +53,12 @@ impl IdentityApi {
     /// The error to answer instead.
     pub async fn iam_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
         // Accounts are no subject of AWS's IAM, but of Eucalyptus'.
-        let (cx, params) = &*self.delegated(cx, params).await?;
+        let delegated = self.delegated(cx, params).await?;
+        let (cx, params) = delegated.as_ref().map_or((cx, params), |(cx, params)| (cx, params));
         if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
             return reply;
         }
         Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
     }
 
-    fn store(&self) -> &Store {
-        self.cloud.store()
-    }
 }

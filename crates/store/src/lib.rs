@@ -7,11 +7,14 @@
 
 mod account;
 mod address;
+mod certificate;
 mod change;
 mod client_token;
+mod credential_report;
 mod dialect;
 mod error;
 mod exec;
+mod iam_account;
 mod iam_attachment;
 mod iam_group;
 mod iam_policy;
@@ -20,18 +23,26 @@ mod iam_user;
 mod image;
 mod instance;
 mod instance_doc;
+mod instance_profile;
 mod interface;
+mod json;
 mod key_pair;
 mod lease;
+mod login;
 mod macros;
+mod mfa;
 mod migrations;
+mod oidc_provider;
 pub mod registry;
+mod role;
 mod s3;
 mod saga;
 mod seal;
 mod security_group;
 mod select;
+mod session;
 mod setting;
+mod ssh_public_key;
 mod store;
 mod tag;
 #[cfg(feature = "test-support")]
@@ -51,14 +62,22 @@ pub use address::{
     private_addresses_release, private_addresses_take, public_address_list, public_address_release,
     public_address_take,
 };
+pub use certificate::{
+    ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_count,
+    server_certificate_delete, server_certificate_insert, server_certificate_key, server_certificate_list,
+    server_certificate_rename, signing_certificate_active_set, signing_certificate_delete, signing_certificate_insert,
+    signing_certificate_list, signing_certificate_list_account,
+};
 pub use change::{
     CHANGES_KEPT, CHANGES_PAGE_MAX, ChangeRow, change_append, changes_bounds, changes_prune, changes_since,
 };
 pub use client_token::{
     ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,
 };
+pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use error::StoreError;
 pub use exec::Exec;
+pub use iam_account::{account_identities, account_leftovers, account_wipe};
 pub use iam_attachment::{
     IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
     iam_attachment_count, iam_attachment_counts, iam_attachment_list, iam_attachment_list_of, iam_boundary_counts,
@@ -94,12 +113,36 @@ pub use instance::{
     instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
 };
 pub use instance_doc::{ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_profile::{
+    InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_count,
+    instance_profile_delete, instance_profile_fetch, instance_profile_insert, instance_profile_list,
+    instance_profile_update, profile_association_delete, profile_association_fetch, profile_association_insert,
+    profile_association_list, profile_association_list_all,
+};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
     interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
 };
+pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
+pub use login::{
+    LoginProfileRow, PasswordRules, login_profile_delete, login_profile_fetch, login_profile_insert,
+    login_profile_list, login_profile_update, login_profile_used, password_rules_delete, password_rules_fetch,
+    password_rules_put,
+};
+pub use mfa::{
+    MfaDeviceRow, mfa_device_delete, mfa_device_fetch, mfa_device_insert, mfa_device_list, mfa_device_seed,
+    mfa_device_update,
+};
+pub use oidc_provider::{
+    OidcProviderRow, oidc_provider_delete, oidc_provider_fetch, oidc_provider_insert, oidc_provider_list,
+    oidc_provider_update,
+};
+pub use role::{
+    RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
+    role_used,
+};
 pub use s3::*;
 pub use saga::{
     SagaDirection, SagaEvent, SagaLogRow, SagaRow, SagaState, saga_fetch, saga_insert, saga_list, saga_list_orphans,
@@ -113,7 +156,14 @@ pub use security_group::{
     security_group_rule_list, security_group_rule_list_all, security_group_rules_of, security_group_touch,
 };
 pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
+pub use session::{
+    SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, session_fetch, session_insert, session_purge, session_secret,
+    text_open, text_seal,
+};
 pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
+pub use ssh_public_key::{
+    SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,
+};
 pub use store::{Store, StoreConfig};
 pub use tag::{TagFilter, TagRow, tag_count, tag_delete, tag_delete_of, tag_list, tag_list_of, tag_put};
 pub use topology::{

@@ -1,10 +1,11 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
 use crate::{
-    account, address, change, client_token, dialect, iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image,
+    account, address, change, client_token, dialect, iam_account, iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image,
     instance, interface, key_pair, lease, s3, saga,
 };
-use crate::{security_group, setting, tag, topology, vpc};
+use crate::{certificate, credential_report, instance_profile, login, mfa, oidc_provider, role, ssh_public_key};
+use crate::{security_group, session, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -13,8 +14,11 @@ pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
 pub const SQL_BOTH: &[SqlFile] = &[
     ("account.rs", account::SQL),
     ("address.rs", address::SQL),
+    ("certificate.rs", certificate::SQL),
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
+    ("credential_report.rs", credential_report::SQL),
+    ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),
     ("iam_group.rs", iam_group::SQL),
     ("iam_policy.rs", iam_policy::SQL),
@@ -22,9 +26,14 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("iam_user.rs", iam_user::SQL),
     ("image.rs", image::SQL),
     ("instance.rs", instance::SQL),
+    ("instance_profile.rs", instance_profile::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
     ("lease.rs", lease::SQL),
+    ("login.rs", login::SQL),
+    ("mfa.rs", mfa::SQL),
+    ("oidc_provider.rs", oidc_provider::SQL),
+    ("role.rs", role::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),
     ("s3/image.rs", s3::image::SQL),
@@ -33,7 +42,9 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/upload.rs", s3::upload::SQL),
     ("saga.rs", saga::SQL),
     ("security_group.rs", security_group::SQL),
+    ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
+    ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
     ("vpc.rs", vpc::SQL),

@@ -3,7 +3,8 @@
 use crate::StoreError;
 use mallee_types::{
     AccountId, AttachmentId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
-    InstanceState, InterfaceId, KeyPairId, MacAddress, NodeId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
+    InstanceState, InterfaceId, KeyPairId, MacAddress, NodeId, ProfileAssociationId, ReservationId, RunIntent,
+    SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -246,6 +247,7 @@ texts!(
     KeyPairId,
     MacAddress,
     NodeId,
+    ProfileAssociationId,
     ReservationId,
     SubnetId,
     VpcId,

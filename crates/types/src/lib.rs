@@ -12,7 +12,7 @@ pub mod secret;
 
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, GroupId, GroupRuleId, IdError, ImageId, InstanceId, InterfaceId,
-    KeyPairId, NodeId, ReservationId, SubnetId, VolumeId, VpcId, ZoneName,
+    KeyPairId, NodeId, ProfileAssociationId, ReservationId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

@@ -1,4 +1,4 @@
-//! IAM's use cases: users, groups, keys, policies and accounts.
+//! IAM's use cases.
 
 pub mod accounts;
 pub mod base;
@@ -10,10 +10,12 @@ pub mod groups;
 pub mod inline;
 pub mod key_uses;
 pub mod keys;
+pub mod labels;
 pub mod managed;
 pub mod on_principals;
+pub mod roles;
+pub mod simulate;
 pub mod summary;
-pub mod tags;
 pub mod users;
 pub mod versions;
 

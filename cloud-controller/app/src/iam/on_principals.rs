@@ -2,15 +2,18 @@
 //! them has found it in the same transaction.
 
 use super::managed::{self, ArnOwner};
+use super::roles::no_role;
 use super::{base, groups, users};
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, IamAttachmentRow, IamGroupRow, PrincipalKind, Tx, UserRow, iam_attach, iam_attachment_count,
-    iam_attachment_list_of, iam_detach,
+    Exec, IAM_PRINCIPALS_MAX, IamAttachmentRow, IamGroupRow, PAGE_ROWS_MAX, PrincipalKind, RoleRow, Tx, UserRow,
+    iam_attach, iam_attachment_count, iam_attachment_list, iam_attachment_list_of, iam_boundary_list, iam_detach,
+    iam_group_list_of, role_by_name, role_list_of, user_list_of,
 };
 use mallee_types::AccountId;
+use std::collections::BTreeSet;
 
 /// Managed policies on one principal (IAM: 10).
 pub const ATTACHMENTS_MAX: u64 = 10;
@@ -41,6 +44,17 @@ impl Holder {
         Self { kind: PrincipalKind::Group, id: row.id.clone(), name: row.name.clone(), account: row.account_id.clone() }
     }
 
+    /// A role.
+    #[must_use]
+    pub fn role(row: &RoleRow) -> Self {
+        Self {
+            kind: PrincipalKind::Role,
+            id: row.id.clone(),
+            name: row.name.clone(),
+            account: row.account_id.clone(),
+        }
+    }
+
     /// An account, for its account policies.
     #[must_use]
     pub fn account(id: &AccountId, name: &str) -> Self {
@@ -59,7 +73,7 @@ impl Holder {
     }
 }
 
-/// The user or group of this name.
+/// The user, group or role of this name. An account is found by whoever may act on it.
 ///
 /// # Errors
 /// `NoSuchEntity`.
@@ -72,9 +86,11 @@ pub async fn find<'a>(
     match kind {
         PrincipalKind::Group => groups::find(exec, account, name).await.map(|row| Holder::group(&row)),
         PrincipalKind::User => users::find(exec, account, name).await.map(|row| Holder::user(&row)),
-        PrincipalKind::Role | PrincipalKind::Account => {
-            Err(ApiError::internal("roles and accounts are found elsewhere"))
+        PrincipalKind::Role => {
+            let found = role_by_name(exec, account, name).await.or_fail()?;
+            found.map(|row| Holder::role(&row)).ok_or_else(|| no_role(name))
         }
+        PrincipalKind::Account => Err(ApiError::no_such_entity("account", name)),
     }
 }
 
@@ -163,6 +179,59 @@ impl Cloud {
         let holder = find(&mut tx, cx.account(), kind, name).await?;
         detach(&mut tx, &holder, arn).await?;
         tx.commit().await.or_fail()
+    }
+}
+
+impl Cloud {
+    /// `ListEntitiesForPolicy`: who of the account has the policy, as a policy (`as_policy` true), as its boundary
+    /// (false) or either; as (kind, unique id, name), by kind and id.
+    ///
+    /// # Errors
+    /// `NoSuchEntity`, a bad ARN.
+    pub async fn entities_of_policy(
+        &self,
+        cx: &OpContext,
+        arn: &str,
+        kind: Option<PrincipalKind>,
+        as_policy: Option<bool>,
+        path_prefix: Option<&str>,
+    ) -> Result<Vec<(PrincipalKind, String, String)>, ApiError> {
+        self.managed_policy(cx, arn).await?;
+        let (store, account) = (self.store(), cx.account());
+        let mut ids = BTreeSet::new();
+        if as_policy != Some(false) {
+            let rows = iam_attachment_list(store, account, arn, kind, None, PAGE_ROWS_MAX).await.or_fail()?;
+            ids.extend(rows.into_iter().map(|row| (row.principal_kind, row.principal_id)));
+        }
+        if as_policy != Some(true) {
+            let rows = iam_boundary_list(store, account, arn, kind, None, PAGE_ROWS_MAX).await.or_fail()?;
+            ids.extend(rows.into_iter().map(|row| (row.principal_kind, row.principal_id)));
+        }
+        let prefix = path_prefix.unwrap_or("/");
+        let mut found = Vec::with_capacity(ids.len());
+        for kind in [PrincipalKind::User, PrincipalKind::Group, PrincipalKind::Role] {
+            let of_kind: Vec<String> = ids.iter().filter(|(k, _)| *k == kind).map(|(_, id)| id.clone()).collect();
+            for chunk in of_kind.chunks(IAM_PRINCIPALS_MAX) {
+                let rows: Vec<(String, String, String)> = match kind {
+                    PrincipalKind::User => {
+                        let rows = user_list_of(store, account, chunk).await.or_fail()?;
+                        rows.into_iter().map(|row| (row.path, row.id, row.name)).collect()
+                    }
+                    PrincipalKind::Group => {
+                        let rows = iam_group_list_of(store, account, chunk).await.or_fail()?;
+                        rows.into_iter().map(|row| (row.path, row.id, row.name)).collect()
+                    }
+                    PrincipalKind::Role | PrincipalKind::Account => {
+                        let rows = role_list_of(store, account, chunk).await.or_fail()?;
+                        rows.into_iter().map(|row| (row.path, row.id, row.name)).collect()
+                    }
+                };
+                let wanted = rows.into_iter().filter(|(path, _, _)| path.starts_with(prefix));
+                found.extend(wanted.map(|(_, id, name)| (kind, id, name)));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 }
 

@@ -16,3 +16,4 @@ mod resources;
 mod s3;
 mod schema;
 mod seed;
+mod sessions;
