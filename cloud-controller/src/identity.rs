@@ -5,8 +5,8 @@ use mallee_app::{Actor, Session};
 use mallee_awswire::sigv4::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
 use mallee_iam::{Policy, PolicyKind, Principal, RoleSession};
 use mallee_store::{
-    SessionDoc, SessionKind, SessionRow, Store, StoreError, UserRow, access_key_fetch, access_key_secret, cloud_account,
-    role_fetch, session_fetch, session_secret, user_fetch,
+    SessionDoc, SessionKind, SessionRow, Store, StoreError, UserRow, access_key_fetch, access_key_secret,
+    cloud_account, role_fetch, session_fetch, session_secret, user_fetch,
 };
 use mallee_types::AccountId;
 use secrecy::ExposeSecret as _;
@@ -105,16 +105,7 @@ fn session_of(issued_ms: i64, doc: SessionDoc) -> Result<Session, KeyError> {
     let read = |document: &String| Policy::parse(document, PolicyKind::BuiltIn).map(Arc::new);
     let policies = policies.map(|documents| documents.iter().map(read).collect::<Result<Vec<_>, _>>()).transpose();
     let policies = policies.map_err(|error| KeyError::Unavailable(format!("a session policy: {error}")))?;
-    Ok(Session {
-        issued_ms,
-        mfa_ms,
-        policies,
-        tags,
-        transitive_tag_keys,
-        source_identity,
-        provider,
-        source_instance,
-    })
+    Ok(Session { issued_ms, mfa_ms, policies, tags, transitive_tag_keys, source_identity, provider, source_instance })
 }
 
 /// The caller that a user is with its own key. A user whose id is the account's number is the account's root.

@@ -37,7 +37,11 @@ impl IdentityApi {
         let ListAccountAliasesRequest { marker, max_items } = r;
         let page = Slice::new(marker.as_deref(), max_items)?;
         let cut = page.cut_all(self.cloud.account_alias(cx).await?.into_iter().collect(), Clone::clone);
-        Ok(ListAccountAliasesResponse { account_aliases: cut.items, is_truncated: cut.is_truncated, marker: cut.marker })
+        Ok(ListAccountAliasesResponse {
+            account_aliases: cut.items,
+            is_truncated: cut.is_truncated,
+            marker: cut.marker,
+        })
     }
 
     pub(crate) async fn get_account_summary(

@@ -123,11 +123,8 @@ impl IdentityApi {
         let as_policy = policy_usage_filter.map(|usage| usage == "PermissionsPolicy");
         let all = self.cloud.entities_of_policy(cx, &text(policy_arn), kind, as_policy, path_prefix.as_deref()).await?;
         let cut = page.cut_all(all, |(kind, id, _)| entity_key(*kind, id));
-        let mut reply = ListEntitiesForPolicyResponse {
-            is_truncated: cut.is_truncated,
-            marker: cut.marker,
-            ..Default::default()
-        };
+        let mut reply =
+            ListEntitiesForPolicyResponse { is_truncated: cut.is_truncated, marker: cut.marker, ..Default::default() };
         for (kind, id, name) in cut.items {
             let (id, name) = (Some(id), Some(name));
             match kind {

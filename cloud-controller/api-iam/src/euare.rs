@@ -3,11 +3,11 @@
 
 use crate::IdentityApi;
 use crate::parts::document;
+use mallee_app::fail::OrFail as _;
 use mallee_app::iam::accounts::NewAccount;
 use mallee_app::iam::base::IAM_CHANGE;
 use mallee_app::iam::inline;
 use mallee_app::iam::on_principals::Holder;
-use mallee_app::fail::OrFail as _;
 use mallee_app::{Actor, OpContext};
 use mallee_awswire::xml::XmlWriter;
 use mallee_awswire::{ApiError, Code, Params};

@@ -62,7 +62,11 @@ impl IdentityApi {
             Some("Active") => true,
             Some("Inactive") => false,
             // `Expired` is of the model; it is a state that service-specific credentials come to by themselves.
-            _ => return Err(Code::ValidationError.message("The status of an access key can be set to Active or Inactive.")),
+            _ => {
+                return Err(
+                    Code::ValidationError.message("The status of an access key can be set to Active or Inactive.")
+                );
+            }
         };
         self.cloud.set_access_key_active(cx, user_name.as_deref(), &text(access_key_id), active).await
     }

@@ -60,5 +60,4 @@ impl IdentityApi {
         }
         Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
     }
-
 }

@@ -4,9 +4,7 @@ use crate::IdentityApi;
 use crate::parts::Slice;
 use crate::wire::text;
 use mallee_app::OpContext;
-use mallee_app::iam::simulate::{
-    Answer, Asker, Matched, Sources, given, nobody, owner, principal_of, simulate,
-};
+use mallee_app::iam::simulate::{Answer, Asker, Matched, Sources, given, nobody, owner, principal_of, simulate};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::iam::{
     ContextEntry, EvaluationResult, GetContextKeysForCustomPolicyRequest, GetContextKeysForPolicyResponse,

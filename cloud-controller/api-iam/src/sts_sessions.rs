@@ -130,13 +130,8 @@ impl IdentityApi {
         } = r;
         refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
         let (policies, tags) = (policies(policy, policy_arns), tags(given_tags, Vec::new()));
-        let asked = self.cloud.get_federation_token(
-            cx,
-            name.unwrap_or_default(),
-            seconds(duration_seconds),
-            policies,
-            tags,
-        );
+        let asked =
+            self.cloud.get_federation_token(cx, name.unwrap_or_default(), seconds(duration_seconds), policies, tags);
         let Federation { issued, principal, packed_percent } = asked.await?;
         Ok(GetFederationTokenResponse {
             credentials: Some(credentials(issued)),

@@ -157,8 +157,8 @@ pub use security_group::{
 };
 pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
 pub use session::{
-    SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, session_fetch, session_insert, session_purge, session_secret,
-    text_open, text_seal,
+    SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, session_fetch, session_insert, session_purge,
+    session_secret, text_open, text_seal,
 };
 pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
 pub use ssh_public_key::{

@@ -1,8 +1,8 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
 use crate::{
-    account, address, change, client_token, dialect, iam_account, iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image,
-    instance, interface, key_pair, lease, s3, saga,
+    account, address, change, client_token, dialect, iam_account, iam_attachment, iam_group, iam_policy, iam_tag,
+    iam_user, image, instance, interface, key_pair, lease, s3, saga,
 };
 use crate::{certificate, credential_report, instance_profile, login, mfa, oidc_provider, role, ssh_public_key};
 use crate::{security_group, session, setting, tag, topology, vpc};

@@ -35,13 +35,17 @@ impl Cloud {
             own.account.push(parsed(&row.document, PolicyKind::Account)?);
         }
         if actor.is_account_admin {
-            own.identity.push(parsed(r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#, PolicyKind::Inline)?);
+            own.identity
+                .push(parsed(r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#, PolicyKind::Inline)?);
         }
         let (kind, id) = match &actor.principal {
             Principal::User { id, .. } => (PrincipalKind::User, id.to_string()),
             Principal::Federated { issuer_id, .. } => (PrincipalKind::User, issuer_id.to_string()),
             Principal::Role(role) => (PrincipalKind::Role, role.id.to_string()),
-            Principal::Root { .. } | Principal::Anonymous | Principal::WebIdentity { .. } | Principal::Service { .. } => {
+            Principal::Root { .. }
+            | Principal::Anonymous
+            | Principal::WebIdentity { .. }
+            | Principal::Service { .. } => {
                 tx.rollback().await?;
                 return Ok(own);
             }
@@ -76,7 +80,14 @@ impl Cloud {
 
 impl OwnPolicies {
     /// Whether the trust policy of a role lets this caller do `action` on it.
-    pub(super) fn may_assume(&self, actor: &Actor, action: &str, role: &str, trust: &Policy, context: &Context) -> bool {
+    pub(super) fn may_assume(
+        &self,
+        actor: &Actor,
+        action: &str,
+        role: &str,
+        trust: &Policy,
+        context: &Context,
+    ) -> bool {
         let request = Request { principal: &actor.principal, action, resource: role, context };
         let owner = role.split(':').nth(4).and_then(|account| account.parse().ok());
         let inputs = Inputs {

@@ -5,7 +5,11 @@ use mallee_store::test_support::TestDb;
 use mallee_store::*;
 use secrecy::{ExposeSecret as _, SecretString};
 
-mallee_store::store_test_suite!(a_session_reads_back_as_written, expired_sessions_go, sealed_texts_open_under_their_name,);
+mallee_store::store_test_suite!(
+    a_session_reads_back_as_written,
+    expired_sessions_go,
+    sealed_texts_open_under_their_name,
+);
 
 fn session(n: u32) -> SessionRow {
     SessionRow {
