@@ -1,7 +1,7 @@
 //! The account: its alias, its summary, everything in it.
 
 use crate::IdentityApi;
-use crate::page::Page;
+use crate::parts::Slice;
 use crate::wire::text;
 use mallee_app::OpContext;
 use mallee_awswire::ApiError;
@@ -35,9 +35,13 @@ impl IdentityApi {
         r: ListAccountAliasesRequest,
     ) -> Result<ListAccountAliasesResponse, ApiError> {
         let ListAccountAliasesRequest { marker, max_items } = r;
-        let page = Page::new("ListAccountAliases", max_items, marker.as_deref())?;
-        let cut = page.cut(self.cloud.account_alias(cx).await?.into_iter().collect(), Clone::clone);
-        Ok(ListAccountAliasesResponse { account_aliases: cut.items, is_truncated: cut.truncated, marker: cut.marker })
+        let page = Slice::new(marker.as_deref(), max_items)?;
+        let cut = page.cut_all(self.cloud.account_alias(cx).await?.into_iter().collect(), Clone::clone);
+        Ok(ListAccountAliasesResponse {
+            account_aliases: cut.items,
+            is_truncated: cut.is_truncated,
+            marker: cut.marker,
+        })
     }
 
     pub(crate) async fn get_account_summary(

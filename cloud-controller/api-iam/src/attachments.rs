@@ -1,7 +1,7 @@
 //! Managed policies on users and groups, and who has a policy.
 
 use crate::IdentityApi;
-use crate::page::Page;
+use crate::parts::Slice;
 use crate::wire::{self, text};
 use mallee_app::OpContext;
 use mallee_app::iam::on_principals;
@@ -13,6 +13,16 @@ use mallee_ec2_types::iam::{
     PolicyRole, PolicyUser,
 };
 use mallee_store::PrincipalKind::{self, Group, Role, User};
+
+/// The order of lists of policies: the customer's own first, each kind by name. ARNs would be too long for a marker.
+pub(crate) fn policy_key(name: &str, arn: &str) -> String {
+    format!("{}{name}", u8::from(!on_principals::is_customer(arn)))
+}
+
+/// In the order in which entities are listed.
+fn entity_key(kind: PrincipalKind, id: &str) -> String {
+    format!("{}/{id}", kind as u8)
+}
 
 impl IdentityApi {
     pub(crate) async fn attach_user_policy(&self, cx: &OpContext, r: AttachUserPolicyRequest) -> Result<(), ApiError> {
@@ -51,7 +61,9 @@ impl IdentityApi {
         path_prefix: Option<&str>,
     ) -> Result<Vec<(String, String)>, ApiError> {
         let holder = on_principals::find(self.store(), cx.account(), kind, holder).await?;
-        on_principals::attached(self.store(), &holder, path_prefix).await
+        let mut all = on_principals::attached(self.store(), &holder, path_prefix).await?;
+        all.sort_by_key(|(name, arn)| policy_key(name, arn));
+        Ok(all)
     }
 
     pub(crate) async fn list_attached_user_policies(
@@ -60,12 +72,12 @@ impl IdentityApi {
         r: ListAttachedUserPoliciesRequest,
     ) -> Result<ListAttachedUserPoliciesResponse, ApiError> {
         let ListAttachedUserPoliciesRequest { marker, max_items, path_prefix, user_name } = r;
-        let page = Page::new("ListAttachedUserPolicies", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let all = self.attached(cx, User, &text(user_name), path_prefix.as_deref()).await?;
-        let cut = page.cut(all, |(_, arn)| arn.clone());
+        let cut = page.cut_all(all, |(name, arn)| policy_key(name, arn));
         Ok(ListAttachedUserPoliciesResponse {
             attached_policies: wire::attached(cut.items),
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
         })
     }
@@ -76,12 +88,12 @@ impl IdentityApi {
         r: ListAttachedGroupPoliciesRequest,
     ) -> Result<ListAttachedGroupPoliciesResponse, ApiError> {
         let ListAttachedGroupPoliciesRequest { group_name, marker, max_items, path_prefix } = r;
-        let page = Page::new("ListAttachedGroupPolicies", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let all = self.attached(cx, Group, &text(group_name), path_prefix.as_deref()).await?;
-        let cut = page.cut(all, |(_, arn)| arn.clone());
+        let cut = page.cut_all(all, |(name, arn)| policy_key(name, arn));
         Ok(ListAttachedGroupPoliciesResponse {
             attached_policies: wire::attached(cut.items),
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
         })
     }
@@ -99,7 +111,7 @@ impl IdentityApi {
             policy_arn,
             policy_usage_filter,
         } = r;
-        let page = Page::new("ListEntitiesForPolicy", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let kind = match entity_filter.as_deref() {
             Some("User") => Some(User),
             Some("Group") => Some(Group),
@@ -110,12 +122,9 @@ impl IdentityApi {
         };
         let as_policy = policy_usage_filter.map(|usage| usage == "PermissionsPolicy");
         let all = self.cloud.entities_of_policy(cx, &text(policy_arn), kind, as_policy, path_prefix.as_deref()).await?;
-        let cut = page.cut(all, |(kind, id, _)| format!("{kind:?}/{id}"));
-        let mut reply = ListEntitiesForPolicyResponse {
-            is_truncated: cut.truncated,
-            marker: cut.marker,
-            ..Default::default()
-        };
+        let cut = page.cut_all(all, |(kind, id, _)| entity_key(*kind, id));
+        let mut reply =
+            ListEntitiesForPolicyResponse { is_truncated: cut.is_truncated, marker: cut.marker, ..Default::default() };
         for (kind, id, name) in cut.items {
             let (id, name) = (Some(id), Some(name));
             match kind {

@@ -1,7 +1,7 @@
 //! Groups and who is in them.
 
 use crate::IdentityApi;
-use crate::page::Page;
+use crate::parts::Slice;
 use crate::wire::{self, text};
 use mallee_app::OpContext;
 use mallee_app::fail::OrFail as _;
@@ -27,13 +27,13 @@ impl IdentityApi {
 
     pub(crate) async fn get_group(&self, cx: &OpContext, r: GetGroupRequest) -> Result<GetGroupResponse, ApiError> {
         let GetGroupRequest { group_name, marker, max_items } = r;
-        let page = Page::new("GetGroup", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let group = groups::find(self.store(), cx.account(), &text(group_name)).await?;
-        let rows = iam_group_members(self.store(), &group.id, page.after(), page.rows()).await.or_fail()?;
-        let cut = page.take(rows, |row| row.name.clone());
+        let rows = iam_group_members(self.store(), &group.id, page.after.as_deref(), page.rows()).await.or_fail()?;
+        let cut = page.cut(rows, |row| row.name.clone());
         Ok(GetGroupResponse {
             group: Some(wire::group(group)),
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
             users: cut.items.into_iter().map(wire::listed_user).collect(),
         })
@@ -45,13 +45,13 @@ impl IdentityApi {
         r: ListGroupsRequest,
     ) -> Result<ListGroupsResponse, ApiError> {
         let ListGroupsRequest { marker, max_items, path_prefix } = r;
-        let page = Page::new("ListGroups", max_items, marker.as_deref())?;
-        let filter = NamedFilter { path_prefix: path_prefix.as_deref(), after: page.after() };
+        let page = Slice::new(marker.as_deref(), max_items)?;
+        let filter = NamedFilter { path_prefix: path_prefix.as_deref(), after: page.after.as_deref() };
         let rows = iam_group_page(self.store(), cx.account(), filter, page.rows()).await.or_fail()?;
-        let cut = page.take(rows, |row| row.name.clone());
+        let cut = page.cut(rows, |row| row.name.clone());
         Ok(ListGroupsResponse {
             groups: cut.items.into_iter().map(wire::group).collect(),
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
         })
     }
@@ -62,13 +62,13 @@ impl IdentityApi {
         r: ListGroupsForUserRequest,
     ) -> Result<ListGroupsForUserResponse, ApiError> {
         let ListGroupsForUserRequest { marker, max_items, user_name } = r;
-        let page = Page::new("ListGroupsForUser", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let user = users::find(self.store(), cx.account(), &text(user_name)).await?;
-        let rows = iam_groups_of_user(self.store(), &user.id, page.after(), page.rows()).await.or_fail()?;
-        let cut = page.take(rows, |row| row.name.clone());
+        let rows = iam_groups_of_user(self.store(), &user.id, page.after.as_deref(), page.rows()).await.or_fail()?;
+        let cut = page.cut(rows, |row| row.name.clone());
         Ok(ListGroupsForUserResponse {
             groups: cut.items.into_iter().map(wire::group).collect(),
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
         })
     }

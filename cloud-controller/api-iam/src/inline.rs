@@ -1,8 +1,8 @@
 //! Inline policies of users and groups.
 
 use crate::IdentityApi;
-use crate::page::Page;
-use crate::wire::{self, text};
+use crate::parts::{Slice, document};
+use crate::wire::text;
 use mallee_app::OpContext;
 use mallee_app::iam::{inline, on_principals};
 use mallee_awswire::ApiError;
@@ -23,7 +23,7 @@ impl IdentityApi {
     ) -> Result<(String, Option<String>), ApiError> {
         let holder = on_principals::find(self.store(), cx.account(), kind, holder).await?;
         let json = inline::get(self.store(), &holder, name).await?;
-        Ok((holder.name, wire::document(&json)))
+        Ok((holder.name, Some(document(&json))))
     }
 
     async fn inline_names(&self, cx: &OpContext, kind: PrincipalKind, holder: &str) -> Result<Vec<String>, ApiError> {
@@ -87,9 +87,9 @@ impl IdentityApi {
         r: ListUserPoliciesRequest,
     ) -> Result<ListUserPoliciesResponse, ApiError> {
         let ListUserPoliciesRequest { marker, max_items, user_name } = r;
-        let page = Page::new("ListUserPolicies", max_items, marker.as_deref())?;
-        let cut = page.cut(self.inline_names(cx, User, &text(user_name)).await?, Clone::clone);
-        Ok(ListUserPoliciesResponse { is_truncated: cut.truncated, marker: cut.marker, policy_names: cut.items })
+        let page = Slice::new(marker.as_deref(), max_items)?;
+        let cut = page.cut_all(self.inline_names(cx, User, &text(user_name)).await?, Clone::clone);
+        Ok(ListUserPoliciesResponse { is_truncated: cut.is_truncated, marker: cut.marker, policy_names: cut.items })
     }
 
     pub(crate) async fn list_group_policies(
@@ -98,8 +98,8 @@ impl IdentityApi {
         r: ListGroupPoliciesRequest,
     ) -> Result<ListGroupPoliciesResponse, ApiError> {
         let ListGroupPoliciesRequest { group_name, marker, max_items } = r;
-        let page = Page::new("ListGroupPolicies", max_items, marker.as_deref())?;
-        let cut = page.cut(self.inline_names(cx, Group, &text(group_name)).await?, Clone::clone);
-        Ok(ListGroupPoliciesResponse { is_truncated: cut.truncated, marker: cut.marker, policy_names: cut.items })
+        let page = Slice::new(marker.as_deref(), max_items)?;
+        let cut = page.cut_all(self.inline_names(cx, Group, &text(group_name)).await?, Clone::clone);
+        Ok(ListGroupPoliciesResponse { is_truncated: cut.is_truncated, marker: cut.marker, policy_names: cut.items })
     }
 }

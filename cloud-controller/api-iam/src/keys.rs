@@ -1,8 +1,8 @@
 //! Access keys.
 
 use crate::IdentityApi;
-use crate::page::Page;
-use crate::wire::{self, text};
+use crate::parts::{Slice, time};
+use crate::wire::text;
 use mallee_app::OpContext;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::iam::{
@@ -26,7 +26,7 @@ impl IdentityApi {
         Ok(CreateAccessKeyResponse {
             access_key: Some(AccessKey {
                 access_key_id: Some(key.id),
-                create_date: wire::time(key.created_ms),
+                create_date: time(key.created_ms),
                 secret_access_key: Some(secret),
                 status: Some(status(key.active).into()),
                 user_name: Some(user.name),
@@ -40,18 +40,18 @@ impl IdentityApi {
         r: ListAccessKeysRequest,
     ) -> Result<ListAccessKeysResponse, ApiError> {
         let ListAccessKeysRequest { marker, max_items, user_name } = r;
-        let page = Page::new("ListAccessKeys", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let (user, keys) = self.cloud.access_keys(cx, user_name.as_deref()).await?;
-        let cut = page.cut(keys, |key| key.id.clone());
+        let cut = page.cut_all(keys, |key| key.id.clone());
         let one = |key: mallee_store::AccessKeyRow| AccessKeyMetadata {
             access_key_id: Some(key.id),
-            create_date: wire::time(key.created_ms),
+            create_date: time(key.created_ms),
             status: Some(status(key.active).into()),
             user_name: Some(user.name.clone()),
         };
         Ok(ListAccessKeysResponse {
             access_key_metadata: cut.items.into_iter().map(one).collect(),
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
         })
     }
@@ -62,7 +62,11 @@ impl IdentityApi {
             Some("Active") => true,
             Some("Inactive") => false,
             // `Expired` is of the model; it is a state that service-specific credentials come to by themselves.
-            _ => return Err(Code::ValidationError.message("The status of an access key can be set to Active or Inactive.")),
+            _ => {
+                return Err(
+                    Code::ValidationError.message("The status of an access key can be set to Active or Inactive.")
+                );
+            }
         };
         self.cloud.set_access_key_active(cx, user_name.as_deref(), &text(access_key_id), active).await
     }
@@ -81,7 +85,7 @@ impl IdentityApi {
         let used = self.cloud.access_key_last_used(cx, &text(access_key_id)).await?;
         let none = || "N/A".to_owned();
         let (when, region, service) = match used.last {
-            Some(last) => (wire::time(last.used_ms), last.region, last.service),
+            Some(last) => (time(last.used_ms), last.region, last.service),
             None => (None, none(), none()),
         };
         Ok(GetAccessKeyLastUsedResponse {

@@ -14,7 +14,6 @@ mod keys;
 mod logins;
 mod mfa_devices;
 mod oidc;
-mod page;
 mod parts;
 mod policies;
 mod role_policies;
@@ -22,6 +21,7 @@ mod roles;
 mod simulate;
 mod ssh_keys;
 mod sts;
+mod sts_sessions;
 mod users;
 mod wire;
 
@@ -32,7 +32,6 @@ use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
 use mallee_ec2_types::sts::StsRequest;
-use mallee_store::Store;
 use std::sync::Arc;
 
 /// The identity services.
@@ -62,11 +61,11 @@ impl IdentityApi {
     /// The error to answer instead.
     pub async fn iam_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
         // Accounts are no subject of AWS's IAM, but of Eucalyptus'.
-        let (cx, params) = &*self.delegated(cx, params).await?;
+        let delegated = self.delegated(cx, params).await?;
+        let (cx, params) = delegated.as_ref().map_or((cx, params), |(cx, params)| (cx, params));
         if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
             return reply;
         }
         Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
     }
-
 }

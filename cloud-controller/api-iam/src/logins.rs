@@ -6,10 +6,10 @@ use mallee_app::OpContext;
 use mallee_app::iam::logins::require_login;
 use mallee_awswire::ApiError;
 use mallee_ec2_types::iam::{
-    ChangePasswordRequest, CreateLoginProfileRequest, CreateLoginProfileResponse,
-    DeleteAccountPasswordPolicyRequest, DeleteLoginProfileRequest, GetAccountPasswordPolicyRequest,
-    GetAccountPasswordPolicyResponse, GetLoginProfileRequest, GetLoginProfileResponse, LoginProfile, PasswordPolicy,
-    UpdateAccountPasswordPolicyRequest, UpdateLoginProfileRequest,
+    ChangePasswordRequest, CreateLoginProfileRequest, CreateLoginProfileResponse, DeleteAccountPasswordPolicyRequest,
+    DeleteLoginProfileRequest, GetAccountPasswordPolicyRequest, GetAccountPasswordPolicyResponse,
+    GetLoginProfileRequest, GetLoginProfileResponse, LoginProfile, PasswordPolicy, UpdateAccountPasswordPolicyRequest,
+    UpdateLoginProfileRequest,
 };
 use mallee_store::{LoginProfileRow, PasswordRules, UserRow};
 

@@ -14,7 +14,9 @@ use mallee_ec2_types::iam::{
     ListVirtualMFADevicesRequest, ListVirtualMFADevicesResponse, MFADevice, ResyncMFADeviceRequest,
     TagMFADeviceRequest, UntagMFADeviceRequest, User, VirtualMFADevice,
 };
-use mallee_store::{FILTER_VALUES_MAX, MfaDeviceRow, UserRow, mfa_device_fetch, mfa_device_list, user_fetch, user_list_of};
+use mallee_store::{
+    FILTER_VALUES_MAX, MfaDeviceRow, UserRow, mfa_device_fetch, mfa_device_list, user_fetch, user_list_of,
+};
 use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
 

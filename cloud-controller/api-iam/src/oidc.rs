@@ -7,12 +7,11 @@ use mallee_app::fail::OrFail as _;
 use mallee_app::iam::oidc::{find_provider, provider_arn};
 use mallee_awswire::ApiError;
 use mallee_ec2_types::iam::{
-    AddClientIDToOpenIDConnectProviderRequest, CreateOpenIDConnectProviderRequest,
-    CreateOpenIDConnectProviderResponse, DeleteOpenIDConnectProviderRequest, GetOpenIDConnectProviderRequest,
-    GetOpenIDConnectProviderResponse, ListOpenIDConnectProviderTagsRequest, ListOpenIDConnectProviderTagsResponse,
-    ListOpenIDConnectProvidersRequest, ListOpenIDConnectProvidersResponse, OpenIDConnectProviderListEntry,
-    RemoveClientIDFromOpenIDConnectProviderRequest, TagOpenIDConnectProviderRequest,
-    UntagOpenIDConnectProviderRequest, UpdateOpenIDConnectProviderThumbprintRequest,
+    AddClientIDToOpenIDConnectProviderRequest, CreateOpenIDConnectProviderRequest, CreateOpenIDConnectProviderResponse,
+    DeleteOpenIDConnectProviderRequest, GetOpenIDConnectProviderRequest, GetOpenIDConnectProviderResponse,
+    ListOpenIDConnectProviderTagsRequest, ListOpenIDConnectProviderTagsResponse, ListOpenIDConnectProvidersRequest,
+    ListOpenIDConnectProvidersResponse, OpenIDConnectProviderListEntry, RemoveClientIDFromOpenIDConnectProviderRequest,
+    TagOpenIDConnectProviderRequest, UntagOpenIDConnectProviderRequest, UpdateOpenIDConnectProviderThumbprintRequest,
 };
 use mallee_store::oidc_provider_list;
 
@@ -52,7 +51,7 @@ impl IdentityApi {
         cx: &OpContext,
         r: ListOpenIDConnectProvidersRequest,
     ) -> Result<ListOpenIDConnectProvidersResponse, ApiError> {
-        let ListOpenIDConnectProvidersRequest {  } = r;
+        let ListOpenIDConnectProvidersRequest {} = r;
         let rows = oidc_provider_list(self.store(), cx.account()).await.or_fail()?;
         let entries = rows.iter().map(|row| OpenIDConnectProviderListEntry { arn: Some(provider_arn(row)) });
         Ok(ListOpenIDConnectProvidersResponse { open_id_connect_provider_list: entries.collect() })

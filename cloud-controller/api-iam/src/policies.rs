@@ -1,7 +1,8 @@
 //! Managed policies and their versions.
 
 use crate::IdentityApi;
-use crate::page::Page;
+use crate::attachments::policy_key;
+use crate::parts::{Slice, document, labels, time};
 use crate::wire::{self, text};
 use mallee_app::OpContext;
 use mallee_app::iam::managed::{ManagedPolicy, PolicyQuery};
@@ -24,7 +25,7 @@ fn listed(policy: ManagedPolicy) -> Policy {
     Policy {
         arn: Some(policy.arn),
         attachment_count: count(policy.attachments),
-        create_date: wire::time(policy.created_ms),
+        create_date: time(policy.created_ms),
         default_version_id: Some(format!("v{}", policy.default_version)),
         description: None,
         is_attachable: Some(true),
@@ -33,7 +34,7 @@ fn listed(policy: ManagedPolicy) -> Policy {
         policy_id: Some(policy.id),
         policy_name: Some(policy.name),
         tags: Vec::new(),
-        update_date: wire::time(policy.updated_ms),
+        update_date: time(policy.updated_ms),
     }
 }
 
@@ -45,8 +46,8 @@ fn shown(policy: ManagedPolicy, tags: impl IntoIterator<Item = (String, String)>
 /// A version; lists show it without its document.
 pub(crate) fn version(version: Version, with_document: bool) -> PolicyVersion {
     PolicyVersion {
-        create_date: wire::time(version.created_ms),
-        document: wire::document(&version.document).filter(|_| with_document),
+        create_date: time(version.created_ms),
+        document: Some(document(&version.document)).filter(|_| with_document),
         is_default_version: Some(version.is_default),
         version_id: Some(format!("v{}", version.number)),
     }
@@ -59,7 +60,7 @@ impl IdentityApi {
         r: CreatePolicyRequest,
     ) -> Result<CreatePolicyResponse, ApiError> {
         let CreatePolicyRequest { description, path, policy_document, policy_name, tags } = r;
-        let (name, json, tags) = (text(policy_name), text(policy_document), wire::pairs(tags));
+        let (name, json, tags) = (text(policy_name), text(policy_document), labels(tags));
         let policy = self.cloud.create_policy(cx, &name, path, text(description), &json, &tags).await?;
         // AWS leaves the description out of this reply.
         Ok(CreatePolicyResponse { policy: Some(Policy { description: None, ..shown(policy, tags) }) })
@@ -78,7 +79,7 @@ impl IdentityApi {
         r: ListPoliciesRequest,
     ) -> Result<ListPoliciesResponse, ApiError> {
         let ListPoliciesRequest { marker, max_items, only_attached, path_prefix, policy_usage_filter, scope } = r;
-        let page = Page::new("ListPolicies", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let query = PolicyQuery {
             no_builtin: scope.as_deref() == Some("Local"),
             no_own: scope.as_deref() == Some("AWS"),
@@ -87,11 +88,10 @@ impl IdentityApi {
             as_policy: policy_usage_filter.map(|usage| usage == "PermissionsPolicy"),
         };
         let mut all = self.cloud.managed_policies(cx, query).await?;
-        // ARNs of customers, which have numbers, sort before those of the cloud's own policies.
-        all.sort_by(|a, b| a.arn.cmp(&b.arn));
-        let cut = page.cut(all, |policy| policy.arn.clone());
+        all.sort_by_key(|policy| policy_key(&policy.name, &policy.arn));
+        let cut = page.cut_all(all, |policy| policy_key(&policy.name, &policy.arn));
         Ok(ListPoliciesResponse {
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
             policies: cut.items.into_iter().map(listed).collect(),
         })
@@ -129,12 +129,12 @@ impl IdentityApi {
         r: ListPolicyVersionsRequest,
     ) -> Result<ListPolicyVersionsResponse, ApiError> {
         let ListPolicyVersionsRequest { marker, max_items, policy_arn } = r;
-        let page = Page::new("ListPolicyVersions", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let all = self.cloud.policy_versions(cx, &text(policy_arn)).await?;
         // Newest first: the key grows as the number falls.
-        let cut = page.cut(all, |version| format!("{:020}", i64::MAX - version.number));
+        let cut = page.cut_all(all, |version| format!("{:020}", i64::MAX - version.number));
         Ok(ListPolicyVersionsResponse {
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
             versions: cut.items.into_iter().map(|item| version(item, false)).collect(),
         })
@@ -160,7 +160,7 @@ impl IdentityApi {
 
     pub(crate) async fn tag_policy(&self, cx: &OpContext, r: TagPolicyRequest) -> Result<(), ApiError> {
         let TagPolicyRequest { policy_arn, tags } = r;
-        self.cloud.tag_policy(cx, &text(policy_arn), &wire::pairs(tags)).await
+        self.cloud.tag_policy(cx, &text(policy_arn), &labels(tags)).await
     }
 
     pub(crate) async fn untag_policy(&self, cx: &OpContext, r: UntagPolicyRequest) -> Result<(), ApiError> {
@@ -174,10 +174,10 @@ impl IdentityApi {
         r: ListPolicyTagsRequest,
     ) -> Result<ListPolicyTagsResponse, ApiError> {
         let ListPolicyTagsRequest { marker, max_items, policy_arn } = r;
-        let page = Page::new("ListPolicyTags", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let (_, tags) = self.cloud.managed_policy(cx, &text(policy_arn)).await?;
-        let cut = page.cut(tags, |tag| tag.folded_key.clone());
+        let cut = page.cut_all(tags, |tag| tag.folded_key.clone());
         let tags = wire::tags(cut.items.into_iter().map(|tag| (tag.key, tag.value)));
-        Ok(ListPolicyTagsResponse { is_truncated: cut.truncated, marker: cut.marker, tags })
+        Ok(ListPolicyTagsResponse { is_truncated: cut.is_truncated, marker: cut.marker, tags })
     }
 }

@@ -45,11 +45,7 @@ impl IdentityApi {
         let slice = Slice::new(marker.as_deref(), max_items)?;
         let holder = on_principals::find(self.store(), cx.account(), Role, &role_name.unwrap_or_default()).await?;
         let page = slice.cut_all(inline::names(self.store(), &holder).await?, Clone::clone);
-        Ok(ListRolePoliciesResponse {
-            is_truncated: page.is_truncated,
-            marker: page.marker,
-            policy_names: page.items,
-        })
+        Ok(ListRolePoliciesResponse { is_truncated: page.is_truncated, marker: page.marker, policy_names: page.items })
     }
 
     pub(crate) async fn delete_role_policy(&self, cx: &OpContext, r: DeleteRolePolicyRequest) -> Result<(), ApiError> {

@@ -44,7 +44,9 @@ impl IdentityApi {
     ) -> Result<GetSSHPublicKeyResponse, ApiError> {
         let GetSSHPublicKeyRequest { encoding, ssh_public_key_id, user_name } = r;
         if encoding.as_deref() == Some("PEM") {
-            return Err(Code::UnrecognizedPublicKeyEncoding.message("This cloud gives public keys in the encoding SSH only."));
+            return Err(
+                Code::UnrecognizedPublicKeyEncoding.message("This cloud gives public keys in the encoding SSH only.")
+            );
         }
         let user = self.cloud.user_or_self(cx, user_name.as_deref()).await?;
         let id = ssh_public_key_id.unwrap_or_default();

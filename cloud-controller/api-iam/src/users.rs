@@ -1,7 +1,7 @@
 //! Users and their tags.
 
 use crate::IdentityApi;
-use crate::page::Page;
+use crate::parts::{Slice, labels};
 use crate::wire::{self, text};
 use mallee_app::OpContext;
 use mallee_app::fail::OrFail as _;
@@ -20,7 +20,7 @@ impl IdentityApi {
         r: CreateUserRequest,
     ) -> Result<CreateUserResponse, ApiError> {
         let CreateUserRequest { path, permissions_boundary, tags, user_name } = r;
-        let (name, tags) = (text(user_name), wire::pairs(tags));
+        let (name, tags) = (text(user_name), labels(tags));
         let view = self.cloud.create_iam_user(cx, &name, path, permissions_boundary.as_deref(), tags).await?;
         Ok(CreateUserResponse { user: Some(wire::user(view)) })
     }
@@ -33,12 +33,12 @@ impl IdentityApi {
 
     pub(crate) async fn list_users(&self, cx: &OpContext, r: ListUsersRequest) -> Result<ListUsersResponse, ApiError> {
         let ListUsersRequest { marker, max_items, path_prefix } = r;
-        let page = Page::new("ListUsers", max_items, marker.as_deref())?;
-        let filter = NamedFilter { path_prefix: path_prefix.as_deref(), after: page.after() };
+        let page = Slice::new(marker.as_deref(), max_items)?;
+        let filter = NamedFilter { path_prefix: path_prefix.as_deref(), after: page.after.as_deref() };
         let rows = user_page(self.store(), cx.account(), filter, page.rows()).await.or_fail()?;
-        let cut = page.take(rows, |row| row.name.clone());
+        let cut = page.cut(rows, |row| row.name.clone());
         Ok(ListUsersResponse {
-            is_truncated: cut.truncated,
+            is_truncated: cut.is_truncated,
             marker: cut.marker,
             users: cut.items.into_iter().map(wire::listed_user).collect(),
         })
@@ -56,7 +56,7 @@ impl IdentityApi {
 
     pub(crate) async fn tag_user(&self, cx: &OpContext, r: TagUserRequest) -> Result<(), ApiError> {
         let TagUserRequest { tags, user_name } = r;
-        self.cloud.tag_iam_user(cx, &text(user_name), &wire::pairs(tags)).await
+        self.cloud.tag_iam_user(cx, &text(user_name), &labels(tags)).await
     }
 
     pub(crate) async fn untag_user(&self, cx: &OpContext, r: UntagUserRequest) -> Result<(), ApiError> {
@@ -70,10 +70,10 @@ impl IdentityApi {
         r: ListUserTagsRequest,
     ) -> Result<ListUserTagsResponse, ApiError> {
         let ListUserTagsRequest { marker, max_items, user_name } = r;
-        let page = Page::new("ListUserTags", max_items, marker.as_deref())?;
+        let page = Slice::new(marker.as_deref(), max_items)?;
         let view = self.cloud.iam_user(cx, Some(&text(user_name))).await?;
-        let cut = page.cut(view.tags, |(key, _)| key.to_lowercase());
-        Ok(ListUserTagsResponse { is_truncated: cut.truncated, marker: cut.marker, tags: wire::tags(cut.items) })
+        let cut = page.cut_all(view.tags, |(key, _)| key.to_lowercase());
+        Ok(ListUserTagsResponse { is_truncated: cut.is_truncated, marker: cut.marker, tags: wire::tags(cut.items) })
     }
 
     pub(crate) async fn put_user_permissions_boundary(

@@ -1,28 +1,9 @@
 //! What several resources have on the wire.
 
+use crate::parts::time;
 use mallee_app::iam::users::{self, UserView};
 use mallee_ec2_types::iam::{AttachedPermissionsBoundary, AttachedPolicy, Group, Tag, User};
 use mallee_store::{IamGroupRow, UserRow};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use time::OffsetDateTime;
-
-/// What RFC 3986 does not leave as it is.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-/// A document as IAM gives it out: percent-encoded.
-pub(crate) fn document(json: &str) -> Option<String> {
-    Some(utf8_percent_encode(json, ESCAPED).to_string())
-}
-
-/// A stored time.
-pub(crate) fn time(ms: i64) -> Option<OffsetDateTime> {
-    Some(mallee_runtime::clock::from_unix_ms(ms))
-}
-
-/// Tags of a request. A value may be empty, but the decoder has seen that it is there.
-pub(crate) fn pairs(tags: Vec<Tag>) -> Vec<(String, String)> {
-    tags.into_iter().map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect()
-}
 
 /// Tags of a reply.
 pub(crate) fn tags(tags: impl IntoIterator<Item = (String, String)>) -> Vec<Tag> {
@@ -77,14 +58,4 @@ pub(crate) fn group(row: IamGroupRow) -> Group {
 /// A member that the decoder has required.
 pub(crate) fn text(member: Option<String>) -> String {
     member.unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_are_percent_encoded() {
-        assert_eq!(document("{\"a\": \"*-._~é\"}").as_deref(), Some("%7B%22a%22%3A%20%22%2A-._~%C3%A9%22%7D"));
-    }
 }

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod load;
 pub mod network;
 pub mod operation;
+pub mod sts;
 pub mod tags;
 mod zone;
 

@@ -26,6 +26,12 @@ impl Statement {
         resources.items.iter().any(matches) != resources.negated
     }
 
+    /// Whether the action matches, and the resource cannot be told because a variable has no value.
+    pub(crate) fn asks_resource(&self, request: &Request<'_>) -> bool {
+        let unknown = |pattern: &ResourcePattern| pattern.matches(request.resource, request.context).is_none();
+        self.covers_action(request.action) && self.resource.iter().flat_map(|set| &set.items).any(unknown)
+    }
+
     /// Whether all conditions hold.
     pub(crate) fn conditions_hold(&self, request: &Request<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(request.context, self.effect))

@@ -40,14 +40,11 @@ impl ResourcePattern {
         let Some(fields) = &self.0 else { return Some(true) };
         let mut parts = arn.splitn(FIELDS, ':');
         let mut all = true;
-        // Every field is looked at before the answer, so that a variable without value is seen wherever it stands.
+        // Every field that holds a variable is looked at, so that one without value is seen wherever it stands.
         for field in fields.iter() {
-            match parts.next() {
-                Some(part) if all => all = field.matches(part, context, false)?,
-                Some(part) => {
-                    field.matches(part, context, false)?;
-                }
-                None => return Some(false),
+            let part = parts.next();
+            if all || field.has_variables() {
+                all &= field.matches(part.unwrap_or_default(), context, false)? && part.is_some();
             }
         }
         Some(all)

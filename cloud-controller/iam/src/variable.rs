@@ -119,6 +119,11 @@ impl Template {
         Self { tokens, has_variables }
     }
 
+    /// Whether it holds a variable.
+    pub(crate) const fn has_variables(&self) -> bool {
+        self.has_variables
+    }
+
     /// Whether it is `*`.
     pub(crate) fn is_everything(&self) -> bool {
         self.tokens.as_slice() == [Token::Many]

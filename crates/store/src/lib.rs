@@ -14,6 +14,7 @@ mod credential_report;
 mod dialect;
 mod error;
 mod exec;
+mod iam_account;
 mod iam_attachment;
 mod iam_group;
 mod iam_policy;
@@ -39,6 +40,7 @@ mod saga;
 mod seal;
 mod security_group;
 mod select;
+mod session;
 mod setting;
 mod ssh_public_key;
 mod store;
@@ -75,6 +77,7 @@ pub use client_token::{
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use error::StoreError;
 pub use exec::Exec;
+pub use iam_account::{account_identities, account_leftovers, account_wipe};
 pub use iam_attachment::{
     IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
     iam_attachment_count, iam_attachment_counts, iam_attachment_list, iam_attachment_list_of, iam_boundary_counts,
@@ -153,6 +156,10 @@ pub use security_group::{
     security_group_rule_list, security_group_rule_list_all, security_group_rules_of, security_group_touch,
 };
 pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
+pub use session::{
+    SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, session_fetch, session_insert, session_purge,
+    session_secret, text_open, text_seal,
+};
 pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
 pub use ssh_public_key::{
     SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,

@@ -21,6 +21,7 @@ steps! {
     1 "0001_initial";
     2 "0002_iam";
     3 "0003_identity";
+    8 "0008_sessions";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -1,11 +1,11 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
 use crate::{
-    account, address, change, client_token, dialect, iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image,
-    instance, interface, key_pair, lease, s3, saga,
+    account, address, change, client_token, dialect, iam_account, iam_attachment, iam_group, iam_policy, iam_tag,
+    iam_user, image, instance, interface, key_pair, lease, s3, saga,
 };
 use crate::{certificate, credential_report, instance_profile, login, mfa, oidc_provider, role, ssh_public_key};
-use crate::{security_group, setting, tag, topology, vpc};
+use crate::{security_group, session, setting, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -18,6 +18,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
+    ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),
     ("iam_group.rs", iam_group::SQL),
     ("iam_policy.rs", iam_policy::SQL),
@@ -41,6 +42,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/upload.rs", s3::upload::SQL),
     ("saga.rs", saga::SQL),
     ("security_group.rs", security_group::SQL),
+    ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),

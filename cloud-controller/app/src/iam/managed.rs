@@ -1,6 +1,6 @@
 //! Managed policies: the customer's own, and those that come with the cloud.
 
-use super::{base, builtin, inline, tags};
+use super::{base, builtin, inline, labels};
 use crate::fail::{OrFail as _, store_failure};
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
@@ -9,7 +9,7 @@ use mallee_iam::PolicyKind;
 use mallee_store::{
     Exec, IamPolicyRow, IamTagRow, NamedFilter, PAGE_ROWS_MAX, Tx, iam_attachment_counts, iam_attachment_list,
     iam_boundary_counts, iam_boundary_list, iam_policy_by_arn, iam_policy_count, iam_policy_delete, iam_policy_insert,
-    iam_policy_page, iam_policy_version_list, iam_tag_delete_of, iam_tag_list,
+    iam_policy_page, iam_policy_version_list, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
 };
 use mallee_types::AccountId;
 use std::collections::HashMap;
@@ -227,7 +227,7 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
-        tags::put(&mut tx, cx.account(), &row.id, new_tags).await?;
+        labels::put(&mut tx, cx.account(), &row.id, new_tags).await?;
         tx.commit().await.or_fail()?;
         Ok(ManagedPolicy::own(row, &Counts::default()))
     }
@@ -309,7 +309,7 @@ impl Cloud {
     pub async fn tag_policy(&self, cx: &OpContext, arn: &str, more: &[(String, String)]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "TagPolicy").await?;
         let row = own_to_change(&mut tx, cx, "TagPolicy", arn).await?;
-        tags::put(&mut tx, cx.account(), &row.id, more).await?;
+        labels::put(&mut tx, cx.account(), &row.id, more).await?;
         tx.commit().await.or_fail()
     }
 
@@ -320,7 +320,7 @@ impl Cloud {
     pub async fn untag_policy(&self, cx: &OpContext, arn: &str, keys: &[String]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "UntagPolicy").await?;
         let row = own_to_change(&mut tx, cx, "UntagPolicy", arn).await?;
-        tags::remove(&mut tx, &row.id, keys).await?;
+        iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 }

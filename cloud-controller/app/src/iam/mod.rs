@@ -1,4 +1,4 @@
-//! IAM's use cases: users, groups, keys, policies and accounts.
+//! IAM's use cases.
 
 pub mod accounts;
 pub mod base;
@@ -22,9 +22,9 @@ pub mod on_principals;
 pub mod password;
 pub mod qr;
 pub mod roles;
+pub mod simulate;
 pub mod ssh_keys;
 pub mod summary;
-pub mod tags;
 pub mod totp;
 pub mod users;
 pub mod versions;

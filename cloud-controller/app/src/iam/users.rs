@@ -1,16 +1,15 @@
 //! Users.
 
 use super::on_principals::Holder;
-use super::{base, logins};
-use super::{boundary, tags};
+use super::{base, boundary, labels, logins};
 use crate::fail::{OrFail as _, store_failure};
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::Principal;
 use mallee_store::{
     Exec, PrincipalKind, StoreError, Tx, UserRow, access_key_list, iam_attachment_count, iam_boundary_fetch,
-    iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete_of, iam_tag_list, user_admin,
-    user_by_name, user_count, user_delete, user_fetch, user_insert, user_update,
+    iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
+    user_admin, user_by_name, user_count, user_delete, user_fetch, user_insert, user_update,
 };
 use mallee_types::AccountId;
 
@@ -104,7 +103,7 @@ impl Cloud {
             is_admin: false,
         };
         user_insert(&mut tx, &user).await.map_err(|error| taken(error, name))?;
-        tags::put(&mut tx, cx.account(), &user.id, &new_tags).await?;
+        labels::put(&mut tx, cx.account(), &user.id, &new_tags).await?;
         if let Some(arn) = boundary_arn {
             boundary::put(&mut tx, &Holder::user(&user), arn).await?;
         }
@@ -204,7 +203,7 @@ impl Cloud {
     pub async fn tag_iam_user(&self, cx: &OpContext, name: &str, more: &[(String, String)]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "TagUser").await?;
         let user = find(&mut tx, cx.account(), name).await?;
-        tags::put(&mut tx, cx.account(), &user.id, more).await?;
+        labels::put(&mut tx, cx.account(), &user.id, more).await?;
         tx.commit().await.or_fail()
     }
 
@@ -215,7 +214,7 @@ impl Cloud {
     pub async fn untag_iam_user(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "UntagUser").await?;
         let user = find(&mut tx, cx.account(), name).await?;
-        tags::remove(&mut tx, &user.id, keys).await?;
+        iam_tag_delete(&mut tx, &user.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 }

@@ -10,9 +10,11 @@
 mod addresses;
 mod changes;
 mod iam;
+mod identity;
 mod instances;
 mod races;
 mod resources;
 mod s3;
 mod schema;
 mod seed;
+mod sessions;
