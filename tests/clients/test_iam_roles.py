@@ -10,8 +10,6 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from support import Cloud
-
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -20,10 +18,8 @@ QUICK = {"Delay": 0, "MaxAttempts": 5}
 
 
 @pytest.fixture(scope="module")
-def iam():
-    cloud = Cloud("--simulate")
-    yield cloud.client("iam")
-    cloud.stop()
+def iam(cloud):
+    return cloud.client("iam")
 
 
 def code(seed, step):

@@ -40,9 +40,7 @@ async fn a_device_is_enabled_by_two_codes() {
     let made = f.call("CreateVirtualMFADevice", &[("VirtualMFADeviceName", "phone")]).await.unwrap();
     let serial = texts(&made, "SerialNumber").remove(0);
     assert_eq!(serial, f.arn("mfa/phone"));
-    let decode = |name: &str| {
-        base64::engine::general_purpose::STANDARD.decode(&texts(&made, name)[0]).unwrap()
-    };
+    let decode = |name: &str| base64::engine::general_purpose::STANDARD.decode(&texts(&made, name)[0]).unwrap();
     assert!(decode("QRCodePNG").starts_with(b"\x89PNG"));
     let seed = String::from_utf8(decode("Base32StringSeed")).unwrap().into();
     let serial = ("SerialNumber", serial.as_str());

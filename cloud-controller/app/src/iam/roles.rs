@@ -106,7 +106,7 @@ impl Cloud {
         let mut tx = self.iam_write(cx, "CreateRole").await?;
         quota("RolesPerAccount", role_count(&mut tx, cx.account()).await.or_fail()?, ROLES_MAX)?;
         role_insert(&mut tx, &row).await.map_err(|error| {
-            if error.is_conflict("roles_account_id_name_key") {
+            if error.is_conflict("roles_account_id_name") {
                 Code::EntityAlreadyExists.message(format!("Role with name {} already exists.", row.name))
             } else {
                 store_failure(error)
