@@ -18,6 +18,7 @@ mallee_app::offered! {
     Write DeleteTags => api.delete_tags(cx, r).await;
     Write DeregisterImage => api.deregister_image(cx, r).await;
     Read DescribeAccountAttributes => api.describe_account_attributes(cx, r).await;
+    Read DescribeAddresses => api.describe_addresses(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeIamInstanceProfileAssociations => api.describe_iam_instance_profile_associations(cx, r).await;
     Read DescribeImages => api.describe_images(cx, r).await;
