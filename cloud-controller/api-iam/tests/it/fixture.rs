@@ -33,6 +33,10 @@ impl ImageService for Alone {
         Err(WireError::new(Kind::Unavailable, "no image service in this test"))
     }
 
+    async fn reach(&self) -> Result<(), WireError> {
+        Ok(())
+    }
+
     async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
         Ok(())
     }

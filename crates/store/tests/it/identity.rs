@@ -103,8 +103,15 @@ async fn associations(db: TestDb) {
     let twice = profile_association_insert(&mut tx, &association(2)).await;
     assert!(twice.unwrap_err().is_conflict("profile_associations_instance_id"));
     drop(tx);
+    let gone = InstanceRow { id: InstanceId::from_random(2), launch_index: 1, released: true, ..row.clone() };
+    let last = ProfileAssociationRow { instance_id: gone.id.clone(), ..association(3) };
+    let ids = [gone.id.clone()];
     let mut tx = store.write().await.unwrap();
-    instance_delete(&mut tx, &row.id).await.unwrap();
+    instance_insert(&mut tx, &gone, None).await.unwrap();
+    profile_association_insert(&mut tx, &last).await.unwrap();
+    let shown = profile_association_list(&mut tx, &account(), None, Some(&ids), None, 9).await.unwrap();
+    assert!(shown.is_empty(), "a terminated instance has none to show");
+    instance_delete(&mut tx, &gone.id).await.unwrap();
     tx.commit().await.unwrap();
     assert!(profile_association_list_of(&store, &ids).await.unwrap().is_empty(), "it goes with its instance");
 }
