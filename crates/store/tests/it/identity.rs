@@ -103,7 +103,13 @@ async fn associations(db: TestDb) {
     let twice = profile_association_insert(&mut tx, &association(2)).await;
     assert!(twice.unwrap_err().is_conflict("profile_associations_instance_id"));
     drop(tx);
-    let gone = InstanceRow { id: InstanceId::from_random(2), launch_index: 1, released: true, ..row.clone() };
+    let gone = InstanceRow {
+        id: InstanceId::from_random(2),
+        launch_index: 1,
+        released: true,
+        terminated_ms: Some(2),
+        ..row.clone()
+    };
     let last = ProfileAssociationRow { instance_id: gone.id.clone(), ..association(3) };
     let ids = [gone.id.clone()];
     let mut tx = store.write().await.unwrap();
