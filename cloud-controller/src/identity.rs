@@ -1,10 +1,17 @@
 //! Who holds an access key: the verifier's source of signing keys, from the database.
 
-use mallee_app::Actor;
+use mallee_app::sts::{SESSION_KEY_PREFIX, token_hash};
+use mallee_app::{Actor, Session};
 use mallee_awswire::sigv4::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
-use mallee_store::{Store, StoreError, access_key_fetch, access_key_secret, user_fetch};
+use mallee_iam::{Policy, PolicyKind, Principal, RoleSession};
+use mallee_store::{
+    SessionDoc, SessionKind, SessionRow, Store, StoreError, UserRow, access_key_fetch, access_key_secret,
+    cloud_account, role_fetch, session_fetch, session_secret, user_fetch,
+};
+use mallee_types::AccountId;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
+use subtle::ConstantTimeEq as _;
 
 /// Keys and users of the database.
 #[derive(Debug, Clone)]
@@ -27,13 +34,94 @@ impl StoreCredentials {
             return Err(KeyError::Unknown);
         }
         let user = user_fetch(&self.0, &key.user_id).await.map_err(key_error)?;
-        Ok(Actor {
-            arn: format!("arn:aws:iam::{}:user{}{}", user.account_id, user.path, user.name).into(),
-            account: user.account_id,
-            user_id: user.id.into(),
-            is_admin: user.is_admin,
-        })
+        let is_admin = self.is_cloud_account(&user.account_id).await?;
+        actor_of(user, is_admin)
     }
+}
+
+impl StoreCredentials {
+    async fn is_cloud_account(&self, account: &AccountId) -> Result<bool, KeyError> {
+        Ok(cloud_account(&self.0).await.map_err(key_error)?.as_ref() == Some(account))
+    }
+
+    /// The key of a session, and who has it now: a user or role that is gone has none.
+    async fn session_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Actor>, KeyError> {
+        let row = session_fetch(&self.0, query.access_key_id).await.map_err(key_error)?;
+        let given = token_hash(query.session_token.ok_or(KeyError::InvalidToken)?);
+        if !bool::from(given.as_bytes().ct_eq(row.token_hash.as_bytes())) {
+            return Err(KeyError::InvalidToken);
+        }
+        let secret = session_secret(&self.0, &row.id).await.map_err(key_error)?;
+        let key = derive_signing_key(&secret, query.date, query.region, query.service);
+        let expires_at = Some(mallee_runtime::clock::from_unix_ms(row.expires_ms));
+        let principal = self.session_actor(row).await?;
+        Ok(ResolvedKey { principal, signing_key: SigningKey::new(key.expose_secret()), expires_at })
+    }
+
+    async fn session_actor(&self, row: SessionRow) -> Result<Actor, KeyError> {
+        let is_admin = self.is_cloud_account(&row.account_id).await?;
+        let actor = match row.kind {
+            SessionKind::Role => {
+                let role = role_fetch(&self.0, &row.principal_id).await.map_err(key_error)?;
+                let principal = Principal::Role(RoleSession {
+                    account: role.account_id,
+                    path: role.path.into(),
+                    name: role.name.into(),
+                    id: role.id.into(),
+                    session: row.name.into(),
+                });
+                Actor::new(principal, is_admin).ok_or(KeyError::Unknown)?
+            }
+            SessionKind::User | SessionKind::Federated => {
+                let own = if row.principal_id == row.account_id.as_str() {
+                    Actor::root(row.account_id.clone(), is_admin)
+                } else {
+                    let user = user_fetch(&self.0, &row.principal_id).await.map_err(key_error)?;
+                    actor_of(user, is_admin)?
+                };
+                if row.kind == SessionKind::Federated { federated(own, row.name, row.principal_id)? } else { own }
+            }
+        };
+        Ok(actor.with_session(Arc::new(session_of(row.issued_ms, row.doc.0)?)))
+    }
+}
+
+/// Whom a user named: it may at most what the user may.
+fn federated(issuer: Actor, name: String, issuer_id: String) -> Result<Actor, KeyError> {
+    let principal = Principal::Federated {
+        account: issuer.account,
+        name: name.into(),
+        issuer: issuer.arn,
+        issuer_id: issuer_id.into(),
+    };
+    let mut actor = Actor::new(principal, issuer.is_admin).ok_or(KeyError::Unknown)?;
+    actor.is_account_admin = issuer.is_account_admin;
+    Ok(actor)
+}
+
+/// What the session brings. A policy that does not read now must not be passed over: without it more is allowed.
+fn session_of(issued_ms: i64, doc: SessionDoc) -> Result<Session, KeyError> {
+    let SessionDoc { policies, tags, transitive_tag_keys, source_identity, provider, mfa_ms, source_instance } = doc;
+    let read = |document: &String| Policy::parse(document, PolicyKind::BuiltIn).map(Arc::new);
+    let policies = policies.map(|documents| documents.iter().map(read).collect::<Result<Vec<_>, _>>()).transpose();
+    let policies = policies.map_err(|error| KeyError::Unavailable(format!("a session policy: {error}")))?;
+    Ok(Session { issued_ms, mfa_ms, policies, tags, transitive_tag_keys, source_identity, provider, source_instance })
+}
+
+/// The caller that a user is with its own key. A user whose id is the account's number is the account's root.
+fn actor_of(user: UserRow, is_admin: bool) -> Result<Actor, KeyError> {
+    if user.id == user.account_id.as_str() {
+        return Ok(Actor::root(user.account_id, is_admin));
+    }
+    let principal = Principal::User {
+        account: user.account_id,
+        path: user.path.into(),
+        name: user.name.into(),
+        id: user.id.into(),
+    };
+    let mut actor = Actor::new(principal, is_admin).ok_or(KeyError::Unknown)?;
+    actor.is_account_admin = user.is_admin;
+    Ok(actor)
 }
 
 fn key_error(error: StoreError) -> KeyError {
@@ -48,7 +136,10 @@ impl CredentialSource for StoreCredentials {
     type Principal = Actor;
 
     async fn signing_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Actor>, KeyError> {
-        // There are no sessions yet: a token that comes with a request is not ours.
+        if query.access_key_id.starts_with(SESSION_KEY_PREFIX) {
+            return self.session_key(query).await;
+        }
+        // The key of a user comes without a token; one that does not belong to its key is not passed over.
         if query.session_token.is_some() {
             return Err(KeyError::InvalidToken);
         }

@@ -15,7 +15,8 @@ use directory::DirectoryService;
 use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
-use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances};
+use mallee_app::iam::key_uses::write_key_uses;
+use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances, sts};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_pki::{Ca, ClientAuth, CredentialStore, PkiError, TlsIncoming};
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -28,6 +29,8 @@ use tokio::net::TcpListener;
 
 /// How often terminated instances and old tokens are looked for.
 const PURGE_PERIOD: Duration = Duration::from_secs(60);
+/// How often the last uses of access keys are written down.
+const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 /// How often the image keeper looks when nobody wakes it.
 const IMAGES_PERIOD: Duration = Duration::from_secs(30);
 /// How often Walrus is asked for a sign of life.
@@ -75,9 +78,20 @@ impl CloudController {
             async move { images::watch_walrus(&cloud).await }
         });
         let purger = cloud.clone();
-        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng, move || {
+        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng.clone(), move || {
             let cloud = purger.clone();
             async move { instances::purge::purge(&cloud).await }
+        });
+        let forgetter = cloud.clone();
+        spawn_periodic(&scope, "purge-sessions", PURGE_PERIOD, Nudge::default(), rng, move || {
+            let cloud = forgetter.clone();
+            async move { sts::purge_sessions(&cloud).await }
+        });
+        let writer = cloud.clone();
+        let rng = cloud.rng().clone();
+        spawn_periodic(&scope, "key-uses", KEY_USES_PERIOD, Nudge::default(), rng, move || {
+            let cloud = writer.clone();
+            async move { write_key_uses(&cloud).await }
         });
         Ok(Self { cloud, admin, scope })
     }
@@ -148,6 +162,9 @@ impl CloudController {
     /// Ends in order: open requests get a moment, instances are not touched.
     pub async fn stop(&self) {
         self.scope.stop(STOP_GRACE).await;
+        if let Err(error) = write_key_uses(&self.cloud).await {
+            tracing::warn!(%error, "the last uses of access keys were not written down");
+        }
     }
 
     /// Drops everything where it stands, as a crash would.

@@ -18,6 +18,7 @@ mod interfaces;
 mod keys;
 pub mod page;
 mod placement_groups;
+mod profiles;
 mod tags;
 mod templates;
 mod vpcs;

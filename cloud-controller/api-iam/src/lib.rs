@@ -1,7 +1,29 @@
 //! Handlers of STS and IAM.
 
+mod account;
+mod attachments;
+mod certificates;
+mod credential_report;
+mod details;
+mod euare;
+mod groups;
 mod iam;
+mod inline;
+mod instance_profiles;
+mod keys;
+mod logins;
+mod mfa_devices;
+mod oidc;
+mod parts;
+mod policies;
+mod role_policies;
+mod roles;
+mod simulate;
+mod ssh_keys;
 mod sts;
+mod sts_sessions;
+mod users;
+mod wire;
 
 pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;
@@ -15,7 +37,6 @@ use std::sync::Arc;
 /// The identity services.
 #[derive(Debug, Clone)]
 pub struct IdentityApi {
-    #[allow(dead_code, reason = "IAM's operations read and write users here")]
     cloud: Arc<Cloud>,
 }
 
@@ -39,6 +60,12 @@ impl IdentityApi {
     /// # Errors
     /// The error to answer instead.
     pub async fn iam_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
+        // Accounts are no subject of AWS's IAM, but of Eucalyptus'.
+        let delegated = self.delegated(cx, params).await?;
+        let (cx, params) = delegated.as_ref().map_or((cx, params), |(cx, params)| (cx, params));
+        if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
+            return reply;
+        }
         Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
     }
 }

@@ -9,7 +9,12 @@ mallee_app::offered! {
     /// Every operation of STS this cloud offers, sorted by name.
     pub const STS_OFFERED: StsRequest of SERVICE;
     |api: &IdentityApi, cx, params, r|
+    Write AssumeRole => api.assume_role(cx, r).await;
+    Read DecodeAuthorizationMessage => api.decode_authorization_message(cx, r);
+    Read GetAccessKeyInfo => api.get_access_key_info(cx, r).await;
     Read GetCallerIdentity => api.get_caller_identity(cx, r);
+    Write GetFederationToken => api.get_federation_token(cx, r).await;
+    Write GetSessionToken => api.get_session_token(cx, r).await;
 }
 
 impl IdentityApi {

@@ -2,22 +2,16 @@
 
 use crate::Cloud;
 use mallee_store::{
-    AccessKeyRow, AccountRow, StoreError, UserRow, access_key_insert, access_key_list, access_key_secret,
-    account_insert, account_list, setting_put, user_insert, user_list,
+    StoreError, Tx, access_key_list, access_key_secret, account_list, cloud_account, cloud_account_set, setting_put,
+    user_admin,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
 
 /// The setting that keeps the region's name.
 pub const REGION_SETTING: &str = "region";
-/// The administrator's user name.
-const ADMIN: &str = "admin";
-/// The first account's name (as Eucalyptus calls its own).
-const ACCOUNT: &str = "mallee";
-/// Letters of ids that IAM makes: base32.
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-/// Letters of secret keys.
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The name that the first account has until it takes another alias (as Eucalyptus' account of its own name).
+const CLOUD_ACCOUNT: &str = "mallee";
 
 /// What an administrator's client needs.
 #[derive(Debug, Clone)]
@@ -30,12 +24,6 @@ pub struct AdminAccess {
     pub secret_access_key: SecretString,
 }
 
-fn text(cloud: &Cloud, letters: &[u8], length: usize) -> String {
-    let count = letters.len() as u64;
-    let pick = |_| usize::try_from(cloud.rng().below(count)).ok().and_then(|n| letters.get(n)).copied().unwrap_or(b'A');
-    (0..length).map(pick).map(char::from).collect()
-}
-
 /// Makes what the first start makes, and completes what a change of configuration needs. Idempotent; a crash in the
 /// middle leaves nothing, because it is one transaction.
 ///
@@ -44,45 +32,38 @@ fn text(cloud: &Cloud, letters: &[u8], length: usize) -> String {
 pub async fn bootstrap(cloud: &Cloud) -> Result<AdminAccess, StoreError> {
     let mut tx = cloud.store().write().await?;
     setting_put(&mut tx, REGION_SETTING, &cloud.config().region).await?;
-    let accounts = account_list(&mut tx).await?;
-    let now_ms = cloud.clock().now_ms();
-    let account = match accounts.first() {
-        Some(account) => account.id.clone(),
+    let account = match cloud_account(&mut tx).await? {
+        Some(account) => account,
         None => {
-            let id = format!("{:012}", 100_000_000_000 + cloud.rng().below(900_000_000_000));
-            let id: AccountId = id.parse().map_err(|e| StoreError::Config(format!("{e}")))?;
-            account_insert(&mut tx, &AccountRow { id: id.clone(), name: ACCOUNT.into(), created_ms: now_ms }).await?;
-            let user = UserRow {
-                id: format!("AIDA{}", text(cloud, BASE32, 17)),
-                account_id: id.clone(),
-                name: ADMIN.into(),
-                path: "/".into(),
-                created_ms: now_ms,
-                is_admin: true,
-            };
-            user_insert(&mut tx, &user).await?;
-            let key = AccessKeyRow {
-                id: format!("AKIA{}", text(cloud, BASE32, 16)),
-                user_id: user.id,
-                account_id: id.clone(),
-                active: true,
-                created_ms: now_ms,
-            };
-            access_key_insert(&mut tx, &key, &SecretString::from(text(cloud, BASE64, 40))).await?;
-            id
+            let made = cloud.make_account(&mut tx, CLOUD_ACCOUNT).await?;
+            cloud_account_set(&mut tx, &made.account.id).await?;
+            made.account.id
         }
     };
-    for id in accounts.iter().map(|a| &a.id).chain((accounts.is_empty()).then_some(&account)) {
-        cloud.ensure_default_vpc(&mut tx, id).await?;
+    ensure_admin_key(cloud, &mut tx, &account).await?;
+    for row in account_list(&mut tx).await? {
+        cloud.ensure_default_vpc(&mut tx, &row.id).await?;
     }
     tx.commit().await?;
     admin_access(cloud, account).await
 }
 
+fn missing(what: &str) -> StoreError {
+    StoreError::NotFound { what: what.to_owned() }
+}
+
+/// Who starts the cloud can always administer it, even if every key of its administrator was removed.
+async fn ensure_admin_key(cloud: &Cloud, tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    let admin = user_admin(&mut *tx, account).await?.ok_or_else(|| missing("the administrator"))?;
+    if !access_key_list(&mut *tx, &admin.id).await?.iter().any(|key| key.active) {
+        tracing::warn!("the cloud's administrator had no active access key; it has a new one");
+        cloud.make_access_key(tx, &admin).await?;
+    }
+    Ok(())
+}
+
 async fn admin_access(cloud: &Cloud, account: AccountId) -> Result<AdminAccess, StoreError> {
-    let missing = |what: &str| StoreError::NotFound { what: what.to_owned() };
-    let users = user_list(cloud.store(), &account).await?;
-    let admin = users.into_iter().find(|user| user.is_admin).ok_or_else(|| missing("the administrator"))?;
+    let admin = user_admin(cloud.store(), &account).await?.ok_or_else(|| missing("the administrator"))?;
     let keys = access_key_list(cloud.store(), &admin.id).await?;
     let key = keys.into_iter().find(|key| key.active).ok_or_else(|| missing("an active key of the administrator"))?;
     let secret_access_key = access_key_secret(cloud.store(), &key.id).await?;

@@ -1,6 +1,7 @@
 //! The cloud controller as a value: what every use case works on.
 
 use crate::cluster_link::ClusterConnector;
+use crate::iam::key_uses::KeyUses;
 use crate::images::{ImageService, Watched};
 use crate::zone::ZoneState;
 use ipnet::Ipv4Net;
@@ -57,6 +58,7 @@ pub struct Cloud {
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
     images_changed: watch::Sender<u64>,
+    key_uses: KeyUses,
     started_ms: i64,
     walrus: Watched,
 }
@@ -68,7 +70,8 @@ impl Cloud {
         let zones = config.zones.iter().map(|zone| (zone.clone(), Arc::default())).collect();
         let (started_ms, images_changed) = (parts.clock.now_ms(), watch::Sender::new(0));
         let (image_nudge, walrus) = (Nudge::default(), Watched::default());
-        Arc::new(Self { config, parts, zones, image_nudge, images_changed, started_ms, walrus })
+        let key_uses = KeyUses::default();
+        Arc::new(Self { config, parts, zones, image_nudge, images_changed, started_ms, walrus, key_uses })
     }
 
     /// The configuration.
@@ -133,6 +136,12 @@ impl Cloud {
 
     pub(crate) fn note_image_change(&self) {
         self.images_changed.send_modify(|n| *n += 1);
+    }
+
+    /// When access keys were last used, as far as it is not written down.
+    #[must_use]
+    pub const fn key_uses(&self) -> &KeyUses {
+        &self.key_uses
     }
 
     /// The zones, in the configured order.

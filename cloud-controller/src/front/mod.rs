@@ -213,7 +213,12 @@ impl Front {
             rules: PathRules::OTHERS,
         };
         match self.verifier.verify(&request, self.cloud.clock().now()).await {
-            Ok(Some(authenticated)) => Ok(authenticated.principal),
+            Ok(Some(authenticated)) => {
+                let claim = &authenticated.claim;
+                let now_ms = self.cloud.clock().now_ms();
+                self.cloud.key_uses().note(&claim.access_key_id, &claim.service, &claim.region, now_ms);
+                Ok(authenticated.principal)
+            }
             Ok(None) => Err(Fault::Missing.to_api(flavour)),
             Err(fault) => Err(fault.to_api(flavour)),
         }

@@ -7,30 +7,46 @@
 
 mod account;
 mod address;
+mod certificate;
 mod change;
 mod client_token;
+mod credential_report;
 mod dialect;
 mod error;
 mod exec;
+mod iam_account;
+mod iam_attachment;
+mod iam_group;
+mod iam_policy;
+mod iam_tag;
+mod iam_user;
 mod image;
 mod image_permission;
 mod instance;
 mod instance_doc;
+mod instance_profile;
 mod instance_type;
 mod interface;
+mod json;
 mod key_pair;
 mod launch_template;
 mod lease;
+mod login;
 mod macros;
+mod mfa;
 mod migrations;
+mod oidc_provider;
 mod placement_group;
 pub mod registry;
+mod role;
 mod s3;
 mod saga;
 mod seal;
 mod security_group;
 mod select;
+mod session;
 mod setting;
+mod ssh_public_key;
 mod store;
 mod tag;
 #[cfg(feature = "test-support")]
@@ -50,14 +66,47 @@ pub use address::{
     private_addresses_release, private_addresses_take, public_address_list, public_address_release,
     public_address_take,
 };
+pub use certificate::{
+    ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_count,
+    server_certificate_delete, server_certificate_insert, server_certificate_key, server_certificate_list,
+    server_certificate_rename, signing_certificate_active_set, signing_certificate_delete, signing_certificate_insert,
+    signing_certificate_list, signing_certificate_list_account,
+};
 pub use change::{
     CHANGES_KEPT, CHANGES_PAGE_MAX, ChangeRow, change_append, changes_bounds, changes_prune, changes_since,
 };
 pub use client_token::{
     ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,
 };
+pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use error::StoreError;
 pub use exec::Exec;
+pub use iam_account::{account_identities, account_leftovers, account_wipe};
+pub use iam_attachment::{
+    IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
+    iam_attachment_count, iam_attachment_counts, iam_attachment_list, iam_attachment_list_of, iam_boundary_counts,
+    iam_boundary_delete, iam_boundary_fetch, iam_boundary_list, iam_boundary_list_of, iam_boundary_put, iam_detach,
+    iam_inline_delete, iam_inline_fetch, iam_inline_list_account, iam_inline_list_of, iam_inline_put,
+    iam_principal_forget,
+};
+pub use iam_group::{
+    IamGroupRow, iam_group_by_name, iam_group_count, iam_group_count_of_user, iam_group_delete, iam_group_insert,
+    iam_group_list_of, iam_group_member_add, iam_group_member_count, iam_group_member_remove, iam_group_members,
+    iam_group_members_remove, iam_group_page, iam_group_update, iam_groups_of_user, iam_memberships,
+};
+pub use iam_policy::{
+    IamPolicyRow, IamPolicyVersionRow, iam_policy_by_arn, iam_policy_count, iam_policy_delete, iam_policy_documents,
+    iam_policy_insert, iam_policy_page, iam_policy_update, iam_policy_version_count, iam_policy_version_delete,
+    iam_policy_version_fetch, iam_policy_version_insert, iam_policy_version_list, iam_policy_version_list_account,
+};
+pub use iam_tag::{
+    IamTagRow, iam_tag_delete, iam_tag_delete_of, iam_tag_fold, iam_tag_list, iam_tag_list_of, iam_tag_put,
+};
+pub use iam_user::{
+    AccessKeyUseRow, NamedFilter, access_key_list_account, access_key_use_fetch, access_key_use_list,
+    access_key_use_put, account_delete, account_page, account_rename, cloud_account, cloud_account_set, user_admin,
+    user_by_name, user_count, user_list_of, user_page, user_update,
+};
 pub use image::{
     ImageFilter, ImageProtection, ImageRow, ImageState, image_delete, image_fetch, image_insert, image_list,
     image_list_state, image_update,
@@ -72,12 +121,19 @@ pub use instance::{
     instance_versions,
 };
 pub use instance_doc::{GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_profile::{
+    InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_count,
+    instance_profile_delete, instance_profile_fetch, instance_profile_insert, instance_profile_list,
+    instance_profile_update, profile_association_delete, profile_association_fetch, profile_association_insert,
+    profile_association_list, profile_association_list_all, profile_association_list_of,
+};
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
     interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
     interface_source_dest_check_set,
 };
+pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
 pub use launch_template::{
     LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_count,
@@ -86,10 +142,27 @@ pub use launch_template::{
     launch_template_version_insert, launch_template_version_latest, launch_template_version_list,
 };
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
+pub use login::{
+    LoginProfileRow, PasswordRules, login_profile_delete, login_profile_fetch, login_profile_insert,
+    login_profile_list, login_profile_update, login_profile_used, password_rules_delete, password_rules_fetch,
+    password_rules_put,
+};
+pub use mfa::{
+    MfaDeviceRow, mfa_device_delete, mfa_device_fetch, mfa_device_insert, mfa_device_list, mfa_device_seed,
+    mfa_device_update,
+};
+pub use oidc_provider::{
+    OidcProviderRow, oidc_provider_delete, oidc_provider_fetch, oidc_provider_insert, oidc_provider_list,
+    oidc_provider_update,
+};
 pub use placement_group::{
     PlacementGroupRow, PlacementStrategy, placement_group_count, placement_group_delete, placement_group_insert,
     placement_group_join, placement_group_leave, placement_group_list, placement_group_member_count,
     placement_group_zones,
+};
+pub use role::{
+    RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
+    role_used,
 };
 pub use s3::*;
 pub use saga::{
@@ -104,7 +177,14 @@ pub use security_group::{
     security_group_rule_list, security_group_rule_list_all, security_group_rules_of, security_group_touch,
 };
 pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
+pub use session::{
+    SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, session_fetch, session_insert, session_purge,
+    session_secret, text_open, text_seal,
+};
 pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
+pub use ssh_public_key::{
+    SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,
+};
 pub use store::{Store, StoreConfig};
 pub use tag::{TagFilter, TagRow, tag_count, tag_delete, tag_delete_of, tag_list, tag_list_of, tag_put};
 pub use topology::{

@@ -19,9 +19,12 @@ macro_rules! steps {
 
 steps! {
     1 "0001_initial";
+    2 "0002_iam";
+    3 "0003_identity";
     4 "0004_launch";
     5 "0005_attributes";
     7 "0007_instance_versions";
+    8 "0008_sessions";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

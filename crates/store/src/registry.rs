@@ -1,8 +1,9 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, change, client_token, dialect, image, image_permission, instance, instance_type};
-use crate::{interface, key_pair, launch_template, lease, placement_group, s3, saga, security_group, setting, tag};
-use crate::{topology, vpc};
+use crate::{account, address, certificate, change, client_token, credential_report, dialect, iam_account};
+use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
+use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
+use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -11,17 +12,30 @@ pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
 pub const SQL_BOTH: &[SqlFile] = &[
     ("account.rs", account::SQL),
     ("address.rs", address::SQL),
+    ("certificate.rs", certificate::SQL),
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
+    ("credential_report.rs", credential_report::SQL),
+    ("iam_account.rs", iam_account::SQL),
+    ("iam_attachment.rs", iam_attachment::SQL),
+    ("iam_group.rs", iam_group::SQL),
+    ("iam_policy.rs", iam_policy::SQL),
+    ("iam_tag.rs", iam_tag::SQL),
+    ("iam_user.rs", iam_user::SQL),
     ("image.rs", image::SQL),
     ("image_permission.rs", image_permission::SQL),
     ("instance.rs", instance::SQL),
+    ("instance_profile.rs", instance_profile::SQL),
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
     ("launch_template.rs", launch_template::SQL),
     ("lease.rs", lease::SQL),
+    ("login.rs", login::SQL),
+    ("mfa.rs", mfa::SQL),
+    ("oidc_provider.rs", oidc_provider::SQL),
     ("placement_group.rs", placement_group::SQL),
+    ("role.rs", role::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),
     ("s3/image.rs", s3::image::SQL),
@@ -30,7 +44,9 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/upload.rs", s3::upload::SQL),
     ("saga.rs", saga::SQL),
     ("security_group.rs", security_group::SQL),
+    ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
+    ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
     ("vpc.rs", vpc::SQL),

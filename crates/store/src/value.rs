@@ -3,8 +3,8 @@
 use crate::StoreError;
 use mallee_types::{
     AccountId, AttachmentId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
-    InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId, ReservationId,
-    RunIntent, SubnetId, VpcId, ZoneName,
+    InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId,
+    ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -249,6 +249,7 @@ texts!(
     MacAddress,
     NodeId,
     PlacementGroupId,
+    ProfileAssociationId,
     ReservationId,
     SubnetId,
     VpcId,

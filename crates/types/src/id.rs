@@ -88,6 +88,8 @@ ids! {
     SubnetId = "subnet";
     /// A network interface.
     InterfaceId = "eni";
+    /// An instance's having an instance profile.
+    ProfileAssociationId = "iip-assoc";
     /// The attachment of a network interface to an instance.
     AttachmentId = "eni-attach";
     /// An elastic IP address allocation.

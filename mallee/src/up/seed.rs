@@ -27,8 +27,7 @@ fn disk() -> Bytes {
 
 /// Uploads and registers the image unless the account has it. Repeating it is harmless.
 pub(super) async fn seed(cloud: &Cloud, engine: &Engine, account: &AccountId, region: &str) -> Result<()> {
-    let actor = Actor { account: account.clone(), user_id: "seed".into(), arn: "mallee:seed".into(), is_admin: true };
-    let cx = OpContext::new(actor, "seed");
+    let cx = OpContext::new(Actor::root(account.clone(), true), "seed");
     if cloud.image_by_name(&cx, NAME).await.map_err(failed)?.is_some() {
         // An earlier start may have died between registering and importing it.
         return mallee_app::images::keep_images(cloud).await.context("cannot finish the simulated image");

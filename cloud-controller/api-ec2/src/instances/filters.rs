@@ -224,6 +224,12 @@ impl Filterable for Candidate<'_> {
             "hibernation-options.configured" => {
                 i.hibernation_options.iter().flat_map(|o| values_of(&o.configured)).collect()
             }
+            "iam-instance-profile.arn" => i.iam_instance_profile.iter().flat_map(|p| values_of(&p.arn)).collect(),
+            "iam-instance-profile.id" => i.iam_instance_profile.iter().flat_map(|p| values_of(&p.id)).collect(),
+            "iam-instance-profile.name" => {
+                let arns = i.iam_instance_profile.iter().filter_map(|p| p.arn.as_deref());
+                arns.filter_map(|arn| arn.rsplit('/').next()).map(str::to_owned).collect()
+            }
             "image-id" => values_of(&i.image_id),
             "instance-id" => values_of(&i.instance_id),
             "instance-state-code" => vec![row.state.code().to_string()],

@@ -6,6 +6,7 @@ use super::network::{LaunchNetwork, fold};
 use super::{options, shape};
 use crate::Ec2Api;
 use crate::common::{Look, choice, refuse, tags_for};
+use crate::profiles;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -98,7 +99,6 @@ pub(crate) fn run_request(
     refuse("ElasticGpuSpecification", !elastic_gpu_specification.is_empty())?;
     refuse("ElasticInferenceAccelerator", !elastic_inference_accelerators.is_empty())?;
     refuse("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true))?;
-    refuse("IamInstanceProfile", iam_instance_profile.is_some())?;
     refuse("InstanceMarketOptions", instance_market_options.is_some())?;
     refuse("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0))?;
     refuse("Ipv6Address", !ipv6_addresses.is_empty())?;
@@ -151,6 +151,7 @@ pub(crate) fn run_request(
         monitoring: monitoring == Some(true),
         ebs_optimized: ebs_optimized == Some(true),
         capacity_preference,
+        profile: iam_instance_profile.map(profiles::reference),
         metadata: options::metadata(metadata_options, defaults)?,
         tenancy: "default".to_owned(),
         group,

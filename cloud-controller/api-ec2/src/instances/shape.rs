@@ -102,6 +102,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
         ena_support: Some(false),
         enclave_options: Some(EnclaveOptions { enabled: Some(false) }),
         hibernation_options: Some(HibernationOptions { configured: Some(false) }),
+        iam_instance_profile: view.profile.as_ref().map(crate::profiles::shown),
         image_id: Some(row.image_id.to_string()),
         instance_id: Some(row.id.to_string()),
         instance_type: Some(row.instance_type.clone()),

@@ -53,5 +53,6 @@ pub(super) fn view() -> InstanceView {
         },
         interfaces: vec![crate::interfaces::tests::view()],
         tags: vec![("Name".into(), "web-1".into())],
+        profile: None,
     }
 }

@@ -8,6 +8,7 @@ pub mod metadata_defaults;
 pub mod modify;
 pub mod observe;
 mod placement;
+pub mod profile;
 pub mod purge;
 pub mod run;
 pub mod types;

@@ -5,6 +5,7 @@ mod resolve;
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups;
+use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
 use crate::tags::{self, Tag};
@@ -71,6 +72,8 @@ pub struct RunRequest {
     pub ebs_optimized: bool,
     /// The wish about capacity reservations; shown only.
     pub capacity_preference: Option<String>,
+    /// The instance profile they get.
+    pub profile: Option<ProfileRef>,
     /// The metadata service's behaviour.
     pub metadata: MetadataOptions,
     /// `default`.
@@ -276,6 +279,9 @@ impl Maker<'_> {
         tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
             .await
             .or_fail()?;
+        if let Some(profile) = &self.resolved.profile {
+            self.cloud.give_profile(tx, &row, profile).await?;
+        }
         change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
         Ok(())
     }

@@ -3,8 +3,8 @@
 use crate::load::tags_by_resource;
 use futures::future::try_join3;
 use mallee_store::{
-    InstanceRow, InterfaceFilter, InterfaceRow, Store, StoreError, interface_group_list, interface_list,
-    public_address_list,
+    InstanceRow, InterfaceFilter, InterfaceRow, ProfileAssociationRow, Store, StoreError, interface_group_list,
+    interface_list, profile_association_list_of, public_address_list,
 };
 use mallee_types::{AccountId, GroupId, InstanceId, InterfaceId};
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +37,8 @@ pub struct InstanceView {
     pub interfaces: Vec<InterfaceView>,
     /// By key.
     pub tags: Vec<(String, String)>,
+    /// The instance profile it has.
+    pub profile: Option<ProfileAssociationRow>,
 }
 
 /// Completes rows, keeping their order.
@@ -61,6 +63,8 @@ async fn complete(store: &Store, rows: Vec<InstanceRow>) -> Result<Vec<InstanceV
     } else {
         interface_list(store, InterfaceFilter { instances: Some(&ids), ..Default::default() }, ROWS_MAX).await?
     };
+    let profiles = if ids.is_empty() { Vec::new() } else { profile_association_list_of(store, &ids).await? };
+    let mut profiles: HashMap<InstanceId, _> = profiles.into_iter().map(|p| (p.instance_id.clone(), p)).collect();
     let (interfaces, mut tags) = complete_interfaces(store, interfaces, &rows).await?;
     let mut by_instance: HashMap<InstanceId, Vec<InterfaceView>> = HashMap::with_capacity(rows.len());
     for interface in interfaces {
@@ -73,7 +77,8 @@ async fn complete(store: &Store, rows: Vec<InstanceRow>) -> Result<Vec<InstanceV
         let mut mine = by_instance.remove(&row.id).unwrap_or_default();
         mine.sort_by_key(|i| i.row.device_index);
         let tags = tags.remove(row.id.as_str()).unwrap_or_default();
-        out.push(InstanceView { row, interfaces: mine, tags });
+        let profile = profiles.remove(&row.id);
+        out.push(InstanceView { row, interfaces: mine, tags, profile });
     }
     Ok(out)
 }

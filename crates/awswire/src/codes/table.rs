@@ -189,6 +189,7 @@ codes! {
     InvalidSpotInstanceRequestIdNotFound = "InvalidSpotInstanceRequestID.NotFound", 400, false, "The spot instance request ID '{}' does not exist";
     InvalidSpotInstanceRequestIdMalformed = "InvalidSpotInstanceRequestID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"sir-...\")";
     InvalidSpotDatafeedNotFound = "InvalidSpotDatafeed.NotFound", 400, false, "Spot datafeed subscription does not exist.";
+    NoSuchAssociation = "NoSuchAssociation", 400, false, "An invalid association-id of '{}' was given";
     InvalidIamInstanceProfileArnMalformed = "InvalidIamInstanceProfileArn.Malformed", 400, false, "The ARN '{}' is not valid";
     InvalidReservationIdNotFound = "InvalidReservationID.NotFound", 400, false, "The reservation ID '{}' does not exist";
     InvalidReservationIdMalformed = "InvalidReservationID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"r-...\")";

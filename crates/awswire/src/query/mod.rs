@@ -172,6 +172,14 @@ impl Params {
         Some(&self.text[self.list[at].value.clone()])
     }
 
+    /// Without the parameter of exactly this name; for parameters that belong to an endpoint and not to an operation.
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        let mut rest = self.clone();
+        rest.list.retain(|p| self.text[p.name.clone()] != *name);
+        rest
+    }
+
     /// All names and values, ordered by name segment.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.list.iter().map(|p| (&self.text[p.name.clone()], &self.text[p.value.clone()]))

@@ -74,3 +74,7 @@ BEGIN
 END $$;
 CREATE TRIGGER tags_version AFTER INSERT OR UPDATE OR DELETE ON tags
     FOR EACH ROW EXECUTE FUNCTION instance_versions_of_tags();
+
+-- The instance profile.
+CREATE TRIGGER profile_associations_version AFTER INSERT OR UPDATE OR DELETE ON profile_associations
+    FOR EACH ROW EXECUTE FUNCTION instance_versions_of_interfaces();

@@ -69,3 +69,13 @@ CREATE TRIGGER tags_version_delete AFTER DELETE ON tags BEGIN
     UPDATE instance_versions SET version = version + 1
     WHERE instance_id = (SELECT instance_id FROM interfaces WHERE id = OLD.resource_id);
 END;
+
+CREATE TRIGGER profile_associations_version_insert AFTER INSERT ON profile_associations BEGIN
+    UPDATE instance_versions SET version = version + 1 WHERE instance_id = NEW.instance_id;
+END;
+CREATE TRIGGER profile_associations_version_update AFTER UPDATE ON profile_associations BEGIN
+    UPDATE instance_versions SET version = version + 1 WHERE instance_id IN (OLD.instance_id, NEW.instance_id);
+END;
+CREATE TRIGGER profile_associations_version_delete AFTER DELETE ON profile_associations BEGIN
+    UPDATE instance_versions SET version = version + 1 WHERE instance_id = OLD.instance_id;
+END;

@@ -9,6 +9,8 @@
 
 mod addresses;
 mod changes;
+mod iam;
+mod identity;
 mod instances;
 mod launch_templates;
 mod placement_groups;
@@ -17,3 +19,4 @@ mod resources;
 mod s3;
 mod schema;
 mod seed;
+mod sessions;

@@ -6,7 +6,8 @@ use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    AddressRange, GroupMembership, ImageFilter, ImageRef, ImageState, SubnetRow, image_list, key_pair_by_name,
+    AddressRange, GroupMembership, ImageFilter, ImageRef, ImageState, InstanceProfileRow, SubnetRow, image_list,
+    key_pair_by_name,
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
@@ -27,6 +28,7 @@ pub(super) struct Resolved {
     pub groups: Vec<GroupId>,
     /// The placement group; without a partition of its own if any will do.
     pub group: Option<GroupMembership>,
+    pub profile: Option<InstanceProfileRow>,
     /// Where it may go, best first: one if the caller named a subnet or zone.
     pub subnets: Vec<SubnetRow>,
 }
@@ -80,6 +82,10 @@ impl Cloud {
                 Some(key.public_openssh)
             }
         };
+        let profile = match &request.profile {
+            None => None,
+            Some(wanted) => Some(wanted.find(self.store(), cx.account()).await?),
+        };
         let subnets = self.candidate_subnets(cx, request).await?;
         let vpc = subnets.first().map(|subnet| subnet.vpc_id.clone());
         let vpc = vpc.ok_or_else(|| {
@@ -106,6 +112,7 @@ impl Cloud {
             public_openssh,
             groups,
             group,
+            profile,
             subnets,
         })
     }

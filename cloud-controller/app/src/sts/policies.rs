@@ -1,0 +1,81 @@
+//! Policies given with a session.
+
+use crate::Cloud;
+use crate::fail::OrFail as _;
+use mallee_awswire::{ApiError, Code};
+use mallee_iam::{Policy, PolicyKind};
+use mallee_store::iam_policy_documents;
+use mallee_types::AccountId;
+
+/// Most managed policies given with a session (AWS: 10).
+const POLICY_ARNS_MAX: usize = 10;
+/// Bytes that policies and tags of one session may take together; a use of it is told in per cent.
+const PACKED_BYTES_MAX: usize = 8_192;
+
+/// What a request says of session policies.
+#[derive(Debug, Clone, Default)]
+pub struct SessionPolicies {
+    /// A document.
+    pub inline: Option<String>,
+    /// ARNs of managed policies.
+    pub arns: Vec<String>,
+}
+
+/// How much of what a session may carry is used, in per cent; `None` for nothing.
+///
+/// # Errors
+/// `PackedPolicyTooLarge`.
+pub(super) fn packed_size(policies: Option<&[String]>, tags: &[(String, String)]) -> Result<Option<i32>, ApiError> {
+    let documents =
+        policies.unwrap_or_default().iter().map(|document| mallee_iam::policy_size(document)).sum::<usize>();
+    let bytes = documents + tags.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+    if bytes == 0 {
+        return Ok(None);
+    }
+    let percent = (bytes * 100).div_ceil(PACKED_BYTES_MAX);
+    if percent > 100 {
+        return Err(Code::PackedPolicyTooLarge
+            .message(format!("Packed policy consumes {percent}% of allotted space, please use smaller policy.")));
+    }
+    Ok(i32::try_from(percent).ok())
+}
+
+impl Cloud {
+    /// The documents of a session's policies; `None` when none are given.
+    ///
+    /// # Errors
+    /// `MalformedPolicyDocument`, `ValidationError`.
+    pub(super) async fn session_documents(
+        &self,
+        account: &AccountId,
+        given: SessionPolicies,
+    ) -> Result<Option<Vec<String>>, ApiError> {
+        let SessionPolicies { inline, arns } = given;
+        if inline.is_none() && arns.is_empty() {
+            return Ok(None);
+        }
+        if arns.len() > POLICY_ARNS_MAX {
+            return Err(Code::ValidationError.message(format!(
+                "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to {POLICY_ARNS_MAX}"
+            )));
+        }
+        if let Some(document) = &inline {
+            Policy::parse(document, PolicyKind::Session)
+                .map_err(|error| Code::MalformedPolicyDocument.message(error.to_string()))?;
+        }
+        let mut documents: Vec<String> = inline.into_iter().collect();
+        if !arns.is_empty() {
+            let own = format!("arn:aws:iam::{account}:policy/");
+            let found = iam_policy_documents(self.store(), &arns).await.or_fail()?;
+            for arn in arns {
+                // A policy of another account reads as absent.
+                let document = found.iter().find(|(of, _)| *of == arn && arn.starts_with(&own));
+                let (_, document) = document.ok_or_else(|| {
+                    Code::ValidationError.message(format!("Policy {arn} does not exist or is not attachable."))
+                })?;
+                documents.push(document.clone());
+            }
+        }
+        Ok(Some(documents))
+    }
+}

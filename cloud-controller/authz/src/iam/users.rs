@@ -1,0 +1,93 @@
+//! Users and their credentials, groups.
+
+use crate::kind::{CERTIFICATE, IAM_GROUP, MFA, USER};
+use crate::row::{Key, Need, key, rows};
+
+const ON: Need = USER.at("UserName");
+/// Where no user is named the caller means itself.
+const SELF: Need = USER.own("UserName");
+const GROUP: Need = IAM_GROUP.at("GroupName");
+const DEVICE: Need = MFA.at("SerialNumber");
+const BOUNDARY: &[Key] = &[key("iam:PermissionsBoundary", "PermissionsBoundary")];
+const ATTACHED: &[Key] = &[key("iam:PolicyARN", "PolicyArn")];
+const SERVICE: &[Key] = &[key("iam:ServiceSpecificCredentialServiceName", "ServiceName")];
+const CERT: Need = CERTIFICATE.at("ServerCertificateName");
+
+rows! {
+    AddUserToGroup: GROUP;
+    AttachGroupPolicy: GROUP.keys(ATTACHED);
+    AttachUserPolicy: ON.keys(ATTACHED);
+    ChangePassword: USER.own("");
+    CreateAccessKey: SELF;
+    CreateGroup: IAM_GROUP.named(Some("Path"), "GroupName");
+    CreateLoginProfile: SELF;
+    CreateServiceSpecificCredential: ON.keys(SERVICE);
+    CreateUser: USER.named(Some("Path"), "UserName").keys(BOUNDARY);
+    CreateVirtualMFADevice: MFA.named(Some("Path"), "VirtualMFADeviceName");
+    DeactivateMFADevice: SELF;
+    DeleteAccessKey: SELF;
+    DeleteGroup: GROUP;
+    DeleteGroupPolicy: GROUP;
+    DeleteLoginProfile: SELF;
+    DeleteSSHPublicKey: ON;
+    DeleteServiceSpecificCredential: SELF;
+    DeleteSigningCertificate: SELF;
+    DeleteUser: ON;
+    DeleteUserPermissionsBoundary: ON;
+    DeleteUserPolicy: ON;
+    DeleteVirtualMFADevice: DEVICE;
+    DetachGroupPolicy: GROUP.keys(ATTACHED);
+    DetachUserPolicy: ON.keys(ATTACHED);
+    EnableMFADevice: ON;
+    GetAccessKeyLastUsed: USER.linked("AccessKeyId");
+    GetGroup: GROUP;
+    GetGroupPolicy: GROUP;
+    GetLoginProfile: SELF;
+    GetMFADevice: SELF;
+    GetSSHPublicKey: ON;
+    GetUser: SELF;
+    GetUserPolicy: ON;
+    ListAccessKeys: SELF;
+    ListAttachedGroupPolicies: GROUP;
+    ListAttachedUserPolicies: ON;
+    ListGroupPolicies: GROUP;
+    ListGroups;
+    ListGroupsForUser: ON;
+    ListMFADeviceTags: DEVICE;
+    ListMFADevices: SELF;
+    ListSSHPublicKeys: SELF;
+    ListServiceSpecificCredentials: SELF;
+    ListSigningCertificates: SELF;
+    ListUserPolicies: ON;
+    ListUserTags: ON;
+    ListUsers;
+    ListVirtualMFADevices;
+    PutGroupPolicy: GROUP;
+    PutUserPermissionsBoundary: ON.keys(BOUNDARY);
+    PutUserPolicy: ON;
+    RemoveUserFromGroup: GROUP;
+    ResetServiceSpecificCredential: SELF;
+    ResyncMFADevice: ON;
+    TagMFADevice: DEVICE;
+    TagUser: ON;
+    UntagMFADevice: DEVICE;
+    UntagUser: ON;
+    UpdateAccessKey: SELF;
+    UpdateGroup: GROUP, IAM_GROUP.named(Some("NewPath"), "NewGroupName");
+    UpdateLoginProfile: ON;
+    UpdateSSHPublicKey: ON;
+    UpdateServiceSpecificCredential: SELF;
+    UpdateSigningCertificate: SELF;
+    UpdateUser: ON, USER.named(Some("NewPath"), "NewUserName");
+    UploadSSHPublicKey: ON;
+    UploadSigningCertificate: SELF;
+
+    DeleteServerCertificate: CERT;
+    GetServerCertificate: CERT;
+    ListServerCertificateTags: CERT;
+    ListServerCertificates;
+    TagServerCertificate: CERT;
+    UntagServerCertificate: CERT;
+    UpdateServerCertificate: CERT, CERTIFICATE.named(Some("NewPath"), "NewServerCertificateName");
+    UploadServerCertificate: CERTIFICATE.named(Some("Path"), "ServerCertificateName");
+}

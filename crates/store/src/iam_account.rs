@@ -1,0 +1,113 @@
+//! What belongs to an account, for its removal.
+
+use crate::StoreError;
+use crate::exec::Exec;
+use crate::macros::{args, sql};
+use crate::tx::Tx;
+use mallee_types::AccountId;
+
+sql! {
+    INSTANCES = "SELECT COUNT(*) FROM instances WHERE account_id = $1";
+    INTERFACES = "SELECT COUNT(*) FROM interfaces WHERE account_id = $1";
+    IMAGES = "SELECT COUNT(*) FROM images WHERE account_id = $1 AND state <> 'deregistered'";
+    KEY_PAIRS = "SELECT COUNT(*) FROM key_pairs WHERE account_id = $1";
+    ADDRESSES = "SELECT COUNT(*) FROM public_addresses WHERE account_id = $1";
+    BUCKETS = "SELECT COUNT(*) FROM s3_buckets WHERE account_id = $1";
+    VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
+    USERS = "SELECT COUNT(*) FROM users WHERE account_id = $1 AND NOT is_admin";
+    GROUPS = "SELECT COUNT(*) FROM iam_groups WHERE account_id = $1";
+    POLICIES = "SELECT COUNT(*) FROM iam_policies WHERE account_id = $1";
+    ROLES = "SELECT COUNT(*) FROM roles WHERE account_id = $1";
+    PROFILES = "SELECT COUNT(*) FROM instance_profiles WHERE account_id = $1";
+    WIPE_MEMBERS = "DELETE FROM iam_group_members WHERE user_id IN (SELECT id FROM users WHERE account_id = $1)";
+    WIPE_KEYS = "DELETE FROM access_keys WHERE account_id = $1";
+    WIPE_ATTACHMENTS = "DELETE FROM iam_attachments WHERE account_id = $1";
+    WIPE_INLINE = "DELETE FROM iam_inline_policies WHERE account_id = $1";
+    WIPE_BOUNDARIES = "DELETE FROM iam_boundaries WHERE account_id = $1";
+    WIPE_IAM_TAGS = "DELETE FROM iam_tags WHERE account_id = $1";
+    WIPE_TAGS = "DELETE FROM tags WHERE account_id = $1";
+    WIPE_TOKENS = "DELETE FROM client_tokens WHERE account_id = $1";
+    WIPE_POLICIES = "DELETE FROM iam_policies WHERE account_id = $1";
+    WIPE_GROUPS = "DELETE FROM iam_groups WHERE account_id = $1";
+    WIPE_PROFILES = "DELETE FROM instance_profiles WHERE account_id = $1";
+    WIPE_ROLES = "DELETE FROM roles WHERE account_id = $1";
+    WIPE_LOGINS = "DELETE FROM login_profiles WHERE account_id = $1";
+    WIPE_MFA = "DELETE FROM mfa_devices WHERE account_id = $1";
+    WIPE_SIGNING = "DELETE FROM signing_certificates WHERE account_id = $1";
+    WIPE_CERTIFICATES = "DELETE FROM server_certificates WHERE account_id = $1";
+    WIPE_SSH = "DELETE FROM ssh_public_keys WHERE account_id = $1";
+    WIPE_OIDC = "DELETE FROM oidc_providers WHERE account_id = $1";
+    WIPE_REPORTS = "DELETE FROM credential_reports WHERE account_id = $1";
+    WIPE_PASSWORDS = "DELETE FROM password_policies WHERE account_id = $1";
+    WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
+    WIPE_USERS = "DELETE FROM users WHERE account_id = $1";
+}
+
+async fn counted(tx: &mut Tx, account: &AccountId, texts: &[(&str, &'static str)]) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    for (what, text) in texts {
+        let (count,) = Exec::Tx(tx).one::<(u64,)>(*text, args![account], account).await?;
+        if count > 0 {
+            found.push(format!("{count} {what}"));
+        }
+    }
+    Ok(found)
+}
+
+/// What runs or is stored in an account, in words with counts; what belongs to its default network is not counted.
+pub async fn account_leftovers(tx: &mut Tx, account: &AccountId) -> Result<Vec<String>, StoreError> {
+    let texts = [
+        ("instances (terminated ones count while they are shown)", INSTANCES),
+        ("network interfaces", INTERFACES),
+        ("images", IMAGES),
+        ("key pairs", KEY_PAIRS),
+        ("public addresses", ADDRESSES),
+        ("buckets", BUCKETS),
+        ("VPCs beside the default one", VPCS),
+    ];
+    counted(tx, account, &texts).await
+}
+
+/// The identities of an account beside its administrator, in words with counts.
+pub async fn account_identities(tx: &mut Tx, account: &AccountId) -> Result<Vec<String>, StoreError> {
+    let texts = [
+        ("users", USERS),
+        ("groups", GROUPS),
+        ("policies", POLICIES),
+        ("instance profiles", PROFILES),
+        ("roles", ROLES),
+    ];
+    counted(tx, account, &texts).await
+}
+
+/// Removes every identity of an account, and what is noted of it.
+pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
+    let texts = [
+        WIPE_MEMBERS,
+        WIPE_KEYS,
+        WIPE_ATTACHMENTS,
+        WIPE_INLINE,
+        WIPE_BOUNDARIES,
+        WIPE_IAM_TAGS,
+        WIPE_TAGS,
+        WIPE_TOKENS,
+        WIPE_POLICIES,
+        WIPE_GROUPS,
+        WIPE_PROFILES,
+        WIPE_ROLES,
+        WIPE_LOGINS,
+        WIPE_MFA,
+        WIPE_SIGNING,
+        WIPE_CERTIFICATES,
+        WIPE_SSH,
+        WIPE_OIDC,
+        WIPE_REPORTS,
+        WIPE_PASSWORDS,
+        WIPE_SESSIONS,
+        WIPE_USERS,
+    ];
+    for text in texts {
+        Exec::Tx(tx).run(text, args![account]).await?;
+    }
+    Ok(())
+}
