@@ -92,7 +92,8 @@ impl Cloud {
     pub async fn delete_iam_group(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
         let mut tx = self.iam_write(cx, "DeleteGroup").await?;
         let group = find(&mut tx, cx.account(), name).await?;
-        let inline = iam_inline_list_of(&mut tx, PrincipalKind::Group, &[group.id.clone()]).await.or_fail()?;
+        let inline =
+            iam_inline_list_of(&mut tx, PrincipalKind::Group, std::slice::from_ref(&group.id)).await.or_fail()?;
         let must = if iam_group_member_count(&mut tx, &group.id).await.or_fail()? > 0 {
             Some("remove users from group")
         } else if !inline.is_empty() {

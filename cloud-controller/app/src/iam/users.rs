@@ -66,7 +66,7 @@ async fn check_delete(tx: &mut Tx, user: &UserRow) -> Result<(), ApiError> {
         return Err(conflict("delete access keys"));
     }
     logins::refuse_delete(&mut *tx, user).await?;
-    if !iam_inline_list_of(&mut *tx, PrincipalKind::User, &[user.id.clone()]).await.or_fail()?.is_empty() {
+    if !iam_inline_list_of(&mut *tx, PrincipalKind::User, std::slice::from_ref(&user.id)).await.or_fail()?.is_empty() {
         return Err(conflict("delete policies"));
     }
     if iam_attachment_count(&mut *tx, PrincipalKind::User, &user.id).await.or_fail()? > 0 {
