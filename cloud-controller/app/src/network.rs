@@ -7,8 +7,8 @@ use crate::{Cloud, OpContext, load};
 use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SecurityGroupRow, StoreError, SubnetRow, Tx, VpcRow, change_append, cloud_account, subnet_default, subnet_insert, subnet_list,
-    vpc_default, vpc_insert, vpc_list, vpc_vni_take,
+    SecurityGroupRow, StoreError, SubnetRow, Tx, VpcRow, change_append, cloud_account, subnet_default, subnet_insert,
+    subnet_list, vpc_default, vpc_insert, vpc_list, vpc_vni_take,
 };
 use mallee_types::{AccountId, Generation, SubnetId, VpcId, ZoneName};
 use std::net::Ipv4Addr;

@@ -140,9 +140,8 @@ impl Cloud {
             },
             Err(_) => account_by_name(self.store(), name).await.or_fail()?,
         };
-        let visible = |row: &AccountRow| {
-            row.id == cx.actor.account || self.require_cloud_admin(cx, "ListAccounts").is_ok()
-        };
+        let visible =
+            |row: &AccountRow| row.id == cx.actor.account || self.require_cloud_admin(cx, "ListAccounts").is_ok();
         found.filter(visible).ok_or_else(|| not_found(name))
     }
 
@@ -165,7 +164,9 @@ impl Cloud {
         }
         let identities = account_identities(&mut tx, &account.id).await.or_fail()?;
         if let Some(what) = identities.first().filter(|_| !recursive) {
-            return conflict(format!("Cannot delete entity, the account has {what}; remove them first, or set Recursive."));
+            return conflict(format!(
+                "Cannot delete entity, the account has {what}; remove them first, or set Recursive."
+            ));
         }
         self.remove_default_network(&mut tx, &account.id).await?;
         let gone = account_wipe(&mut tx, &account.id).await.and(account_delete(&mut tx, &account.id).await);

@@ -47,12 +47,7 @@ impl Holder {
     /// A role.
     #[must_use]
     pub fn role(row: &RoleRow) -> Self {
-        Self {
-            kind: PrincipalKind::Role,
-            id: row.id.clone(),
-            name: row.name.clone(),
-            account: row.account_id.clone(),
-        }
+        Self { kind: PrincipalKind::Role, id: row.id.clone(), name: row.name.clone(), account: row.account_id.clone() }
     }
 
     /// An account, for its account policies.

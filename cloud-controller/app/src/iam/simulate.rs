@@ -6,7 +6,9 @@ use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_iam::{Context, Decision, Inputs, Layer, Policy, PolicyKind, Principal, Request, RoleSession, Span, explain};
+use mallee_iam::{
+    Context, Decision, Inputs, Layer, Policy, PolicyKind, Principal, Request, RoleSession, Span, explain,
+};
 use mallee_store::PrincipalKind;
 use mallee_types::AccountId;
 use std::sync::Arc;

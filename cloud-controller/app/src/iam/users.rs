@@ -9,8 +9,8 @@ use mallee_awswire::{ApiError, Code};
 use mallee_iam::Principal;
 use mallee_store::{
     Exec, PrincipalKind, StoreError, Tx, UserRow, access_key_list, iam_attachment_count, iam_boundary_fetch,
-    iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of, iam_tag_list, user_admin,
-    user_by_name, user_count, user_delete, user_fetch, user_insert, user_update,
+    iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
+    user_admin, user_by_name, user_count, user_delete, user_fetch, user_insert, user_update,
 };
 use mallee_types::AccountId;
 

@@ -66,9 +66,9 @@ fn denied(actor: &Actor, action: &str, role: &str) -> ApiError {
 fn duration(asked: Option<u32>, role: &RoleRow, chained: bool) -> Result<u32, ApiError> {
     let refuse = |text: &'static str| Err(Code::ValidationError.message(text));
     match asked {
-        Some(seconds) if chained && seconds > HOUR => refuse(
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
-        ),
+        Some(seconds) if chained && seconds > HOUR => {
+            refuse("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
+        }
         Some(seconds) if seconds > role.max_session_seconds => {
             refuse("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
         }
@@ -207,7 +207,9 @@ mod tests {
         let parsed = |arn| parse_role_arn(arn).map(|(account, path, name)| format!("{account} {path} {name}"));
         assert_eq!(parsed("arn:aws:iam::123456789012:role/r").unwrap(), "123456789012 / r");
         assert_eq!(parsed("arn:aws:iam::123456789012:role/a/b/r").unwrap(), "123456789012 /a/b/ r");
-        for bad in ["r", "arn:aws:iam::123456789012:role/", "arn:aws:iam::1:role/r", "arn:aws:iam::123456789012:rolex/r"] {
+        for bad in
+            ["r", "arn:aws:iam::123456789012:role/", "arn:aws:iam::1:role/r", "arn:aws:iam::123456789012:rolex/r"]
+        {
             assert_eq!(parsed(bad).unwrap_err().message(), format!("{bad} is invalid"));
         }
     }

@@ -26,7 +26,8 @@ pub struct SessionPolicies {
 /// # Errors
 /// `PackedPolicyTooLarge`.
 pub(super) fn packed_size(policies: Option<&[String]>, tags: &[(String, String)]) -> Result<Option<i32>, ApiError> {
-    let documents = policies.unwrap_or_default().iter().map(|document| mallee_iam::policy_size(document)).sum::<usize>();
+    let documents =
+        policies.unwrap_or_default().iter().map(|document| mallee_iam::policy_size(document)).sum::<usize>();
     let bytes = documents + tags.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
     if bytes == 0 {
         return Ok(None);
