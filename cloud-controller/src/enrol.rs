@@ -1,7 +1,7 @@
 //! How daemons join: the Enrolment service takes a one-time token and a certificate request, and answers with a
 //! certificate for the identity that the token stands for. Needs no certificate of the caller.
 
-use mallee_pki::{Ca, Identity, JoinToken, PkiError, Role};
+use mallee_pki::{Ca, Identity, JoinToken, PkiError, Role, request_key_sha256};
 use mallee_proto::v1::enrolment_server::{Enrolment, EnrolmentServer};
 use mallee_proto::v1::{Endpoint, EnrolReply, EnrolRequest};
 use mallee_proto::{Kind, WireError};
@@ -60,7 +60,7 @@ impl ControlPlane {
     }
 }
 
-/// The setting that says that this identity has joined. Without it a certificate is not renewed: to turn a daemon out,
+/// The setting that says that this identity has joined: by which token, and with which key (SHA-256). Without it a certificate is not renewed: to turn a daemon out,
 /// delete it and wait for the certificate to expire.
 pub(crate) fn member_setting(identity: &Identity) -> String {
     format!("member/{}/{}", identity.role.name(), identity.id)
@@ -96,7 +96,7 @@ impl EnrolmentService {
         EnrolmentServer::new(Self(control.clone())).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 
-    /// The row of a token whose secret is right, that is not used and not expired. Only who has the secret learns more
+    /// The row of a token whose secret is right and that is not expired. Only who has the secret learns more
     /// than "not valid".
     async fn redeemable(&self, token: &JoinToken) -> Result<JoinTokenRow, WireError> {
         let invalid = || {
@@ -114,9 +114,6 @@ impl EnrolmentService {
         if !token.matches(&row.secret_hash) || token.ca_sha256() != self.0.ca.ca_sha256() {
             return Err(invalid());
         }
-        if row.used_ms.is_some() {
-            return Err(used());
-        }
         if row.expires_ms <= self.0.clock.now_ms() {
             return Err(WireError::new(
                 Kind::Forbidden,
@@ -126,23 +123,33 @@ impl EnrolmentService {
         Ok(row)
     }
 
-    async fn enrol_daemon(&self, request: EnrolRequest) -> Result<EnrolReply, WireError> {
-        let token = JoinToken::parse(&request.token).map_err(|e| WireError::new(Kind::Invalid, e.to_string()))?;
-        let row = self.redeemable(&token).await?;
-        let named = named(&row, &request.name, self.0.ca.cloud_id())?;
-        // Before the token is used up: a request that cannot be signed costs none.
-        let certificate = self.0.ca.issue(&request.csr, &named.identity).map_err(|e| pki_error(&e))?;
-        let endpoints = self.0.endpoints().await?;
+    /// A request of a daemon that has joined with this token and this key, and may not have heard so, is granted again:
+    /// the same identity for the same key. Anybody else's is refused.
+    async fn repeated(&self, named: &Named, joined: &str) -> Result<(), WireError> {
+        let member = setting_fetch(&self.0.store, &member_setting(&named.identity)).await.map_err(store_error)?;
+        if member.as_deref() != Some(joined) {
+            return Err(used());
+        }
+        tracing::info!(identity = %named.identity, "a daemon that had joined asked again with the same key");
+        Ok(())
+    }
 
+    /// Uses the token up, and records whom it made a member, by which key.
+    async fn record(&self, row: &JoinTokenRow, named: &Named, joined: &str) -> Result<(), WireError> {
         let mut tx = self.0.store.write().await.map_err(store_error)?;
-        join_token_use(&mut tx, &row.id).await.map_err(|error| match error {
-            StoreError::Stale { .. } => used(),
-            other => store_error(other),
-        })?;
+        match join_token_use(&mut tx, &row.id).await {
+            Ok(()) => {}
+            Err(StoreError::Stale { .. }) => {
+                // Meanwhile: perhaps by the first of two requests of the same daemon.
+                tx.rollback().await.map_err(store_error)?;
+                return self.repeated(named, joined).await;
+            }
+            Err(error) => return Err(store_error(error)),
+        }
         let member = member_setting(&named.identity);
         if named.by_token {
-            setting_put(&mut tx, &member, &row.id).await.map_err(store_error)?;
-        } else if !setting_insert(&mut tx, &member, &row.id).await.map_err(store_error)? {
+            setting_put(&mut tx, &member, joined).await.map_err(store_error)?;
+        } else if !setting_insert(&mut tx, &member, joined).await.map_err(store_error)? {
             // Else the bearer of any token could become any daemon. The token stays good: nothing is committed.
             let (role, id) = (named.identity.role.name(), &named.identity.id);
             return Err(WireError::new(
@@ -152,6 +159,22 @@ impl EnrolmentService {
         }
         tx.commit().await.map_err(store_error)?;
         tracing::info!(identity = %named.identity, token = row.id, "a daemon joined");
+        Ok(())
+    }
+
+    async fn enrol_daemon(&self, request: EnrolRequest) -> Result<EnrolReply, WireError> {
+        let token = JoinToken::parse(&request.token).map_err(|e| WireError::new(Kind::Invalid, e.to_string()))?;
+        let row = self.redeemable(&token).await?;
+        let named = named(&row, &request.name, self.0.ca.cloud_id())?;
+        // Before the token is used up: a request that cannot be signed costs none.
+        let certificate = self.0.ca.issue(&request.csr, &named.identity).map_err(|e| pki_error(&e))?;
+        let endpoints = self.0.endpoints().await?;
+        let joined = format!("{} {}", row.id, request_key_sha256(&request.csr).map_err(|e| pki_error(&e))?);
+        if row.used_ms.is_some() {
+            self.repeated(&named, &joined).await?;
+        } else {
+            self.record(&row, &named, &joined).await?;
+        }
         Ok(EnrolReply {
             certificate,
             ca_certificate: self.0.ca.certificate().to_vec(),

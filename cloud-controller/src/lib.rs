@@ -33,6 +33,8 @@ const PURGE_PERIOD: Duration = Duration::from_secs(60);
 const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 /// How often the image keeper looks when nobody wakes it.
 const IMAGES_PERIOD: Duration = Duration::from_secs(30);
+/// How often Walrus is asked for a sign of life.
+const WALRUS_PERIOD: Duration = Duration::from_secs(15);
 /// Interval of pings to other daemons, and how long one may stay unanswered: a host that vanished holds no connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long open requests may take to end when the controller stops.
@@ -69,6 +71,11 @@ impl CloudController {
         spawn_periodic(&scope, "image-keeper", IMAGES_PERIOD, cloud.image_nudge().clone(), rng.clone(), move || {
             let cloud = keeper.clone();
             async move { images::keep_images(&cloud).await }
+        });
+        let watcher = cloud.clone();
+        spawn_periodic(&scope, "walrus-watch", WALRUS_PERIOD, Nudge::default(), rng.clone(), move || {
+            let cloud = watcher.clone();
+            async move { images::watch_walrus(&cloud).await }
         });
         let purger = cloud.clone();
         spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng.clone(), move || {
@@ -116,8 +123,7 @@ impl CloudController {
     ) {
         let front = front::Front::new(self.cloud.clone(), s3, verifier).with_join_tokens(tokens);
         let router = Arc::new(front).router();
-        let shutdown = self.scope.shutdown().clone();
-        self.scope.spawn(front::serve(listener, router, shutdown));
+        self.scope.spawn(front::serve(listener, router, self.scope.clone()));
     }
 
     /// Serves Enrolment and Directory to other daemons on this port until the controller stops. They reach it at

@@ -7,7 +7,7 @@ use mallee_cloud_controller::enrol::{ControlPlane, EnrolmentService};
 use mallee_cloud_controller::tokens::JoinTokens;
 use mallee_pki::{
     Ca, ClientAuth, CredentialStore, Credentials, Identity, JoinToken, NewKey, Role, TlsIncoming, connect,
-    connect_pinned, new_key_and_csr,
+    connect_pinned, new_key_and_csr, pending_key_and_csr,
 };
 use mallee_proto::v1::directory_client::DirectoryClient;
 use mallee_proto::v1::enrolment_client::EnrolmentClient;
@@ -130,6 +130,46 @@ async fn a_token_works_once_and_names_its_bearer(db: TestDb) {
     });
     let winners = futures::future::join_all(tries).await.into_iter().filter(|won| *won).count();
     assert_eq!(winners, 1);
+}
+
+async fn a_reply_that_was_lost_costs_no_token(db: TestDb) {
+    let world = World::new(db).await;
+    for (wish, name) in [(json!({}), "node-1"), (json!({ "name": "node-2" }), ""), (json!({ "role": "cluster" }), "")] {
+        let token = world.token(wish).await;
+        let dir = tempfile::tempdir().unwrap();
+        let (_, csr) = pending_key_and_csr(dir.path()).unwrap();
+        // Granted, and never heard of.
+        let first = world.enrol_with(&token, name, csr).await.unwrap();
+        // The daemon starts again: another request of the same key.
+        let (key, csr) = pending_key_and_csr(dir.path()).unwrap();
+        let reply = world.enrol_with(&token, name, csr).await.unwrap();
+        assert_eq!((&reply.identity, &reply.zone), (&first.identity, &first.zone));
+        let pin = world.ca.ca_sha256();
+        let made = Credentials::new(key, &reply.certificate, &reply.ca_certificate, pin, &world.clock).unwrap();
+        made.save(dir.path()).unwrap();
+        // Once it has its certificate the key is used up: the next request would be of another.
+        let (_, csr) = pending_key_and_csr(dir.path()).unwrap();
+        let stranger = world.enrol_with(&token, name, csr).await.unwrap_err();
+        assert_eq!(stranger.kind, Kind::Forbidden, "{stranger}");
+        assert!(stranger.message.contains("used already"), "{stranger}");
+    }
+    // The same key, another name: that would be a second daemon.
+    let token = world.token(json!({})).await;
+    let (_, csr) = new_key_and_csr().unwrap();
+    world.enrol_with(&token, "node-3", csr.clone()).await.unwrap();
+    assert_eq!(kind(world.enrol_with(&token, "node-4", csr.clone()).await), Kind::Forbidden);
+    // Two at once of one daemon are one.
+    let both = world.token(json!({})).await;
+    let (_, csr_5) = new_key_and_csr().unwrap();
+    let tries = (0..4).map(|_| world.enrol_with(&both, "node-5", csr_5.clone()));
+    assert!(futures::future::join_all(tries).await.iter().all(Result::is_ok));
+    // Turned out, or the token's time over: no more.
+    let mut tx = world.store.write().await.unwrap();
+    assert!(setting_delete(&mut tx, "member/node/node-5").await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(kind(world.enrol_with(&both, "node-5", csr_5).await), Kind::Forbidden);
+    world.clock.shift_ms(HOUR_MS);
+    assert_eq!(kind(world.enrol_with(&token, "node-3", csr).await), Kind::Forbidden);
 }
 
 async fn bad_tokens_and_requests_are_refused_and_cost_nothing(db: TestDb) {
@@ -329,6 +369,7 @@ async fn only_walrus_gets_signing_keys_and_only_its_own(db: TestDb) {
 
 store_test_suite!(
     a_token_works_once_and_names_its_bearer,
+    a_reply_that_was_lost_costs_no_token,
     bad_tokens_and_requests_are_refused_and_cost_nothing,
     nobody_takes_the_name_of_another,
     daemons_renew_for_themselves_while_they_are_members,

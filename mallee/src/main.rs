@@ -83,13 +83,15 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
+    // A directory that is named is that cloud; else the environment says which, as it does to every AWS tool.
+    let named = cli.state.is_some();
     let state = cli.state.unwrap_or_else(mallee_cli::default_state_dir);
-    let client = || Access::find(&state).map(Client::new);
+    let client = || if named { Access::read(&state) } else { Access::find(&state) }.map(Client::new);
     match cli.command {
         Command::Up(args) => up::up(&state, &args).await,
         Command::Down(args) => down::down(&state, &args).await,
         Command::Env => mallee_cli::env(&state),
-        Command::Status(args) => mallee_cli::status(&client()?, &args).await,
+        Command::Status(args) => mallee_cli::status(client, &args).await,
         Command::Explain(args) => mallee_cli::explain(&client()?, &args).await,
         Command::Check(args) => mallee_cli::check(&client()?, &args).await,
         Command::Image(args) => mallee_cli::image(&client()?, &args).await,

@@ -72,5 +72,6 @@ pub async fn drivers(host: RealHost<'_>) -> Result<Drivers, RealError> {
     let metadata = Arc::clone(&held) as Arc<dyn MetadataSource>;
     let network = KernelNetwork::new(host.network, metadata).map_err(RealError::Network)?;
     let hypervisor = LibvirtHypervisor::connect(host.hypervisor).await.map_err(RealError::Hypervisor)?;
+    hypervisor.check_reach().await.map_err(RealError::Hypervisor)?;
     Ok(Drivers { hypervisor: Arc::new(hypervisor), network: Arc::new(network), images: Arc::new(images), held })
 }

@@ -168,7 +168,7 @@ async fn differences(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> 
             found.push(format!("{} is {}", row.id, row.state.name()));
         }
     }
-    match check::check(app, false).await {
+    match check::look_once(app).await {
         Ok(report) => {
             found.extend(report.findings.iter().map(|f| format!("{} {}: {}", f.invariant, f.subject, f.problem)))
         }

@@ -2,8 +2,10 @@
 
 use crate::client::{CallError, Reply};
 use crate::process::Process;
-use mallee::up::{Options, Simulated};
+use mallee::up::{Links, Options, Simulated};
 use mallee_app::Cloud;
+use mallee_cluster_controller::ClusterConfig;
+use mallee_pki::Gate;
 use mallee_runtime::{Clock, Faults, Rng};
 use mallee_sim::{Guest, Latency, SimConfig, SimHost};
 use mallee_store::InstanceRow;
@@ -37,6 +39,8 @@ pub struct Setup {
     pub faults: Faults,
     /// PostgreSQL instead of SQLite.
     pub postgres: bool,
+    /// Of the cluster controller; the zone's name is filled in.
+    pub cluster: ClusterConfig,
 }
 
 impl Default for Setup {
@@ -48,7 +52,14 @@ impl Default for Setup {
             guest: Guest { shutdown_takes: Duration::from_millis(1), ..Guest::default() },
             ..SimConfig::default()
         };
-        Self { seed: 1, nodes: 2, host, faults: Faults::recording(), postgres: false }
+        Self {
+            seed: 1,
+            nodes: 2,
+            host,
+            faults: Faults::recording(),
+            postgres: false,
+            cluster: ClusterConfig::for_zone(""),
+        }
     }
 }
 
@@ -65,6 +76,9 @@ pub struct TestCloud {
     pub hosts: Vec<SimHost>,
     /// How often the process was killed by a fault point.
     pub deaths: usize,
+    /// The gates in the links between the tiers; the same after a restart.
+    pub links: Links,
+    cluster: ClusterConfig,
     process: Option<Process>,
     database: Option<TestDb>,
     dir: tempfile::TempDir,
@@ -91,6 +105,11 @@ impl TestCloud {
             faults: setup.faults,
             clock: Clock::system(),
             rng,
+            links: Links {
+                nodes: hosts.iter().map(|host| (host.name().to_owned(), Gate::default())).collect(),
+                ..Links::default()
+            },
+            cluster: setup.cluster,
             hosts,
             deaths: 0,
             process: None,
@@ -112,6 +131,8 @@ impl TestCloud {
             clock: self.clock.clone(),
             rng: self.rng.clone(),
             faults: self.faults.clone(),
+            cluster: self.cluster.clone(),
+            links: self.links.clone(),
         }
     }
 

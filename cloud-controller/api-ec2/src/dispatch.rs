@@ -17,6 +17,7 @@ mallee_app::offered! {
     Write DeleteTags => api.delete_tags(cx, r).await;
     Write DeregisterImage => api.deregister_image(cx, r).await;
     Read DescribeAccountAttributes => api.describe_account_attributes(cx, r).await;
+    Read DescribeAddresses => api.describe_addresses(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeImages => api.describe_images(cx, r).await;
     Read DescribeInstanceAttribute => api.describe_instance_attribute(cx, r).await;

@@ -3,6 +3,7 @@
 //! One file per resource. A handler takes its request apart without `..`, so that every parameter is either honoured
 //! or refused by name; [`OFFERED`] lists what this cloud offers, every other operation of the API is refused as such.
 
+mod addresses;
 mod catalog;
 mod common;
 mod dispatch;

@@ -20,6 +20,10 @@ use tonic::Request;
 const PAGE: u32 = 1000;
 /// Longest wait for the inventories of a zone.
 const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What differs only while things are on their way is gone when looked at again after this long.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Looks at what differs, in all: what stays the same through them is a finding.
+const LOOKS: usize = 3;
 /// A transitional state that lasts longer is limbo, in milliseconds.
 const TRANSITION_MS_MAX: i64 = 30 * 60 * 1000;
 
@@ -58,16 +62,41 @@ struct Books {
     interfaces: BTreeMap<InterfaceId, InterfaceRow>,
 }
 
-/// Compares everything; with `repair`, has each owner of a difference look again.
+/// Compares everything; with `repair`, has each owner of a difference look again. Nodes, messages and rows do not stand
+/// still meanwhile: only what differs in the same way each time it is looked at is told.
 ///
 /// # Errors
 /// When the database or a connected cluster controller does not answer.
 pub async fn check(cloud: &Cloud, repair: bool) -> Result<Report, ApiError> {
+    let (mut report, mut books) = look(cloud).await?;
+    for _ in 1..LOOKS {
+        if report.findings.is_empty() {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let (again, newer) = look(cloud).await?;
+        let lasting = report.findings.into_iter().filter(|finding| again.findings.contains(finding));
+        report = Report { findings: lasting.collect(), checked: again.checked };
+        books = newer;
+    }
+    if repair {
+        self_repair(cloud, &books, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// One look, with what differs only because it is on its way: for those who wait until nothing differs.
+///
+/// # Errors
+/// As [`check`].
+pub async fn look_once(cloud: &Cloud) -> Result<Report, ApiError> {
+    Ok(look(cloud).await?.0)
+}
+
+/// One comparison. The nodes are asked first: what they did by then the rows may know, not the other way round.
+async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     let mut report = Report::default();
-    let books = read_books(cloud).await?;
-    report.checked = books.instances.len() + books.interfaces.len();
-    check_rows(cloud, &books, &mut report);
-    check_addresses(cloud, &books, &mut report).await?;
+    let mut nodes = Vec::new();
     for zone in cloud.zones() {
         let Some((channel, _)) = cloud.zone_state(zone).session() else {
             report.add("I1", zone, "its cluster controller is not connected: its nodes cannot be compared");
@@ -76,14 +105,34 @@ pub async fn check(cloud: &Cloud, repair: bool) -> Result<Report, ApiError> {
         let mut request = Request::new(InventoryRequest {});
         request.set_timeout(INVENTORY_TIMEOUT);
         let reply = client(channel).inventory(request).await.map_err(|s| wire_failure(WireError::from(s)))?;
-        for node in reply.into_inner().nodes {
-            check_node(&books, &node, &mut report);
-        }
+        nodes.extend(reply.into_inner().nodes);
     }
-    if repair {
-        self_repair(cloud, &books, &mut report).await?;
+    let books = read_books(cloud).await?;
+    report.checked = books.instances.len() + books.interfaces.len();
+    check_rows(cloud, &books, &mut report);
+    check_addresses(cloud, &books, &mut report).await?;
+    for node in &nodes {
+        check_node(&books, node, &mut report);
+        check_view(node, &mut report);
     }
-    Ok(report)
+    Ok((report, books))
+}
+
+/// I6: the network a node has applied, its security-group rules with it, is the one compiled for it.
+fn check_view(node: &NodeInventory, report: &mut Report) {
+    let comparable = !node.wanted_view_hash.is_empty();
+    report.checked += usize::from(comparable);
+    if comparable && node.view_hash != node.wanted_view_hash {
+        let problem = if node.view_hash.is_empty() {
+            "has applied no view of its network, though one was compiled".to_owned()
+        } else {
+            format!(
+                "the view of its network that is applied (generation {}) is not the compiled one",
+                node.view_generation
+            )
+        };
+        report.add("I6", &node.node_id, problem);
+    }
 }
 
 async fn read_books(cloud: &Cloud) -> Result<Books, ApiError> {

@@ -2,7 +2,7 @@
 
 use crate::cluster_link::ClusterConnector;
 use crate::iam::key_uses::KeyUses;
-use crate::images::ImageService;
+use crate::images::{ImageService, Watched};
 use crate::zone::ZoneState;
 use ipnet::Ipv4Net;
 use mallee_runtime::task::Nudge;
@@ -59,6 +59,8 @@ pub struct Cloud {
     image_nudge: Nudge,
     images_changed: watch::Sender<u64>,
     key_uses: KeyUses,
+    started_ms: i64,
+    walrus: Watched,
 }
 
 impl Cloud {
@@ -66,14 +68,10 @@ impl Cloud {
     #[must_use]
     pub fn new(config: CloudConfig, parts: Parts) -> Arc<Self> {
         let zones = config.zones.iter().map(|zone| (zone.clone(), Arc::default())).collect();
-        Arc::new(Self {
-            config,
-            parts,
-            zones,
-            image_nudge: Nudge::default(),
-            images_changed: watch::Sender::new(0),
-            key_uses: KeyUses::default(),
-        })
+        let (started_ms, images_changed) = (parts.clock.now_ms(), watch::Sender::new(0));
+        let (image_nudge, walrus) = (Nudge::default(), Watched::default());
+        let key_uses = KeyUses::default();
+        Arc::new(Self { config, parts, zones, image_nudge, images_changed, key_uses, started_ms, walrus })
     }
 
     /// The configuration.
@@ -104,6 +102,16 @@ impl Cloud {
     #[must_use]
     pub const fn faults(&self) -> &Faults {
         &self.parts.faults
+    }
+
+    /// When this replica started, in Unix milliseconds.
+    #[must_use]
+    pub const fn started_ms(&self) -> i64 {
+        self.started_ms
+    }
+
+    pub(crate) const fn walrus_watched(&self) -> &Watched {
+        &self.walrus
     }
 
     pub(crate) fn connector(&self) -> &dyn ClusterConnector {

@@ -16,6 +16,8 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// When its controller came or went last, Unix milliseconds; 0: never since this start.
+    since_ms: i64,
     session: Option<(Channel, Epoch)>,
     trouble: Option<String>,
     nodes: BTreeMap<String, NodeStatus>,
@@ -47,17 +49,20 @@ impl ZoneState {
     }
 
     /// A session stands.
-    pub fn connected(&self, channel: Channel, epoch: Epoch) {
+    pub fn connected(&self, channel: Channel, epoch: Epoch, now_ms: i64) {
         self.update(|inner| {
+            inner.since_ms = now_ms;
             inner.session = Some((channel, epoch));
             inner.trouble = None;
         });
     }
 
     /// No session stands; `why` names the cause.
-    pub fn disconnected(&self, why: String) {
+    pub fn disconnected(&self, why: String, now_ms: i64) {
         self.update(|inner| {
-            inner.session = None;
+            if inner.session.take().is_some() {
+                inner.since_ms = now_ms;
+            }
             inner.trouble = Some(why);
         });
     }
@@ -78,6 +83,12 @@ impl ZoneState {
     #[must_use]
     pub fn session(&self) -> Option<(Channel, Epoch)> {
         self.with(|inner| inner.session.clone())
+    }
+
+    /// Since when its cluster controller has been connected, or away; `None`: away since this replica started.
+    #[must_use]
+    pub fn since_ms(&self) -> Option<i64> {
+        self.with(|inner| (inner.since_ms != 0).then_some(inner.since_ms))
     }
 
     /// What keeps the zone from taking instances, in words; `None`: it can.

@@ -70,6 +70,8 @@ pub struct TokenArgs {
 
 /// Where `mallee image --add` puts disks.
 const IMAGES_BUCKET: &str = "images";
+/// Between two tries to reach a cloud that is starting.
+const STATUS_RETRY: Duration = Duration::from_millis(200);
 /// Longest wait for an image to be checked and copied.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
 
@@ -95,15 +97,19 @@ pub fn env(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints every service and node; with `--wait`, until they are ready.
+/// Prints every service and node; with `--wait`, until they are ready. `connect` makes a client: while waiting it is
+/// asked again, because a cloud that is starting for the first time has yet to write its keys.
 ///
 /// # Errors
-/// When the cloud does not answer, or is not ready in time.
-pub async fn status(client: &Client, args: &StatusArgs) -> Result<()> {
+/// When there is no cloud, it does not answer, or is not ready in time.
+pub async fn status(connect: impl Fn() -> Result<Client>, args: &StatusArgs) -> Result<()> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(args.timeout);
+    let path = if args.wait { "/mallee/v1/status?wait=5" } else { "/mallee/v1/status" };
     loop {
-        let path = if args.wait { "/mallee/v1/status?wait=5" } else { "/mallee/v1/status" };
-        let answer = client.get(path).await;
+        let answer = match connect() {
+            Ok(client) => client.get(path).await,
+            Err(error) => Err(error),
+        };
         let ready = answer.as_ref().is_ok_and(|a| a["ready"].as_bool() == Some(true));
         if ready || !args.wait || tokio::time::Instant::now() >= deadline {
             let answer = answer?;
@@ -114,7 +120,7 @@ pub async fn status(client: &Client, args: &StatusArgs) -> Result<()> {
             return Ok(());
         }
         if answer.is_err() {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(STATUS_RETRY).await;
         }
     }
 }
@@ -123,10 +129,11 @@ fn print_status(answer: &Value, json: bool) {
     if json {
         return say(answer);
     }
-    say(format_args!("{:<10} {:<24} {:<9} DETAIL", "SERVICE", "NAME", "STATE"));
+    say(format_args!("{:<10} {:<24} {:<9} {:<20} DETAIL", "SERVICE", "NAME", "STATE", "SINCE"));
     for service in rows(answer, "services") {
         let (role, name) = (text(service, "role"), text(service, "name"));
-        say(format_args!("{role:<10} {name:<24} {:<9} {}", text(service, "state"), text(service, "detail")));
+        let (state, since) = (text(service, "state"), utc(service["since_ms"].as_i64().unwrap_or_default()));
+        say(format_args!("{role:<10} {name:<24} {state:<9} {since:<20} {}", text(service, "detail")));
     }
     say("");
     say(format_args!(
@@ -148,6 +155,13 @@ fn print_status(answer: &Value, json: bool) {
             say(format_args!("  note: {}", warning.as_str().unwrap_or_default()));
         }
     }
+}
+
+/// A time in Unix milliseconds as `2026-01-31T12:34:56Z`.
+fn utc(ms: i64) -> String {
+    let Ok(at) = time::OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)) else { return "-".to_owned() };
+    let (date, (hour, minute, second)) = (at.date(), at.to_hms());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// Prints why an instance is where it is, or nowhere.

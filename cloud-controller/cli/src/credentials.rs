@@ -87,10 +87,12 @@ impl Access {
     #[must_use]
     pub fn export_lines(&self) -> String {
         format!(
-            "export AWS_ENDPOINT_URL='{}'\nexport AWS_ACCESS_KEY_ID='{}'\nexport AWS_SECRET_ACCESS_KEY='{}'\nexport AWS_DEFAULT_REGION='{}'\n",
+            "export AWS_ENDPOINT_URL='{}'\nexport AWS_ACCESS_KEY_ID='{}'\nexport AWS_SECRET_ACCESS_KEY='{}'\nexport AWS_DEFAULT_REGION='{}'\nexport AWS_REGION='{}'\n",
             self.endpoint,
             self.access_key_id,
             self.secret_access_key.expose_secret(),
+            self.region,
+            // Python's tools read the one, JavaScript's, Go's and Rust's the other.
             self.region
         )
     }

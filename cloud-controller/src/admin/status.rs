@@ -79,27 +79,33 @@ pub(super) async fn status(cloud: &Cloud, query: &str) -> Result<Value, ApiError
     Ok(snapshot(cloud).await)
 }
 
+/// One service: its state, since when (Unix milliseconds), and what is wrong with it.
+fn service(role: &str, name: &str, state: &str, since_ms: i64, detail: &str) -> Value {
+    json!({ "role": role, "name": name, "state": state, "since_ms": since_ms, "detail": detail })
+}
+
+const fn ready_or_away(ready: bool) -> &'static str {
+    if ready { "ready" } else { "away" }
+}
+
 async fn snapshot(cloud: &Cloud) -> Value {
-    let mut services = vec![json!({
-        "role": "cloud",
-        "name": cloud.config().replica,
-        "state": "ready",
-        "detail": format!("region {}, {}", cloud.config().region, cloud.config().endpoint),
-    })];
+    let (config, started_ms) = (cloud.config(), cloud.started_ms());
+    let detail = format!("region {}, {}", config.region, config.endpoint);
+    let mut services = vec![service("cloud", &config.replica, "ready", started_ms, &detail)];
     let mut nodes = Vec::new();
     let mut trouble = Vec::new();
     for zone in cloud.zones() {
         let state = cloud.zone_state(zone);
         let problem = state.trouble();
-        services.push(json!({
-            "role": "cluster",
-            "name": zone.as_str(),
-            "state": if state.session().is_some() { "ready" } else { "away" },
-            "detail": problem.clone().unwrap_or_default(),
-        }));
+        let since_ms = state.since_ms().unwrap_or(started_ms);
+        let there = ready_or_away(state.session().is_some());
+        services.push(service("cluster", zone.as_str(), there, since_ms, problem.as_deref().unwrap_or_default()));
         trouble.extend(problem.map(|why| format!("{zone}: {why}")));
         nodes.extend(cloud.zone_nodes(zone).await.iter().map(node));
     }
+    let walrus = cloud.look_at_walrus().await;
+    let detail = walrus.trouble.as_deref().unwrap_or_default();
+    services.push(service("walrus", "walrus", ready_or_away(walrus.trouble.is_none()), walrus.since_ms, detail));
     let ready = trouble.len() < cloud.zones().len();
     json!({ "ready": ready, "reason": trouble.join("; "), "services": services, "nodes": nodes })
 }

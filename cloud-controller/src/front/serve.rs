@@ -1,10 +1,10 @@
 //! The accept loop: `TCP_NODELAY` on every socket, bounded in connections, HTTP/1.1 and HTTP/2, graceful at the end.
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use mallee_runtime::Shutdown;
+use mallee_runtime::TaskScope;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -17,11 +17,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
 
-/// Serves the router until the signal.
-pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdown) {
+/// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.
+#[derive(Debug, Clone)]
+struct InScope(TaskScope);
+
+impl<F> hyper::rt::Executor<F> for InScope
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        self.0.spawn(async move { drop(task.await) });
+    }
+}
+
+/// Serves the router until the signal of the scope. Connections are tasks of the scope: they end with it, and when it is
+/// killed they are dropped where they stand.
+pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope) {
+    let shutdown = scope.shutdown().clone();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(InScope(scope.clone()));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new());
     loop {
@@ -45,7 +60,7 @@ pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdo
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        scope.spawn(async move {
             // A client that goes away in the middle is its own affair.
             drop(connection.await);
             drop(permit);
@@ -54,5 +69,50 @@ pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdo
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::info!("some requests were still open when the cloud controller stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mallee_runtime::Shutdown;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::Notify;
+
+    /// A request that never ends, on a server; told when it has arrived.
+    async fn held() -> (TaskScope, TcpStream, Arc<()>) {
+        let scope = TaskScope::new(&Shutdown::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (arrived, alive) = (Arc::new(Notify::new()), Arc::new(()));
+        let handler = {
+            let (arrived, alive) = (arrived.clone(), alive.clone());
+            move || {
+                let (arrived, alive) = (arrived.clone(), alive.clone());
+                async move {
+                    arrived.notify_one();
+                    std::future::pending::<()>().await;
+                    drop(alive);
+                }
+            }
+        };
+        scope.spawn(serve(listener, axum::Router::new().fallback(handler), scope.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        arrived.notified().await;
+        (scope, client, alive)
+    }
+
+    #[tokio::test]
+    async fn a_killed_scope_takes_its_connections_with_it() {
+        let (scope, mut client, alive) = held().await;
+        let requests = Arc::strong_count(&alive);
+        scope.kill().await;
+        assert!(Arc::strong_count(&alive) < requests, "the request lives on");
+        let mut rest = Vec::new();
+        // An end or a reset: in any case it is over.
+        drop(client.read_to_end(&mut rest).await);
+        assert_eq!(rest, b"");
     }
 }

@@ -32,12 +32,24 @@ async fn a_caller_speaks_for_itself_only() {
     zone.end().await;
 }
 
+fn welcomed(message: ToNode) -> Option<u64> {
+    match message {
+        ToNode::Welcome(welcome) => Some(welcome.epoch),
+        _ => None,
+    }
+}
+
 #[tokio::test]
 async fn a_leader_whose_time_is_over_is_refused() {
     let zone = Zone::start().await;
-    let (_a, _) = FakeNode::join(&zone, Hello::of("n-1"), vec![]).await;
+    let (mut node, _) = FakeNode::join(&zone, Hello::of("n-1"), vec![]).await;
     let mut old = FakeCloud::with(&zone, 5, vec![]).await;
     zone.until("ready", |c| c.is_ready()).await;
+    let mut epochs = Vec::new();
+    // Connected before there was any leader, the node hears of each in the same session.
+    while epochs.last() != Some(&5) {
+        epochs.push(node.await_message(welcomed).await);
+    }
     let mut new = FakeCloud::connect(&zone, 6, None).await;
     let hello = new
         .await_message(|m| match m {
@@ -46,6 +58,7 @@ async fn a_leader_whose_time_is_over_is_refused() {
         })
         .await;
     assert_eq!(hello.applied_seq, 0, "a new leader sends everything");
+    assert_eq!(node.await_message(welcomed).await, 6, "the node refuses the old leader from now on");
     // The old session has ended, and another one does not begin.
     let ended = loop {
         if let Err(status) = old.hear().await {

@@ -128,15 +128,7 @@ impl Ca {
         if identity.cloud != self.cloud {
             return Err(PkiError::Request(format!("{identity} is of another cloud than {}", self.cloud)));
         }
-        if csr_der.len() > CSR_BYTES_MAX {
-            return Err(PkiError::Request(format!("it has more than {CSR_BYTES_MAX} bytes")));
-        }
-        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr_der))
-            .map_err(|error| PkiError::Request(error.to_string()))?;
-        let point = rcgen::PublicKeyData::der_bytes(&request.public_key);
-        if request.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 || point.len() != P256_POINT_BYTES {
-            return Err(PkiError::Request("its key is not of ECDSA P-256".to_owned()));
-        }
+        let request = read_request(csr_der)?;
         let now = self.clock.now();
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&format!("{} {}", identity.role.name(), identity.id));
@@ -163,6 +155,29 @@ impl Ca {
         let certificate = self.issue(&csr, identity)?;
         Credentials::new(key, &certificate, &self.certificate, self.ca_sha256(), &self.clock)
     }
+}
+
+/// SHA-256 of the public key that a PKCS#10 request wants signed, hex: the same for every request of one key.
+///
+/// # Errors
+/// [`PkiError::Request`] for what [`Ca::issue`] would not sign.
+pub fn request_key_sha256(csr_der: &[u8]) -> Result<String, PkiError> {
+    let request = read_request(csr_der)?;
+    Ok(hex::encode(tls::sha256(rcgen::PublicKeyData::der_bytes(&request.public_key))))
+}
+
+/// A request whose own signature is right: its sender has the key.
+fn read_request(csr_der: &[u8]) -> Result<CertificateSigningRequestParams, PkiError> {
+    if csr_der.len() > CSR_BYTES_MAX {
+        return Err(PkiError::Request(format!("it has more than {CSR_BYTES_MAX} bytes")));
+    }
+    let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr_der))
+        .map_err(|error| PkiError::Request(error.to_string()))?;
+    let point = rcgen::PublicKeyData::der_bytes(&request.public_key);
+    if request.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 || point.len() != P256_POINT_BYTES {
+        return Err(PkiError::Request("its key is not of ECDSA P-256".to_owned()));
+    }
+    Ok(request)
 }
 
 fn ca_name(cloud_id: &str) -> String {

@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 /// Key, certificate and CA in one file, so that one rename replaces them all.
 const FILE: &str = "credentials.pem";
+/// A key whose certificate has been asked for.
+const PENDING_FILE: &str = "joining.key";
 
 /// A key that waits for its certificate.
 pub struct NewKey(SecretString);
@@ -36,6 +38,29 @@ impl fmt::Debug for NewKey {
 /// [`PkiError::Crypto`] when the system gives no random bytes.
 pub fn new_key_and_csr() -> Result<(NewKey, Vec<u8>), PkiError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let csr = CertificateParams::default().serialize_request(&key)?.der().to_vec();
+    Ok((NewKey(key.serialize_pem().into()), csr))
+}
+
+/// The key that waits in `dir` for its certificate, made at the first call, with a request to sign it. It stays the
+/// same until [`Credentials::save`]: a daemon whose request was granted, but that never heard so, asks again with the
+/// same key, and is known by it.
+///
+/// # Errors
+/// When a file cannot be read or written, is open to others or damaged.
+pub fn pending_key_and_csr(dir: &Path) -> Result<(NewKey, Vec<u8>), PkiError> {
+    files::private_dir(dir)?;
+    let path = dir.join(PENDING_FILE);
+    let key = match files::read_private(&path)?.map(SecretString::from) {
+        Some(text) => KeyPair::from_pem(text.expose_secret())
+            .map_err(|_| PkiError::State(format!("{} is damaged: remove it", path.display())))?,
+        None => {
+            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+            let text = SecretString::from(key.serialize_pem());
+            files::write_private(dir, PENDING_FILE, text.expose_secret().as_bytes())?;
+            key
+        }
+    };
     let csr = CertificateParams::default().serialize_request(&key)?.der().to_vec();
     Ok((NewKey(key.serialize_pem().into()), csr))
 }
@@ -139,7 +164,15 @@ impl Credentials {
             text.push_str(&files::certificate_pem(certificate));
         }
         let text = SecretString::from(text);
-        files::write_private(dir, FILE, text.expose_secret().as_bytes())
+        files::write_private(dir, FILE, text.expose_secret().as_bytes())?;
+        match std::fs::remove_file(dir.join(PENDING_FILE)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                // It is of no use to anybody: the credentials hold the same key.
+                tracing::info!(%error, "the key of the request stays beside the credentials");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        Ok(())
     }
 
     /// Who they make one.

@@ -1,6 +1,6 @@
 //! gRPC between tiers of one process: in-memory pipes instead of sockets, the same services, the same identities.
 
-use crate::Identity;
+use crate::{Gate, Identity};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
@@ -61,28 +61,36 @@ pub type Incoming = tokio_stream::wrappers::ReceiverStream<io::Result<Pipe>>;
 #[derive(Debug, Clone)]
 pub struct Dialler {
     accept: mpsc::Sender<io::Result<Pipe>>,
+    gate: Gate,
 }
 
 /// A listening end and the dialler that reaches it.
 #[must_use]
 pub fn in_process() -> (Dialler, Incoming) {
     let (accept, incoming) = mpsc::channel(BACKLOG_MAX);
-    (Dialler { accept }, Incoming::new(incoming))
+    (Dialler { accept, gate: Gate::default() }, Incoming::new(incoming))
 }
 
 impl Dialler {
+    /// The same server, reached through this gate.
+    #[must_use]
+    pub fn through(&self, gate: Gate) -> Self {
+        Self { accept: self.accept.clone(), gate }
+    }
+
     /// A channel on which every call comes from `identity`. It connects at once; if the server is gone, that is the
     /// error.
     ///
     /// # Errors
     /// When nobody accepts any more.
     pub async fn connect(&self, identity: &Identity) -> Result<Channel, tonic::transport::Error> {
-        let accept = self.accept.clone();
+        let (accept, gate) = (self.accept.clone(), self.gate.clone());
         let peer = PeerInfo { identity: Some(identity.clone()) };
         let connector = tower::service_fn(move |_: http::Uri| {
-            let (accept, peer) = (accept.clone(), peer.clone());
+            let (accept, gate, peer) = (accept.clone(), gate.clone(), peer.clone());
             async move {
                 let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+                let ours = gate.pass(ours)?;
                 let gone = || io::Error::new(io::ErrorKind::ConnectionRefused, "the tier in this process has stopped");
                 accept.send(Ok(Pipe { stream: theirs, peer })).await.map_err(|_| gone())?;
                 Ok::<_, io::Error>(TokioIo::new(ours))

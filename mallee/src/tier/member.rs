@@ -4,7 +4,7 @@ use super::directory::{CloudLink, Whereabouts};
 use super::{Around, PKI_DIR};
 use crate::state::StateDir;
 use anyhow::{Context as _, Result, anyhow, bail};
-use mallee_pki::{CredentialStore, Credentials, JoinToken, Role, connect_pinned, new_key_and_csr, spawn_rotator};
+use mallee_pki::{CredentialStore, Credentials, JoinToken, Role, connect_pinned, pending_key_and_csr, spawn_rotator};
 use mallee_proto::WireError;
 use mallee_proto::v1::EnrolRequest;
 use mallee_proto::v1::enrolment_client::EnrolmentClient;
@@ -155,7 +155,8 @@ async fn enrol(
     })?;
     let token = JoinToken::parse(token.expose_secret())?;
     let channel = connect_pinned(uri, token.ca_sha256()).await?;
-    let (key, csr) = new_key_and_csr()?;
+    // If the reply is lost, the next start asks again with the same token and key, and gets another.
+    let (key, csr) = pending_key_and_csr(&dir.join(PKI_DIR))?;
     let mut request = Request::new(EnrolRequest { token: token.text(), csr, name: wish.to_owned() });
     request.set_timeout(ENROL_TIMEOUT);
     let reply = EnrolmentClient::new(channel).enrol(request).await;

@@ -1,6 +1,6 @@
 //! Putting the tiers together, and taking them apart.
 
-use super::links::{LocalClusters, LocalWalrus, cluster_peers};
+use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
 use crate::state::StateDir;
@@ -70,6 +70,10 @@ pub struct Options {
     pub rng: Rng,
     /// Fault points of every tier.
     pub faults: Faults,
+    /// Of each zone's cluster controller; the zone's name is filled in.
+    pub cluster: ClusterConfig,
+    /// The links between the tiers, which tests partition.
+    pub links: Links,
 }
 
 /// A running cloud in one process.
@@ -103,7 +107,8 @@ impl Assembly {
     /// # Errors
     /// One line that names what is missing or in the way.
     pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
-        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults } = options;
+        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links } =
+            options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
         let address = listener.local_addr()?;
@@ -128,7 +133,7 @@ impl Assembly {
 
         let (mut clusters, mut diallers) = (Vec::new(), Vec::new());
         for zone in &zones {
-            let config = ClusterConfig::for_zone(zone.as_str());
+            let config = ClusterConfig { zone: zone.to_string(), ..cluster.clone() };
             let cluster = ClusterController::new(&config, cluster_peers(), clock.clone(), rng.clone(), faults.clone())?;
             diallers.push(serve_cluster(&servers, &cluster));
             clusters.push(cluster);
@@ -136,10 +141,10 @@ impl Assembly {
 
         let identity = Identity::new(&cloud_id, Role::Cloud, "cloud-1")?;
         let connector = LocalClusters {
-            zones: zones.iter().cloned().zip(diallers.iter().cloned()).collect(),
+            zones: zones.iter().cloned().zip(diallers.iter().map(|d| d.through(links.cloud.clone()))).collect(),
             identity: identity.clone(),
         };
-        let images = RemoteImages(LocalWalrus { dialler: walrus_dialler.clone(), identity });
+        let images = RemoteImages(LocalWalrus { dialler: walrus_dialler.through(links.walrus.clone()), identity });
         let config = CloudConfig {
             region: region.clone(),
             endpoint: address.to_string(),
@@ -167,7 +172,7 @@ impl Assembly {
         write_access_files(&state, &access)?;
 
         let common = Common { cloud_id: &cloud_id, clock: &clock, rng: &rng, faults: &faults, shutdown };
-        let fleet = Fleet::new(&common, simulated.as_ref(), &diallers);
+        let fleet = Fleet::new(&common, simulated.as_ref(), &diallers, &links);
         let nodes = match &simulated {
             Some(_) => {
                 let nodes = fleet.start_all().await?;

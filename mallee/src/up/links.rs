@@ -5,12 +5,23 @@ use mallee_app::cluster_link::ClusterConnector;
 use mallee_app::images::WalrusConnector;
 use mallee_cluster_controller::{Peer, PeerIdentity, PeerRole};
 use mallee_node_core::{ConnectError, Connector};
-use mallee_pki::{Dialler, Identity, Role, peer_identity};
+use mallee_pki::{Dialler, Gate, Identity, Role, peer_identity};
 use mallee_proto::{Kind, WireError};
 use mallee_types::ZoneName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::transport::Channel;
+
+/// The gates in the links between the tiers; all open unless a test shuts them.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// From the cloud controller to the cluster controllers.
+    pub cloud: Gate,
+    /// From simulated nodes, by name, to their cluster controller.
+    pub nodes: BTreeMap<String, Gate>,
+    /// From the cloud controller to Walrus.
+    pub walrus: Gate,
+}
 
 /// The cloud controller's way to each zone's cluster controller.
 #[derive(Debug)]

@@ -7,12 +7,14 @@ mod seed;
 
 pub(crate) use assembly::zone_names;
 pub use assembly::{Assembly, Options, Simulated};
+pub use links::Links;
 pub(crate) use links::cluster_peers;
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::state::StateDir;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
+use mallee_cluster_controller::ClusterConfig;
 use mallee_runtime::{Clock, Faults, Rng, Shutdown};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -72,6 +74,8 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         clock: Clock::system(),
         rng: Rng::system(),
         faults: Faults::none(),
+        cluster: ClusterConfig::for_zone(""),
+        links: Links::default(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

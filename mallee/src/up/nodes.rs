@@ -1,7 +1,7 @@
 //! The nodes of one process: this host, or simulated ones.
 
 use super::assembly::Simulated;
-use super::links::LocalPeer;
+use super::links::{Links, LocalPeer};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_libvirt::LibvirtConfig;
@@ -50,13 +50,20 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Of no host when nothing is simulated.
-    pub fn new(common: &Common<'_>, simulated: Option<&Simulated>, clusters: &[Dialler]) -> Self {
+    pub fn new(common: &Common<'_>, simulated: Option<&Simulated>, clusters: &[Dialler], links: &Links) -> Self {
         let hosts = simulated.into_iter().flat_map(|simulated| &simulated.hosts);
         Self {
             cloud_id: common.cloud_id.to_owned(),
             around: common.surroundings(),
             shutdown: common.shutdown.clone(),
-            hosts: hosts.cloned().zip(clusters.iter().cycle().cloned()).collect(),
+            hosts: hosts
+                .cloned()
+                .zip(clusters.iter().cycle())
+                .map(|(host, cluster)| {
+                    let gate = links.nodes.get(host.name()).cloned().unwrap_or_default();
+                    (host, cluster.through(gate))
+                })
+                .collect(),
         }
     }
 

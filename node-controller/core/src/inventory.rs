@@ -91,5 +91,7 @@ async fn take_inventory(node: &Node) -> Result<NodeInventory, String> {
         view_generation: applied.view.as_ref().map_or(0, |view| view.generation),
         view_hash: if applied.view.is_some() { applied.hash.to_vec() } else { Vec::new() },
         disks: disks.into_iter().map(String::from).collect(),
+        // The cluster controller's to say.
+        wanted_view_hash: Vec::new(),
     })
 }

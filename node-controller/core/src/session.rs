@@ -118,6 +118,26 @@ async fn once(node: &Arc<Node>, connector: &dyn Connector) -> Result<std::conver
     let answer = in_time(HANDSHAKE_MAX, client.session(ReceiverStream::new(sending))).await?;
     let mut orders = answer.map_err(|status| Ended::Refused(status.message().to_owned()))?.into_inner();
     let welcome = in_time(HANDSHAKE_MAX, first_order(&mut orders)).await??;
+    enter(node, &welcome).await?;
+    node.context().faults.point("node.session.welcome").await?;
+    tracing::info!(node = %node.context().host, epoch = welcome.epoch, "session with the cluster controller");
+    let (answers, outgoing_answers) = mpsc::channel(OUT_MAX);
+    let (broken, on_break) = oneshot::channel();
+    let outbox = Outbox::new(Arc::clone(node), &welcome, out, outgoing_answers);
+    let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
+    let patience = Duration::from_millis(welcome.heartbeat_ms.max(1)) * HEARTBEATS_MISSED_MAX;
+    let sweep_grace = Duration::from_millis(welcome.sweep_grace_ms);
+    let inbox = Inbox { node, patience, sweep_grace, answers, questions, heard_heartbeat: false };
+    tokio::select! {
+        ended = inbox.run(&mut orders) => ended,
+        () = outbox.run(broken) => Err(Ended::Closed),
+        _ = on_break => Err(Ended::Closed),
+    }
+}
+
+/// Takes the epoch of a welcome: the first of a session, or a later one that says that the cloud has a new leader.
+/// Nothing else of the session changes by it.
+async fn enter(node: &Node, welcome: &Welcome) -> Result<(), Ended> {
     let held = node.epoch();
     if welcome.epoch < held {
         return Err(Ended::OldEpoch { offered: welcome.epoch, held });
@@ -125,18 +145,7 @@ async fn once(node: &Arc<Node>, connector: &dyn Connector) -> Result<std::conver
     if welcome.epoch > held {
         node.enter_epoch(welcome.epoch).await?;
     }
-    node.context().faults.point("node.session.welcome").await?;
-    tracing::info!(node = %node.context().host, epoch = welcome.epoch, "session with the cluster controller");
-    let (answers, outgoing_answers) = mpsc::channel(OUT_MAX);
-    let (broken, on_break) = oneshot::channel();
-    let outbox = Outbox::new(Arc::clone(node), &welcome, out, outgoing_answers);
-    let questions = Arc::new(Semaphore::new(QUESTIONS_MAX));
-    let inbox = Inbox { node, welcome: &welcome, answers, questions, heard_heartbeat: false };
-    tokio::select! {
-        ended = inbox.run(&mut orders) => ended,
-        () = outbox.run(broken) => Err(Ended::Closed),
-        _ = on_break => Err(Ended::Closed),
-    }
+    Ok(())
 }
 
 async fn first_order(orders: &mut Streaming<ClusterToNode>) -> Result<Welcome, Ended> {
@@ -172,7 +181,10 @@ async fn hello(node: &Node) -> Result<NodeHello, Ended> {
 
 struct Inbox<'a> {
     node: &'a Arc<Node>,
-    welcome: &'a Welcome,
+    /// After this long without a heartbeat the cluster is gone.
+    patience: Duration,
+    /// As the newest welcome has it.
+    sweep_grace: Duration,
     answers: mpsc::Sender<Report>,
     questions: Arc<Semaphore>,
     heard_heartbeat: bool,
@@ -180,10 +192,14 @@ struct Inbox<'a> {
 
 impl Inbox<'_> {
     async fn run(mut self, orders: &mut Streaming<ClusterToNode>) -> Result<std::convert::Infallible, Ended> {
-        let patience = Duration::from_millis(self.welcome.heartbeat_ms.max(1)) * HEARTBEATS_MISSED_MAX;
         loop {
-            let next = if self.heard_heartbeat { in_time(patience, orders.next()).await? } else { orders.next().await };
+            let next =
+                if self.heard_heartbeat { in_time(self.patience, orders.next()).await? } else { orders.next().await };
             match next {
+                Some(Ok(ClusterToNode { message: Some(Order::Welcome(welcome)) })) => {
+                    enter(self.node, &welcome).await?;
+                    self.sweep_grace = Duration::from_millis(welcome.sweep_grace_ms);
+                }
                 Some(Ok(ClusterToNode { message: Some(order) })) => self.take(order)?,
                 // A message of a newer cluster that this node does not know.
                 Some(Ok(ClusterToNode { message: None })) => {}
@@ -195,11 +211,12 @@ impl Inbox<'_> {
 
     fn take(&mut self, order: Order) -> Result<(), Ended> {
         match order {
-            Order::Welcome(_) => return Err(Ended::Refused("a second welcome".to_owned())),
+            // Taken above: it is written to the ledger.
+            Order::Welcome(_) => {}
             Order::Instance(intent) => self.node.order(intent),
             Order::Forget(forget) => self.node.forget(&forget.id, forget.generation),
             Order::DesiredEnd(end) => {
-                self.node.desired_end(&end.instance_ids, Duration::from_millis(self.welcome.sweep_grace_ms));
+                self.node.desired_end(&end.instance_ids, self.sweep_grace);
             }
             Order::View(update) => {
                 if update.epoch < self.node.epoch() {

@@ -57,7 +57,17 @@ impl LibvirtHypervisor {
         let files = Files::open(&config.state_dir)?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let link = Link::open(config.uri.clone(), events.clone()).await?;
-        Ok(Self { config, acceleration, files, link, pool: Pool::start()?, events, locks: Mutex::default() })
+        let pool = Pool::start()?;
+        Ok(Self { config, acceleration, files, link, pool, events, locks: Mutex::default() })
+    }
+
+    /// Whether QEMU's user can reach the state directory. Launches need it; looking at what is there, and removing it, do not.
+    ///
+    /// # Errors
+    /// `Refused` naming the directory that is shut and what to do.
+    pub async fn check_reach(&self) -> Result<(), HypervisorError> {
+        let reach = |conn: &Connect, files: &Files| crate::reach::check(conn, files.root());
+        self.run("find QEMU's user".into(), ASK, None, reach).await
     }
 
     /// Waits for the instance's lock. The guard goes into the job, so that a call that outlived its caller's deadline

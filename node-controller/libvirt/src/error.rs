@@ -41,8 +41,9 @@ fn classify(what: &str, code: ErrorNumber, domain: ErrorDomain, message: &str) -
     if code == ErrorNumber::NoMemory || has("Cannot allocate memory") || has("cannot set up guest memory") {
         return H::Exhausted(format!("memory, to {what}: {text}"));
     }
-    if has("Cannot access") && has("Permission denied") {
-        return H::Failed(format!(
+    // By libvirt before the start, or by QEMU itself. It stays so until somebody changes it: not tried again.
+    if (has("Cannot access") || has("Could not open")) && has("Permission denied") {
+        return H::Refused(format!(
             "cannot {what}: {text}; QEMU runs as a user of its own, which must be able to read images and to enter \
              every directory above them (chmod o+x)"
         ));
@@ -109,6 +110,13 @@ mod tests {
         assert!(matches!(of(ErrorNumber::InternalError, ErrorDomain::Qemu, full), H::Exhausted(_)));
         let memory = "qemu-system: cannot set up guest memory 'pc.ram': Cannot allocate memory";
         assert!(matches!(of(ErrorNumber::InternalError, ErrorDomain::Qemu, memory), H::Exhausted(_)));
+        for text in [
+            "Cannot access storage file '/root/x/disk.qcow2' (as uid:64055, gid:108): Permission denied",
+            "internal error: process exited while connecting to monitor: Could not open '/root/x': Permission denied",
+        ] {
+            let H::Refused(text) = of(ErrorNumber::SystemError, ErrorDomain::Qemu, text) else { panic!("{text}") };
+            assert!(text.contains("chmod o+x") && text.lines().count() == 1, "{text}");
+        }
         assert_eq!(
             of(ErrorNumber::OperationFailed, ErrorDomain::Qemu, "\nfirst\nsecond"),
             H::Failed("cannot start i-0123abcd: first".into())

@@ -22,6 +22,7 @@ mod link;
 mod mark;
 mod pool;
 mod qcow2;
+mod reach;
 mod xml;
 
 pub use config::{Accelerator, LibvirtConfig};

@@ -254,6 +254,30 @@ impl SimHost {
         drop(self.0.events.send(DomainEvent::Resync));
     }
 
+    /// A running guest of ours that no ledger and no order names, with its disk and its port: what is left when both are
+    /// lost (for tests).
+    pub fn plant_stray(&self, id: &InstanceId, interface: &str) {
+        self.with(|state| {
+            let tap = format!("tap-{interface}");
+            let domain = SimDomain {
+                incarnation: Incarnation(1),
+                state: DomainState::Running,
+                vcpus: 1,
+                memory_mib: 512,
+                taps: vec![tap.clone()],
+                image: String::new(),
+                boots: 1,
+                resets: 0,
+                presses: 0,
+            };
+            state.domains.insert(id.clone(), domain);
+            state.disks.insert(id.clone(), 1 << 30);
+            let port = SimPort { tap, instance: id.to_string(), plugged: true };
+            state.ports.insert(interface.to_owned(), port);
+        });
+        self.changed(id);
+    }
+
     /// Ends a running domain; with `boot`, only if it is still in that boot.
     fn end(&self, id: &InstanceId, crashed: bool, boot: Option<u32>) -> bool {
         let ended = self.with(|state| match state.domains.get_mut(id) {

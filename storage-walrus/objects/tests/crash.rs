@@ -150,7 +150,9 @@ async fn every_point_fails_and_kills() {
     let states = Arc::new(states);
     let strikes = points.iter().flat_map(|point| {
         let both = [FaultAction::Fail, FaultAction::Kill];
-        both.into_iter().flat_map(move |action| [Kind::Memory, Kind::Sqlite].map(|kind| (kind, point.clone(), action)))
+        both.into_iter().flat_map(move |action| {
+            [Kind::Memory, Kind::Sqlite, Kind::Postgres].map(|kind| (kind, point.clone(), action))
+        })
     });
     futures::stream::iter(strikes)
         .map(|(kind, point, action)| tokio::spawn(strike(kind, point, action, Arc::clone(&states))))

@@ -62,7 +62,7 @@ async fn fresh(kind: Kind) -> (World, Engine, ImagesService) {
 
 #[tokio::test]
 async fn an_image_outlives_its_object() {
-    for kind in [Kind::Memory, Kind::Sqlite] {
+    for kind in [Kind::Memory, Kind::Sqlite, Kind::Postgres] {
         let (world, engine, service) = fresh(kind).await;
         // In one blob, inline, and in parts.
         for (n, len) in [(1, 3 << 20), (2, 1024)] {

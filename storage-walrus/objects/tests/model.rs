@@ -167,7 +167,14 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
     #[test]
-    fn the_engine_is_a_map_over_the_database(ops in prop::collection::vec(op(), 1..40)) {
+    fn the_engine_is_a_map_over_sqlite(ops in prop::collection::vec(op(), 1..40)) {
         block_on(run(Kind::Sqlite, ops));
+    }
+}
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
+    #[test]
+    fn the_engine_is_a_map_over_postgresql(ops in prop::collection::vec(op(), 1..40)) {
+        block_on(run(Kind::Postgres, ops));
     }
 }

@@ -333,6 +333,9 @@ async fn every_tier_in_a_process_of_its_own() {
     for name in ["cluster", "walrus", "cloud", "node-1", "node-2"] {
         processes.kill(name);
         if name == "walrus" {
+            let status = processes.ask(&["status"]);
+            let row = status.lines().find(|line| line.starts_with("walrus")).expect("a row of Walrus");
+            assert!(row.contains(" away ") && row.contains('Z'), "its state, and since when: {row}");
             let away = processes.run("cloud", &["image", "away", "--add", disk]);
             refused(&away, "The object store does not answer.");
         }

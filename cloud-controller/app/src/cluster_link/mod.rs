@@ -59,10 +59,11 @@ pub fn spawn(scope: &TaskScope, cloud: Arc<Cloud>, zone: ZoneName) {
                 () = shutdown.stopped() => break,
                 end = link.lead() => end,
             };
-            link.cloud.zone_state(&link.zone).disconnected(match &end {
+            let why = match &end {
                 Ok(()) => "another replica of the cloud controller leads this zone".to_owned(),
                 Err(error) => error.message.clone(),
-            });
+            };
+            link.cloud.zone_state(&link.zone).disconnected(why, link.cloud.clock().now_ms());
             if let Err(error) = end {
                 tracing::info!(zone = %link.zone, error = %error.message, "the cluster link ended; connecting again");
             }
@@ -153,7 +154,7 @@ impl Link {
             let message = format!("the cluster controller dialled for {} says it is of {}", self.zone, hello.zone);
             return Err(WireError::new(Kind::Invalid, message));
         }
-        self.cloud.zone_state(&self.zone).connected(channel, lease.epoch);
+        self.cloud.zone_state(&self.zone).connected(channel, lease.epoch, self.cloud.clock().now_ms());
         tracing::info!(zone = %self.zone, epoch = %lease.epoch, "cluster controller connected");
         let pushing = down::push_intent(&self.cloud, &self.zone, hello.applied_seq, &send);
         let taking = up::take_observations(&self.cloud, &self.zone, &mut incoming, &send, &mut self.observed);

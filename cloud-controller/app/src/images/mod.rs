@@ -5,9 +5,12 @@
 
 mod keeper;
 pub mod service;
+mod watch;
 
 pub use keeper::keep_images;
 pub use service::{ImageService, RemoteImages, WalrusConnector};
+pub(crate) use watch::Watched;
+pub use watch::{WalrusState, watch_walrus};
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::tags::{self, Tag};

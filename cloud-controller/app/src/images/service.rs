@@ -1,9 +1,9 @@
 //! Walrus's image service as the cloud controller uses it.
 
 use async_trait::async_trait;
-use mallee_proto::WireError;
 use mallee_proto::v1::images_client::ImagesClient;
-use mallee_proto::v1::{ImportImageReply, ImportImageRequest, ReleaseImageRequest};
+use mallee_proto::v1::{ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest};
+use mallee_proto::{Kind, WireError};
 use mallee_types::{AccountId, ImageId};
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +14,10 @@ use tonic::transport::Channel;
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
 /// Longest wait for a release.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for a sign of life.
+const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The digest of no image.
+const NO_DIGEST: &str = "none";
 
 /// Checks, keeps and drops image content.
 #[async_trait]
@@ -29,6 +33,9 @@ pub trait ImageService: Send + Sync + fmt::Debug {
 
     /// Gives up the claim of `holder`. Idempotent.
     async fn release(&self, digest: &str, holder: &ImageId) -> Result<(), WireError>;
+
+    /// Whether Walrus answers; an error says what is wrong.
+    async fn reach(&self) -> Result<(), WireError>;
 }
 
 /// Makes a channel to Walrus.
@@ -68,5 +75,20 @@ impl<C: WalrusConnector> ImageService for RemoteImages<C> {
         request.set_timeout(RELEASE_TIMEOUT);
         client.release(request).await.map_err(WireError::from)?;
         Ok(())
+    }
+
+    async fn reach(&self) -> Result<(), WireError> {
+        let late = || WireError::new(Kind::Unavailable, "walrus does not answer");
+        // A channel to a process that is gone may still look good: only an answer counts, and be it that there is no such
+        // image.
+        let ask = async {
+            let mut client = ImagesClient::new(self.0.connect().await?);
+            let request = ReadImageRequest { digest: NO_DIGEST.to_owned(), offset: 0 };
+            match client.read(request).await.map_err(WireError::from) {
+                Err(error) if error.kind == Kind::Unavailable => Err(error),
+                Ok(_) | Err(_) => Ok(()),
+            }
+        };
+        tokio::time::timeout(REACH_TIMEOUT, ask).await.map_err(|_| late())?
     }
 }

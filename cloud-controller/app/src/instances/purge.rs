@@ -1,15 +1,17 @@
-//! Forgetting: terminated instances after their hour, client tokens after their day, old changes.
+//! Forgetting: terminated instances after their hour, client tokens after their day, workflows that ended, old changes.
 
 use crate::{Cloud, load};
 use mallee_store::{
     StoreError, change_append, changes_prune, client_token_purge, instance_delete, instance_list_purgeable,
-    join_token_purge, tag_delete_of,
+    join_token_purge, saga_purge, tag_delete_of,
 };
 
 /// Instances forgotten in one transaction.
 const PURGE_BATCH: u32 = 200;
 /// How long a client token is remembered after its use, in milliseconds (EC2: at least 24 h).
 const CLIENT_TOKEN_KEPT_MS: i64 = 48 * 3600 * 1000;
+/// How long a workflow that ended is kept, for those who ask what became of it, in milliseconds.
+const SAGA_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// One pass of the background task. Idempotent.
 ///
@@ -34,7 +36,8 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
     let mut tx = cloud.store().write().await?;
     let tokens = client_token_purge(&mut tx, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
     let joins = join_token_purge(&mut tx).await?;
-    if tokens + joins > 0 {
+    let sagas = saga_purge(&mut tx, now_ms.saturating_sub(SAGA_KEPT_MS)).await?;
+    if tokens + joins + sagas > 0 {
         tx.commit().await?;
     } else {
         tx.rollback().await?;

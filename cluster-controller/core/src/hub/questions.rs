@@ -78,7 +78,8 @@ impl Hub {
         }
         let mut nodes = Vec::with_capacity(waiting.len());
         for (id, receiver) in waiting {
-            if let Ok(Ok(inventory)) = timeout_at(deadline, receiver).await {
+            if let Ok(Ok(mut inventory)) = timeout_at(deadline, receiver).await {
+                inventory.wanted_view_hash = self.with(|state, _| state.wanted_view_hash(&inventory.node_id));
                 nodes.push(inventory);
             }
             self.with_inner(|inner, _| inner.questions.inventory.remove(&id));

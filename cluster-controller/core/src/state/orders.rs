@@ -53,10 +53,14 @@ impl ClusterState {
         }
     }
 
-    /// The cloud has a new leader: nodes that waited for one of its epoch get their orders. (A node hears the epoch
-    /// itself in the welcome of its next session, and with every view.)
+    /// The cloud has a new leader: every connected node is welcomed again, in the new epoch, before it gets another
+    /// order, and refuses the old leader from then on. Nodes that waited for this epoch get their orders.
     pub(super) fn announce_epoch(&mut self) {
         for index in 0..self.nodes.len() {
+            if self.nodes[index].session.is_some() {
+                self.nodes[index].out.welcome = true;
+                self.wake.nodes.insert(index);
+            }
             self.open_orders(index);
         }
     }

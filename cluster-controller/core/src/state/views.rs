@@ -2,8 +2,9 @@
 
 use super::{ClusterState, NodeIndex, Now};
 use crate::settings::limits::{LEARN_AFTER, LEARN_AFTER_MAX, LEARN_COST_PER_ADDRESS};
-use mallee_proto::WireError;
-use mallee_proto::v1::NodeViewUpdate;
+use mallee_network::compile;
+use mallee_proto::v1::{NodeView, NodeViewUpdate};
+use mallee_proto::{WireError, view};
 use mallee_types::NodeId;
 use std::time::Duration;
 
@@ -42,6 +43,21 @@ impl ClusterState {
         node.learn_due = true;
         self.wake.nodes.insert(index);
         Ok(())
+    }
+
+    /// The hash of the view that the node should have applied: what the model says now, under the epoch and generation
+    /// it was told last. Empty when there is nothing to compare: it is still to be told something, or was told nothing.
+    #[must_use]
+    pub fn wanted_view_hash(&self, node_id: &str) -> Vec<u8> {
+        let index = node_id.parse::<NodeId>().ok().and_then(|id| self.by_name.get(&id).copied());
+        let Some(node) = index.and_then(|index| self.nodes.get(index)) else { return Vec::new() };
+        let telling = node.view_due || node.learn_due || self.model.has_touched_vpcs();
+        let told = node.told.view();
+        if telling || !self.settled || told.generation == 0 {
+            return Vec::new();
+        }
+        let wanted = NodeView { epoch: told.epoch, generation: told.generation, ..compile(&self.model, node_id) };
+        view::hash(&wanted).to_vec()
     }
 
     /// How long to gather before the next [`Self::learn`].

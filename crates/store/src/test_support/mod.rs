@@ -1,8 +1,8 @@
 //! Fresh stores for tests, on both databases.
 //!
 //! A test takes a [`TestDb`] and opens it as often as it likes: each handle is a replica of the cloud controller.
-//! [`store_test_suite!`](crate::store_test_suite) makes each test run on both. PostgreSQL is started once per test
-//! binary (postgres.rs); where it is not installed the tests fail.
+//! [`store_test_suite!`](crate::store_test_suite) makes each test run on both. PostgreSQL is started once per run of
+//! nextest, else once per test binary (postgres.rs); where it is not installed the tests fail.
 
 #![allow(clippy::expect_used, reason = "a test that cannot have its database fails with the reason")]
 
@@ -12,7 +12,7 @@ use crate::{SealKey, Store, StoreConfig};
 use mallee_runtime::{Clock, Rng};
 use std::sync::Arc;
 
-/// Connections a test's handle opens at most; the test server takes 200 in all.
+/// Connections a test's handle opens at most; the test server takes 400 in all.
 const CONNECTIONS_MAX: u32 = 6;
 
 /// A fresh, empty database; its file goes with the last clone.

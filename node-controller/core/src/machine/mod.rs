@@ -199,7 +199,11 @@ struct Retry {
 #[derive(Debug, Clone, Copy)]
 struct Stopping {
     began_ms: u64,
+    /// When the plug is pulled.
+    ends_ms: u64,
     pressed_ms: Option<u64>,
+    /// The guest cannot be asked: the plug is pulled at once.
+    expired: bool,
 }
 
 /// See the module's documentation.

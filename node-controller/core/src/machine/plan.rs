@@ -202,9 +202,12 @@ impl Machine {
         if domain.incarnation != self.incarnation() {
             return Some(Next::Do(Effect::PowerOff));
         }
-        let stopping = *self.stopping.get_or_insert(Stopping { began_ms: now_ms, pressed_ms: None });
-        let end = stopping.began_ms + grace_ms;
-        if now_ms >= end {
+        let fresh = Stopping { began_ms: now_ms, ends_ms: now_ms, pressed_ms: None, expired: false };
+        let stopping = self.stopping.get_or_insert(fresh);
+        // A stop that becomes a termination ends sooner.
+        stopping.ends_ms = stopping.began_ms + grace_ms;
+        let (stopping, end) = (*stopping, stopping.ends_ms);
+        if now_ms >= end || stopping.expired {
             return Some(Next::Do(Effect::PowerOff));
         }
         match stopping.pressed_ms.map(|pressed| pressed + self.patience.repress_ms) {

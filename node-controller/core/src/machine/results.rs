@@ -153,9 +153,9 @@ impl Machine {
         match effect {
             Effect::Save => self.save_failed = true,
             Effect::Shutdown => {
-                // The guest cannot be asked; the plug is pulled when its time is up.
-                if let Some(stopping) = &mut self.stopping {
-                    stopping.pressed_ms = Some(now_ms);
+                // Pressed again soon, until the guest's time is up; where there is no button, the time is up now.
+                if let Some(stopping) = self.stopping.as_mut().filter(|_| error.class == StepClass::Permanent) {
+                    stopping.expired = true;
                 }
             }
             Effect::CreateTaps | Effect::StartPaused => self.taps = None,
@@ -189,6 +189,11 @@ impl Machine {
         } else {
             self.retry.last = Some((effect, error));
             self.retry.not_before_ms = now_ms + self.delay_ms(self.retry.attempts);
+            if let Some(stopping) = self.stopping.filter(|_| effect == Effect::Shutdown) {
+                // The plug is pulled in time, however long the next try would have waited.
+                let end = if stopping.expired { now_ms } else { stopping.ends_ms };
+                self.retry.not_before_ms = self.retry.not_before_ms.min(end.max(now_ms));
+            }
             self.retry.attempts = self.retry.attempts.saturating_add(1);
         }
     }

@@ -116,6 +116,21 @@ impl Cluster {
         self.with(|known| Self::send(known, Order::Inventory(request)));
     }
 
+    /// The cloud has a new leader: welcomes the node again in its session.
+    pub fn welcome_again(&self, epoch: u64) {
+        self.with(|known| {
+            known.epoch = epoch;
+            known.view.epoch = epoch;
+            let welcome = Welcome { epoch, observed: None, heartbeat_ms: 50, sweep_grace_ms: 100 };
+            Self::send(known, Order::Welcome(welcome));
+        });
+    }
+
+    /// Sends an order as it is.
+    pub fn send_order(&self, order: Order) {
+        self.with(|known| Self::send(known, order));
+    }
+
     /// Cuts the session; the node dials again.
     pub fn hang_up(&self) {
         self.with(|known| known.session = None);

@@ -89,6 +89,37 @@ async fn a_controller_of_an_older_epoch_is_refused_even_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_new_epoch_is_welcomed_in_the_same_session_and_nothing_is_dropped() {
+    let mut lab = Lab::started().await;
+    running(&lab, 1).await;
+    resyncs(&lab, 1).await;
+    let sessions = lab.cluster.with(|known| {
+        known.heard.clear();
+        known.hellos.len()
+    });
+    for _ in 0..2 {
+        lab.cluster.welcome_again(5);
+    }
+    running(&lab, 2).await;
+    lab.cluster.with(|known| {
+        assert_eq!(known.hellos.len(), sessions, "the session goes on");
+        assert!(known.heard.iter().all(|o| o.id != id(1)), "nothing is told twice: {:?}", known.heard);
+    });
+    assert_eq!(lab.host.domain(&id(1).parse().unwrap()).unwrap().boots, 1);
+    lab.kill_and_start().await;
+    resyncs(&lab, 2).await;
+    assert_eq!(lab.cluster.with(|known| known.hellos.last().unwrap().epoch), 5, "the epoch is remembered");
+    // The leader of before has nothing to say any more.
+    let dials = lab.cluster.with(|known| known.hellos.len());
+    lab.cluster.welcome_again(4);
+    eventually("it dials again", || {
+        let now = lab.cluster.with(|known| known.hellos.len());
+        if now > dials { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_view_that_does_not_fit_is_asked_for_whole() {
     let lab = Lab::started().await;
     running(&lab, 1).await;

@@ -7,7 +7,7 @@ use mallee_objects::{
     Condition, Description, Engine, Error, FileBlobs, Metadata, Object, Part, StoreMetadata, Upload, UploadDoc,
 };
 use mallee_runtime::{Clock, Faults, Rng};
-use mallee_store::{SealKey, Store, StoreConfig};
+use mallee_store::test_support::TestDb;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,29 +21,33 @@ pub const BUCKET: &str = "bucket";
 pub enum Kind {
     Memory,
     Sqlite,
+    Postgres,
 }
 
 /// What survives an engine.
 pub struct World {
     pub dir: TempDir,
     pub meta: Arc<dyn Metadata>,
+    // Its file goes with it.
+    _database: Option<TestDb>,
     seed: AtomicU64,
 }
 
 impl World {
     pub async fn new(kind: Kind) -> Self {
         let dir = TempDir::new().unwrap();
+        let mut database = None;
         let meta: Arc<dyn Metadata> = match kind {
             Kind::Memory => Arc::new(MemoryMetadata::default()),
             Kind::Sqlite => {
-                let url = format!("sqlite:{}", dir.path().join("db").display());
-                let rng = Rng::system();
-                let seal = SealKey::random(&rng).unwrap();
-                let store = Store::open(StoreConfig::new(url), Clock::system(), rng, seal).await.unwrap();
-                Arc::new(StoreMetadata::new(store))
+                let db = TestDb::sqlite().await;
+                let meta = Arc::new(StoreMetadata::new(db.open().await));
+                database = Some(db);
+                meta
             }
+            Kind::Postgres => Arc::new(StoreMetadata::new(TestDb::postgres().await.open().await)),
         };
-        Self { dir, meta, seed: AtomicU64::new(1) }
+        Self { dir, meta, _database: database, seed: AtomicU64::new(1) }
     }
 
     pub fn blobs_dir(&self) -> PathBuf {

@@ -110,6 +110,33 @@ fn stop_asks_then_insists() {
 }
 
 #[test]
+fn a_power_button_that_fails_holds_nothing_up() {
+    // Once: pressed again at once, not after the time a pressed button gets.
+    let mut world = World::launched();
+    world.fail.push((Effect::Shutdown, error(StepClass::Transient)));
+    world.order(intent(2, STOP));
+    assert_eq!(world.settle().phase(), DomainPhase::Stopped);
+    assert!(world.now <= 1_000 && !world.log.contains(&Effect::PowerOff), "{} {:?}", world.now, world.log);
+
+    // Always: the plug is pulled when the guest's time is up, not when the next try would have been.
+    for (wanted, grace) in [(STOP, 60_000), (TERMINATE, 5_000)] {
+        let mut world = World::launched();
+        world.fail = vec![(Effect::Shutdown, error(StepClass::Transient)); 1000];
+        world.order(intent(2, wanted));
+        world.settle();
+        assert_eq!(world.now, grace);
+        assert!(world.log.contains(&Effect::PowerOff), "{:?}", world.log);
+    }
+
+    // There is no button: the plug is pulled at once.
+    let mut world = World::launched();
+    world.fail.push((Effect::Shutdown, error(StepClass::Permanent)));
+    world.order(intent(2, STOP));
+    assert_eq!(world.settle().phase(), DomainPhase::Stopped);
+    assert_eq!((world.now, world.log.iter().filter(|e| **e == Effect::Shutdown).count()), (0, 1), "{:?}", world.log);
+}
+
+#[test]
 fn a_guest_that_powers_itself_off_stays_off_until_asked() {
     let mut world = World::launched();
     world.set_domain(OFF);
