@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn many_stars_do_not_explode() {
         let pattern = "*a".repeat(200);
-        assert_eq!(matches(&pattern, &"a".repeat(20_000)).unwrap(), true);
-        assert_eq!(matches(&format!("{pattern}b"), &"a".repeat(5_000)).unwrap(), false);
+        assert_eq!(matches(&pattern, &"a".repeat(20_000)), Some(true));
+        assert_eq!(matches(&format!("{pattern}b"), &"a".repeat(5_000)), Some(false));
     }
 }

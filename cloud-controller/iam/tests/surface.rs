@@ -1,4 +1,5 @@
 //! What callers use beside the decision: explanations, keys, quotas, refusals, principals; and that it is fast.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use mallee_iam::{
     Context, Decision, Inputs, Layer, Policy, PolicyKind, Principal, Request, RoleSession, evaluate, explain,

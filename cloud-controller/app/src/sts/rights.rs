@@ -1,15 +1,10 @@
 //! What a caller's own policies say when it assumes a role: the trust policy decides together with them.
 
+use crate::iam::{EffectivePolicies, EffectivePolicy, policies_of};
 use crate::{Actor, Cloud, OpContext};
 use mallee_iam::{Context, Inputs, Policy, PolicyKind, Principal, Request, evaluate};
-use mallee_store::{
-    PrincipalKind, StoreError, iam_attachment_list_of, iam_boundary_fetch, iam_groups_of_user, iam_inline_list_of,
-    iam_policy_documents,
-};
+use mallee_store::{PrincipalKind, StoreError};
 use std::sync::Arc;
-
-/// Groups read of one user; the quota is less.
-const GROUPS_READ_MAX: u32 = 1_000;
 
 /// The policies of a caller.
 #[derive(Debug, Default)]
@@ -19,63 +14,36 @@ pub(super) struct OwnPolicies {
     boundary: Option<Arc<Policy>>,
 }
 
-fn parsed(document: &str, kind: PolicyKind) -> Result<Arc<Policy>, StoreError> {
-    // It was read before it was written. One that does not read now must not be passed over: it may deny.
-    let corrupt = |error: mallee_iam::PolicyError| StoreError::Corrupt { what: format!("a policy: {error}") };
-    Policy::parse(document, kind).map(Arc::new).map_err(corrupt)
-}
-
 impl Cloud {
     /// The policies of whoever stands behind this caller.
     pub(super) async fn own_policies(&self, actor: &Actor) -> Result<OwnPolicies, StoreError> {
-        let mut own = OwnPolicies::default();
-        let mut tx = self.store().read().await?;
-        let of_account = iam_inline_list_of(&mut tx, PrincipalKind::Account, &[actor.account.to_string()]).await?;
-        for row in of_account {
-            own.account.push(parsed(&row.document, PolicyKind::Account)?);
-        }
-        if actor.is_account_admin {
-            own.identity
-                .push(parsed(r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#, PolicyKind::Inline)?);
-        }
         let (kind, id) = match &actor.principal {
-            Principal::User { id, .. } => (PrincipalKind::User, id.to_string()),
-            Principal::Federated { issuer_id, .. } => (PrincipalKind::User, issuer_id.to_string()),
-            Principal::Role(role) => (PrincipalKind::Role, role.id.to_string()),
+            Principal::User { id, .. } => (PrincipalKind::User, id),
+            Principal::Federated { issuer_id, .. } => (PrincipalKind::User, issuer_id),
+            Principal::Role(role) => (PrincipalKind::Role, &role.id),
             Principal::Root { .. }
             | Principal::Anonymous
             | Principal::WebIdentity { .. }
             | Principal::Service { .. } => {
-                tx.rollback().await?;
-                return Ok(own);
+                return Ok(OwnPolicies::default());
             }
         };
-        let mut holders = vec![(kind, vec![id.clone()])];
-        if kind == PrincipalKind::User {
-            let groups = iam_groups_of_user(&mut tx, &id, None, GROUPS_READ_MAX).await?;
-            holders.push((PrincipalKind::Group, groups.into_iter().map(|group| group.id).collect()));
+        let EffectivePolicies { account, identity, boundary } =
+            policies_of(self.store(), &actor.account, kind, id).await?;
+        let parsed = |policies: Vec<EffectivePolicy>| policies.into_iter().map(|of| of.policy).collect::<Vec<_>>();
+        let mut identity = parsed(identity);
+        if actor.is_account_admin {
+            identity.push(everything()?);
         }
-        let mut arns = Vec::new();
-        for (kind, ids) in holders.iter().filter(|(_, ids)| !ids.is_empty()) {
-            for row in iam_inline_list_of(&mut tx, *kind, ids).await? {
-                own.identity.push(parsed(&row.document, PolicyKind::Inline)?);
-            }
-            arns.extend(iam_attachment_list_of(&mut tx, *kind, ids).await?.into_iter().map(|row| row.policy_arn));
-        }
-        let boundary = iam_boundary_fetch(&mut tx, kind, &id).await?.map(|row| row.policy_arn);
-        let wanted: Vec<String> = arns.iter().chain(&boundary).cloned().collect();
-        let documents = if wanted.is_empty() { Vec::new() } else { iam_policy_documents(&mut tx, &wanted).await? };
-        tx.rollback().await?;
-        let find = |arn: &String| {
-            let found = documents.iter().find(|(of, _)| of == arn).map(|(_, document)| document.as_str());
-            parsed(found.ok_or_else(|| StoreError::Corrupt { what: format!("no policy {arn}") })?, PolicyKind::BuiltIn)
-        };
-        for arn in &arns {
-            own.identity.push(find(arn)?);
-        }
-        own.boundary = boundary.as_ref().map(find).transpose()?;
-        Ok(own)
+        Ok(OwnPolicies { account: parsed(account), identity, boundary: boundary.map(|of| of.policy) })
     }
+}
+
+/// What a user has who was made an administrator of its account.
+fn everything() -> Result<Arc<Policy>, StoreError> {
+    let text = r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let corrupt = |error: mallee_iam::PolicyError| StoreError::Corrupt { what: error.to_string() };
+    Policy::parse(text, PolicyKind::BuiltIn).map(Arc::new).map_err(corrupt)
 }
 
 impl OwnPolicies {
