@@ -1,5 +1,6 @@
 //! The cloud controller as a value: what every use case works on.
 
+use crate::authorize::Authorizer;
 use crate::cluster_link::ClusterConnector;
 use crate::iam::key_uses::KeyUses;
 use crate::images::ImageService;
@@ -58,6 +59,7 @@ pub struct Cloud {
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
     images_changed: watch::Sender<u64>,
+    authorizer: Authorizer,
     key_uses: KeyUses,
 }
 
@@ -72,6 +74,7 @@ impl Cloud {
             zones,
             image_nudge: Nudge::default(),
             images_changed: watch::Sender::new(0),
+            authorizer: Authorizer::default(),
             key_uses: KeyUses::default(),
         })
     }
@@ -128,6 +131,10 @@ impl Cloud {
 
     pub(crate) fn note_image_change(&self) {
         self.images_changed.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) const fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
     }
 
     /// When access keys were last used, as far as it is not written down.
