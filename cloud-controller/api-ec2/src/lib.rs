@@ -19,6 +19,7 @@ mod vpcs;
 pub use dispatch::OFFERED;
 
 use common::Look;
+use mallee_app::authorize::Service;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::ec2::Ec2Request;
@@ -44,6 +45,7 @@ impl Ec2Api {
     /// EC2's, in EC2's words.
     pub async fn call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
         let request = Ec2Request::parse(action, params)?;
+        self.cloud.authorize(cx, Service::Ec2, action, params).await?;
         // Boxed: the future of all handlers is as large as the largest.
         Box::pin(dispatch::dispatch(self, cx, params, request)).await
     }

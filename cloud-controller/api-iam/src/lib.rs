@@ -20,6 +20,7 @@ mod wire;
 pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;
 
+use mallee_app::authorize::Service;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
@@ -44,7 +45,9 @@ impl IdentityApi {
     /// # Errors
     /// The error to answer instead.
     pub async fn sts_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
-        Box::pin(sts::dispatch(self, cx, params, StsRequest::parse(action, params)?)).await
+        let request = StsRequest::parse(action, params)?;
+        self.cloud.authorize(cx, Service::Sts, action, params).await?;
+        Box::pin(sts::dispatch(self, cx, params, request)).await
     }
 
     /// Answers one IAM call with its XML.
@@ -58,7 +61,9 @@ impl IdentityApi {
         if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
             return reply;
         }
-        Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
+        let request = IamRequest::parse(action, params)?;
+        self.cloud.authorize(cx, Service::Iam, action, params).await?;
+        Box::pin(iam::dispatch(self, cx, params, request)).await
     }
 
 }

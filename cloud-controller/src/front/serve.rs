@@ -4,6 +4,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tower::ServiceExt as _;
 use mallee_runtime::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,10 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// Who is at the other end of a connection, with each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) std::net::IpAddr);
 
 /// Serves the router until the signal.
 pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdown) {
@@ -30,8 +35,8 @@ pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdo
             () = shutdown.stopped() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: waiting is all that helps.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -42,7 +47,11 @@ pub async fn serve(listener: TcpListener, router: axum::Router, shutdown: Shutdo
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let service = TowerToHyperService::new(router.clone());
+        let router = router.clone();
+        let service = TowerToHyperService::new(tower::service_fn(move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            router.clone().oneshot(request)
+        }));
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

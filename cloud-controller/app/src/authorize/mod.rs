@@ -12,14 +12,15 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub use mallee_authz::Service;
 pub use refusal::Refusal;
 pub(crate) use rights::Authorizer;
 
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
-use mallee_authz::{Mode, Question, Service, Target};
+use mallee_authz::{Mode, Question, Target};
 use mallee_awswire::{ApiError, Code, Params};
-use mallee_iam::{Context, Decision, Inputs, Policy, Principal, Request, evaluate};
+use mallee_iam::{Context, Decision, Inputs, Policy, Request, evaluate};
 use mallee_store::StoreError;
 use mallee_types::AccountId;
 use rights::Rights;
@@ -53,7 +54,7 @@ impl Cloud {
         operation: &str,
         params: &Params,
     ) -> Result<(), ApiError> {
-        if is_unrestricted(cx) {
+        if cx.is_unrestricted() {
             return Ok(());
         }
         let Some(row) = mallee_authz::row(service, operation) else {
@@ -129,7 +130,7 @@ impl Cloud {
     /// # Errors
     /// `UnauthorizedOperation` (actions of EC2) or `AccessDenied` in AWS's words; what the database says.
     pub async fn require(&self, cx: &OpContext, ask: &Ask<'_>) -> Result<(), ApiError> {
-        if ask.policy.is_none() && !ask.policy_must_allow && is_own(cx, ask.owner) && is_unrestricted(cx) {
+        if ask.policy.is_none() && !ask.policy_must_allow && is_own(cx, ask.owner) && cx.is_unrestricted() {
             return Ok(());
         }
         let rights = self.rights(cx).await.or_fail()?;
@@ -158,12 +159,6 @@ fn wants_facts(cx: &OpContext, rights: &Rights) -> bool {
 
 fn is_own(cx: &OpContext, owner: Option<&AccountId>) -> bool {
     owner.is_none_or(|owner| owner == cx.account())
-}
-
-/// Whether no policy can stand in the caller's way: an account's root without session policies.
-fn is_unrestricted(cx: &OpContext) -> bool {
-    let limited = cx.actor.session.as_ref().is_some_and(|session| session.policies.is_some());
-    matches!(cx.actor.principal, Principal::Root { .. }) && !limited
 }
 
 fn inputs<'a>(cx: &'a OpContext, rights: &'a Rights, ask: &Ask<'a>) -> Inputs<'a> {

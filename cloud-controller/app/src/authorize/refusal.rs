@@ -48,7 +48,7 @@ fn one(layer: Layer) -> String {
 
 /// What the sealed message is for: it opens in the account of whom was refused, and nowhere else.
 fn purpose(account: &AccountId) -> String {
-    format!("authorization message of {account}")
+    format!("authorization message {account}")
 }
 
 fn items(values: impl IntoIterator<Item = Value>) -> Value {
