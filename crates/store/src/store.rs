@@ -250,22 +250,6 @@ impl Store {
         &self.0.rng
     }
 
-    /// Seals a text for whoever brings it back: only this cloud opens it, and only for the same purpose.
-    ///
-    /// # Errors
-    /// [`StoreError::Sealed`]; none in practice.
-    pub fn seal_text(&self, purpose: &str, text: &str) -> Result<Vec<u8>, StoreError> {
-        self.0.seal.seal(&self.0.rng, purpose, text.as_bytes())
-    }
-
-    /// Opens what [`Store::seal_text`] sealed for this purpose.
-    ///
-    /// # Errors
-    /// [`StoreError::Sealed`] for anything else.
-    pub fn open_text(&self, purpose: &str, sealed: &[u8]) -> Result<secrecy::SecretString, StoreError> {
-        self.0.seal.open(purpose, sealed)
-    }
-
     /// Whether more than one replica may use this database (PostgreSQL).
     #[must_use]
     pub fn is_shared(&self) -> bool {

@@ -9,8 +9,6 @@ mod keys;
 mod refusal;
 mod rights;
 mod subject;
-#[cfg(test)]
-mod tests;
 
 pub use mallee_authz::Service;
 pub use refusal::Refusal;

@@ -1,16 +1,12 @@
 //! How a refusal is told: AWS's words, and for EC2 the sealed details that DecodeAuthorizationMessage opens.
 
-use crate::{Cloud, OpContext};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::{Cloud, OpContext, sts};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Decision, Layer, Request};
-use mallee_types::AccountId;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-/// Longest message that is opened, in characters (STS's model: 10,240).
-const MESSAGE_MAX: usize = 10_240;
+/// Longest message that can be sent back to be opened, in characters (STS's model: 10,240).
+const MESSAGE_CHARS_MAX: usize = 10_240;
 
 /// The sentence of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,11 +40,6 @@ const fn kind(layer: Layer) -> &'static str {
 fn one(layer: Layer) -> String {
     let article = if layer == Layer::Identity { "an" } else { "a" };
     format!("{article} {}", kind(layer))
-}
-
-/// What the sealed message is for: it opens in the account of whom was refused, and nowhere else.
-fn purpose(account: &AccountId) -> String {
-    format!("authorization message {account}")
 }
 
 fn items(values: impl IntoIterator<Item = Value>) -> Value {
@@ -112,30 +103,13 @@ impl Cloud {
             return Code::UnauthorizedOperation.message(text);
         }
         let details = details(cx, request, &decision).to_string();
-        match self.store().seal_text(&purpose(cx.account()), &details) {
+        match sts::message::encode(self.store(), cx.account(), &details) {
+            // Longer ones could not be sent back; the sentence says the same in short.
+            Ok(sealed) if sealed.len() > MESSAGE_CHARS_MAX => Code::UnauthorizedOperation.message(text),
             Ok(sealed) => {
-                let sealed = URL_SAFE_NO_PAD.encode(sealed);
-                // Longer ones could not be sent back; the sentence says the same in short.
-                if sealed.len() > MESSAGE_MAX {
-                    return Code::UnauthorizedOperation.message(text);
-                }
                 Code::UnauthorizedOperation.message(format!("{text} Encoded authorization failure message: {sealed}"))
             }
             Err(error) => Code::UnauthorizedOperation.message(text).because(error),
         }
-    }
-
-    /// Opens the encoded message of a refusal of this account: JSON, as DecodeAuthorizationMessage answers it.
-    ///
-    /// # Errors
-    /// `InvalidAuthorizationMessageException` for what is none, or another account's.
-    pub fn open_authorization_message(&self, account: &AccountId, encoded: &str) -> Result<String, ApiError> {
-        let invalid = || Code::InvalidAuthorizationMessageException.with(&[&mallee_awswire::texts::clip(encoded)]);
-        if encoded.len() > MESSAGE_MAX {
-            return Err(invalid());
-        }
-        let sealed = URL_SAFE_NO_PAD.decode(encoded.trim()).map_err(|_| invalid())?;
-        let text = self.store().open_text(&purpose(account), &sealed).map_err(|_| invalid())?;
-        Ok(text.expose_secret().to_owned())
     }
 }
