@@ -19,7 +19,8 @@ const VALUES: [&str; 9] = [
     "Active",
 ];
 /// What stands behind the name of a parameter that is no scalar.
-const FORMS: [&str; 4] = ["", ".1", ".member.1", ".entry.1.key"];
+const FORMS: [&str; 8] =
+    ["", ".1", ".member.1", ".entry.1.key", ".1.Key", ".member.1.Key", ".1.SecurityGroupRuleId", ".Name"];
 /// Tries before an operation is given up.
 const TRIES: usize = 400;
 
@@ -84,8 +85,6 @@ pub fn minimal(service: &str, meta: &OperationMeta, overrides: &[(&str, &str)]) 
                         tries.insert(name, Try { form: t.form + 1, value: 0 });
                     }
                     _ => {
-                        // Below a scalar that was tried nothing can stand.
-                        tries.retain(|name, _| !missing.starts_with(&format!("{name}.")));
                         tries.insert(missing.to_owned(), Try::default());
                     }
                 }

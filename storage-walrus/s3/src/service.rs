@@ -11,7 +11,7 @@ use axum::extract::State;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use mallee_awswire::server::{Service, error_response, route};
+use mallee_awswire::server::{Service, error_response};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_objects::Engine;
