@@ -69,7 +69,11 @@ pub fn plan<'a>(service: Service, row: &Row, params: &'a Params) -> Plan<'a> {
             } else if need.action.is_none() && !tags.is_empty() {
                 keys.extend(tag_keys(&tags));
             }
-            questions.push(Question { action: need.action.map_or_else(|| action.clone(), str::to_owned), target, keys });
+            questions.push(Question {
+                action: need.action.map_or_else(|| action.clone(), str::to_owned),
+                target,
+                keys,
+            });
         }
     }
     if questions.is_empty() {
@@ -114,7 +118,9 @@ fn targets<'a>(need: &Need, params: &'a Params) -> Vec<Target<'a>> {
         Source::Own(path) => {
             vec![params.get(path).filter(|v| !v.is_empty()).map_or(Target::Own, |name| Target::Existing(kind, name))]
         }
-        Source::RoleOf(path) => values(params, path).into_iter().filter(|v| !v.is_empty()).map(Target::RoleOf).collect(),
+        Source::RoleOf(path) => {
+            values(params, path).into_iter().filter(|v| !v.is_empty()).map(Target::RoleOf).collect()
+        }
         Source::Linked(path) => values(params, path).into_iter().map(|id| Target::Linked(kind, id)).collect(),
     };
     // A policy is named by its ARN and by nothing else; what is no ARN names none of ours.
@@ -165,8 +171,7 @@ fn tag_specifications(params: &Params) -> Vec<(&str, Vec<Tag<'_>>)> {
 /// The tags that a request is itself about: CreateTags, DeleteTags, and IAM's and STS's `Tags` and `TagKeys`.
 fn plain_tags(params: &Params) -> Vec<Tag<'_>> {
     let lists = ["Tag", "Tags.member"].into_iter().flat_map(|list| items(params, list));
-    let mut tags: Vec<Tag<'_>> =
-        lists.filter_map(|tag| Some((member(&tag, "Key")?, member(&tag, "Value")))).collect();
+    let mut tags: Vec<Tag<'_>> = lists.filter_map(|tag| Some((member(&tag, "Key")?, member(&tag, "Value")))).collect();
     tags.extend(values(params, "TagKeys.member.*").into_iter().map(|key| (key, None)));
     tags
 }
@@ -203,7 +208,8 @@ fn attribute_keys(operation: &str, params: &Params) -> Vec<(Cow<'static, str>, V
     }
     if let Some(attribute) = params.get("Attribute") {
         // The old form names it in lower case (`instanceType`) and gives its value beside.
-        let name: String = attribute.chars().take(1).flat_map(char::to_uppercase).chain(attribute.chars().skip(1)).collect();
+        let name: String =
+            attribute.chars().take(1).flat_map(char::to_uppercase).chain(attribute.chars().skip(1)).collect();
         keys.extend(params.get("Value").map(|v| (Cow::Owned(format!("ec2:Attribute/{name}")), vec![v.to_owned()])));
         names.push(name);
     }

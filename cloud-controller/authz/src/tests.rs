@@ -99,14 +99,33 @@ fn the_parsers_know_every_path() {
 /// Every operation with an id or name of a resource among its required parameters asks about a resource.
 #[test]
 fn required_ids_are_asked_about() {
-    const EXEMPT: &[&str] =
-        &["CancelBundleTask", "CancelConversionTask", "GetAccessKeyInfo", "GetServiceLinkedRoleDeletionStatus",
-        "DescribeSecurityGroupReferences", "DescribeStaleSecurityGroups"];
+    const EXEMPT: &[&str] = &[
+        "CancelBundleTask",
+        "CancelConversionTask",
+        "GetAccessKeyInfo",
+        "GetServiceLinkedRoleDeletionStatus",
+        "DescribeSecurityGroupReferences",
+        "DescribeStaleSecurityGroups",
+    ];
     for (service, operations) in SERVICES {
         for meta in operations.iter().filter(|op| !EXEMPT.contains(&op.name)) {
             let row = row(service, meta.name).unwrap();
-            let ids = ["InstanceId", "VpcId", "SubnetId", "ImageId", "VolumeId", "NetworkInterfaceId", "GroupId",
-                "UserName", "RoleName", "GroupName", "PolicyArn", "InstanceProfileName", "AccessKeyId", "SnapshotId"];
+            let ids = [
+                "InstanceId",
+                "VpcId",
+                "SubnetId",
+                "ImageId",
+                "VolumeId",
+                "NetworkInterfaceId",
+                "GroupId",
+                "UserName",
+                "RoleName",
+                "GroupName",
+                "PolicyArn",
+                "InstanceProfileName",
+                "AccessKeyId",
+                "SnapshotId",
+            ];
             if row.mode == Mode::Policy && meta.required.iter().any(|m| ids.contains(m)) {
                 assert!(!row.needs.is_empty(), "{} asks about no resource", meta.name);
             }

@@ -8,7 +8,7 @@ use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
 use mallee_app::OpContext;
 use mallee_app::authorize::Ask;
-use mallee_authz::s3::{Asked, Ask as Needed, asks};
+use mallee_authz::s3::{Ask as Needed, Asked, asks};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Body as SignedBody, SignedRequest};
 use mallee_awswire::xml_read::{Element, XmlLimits};
@@ -24,8 +24,11 @@ impl Front {
         if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
             let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
             let id = self.request_id();
-            let cx = OpContext::new(caller.principal, id.as_str())
-                .with_facts(facts::of(&caller.claim, &parts.headers, peer));
+            let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts::of(
+                &caller.claim,
+                &parts.headers,
+                peer,
+            ));
             if !cx.is_unrestricted() {
                 match self.allowed(&cx, &parts, body).await {
                     Ok(read) => body = read,

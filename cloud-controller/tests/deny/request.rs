@@ -32,6 +32,15 @@ pub fn parse(service: &str, action: &str, params: &Params) -> Result<(), ApiErro
     }
 }
 
+/// A parameter as it is sent, of a member as IAM's errors name it (`tags.member.1.value`).
+fn member_of(path: &str) -> String {
+    let part = |part: &str| match part {
+        "member" | "entry" => part.to_owned(),
+        _ => part.chars().take(1).flat_map(char::to_uppercase).chain(part.chars().skip(1)).collect(),
+    };
+    path.split('.').map(part).collect::<Vec<String>>().join(".")
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Try {
     form: usize,
@@ -66,6 +75,10 @@ pub fn minimal(service: &str, meta: &OperationMeta, overrides: &[(&str, &str)]) 
             })
         };
         let about = tries.iter().filter(|(name, _)| named(name)).map(|(name, _)| name.clone()).max_by_key(String::len);
+        if let Some((_, rest)) = error.message().split_once("Value null at '") {
+            tries.insert(member_of(rest.split('\'').next().unwrap_or_default()), Try::default());
+            continue;
+        }
         match error.code().as_str() {
             "UnknownParameter" => {
                 let name = about.expect("the parser names what it does not know");

@@ -118,11 +118,8 @@ impl World {
         let cloud = Cloud::new(config, parts);
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let router = Arc::new(Front::new(cloud.clone(), Arc::new(Alone), verifier(&store))).router();
-        let root = Keys {
-            id: access.access_key_id,
-            secret: access.secret_access_key.expose_secret().to_owned(),
-            token: None,
-        };
+        let root =
+            Keys { id: access.access_key_id, secret: access.secret_access_key.expose_secret().to_owned(), token: None };
         Self { store, cloud, account: access.account, root, router, db }
     }
 
@@ -154,13 +151,8 @@ impl World {
             secret: sha256(format!("secret of {id}").as_bytes())[..40].to_owned(),
             token: None,
         };
-        let key = AccessKeyRow {
-            id: keys.id.clone(),
-            user_id: id,
-            account_id: account.clone(),
-            active: true,
-            created_ms: 0,
-        };
+        let key =
+            AccessKeyRow { id: keys.id.clone(), user_id: id, account_id: account.clone(), active: true, created_ms: 0 };
         access_key_insert(tx, &key, &keys.secret.clone().into()).await.unwrap();
         keys
     }

@@ -141,8 +141,7 @@ impl Cloud {
         let Some(profile) = instance_profile_by_name(self.store(), cx.account(), name).await? else { return Ok(None) };
         let Some(role) = profile.role_id else { return Ok(None) };
         let role = role_fetch(self.store(), &role).await?;
-        let mut subject =
-            Subject::bare(format!("arn:aws:iam::{}:role{}{}", role.account_id, role.path, role.name));
+        let mut subject = Subject::bare(format!("arn:aws:iam::{}:role{}{}", role.account_id, role.path, role.name));
         if facts {
             self.describe_identity(&role.id, Some(PrincipalKind::Role), &mut subject).await?;
         }

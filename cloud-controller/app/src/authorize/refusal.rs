@@ -84,13 +84,7 @@ fn details(cx: &OpContext, request: &Request<'_>, decision: &Decision) -> Value 
 
 impl Cloud {
     /// The answer to a refused request; `plain` where the question was about no resource.
-    pub(super) fn refused(
-        &self,
-        cx: &OpContext,
-        request: &Request<'_>,
-        decision: Decision,
-        plain: bool,
-    ) -> ApiError {
+    pub(super) fn refused(&self, cx: &OpContext, request: &Request<'_>, decision: Decision, plain: bool) -> ApiError {
         let resource = (!plain).then_some(request.resource);
         let Refusal(sentence) = Refusal::of(&cx.actor.arn, request.action, resource, &decision);
         // PassRole is refused in the words of the service that was called.

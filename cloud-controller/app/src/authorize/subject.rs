@@ -221,12 +221,7 @@ const IN_VPC: [&str; 3] = ["network-interface", "security-group", "subnet"];
 
 impl Surroundings {
     /// Of a plan that makes something in a subnet.
-    pub(super) async fn of(
-        cloud: &Cloud,
-        cx: &OpContext,
-        plan: &Plan<'_>,
-        facts: bool,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn of(cloud: &Cloud, cx: &OpContext, plan: &Plan<'_>, facts: bool) -> Result<Self, StoreError> {
         let makes = |q: &Question<'_>| matches!(q.target, Target::Any(kind) if IN_VPC.contains(&kind.word));
         if !facts || !plan.questions.iter().any(makes) {
             return Ok(Self::default());

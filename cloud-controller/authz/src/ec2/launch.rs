@@ -25,10 +25,7 @@ const HOSTS: &[Key] = &[
     key("ec2:InstanceType", "InstanceType"),
     key("ec2:Quantity", "Quantity"),
 ];
-const GROUPING: &[Key] = &[
-    key("ec2:PlacementGroupName", "GroupName"),
-    key("ec2:PlacementGroupStrategy", "Strategy"),
-];
+const GROUPING: &[Key] = &[key("ec2:PlacementGroupName", "GroupName"), key("ec2:PlacementGroupStrategy", "Strategy")];
 
 rows! {
     CreateLaunchTemplate: TEMPLATE.made();

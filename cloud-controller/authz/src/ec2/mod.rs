@@ -11,12 +11,5 @@ mod storage;
 use crate::row::Row;
 
 /// All of them.
-pub(crate) const TABLES: &[&[Row]] = &[
-    instances::ROWS,
-    launch::ROWS,
-    images::ROWS,
-    network::ROWS,
-    gateways::ROWS,
-    storage::ROWS,
-    lists::ROWS,
-];
+pub(crate) const TABLES: &[&[Row]] =
+    &[instances::ROWS, launch::ROWS, images::ROWS, network::ROWS, gateways::ROWS, storage::ROWS, lists::ROWS];
