@@ -28,6 +28,7 @@ pub use instance_types::EXTENSIONS;
 
 use common::Look;
 use instances::ShownCache;
+use mallee_app::authorize::Service;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::ec2::Ec2Request;
@@ -58,6 +59,7 @@ impl Ec2Api {
             return answer;
         }
         let request = Ec2Request::parse(action, params)?;
+        self.cloud.authorize(cx, Service::Ec2, action, params).await?;
         // Boxed: the future of all handlers is as large as the largest.
         Box::pin(dispatch::dispatch(self, cx, params, request)).await
     }

@@ -90,8 +90,7 @@ impl World {
         let store = db.open().await;
         let cloud = cloud(&db, &store);
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
-        let arn = format!("arn:aws:iam::{}:user/admin", access.account).into();
-        let actor = Actor { arn, account: access.account, user_id: "AIDATEST".into(), is_admin: true };
+        let actor = Actor::root(access.account, true);
         let cx = OpContext::new(actor, "req-1");
         let subnet = subnet_list(&store, cx.account(), None, None, None, 1).await.unwrap().remove(0);
         let mut tx = store.write().await.unwrap();

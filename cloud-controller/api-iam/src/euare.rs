@@ -17,7 +17,17 @@ use mallee_types::AccountId;
 use secrecy::ExposeSecret as _;
 
 /// The parameter with which every operation acts on another account: its name or its number.
-const DELEGATE: &str = "DelegateAccount";
+pub(crate) const DELEGATE: &str = "DelegateAccount";
+/// The operations that only Eucalyptus has.
+pub(crate) const OPERATIONS: &[&str] = &[
+    "CreateAccount",
+    "DeleteAccount",
+    "DeleteAccountPolicy",
+    "GetAccountPolicy",
+    "ListAccountPolicies",
+    "ListAccounts",
+    "PutAccountPolicy",
+];
 /// Accounts on a page when the request does not say how many, and at most.
 const ACCOUNTS_MAX: u32 = 1_000;
 

@@ -28,6 +28,7 @@ mod wire;
 pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;
 
+use mallee_app::authorize::{Ask, Service};
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
@@ -52,7 +53,9 @@ impl IdentityApi {
     /// # Errors
     /// The error to answer instead.
     pub async fn sts_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
-        Box::pin(sts::dispatch(self, cx, params, StsRequest::parse(action, params)?)).await
+        let request = StsRequest::parse(action, params)?;
+        self.cloud.authorize(cx, Service::Sts, action, params).await?;
+        Box::pin(sts::dispatch(self, cx, params, request)).await
     }
 
     /// Answers one IAM call with its XML.
@@ -60,12 +63,20 @@ impl IdentityApi {
     /// # Errors
     /// The error to answer instead.
     pub async fn iam_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
-        // Accounts are no subject of AWS's IAM, but of Eucalyptus'.
+        // Accounts are no subject of AWS's IAM, but of Eucalyptus'. Their operations are the cloud administrators' only;
+        // boundaries and session policies of one count there as everywhere.
+        let on_accounts = euare::OPERATIONS.contains(&action).then_some(action);
+        for action in params.get(euare::DELEGATE).map(|_| euare::DELEGATE).into_iter().chain(on_accounts) {
+            let ask = Ask { action: &format!("iam:{action}"), resource: "*", ..Ask::default() };
+            self.cloud.require(cx, &ask).await?;
+        }
         let delegated = self.delegated(cx, params).await?;
         let (cx, params) = delegated.as_ref().map_or((cx, params), |(cx, params)| (cx, params));
         if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {
             return reply;
         }
-        Box::pin(iam::dispatch(self, cx, params, IamRequest::parse(action, params)?)).await
+        let request = IamRequest::parse(action, params)?;
+        self.cloud.authorize(cx, Service::Iam, action, params).await?;
+        Box::pin(iam::dispatch(self, cx, params, request)).await
     }
 }

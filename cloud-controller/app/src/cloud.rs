@@ -1,5 +1,6 @@
 //! The cloud controller as a value: what every use case works on.
 
+use crate::authorize::Authorizer;
 use crate::cluster_link::ClusterConnector;
 use crate::iam::key_uses::KeyUses;
 use crate::images::{ImageService, Watched};
@@ -58,6 +59,7 @@ pub struct Cloud {
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
     images_changed: watch::Sender<u64>,
+    authorizer: Authorizer,
     key_uses: KeyUses,
     started_ms: i64,
     walrus: Watched,
@@ -69,9 +71,17 @@ impl Cloud {
     pub fn new(config: CloudConfig, parts: Parts) -> Arc<Self> {
         let zones = config.zones.iter().map(|zone| (zone.clone(), Arc::default())).collect();
         let (started_ms, images_changed) = (parts.clock.now_ms(), watch::Sender::new(0));
-        let (image_nudge, walrus) = (Nudge::default(), Watched::default());
-        let key_uses = KeyUses::default();
-        Arc::new(Self { config, parts, zones, image_nudge, images_changed, started_ms, walrus, key_uses })
+        Arc::new(Self {
+            config,
+            parts,
+            zones,
+            image_nudge: Nudge::default(),
+            images_changed,
+            authorizer: Authorizer::default(),
+            started_ms,
+            walrus: Watched::default(),
+            key_uses: KeyUses::default(),
+        })
     }
 
     /// The configuration.
@@ -136,6 +146,10 @@ impl Cloud {
 
     pub(crate) fn note_image_change(&self) {
         self.images_changed.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) const fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
     }
 
     /// When access keys were last used, as far as it is not written down.

@@ -118,6 +118,13 @@ impl OpContext {
         self
     }
 
+    /// Whether no policy can stand in the caller's way: an account's root without session policies.
+    #[must_use]
+    pub fn is_unrestricted(&self) -> bool {
+        let limited = self.actor.session.as_ref().is_some_and(|session| session.policies.is_some());
+        matches!(self.actor.principal, Principal::Root { .. }) && !limited
+    }
+
     /// The account whose resources the operation sees.
     #[must_use]
     pub const fn account(&self) -> &AccountId {

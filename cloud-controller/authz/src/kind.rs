@@ -155,4 +155,3 @@ pub(crate) const MFA: Kind = iam("mfa");
 pub(crate) const OIDC: Kind = iam("oidc-provider");
 pub(crate) const SAML: Kind = iam("saml-provider");
 pub(crate) const CERTIFICATE: Kind = iam("server-certificate");
-pub(crate) const ACCESS_REPORT: Kind = iam("access-report");

@@ -10,6 +10,7 @@ use crate::tokens::JoinTokens;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
+use mallee_app::authorize::Ask;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ pub(crate) async fn answer(cloud: &Cloud, tokens: Option<&JoinTokens>, cx: &OpCo
     if !cx.actor.is_admin {
         return refuse(&Code::AccessDenied.message("Only an administrator of the cloud may make this call."));
     }
+    if let Err(error) = allowed(cloud, cx, request).await {
+        return refuse(&error);
+    }
     match route(cloud, tokens, cx, request).await {
         Ok(value) => reply(StatusCode::OK, &value),
         Err(error) => {
@@ -31,6 +35,22 @@ pub(crate) async fn answer(cloud: &Cloud, tokens: Option<&JoinTokens>, cx: &OpCo
             refuse(&error)
         }
     }
+}
+
+/// What an administrator may is a question of policies too: the action is method and subject, `mallee:GetStatus` for
+/// `GET /mallee/v1/status`, `mallee:PostJoinTokens` for `POST /mallee/v1/join-tokens`.
+async fn allowed(cloud: &Cloud, cx: &OpContext, request: &Received) -> Result<(), ApiError> {
+    let subject = request.path().strip_prefix(ROOT).unwrap_or_default().split('/').next().unwrap_or_default();
+    let method = request.method.as_str().to_ascii_lowercase();
+    let words = std::iter::once(method.as_str()).chain(subject.split('-'));
+    let action: String = words.map(capital).collect();
+    let ask = Ask { action: &format!("mallee:{action}"), resource: "*", ..Ask::default() };
+    cloud.require(cx, &ask).await
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 /// An error as this API answers it.

@@ -1,7 +1,9 @@
 //! The front door: one port for every service. It tells the service of a request, limits and verifies it, hands it
 //! on, and gives every reply a request id.
 
+mod facts;
 mod query;
+mod s3;
 mod serve;
 
 pub use serve::serve;
@@ -17,11 +19,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use mallee_api_ec2::Ec2Api;
 use mallee_api_iam::IdentityApi;
-use mallee_app::{Actor, Cloud, OpContext};
+use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, PathRules, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour, Params};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Largest body of a control-plane request, in bytes.
@@ -45,6 +49,8 @@ pub struct Front {
     s3: Arc<dyn S3Service>,
     verifier: Arc<Verifier<StoreCredentials>>,
     join_tokens: Option<Arc<JoinTokens>>,
+    /// The newest change of identities that the verifier's keys take into account.
+    identities: AtomicU64,
 }
 
 impl Front {
@@ -52,7 +58,8 @@ impl Front {
     #[must_use]
     pub fn new(cloud: Arc<Cloud>, s3: Arc<dyn S3Service>, verifier: Arc<Verifier<StoreCredentials>>) -> Self {
         let (ec2, identity) = (Ec2Api::new(cloud.clone()), IdentityApi::new(cloud.clone()));
-        Self { cloud, ec2, identity, s3, verifier, join_tokens: None }
+        let identities = AtomicU64::new(cloud.store().identity_version());
+        Self { cloud, ec2, identity, s3, verifier, join_tokens: None, identities }
     }
 
     /// With somebody who issues join tokens.
@@ -67,6 +74,15 @@ impl Front {
         axum::Router::new().fallback(handle).with_state(self)
     }
 
+    /// Forgets the keys it knows when users, keys or roles have changed: a key that was switched off does not open the
+    /// door once more.
+    fn refresh_keys(&self) {
+        let newest = self.cloud.store().identity_version();
+        if self.identities.swap(newest, Ordering::Relaxed) != newest {
+            self.verifier.forget_all();
+        }
+    }
+
     fn request_id(&self) -> String {
         server::request_id(|bytes| self.cloud.rng().fill(bytes))
     }
@@ -77,6 +93,7 @@ async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
     if path == "/health" && matches!(*request.method(), Method::GET | Method::HEAD) {
         return health(&front.cloud);
     }
+    front.refresh_keys();
     let query = request.uri().query().unwrap_or_default();
     // An unsigned form is read before its service is known: only its action tells.
     let signed = request.headers().contains_key(http::header::AUTHORIZATION);
@@ -86,7 +103,7 @@ async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
     }
     let route = server::route(path, query, request.headers(), None);
     match route.service {
-        Service::S3 => front.s3.call(request).await,
+        Service::S3 => front.object(request).await,
         service => front.control(service, request).await,
     }
 }
@@ -113,6 +130,7 @@ pub(crate) struct Received {
     uri: http::Uri,
     headers: HeaderMap,
     pub(crate) body: Bytes,
+    peer: Option<IpAddr>,
 }
 
 impl Received {
@@ -128,6 +146,7 @@ impl Received {
 /// Reads a control-plane body, bounded in bytes and time.
 async fn receive(request: Request) -> Result<Received, ApiError> {
     let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect())
         .await
         .map_err(|_| Code::RequestTimeout.message("The request body did not arrive in time."))?;
@@ -140,7 +159,7 @@ async fn receive(request: Request) -> Result<Received, ApiError> {
             }
         })?
         .to_bytes();
-    Ok(Received { method: parts.method, uri: parts.uri, headers: parts.headers, body })
+    Ok(Received { method: parts.method, uri: parts.uri, headers: parts.headers, body, peer })
 }
 
 fn respond(response: http::Response<Bytes>) -> Response {
@@ -172,8 +191,8 @@ impl Front {
         let flavour = service.flavour();
         let outcome =
             match self.authenticate(&service, received).await {
-                Ok(actor) => {
-                    let cx = OpContext::new(actor, id);
+                Ok((actor, facts)) => {
+                    let cx = OpContext::new(actor, id).with_facts(facts);
                     match service {
                         Service::Mallee => {
                             return admin::answer(&self.cloud, self.join_tokens.as_deref(), &cx, received).await;
@@ -199,7 +218,7 @@ impl Front {
         }
     }
 
-    async fn authenticate(&self, service: &Service, received: &Received) -> Result<Actor, ApiError> {
+    async fn authenticate(&self, service: &Service, received: &Received) -> Result<(Actor, RequestFacts), ApiError> {
         let flavour = service.flavour();
         let request = SignedRequest {
             method: received.method.as_str(),
@@ -217,7 +236,8 @@ impl Front {
                 let claim = &authenticated.claim;
                 let now_ms = self.cloud.clock().now_ms();
                 self.cloud.key_uses().note(&claim.access_key_id, &claim.service, &claim.region, now_ms);
-                Ok(authenticated.principal)
+                let facts = facts::of(claim, &received.headers, received.peer);
+                Ok((authenticated.principal, facts))
             }
             Ok(None) => Err(Fault::Missing.to_api(flavour)),
             Err(fault) => Err(fault.to_api(flavour)),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
 
 /// Connections open at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -16,6 +17,10 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// Who is at the other end of a connection, with each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) std::net::IpAddr);
 
 /// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.
 #[derive(Debug, Clone)]
@@ -45,8 +50,8 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
             () = shutdown.stopped() => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: waiting is all that helps.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -57,7 +62,11 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let service = TowerToHyperService::new(router.clone());
+        let router = router.clone();
+        let service = TowerToHyperService::new(tower::service_fn(move |mut request: http::Request<_>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            router.clone().oneshot(request)
+        }));
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         scope.spawn(async move {

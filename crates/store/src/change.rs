@@ -11,6 +11,9 @@ use mallee_types::ZoneName;
 
 /// How many changes are kept.
 pub const CHANGES_KEPT: u64 = 100_000;
+/// The kind of change that says that identities of an account (its id) changed: users, keys, roles, policies. It also
+/// moves [`Store::identity_version`].
+pub const IDENTITY_CHANGE: &str = "iam";
 /// Changes one call of [`changes_since`] returns at most.
 pub const CHANGES_PAGE_MAX: u32 = 10_000;
 
@@ -53,21 +56,24 @@ pub fn change_append(tx: &mut Tx, kind: &'static str, id: impl std::fmt::Display
 }
 
 /// Writes the noted changes, last thing before the commit: on PostgreSQL this takes the lock that makes commit order
-/// number order, and it is held only from here to the commit. Returns the newest number.
-pub(crate) async fn flush(tx: &mut Tx) -> Result<Option<u64>, StoreError> {
+/// number order, and it is held only from here to the commit. Returns the newest number,
+/// and whether identities are among what changed.
+pub(crate) async fn flush(tx: &mut Tx) -> Result<Option<(u64, bool)>, StoreError> {
     if tx.pending.is_empty() {
         return Ok(None);
     }
     tx.lock(dialect::CHANGES_LOCK).await?;
     let pending = std::mem::take(&mut tx.pending);
+    let identities = pending.iter().any(|change| change.kind == IDENTITY_CHANGE);
     let rows = pending.iter().map(|c| args![c.kind, c.id, c.zone]).collect();
     insert_rows(Exec::Tx(tx), "INSERT INTO changes (kind, id, zone) VALUES ", "", rows).await?;
     let (newest,) = Exec::Tx(tx).one::<(u64,)>(NEWEST, vec![], "changes").await?;
     if matches!(tx.conn()?, TxConn::Pg(_)) {
-        let notify = vec![dialect::CHANGES_CHANNEL.to_arg(), newest.to_string().to_arg()];
+        let payload = if identities { format!("{newest} {IDENTITY_CHANGE}") } else { newest.to_string() };
+        let notify = vec![dialect::CHANGES_CHANNEL.to_arg(), payload.to_arg()];
         Exec::Tx(tx).maybe::<dialect::PgPrelude>(dialect::PG_NOTIFY, notify).await?;
     }
-    Ok(Some(newest))
+    Ok(Some((newest, identities)))
 }
 
 /// The changes after `seq`, oldest first, at most `limit` and [`CHANGES_PAGE_MAX`]. Check with [`changes_bounds`] that nothing after

@@ -73,7 +73,8 @@ pub use certificate::{
     signing_certificate_list, signing_certificate_list_account,
 };
 pub use change::{
-    CHANGES_KEPT, CHANGES_PAGE_MAX, ChangeRow, change_append, changes_bounds, changes_prune, changes_since,
+    CHANGES_KEPT, CHANGES_PAGE_MAX, ChangeRow, IDENTITY_CHANGE, change_append, changes_bounds, changes_prune,
+    changes_since,
 };
 pub use client_token::{
     ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,

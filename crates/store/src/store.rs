@@ -1,5 +1,6 @@
 //! The open database: pools, migrations, the clock and randomness that queries use.
 
+use crate::change::IDENTITY_CHANGE;
 use crate::seal::SealKey;
 use crate::tx::{Tx, TxConn};
 use crate::{StoreError, dialect, migrations};
@@ -9,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -64,6 +66,7 @@ struct Inner {
     rng: Rng,
     seal: SealKey,
     changes: watch::Sender<u64>,
+    identities: Arc<AtomicU64>,
     listener: Option<tokio::task::AbortHandle>,
 }
 
@@ -130,23 +133,29 @@ async fn open_pg(config: &StoreConfig) -> Result<Pools, StoreError> {
 }
 
 /// Wakes this replica when another commits changes; after a lost connection it looks by itself.
-async fn listen(pool: PgPool, changes: watch::Sender<u64>) {
+async fn listen(pool: PgPool, changes: watch::Sender<u64>, identities: Arc<AtomicU64>) {
     loop {
-        if let Err(error) = listen_once(&pool, &changes).await {
+        if let Err(error) = listen_once(&pool, &changes, &identities).await {
             tracing::warn!(%error, "lost the change notifications of the database; listening again");
         }
         tokio::time::sleep(LISTEN_RETRY).await;
     }
 }
 
-async fn listen_once(pool: &PgPool, changes: &watch::Sender<u64>) -> Result<(), sqlx::Error> {
+async fn listen_once(pool: &PgPool, changes: &watch::Sender<u64>, identities: &AtomicU64) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(dialect::CHANGES_CHANNEL).await?;
     let newest: i64 = sqlx::query_scalar(crate::change::NEWEST).fetch_one(pool).await?;
     bump(changes, u64::try_from(newest).unwrap_or_default());
+    // What came while nobody listened may have been one of them.
+    identities.fetch_add(1, Ordering::SeqCst);
     // `try_recv` says `None` when the connection was lost: whatever came meanwhile is found by asking again.
     while let Some(notification) = listener.try_recv().await? {
-        bump(changes, notification.payload().parse().unwrap_or_default());
+        let (seq, about) = notification.payload().split_once(' ').unwrap_or((notification.payload(), ""));
+        if about == IDENTITY_CHANGE {
+            identities.fetch_add(1, Ordering::SeqCst);
+        }
+        bump(changes, seq.parse().unwrap_or_default());
     }
     Ok(())
 }
@@ -173,12 +182,14 @@ impl Store {
         } else {
             return Err(StoreError::Config("the database url must be sqlite:PATH or postgres://…".to_owned()));
         };
-        let changes = watch::Sender::new(0);
+        let (changes, identities) = (watch::Sender::new(0), Arc::new(AtomicU64::new(0)));
         let listener = match &pools {
             Pools::Sqlite { .. } => None,
-            Pools::Pg(pool) => Some(tokio::spawn(listen(pool.clone(), changes.clone())).abort_handle()),
+            Pools::Pg(pool) => {
+                Some(tokio::spawn(listen(pool.clone(), changes.clone(), identities.clone())).abort_handle())
+            }
         };
-        let store = Self(Arc::new(Inner { pools, clock, rng, seal, changes, listener }));
+        let store = Self(Arc::new(Inner { pools, clock, rng, seal, changes, identities, listener }));
         let newest = crate::change::changes_bounds(&store).await?.1;
         store.changes_bump(newest);
         Ok(store)
@@ -212,6 +223,17 @@ impl Store {
     #[must_use]
     pub fn watch_changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+
+    /// A number that grows with every committed change of identities (users, keys, roles, policies) by any replica. What
+    /// was read of them before it grew is to be read again.
+    #[must_use]
+    pub fn identity_version(&self) -> u64 {
+        self.0.identities.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn identities_bump(&self) {
+        self.0.identities.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The store's clock.

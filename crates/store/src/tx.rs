@@ -71,7 +71,10 @@ impl Tx {
             Some(TxConn::Pg(transaction)) => transaction.commit().await?,
             None => {}
         }
-        if let Some(seq) = newest {
+        if let Some((seq, identities)) = newest {
+            if identities {
+                self.store.identities_bump();
+            }
             self.store.changes_bump(seq);
         }
         Ok(())

@@ -11,7 +11,7 @@ use axum::extract::State;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use mallee_awswire::server::{Service, error_response, route};
+use mallee_awswire::server::{Service, error_response};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_objects::Engine;
@@ -81,7 +81,7 @@ impl S3 {
     }
 
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Reply, ApiError> {
-        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let query = parts.uri.query().unwrap_or_default();
         refuse_old_signatures(parts)?;
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
         let now = self.engine().clock().now();
@@ -92,10 +92,7 @@ impl S3 {
             .await
             .and_then(|known| known.ok_or(Fault::Missing))
             .map_err(|fault| fault.to_api(Flavour::S3))?;
-        let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
-        let prefix = route(path, query, &parts.headers, None).prefix;
-        let target = Target::read(host, path, prefix, &self.0.config.domains)?;
+        let target = Target::of(parts, &self.0.config.domains)?;
         let known = Known {
             caller,
             region: claim.region,

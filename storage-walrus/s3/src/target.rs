@@ -1,5 +1,6 @@
 //! From host, path and query string to bucket, key and parameters.
 
+use mallee_awswire::server::route;
 use mallee_awswire::{ApiError, Code};
 use percent_encoding::percent_decode_str;
 
@@ -29,6 +30,17 @@ fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
 }
 
 impl Target {
+    /// The target of a request, for these domains of virtual hosts.
+    ///
+    /// # Errors
+    /// `InvalidURI`, `InvalidBucketName`.
+    pub fn of(parts: &http::request::Parts, domains: &[String]) -> Result<Self, ApiError> {
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
+        let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+        Self::read(host, path, route(path, query, &parts.headers, None).prefix, domains)
+    }
+
     /// Reads the target. `prefix` bytes of the path only name the service.
     pub(crate) fn read(host: &str, path: &str, prefix: usize, domains: &[String]) -> Result<Self, ApiError> {
         let path = path.get(prefix..).unwrap_or_default();
@@ -54,7 +66,10 @@ pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a query string; `+` is a space, as AWS reads it.
-    pub(crate) fn read(text: &str) -> Result<Self, ApiError> {
+    ///
+    /// # Errors
+    /// `InvalidURI` for bad escapes and too many parameters.
+    pub fn read(text: &str) -> Result<Self, ApiError> {
         let mut pairs = Vec::new();
         for pair in text.split('&').filter(|p| !p.is_empty()) {
             if pairs.len() == PARAMETERS_MAX {

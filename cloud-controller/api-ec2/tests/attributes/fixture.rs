@@ -53,7 +53,7 @@ pub struct Fixture {
 }
 
 fn actor(account: AccountId, is_admin: bool) -> Actor {
-    Actor { arn: format!("arn:aws:iam::{account}:user/u").into(), account, user_id: "AIDATEST".into(), is_admin }
+    Actor::root(account, is_admin)
 }
 
 impl Fixture {

@@ -40,7 +40,8 @@ async fn a_user_that_has_something_is_not_removed() {
     f.ok("PutUserPolicy", &[name, ("PolicyName", "p"), ("PolicyDocument", ALLOW_ALL)]).await;
     f.ok("AttachUserPolicy", &[name, managed]).await;
     f.ok("AddUserToGroup", &[name, ("GroupName", "g")]).await;
-    let steps: [(&str, &str, &[(&str, &str)]); 4] = [
+    type Step<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+    let steps: [Step<'_>; 4] = [
         ("delete access keys", "DeleteAccessKey", &[name, ("AccessKeyId", &key)]),
         ("delete policies", "DeleteUserPolicy", &[name, ("PolicyName", "p")]),
         ("detach all policies", "DetachUserPolicy", &[name, managed]),

@@ -161,6 +161,11 @@ impl<S: CredentialSource> Verifier<S> {
         }
     }
 
+    /// Forgets every key it knows.
+    pub fn forget_all(&self) {
+        self.cache.invalidate_all();
+    }
+
     /// Verifies a request. `Ok(None)` means that it is not signed at all: the caller decides whether that is allowed, and
     /// else answers [`Fault::Missing`].
     ///

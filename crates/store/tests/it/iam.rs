@@ -72,9 +72,8 @@ async fn pages_and_paths(db: TestDb) {
     let store = db.open().await;
     account_made(&store).await;
     let mut tx = store.write().await.unwrap();
-    for (n, (name, path)) in [("a", "/"), ("b", "/x/"), ("c", "/x/y/"), ("d", "/xy/"), ("e", "/~/")].iter().enumerate()
-    {
-        user_insert(&mut tx, &user(n as u32, name, path)).await.unwrap();
+    for (n, (name, path)) in (0..).zip([("a", "/"), ("b", "/x/"), ("c", "/x/y/"), ("d", "/xy/"), ("e", "/~/")]) {
+        user_insert(&mut tx, &user(n, name, path)).await.unwrap();
     }
     tx.commit().await.unwrap();
     let names = async |path_prefix: Option<&str>, after: Option<&str>, limit: u32| -> Vec<String> {

@@ -1,0 +1,106 @@
+//! What a caller's policies are: kept in memory until the log of changes says that its account's IAM changed.
+
+use crate::iam::{EffectivePolicies, PolicyCache};
+use crate::{Cloud, OpContext};
+use mallee_iam::{Policy, PolicyKind, Principal};
+use mallee_store::{PrincipalKind, StoreError, iam_tag_list};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// Callers whose rights are kept at most; beyond it the memory begins anew.
+const CALLERS_MAX: usize = 10_000;
+/// What a caller has who needs no policy.
+static EVERYTHING: LazyLock<Option<Arc<Policy>>> = LazyLock::new(|| {
+    let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    Policy::parse(text, PolicyKind::BuiltIn).ok().map(Arc::new)
+});
+
+/// What decides for one caller, ready for the evaluator.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rights {
+    /// Of its account.
+    pub account: Vec<Arc<Policy>>,
+    /// Of the caller and its groups.
+    pub identity: Vec<Arc<Policy>>,
+    /// Its permissions boundary.
+    pub boundary: Option<Arc<Policy>>,
+    /// Its own tags.
+    pub tags: Vec<(String, String)>,
+    /// A condition or variable is about what resources are like, so that they have to be looked up.
+    pub asks_about_resources: bool,
+}
+
+/// Whose rights, and whether everything is allowed without a policy.
+type Caller = (PrincipalKind, String, bool);
+
+/// The policies of a caller, and the rights that they give.
+type Known = (Arc<EffectivePolicies>, Arc<Rights>);
+
+/// The rights of callers.
+#[derive(Debug, Default)]
+pub(crate) struct Authorizer {
+    policies: PolicyCache,
+    /// Good as long as the policies they were made of are those that the cache gives.
+    known: Mutex<HashMap<Caller, Known>>,
+}
+
+/// Prefixes of condition keys that say something of a resource.
+const ABOUT_RESOURCES: [&str; 5] = ["aws:resource", "ec2:", "iam:permissionsboundary", "iam:resourcetag/", "s3:"];
+
+fn asks_about_resources(policies: &[Arc<Policy>]) -> bool {
+    let about = |key: &String| {
+        let key = key.to_ascii_lowercase();
+        ABOUT_RESOURCES.iter().any(|prefix| key.starts_with(prefix))
+    };
+    policies.iter().any(|policy| policy.context_keys().iter().any(about))
+}
+
+impl Cloud {
+    /// The rights of the caller. What this replica committed before counts.
+    pub(crate) async fn rights(&self, cx: &OpContext) -> Result<Arc<Rights>, StoreError> {
+        let (kind, id, mut everything) = match &cx.actor.principal {
+            Principal::User { id, .. } => (PrincipalKind::User, id.to_string(), cx.actor.is_account_admin),
+            Principal::Role(role) => (PrincipalKind::Role, role.id.to_string(), false),
+            Principal::Federated { issuer, issuer_id, .. } => {
+                (PrincipalKind::User, issuer_id.to_string(), issuer.ends_with(":root") || cx.actor.is_account_admin)
+            }
+            // What has no policies of its own gets none; of an account's root the right is implicit.
+            other => (PrincipalKind::User, other.user_id(), false),
+        };
+        everything &= !matches!(cx.actor.principal, Principal::Root { .. });
+        let authorizer = self.authorizer();
+        let policies = authorizer.policies.get(self.store(), cx.account(), kind, &id).await?;
+        let caller = (kind, id, everything);
+        {
+            let known = authorizer.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((of, rights)) = known.get(&caller)
+                && Arc::ptr_eq(of, &policies)
+            {
+                return Ok(rights.clone());
+            }
+        }
+        let tags = iam_tag_list(self.store(), &caller.1).await?;
+        let tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
+        let rights = Arc::new(rights_of(&policies, everything, tags));
+        let mut known = authorizer.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= CALLERS_MAX {
+            known.clear();
+        }
+        known.insert(caller, (policies, rights.clone()));
+        Ok(rights)
+    }
+}
+
+fn rights_of(policies: &EffectivePolicies, everything: bool, tags: Vec<(String, String)>) -> Rights {
+    let list = |of: &[crate::iam::EffectivePolicy]| of.iter().map(|one| one.policy.clone()).collect::<Vec<_>>();
+    let account = list(&policies.account);
+    let mut identity = list(&policies.identity);
+    if everything {
+        identity.extend(EVERYTHING.clone());
+    }
+    let boundary = policies.boundary.as_ref().map(|one| one.policy.clone());
+    let asks = asks_about_resources(&account)
+        || asks_about_resources(&identity)
+        || boundary.as_ref().is_some_and(|boundary| asks_about_resources(std::slice::from_ref(boundary)));
+    Rights { account, identity, boundary, tags, asks_about_resources: asks }
+}

@@ -1,0 +1,25 @@
+//! What a request says beside who sent it: the values of condition keys.
+
+use http::HeaderMap;
+use http::header::{AsHeaderName, REFERER, USER_AGENT};
+use mallee_app::RequestFacts;
+use mallee_awswire::sigv4::{Claim, Placement};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Of a verified request. The port speaks plain HTTP: what came over TLS ended it before, and is not told here.
+pub(super) fn of(claim: &Claim, headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
+    fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Arc<str>> {
+        headers.get(name).and_then(|value| value.to_str().ok()).map(Arc::from)
+    }
+    RequestFacts {
+        source_ip: peer,
+        user_agent: text(headers, USER_AGENT),
+        referer: text(headers, REFERER),
+        secure: false,
+        region: Some(claim.region.as_str().into()),
+        access_key_id: Some(claim.access_key_id.as_str().into()),
+        presigned: matches!(claim.placement, Placement::Query { .. }),
+        signed_ms: Some(claim.timestamp.unix_timestamp().saturating_mul(1000)),
+    }
+}

@@ -1,0 +1,84 @@
+//! S3 behind the one port: what the caller's policies say is decided here, before Walrus has the request.
+
+use super::{Front, facts, respond, serve};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::request::Parts;
+use http_body_util::{BodyExt as _, Limited};
+use mallee_app::OpContext;
+use mallee_app::authorize::Ask;
+use mallee_authz::s3::{Ask as Needed, Asked, asks};
+use mallee_awswire::server::{self, Service};
+use mallee_awswire::sigv4::{Body as SignedBody, SignedRequest};
+use mallee_awswire::xml_read::{Element, XmlLimits};
+use mallee_awswire::{ApiError, Code, Flavour};
+use mallee_s3::{DELETE_XML_BYTES_MAX, Query, Target};
+use percent_encoding::percent_decode_str;
+
+impl Front {
+    /// One S3 request. Who has no valid signature is left to Walrus, which says so in S3's words.
+    pub(super) async fn object(&self, request: Request) -> Response {
+        let (parts, mut body) = request.into_parts();
+        let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
+        if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
+            let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
+            let id = self.request_id();
+            let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts::of(
+                &caller.claim,
+                &parts.headers,
+                peer,
+            ));
+            if !cx.is_unrestricted() {
+                match self.allowed(&cx, &parts, body).await {
+                    Ok(read) => body = read,
+                    Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
+                }
+            }
+        }
+        self.s3.call(Request::from_parts(parts, body)).await
+    }
+
+    /// Asks what the request needs; gives its body back.
+    async fn allowed(&self, cx: &OpContext, parts: &Parts, mut body: Body) -> Result<Body, ApiError> {
+        let query = Query::read(parts.uri.query().unwrap_or_default())?;
+        let (bucket, key) = match Target::of(parts, &[])? {
+            Target::Service => (None, None),
+            Target::Bucket(bucket) => (Some(bucket), None),
+            Target::Object(bucket, key) => (Some(bucket), Some(key)),
+        };
+        let source = copy_source(parts)?;
+        let method = parts.method.as_str();
+        let asked = Asked { method, bucket: bucket.as_deref(), key: key.as_deref(), copy_source: source.as_deref() };
+        let mut needed = asks(&asked, |name| query.has(name));
+        if let (Some(bucket), None, "POST", true) = (&bucket, &key, method, query.has("delete")) {
+            let (keys, read) = keys_to_delete(body).await?;
+            body = read;
+            let arn = |key: String| format!("arn:aws:s3:::{bucket}/{key}");
+            needed = keys.into_iter().map(|key| Needed { action: "s3:DeleteObject", resource: arn(key) }).collect();
+        }
+        for Needed { action, resource } in &needed {
+            self.cloud.require(cx, &Ask { action, resource, ..Ask::default() }).await?;
+        }
+        Ok(body)
+    }
+}
+
+/// Bucket and key of `x-amz-copy-source`, without its version.
+fn copy_source(parts: &Parts) -> Result<Option<String>, ApiError> {
+    let Some(value) = parts.headers.get("x-amz-copy-source") else { return Ok(None) };
+    let invalid = || Code::InvalidUri.error();
+    let text = value.to_str().map_err(|_| invalid())?.split('?').next().unwrap_or_default();
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| invalid())?;
+    Ok(Some(text.trim_start_matches('/').to_owned()))
+}
+
+/// The keys that a DeleteObjects names, and its body once more: each of them is a question of its own.
+async fn keys_to_delete(body: Body) -> Result<(Vec<String>, Body), ApiError> {
+    let malformed = || Code::MalformedXml.error();
+    let bytes = Limited::new(body, DELETE_XML_BYTES_MAX).collect().await.map_err(|_| malformed())?.to_bytes();
+    let root = Element::parse(&bytes, XmlLimits::bytes(DELETE_XML_BYTES_MAX)).map_err(|_| malformed())?;
+    let objects = root.children.iter().filter(|child| child.name == "Object");
+    let keys = objects.flat_map(|object| object.children.iter().filter(|child| child.name == "Key"));
+    Ok((keys.map(|key| key.text.clone()).collect(), Body::from(bytes)))
+}

@@ -1,0 +1,340 @@
+//! A cloud's whole front door over a real database, and callers of all kinds.
+
+use async_trait::async_trait;
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt as _;
+use mallee_app::cluster_link::ClusterConnector;
+use mallee_app::images::ImageService;
+use mallee_app::sts::token_hash;
+use mallee_app::{Cloud, CloudConfig, Parts};
+use mallee_awswire::sigv4::derive_signing_key;
+use mallee_cloud_controller::front::Front;
+use mallee_cloud_controller::{S3Service, verifier};
+use mallee_proto::v1::ImportImageReply;
+use mallee_proto::{Kind, WireError};
+use mallee_runtime::Faults;
+use mallee_store::test_support::TestDb;
+use mallee_store::{
+    AccessKeyRow, AccountRow, IamBoundaryRow, IamInlinePolicyRow, IamPolicyRow, Json, PrincipalKind, SessionDoc,
+    SessionKind, SessionRow, Store, Tx, UserRow, access_key_insert, account_insert, iam_boundary_put, iam_inline_put,
+    iam_policy_insert, session_insert, user_insert,
+};
+use mallee_types::{AccountId, ImageId, ZoneName};
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use tonic::transport::Channel;
+use tower::ServiceExt as _;
+
+pub const REGION: &str = "eu-1";
+const FORM: &str = "application/x-www-form-urlencoded";
+const HOST: &str = "cloud.test:8773";
+
+#[derive(Debug)]
+struct Alone;
+
+#[async_trait]
+impl ClusterConnector for Alone {
+    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
+        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
+    }
+}
+
+#[async_trait]
+impl ImageService for Alone {
+    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
+        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
+    }
+
+    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
+        Ok(())
+    }
+
+    async fn reach(&self) -> Result<(), WireError> {
+        Ok(())
+    }
+}
+
+/// Answers 200 to whatever comes through.
+#[async_trait]
+impl S3Service for Alone {
+    async fn call(&self, _: Request<Body>) -> axum::response::Response {
+        axum::response::Response::new(Body::from("through"))
+    }
+}
+
+/// Keys of a caller.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub code: String,
+    pub text: String,
+}
+
+pub struct World {
+    pub store: Store,
+    pub cloud: Arc<Cloud>,
+    pub account: AccountId,
+    pub root: Keys,
+    router: axum::Router,
+    db: TestDb,
+}
+
+fn encode(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let db = TestDb::sqlite().await;
+        let store = db.open().await;
+        let config = CloudConfig {
+            region: REGION.into(),
+            endpoint: format!("http://{HOST}"),
+            replica: "test".into(),
+            zones: vec!["zone-a".parse().unwrap()],
+            public_pool: "203.0.113.0/24".parse().unwrap(),
+            host_source: None,
+            terminated_visible_seconds: 3600,
+        };
+        let parts = Parts {
+            store: store.clone(),
+            clock: db.clock.clone(),
+            rng: db.rng.clone(),
+            faults: Faults::none(),
+            connector: Arc::new(Alone),
+            images: Arc::new(Alone),
+        };
+        let cloud = Cloud::new(config, parts);
+        let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
+        let router = Arc::new(Front::new(cloud.clone(), Arc::new(Alone), verifier(&store))).router();
+        let root =
+            Keys { id: access.access_key_id, secret: access.secret_access_key.expose_secret().to_owned(), token: None };
+        Self { store, cloud, account: access.account, root, router, db }
+    }
+
+    /// Another account, and its administrator's keys.
+    pub async fn account(&self, id: &str) -> (AccountId, Keys) {
+        let id: AccountId = id.parse().unwrap();
+        let mut tx = self.store.write().await.unwrap();
+        let name = format!("account-{id}");
+        account_insert(&mut tx, &AccountRow { id: id.clone(), name, created_ms: 0 }).await.unwrap();
+        self.cloud.ensure_default_vpc(&mut tx, &id).await.unwrap();
+        let keys = self.user_in(&mut tx, &id, "boss", true).await;
+        tx.commit().await.unwrap();
+        (id, keys)
+    }
+
+    async fn user_in(&self, tx: &mut Tx, account: &AccountId, name: &str, is_admin: bool) -> Keys {
+        let id = format!("AIDA{}{name}", account.as_str());
+        let row = UserRow {
+            id: id.clone(),
+            account_id: account.clone(),
+            name: name.to_owned(),
+            path: "/".to_owned(),
+            created_ms: 0,
+            is_admin,
+        };
+        user_insert(tx, &row).await.unwrap();
+        let keys = Keys {
+            id: format!("AKIA{}", sha256(id.as_bytes())[..16].to_ascii_uppercase()),
+            secret: sha256(format!("secret of {id}").as_bytes())[..40].to_owned(),
+            token: None,
+        };
+        let key =
+            AccessKeyRow { id: keys.id.clone(), user_id: id, account_id: account.clone(), active: true, created_ms: 0 };
+        access_key_insert(tx, &key, &keys.secret.clone().into()).await.unwrap();
+        keys
+    }
+
+    /// The unique id of a user that [`World::user`] made.
+    pub fn user_id(&self, name: &str) -> String {
+        format!("AIDA{}{name}", self.account.as_str())
+    }
+
+    /// A user of the first account with inline policies and a boundary.
+    pub async fn user(&self, name: &str, policies: &[&str], boundary: Option<&str>) -> Keys {
+        let mut tx = self.store.write().await.unwrap();
+        let keys = self.user_in(&mut tx, &self.account, name, false).await;
+        let id = self.user_id(name);
+        for (at, document) in policies.iter().enumerate() {
+            let row = IamInlinePolicyRow {
+                principal_kind: PrincipalKind::User,
+                principal_id: id.clone(),
+                name: format!("p{at}"),
+                account_id: self.account.clone(),
+                document: (*document).to_owned(),
+            };
+            iam_inline_put(&mut tx, &row).await.unwrap();
+        }
+        if let Some(document) = boundary {
+            let arn = format!("arn:aws:iam::{}:policy/bound-{name}", self.account);
+            let policy = IamPolicyRow {
+                id: format!("ANPA{name}"),
+                account_id: self.account.clone(),
+                name: format!("bound-{name}"),
+                path: "/".to_owned(),
+                arn: arn.clone(),
+                description: String::new(),
+                default_version: 1,
+                latest_version: 1,
+                created_ms: 0,
+                updated_ms: 0,
+            };
+            iam_policy_insert(&mut tx, &policy, document).await.unwrap();
+            let row = IamBoundaryRow {
+                principal_kind: PrincipalKind::User,
+                principal_id: id,
+                policy_arn: arn,
+                account_id: self.account.clone(),
+            };
+            iam_boundary_put(&mut tx, &row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        keys
+    }
+
+    /// A session that a user of the first account has, with session policies.
+    pub async fn session(&self, user: &str, policies: &[&str], expires_in_ms: i64) -> Keys {
+        let token = format!("token of {user}");
+        let keys = Keys {
+            id: format!("ASIA{}", sha256(user.as_bytes())[..16].to_ascii_uppercase()),
+            secret: sha256(format!("session of {user}").as_bytes())[..40].to_owned(),
+            token: Some(token.clone()),
+        };
+        let now_ms = self.cloud.clock().now_ms();
+        let row = SessionRow {
+            id: keys.id.clone(),
+            account_id: self.account.clone(),
+            kind: SessionKind::Federated,
+            principal_id: self.user_id(user),
+            name: "guest".to_owned(),
+            token_hash: token_hash(&token),
+            issued_ms: now_ms,
+            expires_ms: now_ms + expires_in_ms,
+            doc: Json(SessionDoc {
+                policies: Some(policies.iter().map(|p| (*p).to_owned()).collect()),
+                ..SessionDoc::default()
+            }),
+        };
+        let mut tx = self.store.write().await.unwrap();
+        session_insert(&mut tx, &row, &keys.secret.clone().into()).await.unwrap();
+        tx.commit().await.unwrap();
+        keys
+    }
+
+    /// One call of a Query service.
+    pub async fn call(&self, service: &str, action: &str, pairs: &[(String, String)], keys: Option<&Keys>) -> Answer {
+        self.call_at(service, action, pairs, keys, 0).await
+    }
+
+    /// As [`World::call`], signed with a clock that is off by so many seconds.
+    pub async fn call_at(
+        &self,
+        service: &str,
+        action: &str,
+        pairs: &[(String, String)],
+        keys: Option<&Keys>,
+        seconds_off: i64,
+    ) -> Answer {
+        let version = match service {
+            "ec2" => "2016-11-15",
+            "iam" => "2010-05-08",
+            _ => "2011-06-15",
+        };
+        let mut form = format!("Action={action}&Version={version}");
+        for (name, value) in pairs {
+            form.push_str(&format!("&{}={}", encode(name), encode(value)));
+        }
+        let mut request = Request::builder().method("POST").uri("/").header("host", HOST).header("content-type", FORM);
+        if let Some(keys) = keys {
+            for (name, value) in self.signature(service, "POST", "/", &form, keys, seconds_off) {
+                request = request.header(name, value);
+            }
+        }
+        self.send(request.body(Body::from(form)).unwrap()).await
+    }
+
+    /// One S3 request without a body.
+    pub async fn s3(&self, method: &str, path: &str, keys: &Keys) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", HOST);
+        for (name, value) in self.signature("s3", method, path, "", keys, 0) {
+            request = request.header(name, value);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        Answer { status, code: code.map(|(code, _)| code.to_owned()).unwrap_or_default(), text }
+    }
+
+    fn signature(
+        &self,
+        service: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+        keys: &Keys,
+        seconds_off: i64,
+    ) -> Vec<(&'static str, String)> {
+        let at = self.cloud.clock().now() + time::Duration::seconds(seconds_off);
+        let date = format!("{:04}{:02}{:02}", at.year(), u8::from(at.month()), at.day());
+        let stamp = format!("{date}T{:02}{:02}{:02}Z", at.hour(), at.minute(), at.second());
+        let mut headers = vec![("host", HOST.to_owned()), ("x-amz-date", stamp.clone())];
+        if service == "s3" {
+            headers.push(("x-amz-content-sha256", sha256(body.as_bytes())));
+        } else {
+            headers.push(("content-type", FORM.to_owned()));
+        }
+        if let Some(token) = &keys.token {
+            headers.push(("x-amz-security-token", token.clone()));
+        }
+        headers.sort();
+        let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+        let names = names.join(";");
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{}", sha256(body.as_bytes()));
+        let scope = format!("{date}/{REGION}/{service}/aws4_request");
+        let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", sha256(canonical.as_bytes()));
+        let key = derive_signing_key(&keys.secret.clone().into(), &date, REGION, service);
+        let key = mallee_awswire::sigv4::SigningKey::new(key.expose_secret());
+        let signature = hex::encode(key.sign(to_sign.as_bytes()));
+        let credential = format!("{}/{scope}", keys.id);
+        headers.retain(|(name, _)| *name != "host" && *name != "content-type");
+        headers.push((
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"),
+        ));
+        headers
+    }
+
+    /// What the database's files hold: two that are equal mean that nothing was written between.
+    pub fn fingerprint(&self) -> String {
+        let path = self.db.url.strip_prefix("sqlite:").unwrap();
+        let mut hash = Sha256::new();
+        for file in [path.to_owned(), format!("{path}-wal")] {
+            hash.update(std::fs::read(file).unwrap_or_default());
+        }
+        hex::encode(hash.finalize())
+    }
+}
