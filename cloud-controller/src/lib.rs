@@ -1,6 +1,7 @@
 //! The cloud controller as a daemon: the front door, the background tasks, and the wiring between them.
 
 mod admin;
+pub mod audit;
 pub mod directory;
 pub mod enrol;
 pub mod front;
@@ -8,7 +9,7 @@ pub mod identity;
 mod s3_local;
 pub mod tokens;
 
-pub use front::S3Service;
+pub use front::{CallRates, S3Service};
 pub use s3_local::LocalS3;
 
 use directory::DirectoryService;
@@ -52,6 +53,8 @@ pub struct CloudController {
     cloud: Arc<Cloud>,
     admin: AdminAccess,
     scope: TaskScope,
+    trail: Option<Arc<audit::Trail>>,
+    rates: CallRates,
 }
 
 impl CloudController {
@@ -93,7 +96,23 @@ impl CloudController {
             let cloud = writer.clone();
             async move { write_key_uses(&cloud).await }
         });
-        Ok(Self { cloud, admin, scope })
+        Ok(Self { cloud, admin, scope, trail: None, rates: CallRates::default() })
+    }
+
+    /// Has every call recorded in this trail. Before [`CloudController::serve`].
+    #[must_use]
+    pub fn with_trail(mut self, trail: audit::Trail) -> Self {
+        let trail = Arc::new(trail);
+        trail.spawn(&self.scope, &self.cloud);
+        self.trail = Some(trail);
+        self
+    }
+
+    /// With other limits of how often an account may call. Before [`CloudController::serve`].
+    #[must_use]
+    pub const fn with_rates(mut self, rates: CallRates) -> Self {
+        self.rates = rates;
+        self
     }
 
     /// The cloud, for those who share its process.
@@ -121,7 +140,10 @@ impl CloudController {
         verifier: SharedVerifier,
         tokens: Option<Arc<JoinTokens>>,
     ) {
-        let front = front::Front::new(self.cloud.clone(), s3, verifier).with_join_tokens(tokens);
+        let front = front::Front::new(self.cloud.clone(), s3, verifier)
+            .with_join_tokens(tokens)
+            .with_trail(self.trail.clone())
+            .with_rates(self.rates);
         let router = Arc::new(front).router();
         self.scope.spawn(front::serve(listener, router, self.scope.clone()));
     }

@@ -1,5 +1,7 @@
 //! `mallee`: the command line.
 
+mod audit;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
@@ -34,6 +36,8 @@ enum Command {
     Check(CheckArgs),
     /// Print an image's id by its name; with --add, upload and register a disk first.
     Image(ImageArgs),
+    /// Follow the audit trail's chain and say whether it is whole.
+    Audit,
     /// Run the cloud controller alone: the API, and the port where the other daemons join.
     Cloud(tier::CloudArgs),
     /// Run the cluster controller of a zone alone.
@@ -95,6 +99,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Explain(args) => mallee_cli::explain(&client()?, &args).await,
         Command::Check(args) => mallee_cli::check(&client()?, &args).await,
         Command::Image(args) => mallee_cli::image(&client()?, &args).await,
+        Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,
         Command::Cluster(args) => tier::cluster(&state, &args).await,
         Command::Walrus(args) => tier::walrus(&state, &args).await,

@@ -43,8 +43,8 @@ mallee_app::offered! {
     Read DescribeLaunchTemplateVersions => api.describe_launch_template_versions(cx, r).await;
     Read DescribeLaunchTemplates => api.describe_launch_templates(cx, r).await;
     Read DescribeNetworkInterfaces => api.describe_network_interfaces(cx, r).await;
-    Read DescribePrincipalIdFormat => api.describe_principal_id_format(r);
     Read DescribePlacementGroups => api.describe_placement_groups(cx, r).await;
+    Read DescribePrincipalIdFormat => api.describe_principal_id_format(r);
     Read DescribeRegions => api.describe_regions(r);
     Read DescribeSecurityGroupRules => api.describe_security_group_rules(cx, r).await;
     Read DescribeSecurityGroups => api.describe_security_groups(cx, r).await;
@@ -55,10 +55,10 @@ mallee_app::offered! {
     Write DisableImage => api.disable_image(cx, r).await;
     Write DisableImageDeprecation => api.disable_image_deprecation(cx, r).await;
     Write DisableImageDeregistrationProtection => api.disable_image_deregistration_protection(cx, r).await;
+    Write DisassociateIamInstanceProfile => api.disassociate_iam_instance_profile(cx, r).await;
     Write EnableImage => api.enable_image(cx, r).await;
     Write EnableImageDeprecation => api.enable_image_deprecation(cx, r).await;
     Write EnableImageDeregistrationProtection => api.enable_image_deregistration_protection(cx, r).await;
-    Write DisassociateIamInstanceProfile => api.disassociate_iam_instance_profile(cx, r).await;
     Read GetConsoleOutput => api.get_console_output(cx, r).await;
     Read GetConsoleScreenshot => api.get_console_screenshot(cx, r).await;
     Read GetInstanceMetadataDefaults => api.get_instance_metadata_defaults(cx, r).await;
@@ -82,10 +82,10 @@ mallee_app::offered! {
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
+    Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;
     Write ResetInstanceAttribute => api.reset_instance_attribute(cx, r).await;
-    Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write RevokeSecurityGroupEgress => api.revoke_egress(cx, r).await;
     Write RevokeSecurityGroupIngress => api.revoke_ingress(cx, r).await;
     Write RunInstances => api.run_instances(cx, r, params).await;
@@ -121,7 +121,7 @@ mod tests {
             let meta = meta.unwrap_or_else(|| panic!("{name} is not generated"));
             assert_eq!(meta.read_only(), *access == Access::Read, "{name}");
             let not_dry =
-                NOT_DRY.contains(name) || name.contains("IamInstanceProfile") || *name == "ModifyInstancePlacement";
+                NOT_DRY.contains(name) || name.contains("IamInstanceProfile");
             assert!(meta.dry_run || not_dry, "{name}: every offered operation can be tried dry, where EC2 has it so");
         }
     }

@@ -27,7 +27,7 @@ fn entity_key(kind: PrincipalKind, id: &str) -> String {
 impl IdentityApi {
     pub(crate) async fn attach_user_policy(&self, cx: &OpContext, r: AttachUserPolicyRequest) -> Result<(), ApiError> {
         let AttachUserPolicyRequest { policy_arn, user_name } = r;
-        self.cloud.attach_policy(cx, "AttachUserPolicy", User, &text(user_name), &text(policy_arn)).await
+        self.cloud.attach_policy(cx, User, &text(user_name), &text(policy_arn)).await
     }
 
     pub(crate) async fn attach_group_policy(
@@ -36,12 +36,12 @@ impl IdentityApi {
         r: AttachGroupPolicyRequest,
     ) -> Result<(), ApiError> {
         let AttachGroupPolicyRequest { group_name, policy_arn } = r;
-        self.cloud.attach_policy(cx, "AttachGroupPolicy", Group, &text(group_name), &text(policy_arn)).await
+        self.cloud.attach_policy(cx, Group, &text(group_name), &text(policy_arn)).await
     }
 
     pub(crate) async fn detach_user_policy(&self, cx: &OpContext, r: DetachUserPolicyRequest) -> Result<(), ApiError> {
         let DetachUserPolicyRequest { policy_arn, user_name } = r;
-        self.cloud.detach_policy(cx, "DetachUserPolicy", User, &text(user_name), &text(policy_arn)).await
+        self.cloud.detach_policy(cx, User, &text(user_name), &text(policy_arn)).await
     }
 
     pub(crate) async fn detach_group_policy(
@@ -50,7 +50,7 @@ impl IdentityApi {
         r: DetachGroupPolicyRequest,
     ) -> Result<(), ApiError> {
         let DetachGroupPolicyRequest { group_name, policy_arn } = r;
-        self.cloud.detach_policy(cx, "DetachGroupPolicy", Group, &text(group_name), &text(policy_arn)).await
+        self.cloud.detach_policy(cx, Group, &text(group_name), &text(policy_arn)).await
     }
 
     async fn attached(

@@ -34,13 +34,13 @@ impl IdentityApi {
     pub(crate) async fn put_user_policy(&self, cx: &OpContext, r: PutUserPolicyRequest) -> Result<(), ApiError> {
         let PutUserPolicyRequest { policy_document, policy_name, user_name } = r;
         let (holder, name, json) = (text(user_name), text(policy_name), text(policy_document));
-        self.cloud.put_inline_policy(cx, "PutUserPolicy", (User, &holder), &name, &json).await
+        self.cloud.put_inline_policy(cx, (User, &holder), &name, &json).await
     }
 
     pub(crate) async fn put_group_policy(&self, cx: &OpContext, r: PutGroupPolicyRequest) -> Result<(), ApiError> {
         let PutGroupPolicyRequest { group_name, policy_document, policy_name } = r;
         let (holder, name, json) = (text(group_name), text(policy_name), text(policy_document));
-        self.cloud.put_inline_policy(cx, "PutGroupPolicy", (Group, &holder), &name, &json).await
+        self.cloud.put_inline_policy(cx, (Group, &holder), &name, &json).await
     }
 
     pub(crate) async fn get_user_policy(
@@ -68,7 +68,7 @@ impl IdentityApi {
     pub(crate) async fn delete_user_policy(&self, cx: &OpContext, r: DeleteUserPolicyRequest) -> Result<(), ApiError> {
         let DeleteUserPolicyRequest { policy_name, user_name } = r;
         let (holder, name) = (text(user_name), text(policy_name));
-        self.cloud.delete_inline_policy(cx, "DeleteUserPolicy", (User, &holder), &name).await
+        self.cloud.delete_inline_policy(cx, (User, &holder), &name).await
     }
 
     pub(crate) async fn delete_group_policy(
@@ -78,7 +78,7 @@ impl IdentityApi {
     ) -> Result<(), ApiError> {
         let DeleteGroupPolicyRequest { group_name, policy_name } = r;
         let (holder, name) = (text(group_name), text(policy_name));
-        self.cloud.delete_inline_policy(cx, "DeleteGroupPolicy", (Group, &holder), &name).await
+        self.cloud.delete_inline_policy(cx, (Group, &holder), &name).await
     }
 
     pub(crate) async fn list_user_policies(

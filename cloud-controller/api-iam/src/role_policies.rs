@@ -17,7 +17,7 @@ impl IdentityApi {
         let PutRolePolicyRequest { policy_document, policy_name, role_name } = r;
         let (role, name) = (role_name.unwrap_or_default(), policy_name.unwrap_or_default());
         let document = policy_document.unwrap_or_default();
-        self.cloud.put_inline_policy(cx, "PutRolePolicy", (Role, &role), &name, &document).await
+        self.cloud.put_inline_policy(cx, (Role, &role), &name, &document).await
     }
 
     pub(crate) async fn get_role_policy(
@@ -51,19 +51,19 @@ impl IdentityApi {
     pub(crate) async fn delete_role_policy(&self, cx: &OpContext, r: DeleteRolePolicyRequest) -> Result<(), ApiError> {
         let DeleteRolePolicyRequest { policy_name, role_name } = r;
         let (role, name) = (role_name.unwrap_or_default(), policy_name.unwrap_or_default());
-        self.cloud.delete_inline_policy(cx, "DeleteRolePolicy", (Role, &role), &name).await
+        self.cloud.delete_inline_policy(cx, (Role, &role), &name).await
     }
 
     pub(crate) async fn attach_role_policy(&self, cx: &OpContext, r: AttachRolePolicyRequest) -> Result<(), ApiError> {
         let AttachRolePolicyRequest { policy_arn, role_name } = r;
         let (role, arn) = (role_name.unwrap_or_default(), policy_arn.unwrap_or_default());
-        self.cloud.attach_policy(cx, "AttachRolePolicy", Role, &role, &arn).await
+        self.cloud.attach_policy(cx, Role, &role, &arn).await
     }
 
     pub(crate) async fn detach_role_policy(&self, cx: &OpContext, r: DetachRolePolicyRequest) -> Result<(), ApiError> {
         let DetachRolePolicyRequest { policy_arn, role_name } = r;
         let (role, arn) = (role_name.unwrap_or_default(), policy_arn.unwrap_or_default());
-        self.cloud.detach_policy(cx, "DetachRolePolicy", Role, &role, &arn).await
+        self.cloud.detach_policy(cx, Role, &role, &arn).await
     }
 
     pub(crate) async fn list_attached_role_policies(

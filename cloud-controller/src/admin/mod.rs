@@ -19,33 +19,29 @@ const ROOT: &str = "/mallee/v1/";
 const NO_CONTROL_PORT: &str = "This cloud controller accepts no other daemons; start it with --control ADDR:PORT.";
 
 /// Answers one authenticated call.
-pub(crate) async fn answer(cloud: &Cloud, tokens: Option<&JoinTokens>, cx: &OpContext, request: &Received) -> Response {
+///
+/// # Errors
+/// The error to answer instead.
+pub(crate) async fn answer(
+    cloud: &Cloud,
+    tokens: Option<&JoinTokens>,
+    cx: &OpContext,
+    request: &Received,
+) -> Result<String, ApiError> {
     if !cx.actor.is_admin {
-        return refuse(&Code::AccessDenied.message("Only an administrator of the cloud may make this call."));
+        return Err(Code::AccessDenied.message("Only an administrator of the cloud may make this call."));
     }
-    if let Err(error) = allowed(cloud, cx, request).await {
-        return refuse(&error);
-    }
-    match route(cloud, tokens, cx, request).await {
-        Ok(value) => reply(StatusCode::OK, &value),
-        Err(error) => {
-            if let Some(cause) = error.cause() {
-                tracing::error!(request_id = %cx.request_id, cause, "an administrator's request failed");
-            }
-            refuse(&error)
-        }
-    }
+    let ask = Ask { action: &format!("mallee:{}", action(request)), resource: "*", ..Ask::default() };
+    cloud.require(cx, &ask).await?;
+    Ok(route(cloud, tokens, cx, request).await?.to_string() + "\n")
 }
 
 /// What an administrator may is a question of policies too: the action is method and subject, `mallee:GetStatus` for
 /// `GET /mallee/v1/status`, `mallee:PostJoinTokens` for `POST /mallee/v1/join-tokens`.
-async fn allowed(cloud: &Cloud, cx: &OpContext, request: &Received) -> Result<(), ApiError> {
+pub(crate) fn action(request: &Received) -> String {
     let subject = request.path().strip_prefix(ROOT).unwrap_or_default().split('/').next().unwrap_or_default();
     let method = request.method.as_str().to_ascii_lowercase();
-    let words = std::iter::once(method.as_str()).chain(subject.split('-'));
-    let action: String = words.map(capital).collect();
-    let ask = Ask { action: &format!("mallee:{action}"), resource: "*", ..Ask::default() };
-    cloud.require(cx, &ask).await
+    std::iter::once(method.as_str()).chain(subject.split('-')).map(capital).collect()
 }
 
 fn capital(word: &str) -> String {
@@ -53,14 +49,16 @@ fn capital(word: &str) -> String {
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
-/// An error as this API answers it.
-pub(crate) fn refuse(error: &ApiError) -> Response {
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    reply(status, &json!({ "code": error.code().as_str(), "message": error.message() }))
-}
-
-fn reply(status: StatusCode, value: &Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string() + "\n"));
+/// The reply to a call.
+pub(crate) fn respond(outcome: Result<String, &ApiError>) -> Response {
+    let (status, body) = match outcome {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => (
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            json!({ "code": error.code().as_str(), "message": error.message() }).to_string() + "\n",
+        ),
+    };
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

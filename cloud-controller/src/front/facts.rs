@@ -7,11 +7,17 @@ use mallee_awswire::sigv4::{Claim, Placement};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Arc<str>> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(Arc::from)
+}
+
+/// Of a request that nobody signed, or not well.
+pub(super) fn of_stranger(headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
+    RequestFacts { source_ip: peer, user_agent: text(headers, USER_AGENT), ..RequestFacts::default() }
+}
+
 /// Of a verified request. The port speaks plain HTTP: what came over TLS ended it before, and is not told here.
 pub(super) fn of(claim: &Claim, headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
-    fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Arc<str>> {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(Arc::from)
-    }
     RequestFacts {
         source_ip: peer,
         user_agent: text(headers, USER_AGENT),

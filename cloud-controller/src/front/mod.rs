@@ -5,10 +5,13 @@ mod facts;
 mod query;
 mod s3;
 mod serve;
+mod throttle;
 
 pub use serve::serve;
+pub use throttle::CallRates;
 
 use crate::admin;
+use crate::audit::{Call, Trail, cloudtrail, is_read_only};
 use crate::identity::StoreCredentials;
 use crate::tokens::JoinTokens;
 use axum::body::Body;
@@ -23,10 +26,12 @@ use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, PathRules, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour, Params};
+use query::Asked;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use throttle::Throttle;
 
 /// Largest body of a control-plane request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -49,6 +54,8 @@ pub struct Front {
     s3: Arc<dyn S3Service>,
     verifier: Arc<Verifier<StoreCredentials>>,
     join_tokens: Option<Arc<JoinTokens>>,
+    trail: Option<Arc<Trail>>,
+    throttle: Throttle,
     /// The newest change of identities that the verifier's keys take into account.
     identities: AtomicU64,
 }
@@ -59,13 +66,37 @@ impl Front {
     pub fn new(cloud: Arc<Cloud>, s3: Arc<dyn S3Service>, verifier: Arc<Verifier<StoreCredentials>>) -> Self {
         let (ec2, identity) = (Ec2Api::new(cloud.clone()), IdentityApi::new(cloud.clone()));
         let identities = AtomicU64::new(cloud.store().identity_version());
-        Self { cloud, ec2, identity, s3, verifier, join_tokens: None, identities }
+        Self {
+            cloud,
+            ec2,
+            identity,
+            s3,
+            verifier,
+            join_tokens: None,
+            trail: None,
+            throttle: Throttle::default(),
+            identities,
+        }
     }
 
     /// With somebody who issues join tokens.
     #[must_use]
     pub fn with_join_tokens(mut self, tokens: Option<Arc<JoinTokens>>) -> Self {
         self.join_tokens = tokens;
+        self
+    }
+
+    /// With a trail in which every call is recorded.
+    #[must_use]
+    pub fn with_trail(mut self, trail: Option<Arc<Trail>>) -> Self {
+        self.trail = trail;
+        self
+    }
+
+    /// With other limits of how often an account may call.
+    #[must_use]
+    pub fn with_rates(mut self, rates: CallRates) -> Self {
+        self.throttle = Throttle::new(rates);
         self
     }
 
@@ -188,34 +219,78 @@ impl Front {
     }
 
     async fn answer(&self, service: Service, received: &Received, id: &str) -> Response {
+        let asked = Asked::of(&service, received);
+        let (cx, outcome) = match self.authenticate(&service, received).await {
+            Ok((actor, facts)) => {
+                let cx = OpContext::new(actor, id).with_facts(facts);
+                let outcome = self.call(&service, &cx, received, &asked).await;
+                (Some(cx), outcome)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        if let Err(error) = &outcome
+            && let Some(cause) = error.cause()
+        {
+            tracing::error!(request_id = id, code = error.code().as_str(), cause, "request failed");
+        }
+        self.record(&service, received, &asked, cx.as_ref(), id, &outcome).await;
         let flavour = service.flavour();
-        let outcome =
-            match self.authenticate(&service, received).await {
-                Ok((actor, facts)) => {
-                    let cx = OpContext::new(actor, id).with_facts(facts);
-                    match service {
-                        Service::Mallee => {
-                            return admin::answer(&self.cloud, self.join_tokens.as_deref(), &cx, received).await;
-                        }
-                        Service::S3 => Err(Code::MethodNotAllowed.error()),
-                        Service::Ec2 => self.ec2_call(&cx, received).await,
-                        Service::Iam | Service::Sts => self.identity_call(&cx, &service, received).await,
-                        Service::Other(name) => Err(Code::UnsupportedOperation
-                            .message(format!("The service {name} is not offered by this cloud."))),
-                    }
-                }
-                Err(error) if service == Service::Mallee => return admin::refuse(&error),
-                Err(error) => Err(error),
-            };
-        match outcome {
-            Ok(body) => respond(server::xml_response(200, flavour, id, body)),
-            Err(error) => {
-                if let Some(cause) = error.cause() {
-                    tracing::error!(request_id = id, code = error.code().as_str(), cause, "request failed");
-                }
-                respond(server::error_response(&error, flavour, id, received.path()))
+        match (service, outcome) {
+            (Service::Mallee, outcome) => admin::respond(outcome.as_ref().map(Clone::clone)),
+            (Service::Other(name), outcome) if name == cloudtrail::SERVICE => {
+                respond(cloudtrail::respond(outcome.as_ref().map(Clone::clone), id))
+            }
+            (_, Ok(body)) => respond(server::xml_response(200, flavour, id, body)),
+            (_, Err(error)) => respond(server::error_response(&error, flavour, id, received.path())),
+        }
+    }
+
+    /// One call of somebody who is known.
+    async fn call(
+        &self,
+        service: &Service,
+        cx: &OpContext,
+        received: &Received,
+        asked: &Asked,
+    ) -> Result<String, ApiError> {
+        let now_ms = self.cloud.clock().now_ms();
+        self.throttle.take(service, cx.account(), &asked.action, is_read_only(&asked.action), now_ms)?;
+        match service {
+            Service::Mallee => admin::answer(&self.cloud, self.join_tokens.as_deref(), cx, received).await,
+            Service::S3 => Err(Code::MethodNotAllowed.error()),
+            Service::Ec2 => self.ec2.call(cx, asked.action()?, asked.params()?).await,
+            Service::Iam => self.identity.iam_call(cx, asked.action()?, asked.params()?).await,
+            Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,
+            Service::Other(name) if name == cloudtrail::SERVICE => {
+                cloudtrail::answer(&self.cloud, cx, &asked.action, &received.body).await
+            }
+            Service::Other(name) => {
+                Err(Code::UnsupportedOperation.message(format!("The service {name} is not offered by this cloud.")))
             }
         }
+    }
+
+    async fn record(
+        &self,
+        service: &Service,
+        received: &Received,
+        asked: &Asked,
+        cx: Option<&OpContext>,
+        id: &str,
+        outcome: &Result<String, ApiError>,
+    ) {
+        let Some(trail) = &self.trail else { return };
+        let stranger = facts::of_stranger(&received.headers, received.peer);
+        let call = Call {
+            service: service.name(),
+            action: &asked.action,
+            params: asked.params.as_ref().ok(),
+            actor: cx.map(|cx| &cx.actor),
+            facts: cx.map_or(&stranger, |cx| &cx.facts),
+            request_id: id,
+            outcome: outcome.as_ref().map(|body| Some(body.as_str())),
+        };
+        trail.record(&self.cloud, &call).await;
     }
 
     async fn authenticate(&self, service: &Service, received: &Received) -> Result<(Actor, RequestFacts), ApiError> {

@@ -1,41 +1,44 @@
-//! The Query services: from parameters to a typed request, to its reply.
+//! What a request of the control plane asks for.
 
-use super::{Front, Received};
+use super::Received;
+use crate::admin;
+use crate::audit::cloudtrail;
 use http::Method;
-use mallee_app::OpContext;
 use mallee_awswire::server::Service;
 use mallee_awswire::{ApiError, Code, Params};
 
-/// The action and all parameters of a request.
+/// The operation, and the parameters of a Query service.
+pub(super) struct Asked {
+    /// As the request names it; empty where it names none.
+    pub(super) action: String,
+    /// Or why they cannot be read.
+    pub(super) params: Result<Params, ApiError>,
+}
+
+impl Asked {
+    pub(super) fn of(service: &Service, received: &Received) -> Self {
+        let params = parse(received);
+        let action = match service {
+            Service::Mallee => admin::action(received),
+            Service::Other(name) if name == cloudtrail::SERVICE => cloudtrail::action(&received.headers).to_owned(),
+            _ => params.as_ref().ok().and_then(Params::action).unwrap_or_default().to_owned(),
+        };
+        Self { action, params }
+    }
+
+    pub(super) fn params(&self) -> Result<&Params, ApiError> {
+        self.params.as_ref().map_err(Clone::clone)
+    }
+
+    pub(super) fn action(&self) -> Result<&str, ApiError> {
+        self.params()?;
+        if self.action.is_empty() { Err(Code::MissingAction.error()) } else { Ok(&self.action) }
+    }
+}
+
 fn parse(received: &Received) -> Result<Params, ApiError> {
     if !matches!(received.method, Method::GET | Method::POST) {
         return Err(Code::InvalidAction.message(format!("The method {} is not allowed here.", received.method)));
     }
     Params::parse(received.query(), &received.body)
-}
-
-fn action(params: &Params) -> Result<&str, ApiError> {
-    params.action().filter(|action| !action.is_empty()).ok_or_else(|| Code::MissingAction.error())
-}
-
-impl Front {
-    pub(super) async fn ec2_call(&self, cx: &OpContext, received: &Received) -> Result<String, ApiError> {
-        let params = parse(received)?;
-        self.ec2.call(cx, action(&params)?, &params).await
-    }
-
-    pub(super) async fn identity_call(
-        &self,
-        cx: &OpContext,
-        service: &Service,
-        received: &Received,
-    ) -> Result<String, ApiError> {
-        let params = parse(received)?;
-        let action = action(&params)?;
-        if *service == Service::Sts {
-            self.identity.sts_call(cx, action, &params).await
-        } else {
-            self.identity.iam_call(cx, action, &params).await
-        }
-    }
 }

@@ -21,7 +21,10 @@ const HOUR: i64 = 3600;
 /// Operations that need no signature: what they bring proves who calls.
 const UNSIGNED: &[&str] = &["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
 /// Parameters that the parser's hints do not lead to.
-const OVERRIDES: &[(&str, &[(&str, &str)])] = &[];
+const OVERRIDES: &[(&str, &[(&str, &str)])] = &[
+    ("CreateLaunchTemplate", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
+    ("CreateLaunchTemplateVersion", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
+];
 
 struct Case {
     service: &'static str,

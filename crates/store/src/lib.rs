@@ -7,6 +7,7 @@
 
 mod account;
 mod address;
+mod audit;
 mod certificate;
 mod change;
 mod client_token;
@@ -65,6 +66,9 @@ pub use address::{
     ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_take_exact,
     private_addresses_release, private_addresses_take, public_address_list, public_address_release,
     public_address_take,
+};
+pub use audit::{
+    AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
 };
 pub use certificate::{
     ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_count,

@@ -25,6 +25,7 @@ steps! {
     5 "0005_attributes";
     7 "0007_instance_versions";
     8 "0008_sessions";
+    10 "0010_audit";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

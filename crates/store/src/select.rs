@@ -62,6 +62,16 @@ impl Select {
         self
     }
 
+    /// `AND <condition> $n)`, if there is a value: the condition opens a sub-select and ends in its operator.
+    pub(crate) fn and_below(self, condition: &'static str, value: Option<impl ToArg>) -> Self {
+        let given = value.is_some();
+        let mut select = self.and(condition, value);
+        if given {
+            select.parts.push(Part::Text(")"));
+        }
+        select
+    }
+
     /// `AND <condition>`.
     pub(crate) fn and_text(mut self, condition: &'static str) -> Self {
         self.parts.extend([Part::Text(" AND "), Part::Text(condition)]);

@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 use mallee_app::images::RemoteImages;
 use mallee_app::{CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
+use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
 use mallee_cloud_controller::{CloudController, verifier};
 use mallee_pki::{Ca, CredentialStore, Identity, Role, spawn_rotator};
 use mallee_runtime::{Shutdown, TaskScope};
@@ -117,7 +118,8 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
         images: Arc::new(RemoteImages(ways)),
     };
     let shutdown = Shutdown::new();
-    let cloud = CloudController::start(config, parts, &shutdown).await?;
+    let trail = Trail::open(&dir.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
+    let cloud = CloudController::start(config, parts, &shutdown).await?.with_trail(trail);
     let tasks = TaskScope::new(&shutdown);
     let tokens = cloud.serve_control(control, credentials.clone(), ca.clone(), uri.clone())?;
     // Its own certificate it signs itself.

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use mallee_app::images::RemoteImages;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
+use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
 use mallee_cloud_controller::{CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
@@ -162,7 +163,8 @@ impl Assembly {
             connector: Arc::new(connector),
             images: Arc::new(images),
         };
-        let cloud = CloudController::start(config, parts, shutdown).await?;
+        let trail = Trail::open(&state.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
+        let cloud = CloudController::start(config, parts, shutdown).await?.with_trail(trail);
         let access = Access {
             endpoint: format!("http://{address}"),
             access_key_id: cloud.admin().access_key_id.clone(),

@@ -165,7 +165,7 @@ async fn groups_have_members() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_administrators_change_anything() {
+async fn policies_say_who_changes_what() {
     let f = Fixture::new().await;
     f.ok("CreateUser", &[("UserName", "u")]).await;
     let user = f.as_user("u").await;
@@ -180,5 +180,13 @@ async fn only_administrators_change_anything() {
         f.call_as(&user, "CreateAccount", &[("AccountName", "abc")]).await.unwrap_err().code().as_str(),
         "AccessDenied"
     );
+    assert_eq!(f.call_as(&user, "GetUser", &[]).await.unwrap_err().code().as_str(), "AccessDenied");
+    let full = ("PolicyArn", "arn:aws:iam::aws:policy/IAMFullAccess");
+    f.ok("AttachUserPolicy", &[("UserName", "u"), full]).await;
     assert_eq!(texts(&f.call_as(&user, "GetUser", &[]).await.unwrap(), "UserName"), ["u"]);
+    f.call_as(&user, "CreateUser", &[("UserName", "x")]).await.unwrap();
+    let account = f.call_as(&user, "CreateAccount", &[("AccountName", "abc")]).await.unwrap_err();
+    assert_eq!(account.code().as_str(), "AccessDenied", "accounts are the cloud administrator's");
+    f.ok("DetachUserPolicy", &[("UserName", "u"), full]).await;
+    assert_eq!(f.call_as(&user, "GetUser", &[]).await.unwrap_err().code().as_str(), "AccessDenied");
 }

@@ -213,7 +213,7 @@ impl Cloud {
     /// `EntityAlreadyExists`, a bad alias.
     pub async fn create_account_alias(&self, cx: &OpContext, alias: &str) -> Result<(), ApiError> {
         check_alias(alias)?;
-        let mut tx = self.iam_write(cx, "CreateAccountAlias").await?;
+        let mut tx = self.iam_write(cx).await?;
         account_rename(&mut tx, cx.account(), alias).await.map_err(|error| {
             if error.is_conflict("accounts_name") {
                 Code::EntityAlreadyExists.message(format!("The account alias {alias} already exists."))
@@ -229,7 +229,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn delete_account_alias(&self, cx: &OpContext, alias: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteAccountAlias").await?;
+        let mut tx = self.iam_write(cx).await?;
         let account = account_fetch(&mut tx, cx.account()).await.or_fail()?;
         if account.name != alias || alias == account.id.as_str() {
             return Err(Code::NoSuchEntity.message(format!("The account alias {} cannot be found.", clip(alias))));

@@ -1,4 +1,4 @@
-//! What every use case of IAM starts from: the guard, the transaction, unique ids, paths and ARNs.
+//! What every use case of IAM starts from: the transaction, unique ids, paths and ARNs.
 
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
@@ -12,20 +12,6 @@ pub const IAM_CHANGE: &str = "iam";
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Letters of a unique id after its four-letter prefix.
 const UNIQUE_ID_LETTERS: usize = 17;
-
-/// What is refused to whom: until policies decide, an account's IAM is changed by its administrators only.
-///
-/// # Errors
-/// `AccessDenied`, in AWS's words.
-pub fn require_admin(cx: &OpContext, operation: &str) -> Result<(), ApiError> {
-    if cx.actor.is_account_admin {
-        return Ok(());
-    }
-    Err(Code::AccessDenied.message(format!(
-        "User: {} is not authorized to perform: iam:{operation} because no identity-based policy allows the iam:{operation} action",
-        cx.actor.arn
-    )))
-}
 
 /// A path as given, or `/`.
 ///
@@ -71,18 +57,9 @@ impl Cloud {
         prefix.chars().chain((0..UNIQUE_ID_LETTERS).map(letter)).collect()
     }
 
-    /// Begins a change of the caller's IAM: guarded, and one at a time in an account, so that what is checked in it
-    /// still holds when it is written.
-    ///
-    /// # Errors
-    /// `AccessDenied`; what the database says.
-    pub(crate) async fn iam_write(&self, cx: &OpContext, operation: &str) -> Result<Tx, ApiError> {
-        require_admin(cx, operation)?;
-        self.iam_write_own(cx).await
-    }
-
-    /// The same without the guard: for what users do to themselves.
-    pub(crate) async fn iam_write_own(&self, cx: &OpContext) -> Result<Tx, ApiError> {
+    /// Begins a change of the caller's IAM, one at a time in an account, so that what is checked in it still holds when it
+    /// is written. Whether the caller may was decided before.
+    pub(crate) async fn iam_write(&self, cx: &OpContext) -> Result<Tx, ApiError> {
         let mut tx = self.store().write().await.or_fail()?;
         tx.lock(&format!("iam {}", cx.account())).await.or_fail()?;
         change_append(&mut tx, IAM_CHANGE, cx.account(), None);

@@ -46,7 +46,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` for user and policy.
     pub async fn put_user_boundary(&self, cx: &OpContext, name: &str, arn: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "PutUserPermissionsBoundary").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = users::find(&mut tx, cx.account(), name).await?;
         put(&mut tx, &Holder::user(&user), arn).await?;
         tx.commit().await.or_fail()
@@ -57,7 +57,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` for user and boundary.
     pub async fn delete_user_boundary(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteUserPermissionsBoundary").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = users::find(&mut tx, cx.account(), name).await?;
         delete(&mut tx, &Holder::user(&user)).await?;
         tx.commit().await.or_fail()

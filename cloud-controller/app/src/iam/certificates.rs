@@ -94,7 +94,7 @@ impl Cloud {
             active: true,
             created_ms: now_ms,
         };
-        let mut tx = self.iam_write(cx, "UploadSigningCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         let have = signing_certificate_list(&mut tx, &user.id).await.or_fail()?;
         quota("CertificatesPerUser", have.len() as u64, SIGNING_MAX)?;
         signing_certificate_insert(&mut tx, &row).await.map_err(|error| {
@@ -120,7 +120,7 @@ impl Cloud {
         active: bool,
     ) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, name).await?;
-        let mut tx = self.iam_write(cx, "UpdateSigningCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         if !signing_certificate_active_set(&mut tx, &user.id, id, active).await.or_fail()? {
             return Err(no_certificate(id));
         }
@@ -138,7 +138,7 @@ impl Cloud {
         id: &str,
     ) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, name).await?;
-        let mut tx = self.iam_write(cx, "DeleteSigningCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         if !signing_certificate_delete(&mut tx, &user.id, id).await.or_fail()? {
             return Err(no_certificate(id));
         }
@@ -170,7 +170,7 @@ impl Cloud {
             expires_ms: read.expires_ms,
             created_ms: self.clock().now_ms(),
         };
-        let mut tx = self.iam_write(cx, "UploadServerCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         let have = server_certificate_count(&mut tx, cx.account()).await.or_fail()?;
         quota("ServerCertificatesPerAccount", have, SERVER_MAX)?;
         server_certificate_insert(&mut tx, &row, &key).await.map_err(|e| server_certificate_taken(e, &row.name))?;
@@ -190,7 +190,7 @@ impl Cloud {
         new_name: Option<String>,
         new_path: Option<String>,
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UpdateServerCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = find_server_certificate(&mut tx, cx.account(), name).await?;
         let new_name = new_name.unwrap_or(row.name);
         let new_path = if new_path.is_some() { path(new_path)? } else { row.path };
@@ -204,7 +204,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn delete_server_certificate(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteServerCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = find_server_certificate(&mut tx, cx.account(), name).await?;
         iam_tag_delete_of(&mut tx, &row.id).await.or_fail()?;
         server_certificate_delete(&mut tx, &row.id).await.or_fail()?;
@@ -216,7 +216,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_server_certificate(&self, cx: &OpContext, name: &str, tags: &[Tag]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "TagServerCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = find_server_certificate(&mut tx, cx.account(), name).await?;
         labels::put(&mut tx, cx.account(), &row.id, tags).await?;
         tx.commit().await.or_fail()
@@ -227,7 +227,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_server_certificate(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UntagServerCertificate").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = find_server_certificate(&mut tx, cx.account(), name).await?;
         iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()

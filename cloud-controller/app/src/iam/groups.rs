@@ -51,7 +51,7 @@ impl Cloud {
         path: Option<String>,
     ) -> Result<IamGroupRow, ApiError> {
         let path = base::path(path)?;
-        let mut tx = self.iam_write(cx, "CreateGroup").await?;
+        let mut tx = self.iam_write(cx).await?;
         base::quota("GroupsPerAccount", iam_group_count(&mut tx, cx.account()).await.or_fail()?, GROUPS_MAX)?;
         let group = IamGroupRow {
             id: self.unique_id("AGPA"),
@@ -77,7 +77,7 @@ impl Cloud {
         new_path: Option<String>,
     ) -> Result<(), ApiError> {
         let new_path = new_path.map(|path| base::path(Some(path))).transpose()?;
-        let mut tx = self.iam_write(cx, "UpdateGroup").await?;
+        let mut tx = self.iam_write(cx).await?;
         let group = find(&mut tx, cx.account(), name).await?;
         let to = new_name.unwrap_or(&group.name);
         let path = new_path.as_deref().unwrap_or(&group.path);
@@ -90,7 +90,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `DeleteConflict`.
     pub async fn delete_iam_group(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteGroup").await?;
+        let mut tx = self.iam_write(cx).await?;
         let group = find(&mut tx, cx.account(), name).await?;
         let inline =
             iam_inline_list_of(&mut tx, PrincipalKind::Group, std::slice::from_ref(&group.id)).await.or_fail()?;
@@ -116,7 +116,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `LimitExceeded`.
     pub async fn add_user_to_group(&self, cx: &OpContext, group: &str, user: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "AddUserToGroup").await?;
+        let mut tx = self.iam_write(cx).await?;
         let group = find(&mut tx, cx.account(), group).await?;
         let user = users::find(&mut tx, cx.account(), user).await?;
         let before = iam_group_count_of_user(&mut tx, &user.id).await.or_fail()?;
@@ -131,7 +131,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` for group and user.
     pub async fn remove_user_from_group(&self, cx: &OpContext, group: &str, user: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "RemoveUserFromGroup").await?;
+        let mut tx = self.iam_write(cx).await?;
         let group = find(&mut tx, cx.account(), group).await?;
         let user = users::find(&mut tx, cx.account(), user).await?;
         iam_group_member_remove(&mut tx, &group.id, &user.id).await.or_fail()?;

@@ -103,12 +103,11 @@ impl Cloud {
     pub async fn put_inline_policy(
         &self,
         cx: &OpContext,
-        operation: &str,
         (kind, holder): (PrincipalKind, &str),
         name: &str,
         document: &str,
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+        let mut tx = self.iam_write(cx).await?;
         let holder = on_principals::find(&mut tx, cx.account(), kind, holder).await?;
         put(&mut tx, &holder, name, document).await?;
         tx.commit().await.or_fail()
@@ -121,11 +120,10 @@ impl Cloud {
     pub async fn delete_inline_policy(
         &self,
         cx: &OpContext,
-        operation: &str,
         (kind, holder): (PrincipalKind, &str),
         name: &str,
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+        let mut tx = self.iam_write(cx).await?;
         let holder = on_principals::find(&mut tx, cx.account(), kind, holder).await?;
         delete(&mut tx, &holder, name).await?;
         tx.commit().await.or_fail()

@@ -56,7 +56,7 @@ impl Cloud {
             role_id: None,
             created_ms: self.clock().now_ms(),
         };
-        let mut tx = self.iam_write(cx, "CreateInstanceProfile").await?;
+        let mut tx = self.iam_write(cx).await?;
         let have = instance_profile_count(&mut tx, cx.account()).await.or_fail()?;
         quota("InstanceProfilesPerAccount", have, PROFILES_MAX)?;
         instance_profile_insert(&mut tx, &row).await.map_err(|error| {
@@ -71,13 +71,8 @@ impl Cloud {
         Ok(row)
     }
 
-    async fn profile_to_change(
-        &self,
-        cx: &OpContext,
-        operation: &str,
-        name: &str,
-    ) -> Result<(Tx, InstanceProfileRow), ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+    async fn profile_to_change(&self, cx: &OpContext, name: &str) -> Result<(Tx, InstanceProfileRow), ApiError> {
+        let mut tx = self.iam_write(cx).await?;
         let row = find(&mut tx, cx.account(), name).await?;
         Ok((tx, row))
     }
@@ -87,7 +82,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `DeleteConflict` while it has a role.
     pub async fn delete_instance_profile(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let (mut tx, row) = self.profile_to_change(cx, "DeleteInstanceProfile", name).await?;
+        let (mut tx, row) = self.profile_to_change(cx, name).await?;
         if row.role_id.is_some() {
             return Err(
                 Code::DeleteConflict.message("Cannot delete entity, must remove roles from instance profile first.")
@@ -103,7 +98,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `LimitExceeded` when it has a role.
     pub async fn add_role_to_profile(&self, cx: &OpContext, name: &str, role: &str) -> Result<(), ApiError> {
-        let (mut tx, mut row) = self.profile_to_change(cx, "AddRoleToInstanceProfile", name).await?;
+        let (mut tx, mut row) = self.profile_to_change(cx, name).await?;
         let role = roles::require_role(&mut tx, cx.account(), role).await?;
         quota("InstanceSessionsPerInstanceProfile", row.role_id.is_some().into(), ROLES_MAX)?;
         row.role_id = Some(role.id);
@@ -116,7 +111,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` for profile and role, and when the profile has another role or none.
     pub async fn remove_role_from_profile(&self, cx: &OpContext, name: &str, role: &str) -> Result<(), ApiError> {
-        let (mut tx, mut row) = self.profile_to_change(cx, "RemoveRoleFromInstanceProfile", name).await?;
+        let (mut tx, mut row) = self.profile_to_change(cx, name).await?;
         let role = roles::require_role(&mut tx, cx.account(), role).await?;
         if row.role_id.as_ref() != Some(&role.id) {
             return Err(
@@ -133,7 +128,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_instance_profile(&self, cx: &OpContext, name: &str, more: &[Tag]) -> Result<(), ApiError> {
-        let (mut tx, row) = self.profile_to_change(cx, "TagInstanceProfile", name).await?;
+        let (mut tx, row) = self.profile_to_change(cx, name).await?;
         labels::put(&mut tx, cx.account(), &row.id, more).await?;
         tx.commit().await.or_fail()
     }
@@ -143,7 +138,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_instance_profile(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
-        let (mut tx, row) = self.profile_to_change(cx, "UntagInstanceProfile", name).await?;
+        let (mut tx, row) = self.profile_to_change(cx, name).await?;
         iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()
     }

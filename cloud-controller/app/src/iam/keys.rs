@@ -67,7 +67,7 @@ impl Cloud {
         name: Option<&str>,
     ) -> Result<(UserRow, AccessKeyRow, SecretString), ApiError> {
         let user = self.user_or_self(cx, name).await?;
-        let mut tx = self.iam_write(cx, "CreateAccessKey").await?;
+        let mut tx = self.iam_write(cx).await?;
         // Again in the transaction: it may be gone.
         let user = users::find(&mut tx, cx.account(), &user.name).await?;
         let have = access_key_list(&mut tx, &user.id).await.or_fail()?.len();
@@ -103,7 +103,7 @@ impl Cloud {
         active: bool,
     ) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, name).await?;
-        let mut tx = self.iam_write(cx, "UpdateAccessKey").await?;
+        let mut tx = self.iam_write(cx).await?;
         own_key(&mut tx, &user, id).await?;
         access_key_active_set(&mut tx, id, active).await.or_fail()?;
         tx.commit().await.or_fail()
@@ -115,7 +115,7 @@ impl Cloud {
     /// `NoSuchEntity` for a user or a key of that user.
     pub async fn delete_access_key(&self, cx: &OpContext, name: Option<&str>, id: &str) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, name).await?;
-        let mut tx = self.iam_write(cx, "DeleteAccessKey").await?;
+        let mut tx = self.iam_write(cx).await?;
         own_key(&mut tx, &user, id).await?;
         access_key_delete(&mut tx, id).await.or_fail()?;
         tx.commit().await.or_fail()

@@ -114,7 +114,6 @@ impl Cloud {
         new: &SecretString,
         reset_required: bool,
     ) -> Result<(UserRow, LoginProfileRow), ApiError> {
-        super::base::require_admin(cx, "CreateLoginProfile")?;
         let user = self.user_or_self(cx, name).await?;
         password::check(&self.rules(cx).await?, new)?;
         let now_ms = self.clock().now_ms();
@@ -128,7 +127,7 @@ impl Cloud {
             last_used_ms: None,
             earlier_hashes: Json(Vec::new()),
         };
-        let mut tx = self.iam_write(cx, "CreateLoginProfile").await?;
+        let mut tx = self.iam_write(cx).await?;
         // The user may have gone while the hash was made.
         users::find(&mut tx, cx.account(), &user.name).await?;
         login_profile_insert(&mut tx, &row).await.map_err(|error| {
@@ -153,7 +152,6 @@ impl Cloud {
         new: Option<&SecretString>,
         reset_required: Option<bool>,
     ) -> Result<(), ApiError> {
-        super::base::require_admin(cx, "UpdateLoginProfile")?;
         let user = users::find(self.store(), cx.account(), name).await?;
         let before = require_login(self.store(), &user).await?;
         let mut after = match new {
@@ -161,7 +159,7 @@ impl Cloud {
             Some(new) => self.with_password(&self.rules(cx).await?, before.clone(), new).await?,
         };
         after.reset_required = reset_required.unwrap_or(after.reset_required);
-        self.keep_login(self.iam_write(cx, "UpdateLoginProfile").await?, &before, &after).await
+        self.keep_login(self.iam_write(cx).await?, &before, &after).await
     }
 
     /// `DeleteLoginProfile`.
@@ -170,7 +168,7 @@ impl Cloud {
     /// `NoSuchEntity`.
     pub async fn delete_login_profile(&self, cx: &OpContext, name: Option<&str>) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, name).await?;
-        let mut tx = self.iam_write(cx, "DeleteLoginProfile").await?;
+        let mut tx = self.iam_write(cx).await?;
         if !login_profile_delete(&mut tx, &user.id).await.or_fail()? {
             return Err(no_login(&user));
         }
@@ -206,7 +204,7 @@ impl Cloud {
         }
         let mut after = self.with_password(&rules, before.clone(), new).await?;
         after.reset_required = false;
-        self.keep_login(self.iam_write_own(cx).await?, &before, &after).await
+        self.keep_login(self.iam_write(cx).await?, &before, &after).await
     }
 
     /// `UpdateAccountPasswordPolicy`: sets all the rules; those not given get their defaults.
@@ -214,7 +212,7 @@ impl Cloud {
     /// # Errors
     /// What the database says.
     pub async fn set_password_rules(&self, cx: &OpContext, rules: &PasswordRules) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UpdateAccountPasswordPolicy").await?;
+        let mut tx = self.iam_write(cx).await?;
         password_rules_put(&mut tx, cx.account(), rules).await.or_fail()?;
         tx.commit().await.or_fail()
     }
@@ -232,7 +230,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` while the account has none.
     pub async fn delete_password_rules(&self, cx: &OpContext) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteAccountPasswordPolicy").await?;
+        let mut tx = self.iam_write(cx).await?;
         if !password_rules_delete(&mut tx, cx.account()).await.or_fail()? {
             return Err(no_rules(cx));
         }

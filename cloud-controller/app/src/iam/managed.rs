@@ -204,7 +204,7 @@ impl Cloud {
     ) -> Result<ManagedPolicy, ApiError> {
         let path = base::path(path)?;
         inline::parse(document, PolicyKind::Managed)?;
-        let mut tx = self.iam_write(cx, "CreatePolicy").await?;
+        let mut tx = self.iam_write(cx).await?;
         base::quota("PoliciesPerAccount", iam_policy_count(&mut tx, cx.account()).await.or_fail()?, POLICIES_MAX)?;
         let now_ms = self.clock().now_ms();
         let row = IamPolicyRow {
@@ -284,7 +284,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `DeleteConflict`, `AccessDenied` for one that comes with the cloud.
     pub async fn delete_policy(&self, cx: &OpContext, arn: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeletePolicy").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = own_to_change(&mut tx, cx, "DeletePolicy", arn).await?;
         let attached = iam_attachment_list(&mut tx, cx.account(), arn, None, None, 1).await.or_fail()?;
         let bounds = iam_boundary_list(&mut tx, cx.account(), arn, None, None, 1).await.or_fail()?;
@@ -307,7 +307,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, bad tags, `LimitExceeded`, `AccessDenied` for one that comes with the cloud.
     pub async fn tag_policy(&self, cx: &OpContext, arn: &str, more: &[(String, String)]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "TagPolicy").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = own_to_change(&mut tx, cx, "TagPolicy", arn).await?;
         labels::put(&mut tx, cx.account(), &row.id, more).await?;
         tx.commit().await.or_fail()
@@ -318,7 +318,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `AccessDenied` for one that comes with the cloud.
     pub async fn untag_policy(&self, cx: &OpContext, arn: &str, keys: &[String]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UntagPolicy").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = own_to_change(&mut tx, cx, "UntagPolicy", arn).await?;
         iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()

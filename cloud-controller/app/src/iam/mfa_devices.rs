@@ -94,7 +94,7 @@ impl Cloud {
             last_step: 0,
             created_ms: self.clock().now_ms(),
         };
-        let mut tx = self.iam_write(cx, "CreateVirtualMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let limit = u32::try_from(UNASSIGNED_MAX).unwrap_or(u32::MAX);
         let free = mfa_device_list(&mut tx, account, None, Some(false), None, limit).await.or_fail()?.len();
         quota("UnassignedMFADevicesPerAccount", free as u64, UNASSIGNED_MAX)?;
@@ -135,7 +135,7 @@ impl Cloud {
         serial: &str,
         codes: (&str, &str),
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "EnableMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = users::find(&mut tx, cx.account(), user).await?;
         let mut row = require_device(&mut tx, cx.account(), serial).await?;
         if row.user_id.is_some() {
@@ -174,7 +174,7 @@ impl Cloud {
         serial: &str,
         codes: (&str, &str),
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "ResyncMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = users::find(&mut tx, cx.account(), user).await?;
         let mut row = self.device_of(&mut tx, cx, &user, serial).await?;
         self.set_clock(&mut tx, &mut row, codes).await?;
@@ -192,7 +192,7 @@ impl Cloud {
         serial: &str,
     ) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, user).await?;
-        let mut tx = self.iam_write(cx, "DeactivateMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let mut row = self.device_of(&mut tx, cx, &user, serial).await?;
         row.user_id = None;
         row.enabled_ms = None;
@@ -205,7 +205,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `DeleteConflict` while it is enabled.
     pub async fn delete_mfa_device(&self, cx: &OpContext, serial: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteVirtualMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_device(&mut tx, cx.account(), serial).await?;
         if row.user_id.is_some() {
             return Err(Code::DeleteConflict.message("MFA VirtualDevice in use. Must deactivate first."));
@@ -220,7 +220,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_mfa_device(&self, cx: &OpContext, serial: &str, tags: &[Tag]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "TagMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_device(&mut tx, cx.account(), serial).await?;
         labels::put(&mut tx, cx.account(), &row.serial, tags).await?;
         tx.commit().await.or_fail()
@@ -231,7 +231,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_mfa_device(&self, cx: &OpContext, serial: &str, keys: &[String]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UntagMFADevice").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_device(&mut tx, cx.account(), serial).await?;
         iam_tag_delete(&mut tx, &row.serial, keys).await.or_fail()?;
         tx.commit().await.or_fail()

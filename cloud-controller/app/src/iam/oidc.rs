@@ -97,7 +97,7 @@ impl Cloud {
             thumbprints: Json(thumbprints),
             created_ms: self.clock().now_ms(),
         };
-        let mut tx = self.iam_write(cx, "CreateOpenIDConnectProvider").await?;
+        let mut tx = self.iam_write(cx).await?;
         let have = oidc_provider_list(&mut tx, cx.account()).await.or_fail()?.len();
         quota("OpenIdConnectProvidersPerAccount", have as u64, PROVIDERS_MAX)?;
         oidc_provider_insert(&mut tx, &row).await.map_err(|error| {
@@ -115,23 +115,17 @@ impl Cloud {
     async fn change_oidc_provider(
         &self,
         cx: &OpContext,
-        operation: &str,
         arn: &str,
         change: impl FnOnce(&mut OidcProviderRow) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
-        let (mut tx, mut row) = self.oidc_provider_to_change(cx, operation, arn).await?;
+        let (mut tx, mut row) = self.oidc_provider_to_change(cx, arn).await?;
         change(&mut row)?;
         oidc_provider_update(&mut tx, &row).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 
-    async fn oidc_provider_to_change(
-        &self,
-        cx: &OpContext,
-        operation: &str,
-        arn: &str,
-    ) -> Result<(Tx, OidcProviderRow), ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+    async fn oidc_provider_to_change(&self, cx: &OpContext, arn: &str) -> Result<(Tx, OidcProviderRow), ApiError> {
+        let mut tx = self.iam_write(cx).await?;
         let row = find_provider(&mut tx, cx.account(), arn).await?;
         Ok((tx, row))
     }
@@ -148,7 +142,7 @@ impl Cloud {
             }
             check_client_ids(&row.client_ids.0)
         };
-        self.change_oidc_provider(cx, "AddClientIDToOpenIDConnectProvider", arn, change).await
+        self.change_oidc_provider(cx, arn, change).await
     }
 
     /// `RemoveClientIDFromOpenIDConnectProvider`; one that is not there is no error, as on AWS.
@@ -160,7 +154,7 @@ impl Cloud {
             row.client_ids.0.retain(|id| id != client);
             Ok(())
         };
-        self.change_oidc_provider(cx, "RemoveClientIDFromOpenIDConnectProvider", arn, change).await
+        self.change_oidc_provider(cx, arn, change).await
     }
 
     /// `UpdateOpenIDConnectProviderThumbprint`.
@@ -173,7 +167,7 @@ impl Cloud {
             row.thumbprints = Json(list);
             Ok(())
         };
-        self.change_oidc_provider(cx, "UpdateOpenIDConnectProviderThumbprint", arn, change).await
+        self.change_oidc_provider(cx, arn, change).await
     }
 
     /// `DeleteOpenIDConnectProvider`.
@@ -181,7 +175,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn delete_oidc_provider(&self, cx: &OpContext, arn: &str) -> Result<(), ApiError> {
-        let (mut tx, row) = self.oidc_provider_to_change(cx, "DeleteOpenIDConnectProvider", arn).await?;
+        let (mut tx, row) = self.oidc_provider_to_change(cx, arn).await?;
         iam_tag_delete_of(&mut tx, &provider_arn(&row)).await.or_fail()?;
         oidc_provider_delete(&mut tx, cx.account(), &row.url).await.or_fail()?;
         tx.commit().await.or_fail()
@@ -192,7 +186,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_oidc_provider(&self, cx: &OpContext, arn: &str, tags: &[Tag]) -> Result<(), ApiError> {
-        let (mut tx, row) = self.oidc_provider_to_change(cx, "TagOpenIDConnectProvider", arn).await?;
+        let (mut tx, row) = self.oidc_provider_to_change(cx, arn).await?;
         labels::put(&mut tx, cx.account(), &provider_arn(&row), tags).await?;
         tx.commit().await.or_fail()
     }
@@ -202,7 +196,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_oidc_provider(&self, cx: &OpContext, arn: &str, keys: &[String]) -> Result<(), ApiError> {
-        let (mut tx, row) = self.oidc_provider_to_change(cx, "UntagOpenIDConnectProvider", arn).await?;
+        let (mut tx, row) = self.oidc_provider_to_change(cx, arn).await?;
         iam_tag_delete(&mut tx, &provider_arn(&row), keys).await.or_fail()?;
         tx.commit().await.or_fail()
     }

@@ -147,12 +147,11 @@ impl Cloud {
     pub async fn attach_policy(
         &self,
         cx: &OpContext,
-        operation: &str,
         kind: PrincipalKind,
         name: &str,
         arn: &str,
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+        let mut tx = self.iam_write(cx).await?;
         let holder = find(&mut tx, cx.account(), kind, name).await?;
         attach(&mut tx, &holder, arn, self.clock().now_ms()).await?;
         tx.commit().await.or_fail()
@@ -165,12 +164,11 @@ impl Cloud {
     pub async fn detach_policy(
         &self,
         cx: &OpContext,
-        operation: &str,
         kind: PrincipalKind,
         name: &str,
         arn: &str,
     ) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+        let mut tx = self.iam_write(cx).await?;
         let holder = find(&mut tx, cx.account(), kind, name).await?;
         detach(&mut tx, &holder, arn).await?;
         tx.commit().await.or_fail()

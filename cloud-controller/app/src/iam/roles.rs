@@ -103,7 +103,7 @@ impl Cloud {
             last_used_ms: None,
             last_used_region: None,
         };
-        let mut tx = self.iam_write(cx, "CreateRole").await?;
+        let mut tx = self.iam_write(cx).await?;
         quota("RolesPerAccount", role_count(&mut tx, cx.account()).await.or_fail()?, ROLES_MAX)?;
         role_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("roles_account_id_name") {
@@ -124,11 +124,10 @@ impl Cloud {
     async fn change_role(
         &self,
         cx: &OpContext,
-        operation: &str,
         name: &str,
         change: impl FnOnce(&mut RoleRow) -> Result<(), ApiError>,
     ) -> Result<RoleRow, ApiError> {
-        let mut tx = self.iam_write(cx, operation).await?;
+        let mut tx = self.iam_write(cx).await?;
         let mut row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
         change(&mut row)?;
@@ -155,7 +154,7 @@ impl Cloud {
             row.max_session_seconds = max_session_seconds.unwrap_or(row.max_session_seconds);
             Ok(())
         };
-        self.change_role(cx, "UpdateRole", name, change).await
+        self.change_role(cx, name, change).await
     }
 
     /// `UpdateRoleDescription`.
@@ -167,7 +166,7 @@ impl Cloud {
             row.description = Some(text);
             Ok(())
         };
-        self.change_role(cx, "UpdateRoleDescription", name, change).await
+        self.change_role(cx, name, change).await
     }
 
     /// `UpdateAssumeRolePolicy`.
@@ -180,7 +179,7 @@ impl Cloud {
             row.trust = document;
             Ok(())
         };
-        self.change_role(cx, "UpdateAssumeRolePolicy", name, change).await.map(drop)
+        self.change_role(cx, name, change).await.map(drop)
     }
 
     /// `TagRole`.
@@ -188,7 +187,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, and those of [`labels::put`].
     pub async fn tag_role(&self, cx: &OpContext, name: &str, tags: &[Tag]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "TagRole").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         labels::put(&mut tx, cx.account(), &row.id, tags).await?;
         tx.commit().await.or_fail()
@@ -199,7 +198,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_role(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UntagRole").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         iam_tag_delete(&mut tx, &row.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()
@@ -210,7 +209,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` for a role or policy that is not there.
     pub async fn put_role_boundary(&self, cx: &OpContext, name: &str, policy_arn: String) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "PutRolePermissionsBoundary").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
         boundary::put(&mut tx, &Holder::role(&row), &policy_arn).await?;
@@ -222,7 +221,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity` for a role that is not there or has none.
     pub async fn delete_role_boundary(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteRolePermissionsBoundary").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
         boundary::delete(&mut tx, &Holder::role(&row)).await?;
@@ -234,7 +233,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`; `DeleteConflict` while it has policies or an instance profile holds it.
     pub async fn delete_role(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteRole").await?;
+        let mut tx = self.iam_write(cx).await?;
         let row = require_role(&mut tx, cx.account(), name).await?;
         refuse_service_role(&row)?;
         let held =

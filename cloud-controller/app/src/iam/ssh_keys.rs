@@ -54,7 +54,7 @@ impl Cloud {
             active: true,
             created_ms: self.clock().now_ms(),
         };
-        let mut tx = self.iam_write(cx, "UploadSSHPublicKey").await?;
+        let mut tx = self.iam_write(cx).await?;
         quota("SSHPublicKeysPerUser", ssh_public_key_list(&mut tx, &user.id).await.or_fail()?.len() as u64, KEYS_MAX)?;
         ssh_public_key_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("ssh_public_keys_user_id_fingerprint") {
@@ -74,7 +74,7 @@ impl Cloud {
     /// `NoSuchEntity`.
     pub async fn set_ssh_key_active(&self, cx: &OpContext, name: &str, id: &str, active: bool) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, Some(name)).await?;
-        let mut tx = self.iam_write(cx, "UpdateSSHPublicKey").await?;
+        let mut tx = self.iam_write(cx).await?;
         if !ssh_public_key_active_set(&mut tx, &user.id, id, active).await.or_fail()? {
             return Err(no_key(id));
         }
@@ -87,7 +87,7 @@ impl Cloud {
     /// `NoSuchEntity`.
     pub async fn delete_ssh_key(&self, cx: &OpContext, name: &str, id: &str) -> Result<(), ApiError> {
         let user = self.user_or_self(cx, Some(name)).await?;
-        let mut tx = self.iam_write(cx, "DeleteSSHPublicKey").await?;
+        let mut tx = self.iam_write(cx).await?;
         if !ssh_public_key_delete(&mut tx, &user.id, id).await.or_fail()? {
             return Err(no_key(id));
         }

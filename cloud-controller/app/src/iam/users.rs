@@ -92,7 +92,7 @@ impl Cloud {
         new_tags: Vec<(String, String)>,
     ) -> Result<UserView, ApiError> {
         let path = base::path(path)?;
-        let mut tx = self.iam_write(cx, "CreateUser").await?;
+        let mut tx = self.iam_write(cx).await?;
         base::quota("UsersPerAccount", user_count(&mut tx, cx.account()).await.or_fail()?, USERS_MAX)?;
         let user = UserRow {
             id: self.unique_id("AIDA"),
@@ -171,7 +171,7 @@ impl Cloud {
         new_path: Option<String>,
     ) -> Result<(), ApiError> {
         let new_path = new_path.map(|path| base::path(Some(path))).transpose()?;
-        let mut tx = self.iam_write(cx, "UpdateUser").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = find(&mut tx, cx.account(), name).await?;
         let to = new_name.unwrap_or(&user.name);
         let path = new_path.as_deref().unwrap_or(&user.path);
@@ -184,7 +184,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, `DeleteConflict`.
     pub async fn delete_iam_user(&self, cx: &OpContext, name: &str) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "DeleteUser").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = find(&mut tx, cx.account(), name).await?;
         check_delete(&mut tx, &user).await?;
         iam_principal_forget(&mut tx, PrincipalKind::User, &user.id).await.or_fail()?;
@@ -201,7 +201,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`, bad tags, `LimitExceeded`.
     pub async fn tag_iam_user(&self, cx: &OpContext, name: &str, more: &[(String, String)]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "TagUser").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = find(&mut tx, cx.account(), name).await?;
         labels::put(&mut tx, cx.account(), &user.id, more).await?;
         tx.commit().await.or_fail()
@@ -212,7 +212,7 @@ impl Cloud {
     /// # Errors
     /// `NoSuchEntity`.
     pub async fn untag_iam_user(&self, cx: &OpContext, name: &str, keys: &[String]) -> Result<(), ApiError> {
-        let mut tx = self.iam_write(cx, "UntagUser").await?;
+        let mut tx = self.iam_write(cx).await?;
         let user = find(&mut tx, cx.account(), name).await?;
         iam_tag_delete(&mut tx, &user.id, keys).await.or_fail()?;
         tx.commit().await.or_fail()

@@ -75,7 +75,7 @@ impl Cloud {
         as_default: bool,
     ) -> Result<Version, ApiError> {
         inline::parse(document, PolicyKind::Managed)?;
-        let mut tx = self.iam_write(cx, "CreatePolicyVersion").await?;
+        let mut tx = self.iam_write(cx).await?;
         let mut policy = own_to_change(&mut tx, cx, "CreatePolicyVersion", arn).await?;
         if iam_policy_version_list(&mut tx, &policy.id).await.or_fail()?.len() >= VERSIONS_MAX {
             return Err(Code::LimitExceeded.message(
@@ -135,7 +135,7 @@ impl Cloud {
     /// `NoSuchEntity`, `DeleteConflict` for the one in force, `AccessDenied` for one that comes with the cloud.
     pub async fn delete_policy_version(&self, cx: &OpContext, arn: &str, version: &str) -> Result<(), ApiError> {
         let number = parse_version(version)?;
-        let mut tx = self.iam_write(cx, "DeletePolicyVersion").await?;
+        let mut tx = self.iam_write(cx).await?;
         let mut policy = own_to_change(&mut tx, cx, "DeletePolicyVersion", arn).await?;
         if policy.default_version == number {
             return Err(Code::DeleteConflict.message("Cannot delete the default version of a policy."));
@@ -154,7 +154,7 @@ impl Cloud {
     /// `NoSuchEntity`, `AccessDenied` for one that comes with the cloud.
     pub async fn set_default_policy_version(&self, cx: &OpContext, arn: &str, version: &str) -> Result<(), ApiError> {
         let number = parse_version(version)?;
-        let mut tx = self.iam_write(cx, "SetDefaultPolicyVersion").await?;
+        let mut tx = self.iam_write(cx).await?;
         let mut policy = own_to_change(&mut tx, cx, "SetDefaultPolicyVersion", arn).await?;
         if iam_policy_version_fetch(&mut tx, &policy.id, number).await.or_fail()?.is_none() {
             return Err(not_found(arn, number));

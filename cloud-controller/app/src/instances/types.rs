@@ -1,5 +1,6 @@
 //! Instance types as the cloud's administrator has set them: the built-in figures, with the stored ones over them.
 
+use crate::authorize::Ask;
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
@@ -103,7 +104,7 @@ impl Cloud {
         change: TypeChange,
         dry_run: bool,
     ) -> Result<(InstanceType, InstanceType), ApiError> {
-        require_admin(cx)?;
+        self.require_types(cx, "ec2:ModifyInstanceTypeAttribute").await?;
         let before = self.size_named(name).await?;
         let built_in = instance_type(name).copied().unwrap_or(before);
         let base = if change.reset { built_in } else { before };
@@ -142,7 +143,7 @@ impl Cloud {
     /// # Errors
     /// `UnauthorizedOperation` for anyone but the cloud's administrator: it tells of other tenants.
     pub async fn type_capacity(&self, cx: &OpContext) -> Result<Vec<TypeCapacity>, ApiError> {
-        require_admin(cx)?;
+        self.require_types(cx, "ec2:DescribeInstanceTypeCapacity").await?;
         let sizes = self.sizes().await?;
         let mut out = Vec::with_capacity(sizes.len() * self.zones().len());
         for zone in self.zones() {
@@ -159,11 +160,14 @@ impl Cloud {
         }
         Ok(out)
     }
-}
 
-/// Fails for anyone but the cloud's administrator.
-fn require_admin(cx: &OpContext) -> Result<(), ApiError> {
-    if cx.actor.is_admin { Ok(()) } else { Err(Code::UnauthorizedOperation.error()) }
+    /// Fails for anyone outside the cloud's own account, and in it for those whose policies do not allow it.
+    async fn require_types(&self, cx: &OpContext, action: &str) -> Result<(), ApiError> {
+        if !cx.actor.is_admin {
+            return Err(Code::UnauthorizedOperation.error());
+        }
+        self.require(cx, &Ask { action, resource: "*", ..Ask::default() }).await
+    }
 }
 
 #[cfg(test)]

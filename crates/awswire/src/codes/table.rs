@@ -424,4 +424,12 @@ codes! {
     UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, false, "The email address you provided does not match any account on record.";
     XAmzContentChecksumMismatch = "XAmzContentChecksumMismatch", 400, false, "The provided 'x-amz-content-sha256' header does not match what was computed.";
     XAmzContentSha256Mismatch = "XAmzContentSHA256Mismatch", 400, false, "The provided 'x-amz-content-sha256' header does not match what was computed.";
+
+    // CloudTrail
+    InvalidEventCategoryException = "InvalidEventCategoryException", 400, false, "The event category is not valid.";
+    InvalidLookupAttributesException = "InvalidLookupAttributesException", 400, false, "The lookup attributes are not valid.";
+    InvalidMaxResultsException = "InvalidMaxResultsException", 400, false, "The limit of results is not valid.";
+    InvalidNextTokenException = "InvalidNextTokenException", 400, false, "The token is not valid.";
+    InvalidTimeRangeException = "InvalidTimeRangeException", 400, false, "The time range is not valid.";
+    SerializationException = "SerializationException", 400, false, "The request is not valid JSON of the operation.";
 }

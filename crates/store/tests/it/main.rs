@@ -8,6 +8,7 @@
 )]
 
 mod addresses;
+mod audit;
 mod changes;
 mod iam;
 mod identity;

@@ -1,0 +1,103 @@
+//! Reading a trail: from a place on, or all of it to see whether it is whole.
+
+use crate::chain::{self, Broken, Head};
+use crate::{Position, Record, files};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::path::Path;
+
+/// A longer line is no record (parameters and texts are bounded where records are made).
+const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What is wrong with a trail.
+#[derive(Debug, thiserror::Error)]
+pub enum TrailError {
+    /// A file could not be read.
+    #[error("cannot read the audit trail: {0}")]
+    Io(#[from] io::Error),
+    /// A line is not what it should be.
+    #[error("{file}, line {line}: {why}")]
+    Broken {
+        /// The file's name.
+        file: String,
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong.
+        why: Broken,
+    },
+}
+
+/// Reads one whole line, without its newline; nothing at the end of what was written.
+fn next_line(file: &mut BufReader<File>, line: &mut String) -> io::Result<Option<u64>> {
+    line.clear();
+    let bytes = io::Read::take(&mut *file, LINE_BYTES_MAX).read_line(line)?;
+    if !line.ends_with('\n') {
+        return Ok(None);
+    }
+    line.pop();
+    Ok(Some(bytes as u64))
+}
+
+/// The records after a place, at most `limit`, and the place after the last of them. A line that is no record is passed
+/// over with a warning: [`verify`] tells of it.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn since(directory: &Path, from: Position, limit: usize) -> io::Result<(Vec<Record>, Position)> {
+    let (mut found, mut at, mut line) = (Vec::new(), from, String::new());
+    let segments = files::segments(directory)?;
+    for segment in segments.into_iter().filter(|segment| *segment >= from.segment) {
+        if segment > at.segment {
+            at = Position { segment, offset: 0 };
+        }
+        let mut file = BufReader::new(File::open(files::path(directory, segment))?);
+        file.seek(SeekFrom::Start(at.offset))?;
+        while found.len() < limit {
+            let Some(bytes) = next_line(&mut file, &mut line)? else { break };
+            at.offset += bytes;
+            match chain::peek(&line).and_then(|(_, record)| serde_json::from_str(record).ok()) {
+                Some(record) => found.push(record),
+                None => tracing::warn!(position = %at, "a line of the audit trail is no record"),
+            }
+        }
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok((found, at))
+}
+
+/// Follows the chain through all files that are there; the newest record's number and hash. When old files have been
+/// moved away, the chain is followed from the first that is there.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify(directory: &Path) -> Result<Head, TrailError> {
+    let mut head: Option<Head> = None;
+    let mut text = String::new();
+    for segment in files::segments(directory)? {
+        let path = files::path(directory, segment);
+        let mut file = BufReader::new(File::open(&path)?);
+        let mut line = 0;
+        while next_line(&mut file, &mut text)?.is_some() {
+            line += 1;
+            let known = head.get_or_insert_with(|| before(&text));
+            known.follow(&text).map_err(|why| TrailError::Broken {
+                file: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                line,
+                why,
+            })?;
+        }
+    }
+    Ok(head.unwrap_or_default())
+}
+
+/// What the first line that is there says of the line before it.
+fn before(line: &str) -> Head {
+    let previous = line.split_once("\"previous\":\"").and_then(|(_, rest)| rest.get(..chain::GENESIS.len()));
+    let sequence = chain::peek(line).map_or(1, |(head, _)| head.sequence);
+    match previous {
+        Some(hash) if sequence > 1 => Head { sequence: sequence - 1, hash: hash.to_owned() },
+        _ => Head::default(),
+    }
+}

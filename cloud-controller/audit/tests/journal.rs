@@ -1,0 +1,109 @@
+//! A trail as an auditor sees it: whole after crashes, telling of every change.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use mallee_audit::read::{since, verify};
+use mallee_audit::{EVENT_VERSION, Journal, Position, Record, UserIdentity};
+use serde_json::Value;
+use std::fs;
+use std::io::Write as _;
+
+fn record(name: &str) -> Record {
+    Record {
+        event_version: EVENT_VERSION.into(),
+        user_identity: UserIdentity { kind: "IAMUser".into(), ..UserIdentity::default() },
+        event_time: "2026-11-21T12:00:00Z".into(),
+        event_ms: 1,
+        event_source: "ec2.amazonaws.com".into(),
+        event_name: name.into(),
+        aws_region: "local".into(),
+        source_ip_address: "127.0.0.1".into(),
+        user_agent: "test \"\n\u{1f600}".into(),
+        request_parameters: Value::Null,
+        response_elements: Value::Null,
+        error_code: None,
+        error_message: None,
+        request_id: "r".into(),
+        event_id: format!("e-{name}"),
+        read_only: false,
+        resources: vec![],
+        event_type: "AwsApiCall".into(),
+        management_event: true,
+        recipient_account_id: "000000000001".into(),
+        event_category: "Management".into(),
+    }
+}
+
+fn first(directory: &std::path::Path) -> std::path::PathBuf {
+    directory.join("audit-00000001.jsonl")
+}
+
+#[tokio::test]
+async fn records_are_read_back_in_order_and_from_any_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    for n in 0..10 {
+        journal.append(&record(&n.to_string())).await.unwrap();
+    }
+    let (found, at) = since(dir.path(), Position::default(), 4).unwrap();
+    assert_eq!(found.iter().map(|r| r.event_name.as_str()).collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+    assert_eq!(found[0], record("0"));
+    let (rest, end) = since(dir.path(), at, 100).unwrap();
+    assert_eq!(rest.len(), 6);
+    assert_eq!(end, *journal.watch_written().borrow());
+    assert_eq!(since(dir.path(), end, 100).unwrap(), (vec![], end));
+    assert_eq!(verify(dir.path()).unwrap().sequence, 10);
+}
+
+#[tokio::test]
+async fn many_at_once_make_one_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let calls = (0..200).map(|n| {
+        let journal = journal.clone();
+        tokio::spawn(async move { journal.append(&record(&n.to_string())).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    journal.sync().await.unwrap();
+    assert_eq!(verify(dir.path()).unwrap().sequence, 200);
+}
+
+#[tokio::test]
+async fn a_line_that_a_crash_cut_short_is_cut_off_and_the_chain_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    journal.append(&record("a")).await.unwrap();
+    assert!(Journal::open(dir.path()).is_err(), "two writers would break the chain");
+    drop(journal);
+    // The writer's thread ends after the last handle.
+    while Journal::open(dir.path()).is_err() {
+        std::thread::yield_now();
+    }
+    let mut file = fs::OpenOptions::new().append(true).open(first(dir.path())).unwrap();
+    file.write_all(b"{\"sequence\":2,\"prev").unwrap();
+    drop(file);
+    let journal = loop {
+        if let Ok(journal) = Journal::open(dir.path()) {
+            break journal;
+        }
+        std::thread::yield_now();
+    };
+    journal.append(&record("b")).await.unwrap();
+    assert_eq!(verify(dir.path()).unwrap().sequence, 2);
+    assert_eq!(since(dir.path(), Position::default(), 9).unwrap().0.len(), 2);
+}
+
+#[tokio::test]
+async fn a_record_that_was_taken_out_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    for name in ["a", "b", "c"] {
+        journal.append(&record(name)).await.unwrap();
+    }
+    let text = fs::read_to_string(first(dir.path())).unwrap();
+    let without: String = text.lines().enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| format!("{l}\n")).collect();
+    fs::write(first(dir.path()), without).unwrap();
+    let error = verify(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("record 3 does not follow record 1"), "{error}");
+}

@@ -1,0 +1,152 @@
+//! The audit trail of the front door: a record of every call of the control plane, allowed or denied.
+
+pub(crate) mod cloudtrail;
+mod identity;
+
+use mallee_app::{Actor, Cloud, RequestFacts};
+use mallee_audit::{EVENT_VERSION, Journal, Record, parameters, resources};
+use mallee_awswire::{ApiError, Params};
+use mallee_runtime::TaskScope;
+use mallee_runtime::clock::from_unix_ms;
+use mallee_runtime::task::{Nudge, spawn_periodic};
+use mallee_store::StoreError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use time::format_description::well_known::Rfc3339;
+
+/// Where in a state directory the trail is.
+pub const AUDIT_DIR: &str = "audit";
+/// How long a record may be in memory of the operating system only: what a loss of power takes at most.
+const SYNC_PERIOD: Duration = Duration::from_secs(1);
+/// How long a writer before this one may take to end, and how often it is looked at.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+const OPEN_RETRY: Duration = Duration::from_millis(10);
+/// How often what was written is indexed for lookups.
+const INDEX_PERIOD: Duration = Duration::from_secs(1);
+/// How often old events are forgotten by the index.
+const FORGET_PERIOD: Duration = Duration::from_secs(3600);
+/// Longest user agent and error text that are recorded, in characters.
+const TEXT_CHARS_MAX: usize = 1024;
+/// First words of the names of operations that only look.
+const LOOKS: &[&str] = &["Describe", "Get", "List", "Lookup", "Simulate", "Search", "Decode", "AssumeRole", "Download"];
+
+/// One call and its outcome.
+pub(crate) struct Call<'a> {
+    /// Name of the service in credential scopes.
+    pub(crate) service: &'a str,
+    /// The operation; what the request names, whether there is such an operation or not.
+    pub(crate) action: &'a str,
+    /// The parameters, as far as they could be read.
+    pub(crate) params: Option<&'a Params>,
+    /// Who; none when nobody was recognised.
+    pub(crate) actor: Option<&'a Actor>,
+    /// What else is known of the request.
+    pub(crate) facts: &'a RequestFacts,
+    /// The id that the reply carries.
+    pub(crate) request_id: &'a str,
+    /// The body of the reply, or the error.
+    pub(crate) outcome: Result<Option<&'a str>, &'a ApiError>,
+}
+
+/// The trail of one cloud controller.
+#[derive(Debug)]
+pub struct Trail {
+    journal: Journal,
+    directory: PathBuf,
+}
+
+impl Trail {
+    /// Opens the trail whose files are in this directory. A writer that is about to end is waited for.
+    ///
+    /// # Errors
+    /// When the files cannot be read or written, or another process is writing them.
+    pub async fn open(directory: &Path) -> io::Result<Self> {
+        let deadline = tokio::time::Instant::now() + OPEN_PATIENCE;
+        loop {
+            let path = directory.to_owned();
+            match tokio::task::spawn_blocking(move || Journal::open(&path)).await.map_err(io::Error::other)? {
+                Ok(journal) => return Ok(Self { journal, directory: directory.to_owned() }),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock || tokio::time::Instant::now() >= deadline => {
+                    return Err(error);
+                }
+                Err(_) => tokio::time::sleep(OPEN_RETRY).await,
+            }
+        }
+    }
+
+    /// Has what is written kept by the disk, and indexed for lookups, until the scope stops.
+    pub(crate) fn spawn(self: &Arc<Self>, scope: &TaskScope, cloud: &Arc<Cloud>) {
+        let (trail, rng) = (self.clone(), cloud.rng().clone());
+        spawn_periodic(scope, "audit-sync", SYNC_PERIOD, Nudge::default(), rng.clone(), move || {
+            let trail = trail.clone();
+            async move { trail.journal.sync().await }
+        });
+        let (trail, indexed) = (self.clone(), cloud.clone());
+        spawn_periodic(scope, "audit-index", INDEX_PERIOD, Nudge::default(), rng.clone(), move || {
+            let (trail, cloud) = (trail.clone(), indexed.clone());
+            async move { mallee_app::audit::index(&cloud, &trail.directory).await }
+        });
+        let cloud = cloud.clone();
+        spawn_periodic(scope, "audit-forget", FORGET_PERIOD, Nudge::default(), rng, move || {
+            let cloud = cloud.clone();
+            async move { mallee_app::audit::forget(cloud.store(), cloud.clock().now_ms()).await as Result<(), StoreError> }
+        });
+    }
+
+    /// Records a call. A call that changed something, or was refused, is in the file when this returns; of one that
+    /// only looked the writer takes care.
+    pub(crate) async fn record(&self, cloud: &Cloud, call: &Call<'_>) {
+        let record = record(cloud, call);
+        let written = if record.read_only && record.error_code.is_none() {
+            self.journal.note(&record).await
+        } else {
+            self.journal.append(&record).await
+        };
+        // The call has been done, and its caller is told so: an answer of "failed" would be false.
+        if let Err(error) = written {
+            tracing::error!(request_id = call.request_id, action = call.action, %error, "a call left no audit record");
+        }
+    }
+}
+
+/// Whether an operation only looks, by its name.
+pub(crate) fn is_read_only(action: &str) -> bool {
+    LOOKS.iter().any(|first| action.starts_with(first))
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(TEXT_CHARS_MAX).collect()
+}
+
+fn record(cloud: &Cloud, call: &Call<'_>) -> Record {
+    let event_ms = cloud.clock().now_ms();
+    let read_only = is_read_only(call.action);
+    let pairs = || call.params.into_iter().flat_map(Params::iter);
+    let reply = call.outcome.ok().flatten().filter(|_| !read_only);
+    let error = call.outcome.err();
+    Record {
+        event_version: EVENT_VERSION.to_owned(),
+        user_identity: identity::of(call.actor, call.facts),
+        event_time: from_unix_ms(event_ms / 1000 * 1000).format(&Rfc3339).unwrap_or_default(),
+        event_ms,
+        event_source: format!("{}.amazonaws.com", call.service),
+        event_name: shortened(call.action),
+        aws_region: cloud.config().region.clone(),
+        source_ip_address: call.facts.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        user_agent: shortened(call.facts.user_agent.as_deref().unwrap_or_default()),
+        request_parameters: parameters::shown(pairs()),
+        response_elements: serde_json::Value::Null,
+        error_code: error.map(|e| e.code().as_str().to_owned()),
+        error_message: error.map(|e| shortened(e.message())),
+        request_id: call.request_id.to_owned(),
+        event_id: cloud.rng().uuid(),
+        read_only,
+        resources: resources::of(call.service, pairs(), reply),
+        event_type: "AwsApiCall".to_owned(),
+        management_event: true,
+        recipient_account_id: call.actor.map(|actor| actor.account.to_string()).unwrap_or_default(),
+        event_category: "Management".to_owned(),
+    }
+}
