@@ -120,8 +120,7 @@ mod tests {
             let meta = OPERATIONS.iter().find(|op| op.name == *name);
             let meta = meta.unwrap_or_else(|| panic!("{name} is not generated"));
             assert_eq!(meta.read_only(), *access == Access::Read, "{name}");
-            let not_dry =
-                NOT_DRY.contains(name) || name.contains("IamInstanceProfile");
+            let not_dry = NOT_DRY.contains(name) || name.contains("IamInstanceProfile");
             assert!(meta.dry_run || not_dry, "{name}: every offered operation can be tried dry, where EC2 has it so");
         }
     }

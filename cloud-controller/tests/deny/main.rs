@@ -24,6 +24,15 @@ const UNSIGNED: &[&str] = &["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
 const OVERRIDES: &[(&str, &[(&str, &str)])] = &[
     ("CreateLaunchTemplate", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     ("CreateLaunchTemplateVersion", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
+    (
+        "GetInstanceTypesFromInstanceRequirements",
+        &[
+            ("InstanceRequirements.MemoryMiB.Min", "1"),
+            ("InstanceRequirements.VCpuCount.Min", "1"),
+            ("ArchitectureType.1", "x86_64"),
+            ("VirtualizationType.1", "hvm"),
+        ],
+    ),
 ];
 
 struct Case {

@@ -8,7 +8,7 @@ ALTER TABLE images ADD COLUMN protected_until_ms BIGINT;
 CREATE TABLE image_launch_permissions (
     image_id TEXT COLLATE "C" NOT NULL REFERENCES images (id) ON DELETE CASCADE,
     account_id TEXT COLLATE "C" NOT NULL,
-    CONSTRAINT image_launch_permissions_key PRIMARY KEY (image_id, account_id)
+    CONSTRAINT image_launch_permissions_image_id_account_id PRIMARY KEY (image_id, account_id)
 );
 CREATE INDEX image_launch_permissions_by_account ON image_launch_permissions (account_id, image_id);
 

@@ -38,7 +38,8 @@ async fn a_life_from_launch_to_nothing() {
         let seen: Vec<_> = known.heard.iter().map(|o| (o.generation, o.phase(), o.network_applied)).collect();
         let running_without = seen.iter().any(|(_, phase, net)| *phase == Phase::Running && !net);
         assert!(!running_without, "never running without its network: {seen:?}");
-        assert!(seen.len() <= 14, "a life of five orders is few reports: {seen:?}");
+        // With what the guest was asked, and when it was first heard.
+        assert!(seen.len() <= 18, "a life of five orders is few reports: {seen:?}");
     });
 }
 

@@ -7,6 +7,12 @@ use std::time::Duration;
 async fn running(lab: &Lab, n: u32) {
     lab.cluster.want(intent(n, 1, Intent::Run));
     lab.phase(&id(n), 1, Phase::Running).await;
+    // The last that is told of a launch.
+    eventually("the guest was heard", || match lab.cluster.observed(&id(n)) {
+        Some(seen) if seen.guest_heard => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
 }
 
 async fn resyncs(lab: &Lab, times: usize) {
