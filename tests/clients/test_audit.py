@@ -12,14 +12,15 @@ CANARY = "canary-7f3c1a9e-do-not-write-me"
 SECONDS_MAX = 15
 
 
-def look_up(trail, key, value, wanted=1):
+def look_up(trail, key, value, wanted=lambda events: events):
+    """The events with an attribute, once those that are wanted are among them."""
     deadline = time.monotonic() + SECONDS_MAX
     while True:
         pages = trail.get_paginator("lookup_events").paginate(
             LookupAttributes=[{"AttributeKey": key, "AttributeValue": value}], PaginationConfig={"PageSize": 50}
         )
         events = [event for page in pages for event in page["Events"]]
-        if len(events) >= wanted:
+        if wanted(events):
             return events
         assert time.monotonic() < deadline, f"{key}={value}: {len(events)} events after {SECONDS_MAX} s"
         time.sleep(0.1)
@@ -50,8 +51,11 @@ def test_a_denied_call_is_recorded_with_its_error(cloud, ec2, trail):
     with pytest.raises(ClientError) as refused:
         ec2.delete_security_group(GroupId="sg-0123456789abcdef0")
     request = refused.value.response["ResponseMetadata"]["RequestId"]
-    events = look_up(trail, "EventName", "DeleteSecurityGroup")
-    [record] = [r for r in (json.loads(e["CloudTrailEvent"]) for e in events) if r["requestID"] == request]
+
+    def of_request(events):
+        return [r for r in (json.loads(e["CloudTrailEvent"]) for e in events) if r["requestID"] == request]
+
+    [record] = of_request(look_up(trail, "EventName", "DeleteSecurityGroup", of_request))
     assert record["errorCode"] == "InvalidGroup.NotFound"
     stranger = cloud.client("ec2", aws_secret_access_key="wrong")
     with pytest.raises(ClientError) as refused:
@@ -65,7 +69,7 @@ def test_a_denied_call_is_recorded_with_its_error(cloud, ec2, trail):
 def test_lookups_page_and_are_refused_in_words(ec2, trail):
     for _ in range(3):
         ec2.describe_key_pairs()
-    look_up(trail, "EventName", "DescribeKeyPairs", wanted=3)
+    look_up(trail, "EventName", "DescribeKeyPairs", lambda events: len(events) >= 3)
     attributes = [{"AttributeKey": "EventName", "AttributeValue": "DescribeKeyPairs"}]
     first = trail.lookup_events(LookupAttributes=attributes, MaxResults=2)
     second = trail.lookup_events(LookupAttributes=attributes, MaxResults=2, NextToken=first["NextToken"])

@@ -7,7 +7,7 @@ use mallee_ec2_types::sts::StsRequest;
 use std::collections::BTreeMap;
 
 /// Values to try for a parameter, in this order.
-const VALUES: [&str; 9] = [
+const VALUES: [&str; 10] = [
     "1",
     "true",
     "i-0123456789abcdef0",
@@ -17,6 +17,7 @@ const VALUES: [&str; 9] = [
     "https://example.com",
     "abcdefghijklmnopqrstuvwxyz012345",
     "Active",
+    "SSH",
 ];
 /// What stands behind the name of a parameter that is no scalar.
 const FORMS: [&str; 8] =
