@@ -236,9 +236,9 @@ impl Front {
         self.record(&service, received, &asked, cx.as_ref(), id, &outcome).await;
         let flavour = service.flavour();
         match (service, outcome) {
-            (Service::Mallee, outcome) => admin::respond(outcome.as_ref().map(Clone::clone)),
+            (Service::Mallee, outcome) => admin::respond(outcome.as_ref().cloned()),
             (Service::Other(name), outcome) if name == cloudtrail::SERVICE => {
-                respond(cloudtrail::respond(outcome.as_ref().map(Clone::clone), id))
+                respond(cloudtrail::respond(outcome.as_ref().cloned(), id))
             }
             (_, Ok(body)) => respond(server::xml_response(200, flavour, id, body)),
             (_, Err(error)) => respond(server::error_response(&error, flavour, id, received.path())),
