@@ -77,12 +77,12 @@ def tiers():
     # What is not ours stays: a domain, a device and a namespace of somebody else.
     foreign = "foreign-to-mallee"
     xml = f"<domain type='qemu'><name>{foreign}</name><memory>1024</memory><os><type>hvm</type></os></domain>"
-    subprocess.run(["virsh", "-q", "-c", "qemu:///system", "define", "/dev/stdin"], input=xml, text=True, check=True)
-    run("ip", "netns", "add", foreign)
-    run("ip", "link", "add", "foreign0", "type", "bridge")
     tiers = Tiers.__new__(Tiers)
     tiers.processes = {}
     try:
+        run("virsh", "-q", "-c", "qemu:///system", "define", "/dev/stdin", input=xml)
+        run("ip", "netns", "add", foreign)
+        run("ip", "link", "add", "foreign0", "type", "bridge")
         tiers.__init__()
         yield tiers
         tiers.end()
