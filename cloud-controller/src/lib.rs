@@ -9,7 +9,7 @@ pub mod identity;
 mod s3_local;
 pub mod tokens;
 
-pub use front::{CallRates, S3Service};
+pub use front::S3Service;
 pub use s3_local::LocalS3;
 
 use directory::DirectoryService;
@@ -54,7 +54,6 @@ pub struct CloudController {
     admin: AdminAccess,
     scope: TaskScope,
     trail: Option<Arc<audit::Trail>>,
-    rates: CallRates,
 }
 
 impl CloudController {
@@ -96,7 +95,7 @@ impl CloudController {
             let cloud = writer.clone();
             async move { write_key_uses(&cloud).await }
         });
-        Ok(Self { cloud, admin, scope, trail: None, rates: CallRates::default() })
+        Ok(Self { cloud, admin, scope, trail: None })
     }
 
     /// Has every call recorded in this trail. Before [`CloudController::serve`].
@@ -105,13 +104,6 @@ impl CloudController {
         let trail = Arc::new(trail);
         trail.spawn(&self.scope, &self.cloud);
         self.trail = Some(trail);
-        self
-    }
-
-    /// With other limits of how often an account may call. Before [`CloudController::serve`].
-    #[must_use]
-    pub const fn with_rates(mut self, rates: CallRates) -> Self {
-        self.rates = rates;
         self
     }
 
@@ -140,10 +132,8 @@ impl CloudController {
         verifier: SharedVerifier,
         tokens: Option<Arc<JoinTokens>>,
     ) {
-        let front = front::Front::new(self.cloud.clone(), s3, verifier)
-            .with_join_tokens(tokens)
-            .with_trail(self.trail.clone())
-            .with_rates(self.rates);
+        let front =
+            front::Front::new(self.cloud.clone(), s3, verifier).with_join_tokens(tokens).with_trail(self.trail.clone());
         let router = Arc::new(front).router();
         self.scope.spawn(front::serve(listener, router, self.scope.clone()));
     }

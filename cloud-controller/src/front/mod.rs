@@ -8,7 +8,6 @@ mod serve;
 mod throttle;
 
 pub use serve::serve;
-pub use throttle::CallRates;
 
 use crate::admin;
 use crate::audit::{Call, Trail, cloudtrail, is_read_only};
@@ -31,7 +30,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use throttle::Throttle;
+use throttle::{CallRates, Throttle};
 
 /// Largest body of a control-plane request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -74,7 +73,7 @@ impl Front {
             verifier,
             join_tokens: None,
             trail: None,
-            throttle: Throttle::default(),
+            throttle: Throttle::new(CallRates::default()),
             identities,
         }
     }
@@ -90,13 +89,6 @@ impl Front {
     #[must_use]
     pub fn with_trail(mut self, trail: Option<Arc<Trail>>) -> Self {
         self.trail = trail;
-        self
-    }
-
-    /// With other limits of how often an account may call.
-    #[must_use]
-    pub fn with_rates(mut self, rates: CallRates) -> Self {
-        self.throttle = Throttle::new(rates);
         self
     }
 

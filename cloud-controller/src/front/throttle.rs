@@ -36,7 +36,7 @@ struct Bucket {
 }
 
 /// The buckets of one cloud controller. (Each replica has its own.)
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Throttle {
     rates: CallRates,
     buckets: Mutex<HashMap<(AccountId, String), Bucket>>,

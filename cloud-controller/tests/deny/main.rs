@@ -286,3 +286,48 @@ async fn rights_and_keys_end_at_once() {
     tx.commit().await.unwrap();
     assert_eq!(look().await.code, "AuthFailure");
 }
+
+/// What a template brings is decided as if the caller had said it, and a name does not hide what an id would be denied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_no_way_around() {
+    let world = World::new().await;
+    let root = async |service: &str, action: &str, given: &[(&str, &str)]| {
+        let answer = world.call(service, action, &pairs(given), Some(&world.root)).await;
+        assert_eq!(answer.status, 200, "{action}: {}", answer.text);
+        answer.text
+    };
+    let trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},
+        "Action":"sts:AssumeRole"}}"#;
+    root("iam", "CreateRole", &[("RoleName", "strong"), ("AssumeRolePolicyDocument", trust)]).await;
+    root("iam", "CreateInstanceProfile", &[("InstanceProfileName", "strong")]).await;
+    root("iam", "AddRoleToInstanceProfile", &[("InstanceProfileName", "strong"), ("RoleName", "strong")]).await;
+    let image = ("LaunchTemplateData.ImageId", "ami-0123456789abcdef0");
+    let profile = ("LaunchTemplateData.IamInstanceProfile.Name", "strong");
+    root("ec2", "CreateLaunchTemplate", &[("LaunchTemplateName", "armed"), image, profile]).await;
+    let plain = root("ec2", "CreateLaunchTemplate", &[("LaunchTemplateName", "plain"), image]).await;
+    let plain = plain.split_once("<launchTemplateId>").unwrap().1.split_once('<').unwrap().0.to_owned();
+    root("ec2", "CreatePlacementGroup", &[("GroupName", "pack"), ("Strategy", "cluster")]).await;
+
+    let ec2 = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}}"#;
+    let deny = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Action":"ec2:*",
+        "Resource":["arn:aws:ec2:*:*:launch-template/{plain}","arn:aws:ec2:*:*:placement-group/pack"]}}}}"#
+    );
+    let (ann, bob) = (world.user("ann", &[ec2], None).await, world.user("bob", &[ec2, &deny], None).await);
+    let launch = |template: &str| {
+        pairs(&[("LaunchTemplate.LaunchTemplateName", template), ("MinCount", "1"), ("MaxCount", "1")])
+    };
+    let answer = world.call("ec2", "RunInstances", &launch("armed"), Some(&ann)).await;
+    assert_eq!(answer.code, "UnauthorizedOperation", "{}", answer.text);
+    assert!(answer.text.contains("iam:PassRole"), "{}", answer.text);
+    // Without a role to pass, the next thing that is wrong is that there is no such image.
+    let answer = world.call("ec2", "RunInstances", &launch("plain"), Some(&ann)).await;
+    assert_eq!(answer.code, "InvalidAMIID.NotFound", "{}", answer.text);
+    let answer = world.call("ec2", "RunInstances", &launch("plain"), Some(&bob)).await;
+    assert_eq!(answer.code, "UnauthorizedOperation", "by its name: {}", answer.text);
+    let drop = pairs(&[("LaunchTemplateName", "plain")]);
+    assert_eq!(world.call("ec2", "DeleteLaunchTemplate", &drop, Some(&bob)).await.code, "UnauthorizedOperation");
+    let drop = pairs(&[("GroupName", "pack")]);
+    assert_eq!(world.call("ec2", "DeletePlacementGroup", &drop, Some(&bob)).await.code, "UnauthorizedOperation");
+    assert_eq!(world.call("ec2", "DeletePlacementGroup", &drop, Some(&ann)).await.status, 200);
+}

@@ -7,6 +7,7 @@ use crate::instances::run;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mallee_app::OpContext;
+use mallee_app::authorize::Service;
 use mallee_app::fail::OrFail as _;
 use mallee_app::instances::modify::MetadataChange;
 use mallee_app::instances::view::{InstanceView, views};
@@ -34,6 +35,8 @@ impl Ec2Api {
         let version = self.cloud.launch_template_version(&template, version.as_deref()).await?;
         let merged = launchable(Data::from_text(&version.data)?)?.launch(params)?;
         let request = RunInstancesRequest::from_query(merged.root())?;
+        // What the template brings is asked about as if the caller had said it: above all its instance profile.
+        self.cloud.authorize(cx, Service::Ec2, "RunInstances", &merged).await?;
         let tags =
             vec![(ID_TAG.to_owned(), template.id.to_string()), (VERSION_TAG.to_owned(), version.version.to_string())];
         Ok((request, tags))

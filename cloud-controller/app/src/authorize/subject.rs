@@ -8,8 +8,9 @@ use mallee_authz::{Kind, Plan, Question, Service, Target};
 use mallee_iam::Context;
 use mallee_store::{
     ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, StoreError, image_list, instance_list,
-    interface_list, key_pair_by_name, key_pair_list, profile_association_fetch, security_group_by_name,
-    security_group_list, subnet_default, subnet_list, tag_list_of, vpc_default, vpc_list,
+    interface_list, key_pair_by_name, key_pair_list, launch_template_list, placement_group_list,
+    profile_association_fetch, security_group_by_name, security_group_list, subnet_default, subnet_list, tag_list_of,
+    vpc_default, vpc_list,
 };
 use mallee_types::{AccountId, SubnetId};
 
@@ -78,7 +79,7 @@ impl Cloud {
     async fn ec2_subject(&self, cx: &OpContext, kind: Kind, given: &str, facts: bool) -> Result<Subject, StoreError> {
         let account = cx.account();
         let arn = |tail: &str| kind.arn(&self.config().region, account.as_str(), tail);
-        // Key pairs and groups may be given by name, and the ARN of a key pair has its name.
+        // Key pairs, groups and templates may be given by name, and the ARN of a key pair has its name.
         let (tail, id) = match kind.word {
             "key-pair" => {
                 let row = match given.parse() {
@@ -91,6 +92,22 @@ impl Cloud {
                 Some(id) => (id.clone(), Some(id)),
                 None => (given.to_owned(), None),
             },
+            "launch-template" if !given.starts_with("lt-") => {
+                let named = [given.to_owned()];
+                match launch_template_list(self.store(), account, None, Some(&named), None, 1).await?.pop() {
+                    Some(row) => (row.id.to_string(), Some(row.id.to_string())),
+                    None => (given.to_owned(), None),
+                }
+            }
+            // Its ARN has its name, its tags hang on its id.
+            "placement-group" => {
+                let named = [given.to_owned()];
+                let row = match given.parse() {
+                    Ok(id) => placement_group_list(self.store(), account, Some(&[id]), None, None, 1).await?.pop(),
+                    Err(_) => placement_group_list(self.store(), account, None, Some(&named), None, 1).await?.pop(),
+                };
+                row.map_or_else(|| (given.to_owned(), None), |row| (row.name, Some(row.id.to_string())))
+            }
             _ => (given.to_owned(), Some(given.to_owned())),
         };
         let mut subject = Subject::bare(arn(&tail));
