@@ -172,7 +172,7 @@ def test_monitoring_credits_and_what_terraform_reads(ec2, launch):
     ec2.unmonitor_instances(InstanceIds=[instance_id])
     assert one(ec2, instance_id)["Monitoring"]["State"] == "disabled"
     credits = ec2.describe_instance_credit_specifications(InstanceIds=[instance_id])["InstanceCreditSpecifications"]
-    assert credits == [{"InstanceId": instance_id, "CpuCredits": "standard"}]
+    assert credits == [{"InstanceId": instance_id, "CpuCredits": "unlimited"}]
     for name in ("instanceInitiatedShutdownBehavior", "disableApiStop", "disableApiTermination"):
         attribute(ec2, instance_id, name)
     launched = launch(CapacityReservationSpecification={"CapacityReservationPreference": "none"})["Instances"][0]

@@ -96,12 +96,22 @@ impl Filterable for InstanceTypeInfo {
             "network-info.maximum-network-interfaces" => {
                 self.network_info.iter().flat_map(|n| values_of(&n.maximum_network_interfaces)).collect()
             }
+            "placement-group-info.supported-strategies" => {
+                self.placement_group_info.iter().flat_map(|info| info.supported_strategies.clone()).collect()
+            }
+            "ebs-info.ebs-optimized-support" => {
+                self.ebs_info.iter().flat_map(|ebs| values_of(&ebs.ebs_optimized_support)).collect()
+            }
+            "ebs-info.encryption-support" => {
+                self.ebs_info.iter().flat_map(|ebs| values_of(&ebs.encryption_support)).collect()
+            }
+            "ebs-info.nvme-support" => self.ebs_info.iter().flat_map(|ebs| values_of(&ebs.nvme_support)).collect(),
             _ => Vec::new(),
         }
     }
 }
 
-const TYPE_FILTERS: [&str; 20] = [
+const TYPE_FILTERS: [&str; 24] = [
     "instance-type",
     "current-generation",
     "burstable-performance-supported",
@@ -122,6 +132,10 @@ const TYPE_FILTERS: [&str; 20] = [
     "vcpu-info.default-threads-per-core",
     "memory-info.size-in-mib",
     "network-info.maximum-network-interfaces",
+    "placement-group-info.supported-strategies",
+    "ebs-info.ebs-optimized-support",
+    "ebs-info.encryption-support",
+    "ebs-info.nvme-support",
 ];
 
 fn count(n: u32) -> Option<i32> {
@@ -153,6 +167,16 @@ fn type_info(t: &InstanceType) -> InstanceTypeInfo {
         instance_storage_info: Some(InstanceStorageInfo {
             total_size_in_gb: i64::try_from(t.root_disk_gib).ok(),
             ..Default::default()
+        }),
+        // Volumes come with their service; Terraform's data source wants these two parts filled.
+        ebs_info: Some(EbsInfo {
+            ebs_optimized_support: Some("unsupported".into()),
+            encryption_support: Some("unsupported".into()),
+            nvme_support: Some("unsupported".into()),
+            ..Default::default()
+        }),
+        placement_group_info: Some(PlacementGroupInfo {
+            supported_strategies: vec!["cluster".into(), "partition".into(), "spread".into()],
         }),
         network_info: Some(NetworkInfo {
             maximum_network_interfaces: Some(1),

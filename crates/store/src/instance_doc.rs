@@ -52,6 +52,17 @@ pub enum ShutdownBehavior {
     Terminate,
 }
 
+/// What a burstable type does when its CPU credits are used up, on AWS. Here no guest is throttled or billed either way:
+/// the choice is kept and shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuCredits {
+    /// It slows down to its baseline.
+    Standard,
+    /// It goes on, for a surcharge.
+    Unlimited,
+}
+
 /// The placement group an instance is in, as far as its placement is concerned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupMembership {
@@ -99,6 +110,8 @@ pub struct InstanceDoc {
     pub monitoring: bool,
     /// As asked for; shown only.
     pub ebs_optimized: bool,
+    /// As asked for, of a burstable type; `None`: as AWS has it for the type.
+    pub credits: Option<CpuCredits>,
     /// As asked for (`default`).
     pub tenancy: String,
     /// It has reached `running` once: a failed start then ends stopped, not terminated.

@@ -125,7 +125,7 @@ pub use instance::{
     instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
     instance_versions,
 };
-pub use instance_doc::{GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_doc::{CpuCredits, GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
 pub use instance_profile::{
     InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_count,
     instance_profile_delete, instance_profile_fetch, instance_profile_insert, instance_profile_list,

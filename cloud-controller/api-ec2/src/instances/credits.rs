@@ -1,19 +1,28 @@
-//! Credit specifications of burstable instances: their guests are not throttled, and pay for nothing.
+//! Credit specifications of burstable instances. No guest is throttled and none pays: the choice is kept and shown.
 
 use super::describe::Lookup;
 use crate::Ec2Api;
-use crate::common::{Chunk, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
+use crate::common::{Chunk, ROWS, choice, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
 use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::ids::parse_ids;
+use mallee_app::instances::modify::Change;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{InstanceRow, instance_list};
+use mallee_store::{CpuCredits, InstanceRow, instance_list};
 use mallee_types::InstanceId;
 use mallee_types::instance_type::instance_type;
 
-/// The only setting this cloud has: nothing is counted beyond it.
-const STANDARD: &str = "standard";
+/// What can be chosen, as EC2 words it.
+pub(super) const WORDS: [(&str, CpuCredits); 2] =
+    [("standard", CpuCredits::Standard), ("unlimited", CpuCredits::Unlimited)];
+
+/// The instance's choice; where it made none, what AWS has for its family.
+fn shown(row: &InstanceRow) -> &'static str {
+    let of_family = if row.instance_type.starts_with("t2.") { CpuCredits::Standard } else { CpuCredits::Unlimited };
+    let credits = row.doc.credits.unwrap_or(of_family);
+    WORDS.iter().find(|(_, meaning)| *meaning == credits).map_or("", |(word, _)| word)
+}
 
 fn is_burstable(row: &InstanceRow) -> bool {
     instance_type(&row.instance_type).is_some_and(|size| size.burstable)
@@ -57,7 +66,7 @@ impl Ec2Api {
             }
             let shapes =
                 rows.iter().filter(|row| is_burstable(row) && !row.released).map(|row| InstanceCreditSpecification {
-                    cpu_credits: Some(STANDARD.into()),
+                    cpu_credits: Some(shown(row).into()),
                     instance_id: Some(row.id.to_string()),
                 });
             Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
@@ -67,7 +76,7 @@ impl Ec2Api {
         Ok(DescribeInstanceCreditSpecificationsResult { instance_credit_specifications, next_token })
     }
 
-    /// Nothing has to be written: an instance can only be asked to stay as it is. So a repeated token is harmless.
+    /// Each instance for itself. The same choice again changes nothing, so a repeated token is harmless.
     pub(crate) async fn modify_instance_credit_specification(
         &self,
         cx: &OpContext,
@@ -89,23 +98,17 @@ impl Ec2Api {
         let mut out = ModifyInstanceCreditSpecificationResult::default();
         for InstanceCreditSpecificationRequest { cpu_credits, instance_id } in wanted {
             let id = instance_id.unwrap_or_default();
-            let credits = cpu_credits.ok_or_else(|| ApiError::missing_parameter("CpuCredits"))?;
-            if credits != STANDARD && credits != "unlimited" {
-                return Err(ApiError::invalid_value(
-                    "CpuCredits",
-                    &credits,
-                    "Valid values are standard and unlimited.",
-                ));
-            }
+            let credits = choice("CpuCredits", cpu_credits.as_deref(), &WORDS)?
+                .ok_or_else(|| ApiError::missing_parameter("CpuCredits"))?;
             let refusal = match self.cloud.find_instances(cx, std::slice::from_ref(&id)).await {
-                Err(error) => Some((error.code().as_str(), error.message().to_owned())),
                 Ok(rows) if !rows.iter().all(is_burstable) => {
                     Some((NOT_SUPPORTED, "The instance's type has no CPU credits.".to_owned()))
                 }
-                Ok(_) if credits != STANDARD => {
-                    Some((NOT_SUPPORTED, "This cloud supports the credit option standard only.".to_owned()))
+                Ok(_) => {
+                    let changed = self.cloud.modify_instance(cx, &id, &Change::Credits(credits), false).await;
+                    changed.err().map(|error| (error.code().as_str(), error.message().to_owned()))
                 }
-                Ok(_) => None,
+                Err(error) => Some((error.code().as_str(), error.message().to_owned())),
             };
             let instance_id = Some(id);
             match refusal {

@@ -7,7 +7,7 @@ use mallee_app::instances::modify::MetadataChange;
 use mallee_app::placement_groups::GroupWish;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
-use mallee_store::MetadataOptions;
+use mallee_store::{CpuCredits, MetadataOptions};
 use mallee_types::instance_type::InstanceType;
 
 /// Hops a token reply takes unless the launch says otherwise: containers in the guest reach the service too.
@@ -84,6 +84,9 @@ pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<
     refuse("Placement.HostResourceGroupArn", said(host_resource_group_arn))?;
     refuse("Placement.SpreadDomain", said(spread_domain))?;
     let group = GroupWish { id: group_id, name: group_name, partition: partition(partition_number)? };
+    // Terraform sends an empty name where none is wanted.
+    let availability_zone = availability_zone.filter(|name| !name.is_empty());
+    let availability_zone_id = availability_zone_id.filter(|id| !id.is_empty());
     let Some(id) = availability_zone_id else { return Ok((availability_zone, group)) };
     if availability_zone.is_some() {
         return Err(ApiError::invalid_combination(
@@ -109,10 +112,25 @@ pub(super) fn cpu(options: Option<CpuOptionsRequest>, size: Option<&InstanceType
     refuse("CpuOptions.ThreadsPerCore", threads_per_core.is_some_and(|threads| threads != 1))
 }
 
+/// What a burstable type is to do when its CPU credits are used up. A type that does not exist is refused later.
+pub(super) fn credits(
+    options: Option<CreditSpecificationRequest>,
+    size: Option<&InstanceType>,
+) -> Result<Option<CpuCredits>, ApiError> {
+    let CreditSpecificationRequest { cpu_credits } = options.unwrap_or_default();
+    let credits = choice("CreditSpecification.CpuCredits", cpu_credits.as_deref(), &super::credits::WORDS)?;
+    match size {
+        Some(size) if credits.is_some() && !size.burstable => Err(Code::InvalidParameterCombination.message(format!(
+            "The parameter CreditSpecification is for burstable performance instances; {} is none.",
+            size.name
+        ))),
+        _ => Ok(credits),
+    }
+}
+
 /// Options that this cloud knows one setting of.
 #[derive(Debug, Default)]
 pub(super) struct Fixed {
-    pub credit: Option<CreditSpecificationRequest>,
     pub dns: Option<PrivateDnsNameOptionsRequest>,
     pub enclave: Option<EnclaveOptionsRequest>,
     pub hibernation: Option<HibernationOptionsRequest>,
@@ -122,9 +140,7 @@ pub(super) struct Fixed {
 
 /// Accepts those options that ask for what is so anyway.
 pub(super) fn fixed(options: Fixed) -> Result<(), ApiError> {
-    let Fixed { credit, dns, enclave, hibernation, maintenance, performance } = options;
-    let CreditSpecificationRequest { cpu_credits } = credit.unwrap_or_default();
-    only("CreditSpecification.CpuCredits", cpu_credits.as_deref(), &["standard"])?;
+    let Fixed { dns, enclave, hibernation, maintenance, performance } = options;
     let PrivateDnsNameOptionsRequest {
         enable_resource_name_dns_aaaa_record,
         enable_resource_name_dns_a_record,
@@ -198,18 +214,24 @@ mod tests {
         let sent = Fixed {
             enclave: Some(EnclaveOptionsRequest { enabled: Some(false) }),
             hibernation: Some(HibernationOptionsRequest { configured: Some(false) }),
-            credit: Some(CreditSpecificationRequest { cpu_credits: Some("standard".into()) }),
             ..Default::default()
         };
         assert!(fixed(sent).is_ok());
-        let unlimited = Fixed {
-            credit: Some(CreditSpecificationRequest { cpu_credits: Some("unlimited".into()) }),
-            ..Default::default()
-        };
-        assert!(fixed(unlimited).unwrap_err().message().contains("CreditSpecification.CpuCredits"));
+        let nowhere = Placement { availability_zone: Some(String::new()), ..Default::default() };
+        assert_eq!(placement(Some(nowhere), Look { region: "eu-1", zones: &[] }).unwrap().0, None);
         let hibernate =
             Fixed { hibernation: Some(HibernationOptionsRequest { configured: Some(true) }), ..Default::default() };
         assert!(fixed(hibernate).is_err());
+    }
+
+    #[test]
+    fn credits_are_for_burstable_types() {
+        let asked = |word: &str| Some(CreditSpecificationRequest { cpu_credits: Some(word.into()) });
+        let (nano, large) = (instance_type("t3.nano"), instance_type("m5.large"));
+        assert_eq!(credits(asked("unlimited"), nano).unwrap(), Some(CpuCredits::Unlimited));
+        assert_eq!(credits(None, large).unwrap(), None);
+        assert_eq!(credits(asked("standard"), large).unwrap_err().code(), Code::InvalidParameterCombination);
+        assert_eq!(credits(asked("much"), nano).unwrap_err().code(), Code::InvalidParameterValue);
     }
 
     #[test]

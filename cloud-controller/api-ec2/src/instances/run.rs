@@ -109,7 +109,8 @@ pub(crate) fn run_request(
     refuse("SecondaryInterface", !secondary_interfaces.is_empty())?;
     let type_name = type_name.unwrap_or_else(|| INSTANCE_TYPE.to_owned());
     let capacity_preference = options::capacity(capacity)?;
-    options::fixed(options::Fixed { credit, dns, enclave, hibernation, maintenance, performance })?;
+    let credits = options::credits(credit, instance_type(&type_name))?;
+    options::fixed(options::Fixed { dns, enclave, hibernation, maintenance, performance })?;
     options::cpu(cpu_options, instance_type(&type_name))?;
     let behaviors = [("stop", ShutdownBehavior::Stop), ("terminate", ShutdownBehavior::Terminate)];
     let behavior = instance_initiated_shutdown_behavior.as_deref();
@@ -150,6 +151,7 @@ pub(crate) fn run_request(
         disable_api_stop: disable_api_stop == Some(true),
         monitoring: monitoring == Some(true),
         ebs_optimized: ebs_optimized == Some(true),
+        credits,
         capacity_preference,
         profile: iam_instance_profile.map(profiles::reference),
         metadata: options::metadata(metadata_options, defaults)?,

@@ -141,19 +141,25 @@ async fn monitoring_credits_and_settings_that_are_fixed() {
     let me = ("InstanceId", id.as_str());
     assert_eq!(f.texts("MonitorInstances", &[one], "state").await, ["enabled"]);
     assert_eq!(f.texts("UnmonitorInstances", &[one], "state").await, ["disabled"]);
-    assert_eq!(f.texts("DescribeInstanceCreditSpecifications", &[one], "cpuCredits").await, ["standard"]);
+    assert_eq!(f.texts("DescribeInstanceCreditSpecifications", &[one], "cpuCredits").await, ["unlimited"]);
     let credits = |value: &'static str| {
         vec![
             ("InstanceCreditSpecification.1.InstanceId", id.to_string()),
             ("InstanceCreditSpecification.1.CpuCredits", value.to_owned()),
         ]
     };
-    for (value, code) in [("standard", None), ("unlimited", Some("InstanceCreditSpecification.NotSupported"))] {
+    for value in ["unlimited", "standard"] {
         let wanted = credits(value);
         let wanted: Vec<(&str, &str)> = wanted.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        let codes = f.texts("ModifyInstanceCreditSpecification", &wanted, "code").await;
-        assert_eq!(codes, code.into_iter().collect::<Vec<_>>());
+        assert!(f.texts("ModifyInstanceCreditSpecification", &wanted, "code").await.is_empty());
+        assert_eq!(f.texts("DescribeInstanceCreditSpecifications", &[one], "cpuCredits").await, [value]);
     }
+    let nobody = [
+        ("InstanceCreditSpecification.1.InstanceId", "i-00000000000000009"),
+        ("InstanceCreditSpecification.1.CpuCredits", "standard"),
+    ];
+    let codes = f.texts("ModifyInstanceCreditSpecification", &nobody, "code").await;
+    assert_eq!(codes, ["InvalidInstanceID.NotFound"]);
     assert_eq!(f.texts("ModifyInstancePlacement", &[me, ("Tenancy", "default")], "return").await, ["true"]);
     assert_eq!(f.error("ModifyInstancePlacement", &[me, ("Tenancy", "dedicated")]).await.0, "Unsupported");
     assert_eq!(f.error("ModifyInstanceMaintenanceOptions", &[me, ("AutoRecovery", "disabled")]).await.0, "Unsupported");

@@ -9,7 +9,7 @@ use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    InstanceRow, InterfaceFilter, MetadataOptions, ShutdownBehavior, StoreError, Tx, change_append,
+    CpuCredits, InstanceRow, InterfaceFilter, MetadataOptions, ShutdownBehavior, StoreError, Tx, change_append,
     instance_fetch_locked, instance_intent_update, instance_observe, instance_user_data_set, interface_groups_set,
     interface_list, interface_source_dest_check_set,
 };
@@ -41,6 +41,8 @@ pub enum Change {
     EbsOptimized(bool),
     /// Detailed monitoring; shown only.
     Monitoring(bool),
+    /// What happens without CPU credits; shown only.
+    Credits(CpuCredits),
     /// What is put where something is given.
     Metadata(MetadataChange),
     /// A request that asks for what is so anyway, and may be asked only of a stopped instance.
@@ -91,6 +93,7 @@ impl Change {
             | Self::ShutdownBehavior(_)
             | Self::EbsOptimized(_)
             | Self::Monitoring(_)
+            | Self::Credits(_)
             | Self::Nothing => false,
         }
     }
@@ -233,6 +236,7 @@ async fn put(
         Change::ShutdownBehavior(value) => doc.shutdown_behavior = *value,
         Change::EbsOptimized(value) => doc.ebs_optimized = *value,
         Change::Monitoring(value) => doc.monitoring = *value,
+        Change::Credits(value) => doc.credits = Some(*value),
         Change::Metadata(options) => doc.metadata = options.over(&doc.metadata),
         Change::SourceDestCheck(_) | Change::Groups(_) => {
             let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };

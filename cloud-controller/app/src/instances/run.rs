@@ -13,10 +13,10 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    ClientTokenClaim, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions,
-    ShutdownBehavior, StoreError, Tx, change_append, client_token_claim, client_token_peek, client_token_result_set,
-    instance_insert, instance_list, instance_placement_set, interface_insert, placement_group_join,
-    private_address_take_exact, private_addresses_take, public_address_take, tag_put,
+    ClientTokenClaim, CpuCredits, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow,
+    MetadataOptions, ShutdownBehavior, StoreError, Tx, change_append, client_token_claim, client_token_peek,
+    client_token_result_set, instance_insert, instance_list, instance_placement_set, interface_insert,
+    placement_group_join, private_address_take_exact, private_addresses_take, public_address_take, tag_put,
 };
 use mallee_types::{
     AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
@@ -70,6 +70,8 @@ pub struct RunRequest {
     pub monitoring: bool,
     /// Shown only.
     pub ebs_optimized: bool,
+    /// What happens without CPU credits; shown only.
+    pub credits: Option<CpuCredits>,
     /// The wish about capacity reservations; shown only.
     pub capacity_preference: Option<String>,
     /// The instance profile they get.
@@ -334,6 +336,7 @@ impl Maker<'_> {
                 disable_api_stop: request.disable_api_stop,
                 monitoring: request.monitoring,
                 ebs_optimized: request.ebs_optimized,
+                credits: request.credits,
                 tenancy: request.tenancy.clone(),
                 has_run: false,
                 guest_heard: false,
