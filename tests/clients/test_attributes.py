@@ -180,6 +180,44 @@ def test_monitoring_credits_and_what_terraform_reads(ec2, launch):
     assert specification["CapacityReservationPreference"] == "none"
 
 
+def test_an_interface_is_described_regrouped_and_checked(ec2, launch):
+    instance_id = running(ec2, launch)
+    interface = one(ec2, instance_id)["NetworkInterfaces"][0]
+    me = {"NetworkInterfaceId": interface["NetworkInterfaceId"]}
+
+    def shown(name):
+        reply = ec2.describe_network_interface_attribute(**me, Attribute=name)
+        assert reply["NetworkInterfaceId"] == me["NetworkInterfaceId"]
+        return reply
+
+    ec2.modify_network_interface_attribute(**me, Description={"Value": "the front"})
+    assert shown("description")["Description"]["Value"] == "the front"
+    assert one(ec2, instance_id)["NetworkInterfaces"][0]["Description"] == "the front"
+    group = ec2.create_security_group(GroupName="of-the-interface", Description="d")["GroupId"]
+    before = [g["GroupId"] for g in interface["Groups"]]
+    ec2.modify_network_interface_attribute(**me, Groups=[group])
+    assert [g["GroupId"] for g in shown("groupSet")["Groups"]] == [group]
+    assert [g["GroupId"] for g in one(ec2, instance_id)["SecurityGroups"]] == [group]
+    ec2.modify_network_interface_attribute(**me, Groups=before)
+    ec2.delete_security_group(GroupId=group)
+    ec2.modify_network_interface_attribute(**me, SourceDestCheck={"Value": False})
+    assert shown("sourceDestCheck")["SourceDestCheck"] == {"Value": False}
+    ec2.reset_network_interface_attribute(**me, SourceDestCheck="true")
+    assert shown("sourceDestCheck")["SourceDestCheck"] == {"Value": True}
+
+    attachment = shown("attachment")["Attachment"]["AttachmentId"]
+    kept = {"AttachmentId": attachment, "DeleteOnTermination": True}
+    ec2.modify_network_interface_attribute(**me, Attachment=kept)
+    kept["DeleteOnTermination"] = False
+    refused("Unsupported", ec2.modify_network_interface_attribute, **me, Attachment=kept)
+    refused("InvalidParameterCombination", ec2.modify_network_interface_attribute, **me)
+    both = {"Description": {"Value": "x"}, "Groups": before}
+    refused("InvalidParameterCombination", ec2.modify_network_interface_attribute, **me, **both)
+    nobody = {"NetworkInterfaceId": "eni-00000000000000009", "Description": {"Value": "x"}}
+    refused("InvalidNetworkInterfaceID.NotFound", ec2.modify_network_interface_attribute, **nobody)
+    refused("InvalidParameterValue", ec2.describe_network_interface_attribute, **me, Attribute="colour")
+
+
 def test_an_image_is_hidden_protected_and_let_go(ec2, image):
     assert ec2.describe_image_attribute(ImageId=image, Attribute="description")["ImageId"] == image
     ec2.modify_image_attribute(ImageId=image, Description={"Value": "small"})

@@ -42,6 +42,7 @@ mallee_app::offered! {
     Read DescribeKeyPairs => api.describe_key_pairs(cx, r).await;
     Read DescribeLaunchTemplateVersions => api.describe_launch_template_versions(cx, r).await;
     Read DescribeLaunchTemplates => api.describe_launch_templates(cx, r).await;
+    Read DescribeNetworkInterfaceAttribute => api.describe_network_interface_attribute(cx, r).await;
     Read DescribeNetworkInterfaces => api.describe_network_interfaces(cx, r).await;
     Read DescribePlacementGroups => api.describe_placement_groups(cx, r).await;
     Read DescribePrincipalIdFormat => api.describe_principal_id_format(r);
@@ -78,6 +79,7 @@ mallee_app::offered! {
     Write ModifyInstanceMetadataOptions => api.modify_instance_metadata_options(cx, r).await;
     Write ModifyInstancePlacement => api.modify_instance_placement(cx, r).await;
     Write ModifyLaunchTemplate => api.modify_launch_template(cx, r, params).await;
+    Write ModifyNetworkInterfaceAttribute => api.modify_network_interface_attribute(cx, r).await;
     Write ModifySecurityGroupRules => api.modify_security_group_rules(cx, r).await;
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
@@ -86,6 +88,7 @@ mallee_app::offered! {
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;
     Write ResetInstanceAttribute => api.reset_instance_attribute(cx, r).await;
+    Write ResetNetworkInterfaceAttribute => api.reset_network_interface_attribute(cx, r).await;
     Write RevokeSecurityGroupEgress => api.revoke_egress(cx, r).await;
     Write RevokeSecurityGroupIngress => api.revoke_ingress(cx, r).await;
     Write RunInstances => api.run_instances(cx, r, params).await;

@@ -130,7 +130,7 @@ impl Filterable for Candidate<'_> {
     }
 }
 
-fn shape(view: &InterfaceView, look: Look<'_>) -> NetworkInterface {
+pub(crate) fn shape(view: &InterfaceView, look: Look<'_>) -> NetworkInterface {
     let row = &view.row;
     let association = view.public_ip.map(|ip| NetworkInterfaceAssociation {
         ip_owner_id: Some(POOL_OWNER.into()),

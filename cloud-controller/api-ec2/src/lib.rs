@@ -14,6 +14,7 @@ mod image_attributes;
 mod images;
 mod instance_types;
 mod instances;
+mod interface_attributes;
 mod interfaces;
 mod keys;
 pub mod page;

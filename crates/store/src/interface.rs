@@ -70,6 +70,7 @@ sql! {
         WHERE id = $1 AND instance_id IS NOT NULL";
     DELETE = "DELETE FROM interfaces WHERE id = $1 RETURNING subnet_id, private_ip";
     SOURCE_DEST_CHECK = "UPDATE interfaces SET source_dest_check = $2 WHERE id = $1";
+    DESCRIPTION = "UPDATE interfaces SET description = $2 WHERE id = $1";
     GROUPS_CLEAR = "DELETE FROM interface_groups WHERE interface_id = $1";
     GROUPS = "SELECT m.interface_id, m.group_id, g.name FROM interface_groups m
         JOIN security_groups g ON g.id = m.group_id WHERE 1 = 1";
@@ -155,6 +156,14 @@ pub async fn interface_groups_set(tx: &mut Tx, id: &InterfaceId, groups: &[Group
 /// Whether packets not from or to its address are dropped from now on.
 pub async fn interface_source_dest_check_set(tx: &mut Tx, id: &InterfaceId, on: bool) -> Result<(), StoreError> {
     match Exec::Tx(tx).run(SOURCE_DEST_CHECK, args![id, on]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
+}
+
+/// Describes it anew.
+pub async fn interface_description_set(tx: &mut Tx, id: &InterfaceId, text: &str) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(DESCRIPTION, args![id, text]).await? {
         0 => Err(StoreError::not_found(id)),
         _ => Ok(()),
     }

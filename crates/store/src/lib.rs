@@ -134,8 +134,8 @@ pub use instance_profile::{
 };
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
-    InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_detach,
-    interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
+    InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_description_set,
+    interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
     interface_source_dest_check_set,
 };
 pub use json::{Json, TextList};

@@ -10,8 +10,8 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     CpuCredits, InstanceRow, InterfaceFilter, MetadataOptions, ShutdownBehavior, StoreError, Tx, change_append,
-    instance_fetch_locked, instance_intent_update, instance_observe, instance_user_data_set, interface_groups_set,
-    interface_list, interface_source_dest_check_set,
+    instance_fetch_locked, instance_intent_update, instance_observe, instance_user_data_set, interface_description_set,
+    interface_groups_set, interface_list, interface_source_dest_check_set,
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, USER_DATA_BYTES_MAX};
@@ -37,6 +37,8 @@ pub enum Change {
     SourceDestCheck(bool),
     /// The security groups of its first interface, by id.
     Groups(Vec<String>),
+    /// What its owner says of its first interface.
+    InterfaceDescription(String),
     /// Shown only. Only while stopped.
     EbsOptimized(bool),
     /// Detailed monitoring; shown only.
@@ -94,6 +96,7 @@ impl Change {
             | Self::EbsOptimized(_)
             | Self::Monitoring(_)
             | Self::Credits(_)
+            | Self::InterfaceDescription(_)
             | Self::Nothing => false,
         }
     }
@@ -238,7 +241,7 @@ async fn put(
         Change::Monitoring(value) => doc.monitoring = *value,
         Change::Credits(value) => doc.credits = Some(*value),
         Change::Metadata(options) => doc.metadata = options.over(&doc.metadata),
-        Change::SourceDestCheck(_) | Change::Groups(_) => {
+        Change::SourceDestCheck(_) | Change::Groups(_) | Change::InterfaceDescription(_) => {
             let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
             let interfaces = interface_list(&mut *tx, filter, INTERFACES_MAX).await.or_fail()?;
             let first = interfaces.iter().min_by_key(|interface| interface.device_index);
@@ -249,6 +252,9 @@ async fn put(
             match change {
                 Change::SourceDestCheck(on) => {
                     interface_source_dest_check_set(tx, &first.id, *on).await.or_fail()?;
+                }
+                Change::InterfaceDescription(text) => {
+                    interface_description_set(tx, &first.id, text).await.or_fail()?;
                 }
                 _ => interface_groups_set(tx, &first.id, groups).await.map_err(group_gone)?,
             }
