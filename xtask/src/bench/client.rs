@@ -15,7 +15,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-const VERSION: &str = "2016-11-15";
+const EC2: Service = Service { name: "ec2", version: "2016-11-15" };
+const IAM: Service = Service { name: "iam", version: "2010-05-08" };
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 /// Longest wait for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,6 +35,13 @@ pub struct Access {
     key: String,
     secret: SecretString,
     region: String,
+}
+
+/// A service of the Query protocol.
+#[derive(Debug, Clone, Copy)]
+struct Service {
+    name: &'static str,
+    version: &'static str,
 }
 
 /// A request as the bytes that go over the wire.
@@ -62,9 +70,23 @@ impl Access {
         })
     }
 
+    /// The same cloud, with other keys.
+    pub fn with_keys(&self, key: &str, secret: &str) -> Self {
+        Self { key: key.to_owned(), secret: SecretString::from(secret.to_owned()), ..self.clone() }
+    }
+
     /// A signed EC2 request.
     pub fn ec2(&self, action: &str, params: &[(&str, &str)]) -> Result<Prepared> {
-        let mut form = format!("Action={action}&Version={VERSION}");
+        self.query(EC2, action, params)
+    }
+
+    /// A signed IAM request.
+    pub fn iam(&self, action: &str, params: &[(&str, &str)]) -> Result<Prepared> {
+        self.query(IAM, action, params)
+    }
+
+    fn query(&self, service: Service, action: &str, params: &[(&str, &str)]) -> Result<Prepared> {
+        let mut form = format!("Action={action}&Version={}", service.version);
         for (name, value) in params {
             write!(form, "&{}={}", encode(name), encode(value))?;
         }
@@ -73,7 +95,7 @@ impl Access {
         let settings = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("ec2")
+            .name(service.name)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()?

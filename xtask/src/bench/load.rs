@@ -26,6 +26,8 @@ pub struct Run {
     pub seconds: f64,
     /// The usual time of one request, in milliseconds.
     pub median_ms: f64,
+    /// The time that one request in a hundred takes longer than, in milliseconds.
+    pub p99_ms: f64,
     /// CPU time of the server in that time, in seconds.
     pub server_cpu: f64,
     /// CPU time of the clients.
@@ -60,12 +62,14 @@ pub fn drive(address: SocketAddr, server: u32, clients: usize, requests: &[Prepa
         loops.into_iter().map(|l| l.join().map_err(|_| anyhow!("a client died"))?).collect::<Result<Vec<_>>>()
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    let times: Vec<f64> = times.into_iter().flatten().collect();
+    let mut times: Vec<f64> = times.into_iter().flatten().collect();
+    times.sort_by(f64::total_cmp);
     Ok(Run {
         count: times.len(),
         seconds,
         server_cpu: process::cpu_seconds(server)? - server_before,
         client_cpu: process::cpu_seconds(std::process::id())? - client_before,
+        p99_ms: times.get(times.len() * 99 / 100).copied().unwrap_or_default(),
         median_ms: median(times),
     })
 }

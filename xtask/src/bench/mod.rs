@@ -3,6 +3,7 @@
 //! Each group starts a cloud of its own from the release binary, loads it over its real port, measures something real
 //! beside it in the same run, and replaces its own table on the page; the words around the tables are written by hand.
 
+mod authorize;
 mod client;
 mod cloud;
 mod describe;
@@ -34,11 +35,13 @@ enum Group {
     Launches,
     /// DescribeInstances.
     Describe,
+    /// Signature and policies before every call.
+    Authorize,
     /// Memory and CPU of a cloud that nobody uses. Needs root and libvirt for the real one.
     Idle,
 }
 
-const ALL: &[Group] = &[Group::Guest, Group::Launches, Group::Describe, Group::Idle];
+const ALL: &[Group] = &[Group::Guest, Group::Launches, Group::Describe, Group::Authorize, Group::Idle];
 
 /// What `xtask bench` is asked.
 #[derive(Debug, clap::Args)]
@@ -86,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
             Group::Guest => guest::run(&bench),
             Group::Launches => launches::run(&bench),
             Group::Describe => describe::run(&bench),
+            Group::Authorize => authorize::run(&bench),
             Group::Idle => idle::run(&bench),
         };
         let table: Table = table.with_context(|| format!("measuring {group:?}"))?;
