@@ -195,6 +195,7 @@ async fn every_describe_answers_on_a_new_account() {
             "DescribeImageAttribute"
                 | "DescribeInstanceAttribute"
                 | "DescribeLaunchTemplateVersions"
+                | "DescribeNetworkInterfaceAttribute"
                 | "DescribeVpcAttribute"
         ) {
             f.call(offered.name, &[]).await.unwrap_or_else(|e| panic!("{}: {e:?}", offered.name));
