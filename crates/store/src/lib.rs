@@ -38,6 +38,8 @@ mod mfa;
 mod migrations;
 mod oidc_provider;
 mod placement_group;
+mod quota;
+mod quota_use;
 pub mod registry;
 mod role;
 mod s3;
@@ -165,6 +167,12 @@ pub use placement_group::{
     placement_group_join, placement_group_leave, placement_group_list, placement_group_member_count,
     placement_group_zones,
 };
+pub use quota::{
+    QuotaRequestRow, QuotaRequestStatus, QuotaSettingRow, quota_hold, quota_request_fetch, quota_request_insert,
+    quota_request_list, quota_request_settle, quota_setting_clear, quota_setting_fetch, quota_setting_list,
+    quota_setting_put,
+};
+pub use quota_use::{Counted, bucket_creator, creators_put, quota_use};
 pub use role::{
     RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
     role_used,
