@@ -5,6 +5,7 @@
 //! inside: one transaction at a time counts in an account, by the rows themselves, so the quota cannot be passed.
 
 pub mod requests;
+pub mod storage;
 pub mod table;
 
 use crate::authorize::{Ask, PolicyLimit};

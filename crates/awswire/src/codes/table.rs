@@ -424,6 +424,7 @@ codes! {
     RequestTimeTooSkewed = "RequestTimeTooSkewed", 403, false, "The difference between the request time and the current time is too large.";
     ServerSideEncryptionConfigurationNotFoundError = "ServerSideEncryptionConfigurationNotFoundError", 404, false, "The server side encryption configuration was not found";
     SlowDown = "SlowDown", 503, true, "Please reduce your request rate.";
+    QuotaExceeded = "QuotaExceeded", 403, false, "{}";
     TooManyBuckets = "TooManyBuckets", 400, false, "You have attempted to create more buckets than allowed";
     UnexpectedContent = "UnexpectedContent", 400, false, "This request does not support content.";
     UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, false, "The email address you provided does not match any account on record.";
