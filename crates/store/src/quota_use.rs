@@ -76,8 +76,8 @@ counted! {
     /// Images that are registered.
     Images: IMAGES, IMAGES_OWN, "r.id" =
         "SELECT COUNT(*) FROM images r WHERE r.account_id = $1 AND r.state <> 'deregistered'";
-    /// IAM users without the account's administrator.
-    Users: USERS, USERS_OWN, "r.id" = "SELECT COUNT(*) FROM users r WHERE r.account_id = $1 AND NOT r.is_admin";
+    /// IAM users, the account's administrator with them.
+    Users: USERS, USERS_OWN, "r.id" = "SELECT COUNT(*) FROM users r WHERE r.account_id = $1";
     /// IAM groups.
     Groups: GROUPS, GROUPS_OWN, "r.id" = "SELECT COUNT(*) FROM iam_groups r WHERE r.account_id = $1";
     /// Roles.
