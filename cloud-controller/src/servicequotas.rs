@@ -192,7 +192,11 @@ async fn require(cloud: &Cloud, cx: &OpContext, action: &str, request: &Request)
     };
     let resource = named.map_or_else(|| "*".to_owned(), |quota| arn(&cloud.config().region, cx.account(), quota));
     let ask = Ask { action: &format!("servicequotas:{action}"), resource: &resource, ..Ask::default() };
-    cloud.require(cx, &ask).await
+    // The service's own name of the error, which SDKs know.
+    cloud.require(cx, &ask).await.map_err(|error| match error.code() {
+        Code::AccessDenied => Code::AccessDeniedException.message(error.message().to_owned()),
+        _ => error,
+    })
 }
 
 fn services(request: &Request) -> Result<Value, ApiError> {

@@ -3,7 +3,7 @@
 use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::once::{Once, record};
-use crate::quotas::table as quotas;
+use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
@@ -227,7 +227,6 @@ impl Cloud {
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
-        let allowance = self.ec2_allowance(cx, "ec2:CreateLaunchTemplateVersion", "launch-template", &[]).await?;
         let mut tx = self.store().write().await.or_fail()?;
         if let Some(before) = self.claim(&mut tx, cx, OPERATION, once).await? {
             drop(tx);
@@ -237,7 +236,8 @@ impl Cloud {
         let number = launch_template_next_version(&mut tx, cx.account(), &template.id).await.or_fail()?;
         let number = number.ok_or_else(|| Code::InvalidLaunchTemplateIdNotFound.with(&[template.id.as_str()]))?;
         let have = launch_template_version_count(&mut tx, &template.id).await.or_fail()?;
-        allowance.within(&mut tx, &quotas::TEMPLATE_VERSIONS, usize::try_from(have + 1).unwrap_or(usize::MAX)).await?;
+        within(&mut tx, cx.account(), &quotas::TEMPLATE_VERSIONS, usize::try_from(have + 1).unwrap_or(usize::MAX))
+            .await?;
         let row = LaunchTemplateVersionRow {
             template_id: template.id.clone(),
             version: number,

@@ -4,7 +4,7 @@ mod modify;
 pub mod rule;
 
 use crate::fail::{OrFail as _, store_failure};
-use crate::quotas::table as quotas;
+use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -297,7 +297,6 @@ impl Cloud {
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
-        let allowance = self.ec2_allowance(cx, "ec2:AuthorizeSecurityGroupIngress", "security-group", &[]).await?;
         let mut tx = self.store().write().await.or_fail()?;
         security_group_touch(&mut tx, &group.id).await.or_fail()?;
         let mut rows = Vec::with_capacity(rules.len());
@@ -315,7 +314,7 @@ impl Cloud {
         let all = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
         for egress in [false, true] {
             let count = all.iter().filter(|row| row.egress == egress).count();
-            allowance.within(&mut tx, &quotas::RULES_PER_GROUP, count).await?;
+            within(&mut tx, cx.account(), &quotas::RULES_PER_GROUP, count).await?;
         }
         change_append(&mut tx, load::GROUP, &group.id, None);
         tx.commit().await.or_fail()?;

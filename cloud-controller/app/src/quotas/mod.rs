@@ -18,6 +18,10 @@ use mallee_store::{
 use mallee_types::AccountId;
 use table::{Quota, Use, Words};
 
+/// Where a quota comes from, in the words of refusals.
+const SET: &str = "set by the administrator";
+const USUAL: &str = "default";
+
 /// So much of a quota is wanted.
 pub type Demand = (&'static Quota, u64);
 
@@ -97,13 +101,28 @@ pub async fn quota_value<'a>(
     Ok(quota_setting_fetch(exec, account, quota.service, quota.code).await?.or(quota.default))
 }
 
+/// A quota of each resource: whether one of the account's may have so many.
+pub(crate) async fn within(
+    tx: &mut Tx,
+    account: &AccountId,
+    quota: &'static Quota,
+    count: usize,
+) -> Result<(), ApiError> {
+    let set = quota_setting_fetch(tx, account, quota.service, quota.code).await.or_fail()?;
+    let source = if set.is_some() { SET } else { USUAL };
+    match set.or(quota.default) {
+        Some(max) if count as u64 > max => Err(refusal(quota, count as u64, &Limit { max, own: false, source })),
+        _ => Ok(()),
+    }
+}
+
 fn set_for(settings: &[QuotaSettingRow], quota: &Quota) -> Option<u64> {
     settings.iter().find(|row| row.service == quota.service && row.code == quota.code).map(|row| row.value)
 }
 
 impl Allowance {
-    /// Takes these demands, or says which quota is exceeded, and notes who makes these resources. Their rows are written
-    /// after it, in the same transaction.
+    /// Takes these demands, or says which quota is exceeded, and notes who makes these resources. Their rows are
+    /// written after it, in the same transaction.
     pub(crate) async fn take(&self, tx: &mut Tx, demands: &[Demand], resources: &[String]) -> Result<(), ApiError> {
         self.hold(tx).await?;
         self.check(tx, demands, Rows::ToCome).await?;
@@ -128,17 +147,6 @@ impl Allowance {
         self.check(tx, demands, Rows::Written).await
     }
 
-    /// A quota of each resource: whether one resource may have so many.
-    pub(crate) async fn within(&self, tx: &mut Tx, quota: &'static Quota, count: usize) -> Result<(), ApiError> {
-        let settings = quota_setting_list(&mut *tx, &self.account).await.or_fail()?;
-        for limit in self.limits_of(quota, &settings) {
-            if count as u64 > limit.max {
-                return Err(refusal(quota, count as u64, &limit));
-            }
-        }
-        Ok(())
-    }
-
     async fn check(&self, tx: &mut Tx, demands: &[Demand], rows: Rows) -> Result<(), ApiError> {
         let settings = quota_setting_list(&mut *tx, &self.account).await.or_fail()?;
         for (quota, wanted) in demands.iter().filter(|(_, wanted)| *wanted > 0) {
@@ -161,10 +169,10 @@ impl Allowance {
     }
 
     fn limits_of<'a>(&'a self, quota: &'static Quota, settings: &[QuotaSettingRow]) -> Vec<Limit<'a>> {
-        let set = set_for(settings, quota).map(|max| Limit { max, own: false, source: "set by the administrator" });
+        let set = set_for(settings, quota).map(|max| Limit { max, own: false, source: SET });
         let usual = || {
             let max = if self.unlimited { quota.most } else { quota.default };
-            max.map(|max| Limit { max, own: false, source: "default" })
+            max.map(|max| Limit { max, own: false, source: USUAL })
         };
         let by_policy = self.limits.iter().filter(|limit| quota.key.is_some_and(|key| key == limit.key));
         let by_policy = by_policy.map(|limit| Limit { max: limit.max, own: limit.own, source: &limit.source });

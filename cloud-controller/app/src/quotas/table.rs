@@ -7,6 +7,7 @@
 
 use mallee_awswire::Code;
 use mallee_store::Counted;
+use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RULES_PER_GROUP_MAX};
 
 /// How what is in use is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,17 +125,16 @@ impl Quota {
 macro_rules! quotas {
     ($($(#[$meta:meta])* $name:ident = $quota:expr;)*) => {
         $($(#[$meta])* pub static $name: Quota = $quota;)*
-        /// All of them, by service and code.
+        /// All of them.
         pub static ALL: &[&Quota] = &[$(&$name),*];
     };
 }
 
-use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RULES_PER_GROUP_MAX};
-
 quotas! {
     /// Virtual CPUs of instances that take room on a node.
     VCPUS = quota("ec2", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
-        Use::Sum(Counted::Vcpus, 1)).usual(100_000).key("ec2:quota-cputotalsize").refused(Code::VcpuLimitExceeded, Words::Vcpus);
+        Use::Sum(Counted::Vcpus, 1))
+        .usual(100_000).key("ec2:quota-cputotalsize").refused(Code::VcpuLimitExceeded, Words::Vcpus);
     /// Versions of each launch template.
     TEMPLATE_VERSIONS = quota("ec2", "L-142B4294", "Launch template versions", Use::Each)
         .usual(10_000).most(10_000).fixed().refused(Code::LaunchTemplateVersionLimitExceeded, Words::Plain);
@@ -146,10 +146,11 @@ quotas! {
         .usual(5_000).key("ec2:quota-launchtemplatenumber").refused(Code::LaunchTemplateLimitExceeded, Words::Plain);
     /// Instances that take room on a node.
     ACTIVE_INSTANCES = quota("ec2", "mallee-active-instances", "Instances that are not stopped",
-        Use::Sum(Counted::ActiveInstances, 1)).key("ec2:quota-vminstanceactivenumber")
-        .refused(Code::InstanceLimitExceeded, Words::Instances);
+        Use::Sum(Counted::ActiveInstances, 1))
+        .key("ec2:quota-vminstanceactivenumber").refused(Code::InstanceLimitExceeded, Words::Instances);
     /// Root disks of instances, in GiB.
-    DISK = quota("ec2", "mallee-disk-gib", "Root disks of instances in GiB", Use::Sum(Counted::DiskBytes, GIB_IN_BYTES))
+    DISK = quota("ec2", "mallee-disk-gib", "Root disks of instances in GiB",
+        Use::Sum(Counted::DiskBytes, GIB_IN_BYTES))
         .key("ec2:quota-disktotalsize").refused(Code::ResourceLimitExceeded, Words::More("GiB of root disks"));
     /// Instances that are not terminated.
     INSTANCES = quota("ec2", "mallee-instances", "Instances", Use::Sum(Counted::Instances, 1))
@@ -158,10 +159,12 @@ quotas! {
     KEY_PAIRS = quota("ec2", "mallee-key-pairs", "Key pairs", Use::Sum(Counted::KeyPairs, 1))
         .usual(5_000).refused(Code::KeyPairLimitExceeded, Words::Plain);
     /// Memory of instances that take room on a node, in MiB.
-    MEMORY = quota("ec2", "mallee-memory-mib", "Memory of running instances in MiB", Use::Sum(Counted::MemoryMib, MIB))
+    MEMORY = quota("ec2", "mallee-memory-mib", "Memory of running instances in MiB",
+        Use::Sum(Counted::MemoryMib, MIB))
         .key("ec2:quota-memorytotalsize").refused(Code::ResourceLimitExceeded, Words::More("MiB of memory"));
     /// Placement groups.
-    PLACEMENT_GROUPS = quota("ec2", "mallee-placement-groups", "Placement groups", Use::Sum(Counted::PlacementGroups, 1))
+    PLACEMENT_GROUPS = quota("ec2", "mallee-placement-groups", "Placement groups",
+        Use::Sum(Counted::PlacementGroups, 1))
         .usual(500).refused(Code::PlacementGroupLimitExceeded, Words::Plain);
     /// Roles.
     ROLES = quota("iam", "L-FE177D64", "Roles per account", Use::Sum(Counted::Roles, 1))
@@ -180,23 +183,28 @@ quotas! {
         Use::Sum(Counted::ServerCertificates, 1))
         .usual(20).key("iam:quota-servercertificatenumber").iam("ServerCertificatesPerAccount");
     /// OpenID Connect providers.
-    OIDC_PROVIDERS = quota("iam", "L-858F3967", "OpenId connect providers per account", Use::Sum(Counted::OidcProviders, 1))
+    OIDC_PROVIDERS = quota("iam", "L-858F3967", "OpenId connect providers per account",
+        Use::Sum(Counted::OidcProviders, 1))
         .usual(100).key("iam:quota-openidconnectprovidernumber").iam("OpenIdConnectProvidersPerAccount");
     /// Instance profiles.
-    INSTANCE_PROFILES = quota("iam", "L-6E65F664", "Instance profiles per account", Use::Sum(Counted::InstanceProfiles, 1))
+    INSTANCE_PROFILES = quota("iam", "L-6E65F664", "Instance profiles per account",
+        Use::Sum(Counted::InstanceProfiles, 1))
         .usual(1_000).key("iam:quota-instanceprofilenumber").iam("InstanceProfilesPerAccount");
     /// Buckets.
     BUCKETS = quota("s3", "L-DC2B2D3D", "General purpose buckets", Use::Sum(Counted::Buckets, 1))
         .usual(10_000).key("s3:quota-bucketnumber").refused(Code::TooManyBuckets, Words::Plain);
     /// Security groups.
-    SECURITY_GROUPS = quota("vpc", "L-E79EC296", "VPC security groups per Region", Use::Sum(Counted::SecurityGroups, 1))
+    SECURITY_GROUPS = quota("vpc", "L-E79EC296", "VPC security groups per Region",
+        Use::Sum(Counted::SecurityGroups, 1))
         .usual(10_000).key("ec2:quota-securitygroupnumber").refused(Code::SecurityGroupLimitExceeded, Words::Plain);
     /// Rules of one direction of each security group.
     RULES_PER_GROUP = quota("vpc", "L-0EA8095F", "Inbound or outbound rules per security group", Use::Each)
-        .usual(RULES_PER_GROUP_MAX).most(RULES_PER_GROUP_MAX).refused(Code::RulesPerSecurityGroupLimitExceeded, Words::Plain);
+        .usual(RULES_PER_GROUP_MAX).most(RULES_PER_GROUP_MAX)
+        .refused(Code::RulesPerSecurityGroupLimitExceeded, Words::Plain);
     /// Security groups of each interface.
     GROUPS_PER_INTERFACE = quota("vpc", "L-2AFB9258", "Security groups per network interface", Use::Each)
-        .usual(GROUPS_PER_INTERFACE_MAX).most(GROUPS_PER_INTERFACE_MAX).fixed().refused(Code::SecurityGroupsPerInterfaceLimitExceeded, Words::Plain);
+        .usual(GROUPS_PER_INTERFACE_MAX).most(GROUPS_PER_INTERFACE_MAX).fixed()
+        .refused(Code::SecurityGroupsPerInterfaceLimitExceeded, Words::Plain);
 }
 
 /// The service of this code.
