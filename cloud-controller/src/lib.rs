@@ -7,6 +7,7 @@ pub mod enrol;
 pub mod front;
 pub mod identity;
 mod s3_local;
+mod servicequotas;
 pub mod tokens;
 
 pub use front::S3Service;

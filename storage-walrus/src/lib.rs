@@ -8,7 +8,7 @@ mod lock;
 
 pub use keys::{StaticKey, StaticKeys};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Authenticator, Caller, S3, VerifierAuth};
+pub use mallee_s3::{Authenticator, Caller, LIMITS_HEADER, Limits, S3, VerifierAuth};
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
@@ -97,9 +97,14 @@ impl Walrus {
         &self.s3
     }
 
-    /// The S3 service as an axum router, for a listener of its own or under the front door.
+    /// The S3 service as an axum router, under the front door of this process.
     pub fn router(&self) -> axum::Router {
         mallee_s3::router(self.s3.clone())
+    }
+
+    /// As [`Walrus::router`], for the front door of another process.
+    pub fn router_of_process(&self) -> axum::Router {
+        mallee_s3::router_of_process(self.s3.clone())
     }
 
     /// The image service.

@@ -4,13 +4,12 @@ use crate::Ec2Api;
 use crate::common::{dry_run, filters, page, values_of};
 use crate::filter::Filterable;
 use mallee_app::OpContext;
+use mallee_app::quotas::table as quotas;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
 use mallee_types::ZoneName;
 use mallee_types::instance_type::{INSTANCE_TYPES, InstanceType};
 
-/// Instances an account may run (`max-instances`); the honest bound is the capacity of the nodes.
-const MAX_INSTANCES: usize = 10_000;
 /// `max-elastic-ips` and its VPC twin: AWS's default; addresses come with the VPC service.
 const MAX_ELASTIC_IPS: usize = 5;
 /// AWS's letters for zone ids are the region's short name; ours is fixed.
@@ -363,11 +362,12 @@ impl Ec2Api {
         }
         dry_run(dry)?;
         let default_vpc = self.cloud.default_vpc(cx).await?.map_or_else(|| "none".to_owned(), |vpc| vpc.id.to_string());
+        let max_instances = self.cloud.quota_of(cx.account(), &quotas::INSTANCES).await?.unwrap_or(u64::MAX);
         let attribute = |name: &str| {
             let value = match name {
                 "supported-platforms" => "VPC".to_owned(),
                 "default-vpc" => default_vpc.clone(),
-                "max-instances" => MAX_INSTANCES.to_string(),
+                "max-instances" => max_instances.to_string(),
                 "vpc-max-security-groups-per-interface" => mallee_types::limits::GROUPS_PER_INTERFACE_MAX.to_string(),
                 _ => MAX_ELASTIC_IPS.to_string(),
             };

@@ -3,25 +3,21 @@
 use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::once::{Once, record};
+use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_count,
-    launch_template_default_set, launch_template_delete, launch_template_insert, launch_template_list,
-    launch_template_next_version, launch_template_version_count, launch_template_version_delete,
-    launch_template_version_insert, launch_template_version_latest, launch_template_version_list, tag_delete_of,
-    tag_put,
+    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_default_set,
+    launch_template_delete, launch_template_insert, launch_template_list, launch_template_next_version,
+    launch_template_version_count, launch_template_version_delete, launch_template_version_insert,
+    launch_template_version_latest, launch_template_version_list, tag_delete_of, tag_put,
 };
 use mallee_types::LaunchTemplateId;
 
 /// EC2's resource type for tags.
 pub const TAG_KIND: &str = "launch-template";
-/// Templates of an account (EC2: 5,000 per Region).
-pub const TEMPLATES_MAX: u64 = 5_000;
-/// Versions of a template (EC2: 10,000).
-pub const VERSIONS_MAX: u64 = 10_000;
 /// Longest description of a version, in characters (EC2: 255).
 const DESCRIPTION_CHARS_MAX: usize = 255;
 /// Names have 3 to 128 characters (EC2).
@@ -174,13 +170,11 @@ impl Cloud {
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        let allowance = self.ec2_allowance(cx, "ec2:CreateLaunchTemplate", "launch-template", &[]).await?;
         let mut tx = self.store().write().await.or_fail()?;
         if let Some(before) = self.claim(&mut tx, cx, OPERATION, once).await? {
             drop(tx);
             return self.find_launch_template(cx, &TemplateRef { id: Some(before), name: None }).await;
-        }
-        if launch_template_count(&mut tx, cx.account()).await.or_fail()? >= TEMPLATES_MAX {
-            return Err(Code::LaunchTemplateLimitExceeded.error());
         }
         let now_ms = self.clock().now_ms();
         let row = LaunchTemplateRow {
@@ -192,6 +186,7 @@ impl Cloud {
             default_version: 1,
             last_version: 1,
         };
+        allowance.take(&mut tx, &[(&quotas::LAUNCH_TEMPLATES, 1)], &[row.id.to_string()]).await?;
         launch_template_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("launch_templates_account_id_name") {
                 Code::InvalidLaunchTemplateNameAlreadyExistsException.error()
@@ -240,9 +235,9 @@ impl Cloud {
         }
         let number = launch_template_next_version(&mut tx, cx.account(), &template.id).await.or_fail()?;
         let number = number.ok_or_else(|| Code::InvalidLaunchTemplateIdNotFound.with(&[template.id.as_str()]))?;
-        if launch_template_version_count(&mut tx, &template.id).await.or_fail()? >= VERSIONS_MAX {
-            return Err(Code::LaunchTemplateVersionLimitExceeded.error());
-        }
+        let have = launch_template_version_count(&mut tx, &template.id).await.or_fail()?;
+        within(&mut tx, cx.account(), &quotas::TEMPLATE_VERSIONS, usize::try_from(have + 1).unwrap_or(usize::MAX))
+            .await?;
         let row = LaunchTemplateVersionRow {
             template_id: template.id.clone(),
             version: number,

@@ -2,23 +2,21 @@
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
+use crate::quotas::table as quotas;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::{GroupStrategy, PlacementGroup};
 use mallee_store::{
-    GroupMembership, PlacementGroupRow, PlacementStrategy, SubnetRow, placement_group_count, placement_group_delete,
-    placement_group_insert, placement_group_list, placement_group_member_count, placement_group_zones, tag_delete_of,
-    tag_put,
+    GroupMembership, PlacementGroupRow, PlacementStrategy, SubnetRow, placement_group_delete, placement_group_insert,
+    placement_group_list, placement_group_member_count, placement_group_zones, tag_delete_of, tag_put,
 };
 use mallee_types::PlacementGroupId;
 use std::str::FromStr as _;
 
 /// EC2's resource type for tags.
 pub const TAG_KIND: &str = "placement-group";
-/// Groups of an account (EC2: 500 per Region).
-const GROUPS_MAX: u64 = 500;
 /// Longest name, in characters (EC2: 255 ASCII).
 const NAME_CHARS_MAX: usize = 255;
 /// Partitions of a group (EC2: up to 7 per zone).
@@ -127,10 +125,9 @@ impl Cloud {
             name: new.name,
             created_ms: self.clock().now_ms(),
         };
+        let allowance = self.ec2_allowance(cx, "ec2:CreatePlacementGroup", "placement-group", &[]).await?;
         let mut tx = self.store().write().await.or_fail()?;
-        if placement_group_count(&mut tx, cx.account()).await.or_fail()? >= GROUPS_MAX {
-            return Err(Code::PlacementGroupLimitExceeded.error());
-        }
+        allowance.take(&mut tx, &[(&quotas::PLACEMENT_GROUPS, 1)], &[row.id.to_string()]).await?;
         placement_group_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("placement_groups_account_id_name") {
                 Code::InvalidPlacementGroupDuplicate.with(&[&row.name])

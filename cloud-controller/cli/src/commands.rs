@@ -76,15 +76,15 @@ const STATUS_RETRY: Duration = Duration::from_millis(200);
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
 
 #[allow(clippy::print_stdout)]
-fn say(line: impl std::fmt::Display) {
+pub(crate) fn say(line: impl std::fmt::Display) {
     println!("{line}");
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("-")
 }
 
-fn rows<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+pub(crate) fn rows<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
 
@@ -158,7 +158,7 @@ fn print_status(answer: &Value, json: bool) {
 }
 
 /// A time in Unix milliseconds as `2026-01-31T12:34:56Z`.
-fn utc(ms: i64) -> String {
+pub(crate) fn utc(ms: i64) -> String {
     let Ok(at) = time::OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)) else { return "-".to_owned() };
     let (date, (hour, minute, second)) = (at.date(), at.to_hms());
     format!("{date}T{hour:02}:{minute:02}:{second:02}Z")

@@ -28,4 +28,4 @@ pub use explain::{Explanation, explain};
 pub use json::{Position, Span};
 pub use policy::{Effect, MAX_DOCUMENT_BYTES, MAX_LIST, Policy, PolicyKind, Statement, Version, policy_size};
 pub use principal::{Principal, RoleSession};
-pub use quota::{QuotaLimit, quota_limits};
+pub use quota::{QUOTA_KEYS, QuotaKey, QuotaLimit, is_quota_key, quota_limits};

@@ -3,6 +3,7 @@
 
 mod check;
 mod explain;
+mod quotas;
 mod status;
 
 use crate::front::Received;
@@ -80,6 +81,10 @@ async fn route(
             Some(tokens) => tokens.issue(&body(request)?).await,
             None => Err(Code::UnsupportedOperation.message(NO_CONTROL_PORT)),
         },
+        (&Method::GET, ["quotas", account]) => quotas::list(cloud, account).await,
+        (&Method::POST, ["quotas", account]) => quotas::set(cloud, account, &body(request)?).await,
+        (&Method::GET, ["quota-requests"]) => quotas::requests(cloud).await,
+        (&Method::POST, ["quota-requests", id]) => quotas::decide(cloud, id, &body(request)?).await,
         (&Method::GET, ["images", name]) => status::image(cloud, cx, name, request.query()).await,
         _ => Err(unknown()),
     }

@@ -12,6 +12,7 @@ pub use serve::serve;
 use crate::admin;
 use crate::audit::{Call, Trail, cloudtrail, is_read_only};
 use crate::identity::StoreCredentials;
+use crate::servicequotas;
 use crate::tokens::JoinTokens;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -229,7 +230,7 @@ impl Front {
         let flavour = service.flavour();
         match (service, outcome) {
             (Service::Mallee, outcome) => admin::respond(outcome.as_ref().cloned()),
-            (Service::Other(name), outcome) if name == cloudtrail::SERVICE => {
+            (Service::Other(name), outcome) if query::is_json(&name) => {
                 respond(cloudtrail::respond(outcome.as_ref().cloned(), id))
             }
             (_, Ok(body)) => respond(server::xml_response(200, flavour, id, body)),
@@ -255,6 +256,9 @@ impl Front {
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,
             Service::Other(name) if name == cloudtrail::SERVICE => {
                 cloudtrail::answer(&self.cloud, cx, &asked.action, &received.body).await
+            }
+            Service::Other(name) if name == servicequotas::SERVICE => {
+                servicequotas::answer(&self.cloud, cx, &asked.action, &received.body).await
             }
             Service::Other(name) => {
                 Err(Code::UnsupportedOperation.message(format!("The service {name} is not offered by this cloud.")))

@@ -3,6 +3,7 @@
 use super::Received;
 use crate::admin;
 use crate::audit::cloudtrail;
+use crate::servicequotas;
 use http::Method;
 use mallee_awswire::server::Service;
 use mallee_awswire::{ApiError, Code, Params};
@@ -20,7 +21,7 @@ impl Asked {
         let params = parse(received);
         let action = match service {
             Service::Mallee => admin::action(received),
-            Service::Other(name) if name == cloudtrail::SERVICE => cloudtrail::action(&received.headers).to_owned(),
+            Service::Other(name) if is_json(name) => cloudtrail::action(&received.headers).to_owned(),
             _ => params.as_ref().ok().and_then(Params::action).unwrap_or_default().to_owned(),
         };
         Self { action, params }
@@ -34,6 +35,11 @@ impl Asked {
         self.params()?;
         if self.action.is_empty() { Err(Code::MissingAction.error()) } else { Ok(&self.action) }
     }
+}
+
+/// Whether a service speaks JSON: the operation is in a header, the parameters are the body.
+pub(super) fn is_json(service: &str) -> bool {
+    [cloudtrail::SERVICE, servicequotas::SERVICE].contains(&service)
 }
 
 fn parse(received: &Received) -> Result<Params, ApiError> {

@@ -4,22 +4,25 @@ use super::{Front, facts, respond, serve};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use http::Method;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
 use mallee_app::OpContext;
 use mallee_app::authorize::Ask;
+use mallee_app::quotas::storage::{Storage, StorageLimit};
 use mallee_authz::s3::{Ask as Needed, Asked, asks};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Body as SignedBody, SignedRequest};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_s3::{DELETE_XML_BYTES_MAX, Query, Target};
+use mallee_s3::{DELETE_XML_BYTES_MAX, Limit, Limited as What, Limits, Query, Target};
 use percent_encoding::percent_decode_str;
+use std::sync::Arc;
 
 impl Front {
     /// One S3 request. Who has no valid signature is left to Walrus, which says so in S3's words.
     pub(super) async fn object(&self, request: Request) -> Response {
-        let (parts, mut body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
         if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
             let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
@@ -35,8 +38,43 @@ impl Front {
                     Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
                 }
             }
+            match self.limits(&cx, &parts).await {
+                Ok(limits) => {
+                    parts.extensions.extend(limits);
+                }
+                Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
+            }
         }
         self.s3.call(Request::from_parts(parts, body)).await
+    }
+
+    /// The quotas of a request that makes a bucket or an object.
+    async fn limits(&self, cx: &OpContext, parts: &Parts) -> Result<http::Extensions, ApiError> {
+        let mut extensions = http::Extensions::new();
+        if !matches!(parts.method, Method::PUT | Method::POST) {
+            return Ok(extensions);
+        }
+        let (action, resource) = match Target::of(parts, &[])? {
+            Target::Service => return Ok(extensions),
+            Target::Bucket(bucket) => ("s3:CreateBucket", format!("arn:aws:s3:::{bucket}")),
+            Target::Object(bucket, key) => ("s3:PutObject", format!("arn:aws:s3:::{bucket}/{key}")),
+        };
+        let found = self.cloud.storage_limits(cx, action, &resource).await?;
+        let limit = |limit: StorageLimit| Limit {
+            what: match limit.what {
+                Storage::Buckets => What::Buckets,
+                Storage::BucketObjects => What::BucketObjects,
+                Storage::BucketBytes => What::BucketBytes,
+                Storage::TotalBytes => What::TotalBytes,
+            },
+            max: limit.max,
+            own: limit.own,
+            // It travels in a header.
+            origin: limit.origin.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect(),
+        };
+        let limits = Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() };
+        extensions.insert(Arc::new(limits));
+        Ok(extensions)
     }
 
     /// Asks what the request needs; gives its body back.

@@ -64,7 +64,6 @@ sql! {
         WHERE account_id = $1 AND LOWER(name) = LOWER($2)";
     SERVER_LIST = "SELECT id, account_id, name, path, body, chain, expires_ms, created_ms FROM server_certificates
         WHERE account_id = $1";
-    SERVER_COUNT = "SELECT COUNT(*) FROM server_certificates WHERE account_id = $1";
     SERVER_KEY = "SELECT sealed_key FROM server_certificates WHERE id = $1";
     SERVER_RENAME = "UPDATE server_certificates SET name = $2, path = $3 WHERE id = $1";
     SERVER_DELETE = "DELETE FROM server_certificates WHERE id = $1";
@@ -143,11 +142,6 @@ pub async fn server_certificate_list<'a>(
     limit: u32,
 ) -> Result<Vec<ServerCertificateRow>, StoreError> {
     named(Select::new(SERVER_LIST, args![account]), filter).page(exec.into(), "name", limit).await
-}
-
-/// How many server certificates an account has.
-pub async fn server_certificate_count<'a>(exec: impl Into<Exec<'a>>, account: &AccountId) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(SERVER_COUNT, args![account], account).await?.0)
 }
 
 /// Gives a server certificate another name or path. Conflict: `server_certificates_account_id_name`.

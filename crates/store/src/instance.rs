@@ -119,9 +119,6 @@ sql! {
     USER_DATA_SET = "UPDATE instances SET user_data = $2 WHERE id = $1";
     PLACEMENT = "SELECT placement FROM instances WHERE id = $1";
     PLACEMENT_SET = "UPDATE instances SET placement = $2 WHERE id = $1";
-    USAGE = "SELECT instance_type, COUNT(*) FROM instances
-        WHERE account_id = $1 AND state <> 'terminated' AND state <> 'shutting-down'
-        GROUP BY instance_type ORDER BY instance_type";
     IMAGE_USERS = "SELECT COUNT(*) FROM instances WHERE image_id = $1 AND state <> 'terminated'";
     DELETE = "DELETE FROM instances WHERE id = $1 AND terminated_ms IS NOT NULL";
 }
@@ -296,14 +293,6 @@ pub async fn instance_placement_set(tx: &mut Tx, id: &InstanceId, json: &str) ->
         0 => Err(StoreError::not_found(id)),
         _ => Ok(()),
     }
-}
-
-/// How many instances of each type count against the account's quotas.
-pub async fn instance_usage<'a>(
-    exec: impl Into<Exec<'a>>,
-    account: &AccountId,
-) -> Result<Vec<(String, u64)>, StoreError> {
-    exec.into().all(USAGE, args![account]).await
 }
 
 /// How many instances that are not terminated were made from this image.

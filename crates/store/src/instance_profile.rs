@@ -50,7 +50,6 @@ sql! {
         WHERE account_id = $1 AND LOWER(name) = LOWER($2)";
     LIST = "SELECT id, account_id, name, path, role_id, created_ms FROM instance_profiles
         WHERE account_id = $1";
-    COUNT = "SELECT COUNT(*) FROM instance_profiles WHERE account_id = $1";
     UPDATE = "UPDATE instance_profiles SET role_id = $2 WHERE id = $1";
     DELETE = "DELETE FROM instance_profiles WHERE id = $1";
     ASSOCIATION_INSERT = "INSERT INTO profile_associations
@@ -96,11 +95,6 @@ pub async fn instance_profile_list<'a>(
 ) -> Result<Vec<InstanceProfileRow>, StoreError> {
     let select = Select::new(LIST, args![account]).and("role_id =", role_id);
     named(select, filter).page(exec.into(), "name", limit).await
-}
-
-/// How many profiles an account has.
-pub async fn instance_profile_count<'a>(exec: impl Into<Exec<'a>>, account: &AccountId) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(COUNT, args![account], account).await?.0)
 }
 
 /// Writes what can be changed of a profile: its role.

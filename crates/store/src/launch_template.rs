@@ -47,7 +47,6 @@ sql! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     LIST = "SELECT id, account_id, name, created_by, created_ms, default_version, last_version
         FROM launch_templates WHERE account_id = $1";
-    COUNT = "SELECT COUNT(*) FROM launch_templates WHERE account_id = $1";
     // Also what makes two makers of versions wait for each other.
     NEXT_VERSION = "UPDATE launch_templates SET last_version = last_version + 1 WHERE account_id = $1 AND id = $2";
     LAST_VERSION = "SELECT last_version FROM launch_templates WHERE id = $1";
@@ -80,11 +79,6 @@ pub async fn launch_template_list<'a>(
 ) -> Result<Vec<LaunchTemplateRow>, StoreError> {
     let select = Select::new(LIST, args![account]).and("id >", after).and_in("id", ids)?.and_in("name", names)?;
     select.page(exec.into(), "id", limit).await
-}
-
-/// How many templates the account has.
-pub async fn launch_template_count<'a>(exec: impl Into<Exec<'a>>, account: &AccountId) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(COUNT, args![account], account).await?.0)
 }
 
 /// Takes the next version number of a template; `None`: it is not there.

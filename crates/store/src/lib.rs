@@ -38,6 +38,8 @@ mod mfa;
 mod migrations;
 mod oidc_provider;
 mod placement_group;
+mod quota;
+mod quota_use;
 pub mod registry;
 mod role;
 mod s3;
@@ -71,10 +73,10 @@ pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
 };
 pub use certificate::{
-    ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_count,
-    server_certificate_delete, server_certificate_insert, server_certificate_key, server_certificate_list,
-    server_certificate_rename, signing_certificate_active_set, signing_certificate_delete, signing_certificate_insert,
-    signing_certificate_list, signing_certificate_list_account,
+    ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_delete,
+    server_certificate_insert, server_certificate_key, server_certificate_list, server_certificate_rename,
+    signing_certificate_active_set, signing_certificate_delete, signing_certificate_insert, signing_certificate_list,
+    signing_certificate_list_account,
 };
 pub use change::{
     CHANGES_KEPT, CHANGES_PAGE_MAX, ChangeRow, IDENTITY_CHANGE, change_append, changes_bounds, changes_prune,
@@ -122,15 +124,14 @@ pub use image_permission::{
 pub use instance::{
     InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
     instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
-    instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
-    instance_versions,
+    instance_placement, instance_placement_set, instance_user_data, instance_user_data_set, instance_versions,
 };
 pub use instance_doc::{CpuCredits, GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
 pub use instance_profile::{
-    InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_count,
-    instance_profile_delete, instance_profile_fetch, instance_profile_insert, instance_profile_list,
-    instance_profile_update, profile_association_delete, profile_association_fetch, profile_association_insert,
-    profile_association_list, profile_association_list_all, profile_association_list_of,
+    InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_delete,
+    instance_profile_fetch, instance_profile_insert, instance_profile_list, instance_profile_update,
+    profile_association_delete, profile_association_fetch, profile_association_insert, profile_association_list,
+    profile_association_list_all, profile_association_list_of,
 };
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
@@ -141,10 +142,10 @@ pub use interface::{
 pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
 pub use launch_template::{
-    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_count,
-    launch_template_default_set, launch_template_delete, launch_template_insert, launch_template_list,
-    launch_template_next_version, launch_template_version_count, launch_template_version_delete,
-    launch_template_version_insert, launch_template_version_latest, launch_template_version_list,
+    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_default_set,
+    launch_template_delete, launch_template_insert, launch_template_list, launch_template_next_version,
+    launch_template_version_count, launch_template_version_delete, launch_template_version_insert,
+    launch_template_version_latest, launch_template_version_list,
 };
 pub use lease::{LeaseRow, lease_acquire, lease_fetch, lease_list, lease_release, lease_renew};
 pub use login::{
@@ -161,10 +162,15 @@ pub use oidc_provider::{
     oidc_provider_update,
 };
 pub use placement_group::{
-    PlacementGroupRow, PlacementStrategy, placement_group_count, placement_group_delete, placement_group_insert,
-    placement_group_join, placement_group_leave, placement_group_list, placement_group_member_count,
-    placement_group_zones,
+    PlacementGroupRow, PlacementStrategy, placement_group_delete, placement_group_insert, placement_group_join,
+    placement_group_leave, placement_group_list, placement_group_member_count, placement_group_zones,
 };
+pub use quota::{
+    QuotaRequestRow, QuotaRequestStatus, QuotaSettingRow, quota_hold, quota_request_fetch, quota_request_insert,
+    quota_request_list, quota_request_settle, quota_setting_clear, quota_setting_fetch, quota_setting_list,
+    quota_setting_put,
+};
+pub use quota_use::{Counted, bucket_creator, creators_put, quota_use};
 pub use role::{
     RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
     role_used,

@@ -46,7 +46,6 @@ sql! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     LIST = "SELECT id, account_id, name, strategy, partition_count, spread_level, created_ms
         FROM placement_groups WHERE account_id = $1";
-    COUNT = "SELECT COUNT(*) FROM placement_groups WHERE account_id = $1";
     DELETE = "DELETE FROM placement_groups WHERE account_id = $1 AND id = $2";
     JOIN = "INSERT INTO placement_members (instance_id, group_id, zone) VALUES ($1, $2, $3)
         ON CONFLICT (instance_id) DO UPDATE SET group_id = excluded.group_id";
@@ -71,11 +70,6 @@ pub async fn placement_group_list<'a>(
 ) -> Result<Vec<PlacementGroupRow>, StoreError> {
     let select = Select::new(LIST, args![account]).and("id >", after).and_in("id", ids)?.and_in("name", names)?;
     select.page(exec.into(), "id", limit).await
-}
-
-/// How many groups the account has.
-pub async fn placement_group_count<'a>(exec: impl Into<Exec<'a>>, account: &AccountId) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(COUNT, args![account], account).await?.0)
 }
 
 /// Removes a group; true if it was there.

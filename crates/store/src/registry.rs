@@ -3,7 +3,8 @@
 use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, iam_account};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
-use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology, vpc};
+use crate::{placement_group, quota, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology};
+use crate::{quota_use, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -36,6 +37,8 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("mfa.rs", mfa::SQL),
     ("oidc_provider.rs", oidc_provider::SQL),
     ("placement_group.rs", placement_group::SQL),
+    ("quota.rs", quota::SQL),
+    ("quota_use.rs", quota_use::SQL),
     ("role.rs", role::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),

@@ -99,7 +99,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
     serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, Routes::new(walrus.images()))?;
-    servers.spawn(front::serve(s3_listener, walrus.router(), servers.clone()));
+    servers.spawn(front::serve(s3_listener, walrus.router_of_process(), servers.clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
     let endpoints = vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];

@@ -30,6 +30,14 @@ pub enum Error {
     /// The bytes referred to went away between look-up and use; looking up again tells what is there now.
     #[error("the stored bytes were removed meanwhile")]
     Gone,
+    /// A quota of the caller would be exceeded.
+    #[error("a quota is exceeded: {origin}")]
+    Quota {
+        /// Of what.
+        what: crate::limits::Limited,
+        /// Which quota, and where it comes from.
+        origin: String,
+    },
     /// No room for the bytes.
     #[error("the disk that holds {0} is full; free some space or move the data directory")]
     Full(String),

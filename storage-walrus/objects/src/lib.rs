@@ -9,6 +9,7 @@ pub mod blob;
 pub mod engine;
 pub mod error;
 pub mod images;
+pub mod limits;
 pub mod memory;
 pub mod metadata;
 pub mod model;
@@ -20,6 +21,7 @@ pub use engine::objects::Description;
 pub use engine::sweep::{ORPHAN_GRACE, SweepReport};
 pub use engine::{Engine, ListQuery, Listing, ObjectReader, Sink, Stored};
 pub use error::Error;
+pub use limits::{Limit, Limited, Limits};
 pub use metadata::{Metadata, Place};
 pub use model::{
     Attributes, Bucket, Checksums, Condition, Content, Image, Listed, Object, ObjectInfo, Part, PutObject, Upload,

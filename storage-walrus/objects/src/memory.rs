@@ -3,10 +3,11 @@
 
 use crate::blob::BlobId;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::metadata::{Freed, Metadata, Place};
 use crate::model::{Bucket, Condition, Content, Image, Listed, Object, Part, PutObject, Upload};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -100,6 +101,11 @@ fn is_after(key: &str, place: Place<'_>) -> bool {
 
 #[async_trait::async_trait]
 impl Metadata for MemoryMetadata {
+    /// Quotas are the database's: this one has none.
+    fn limited(self: Arc<Self>, _: Arc<Limits>) -> Arc<dyn Metadata> {
+        self
+    }
+
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error> {
         let mut state = self.state();
         if let Some(old) = state.buckets.get(&bucket.name) {

@@ -2,9 +2,11 @@
 
 use crate::blob::BlobId;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::model::{Bucket, Condition, Image, Listed, Object, Part, PutObject, Upload};
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Blobs whose last reference went with the transaction: their rows are gone, their bytes may be deleted.
 pub type Freed = Vec<BlobId>;
@@ -24,6 +26,9 @@ pub enum Place<'a> {
 /// ([`crate::StoreMetadata`]) and a reference in memory ([`crate::memory::MemoryMetadata`]), held equal by tests.
 #[async_trait::async_trait]
 pub trait Metadata: Send + Sync + Debug {
+    /// The same store for one request with these quotas: buckets and objects that would exceed one are
+    /// [`Error::Quota`].
+    fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
     /// Makes a bucket; [`Error::BucketExists`] with its row if the name is taken.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error>;
     /// One bucket.

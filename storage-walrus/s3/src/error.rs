@@ -1,12 +1,13 @@
 //! From the engine's errors to S3's.
 
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::Error;
+use mallee_objects::{Error, Limited};
 
 /// The answer to an engine error. What is the operator's business goes to the log.
 pub(crate) fn engine(error: Error) -> ApiError {
     match error {
         Error::NoBucket => Code::NoSuchBucket.error(),
+        Error::Quota { what, origin } => quota(what, &origin),
         Error::BucketExists(_) => Code::BucketAlreadyExists.error(),
         Error::BucketNotEmpty => Code::BucketNotEmpty.error(),
         Error::NoObject => Code::NoSuchKey.error(),
@@ -45,4 +46,14 @@ pub(crate) fn invalid_argument(text: impl Into<String>, name: &str, value: &str)
         .message(text.into())
         .field("ArgumentName", name)
         .field("ArgumentValue", mallee_awswire::texts::clip(value).into_owned())
+}
+
+/// AWS's words for too many buckets; for sizes it has none.
+fn quota(what: Limited, origin: &str) -> ApiError {
+    match what {
+        Limited::Buckets => Code::TooManyBuckets.message(format!("{} ({origin})", Code::TooManyBuckets.text(&[]))),
+        Limited::BucketObjects | Limited::BucketBytes | Limited::TotalBytes => {
+            Code::QuotaExceeded.message(format!("The object would exceed a quota. ({origin})"))
+        }
+    }
 }

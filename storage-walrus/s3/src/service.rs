@@ -14,7 +14,7 @@ use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_objects::Engine;
+use mallee_objects::{Engine, Limits};
 use std::sync::Arc;
 
 /// Settings of the service.
@@ -50,11 +50,37 @@ pub fn router(s3: S3) -> Router {
     Router::new().fallback(serve).with_state(s3)
 }
 
+/// The header in which a front door in another process sends the quotas of a request, as JSON. It takes away what the
+/// client sent under this name.
+pub const LIMITS_HEADER: &str = "x-mallee-limits";
+
+/// As [`router`], behind a front door in another process: the quotas come in [`LIMITS_HEADER`].
+pub fn router_of_process(s3: S3) -> Router {
+    async fn serve(State(s3): State<S3>, mut request: Request<Body>) -> Response<Body> {
+        if let Some(header) = request.headers_mut().remove(LIMITS_HEADER) {
+            match serde_json::from_slice::<Limits>(header.as_bytes()) {
+                Ok(limits) => {
+                    request.extensions_mut().insert(Arc::new(limits));
+                }
+                Err(error) => tracing::warn!(%error, "the quotas of a request do not read"),
+            }
+        }
+        s3.handle(request).await
+    }
+    Router::new().fallback(serve).with_state(s3)
+}
+
 impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authenticator>, config: S3Config) -> Self {
         Self(Arc::new(Inner { engine, auth, config }))
+    }
+
+    fn limited(&self, limits: Arc<Limits>) -> Self {
+        let Inner { engine, auth, config } = &*self.0;
+        let (auth, config) = (auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine: engine.limited(limits), auth, config }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -101,7 +127,12 @@ impl S3 {
             payload,
             head: parts.method == Method::HEAD,
         };
-        let call = Call::new(self.clone(), known, body);
+        // The front door's, for this request.
+        let s3 = match parts.extensions.get::<Arc<Limits>>() {
+            Some(limits) => self.limited(limits.clone()),
+            None => self.clone(),
+        };
+        let call = Call::new(s3, known, body);
         dispatch(&parts.method, target, call).await
     }
 }

@@ -8,6 +8,7 @@ mod partition;
 mod placement;
 mod points;
 mod processes;
+mod quotas;
 mod random;
 mod storm;
 mod strays;

@@ -6,10 +6,12 @@
 
 mod identity;
 mod keys;
+mod limits;
 mod refusal;
 mod rights;
 mod subject;
 
+pub(crate) use limits::PolicyLimit;
 pub use mallee_authz::Service;
 pub use refusal::Refusal;
 pub(crate) use rights::Authorizer;

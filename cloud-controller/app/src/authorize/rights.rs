@@ -2,7 +2,7 @@
 
 use crate::iam::{EffectivePolicies, PolicyCache};
 use crate::{Cloud, OpContext};
-use mallee_iam::{Policy, PolicyKind, Principal};
+use mallee_iam::{Policy, PolicyKind, Principal, is_quota_key};
 use mallee_store::{PrincipalKind, StoreError, iam_tag_list};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -31,7 +31,7 @@ pub(crate) struct Rights {
 }
 
 /// Whose rights, and whether everything is allowed without a policy.
-type Caller = (PrincipalKind, String, bool);
+pub(super) type Caller = (PrincipalKind, String, bool);
 
 /// The policies of a caller, and the rights that they give.
 type Known = (Arc<EffectivePolicies>, Arc<Rights>);
@@ -50,27 +50,41 @@ const ABOUT_RESOURCES: [&str; 5] = ["aws:resource", "ec2:", "iam:permissionsboun
 fn asks_about_resources(policies: &[Arc<Policy>]) -> bool {
     let about = |key: &String| {
         let key = key.to_ascii_lowercase();
-        ABOUT_RESOURCES.iter().any(|prefix| key.starts_with(prefix))
+        !is_quota_key(&key) && ABOUT_RESOURCES.iter().any(|prefix| key.starts_with(prefix))
     };
     policies.iter().any(|policy| policy.context_keys().iter().any(about))
 }
 
+/// Whose rights a request has, and whether everything is allowed without a policy.
+pub(super) fn caller(cx: &OpContext) -> Caller {
+    let (kind, id, mut everything) = match &cx.actor.principal {
+        Principal::User { id, .. } => (PrincipalKind::User, id.to_string(), cx.actor.is_account_admin),
+        Principal::Role(role) => (PrincipalKind::Role, role.id.to_string(), false),
+        Principal::Federated { issuer, issuer_id, .. } => {
+            (PrincipalKind::User, issuer_id.to_string(), issuer.ends_with(":root") || cx.actor.is_account_admin)
+        }
+        // What has no policies of its own gets none; of an account's root the right is implicit.
+        other => (PrincipalKind::User, other.user_id(), false),
+    };
+    everything &= !matches!(cx.actor.principal, Principal::Root { .. });
+    (kind, id, everything)
+}
+
 impl Cloud {
+    /// The policies that apply to a caller.
+    pub(super) async fn policies_of_caller(
+        &self,
+        cx: &OpContext,
+        (kind, id, _): &Caller,
+    ) -> Result<Arc<EffectivePolicies>, StoreError> {
+        self.authorizer().policies.get(self.store(), cx.account(), *kind, id).await
+    }
+
     /// The rights of the caller. What this replica committed before counts.
     pub(crate) async fn rights(&self, cx: &OpContext) -> Result<Arc<Rights>, StoreError> {
-        let (kind, id, mut everything) = match &cx.actor.principal {
-            Principal::User { id, .. } => (PrincipalKind::User, id.to_string(), cx.actor.is_account_admin),
-            Principal::Role(role) => (PrincipalKind::Role, role.id.to_string(), false),
-            Principal::Federated { issuer, issuer_id, .. } => {
-                (PrincipalKind::User, issuer_id.to_string(), issuer.ends_with(":root") || cx.actor.is_account_admin)
-            }
-            // What has no policies of its own gets none; of an account's root the right is implicit.
-            other => (PrincipalKind::User, other.user_id(), false),
-        };
-        everything &= !matches!(cx.actor.principal, Principal::Root { .. });
+        let caller = caller(cx);
         let authorizer = self.authorizer();
-        let policies = authorizer.policies.get(self.store(), cx.account(), kind, &id).await?;
-        let caller = (kind, id, everything);
+        let policies = self.policies_of_caller(cx, &caller).await?;
         {
             let known = authorizer.known.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((of, rights)) = known.get(&caller)
@@ -81,7 +95,7 @@ impl Cloud {
         }
         let tags = iam_tag_list(self.store(), &caller.1).await?;
         let tags = tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
-        let rights = Arc::new(rights_of(&policies, everything, tags));
+        let rights = Arc::new(rights_of(&policies, caller.2, tags));
         let mut known = authorizer.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= CALLERS_MAX {
             known.clear();

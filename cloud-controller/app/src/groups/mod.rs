@@ -4,6 +4,7 @@ mod modify;
 pub mod rule;
 
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -12,7 +13,6 @@ use mallee_store::{
     security_group_insert, security_group_list, security_group_referrers, security_group_rule_delete,
     security_group_rule_insert, security_group_rules_of, security_group_touch, tag_delete_of, tag_put,
 };
-use mallee_types::limits::RULES_PER_GROUP_MAX;
 use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, VpcId};
 use rule::{Peer, RuleSpec};
 
@@ -218,7 +218,10 @@ impl Cloud {
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        let keys = [("ec2:Vpc", vec![format!("arn:aws:ec2:{}:{}:vpc/{}", self.config().region, cx.account(), vpc.id)])];
+        let allowance = self.ec2_allowance(cx, "ec2:CreateSecurityGroup", "security-group", &keys).await?;
         let mut tx = self.store().write().await.or_fail()?;
+        allowance.take(&mut tx, &[(&quotas::SECURITY_GROUPS, 1)], &[]).await?;
         let row = insert_group(self, &mut tx, cx.account(), &vpc.id, name, description).await.map_err(|error| {
             if error.is_conflict("security_groups_vpc_id_name") {
                 Code::InvalidGroupDuplicate.with(&[name, vpc.id.as_str()])
@@ -226,6 +229,7 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
+        allowance.made(&mut tx, &[row.id.to_string()]).await?;
         tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, row.id.as_str(), tags)).await.or_fail()?;
         tx.commit().await.or_fail()?;
         Ok(row)
@@ -309,9 +313,8 @@ impl Cloud {
         }
         let all = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
         for egress in [false, true] {
-            if all.iter().filter(|row| row.egress == egress).count() > RULES_PER_GROUP_MAX {
-                return Err(Code::RulesPerSecurityGroupLimitExceeded.error());
-            }
+            let count = all.iter().filter(|row| row.egress == egress).count();
+            within(&mut tx, cx.account(), &quotas::RULES_PER_GROUP, count).await?;
         }
         change_append(&mut tx, load::GROUP, &group.id, None);
         tx.commit().await.or_fail()?;

@@ -3,22 +3,20 @@
 use super::base::{arn, path, quota};
 use super::{labels, x509};
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     Exec, ServerCertificateRow, SigningCertificateRow, UserRow, iam_tag_delete, iam_tag_delete_of,
-    server_certificate_by_name, server_certificate_count, server_certificate_delete, server_certificate_insert,
-    server_certificate_rename, signing_certificate_active_set, signing_certificate_delete, signing_certificate_insert,
-    signing_certificate_list,
+    server_certificate_by_name, server_certificate_delete, server_certificate_insert, server_certificate_rename,
+    signing_certificate_active_set, signing_certificate_delete, signing_certificate_insert, signing_certificate_list,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
 
 /// Signing certificates of a user (AWS: 2).
 const SIGNING_MAX: u64 = 2;
-/// Server certificates of an account (AWS: 20).
-const SERVER_MAX: u64 = 20;
 
 /// A server's certificate as a request gives it.
 #[derive(Debug, Clone)]
@@ -170,9 +168,16 @@ impl Cloud {
             expires_ms: read.expires_ms,
             created_ms: self.clock().now_ms(),
         };
+        let allowance = self
+            .iam_allowance(
+                cx,
+                "iam:UploadServerCertificate",
+                "server-certificate",
+                &format!("{}{}", row.path, row.name),
+            )
+            .await?;
         let mut tx = self.iam_write(cx).await?;
-        let have = server_certificate_count(&mut tx, cx.account()).await.or_fail()?;
-        quota("ServerCertificatesPerAccount", have, SERVER_MAX)?;
+        allowance.take(&mut tx, &[(&quotas::SERVER_CERTIFICATES, 1)], &[row.id.clone()]).await?;
         server_certificate_insert(&mut tx, &row, &key).await.map_err(|e| server_certificate_taken(e, &row.name))?;
         labels::put(&mut tx, cx.account(), &row.id, &tags).await?;
         tx.commit().await.or_fail()?;

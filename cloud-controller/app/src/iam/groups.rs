@@ -2,17 +2,16 @@
 
 use super::{base, users};
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, IamGroupRow, PrincipalKind, StoreError, iam_attachment_count, iam_group_by_name, iam_group_count,
-    iam_group_count_of_user, iam_group_delete, iam_group_insert, iam_group_member_add, iam_group_member_count,
-    iam_group_member_remove, iam_group_update, iam_inline_list_of, iam_principal_forget,
+    Exec, IamGroupRow, PrincipalKind, StoreError, iam_attachment_count, iam_group_by_name, iam_group_count_of_user,
+    iam_group_delete, iam_group_insert, iam_group_member_add, iam_group_member_count, iam_group_member_remove,
+    iam_group_update, iam_inline_list_of, iam_principal_forget,
 };
 use mallee_types::AccountId;
 
-/// Groups of one account (IAM: 300).
-pub const GROUPS_MAX: u64 = 300;
 /// Groups one user is in (IAM: 10).
 pub const GROUPS_PER_USER_MAX: u64 = 10;
 
@@ -51,8 +50,8 @@ impl Cloud {
         path: Option<String>,
     ) -> Result<IamGroupRow, ApiError> {
         let path = base::path(path)?;
+        let allowance = self.iam_allowance(cx, "iam:CreateGroup", "group", &format!("{path}{name}")).await?;
         let mut tx = self.iam_write(cx).await?;
-        base::quota("GroupsPerAccount", iam_group_count(&mut tx, cx.account()).await.or_fail()?, GROUPS_MAX)?;
         let group = IamGroupRow {
             id: self.unique_id("AGPA"),
             account_id: cx.account().clone(),
@@ -60,6 +59,7 @@ impl Cloud {
             path,
             created_ms: self.clock().now_ms(),
         };
+        allowance.take(&mut tx, &[(&quotas::GROUPS, 1)], &[group.id.clone()]).await?;
         iam_group_insert(&mut tx, &group).await.map_err(|error| taken(error, name))?;
         tx.commit().await.or_fail()?;
         Ok(group)

@@ -3,17 +3,16 @@
 use super::base::{arn, path, quota};
 use super::{labels, roles};
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, InstanceProfileRow, Tx, iam_tag_delete, iam_tag_delete_of, instance_profile_by_name, instance_profile_count,
-    instance_profile_delete, instance_profile_insert, instance_profile_update,
+    Exec, InstanceProfileRow, Tx, iam_tag_delete, iam_tag_delete_of, instance_profile_by_name, instance_profile_delete,
+    instance_profile_insert, instance_profile_update,
 };
 use mallee_types::AccountId;
 
-/// Profiles of an account (AWS: 1000).
-const PROFILES_MAX: u64 = 1000;
 /// Roles of a profile (AWS: 1, for good).
 const ROLES_MAX: u64 = 1;
 
@@ -56,9 +55,11 @@ impl Cloud {
             role_id: None,
             created_ms: self.clock().now_ms(),
         };
+        let allowance = self
+            .iam_allowance(cx, "iam:CreateInstanceProfile", "instance-profile", &format!("{}{}", row.path, row.name))
+            .await?;
         let mut tx = self.iam_write(cx).await?;
-        let have = instance_profile_count(&mut tx, cx.account()).await.or_fail()?;
-        quota("InstanceProfilesPerAccount", have, PROFILES_MAX)?;
+        allowance.take(&mut tx, &[(&quotas::INSTANCE_PROFILES, 1)], &[row.id.clone()]).await?;
         instance_profile_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("instance_profiles_account_id_name") {
                 Code::EntityAlreadyExists.message(format!("Instance Profile {name} already exists."))

@@ -2,20 +2,18 @@
 
 use super::{base, builtin, inline, labels};
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::PolicyKind;
 use mallee_store::{
     Exec, IamPolicyRow, IamTagRow, NamedFilter, PAGE_ROWS_MAX, Tx, iam_attachment_counts, iam_attachment_list,
-    iam_boundary_counts, iam_boundary_list, iam_policy_by_arn, iam_policy_count, iam_policy_delete, iam_policy_insert,
-    iam_policy_page, iam_policy_version_list, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
+    iam_boundary_counts, iam_boundary_list, iam_policy_by_arn, iam_policy_delete, iam_policy_insert, iam_policy_page,
+    iam_policy_version_list, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
 };
 use mallee_types::AccountId;
 use std::collections::HashMap;
-
-/// Managed policies of one account (IAM: 1,500).
-pub const POLICIES_MAX: u64 = 1_500;
 
 /// A managed policy as GetPolicy shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,8 +202,8 @@ impl Cloud {
     ) -> Result<ManagedPolicy, ApiError> {
         let path = base::path(path)?;
         inline::parse(document, PolicyKind::Managed)?;
+        let allowance = self.iam_allowance(cx, "iam:CreatePolicy", "policy", &format!("{path}{name}")).await?;
         let mut tx = self.iam_write(cx).await?;
-        base::quota("PoliciesPerAccount", iam_policy_count(&mut tx, cx.account()).await.or_fail()?, POLICIES_MAX)?;
         let now_ms = self.clock().now_ms();
         let row = IamPolicyRow {
             id: self.unique_id("ANPA"),
@@ -219,6 +217,7 @@ impl Cloud {
             created_ms: now_ms,
             updated_ms: now_ms,
         };
+        allowance.take(&mut tx, &[(&quotas::POLICIES, 1)], &[row.id.clone()]).await?;
         iam_policy_insert(&mut tx, &row, document).await.map_err(|error| {
             if error.is_conflict("iam_policies_account_id_name") || error.is_conflict("iam_policies_arn") {
                 Code::EntityAlreadyExists

@@ -3,17 +3,16 @@
 use super::base::quota;
 use super::labels;
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     Exec, Json, OidcProviderRow, Tx, iam_tag_delete, iam_tag_delete_of, oidc_provider_delete, oidc_provider_fetch,
-    oidc_provider_insert, oidc_provider_list, oidc_provider_update,
+    oidc_provider_insert, oidc_provider_update,
 };
 use mallee_types::AccountId;
 
-/// Providers of an account (AWS: 100).
-const PROVIDERS_MAX: u64 = 100;
 /// Audiences of one provider (AWS: 100).
 const CLIENT_IDS_MAX: u64 = 100;
 /// Thumbprints of one provider (AWS: 5).
@@ -97,9 +96,9 @@ impl Cloud {
             thumbprints: Json(thumbprints),
             created_ms: self.clock().now_ms(),
         };
+        let allowance = self.iam_allowance(cx, "iam:CreateOpenIDConnectProvider", "oidc-provider", &row.url).await?;
         let mut tx = self.iam_write(cx).await?;
-        let have = oidc_provider_list(&mut tx, cx.account()).await.or_fail()?.len();
-        quota("OpenIdConnectProvidersPerAccount", have as u64, PROVIDERS_MAX)?;
+        allowance.take(&mut tx, &[(&quotas::OIDC_PROVIDERS, 1)], &[]).await?;
         oidc_provider_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("oidc_providers_account_id_url") {
                 Code::EntityAlreadyExists.message(format!("Provider with url https://{} already exists.", row.url))

@@ -1,22 +1,20 @@
 //! Roles: who may be assumed, by whom, for how long.
 
-use super::base::{arn, path, quota};
+use super::base::{arn, path};
 use super::on_principals::Holder;
 use super::{boundary, labels};
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Policy, PolicyError, PolicyKind};
 use mallee_store::{
     NamedFilter, PrincipalKind, RoleRow, Tx, iam_attachment_count, iam_inline_list_of, iam_principal_forget,
-    iam_tag_delete, iam_tag_delete_of, instance_profile_list, role_by_name, role_count, role_delete, role_insert,
-    role_update,
+    iam_tag_delete, iam_tag_delete_of, instance_profile_list, role_by_name, role_delete, role_insert, role_update,
 };
 use mallee_types::AccountId;
 
-/// Roles of an account (AWS: 1000).
-const ROLES_MAX: u64 = 1000;
 /// Longest session of a role that does not say (AWS: one hour).
 const SESSION_SECONDS: u32 = 3600;
 /// Roles under this path are made by services only.
@@ -103,8 +101,9 @@ impl Cloud {
             last_used_ms: None,
             last_used_region: None,
         };
+        let allowance = self.iam_allowance(cx, "iam:CreateRole", "role", &format!("{}{}", row.path, row.name)).await?;
         let mut tx = self.iam_write(cx).await?;
-        quota("RolesPerAccount", role_count(&mut tx, cx.account()).await.or_fail()?, ROLES_MAX)?;
+        allowance.take(&mut tx, &[(&quotas::ROLES, 1)], &[row.id.clone()]).await?;
         role_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("roles_account_id_name") {
                 Code::EntityAlreadyExists.message(format!("Role with name {} already exists.", row.name))

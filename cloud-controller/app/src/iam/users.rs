@@ -3,18 +3,16 @@
 use super::on_principals::Holder;
 use super::{base, boundary, labels, logins};
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::Principal;
 use mallee_store::{
     Exec, PrincipalKind, StoreError, Tx, UserRow, access_key_list, iam_attachment_count, iam_boundary_fetch,
     iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
-    user_admin, user_by_name, user_count, user_delete, user_fetch, user_insert, user_update,
+    user_admin, user_by_name, user_delete, user_fetch, user_insert, user_update,
 };
 use mallee_types::AccountId;
-
-/// Users of one account (IAM: 5,000).
-pub const USERS_MAX: u64 = 5_000;
 
 /// A user as GetUser shows it.
 #[derive(Debug, Clone)]
@@ -92,8 +90,8 @@ impl Cloud {
         new_tags: Vec<(String, String)>,
     ) -> Result<UserView, ApiError> {
         let path = base::path(path)?;
+        let allowance = self.iam_allowance(cx, "iam:CreateUser", "user", &format!("{path}{name}")).await?;
         let mut tx = self.iam_write(cx).await?;
-        base::quota("UsersPerAccount", user_count(&mut tx, cx.account()).await.or_fail()?, USERS_MAX)?;
         let user = UserRow {
             id: self.unique_id("AIDA"),
             account_id: cx.account().clone(),
@@ -102,6 +100,7 @@ impl Cloud {
             created_ms: self.clock().now_ms(),
             is_admin: false,
         };
+        allowance.take(&mut tx, &[(&quotas::USERS, 1)], &[user.id.clone()]).await?;
         user_insert(&mut tx, &user).await.map_err(|error| taken(error, name))?;
         labels::put(&mut tx, cx.account(), &user.id, &new_tags).await?;
         if let Some(arn) = boundary_arn {

@@ -14,6 +14,7 @@ pub(crate) use watch::Watched;
 pub use watch::{WalrusState, watch_walrus};
 
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
@@ -121,7 +122,9 @@ impl Cloud {
         if request.dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        let allowance = self.ec2_allowance(cx, "ec2:RegisterImage", "image", &[]).await?;
         let mut tx = self.store().write().await.or_fail()?;
+        allowance.take(&mut tx, &[(&quotas::IMAGES, 1)], &[row.id.to_string()]).await?;
         if let Err(error) = image_insert(&mut tx, &row).await {
             tx.rollback().await.or_fail()?;
             return Err(if error.is_conflict("images_account_id_name") {

@@ -5,6 +5,7 @@ use super::run::place::Room;
 use super::run::take_public_address;
 use crate::fail::OrFail as _;
 use crate::placement_groups::wire_group;
+use crate::quotas::{Allowance, table as quotas};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
@@ -125,7 +126,8 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         let mut reserved: Vec<(ZoneName, String)> = Vec::new();
-        let outcome = self.start_reserved(&rows, &mut reserved).await;
+        let allowance = self.ec2_allowance(cx, "ec2:StartInstances", "instance", &[]).await?;
+        let outcome = self.start_reserved(&allowance, &rows, &mut reserved).await;
         if outcome.is_err() {
             for (zone, request_id) in &reserved {
                 self.give_back(zone, request_id).await;
@@ -136,6 +138,7 @@ impl Cloud {
 
     async fn start_reserved(
         &self,
+        allowance: &Allowance,
         rows: &[InstanceRow],
         reserved: &mut Vec<(ZoneName, String)>,
     ) -> Result<Vec<StateChange>, ApiError> {
@@ -148,7 +151,7 @@ impl Cloud {
             partitions.extend(placed.first().map(|placement| (row.id.clone(), placement.partition)));
         }
         let now_ms = self.clock().now_ms();
-        self.change(rows, false, "cloud.start", |row| match row.state {
+        self.change_within(Some(allowance), rows, "cloud.start", |row| match row.state {
             InstanceState::Pending | InstanceState::Running => Ok(Step::Nothing),
             InstanceState::Stopped => {
                 row.intent = RunIntent::Run;
@@ -217,17 +220,40 @@ impl Cloud {
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        self.change_within(None, rows, point, step).await
+    }
+
+    /// As [`Cloud::change`]; those that begin to take room on a node must be within the allowance.
+    async fn change_within(
+        &self,
+        allowance: Option<&Allowance>,
+        rows: &[InstanceRow],
+        point: &str,
+        step: impl Fn(&mut InstanceRow) -> Result<Step, ApiError>,
+    ) -> Result<Vec<StateChange>, ApiError> {
         self.faults().point(point).await.or_fail()?;
         let mut tx = self.store().write().await.or_fail()?;
+        if let Some(allowance) = allowance {
+            allowance.hold(&mut tx).await?;
+        }
+        let (mut count, mut vcpus, mut memory_mib) = (0, 0, 0);
         let mut changes = Vec::with_capacity(rows.len());
         for row in rows {
             let mut row = instance_fetch_locked(&mut tx, &row.id).await.or_fail()?;
             let before = row.state;
             match step(&mut row)? {
                 Step::Nothing => {}
-                Step::Changed => self.write_intent(&mut tx, &mut row).await?,
+                Step::Changed => {
+                    self.write_intent(&mut tx, &mut row).await?;
+                    (count, vcpus) = (count + 1, vcpus + u64::from(row.doc.vcpus));
+                    memory_mib += row.doc.memory_mib;
+                }
             }
             changes.push((row.id, before, row.state));
+        }
+        if let Some(allowance) = allowance.filter(|_| count > 0) {
+            let demands = [(&quotas::ACTIVE_INSTANCES, count), (&quotas::VCPUS, vcpus), (&quotas::MEMORY, memory_mib)];
+            allowance.verify(&mut tx, &demands).await?;
         }
         self.faults().point(&format!("{point}.before-commit")).await.or_fail()?;
         tx.commit().await.or_fail()?;

@@ -8,6 +8,7 @@ use crate::groups;
 use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
+use crate::quotas::{Demand, table as quotas};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -170,6 +171,11 @@ impl Cloud {
         placements: &[Placement],
         subnet: &mallee_store::SubnetRow,
     ) -> Result<Launched, ApiError> {
+        let keys = [
+            ("ec2:InstanceType", vec![resolved.size.name.to_owned()]),
+            ("ec2:AvailabilityZone", vec![subnet.zone.to_string()]),
+        ];
+        let allowance = self.ec2_allowance(cx, "ec2:RunInstances", "instance", &keys).await?;
         let mut tx = self.store().write().await.or_fail()?;
         if let Some(token) = &request.client_token {
             let claim =
@@ -180,6 +186,8 @@ impl Cloud {
                 ClientTokenClaim::Repeat(result) => return Ok(Launched::Before(parse_reservation(&result)?)),
             }
         }
+        let ids: Vec<String> = placements.iter().map(|placement| placement.instance_id.clone()).collect();
+        allowance.take(&mut tx, &demands(resolved, placements.len() as u64), &ids).await?;
         let reservation = ReservationId::from_random(self.rng().u128());
         let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
         let mut maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
@@ -219,6 +227,18 @@ impl Cloud {
             other => store_failure(other),
         })
     }
+}
+
+/// What so many new instances take of quotas.
+fn demands(resolved: &Resolved, count: u64) -> [Demand; 5] {
+    let (vcpus, memory_mib) = (u64::from(resolved.size.vcpus), resolved.size.memory_mib);
+    [
+        (&quotas::INSTANCES, count),
+        (&quotas::ACTIVE_INSTANCES, count),
+        (&quotas::VCPUS, count * vcpus),
+        (&quotas::MEMORY, count * memory_mib),
+        (&quotas::DISK, count.saturating_mul(resolved.root_disk_bytes)),
+    ]
 }
 
 enum Launched {

@@ -4,6 +4,7 @@ mod der;
 pub mod material;
 
 use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::table as quotas;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
@@ -62,7 +63,7 @@ impl Cloud {
                 material::make_ed25519(&seed).map_err(key_failure)?
             }
         };
-        Ok((self.keep_key_pair(cx, name, public, tags).await?, private_pem))
+        Ok((self.keep_key_pair(cx, "ec2:CreateKeyPair", name, public, tags).await?, private_pem))
     }
 
     /// `ImportKeyPair`.
@@ -80,7 +81,7 @@ impl Cloud {
         let text = std::str::from_utf8(public_key).map_err(|_| Code::InvalidKeyFormat.error())?;
         let public = material::import(text).map_err(key_failure)?;
         self.key_pair_precheck(cx, name, tags, dry_run).await?;
-        self.keep_key_pair(cx, name, public, tags).await
+        self.keep_key_pair(cx, "ec2:ImportKeyPair", name, public, tags).await
     }
 
     async fn key_pair_precheck(&self, cx: &OpContext, name: &str, tags: &[Tag], dry_run: bool) -> Result<(), ApiError> {
@@ -95,6 +96,7 @@ impl Cloud {
     async fn keep_key_pair(
         &self,
         cx: &OpContext,
+        action: &str,
         name: &str,
         public: PublicMaterial,
         tags: &[Tag],
@@ -112,7 +114,9 @@ impl Cloud {
             public_openssh: public.openssh,
             created_ms: self.clock().now_ms(),
         };
+        let allowance = self.ec2_allowance(cx, action, "key-pair", &[]).await?;
         let mut tx = self.store().write().await.or_fail()?;
+        allowance.take(&mut tx, &[(&quotas::KEY_PAIRS, 1)], &[row.id.to_string()]).await?;
         key_pair_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("key_pairs_account_id_name") {
                 Code::InvalidKeyPairDuplicate.error()

@@ -222,8 +222,13 @@ fn check_limit(conditions: &[Condition]) -> Result<(), PolicyError> {
         return Err(syntax("Limit without a quota key"));
     }
     let valid = |condition: &Condition| {
-        condition.operator == Operator::Numeric(crate::condition::Compare::LessThanEquals)
+        crate::quota::may_limit(&condition.key)
+            && condition.operator == Operator::Numeric(crate::condition::Compare::LessThanEquals)
             && matches!(condition.operands.as_slice(), [operand] if operand.as_quota().is_some())
     };
-    if quotas.all(valid) { Ok(()) } else { Err(syntax("a quota wants NumericLessThanEquals and one whole number")) }
+    if quotas.all(valid) {
+        Ok(())
+    } else {
+        Err(syntax("a quota wants a key that exists, NumericLessThanEquals and one whole number"))
+    }
 }

@@ -245,6 +245,7 @@ codes! {
     TaskNotFound = "TaskNotFound", 400, false, "The task '{}' does not exist.";
     // limits and capacity
     InstanceLimitExceeded = "InstanceLimitExceeded", 400, false, "You have requested more instances ({}) than your current instance limit of {} allows for the specified instance type. Please contact your administrator to request an adjustment to this limit.";
+    ResourceLimitExceeded = "ResourceLimitExceeded", 400, false, "{}";
     VcpuLimitExceeded = "VcpuLimitExceeded", 400, false, "You have requested more vCPU capacity than your current vCPU limit of {} allows for the instance bucket that the specified instance type belongs to. Please contact your administrator to request an adjustment to this limit.";
     MaxSpotInstanceCountExceeded = "MaxSpotInstanceCountExceeded", 400, false, "Max spot instance count exceeded";
     MaxIopsLimitExceeded = "MaxIOPSLimitExceeded", 400, false, "You have exceeded the limit of {} IOPS.";
@@ -306,6 +307,10 @@ codes! {
     EntityAlreadyExists = "EntityAlreadyExists", 409, false, "{}";
     EntityTemporarilyUnmodifiable = "EntityTemporarilyUnmodifiable", 409, true, "{}";
     DeleteConflict = "DeleteConflict", 409, false, "{}";
+    NoSuchResourceException = "NoSuchResourceException", 400, false, "{}";
+    IllegalArgumentException = "IllegalArgumentException", 400, false, "{}";
+    ResourceAlreadyExistsException = "ResourceAlreadyExistsException", 400, false, "{}";
+    InvalidPaginationTokenException = "InvalidPaginationTokenException", 400, false, "The token is not one of this operation.";
     LimitExceeded = "LimitExceeded", 409, false, "{}";
     ConcurrentModification = "ConcurrentModification", 409, true, "{}";
     MalformedPolicyDocument = "MalformedPolicyDocument", 400, false, "{}";
@@ -419,6 +424,7 @@ codes! {
     RequestTimeTooSkewed = "RequestTimeTooSkewed", 403, false, "The difference between the request time and the current time is too large.";
     ServerSideEncryptionConfigurationNotFoundError = "ServerSideEncryptionConfigurationNotFoundError", 404, false, "The server side encryption configuration was not found";
     SlowDown = "SlowDown", 503, true, "Please reduce your request rate.";
+    QuotaExceeded = "QuotaExceeded", 403, false, "{}";
     TooManyBuckets = "TooManyBuckets", 400, false, "You have attempted to create more buckets than allowed";
     UnexpectedContent = "UnexpectedContent", 400, false, "This request does not support content.";
     UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, false, "The email address you provided does not match any account on record.";

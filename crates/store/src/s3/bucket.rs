@@ -25,6 +25,8 @@ sql! {
     FETCH = "SELECT name, account_id, region, created_ms FROM s3_buckets WHERE name = $1";
     LIST = "SELECT name, account_id, region, created_ms FROM s3_buckets WHERE account_id = $1 ORDER BY name";
     DELETE = "DELETE FROM s3_buckets WHERE name = $1";
+    BYTES = "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM s3_objects WHERE bucket = $1";
+    OBJECTS = "SELECT COUNT(*) FROM s3_objects WHERE bucket = $1";
 }
 
 /// Makes a bucket. Conflict: `s3_buckets_name`.
@@ -43,6 +45,16 @@ pub async fn s3_bucket_list<'a>(
     account: &AccountId,
 ) -> Result<Vec<S3BucketRow>, StoreError> {
     exec.into().all(LIST, args![account]).await
+}
+
+/// Bytes of all objects of a bucket.
+pub async fn s3_bucket_bytes<'a>(exec: impl Into<Exec<'a>>, name: &str) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(BYTES, args![name], name).await?.0)
+}
+
+/// How many objects a bucket holds.
+pub async fn s3_bucket_objects<'a>(exec: impl Into<Exec<'a>>, name: &str) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(OBJECTS, args![name], name).await?.0)
 }
 
 /// Removes a bucket; [`StoreError::InUse`] while it has objects or uploads (`BucketNotEmpty`), false if it was not there.

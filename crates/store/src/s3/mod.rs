@@ -12,7 +12,10 @@ pub(crate) mod object;
 pub(crate) mod upload;
 
 pub use blob::{S3BlobRow, s3_blob_fetch, s3_blob_insert, s3_blob_list, s3_blob_release, s3_blob_retain};
-pub use bucket::{S3BucketRow, s3_bucket_delete, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list};
+pub use bucket::{
+    S3BucketRow, s3_bucket_bytes, s3_bucket_delete, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list,
+    s3_bucket_objects,
+};
 pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
     image_claim_delete, image_claim_insert, image_claim_list,

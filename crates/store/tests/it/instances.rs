@@ -135,7 +135,7 @@ async fn filters_and_pages(db: TestDb) {
     assert_eq!(count(InstanceFilter { node: Some(&"node-1".parse().unwrap()), ..mine }).await, 5);
     assert_eq!(count(InstanceFilter { zone: Some(&zone()), unreleased: true, ..Default::default() }).await, 24);
     assert_eq!(count(InstanceFilter { reservations: Some(&[ReservationId::from_random(1)]), ..mine }).await, 10);
-    assert_eq!(instance_usage(&store, &account).await.unwrap(), [("t3.nano".to_owned(), 25)]);
+    assert_eq!(quota_use(&store, Counted::Instances, &account, None).await.unwrap(), 25);
     assert_eq!(instance_count_of_image(&store, &ImageId::from_random(1)).await.unwrap(), 25);
 }
 

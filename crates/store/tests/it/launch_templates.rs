@@ -50,7 +50,7 @@ async fn templates_and_versions(db: TestDb) {
     let names = ["web".to_owned()];
     let found = launch_template_list(&store, &account(), None, Some(&names), None, 10).await.unwrap();
     assert_eq!(found, [LaunchTemplateRow { last_version: 4, ..web.clone() }]);
-    assert_eq!(launch_template_count(&store, &account()).await.unwrap(), 2);
+    assert_eq!(quota_use(&store, Counted::LaunchTemplates, &account(), None).await.unwrap(), 2);
     let numbers = async |filter| {
         let list = launch_template_version_list(&store, &web.id, filter, 10).await.unwrap();
         list.into_iter().map(|row| row.version).collect::<Vec<_>>()

@@ -15,6 +15,7 @@ mod identity;
 mod instances;
 mod launch_templates;
 mod placement_groups;
+mod quotas;
 mod races;
 mod resources;
 mod s3;

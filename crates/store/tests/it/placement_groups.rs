@@ -30,7 +30,7 @@ async fn groups_and_members(db: TestDb) {
     assert!(twice.is_conflict("placement_groups_account_id_name"), "{twice:?}");
     drop(tx);
     assert_eq!(placement_group_list(&store, &account(), None, None, None, 9).await.unwrap(), [group.clone()]);
-    assert_eq!(placement_group_count(&store, &account()).await.unwrap(), 1);
+    assert_eq!(quota_use(&store, Counted::PlacementGroups, &account(), None).await.unwrap(), 1);
     assert_eq!(placement_group_member_count(&store, &group.id).await.unwrap(), 1);
     assert_eq!(placement_group_zones(&store, &group.id).await.unwrap(), [zone()]);
     let mut tx = store.write().await.unwrap();

@@ -39,7 +39,7 @@ fn files_with_sql(folder: &std::path::Path, prefix: &str, found: &mut BTreeSet<S
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
             files_with_sql(&path, &format!("{prefix}{name}/"), found);
-        } else if std::fs::read_to_string(&path).unwrap().lines().any(|line| line.starts_with("sql! {")) {
+        } else if std::fs::read_to_string(&path).unwrap().lines().any(|line| line.trim_start().starts_with("sql! {")) {
             found.insert(format!("{prefix}{name}"));
         }
     }
@@ -58,7 +58,7 @@ type Columns = BTreeMap<(String, String), (String, bool)>;
 async fn sqlite_columns(db: &TestDb) -> Columns {
     let mut conn = sqlx::SqliteConnection::connect(&db.url).await.unwrap();
     let rows = sqlx::query(
-        "SELECT m.name, p.name, p.type, p.\"notnull\" FROM sqlite_master m JOIN pragma_table_info(m.name) p
+        "SELECT m.name, p.name, p.type, p.\"notnull\" FROM sqlite_master m JOIN pragma_table_xinfo(m.name) p
          WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE '_sqlx%'",
     )
     .fetch_all(&mut conn)

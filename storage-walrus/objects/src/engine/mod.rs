@@ -13,6 +13,7 @@ pub use sink::{Sink, Stored};
 
 use crate::blob::{BlobId, BlobStore};
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::metadata::Metadata;
 use crate::model::Bucket;
 use mallee_runtime::{Clock, Faults, Rng};
@@ -36,6 +37,12 @@ impl Engine {
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
         Self { meta, blobs, clock, rng, faults }
+    }
+
+    /// The same engine for one request with these quotas.
+    #[must_use]
+    pub fn limited(&self, limits: Arc<Limits>) -> Self {
+        Self { meta: self.meta.clone().limited(limits), ..self.clone() }
     }
 
     /// The clock its times come from.

@@ -1,5 +1,6 @@
 //! The engine's metadata in the cloud's database.
 
+mod quota;
 mod rows;
 
 use rows::{
@@ -9,17 +10,19 @@ use rows::{
 
 use crate::blob::BlobId;
 use crate::error::Error;
+use crate::limits::Limits;
 use crate::metadata::{Freed, Metadata, Place};
 use crate::model::{Bucket, Checksums, Condition, Content, Image, Listed, Object, ObjectInfo, Part, PutObject, Upload};
 use mallee_store::{
     ImageBlobRow, S3BucketRow, S3Key, S3ListFrom, S3ObjectPartRow, S3ObjectRow, S3PartRow, S3UploadRow, Store,
     StoreError, Tx, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
-    image_claim_delete, image_claim_insert, image_claim_list, s3_blob_insert, s3_blob_list, s3_bucket_delete,
-    s3_bucket_fetch, s3_bucket_insert, s3_bucket_list, s3_object_delete, s3_object_fetch, s3_object_list,
-    s3_object_parts, s3_object_put, s3_part_list, s3_part_put, s3_upload_delete, s3_upload_fetch, s3_upload_insert,
-    s3_upload_list,
+    image_claim_delete, image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list,
+    s3_bucket_delete, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list, s3_object_delete, s3_object_fetch,
+    s3_object_list, s3_object_parts, s3_object_put, s3_part_list, s3_part_put, s3_upload_delete, s3_upload_fetch,
+    s3_upload_insert, s3_upload_list,
 };
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Rows fetched at once where all of something is wanted.
 const PAGE: u32 = 1000;
@@ -30,6 +33,8 @@ const LOOKUP_ATTEMPTS: u32 = 5;
 #[derive(Debug, Clone)]
 pub struct StoreMetadata {
     store: Store,
+    /// Of the request it is for.
+    limits: Option<Arc<Limits>>,
 }
 
 /// Writes an object within a transaction.
@@ -86,7 +91,18 @@ impl StoreMetadata {
     /// Over an open store.
     #[must_use]
     pub const fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, limits: None }
+    }
+
+    /// [`put`], within the quotas.
+    async fn put(&self, tx: &mut Tx, new: &PutObject, condition: &Condition) -> Result<Freed, Error> {
+        let Some(limits) = &self.limits else { return put(tx, new, condition).await };
+        let account = quota::before_object(tx, &new.bucket, limits).await?;
+        let freed = put(tx, new, condition).await?;
+        if let Some(account) = account {
+            quota::after_object(tx, &account, &new.bucket, limits).await?;
+        }
+        Ok(freed)
     }
 
     async fn holders(&self, row: ImageBlobRow) -> Result<Image, Error> {
@@ -105,6 +121,10 @@ impl StoreMetadata {
 
 #[async_trait::async_trait]
 impl Metadata for StoreMetadata {
+    fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata> {
+        Arc::new(Self { store: self.store.clone(), limits: Some(limits) })
+    }
+
     async fn create_bucket(&self, new: &Bucket) -> Result<(), Error> {
         let row = S3BucketRow {
             name: new.name.clone(),
@@ -113,8 +133,16 @@ impl Metadata for StoreMetadata {
             created_ms: new.created_ms,
         };
         let mut tx = self.store.write().await?;
+        if self.limits.is_some() {
+            quota_hold(&mut tx, &row.account_id).await?;
+        }
         match s3_bucket_insert(&mut tx, &row).await {
-            Ok(()) => Ok(tx.commit().await?),
+            Ok(()) => {
+                if let Some(limits) = &self.limits {
+                    quota::after_bucket(&mut tx, &row.account_id, &row.name, limits).await?;
+                }
+                Ok(tx.commit().await?)
+            }
             Err(error) if error.is_conflict("s3_buckets_name") => {
                 drop(tx);
                 // Deleted meanwhile: the caller may try again.
@@ -161,7 +189,7 @@ impl Metadata for StoreMetadata {
 
     async fn put_object(&self, new: &PutObject, condition: &Condition) -> Result<Freed, Error> {
         let mut tx = self.store.write().await?;
-        let freed = put(&mut tx, new, condition).await?;
+        let freed = self.put(&mut tx, new, condition).await?;
         tx.commit().await?;
         Ok(freed)
     }
@@ -315,7 +343,7 @@ impl Metadata for StoreMetadata {
                 return Err(Error::PartChanged);
             }
         }
-        let mut freed = put(&mut tx, new, condition).await?;
+        let mut freed = self.put(&mut tx, new, condition).await?;
         freed.extend(blobs(s3_upload_delete(&mut tx, upload_id).await?.ok_or(Error::NoUpload)?)?);
         tx.commit().await?;
         Ok(freed)
