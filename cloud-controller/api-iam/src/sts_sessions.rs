@@ -5,7 +5,7 @@ use crate::parts::time;
 use mallee_app::OpContext;
 use mallee_app::sts::assume::{AssumeRole, Assumed};
 use mallee_app::sts::tokens::Federation;
-use mallee_app::sts::{Issued, SessionPolicies, SessionTags};
+use mallee_app::sts::{Issued, SecondFactor, SessionPolicies, SessionTags};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::sts::{
     AssumeRoleRequest, AssumeRoleResponse, AssumedRoleUser, Credentials, DecodeAuthorizationMessageRequest,
@@ -46,12 +46,6 @@ fn refuse(name: &str, is_given: bool) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A second factor given with a call.
-fn refuse_mfa(serial: Option<&String>, code: Option<&String>) -> Result<(), ApiError> {
-    refuse("SerialNumber", serial.is_some())?;
-    refuse("TokenCode", code.is_some())
-}
-
 impl IdentityApi {
     pub(crate) async fn assume_role(
         &self,
@@ -75,7 +69,6 @@ impl IdentityApi {
         } = r;
         refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
         refuse("ProvidedContexts", !provided_contexts.is_empty())?;
-        refuse_mfa(serial_number.as_ref(), token_code.as_ref())?;
         let asked = AssumeRole {
             role_arn: role_arn.unwrap_or_default(),
             session_name: role_session_name.unwrap_or_default(),
@@ -84,6 +77,7 @@ impl IdentityApi {
             policies: policies(policy, policy_arns),
             tags: tags(given_tags, transitive_tag_keys),
             source_identity,
+            factor: SecondFactor { serial: serial_number, code: token_code },
         };
         let Assumed { issued, session, packed_percent, source_identity } = self.cloud.assume_role(cx, asked).await?;
         Ok(AssumeRoleResponse {
@@ -106,8 +100,8 @@ impl IdentityApi {
     ) -> Result<GetSessionTokenResponse, ApiError> {
         let GetSessionTokenRequest { duration_seconds, minimum_session_token_size, serial_number, token_code } = r;
         refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
-        refuse_mfa(serial_number.as_ref(), token_code.as_ref())?;
-        let issued = self.cloud.get_session_token(cx, seconds(duration_seconds)).await?;
+        let factor = SecondFactor { serial: serial_number, code: token_code };
+        let issued = self.cloud.get_session_token(cx, seconds(duration_seconds), &factor).await?;
         Ok(GetSessionTokenResponse {
             credentials: Some(credentials(issued)),
             session_token_size: None,

@@ -3,7 +3,7 @@
 
 mod facts;
 mod query;
-mod s3;
+pub mod s3;
 mod serve;
 mod throttle;
 
@@ -42,6 +42,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait S3Service: Send + Sync + std::fmt::Debug {
     /// Answers one S3 request, body and all.
     async fn call(&self, request: Request) -> Response;
+
+    /// Whether it is another process, which decides for itself what it has not been told.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// Everything behind the port.

@@ -9,6 +9,7 @@ mod placement;
 mod points;
 mod processes;
 mod random;
+mod roles;
 mod storm;
 mod strays;
 mod templates;
