@@ -96,10 +96,10 @@ def test_awss_own_policies_as_session_policies(cloud, iam):
     trust = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}}
     role = iam.create_role(RoleName="mighty", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     iam.attach_role_policy(RoleName="mighty", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
-    session = sts.assume_role(RoleArn=role, RoleSessionName="s", PolicyArns=arns)["Credentials"]
+    session = sts.assume_role(RoleArn=role, RoleSessionName="me", PolicyArns=arns)["Credentials"]
     as_session(cloud, "ec2", session).describe_instances()
     refused("AccessDenied", as_session(cloud, "iam", session).list_users)
     nothing = [{"arn": "arn:aws:iam::aws:policy/NoSuchPolicyAtAll"}]
-    refused("ValidationError", sts.assume_role, RoleArn=role, RoleSessionName="s", PolicyArns=nothing)
+    refused("ValidationError", sts.assume_role, RoleArn=role, RoleSessionName="me", PolicyArns=nothing)
     iam.detach_role_policy(RoleName="mighty", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
     iam.delete_role(RoleName="mighty")

@@ -5,13 +5,14 @@ use crate::parts::time;
 use mallee_app::OpContext;
 use mallee_app::sts::assume::{AssumeRole, Assumed};
 use mallee_app::sts::tokens::Federation;
+use mallee_app::sts::web_identity::{AssumeRoleWithWebIdentity, WebAssumed};
 use mallee_app::sts::{Issued, SecondFactor, SessionPolicies, SessionTags};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::sts::{
-    AssumeRoleRequest, AssumeRoleResponse, AssumedRoleUser, Credentials, DecodeAuthorizationMessageRequest,
-    DecodeAuthorizationMessageResponse, FederatedUser, GetAccessKeyInfoRequest, GetAccessKeyInfoResponse,
-    GetFederationTokenRequest, GetFederationTokenResponse, GetSessionTokenRequest, GetSessionTokenResponse,
-    PolicyDescriptorType, Tag,
+    AssumeRoleRequest, AssumeRoleResponse, AssumeRoleWithWebIdentityRequest, AssumeRoleWithWebIdentityResponse,
+    AssumedRoleUser, Credentials, DecodeAuthorizationMessageRequest, DecodeAuthorizationMessageResponse, FederatedUser,
+    GetAccessKeyInfoRequest, GetAccessKeyInfoResponse, GetFederationTokenRequest, GetFederationTokenResponse,
+    GetSessionTokenRequest, GetSessionTokenResponse, PolicyDescriptorType, Tag,
 };
 use secrecy::ExposeSecret as _;
 
@@ -90,6 +91,50 @@ impl IdentityApi {
             session_token_size: None,
             session_token_utilization: None,
             source_identity,
+        })
+    }
+
+    pub(crate) async fn assume_role_with_web_identity(
+        &self,
+        cx: &OpContext,
+        r: AssumeRoleWithWebIdentityRequest,
+    ) -> Result<AssumeRoleWithWebIdentityResponse, ApiError> {
+        let AssumeRoleWithWebIdentityRequest {
+            duration_seconds,
+            minimum_session_token_size,
+            policy,
+            policy_arns,
+            provider_id,
+            role_arn,
+            role_session_name,
+            web_identity_token,
+        } = r;
+        refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
+        // Providers of OAuth 2.0 access tokens, which say nothing by themselves.
+        refuse("ProviderId", provider_id.is_some())?;
+        let asked = AssumeRoleWithWebIdentity {
+            role_arn: role_arn.unwrap_or_default(),
+            session_name: role_session_name.unwrap_or_default(),
+            token: web_identity_token.unwrap_or_default(),
+            seconds: seconds(duration_seconds),
+            policies: policies(policy, policy_arns),
+        };
+        let WebAssumed { assumed, subject, audience, provider } =
+            self.cloud.assume_role_with_web_identity(cx, asked).await?;
+        let Assumed { issued, session, packed_percent, source_identity } = assumed;
+        Ok(AssumeRoleWithWebIdentityResponse {
+            assumed_role_user: Some(AssumedRoleUser {
+                arn: Some(session.session_arn()),
+                assumed_role_id: Some(format!("{}:{}", session.id, session.session)),
+            }),
+            audience: Some(audience),
+            credentials: Some(credentials(issued)),
+            packed_policy_size: packed_percent,
+            provider: Some(provider),
+            session_token_size: None,
+            session_token_utilization: None,
+            source_identity,
+            subject_from_web_identity_token: Some(subject),
         })
     }
 

@@ -5,10 +5,10 @@
 //! away. A session lasts six hours and is replaced after three, so an outage of three hours is not noticed in a guest.
 
 use crate::fail::{OrFail as _, store_failure};
-use crate::sts::NewSession;
+use crate::sts::{NewSession, trusts};
 use crate::{Cloud, load};
 use mallee_awswire::ApiError;
-use mallee_iam::{Context, Inputs, Policy, PolicyKind, Principal, Request, evaluate};
+use mallee_iam::{Context, Principal};
 use mallee_proto::v1::RoleCredentials;
 use mallee_store::{
     CREDENTIALS_DUE_MAX, CredentialsCode, InstanceCredentialsRow, InstanceRow, ProfileAssociationRow, RoleRow,
@@ -31,30 +31,12 @@ const SERVICE: &str = "ec2.amazonaws.com";
 
 /// Whether the role's trust policy lets EC2 assume it.
 fn is_trusted(role: &RoleRow, now_ms: i64) -> bool {
-    let trust = match Policy::parse(&role.trust, PolicyKind::Trust) {
-        Ok(trust) => trust,
-        Err(error) => {
-            tracing::error!(role = role.name, %error, "the trust policy of a role does not read");
-            return false;
-        }
-    };
     let principal = Principal::Service { name: SERVICE.into() };
     let mut context = Context::of(&principal);
     context.set("aws:EpochTime", (now_ms / 1000).to_string());
     context.set("aws:CurrentTime", (now_ms / 1000).to_string());
     context.set("aws:SourceAccount", role.account_id.as_str());
-    let arn = format!("arn:aws:iam::{}:role{}{}", role.account_id, role.path, role.name);
-    let request = Request { principal: &principal, action: "sts:AssumeRole", resource: &arn, context: &context };
-    let inputs = Inputs {
-        account: &[],
-        identity: &[],
-        boundary: None,
-        session: None,
-        resource: Some(&trust),
-        resource_account: Some(&role.account_id),
-        resource_must_allow: true,
-    };
-    evaluate(&request, &inputs).is_allowed()
+    trusts(role, &principal, "sts:AssumeRole", &context)
 }
 
 fn found<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {

@@ -49,7 +49,7 @@ pub struct Assumed {
 }
 
 /// The account, path and name in `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
-fn parse_role_arn(arn: &str) -> Result<(AccountId, String, String), ApiError> {
+pub(super) fn parse_role_arn(arn: &str) -> Result<(AccountId, String, String), ApiError> {
     let parse = || {
         let (account, rest) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
         let (path, name) = rest.strip_prefix("role")?.rsplit_once('/')?;
@@ -65,7 +65,7 @@ fn denied(actor: &Actor, action: &str, role: &str) -> ApiError {
 }
 
 /// How long the session lasts.
-fn duration(asked: Option<u32>, role: &RoleRow, chained: bool) -> Result<u32, ApiError> {
+pub(super) fn duration(asked: Option<u32>, role: &RoleRow, chained: bool) -> Result<u32, ApiError> {
     let refuse = |text: &'static str| Err(Code::ValidationError.message(text));
     match asked {
         Some(seconds) if chained && seconds > HOUR => {
@@ -187,6 +187,17 @@ impl Cloud {
     }
 }
 
+/// What a request says of the session it asks for, for trust policies.
+pub(super) fn describe(context: &mut Context, session_name: &str, tags: &SessionTags, source_identity: Option<&str>) {
+    context.set("sts:RoleSessionName", session_name);
+    context.set_all("sts:SourceIdentity", source_identity);
+    context.set_all("sts:TransitiveTagKeys", tags.transitive.iter().map(String::as_str));
+    context.set_all("aws:TagKeys", tags.tags.iter().map(|(key, _)| key.as_str()));
+    for (key, value) in &tags.tags {
+        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
+    }
+}
+
 fn with_asked<'a>(
     mut asker: Asker<'a>,
     session_name: &str,
@@ -194,15 +205,8 @@ fn with_asked<'a>(
     tags: &SessionTags,
     source_identity: Option<&str>,
 ) -> Asker<'a> {
-    let context = &mut asker.context;
-    context.set("sts:RoleSessionName", session_name);
-    context.set_all("sts:ExternalId", external_id);
-    context.set_all("sts:SourceIdentity", source_identity);
-    context.set_all("sts:TransitiveTagKeys", tags.transitive.iter().map(String::as_str));
-    context.set_all("aws:TagKeys", tags.tags.iter().map(|(key, _)| key.as_str()));
-    for (key, value) in &tags.tags {
-        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
-    }
+    asker.context.set_all("sts:ExternalId", external_id);
+    describe(&mut asker.context, session_name, tags, source_identity);
     asker
 }
 
