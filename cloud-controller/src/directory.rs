@@ -3,15 +3,19 @@
 
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
 use crate::identity::StoreCredentials;
+use crate::pass;
+use mallee_app::authorize::Ask;
+use mallee_app::{Cloud, OpContext, RequestFacts};
+use mallee_awswire::Code as ErrorCode;
 use mallee_awswire::sigv4::{KeyError, derive_signing_key};
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
-    AnnounceReply, AnnounceRequest, Endpoint, LocateReply, LocateRequest, RenewReply, RenewRequest, ResolveKeyReply,
-    ResolveKeyRequest,
+    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KeyRefusal, LocateReply,
+    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
 };
 use mallee_proto::{Kind, WireError};
-use mallee_store::{ClusterRow, access_key_secret, cluster_put, setting_fetch, setting_put};
+use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
 use mallee_types::ZoneName;
 use secrecy::ExposeSecret as _;
 use std::net::IpAddr;
@@ -21,7 +25,7 @@ use time::{Date, Duration};
 use tonic::{Request, Response, Status};
 
 /// Largest message of a caller, in bytes.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest announced address, in bytes.
 const URI_BYTES_MAX: usize = 256;
 /// Longest access key id, region and date in a question for a key, in bytes.
@@ -29,6 +33,8 @@ const NAME_BYTES_MAX: usize = 128;
 /// A presigned request lives up to seven days, and so does its signing day; with the clock window at either end.
 const KEY_DAYS_BACK: i64 = 8;
 const KEY_DAYS_AHEAD: i64 = 1;
+/// Most questions about one request: a DeleteObjects names as many keys.
+const QUESTIONS_MAX: usize = 1000;
 /// Walrus signs for nothing else: with keys for other services it could act as any user anywhere.
 const KEY_SERVICE: &str = "s3";
 
@@ -41,13 +47,16 @@ const EVERYONE: &[Role] = &[Role::Cloud, Role::Cluster, Role::Node, Role::Walrus
 pub struct DirectoryService {
     control: Arc<ControlPlane>,
     credentials: StoreCredentials,
+    /// Who knows what policies say; none where nobody has to be asked.
+    cloud: Option<Arc<Cloud>>,
 }
 
 impl DirectoryService {
     /// Over this control plane, with its message limit.
     #[must_use]
-    pub fn server(control: &Arc<ControlPlane>) -> DirectoryServer<Self> {
-        let service = Self { control: control.clone(), credentials: StoreCredentials::new(control.store.clone()) };
+    pub fn server(control: &Arc<ControlPlane>, cloud: Option<Arc<Cloud>>) -> DirectoryServer<Self> {
+        let credentials = StoreCredentials::new(control.store.clone());
+        let service = Self { control: control.clone(), credentials, cloud };
         DirectoryServer::new(service).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 
@@ -94,23 +103,83 @@ impl DirectoryService {
 
     async fn resolve(&self, asked: &ResolveKeyRequest) -> Result<ResolveKeyReply, WireError> {
         self.check_scope(asked)?;
-        let owner = match self.credentials.owner(&asked.access_key_id).await {
-            Ok(owner) => owner,
+        let holder = match self.credentials.holder(&asked.access_key_id, token(&asked.session_token)).await {
+            Ok(holder) => holder,
             Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
-            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken) => {
-                return Ok(ResolveKeyReply::default());
+            Err(refused) => {
+                let refusal = match refused {
+                    KeyError::Expired => KeyRefusal::Expired,
+                    KeyError::InvalidToken => KeyRefusal::InvalidToken,
+                    KeyError::Unknown | KeyError::Unavailable(_) => KeyRefusal::Unknown,
+                };
+                return Ok(ResolveKeyReply { refusal: refusal.into(), ..ResolveKeyReply::default() });
             }
         };
-        let secret = access_key_secret(&self.control.store, &asked.access_key_id).await.map_err(store_error)?;
-        let key = derive_signing_key(&secret, &asked.date, &asked.region, &asked.service);
+        let key = derive_signing_key(&holder.secret, &asked.date, &asked.region, &asked.service);
+        let (actor, expires_at_ms) = (holder.actor, holder.expires_ms.unwrap_or_default());
         Ok(ResolveKeyReply {
             found: true,
             signing_key: key.expose_secret().to_vec(),
-            account_id: owner.account.to_string(),
-            principal_arn: owner.arn.to_string(),
-            user_id: owner.user_id.to_string(),
-            is_admin: owner.is_admin,
+            account_id: actor.account.to_string(),
+            principal_arn: actor.arn.to_string(),
+            user_id: actor.user_id.to_string(),
+            is_admin: actor.is_admin,
+            expires_at_ms,
+            refusal: KeyRefusal::Unknown.into(),
+            unrestricted: OpContext::new(actor, "").is_unrestricted(),
         })
+    }
+
+    /// What the caller's policies say of a request that Walrus has verified.
+    async fn authorize(&self, asked: AuthorizeS3Request) -> Result<AuthorizeS3Reply, WireError> {
+        let Some(cloud) = &self.cloud else {
+            return Err(WireError::new(Kind::Unavailable, "nobody here knows what policies say"));
+        };
+        if asked.questions.len() > QUESTIONS_MAX {
+            return Err(WireError::new(
+                Kind::Invalid,
+                format!("at most {QUESTIONS_MAX} questions can be asked at once"),
+            ));
+        }
+        if pass::is_good(&self.control.store, &asked, self.control.clock.now_ms()) {
+            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() });
+        }
+        let refused = |refusal: String| Ok(AuthorizeS3Reply { allowed: false, refusal });
+        let held = self.credentials.holder(&asked.access_key_id, token(&asked.session_token)).await;
+        let holder = match held {
+            Ok(holder) => holder,
+            Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
+            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken) => {
+                return refused("Access Denied".to_owned());
+            }
+        };
+        if holder.expires_ms.is_some_and(|end| self.control.clock.now_ms() >= end) {
+            return refused("The provided token has expired.".to_owned());
+        }
+        let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Into::into);
+        let facts = RequestFacts {
+            source_ip: asked.source_ip.parse().ok(),
+            user_agent: text(&asked.user_agent),
+            referer: text(&asked.referer),
+            secure: false,
+            region: text(&asked.region),
+            access_key_id: text(&asked.access_key_id),
+            presigned: asked.presigned,
+            signed_ms: Some(asked.signed_at_ms),
+        };
+        let cx = OpContext::new(holder.actor, "").with_facts(facts);
+        if cx.is_unrestricted() {
+            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() });
+        }
+        for question in &asked.questions {
+            let ask = Ask { action: &question.action, resource: &question.resource, ..Ask::default() };
+            match cloud.require(&cx, &ask).await {
+                Ok(()) => {}
+                Err(error) if error.code() == ErrorCode::AccessDenied => return refused(error.message().to_owned()),
+                Err(error) => return Err(WireError::new(Kind::Unavailable, error.to_string())),
+            }
+        }
+        Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() })
     }
 
     /// A signing key is good for a day, a region and a service: no more of them are given away than requests can use.
@@ -131,6 +200,11 @@ impl DirectoryService {
         }
         Ok(())
     }
+}
+
+/// The token that came with a request, if one did.
+fn token(given: &str) -> Option<&str> {
+    Some(given).filter(|token| !token.is_empty())
 }
 
 /// An address that others can connect to.
@@ -180,5 +254,10 @@ impl Directory for DirectoryService {
     async fn resolve_key(&self, request: Request<ResolveKeyRequest>) -> Result<Response<ResolveKeyReply>, Status> {
         authorise(request.extensions(), &[Role::Walrus])?;
         Ok(Response::new(self.resolve(request.get_ref()).await?))
+    }
+
+    async fn authorize_s3(&self, request: Request<AuthorizeS3Request>) -> Result<Response<AuthorizeS3Reply>, Status> {
+        authorise(request.extensions(), &[Role::Walrus])?;
+        Ok(Response::new(self.authorize(request.into_inner()).await?))
     }
 }

@@ -9,13 +9,24 @@ use mallee_store::{
     cloud_account, role_fetch, session_fetch, session_secret, user_fetch,
 };
 use mallee_types::AccountId;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
 /// Keys and users of the database.
 #[derive(Debug, Clone)]
 pub struct StoreCredentials(Store);
+
+/// Who has an access key.
+#[derive(Debug)]
+pub struct Holder {
+    /// Who.
+    pub actor: Actor,
+    /// The secret of the key.
+    pub secret: SecretString,
+    /// When temporary credentials end.
+    pub expires_ms: Option<i64>,
+}
 
 impl StoreCredentials {
     /// Over this database.
@@ -44,18 +55,33 @@ impl StoreCredentials {
         Ok(cloud_account(&self.0).await.map_err(key_error)?.as_ref() == Some(account))
     }
 
-    /// The key of a session, and who has it now: a user or role that is gone has none.
-    async fn session_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Actor>, KeyError> {
-        let row = session_fetch(&self.0, query.access_key_id).await.map_err(key_error)?;
-        let given = token_hash(query.session_token.ok_or(KeyError::InvalidToken)?);
+    /// Whose an access key is, with the token that came with it, and its secret.
+    ///
+    /// # Errors
+    /// [`KeyError`]; an expired session is found, with its end.
+    pub async fn holder(&self, access_key_id: &str, token: Option<&str>) -> Result<Holder, KeyError> {
+        if access_key_id.starts_with(SESSION_KEY_PREFIX) {
+            return self.session_holder(access_key_id, token).await;
+        }
+        // The key of a user comes without a token; one that does not belong to its key is not passed over.
+        if token.is_some() {
+            return Err(KeyError::InvalidToken);
+        }
+        let actor = self.owner(access_key_id).await?;
+        let secret = access_key_secret(&self.0, access_key_id).await.map_err(key_error)?;
+        Ok(Holder { actor, secret, expires_ms: None })
+    }
+
+    /// The holder of a session's key now: of a user or role that is gone there is none.
+    async fn session_holder(&self, access_key_id: &str, token: Option<&str>) -> Result<Holder, KeyError> {
+        let row = session_fetch(&self.0, access_key_id).await.map_err(key_error)?;
+        let given = token_hash(token.ok_or(KeyError::InvalidToken)?);
         if !bool::from(given.as_bytes().ct_eq(row.token_hash.as_bytes())) {
             return Err(KeyError::InvalidToken);
         }
         let secret = session_secret(&self.0, &row.id).await.map_err(key_error)?;
-        let key = derive_signing_key(&secret, query.date, query.region, query.service);
-        let expires_at = Some(mallee_runtime::clock::from_unix_ms(row.expires_ms));
-        let principal = self.session_actor(row).await?;
-        Ok(ResolvedKey { principal, signing_key: SigningKey::new(key.expose_secret()), expires_at })
+        let expires_ms = Some(row.expires_ms);
+        Ok(Holder { actor: self.session_actor(row).await?, secret, expires_ms })
     }
 
     async fn session_actor(&self, row: SessionRow) -> Result<Actor, KeyError> {
@@ -136,17 +162,10 @@ impl CredentialSource for StoreCredentials {
     type Principal = Actor;
 
     async fn signing_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Actor>, KeyError> {
-        if query.access_key_id.starts_with(SESSION_KEY_PREFIX) {
-            return self.session_key(query).await;
-        }
-        // The key of a user comes without a token; one that does not belong to its key is not passed over.
-        if query.session_token.is_some() {
-            return Err(KeyError::InvalidToken);
-        }
-        let principal = self.owner(query.access_key_id).await?;
-        let secret = access_key_secret(&self.0, query.access_key_id).await.map_err(key_error)?;
+        let Holder { actor, secret, expires_ms } = self.holder(query.access_key_id, query.session_token).await?;
         let key = derive_signing_key(&secret, query.date, query.region, query.service);
-        Ok(ResolvedKey { principal, signing_key: SigningKey::new(key.expose_secret()), expires_at: None })
+        let expires_at = expires_ms.map(mallee_runtime::clock::from_unix_ms);
+        Ok(ResolvedKey { principal: actor, signing_key: SigningKey::new(key.expose_secret()), expires_at })
     }
 }
 

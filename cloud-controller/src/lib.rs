@@ -6,6 +6,7 @@ pub mod directory;
 pub mod enrol;
 pub mod front;
 pub mod identity;
+pub mod pass;
 mod s3_local;
 mod servicequotas;
 pub mod tokens;
@@ -31,6 +32,8 @@ use tokio::net::TcpListener;
 
 /// How often terminated instances and old tokens are looked for.
 const PURGE_PERIOD: Duration = Duration::from_secs(60);
+/// How often role credentials of instances that are due are looked for: how soon a change of a role shows in them.
+const CREDENTIALS_PERIOD: Duration = Duration::from_secs(5);
 /// How often the last uses of access keys are written down.
 const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 /// How often the image keeper looks when nobody wakes it.
@@ -89,6 +92,12 @@ impl CloudController {
         spawn_periodic(&scope, "purge-sessions", PURGE_PERIOD, Nudge::default(), rng, move || {
             let cloud = forgetter.clone();
             async move { sts::purge_sessions(&cloud).await }
+        });
+        let renewer = cloud.clone();
+        let rng = cloud.rng().clone();
+        spawn_periodic(&scope, "role-credentials", CREDENTIALS_PERIOD, Nudge::default(), rng, move || {
+            let cloud = renewer.clone();
+            async move { instances::credentials::renew_due(&cloud).await }
         });
         let writer = cloud.clone();
         let rng = cloud.rng().clone();
@@ -161,7 +170,7 @@ impl CloudController {
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(KEEP_ALIVE))
             .add_service(EnrolmentService::server(&control))
-            .add_service(DirectoryService::server(&control));
+            .add_service(DirectoryService::server(&control, Some(cloud.clone())));
         self.scope.spawn(async move {
             let stop = shutdown.clone();
             if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stop.stopped().await }).await

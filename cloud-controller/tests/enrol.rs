@@ -67,7 +67,7 @@ impl World {
             TlsIncoming::new(listener, CredentialStore::new(own, &clock), ClientAuth::Optional, &shutdown).unwrap();
         let server = tonic::transport::Server::builder()
             .add_service(EnrolmentService::server(&control))
-            .add_service(DirectoryService::server(&control));
+            .add_service(DirectoryService::server(&control, None));
         tokio::spawn(server.serve_with_incoming(incoming));
         Self { uri, ca, clock, store, tokens, shutdown, _db: db, _dir: dir }
     }
@@ -336,6 +336,7 @@ async fn only_walrus_gets_signing_keys_and_only_its_own(db: TestDb) {
         date,
         region: "local".into(),
         service: service.into(),
+        session_token: String::new(),
     };
     let walrus = world.join(json!({ "role": "walrus" }), "").await;
     let mut as_walrus = world.directory(&walrus).await;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use mallee_app::cluster_link::ClusterConnector;
 use mallee_app::images::ImageService;
 use mallee_app::sts::assume::{AssumeRole, Assumed};
-use mallee_app::sts::{Issued, SessionPolicies, SessionTags, message};
+use mallee_app::sts::{Issued, SecondFactor, SessionPolicies, SessionTags, message};
 use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
 use mallee_awswire::ApiError;
 use mallee_awswire::sigv4::{CredentialSource as _, KeyError, KeyQuery, ResolvedKey};
@@ -260,12 +260,12 @@ async fn policies_tags_and_identity_go_with_the_session() {
 #[tokio::test]
 async fn sessions_of_users_and_of_whom_they_name() {
     let w = World::new().await;
-    let own = w.cloud.get_session_token(&w.alice(), Some(900)).await.unwrap();
+    let own = w.cloud.get_session_token(&w.alice(), Some(900), &SecondFactor::default()).await.unwrap();
     let holder = w.holder(&own).await;
     assert_eq!(&*holder.arn, format!("arn:aws:iam::{}:user/alice", w.account));
     assert!(holder.session.as_ref().unwrap().policies.is_none());
     let again = OpContext::new(holder, "r");
-    let error = w.cloud.get_session_token(&again, None).await.unwrap_err();
+    let error = w.cloud.get_session_token(&again, None, &SecondFactor::default()).await.unwrap_err();
     assert_eq!(error.message(), "Cannot call GetSessionToken with session credentials");
     let federated =
         w.cloud.get_federation_token(&again, "fred".into(), None, SessionPolicies::default(), SessionTags::default());
@@ -295,7 +295,7 @@ async fn a_federated_session_without_policies_may_nothing_and_ends_with_its_user
 #[tokio::test]
 async fn a_session_that_lasts_is_not_purged() {
     let w = World::new().await;
-    let own = w.cloud.get_session_token(&w.alice(), Some(900)).await.unwrap();
+    let own = w.cloud.get_session_token(&w.alice(), Some(900), &SecondFactor::default()).await.unwrap();
     mallee_app::sts::purge_sessions(&w.cloud).await.unwrap();
     let key = w.key(&own.access_key_id, Some(own.token.expose_secret())).await.unwrap();
     assert_eq!(key.expires_at.unwrap().unix_timestamp(), (w.db.clock.now_ms() + 900_000) / 1000);

@@ -2,5 +2,6 @@
 
 pub mod down;
 pub mod state;
+pub mod switches;
 pub mod tier;
 pub mod up;

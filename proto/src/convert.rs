@@ -14,6 +14,18 @@ impl From<RunIntent> for v1::RunIntent {
 }
 
 impl v1::InstanceIntent {
+    /// Which version of its role's credentials it holds; 0: none.
+    #[must_use]
+    pub fn credentials_version(&self) -> u64 {
+        self.credentials.as_ref().map_or(0, |credentials| credentials.version)
+    }
+
+    /// Whether this one counts, and not `held`: it is of a higher generation, or of the same with later credentials.
+    #[must_use]
+    pub fn is_newer_than(&self, held: &Self) -> bool {
+        (self.generation, self.credentials_version()) > (held.generation, held.credentials_version())
+    }
+
     /// The intent, or `None` when a newer peer sent one we do not know.
     #[must_use]
     pub fn run_intent(&self) -> Option<RunIntent> {

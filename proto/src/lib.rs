@@ -3,6 +3,7 @@
 
 mod convert;
 mod error;
+mod secret;
 pub mod view;
 
 pub use error::{Kind, WireError};

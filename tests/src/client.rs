@@ -1,7 +1,7 @@
 //! A client as a user has one: Query requests, signed, over the real port.
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use bytes::Bytes;
@@ -84,6 +84,7 @@ pub struct Client {
     address: SocketAddr,
     key: String,
     secret: SecretString,
+    token: Option<String>,
     region: String,
     http: HttpClient<HttpConnector, Full<Bytes>>,
 }
@@ -99,7 +100,26 @@ impl Client {
     pub fn new(address: SocketAddr, key: String, secret: SecretString, region: String) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self { address, key, secret, region, http: HttpClient::builder(TokioExecutor::new()).build(connector) }
+        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
+        Self { address, key, secret, token: None, region, http }
+    }
+
+    /// The same cloud with temporary credentials.
+    #[must_use]
+    pub fn with_session(&self, key: &str, secret: &str, token: &str) -> Self {
+        Self { key: key.to_owned(), secret: secret.into(), token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// Where the cloud is.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Key id and secret.
+    #[must_use]
+    pub const fn keys(&self) -> (&String, &SecretString) {
+        (&self.key, &self.secret)
     }
 
     /// One request to EC2.
@@ -107,11 +127,42 @@ impl Client {
     /// # Errors
     /// [`CallError`].
     pub async fn call(&self, action: &str, params: &[(&str, &str)]) -> Result<Reply, CallError> {
-        let mut form = format!("Action={action}&Version={VERSION}");
+        self.ask("ec2", VERSION, action, params).await
+    }
+
+    /// One request to a Query service.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn ask(
+        &self,
+        service: &str,
+        version: &str,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> Result<Reply, CallError> {
+        let mut form = format!("Action={action}&Version={version}");
         for (name, value) in params {
             form.push_str(&format!("&{}={}", encode(name), encode(value)));
         }
-        let request = self.signed(form.into());
+        self.send(self.signed(service, "POST", "/", form.into())).await
+    }
+
+    /// One request to S3 (a small object), through the cloud's port or at another address.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn s3(&self, method: &str, path: &str, body: &'static str) -> Result<Reply, CallError> {
+        self.send(self.signed("s3", method, path, body.into())).await
+    }
+
+    /// The same keys at another address.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
+    async fn send(&self, request: http::Request<Full<Bytes>>) -> Result<Reply, CallError> {
         let lost = |why: String| CallError::Lost(why);
         let answer = tokio::time::timeout(REPLY_TIMEOUT, self.http.request(request))
             .await
@@ -128,21 +179,26 @@ impl Client {
         Err(CallError::Refused { status, code: text("Code"), message: text("Message") })
     }
 
-    fn signed(&self, body: Bytes) -> http::Request<Full<Bytes>> {
-        let uri = format!("http://{}/", self.address);
-        let identity: Identity = Credentials::new(&self.key, self.secret.expose_secret(), None, None, "test").into();
+    fn signed(&self, service: &str, method: &str, path: &str, body: Bytes) -> http::Request<Full<Bytes>> {
+        let uri = format!("http://{}{path}", self.address);
+        let token = self.token.clone();
+        let identity: Identity = Credentials::new(&self.key, self.secret.expose_secret(), token, None, "test").into();
+        let mut settings = SigningSettings::default();
+        if service == "s3" {
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("ec2")
+            .name(service)
             .time(SystemTime::now())
-            .settings(SigningSettings::default())
+            .settings(settings)
             .build()
             .expect("all parts of the signature are there")
             .into();
-        let signable = SignableRequest::new("POST", &uri, [FORM].into_iter(), SignableBody::Bytes(&body));
+        let signable = SignableRequest::new(method, &uri, [FORM].into_iter(), SignableBody::Bytes(&body));
         let (instructions, _) = sign(signable.expect("a plain request"), &params).expect("it signs").into_parts();
-        let request = http::Request::builder().method("POST").uri(&uri).header(FORM.0, FORM.1);
+        let request = http::Request::builder().method(method).uri(&uri).header(FORM.0, FORM.1);
         let mut request = request.body(Full::new(body)).expect("a plain request");
         instructions.apply_to_request_http1x(&mut request);
         request

@@ -29,6 +29,7 @@ pub use iam::IAM_OFFERED;
 pub use sts::STS_OFFERED;
 
 use mallee_app::authorize::{Ask, Service};
+use mallee_app::sts::tokens::check_session;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::iam::IamRequest;
@@ -55,6 +56,7 @@ impl IdentityApi {
     pub async fn sts_call(&self, cx: &OpContext, action: &str, params: &Params) -> Result<String, ApiError> {
         let request = StsRequest::parse(action, params)?;
         self.cloud.authorize(cx, Service::Sts, action, params).await?;
+        check_session(cx, Service::Sts, action)?;
         Box::pin(sts::dispatch(self, cx, params, request)).await
     }
 
@@ -70,6 +72,7 @@ impl IdentityApi {
             let ask = Ask { action: &format!("iam:{action}"), resource: "*", ..Ask::default() };
             self.cloud.require(cx, &ask).await?;
         }
+        check_session(cx, Service::Iam, action)?;
         let delegated = self.delegated(cx, params).await?;
         let (cx, params) = delegated.as_ref().map_or((cx, params), |(cx, params)| (cx, params));
         if let Some(reply) = Box::pin(self.euare_call(cx, action, params)).await {

@@ -10,6 +10,7 @@ mallee_app::offered! {
     pub const STS_OFFERED: StsRequest of SERVICE;
     |api: &IdentityApi, cx, params, r|
     Write AssumeRole => api.assume_role(cx, r).await;
+    Write AssumeRoleWithWebIdentity => api.assume_role_with_web_identity(cx, r).await;
     Read DecodeAuthorizationMessage => api.decode_authorization_message(cx, r);
     Read GetAccessKeyInfo => api.get_access_key_info(cx, r).await;
     Read GetCallerIdentity => api.get_caller_identity(cx, r);

@@ -5,13 +5,14 @@ use crate::parts::time;
 use mallee_app::OpContext;
 use mallee_app::sts::assume::{AssumeRole, Assumed};
 use mallee_app::sts::tokens::Federation;
-use mallee_app::sts::{Issued, SessionPolicies, SessionTags};
+use mallee_app::sts::web_identity::{AssumeRoleWithWebIdentity, WebAssumed};
+use mallee_app::sts::{Issued, SecondFactor, SessionPolicies, SessionTags};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::sts::{
-    AssumeRoleRequest, AssumeRoleResponse, AssumedRoleUser, Credentials, DecodeAuthorizationMessageRequest,
-    DecodeAuthorizationMessageResponse, FederatedUser, GetAccessKeyInfoRequest, GetAccessKeyInfoResponse,
-    GetFederationTokenRequest, GetFederationTokenResponse, GetSessionTokenRequest, GetSessionTokenResponse,
-    PolicyDescriptorType, Tag,
+    AssumeRoleRequest, AssumeRoleResponse, AssumeRoleWithWebIdentityRequest, AssumeRoleWithWebIdentityResponse,
+    AssumedRoleUser, Credentials, DecodeAuthorizationMessageRequest, DecodeAuthorizationMessageResponse, FederatedUser,
+    GetAccessKeyInfoRequest, GetAccessKeyInfoResponse, GetFederationTokenRequest, GetFederationTokenResponse,
+    GetSessionTokenRequest, GetSessionTokenResponse, PolicyDescriptorType, Tag,
 };
 use secrecy::ExposeSecret as _;
 
@@ -46,12 +47,6 @@ fn refuse(name: &str, is_given: bool) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// A second factor given with a call.
-fn refuse_mfa(serial: Option<&String>, code: Option<&String>) -> Result<(), ApiError> {
-    refuse("SerialNumber", serial.is_some())?;
-    refuse("TokenCode", code.is_some())
-}
-
 impl IdentityApi {
     pub(crate) async fn assume_role(
         &self,
@@ -75,7 +70,6 @@ impl IdentityApi {
         } = r;
         refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
         refuse("ProvidedContexts", !provided_contexts.is_empty())?;
-        refuse_mfa(serial_number.as_ref(), token_code.as_ref())?;
         let asked = AssumeRole {
             role_arn: role_arn.unwrap_or_default(),
             session_name: role_session_name.unwrap_or_default(),
@@ -84,6 +78,7 @@ impl IdentityApi {
             policies: policies(policy, policy_arns),
             tags: tags(given_tags, transitive_tag_keys),
             source_identity,
+            factor: SecondFactor { serial: serial_number, code: token_code },
         };
         let Assumed { issued, session, packed_percent, source_identity } = self.cloud.assume_role(cx, asked).await?;
         Ok(AssumeRoleResponse {
@@ -99,6 +94,50 @@ impl IdentityApi {
         })
     }
 
+    pub(crate) async fn assume_role_with_web_identity(
+        &self,
+        cx: &OpContext,
+        r: AssumeRoleWithWebIdentityRequest,
+    ) -> Result<AssumeRoleWithWebIdentityResponse, ApiError> {
+        let AssumeRoleWithWebIdentityRequest {
+            duration_seconds,
+            minimum_session_token_size,
+            policy,
+            policy_arns,
+            provider_id,
+            role_arn,
+            role_session_name,
+            web_identity_token,
+        } = r;
+        refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
+        // Providers of OAuth 2.0 access tokens, which say nothing by themselves.
+        refuse("ProviderId", provider_id.is_some())?;
+        let asked = AssumeRoleWithWebIdentity {
+            role_arn: role_arn.unwrap_or_default(),
+            session_name: role_session_name.unwrap_or_default(),
+            token: web_identity_token.unwrap_or_default(),
+            seconds: seconds(duration_seconds),
+            policies: policies(policy, policy_arns),
+        };
+        let WebAssumed { assumed, subject, audience, provider } =
+            self.cloud.assume_role_with_web_identity(cx, asked).await?;
+        let Assumed { issued, session, packed_percent, source_identity } = assumed;
+        Ok(AssumeRoleWithWebIdentityResponse {
+            assumed_role_user: Some(AssumedRoleUser {
+                arn: Some(session.session_arn()),
+                assumed_role_id: Some(format!("{}:{}", session.id, session.session)),
+            }),
+            audience: Some(audience),
+            credentials: Some(credentials(issued)),
+            packed_policy_size: packed_percent,
+            provider: Some(provider),
+            session_token_size: None,
+            session_token_utilization: None,
+            source_identity,
+            subject_from_web_identity_token: Some(subject),
+        })
+    }
+
     pub(crate) async fn get_session_token(
         &self,
         cx: &OpContext,
@@ -106,8 +145,8 @@ impl IdentityApi {
     ) -> Result<GetSessionTokenResponse, ApiError> {
         let GetSessionTokenRequest { duration_seconds, minimum_session_token_size, serial_number, token_code } = r;
         refuse("MinimumSessionTokenSize", minimum_session_token_size.is_some())?;
-        refuse_mfa(serial_number.as_ref(), token_code.as_ref())?;
-        let issued = self.cloud.get_session_token(cx, seconds(duration_seconds)).await?;
+        let factor = SecondFactor { serial: serial_number, code: token_code };
+        let issued = self.cloud.get_session_token(cx, seconds(duration_seconds), &factor).await?;
         Ok(GetSessionTokenResponse {
             credentials: Some(credentials(issued)),
             session_token_size: None,

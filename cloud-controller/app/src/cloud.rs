@@ -61,6 +61,7 @@ pub struct Cloud {
     images_changed: watch::Sender<u64>,
     authorizer: Authorizer,
     key_uses: KeyUses,
+    oidc: mallee_oidc::Providers,
     started_ms: i64,
     walrus: Watched,
 }
@@ -81,6 +82,7 @@ impl Cloud {
             started_ms,
             walrus: Watched::default(),
             key_uses: KeyUses::default(),
+            oidc: mallee_oidc::Providers::default(),
         })
     }
 
@@ -156,6 +158,12 @@ impl Cloud {
     #[must_use]
     pub const fn key_uses(&self) -> &KeyUses {
         &self.key_uses
+    }
+
+    /// The providers of web identities, and what is remembered of them.
+    #[must_use]
+    pub const fn oidc(&self) -> &mallee_oidc::Providers {
+        &self.oidc
     }
 
     /// The zones, in the configured order.

@@ -64,6 +64,14 @@ impl Actor {
         Self { account, principal, user_id, arn, is_admin, is_account_admin: true, session: None }
     }
 
+    /// Somebody unknown who asks something of an account: may nothing that is not granted to everybody.
+    #[must_use]
+    pub fn stranger(account: AccountId) -> Self {
+        let principal = Principal::Anonymous;
+        let (user_id, arn) = (principal.user_id().into(), principal.arn().into());
+        Self { account, principal, user_id, arn, is_admin: false, is_account_admin: false, session: None }
+    }
+
     /// With what temporary credentials bring.
     #[must_use]
     pub fn with_session(mut self, session: Arc<Session>) -> Self {

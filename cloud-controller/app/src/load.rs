@@ -14,6 +14,7 @@ use mallee_store::{
 use mallee_types::{GroupId, InstanceId, SubnetId, VpcId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::instances::credentials::wire_credentials;
 use crate::instances::view::{InstanceView, views};
 use crate::network::{dns_domain, private_dns_name, public_dns_name};
 use crate::placement_groups::wire_group;
@@ -194,6 +195,7 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
         node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         intent: RunIntent::from(row.intent).into(),
         reboot_seq: row.reboot_seq,
+        credentials: None,
         spec: Some(InstanceSpec {
             instance_type: row.instance_type.clone(),
             vcpus: doc.vcpus,
@@ -216,9 +218,13 @@ async fn instance_objects(store: &Store, rows: Vec<InstanceRow>, region: &str) -
     let mut out = Vec::with_capacity(rows.len());
     let (released, live): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.released);
     out.extend(released.iter().map(|row| removed(ObjectKind::Instance, &row.id)));
+    let wanted = |row: &&InstanceRow| row.intent != mallee_types::RunIntent::Terminate;
+    let ids: Vec<InstanceId> = live.iter().filter(wanted).map(|row| row.id.clone()).collect();
+    let mut credentials = wire_credentials(store, &ids).await?;
     for view in views(store, live).await? {
         let user_data = found(instance_user_data(store, &view.row.id).await)?.flatten();
-        out.push(Object::Instance(intent(&view, user_data, region)));
+        let credentials = credentials.remove(&view.row.id);
+        out.push(Object::Instance(InstanceIntent { credentials, ..intent(&view, user_data, region) }));
     }
     Ok(out)
 }

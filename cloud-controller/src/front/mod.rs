@@ -3,7 +3,7 @@
 
 mod facts;
 mod query;
-mod s3;
+pub mod s3;
 mod serve;
 mod throttle;
 
@@ -24,7 +24,7 @@ use mallee_api_ec2::Ec2Api;
 use mallee_api_iam::IdentityApi;
 use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
 use mallee_awswire::server::{self, Service};
-use mallee_awswire::sigv4::{Body as SignedBody, Fault, PathRules, SignedRequest, Verifier};
+use mallee_awswire::sigv4::{Body as SignedBody, Claim, Fault, PathRules, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour, Params};
 use query::Asked;
 use std::net::IpAddr;
@@ -33,6 +33,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use throttle::{CallRates, Throttle};
 
+/// The operation that is called unsigned.
+const WEB_IDENTITY: &str = "AssumeRoleWithWebIdentity";
 /// Largest body of a control-plane request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longest time a client may take to send it.
@@ -43,6 +45,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait S3Service: Send + Sync + std::fmt::Debug {
     /// Answers one S3 request, body and all.
     async fn call(&self, request: Request) -> Response;
+
+    /// Whether it is another process, which decides for itself what it has not been told.
+    fn is_remote(&self) -> bool {
+        false
+    }
 }
 
 /// Everything behind the port.
@@ -213,7 +220,11 @@ impl Front {
 
     async fn answer(&self, service: Service, received: &Received, id: &str) -> Response {
         let asked = Asked::of(&service, received);
-        let (cx, outcome) = match self.authenticate(&service, received).await {
+        let known = match self.stranger(&service, received, &asked) {
+            Some(stranger) => stranger,
+            None => self.authenticate(&service, received).await,
+        };
+        let (cx, outcome) = match known {
             Ok((actor, facts)) => {
                 let cx = OpContext::new(actor, id).with_facts(facts);
                 let outcome = self.call(&service, &cx, received, &asked).await;
@@ -287,6 +298,25 @@ impl Front {
             outcome: outcome.as_ref().map(|body| Some(body.as_str())),
         };
         trail.record(&self.cloud, &call).await;
+    }
+
+    /// The caller of an operation that needs no signature, as what it brings proves who calls; none if it is signed, or
+    /// is not one of these.
+    fn stranger(
+        &self,
+        service: &Service,
+        received: &Received,
+        asked: &Asked,
+    ) -> Option<Result<(Actor, RequestFacts), ApiError>> {
+        if *service != Service::Sts || asked.action != WEB_IDENTITY {
+            return None;
+        }
+        if !matches!(Claim::read(&received.headers, received.query()), Ok(None)) {
+            return None;
+        }
+        let role = asked.params.as_ref().ok()?.get("RoleArn")?;
+        let facts = facts::of_stranger(&received.headers, received.peer);
+        Some(self.cloud.web_stranger(role).map(|actor| (actor, facts)))
     }
 
     async fn authenticate(&self, service: &Service, received: &Received) -> Result<(Actor, RequestFacts), ApiError> {

@@ -1,31 +1,36 @@
 //! S3 behind the one port: what the caller's policies say is decided here, before Walrus has the request.
 
 use super::{Front, facts, respond, serve};
+use crate::pass;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::Method;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
 use mallee_app::OpContext;
 use mallee_app::authorize::Ask;
 use mallee_app::quotas::storage::{Storage, StorageLimit};
-use mallee_authz::s3::{Ask as Needed, Asked, asks};
+pub use mallee_authz::s3::Ask as Needed;
+use mallee_authz::s3::{Asked, asks};
 use mallee_awswire::server::{self, Service};
-use mallee_awswire::sigv4::{Body as SignedBody, SignedRequest};
+use mallee_awswire::sigv4::{Body as SignedBody, Claim, SignedRequest};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_s3::{DELETE_XML_BYTES_MAX, Limit, Limited as What, Limits, Query, Target};
 use percent_encoding::percent_decode_str;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Front {
     /// One S3 request. Who has no valid signature is left to Walrus, which says so in S3's words.
     pub(super) async fn object(&self, request: Request) -> Response {
         let (mut parts, mut body) = request.into_parts();
+        parts.headers.remove(pass::HEADER);
         let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
         if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
-            let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
+            let peer = peer(&parts);
             let id = self.request_id();
             let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts::of(
                 &caller.claim,
@@ -34,7 +39,10 @@ impl Front {
             ));
             if !cx.is_unrestricted() {
                 match self.allowed(&cx, &parts, body).await {
-                    Ok(read) => body = read,
+                    Ok(read) => {
+                        body = read;
+                        parts.headers.extend(self.pass(&caller.claim));
+                    }
                     Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
                 }
             }
@@ -77,29 +85,54 @@ impl Front {
         Ok(extensions)
     }
 
-    /// Asks what the request needs; gives its body back.
-    async fn allowed(&self, cx: &OpContext, parts: &Parts, mut body: Body) -> Result<Body, ApiError> {
-        let query = Query::read(parts.uri.query().unwrap_or_default())?;
-        let (bucket, key) = match Target::of(parts, &[])? {
-            Target::Service => (None, None),
-            Target::Bucket(bucket) => (Some(bucket), None),
-            Target::Object(bucket, key) => (Some(bucket), Some(key)),
-        };
-        let source = copy_source(parts)?;
-        let method = parts.method.as_str();
-        let asked = Asked { method, bucket: bucket.as_deref(), key: key.as_deref(), copy_source: source.as_deref() };
-        let mut needed = asks(&asked, |name| query.has(name));
-        if let (Some(bucket), None, "POST", true) = (&bucket, &key, method, query.has("delete")) {
-            let (keys, read) = keys_to_delete(body).await?;
-            body = read;
-            let arn = |key: String| format!("arn:aws:s3:::{bucket}/{key}");
-            needed = keys.into_iter().map(|key| Needed { action: "s3:DeleteObject", resource: arn(key) }).collect();
+    /// Tells another process what was decided here; without it it asks again.
+    fn pass(&self, claim: &Claim) -> Option<(HeaderName, HeaderValue)> {
+        if !self.s3.is_remote() {
+            return None;
         }
+        let (store, now_ms) = (self.cloud.store(), self.cloud.clock().now_ms());
+        let made = pass::issue(store, &claim.access_key_id, &claim.signature, now_ms).ok()?;
+        Some((HeaderName::from_static(pass::HEADER), HeaderValue::from_str(&made).ok()?))
+    }
+
+    /// Asks what the request needs; gives its body back.
+    async fn allowed(&self, cx: &OpContext, parts: &Parts, body: Body) -> Result<Body, ApiError> {
+        let (needed, body) = needed(parts, body).await?;
         for Needed { action, resource } in &needed {
             self.cloud.require(cx, &Ask { action, resource, ..Ask::default() }).await?;
         }
         Ok(body)
     }
+}
+
+/// The actions that an S3 request needs and what on; and its body, which is read for it where it must be.
+///
+/// # Errors
+/// What S3 answers to a request that does not read.
+pub async fn needed(parts: &Parts, mut body: Body) -> Result<(Vec<Needed>, Body), ApiError> {
+    let query = Query::read(parts.uri.query().unwrap_or_default())?;
+    let (bucket, key) = match Target::of(parts, &[])? {
+        Target::Service => (None, None),
+        Target::Bucket(bucket) => (Some(bucket), None),
+        Target::Object(bucket, key) => (Some(bucket), Some(key)),
+    };
+    let source = copy_source(parts)?;
+    let method = parts.method.as_str();
+    let asked = Asked { method, bucket: bucket.as_deref(), key: key.as_deref(), copy_source: source.as_deref() };
+    let mut needed = asks(&asked, |name| query.has(name));
+    if let (Some(bucket), None, "POST", true) = (&bucket, &key, method, query.has("delete")) {
+        let (keys, read) = keys_to_delete(body).await?;
+        body = read;
+        let arn = |key: String| format!("arn:aws:s3:::{bucket}/{key}");
+        needed = keys.into_iter().map(|key| Needed { action: "s3:DeleteObject", resource: arn(key) }).collect();
+    }
+    Ok((needed, body))
+}
+
+/// The address that a request came from, as the server of [`serve`](super::serve()) noted it.
+#[must_use]
+pub fn peer(parts: &Parts) -> Option<IpAddr> {
+    parts.extensions.get::<serve::Peer>().map(|peer| peer.0)
 }
 
 /// Bucket and key of `x-amz-copy-source`, without its version.

@@ -24,6 +24,7 @@ mod iam_user;
 mod image;
 mod image_permission;
 mod instance;
+mod instance_credentials;
 mod instance_doc;
 mod instance_profile;
 mod instance_type;
@@ -125,6 +126,11 @@ pub use instance::{
     InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
     instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
     instance_placement, instance_placement_set, instance_user_data, instance_user_data_set, instance_versions,
+};
+pub use instance_credentials::{
+    CREDENTIALS_DUE_MAX, CredentialsCode, InstanceCredentialsRow, instance_credentials_due,
+    instance_credentials_due_of_profile, instance_credentials_due_of_role, instance_credentials_fetch,
+    instance_credentials_list_of, instance_credentials_put, instance_credentials_secrets,
 };
 pub use instance_doc::{CpuCredits, GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
 pub use instance_profile::{

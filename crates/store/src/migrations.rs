@@ -27,6 +27,7 @@ steps! {
     8 "0008_sessions";
     10 "0010_audit";
     14 "0014_quota";
+    15 "0015_sts";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

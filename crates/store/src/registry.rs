@@ -2,9 +2,11 @@
 
 use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, iam_account};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
-use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
-use crate::{placement_group, quota, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology};
-use crate::{quota_use, vpc};
+use crate::{
+    instance_credentials, instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa,
+    oidc_provider, placement_group, quota, quota_use, role, s3, saga, security_group, session, setting, ssh_public_key,
+    tag, topology, vpc,
+};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -27,6 +29,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("image.rs", image::SQL),
     ("image_permission.rs", image_permission::SQL),
     ("instance.rs", instance::SQL),
+    ("instance_credentials.rs", instance_credentials::SQL),
     ("instance_profile.rs", instance_profile::SQL),
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),

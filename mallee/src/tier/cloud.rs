@@ -4,6 +4,7 @@ use super::s3_proxy::RemoteS3;
 use super::ways::FromStore;
 use super::{Around, PKI_DIR, STOP_GRACE, Signals, advertised, bind};
 use crate::state::StateDir;
+use crate::switches::Switches;
 use crate::up::{DEFAULT_LISTEN, DEFAULT_PUBLIC_POOL, zone_names};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
@@ -51,6 +52,9 @@ pub struct CloudArgs {
     /// Addresses by which instances are reached from outside.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// What is off by itself.
+    #[command(flatten)]
+    pub switches: Switches,
 }
 
 struct Running {
@@ -120,6 +124,7 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
     let shutdown = Shutdown::new();
     let trail = Trail::open(&dir.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
     let cloud = CloudController::start(config, parts, &shutdown).await?.with_trail(trail);
+    args.switches.apply(cloud.cloud());
     let tasks = TaskScope::new(&shutdown);
     let tokens = cloud.serve_control(control, credentials.clone(), ca.clone(), uri.clone())?;
     // Its own certificate it signs itself.

@@ -2,7 +2,10 @@
 
 use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
-use mallee_proto::v1::{AnnounceRequest, Endpoint, LocateRequest, RenewRequest, ResolveKeyReply, ResolveKeyRequest};
+use mallee_proto::v1::{
+    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, LocateRequest, RenewRequest, ResolveKeyReply,
+    ResolveKeyRequest,
+};
 use mallee_proto::{Kind, WireError};
 use std::fmt;
 use std::path::PathBuf;
@@ -77,6 +80,12 @@ impl CloudLink {
     pub async fn resolve_key(&self, query: ResolveKeyRequest) -> Result<ResolveKeyReply, WireError> {
         let request = timed(query, ANSWER_TIMEOUT);
         Ok(self.client().await?.resolve_key(request).await.map_err(WireError::from)?.into_inner())
+    }
+
+    /// What policies say of an S3 request.
+    pub async fn authorize_s3(&self, query: AuthorizeS3Request) -> Result<AuthorizeS3Reply, WireError> {
+        let request = timed(query, ANSWER_TIMEOUT);
+        Ok(self.client().await?.authorize_s3(request).await.map_err(WireError::from)?.into_inner())
     }
 
     async fn locate(&self) -> Result<Vec<Endpoint>, WireError> {

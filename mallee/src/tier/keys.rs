@@ -5,27 +5,33 @@ use super::directory::CloudLink;
 use async_trait::async_trait;
 use mallee_awswire::sigv4::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey};
 use mallee_proto::Kind;
-use mallee_proto::v1::ResolveKeyRequest;
+use mallee_proto::v1::{KeyRefusal, ResolveKeyRequest};
 use mallee_walrus::Caller;
 
 /// Keys from the Directory.
 #[derive(Debug)]
 pub(super) struct DirectoryKeys(pub CloudLink);
 
+/// Who signed a request, as far as Walrus is told.
+#[derive(Debug, Clone)]
+pub(super) struct Signer {
+    /// As S3 knows it.
+    pub caller: Caller,
+    /// No policy can stand in its way.
+    pub unrestricted: bool,
+}
+
 #[async_trait]
 impl CredentialSource for DirectoryKeys {
-    type Principal = Caller;
+    type Principal = Signer;
 
-    async fn signing_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Caller>, KeyError> {
-        // There are no sessions yet: a token that comes with a request is not ours.
-        if query.session_token.is_some() {
-            return Err(KeyError::InvalidToken);
-        }
+    async fn signing_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Signer>, KeyError> {
         let request = ResolveKeyRequest {
             access_key_id: query.access_key_id.to_owned(),
             date: query.date.to_owned(),
             region: query.region.to_owned(),
             service: query.service.to_owned(),
+            session_token: query.session_token.unwrap_or_default().to_owned(),
         };
         let reply = self.0.resolve_key(request).await.map_err(|error| match error.kind {
             // A day or name that no key is given for.
@@ -33,17 +39,23 @@ impl CredentialSource for DirectoryKeys {
             _ => KeyError::Unavailable(error.message),
         })?;
         if !reply.found {
-            return Err(KeyError::Unknown);
+            return Err(match reply.refusal() {
+                KeyRefusal::Unknown => KeyError::Unknown,
+                KeyRefusal::Expired => KeyError::Expired,
+                KeyRefusal::InvalidToken => KeyError::InvalidToken,
+            });
         }
         let key: &[u8; 32] = reply
             .signing_key
             .as_slice()
             .try_into()
             .map_err(|_| KeyError::Unavailable("the cloud controller sent a key of another length".to_owned()))?;
+        let expires_at = (reply.expires_at_ms != 0).then(|| mallee_runtime::clock::from_unix_ms(reply.expires_at_ms));
+        let caller = Caller { account: reply.account_id, arn: reply.principal_arn };
         Ok(ResolvedKey {
-            principal: Caller { account: reply.account_id, arn: reply.principal_arn },
+            principal: Signer { caller, unrestricted: reply.unrestricted },
             signing_key: SigningKey::new(key),
-            expires_at: None,
+            expires_at,
         })
     }
 }

@@ -4,6 +4,7 @@
 mod cloud;
 mod cluster;
 mod directory;
+mod gate;
 mod keys;
 mod member;
 mod node;

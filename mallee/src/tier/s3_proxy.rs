@@ -115,6 +115,10 @@ impl RemoteS3 {
 
 #[async_trait]
 impl S3Service for RemoteS3 {
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     async fn call(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         match self.forward(request).await {

@@ -1,5 +1,6 @@
 //! `mallee walrus`: the object store, with a database of its own.
 
+use super::gate::Gate;
 use super::keys::DirectoryKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
@@ -91,7 +92,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         .await
         .context("cannot open the database")?;
     let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
+    let auth = Arc::new(VerifierAuth::new(verifier.clone(), |signer| signer.caller.clone()));
     let config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
@@ -99,7 +100,14 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
     serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, Routes::new(walrus.images()))?;
-    servers.spawn(front::serve(s3_listener, walrus.router_of_process(), servers.clone()));
+    let gate = Gate {
+        verifier,
+        link: member.link.clone(),
+        clock: around.clock.clone(),
+        rng: around.rng.clone(),
+        s3: walrus.router_of_process(),
+    };
+    servers.spawn(front::serve(s3_listener, gate.router(), servers.clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
     let endpoints = vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];

@@ -12,6 +12,7 @@ pub(crate) use links::cluster_peers;
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::state::StateDir;
+use crate::switches::Switches;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_cluster_controller::ClusterConfig;
@@ -50,6 +51,9 @@ pub struct UpArgs {
     /// Addresses by which this host reaches instances.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// What is off by itself.
+    #[command(flatten)]
+    pub switches: Switches,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -85,6 +89,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
+    args.switches.apply(assembly.cloud());
     announce(&assembly, args).await;
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -44,7 +44,7 @@ impl Mailbox {
         self.post(|slots| {
             slots.sweep = false;
             slots.forget = false;
-            if slots.order.as_ref().is_none_or(|held| held.generation < intent.generation) {
+            if slots.order.as_ref().is_none_or(|held| intent.is_newer_than(held)) {
                 slots.order = Some(intent);
             }
         });
@@ -191,7 +191,7 @@ impl Actor {
                     };
                     self.machine.set_ports(ports);
                 }
-                Taken::Stale => {}
+                Taken::Credentials | Taken::Stale => {}
                 Taken::OlderLife => {
                     tracing::warn!(instance = id, generation, "order of an older incarnation ignored");
                 }

@@ -50,6 +50,14 @@ impl MemoryDisk {
         self.with(|files| files.keys().cloned().collect())
     }
 
+    /// The order that is recorded of an instance, for checks.
+    #[must_use]
+    pub fn intent(&self, id: &InstanceId) -> Option<mallee_proto::v1::InstanceIntent> {
+        let bytes = self.with(|files| files.get(&format!("{INSTANCES}/{id}")).cloned())?;
+        let record: Record = prost::Message::decode(durable::unseal(&bytes)?).ok()?;
+        record.intent
+    }
+
     /// Loses a file, for tests.
     pub fn lose(&self, name: &str) {
         self.with(|files| files.remove(name));

@@ -10,6 +10,7 @@ mod points;
 mod processes;
 mod quotas;
 mod random;
+mod roles;
 mod storm;
 mod strays;
 mod templates;

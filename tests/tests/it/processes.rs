@@ -248,6 +248,54 @@ async fn a_node_announces_nothing(processes: &Processes, control: &str) {
     }
 }
 
+/// Temporary credentials and policies decide about objects, through the cloud's port and at Walrus's own.
+async fn sessions_reach_objects(client: &Client, walrus: SocketAddr) {
+    const TRUST: &str =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}}"#;
+    const ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["s3:*","sts:*"],"Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.0/8"}}}}"#;
+    const READ: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::papers/open/*"}}"#;
+    let iam =
+        async |action: &str, params: &[(&str, &str)]| client.ask("iam", "2010-05-08", action, params).await.unwrap();
+    client.s3("PUT", "/papers", "").await.unwrap();
+    for key in ["/papers/open/1", "/papers/closed/1"] {
+        client.s3("PUT", key, "text").await.unwrap();
+    }
+    iam("CreateUser", &[("UserName", "u")]).await;
+    iam("PutUserPolicy", &[("UserName", "u"), ("PolicyName", "p"), ("PolicyDocument", ALL)]).await;
+    let key = iam("CreateAccessKey", &[("UserName", "u")]).await;
+    let user = Client::new(
+        client.address(),
+        key.first("AccessKeyId").unwrap().to_owned(),
+        key.first("SecretAccessKey").unwrap().to_owned().into(),
+        "local".to_owned(),
+    );
+    let role = iam("CreateRole", &[("RoleName", "r"), ("AssumeRolePolicyDocument", TRUST)]).await;
+    iam("PutRolePolicy", &[("RoleName", "r"), ("PolicyName", "p"), ("PolicyDocument", ALL)]).await;
+    let asked = [("RoleArn", role.first("Arn").unwrap()), ("RoleSessionName", "me"), ("Policy", READ)];
+    let session = user.ask("sts", "2011-06-15", "AssumeRole", &asked).await.unwrap();
+    let text = |name| session.first(name).unwrap();
+    let limited = user.with_session(text("AccessKeyId"), text("SecretAccessKey"), text("SessionToken"));
+    for address in [client.address(), walrus] {
+        user.at(address).s3("GET", "/papers/closed/1", "").await.unwrap();
+        let session = limited.at(address);
+        assert_eq!(session.s3("GET", "/papers/open/1", "").await.unwrap().0, "text", "{address}");
+        for (method, path) in [("GET", "/papers/closed/1"), ("PUT", "/papers/open/2"), ("GET", "/papers")] {
+            let refused = session.s3(method, path, "").await.unwrap_err();
+            assert_eq!(refused.code(), "AccessDenied", "{address} {method} {path}: {refused}");
+            assert!(refused.to_string().contains("no session policy allows"), "{refused}");
+        }
+        let wrong = user.with_session(text("AccessKeyId"), text("SecretAccessKey"), "another").at(address);
+        let refused = wrong.s3("GET", "/papers/open/1", "").await.unwrap_err();
+        assert_eq!(refused.code(), "InvalidToken", "{address}: {refused}");
+    }
+    // A user without a right has none at Walrus's own port either.
+    iam("DeleteUserPolicy", &[("UserName", "u"), ("PolicyName", "p")]).await;
+    for address in [client.address(), walrus] {
+        let refused = user.at(address).s3("GET", "/papers/open/1", "").await.unwrap_err();
+        assert_eq!(refused.code(), "AccessDenied", "{address}: {refused}");
+    }
+}
+
 /// One line that says why.
 fn refused(output: &Output, why: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
@@ -316,6 +364,8 @@ async fn every_tier_in_a_process_of_its_own() {
     let first = lives(&processes, &ids);
     let nodes: BTreeSet<&str> = first.values().map(|(_, node)| node.as_str()).collect();
     assert_eq!(nodes, BTreeSet::from(["node-1", "node-2"]), "both nodes take part");
+
+    sessions_reach_objects(&client, s3.parse().unwrap()).await;
 
     // Without the cloud controller nodes and cluster find each other, by what they remember.
     processes.kill("cloud");

@@ -8,8 +8,8 @@ use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, InstanceProfileRow, Tx, iam_tag_delete, iam_tag_delete_of, instance_profile_by_name, instance_profile_delete,
-    instance_profile_insert, instance_profile_update,
+    Exec, InstanceProfileRow, Tx, iam_tag_delete, iam_tag_delete_of, instance_credentials_due_of_profile,
+    instance_profile_by_name, instance_profile_delete, instance_profile_insert, instance_profile_update,
 };
 use mallee_types::AccountId;
 
@@ -91,6 +91,7 @@ impl Cloud {
         }
         iam_tag_delete_of(&mut tx, &row.id).await.or_fail()?;
         instance_profile_delete(&mut tx, &row.id).await.or_fail()?;
+        instance_credentials_due_of_profile(&mut tx, &row.id).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 
@@ -104,6 +105,7 @@ impl Cloud {
         quota("InstanceSessionsPerInstanceProfile", row.role_id.is_some().into(), ROLES_MAX)?;
         row.role_id = Some(role.id);
         instance_profile_update(&mut tx, &row).await.or_fail()?;
+        instance_credentials_due_of_profile(&mut tx, &row.id).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 
@@ -121,6 +123,7 @@ impl Cloud {
         }
         row.role_id = None;
         instance_profile_update(&mut tx, &row).await.or_fail()?;
+        instance_credentials_due_of_profile(&mut tx, &row.id).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 

@@ -11,7 +11,8 @@ use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Policy, PolicyError, PolicyKind};
 use mallee_store::{
     NamedFilter, PrincipalKind, RoleRow, Tx, iam_attachment_count, iam_inline_list_of, iam_principal_forget,
-    iam_tag_delete, iam_tag_delete_of, instance_profile_list, role_by_name, role_delete, role_insert, role_update,
+    iam_tag_delete, iam_tag_delete_of, instance_credentials_due_of_role, instance_profile_list, role_by_name,
+    role_delete, role_insert, role_update,
 };
 use mallee_types::AccountId;
 
@@ -131,6 +132,8 @@ impl Cloud {
         refuse_service_role(&row)?;
         change(&mut row)?;
         role_update(&mut tx, &row).await.or_fail()?;
+        // Its trust policy may say something else of EC2 now.
+        instance_credentials_due_of_role(&mut tx, &row.id).await.or_fail()?;
         tx.commit().await.or_fail()?;
         Ok(row)
     }

@@ -80,6 +80,7 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
+        self.renew_credentials(tx, instance, Some(&row)).await?;
         change_append(tx, load::INSTANCE, &instance.id, Some(&instance.zone));
         Ok(row)
     }
@@ -109,7 +110,8 @@ impl Cloud {
     /// `NoSuchAssociation`.
     pub async fn disassociate_profile(&self, cx: &OpContext, id: &str) -> Result<ProfileAssociationRow, ApiError> {
         let mut tx = self.store().write().await.or_fail()?;
-        let (row, _) = take_away(&mut tx, cx.account(), id).await?;
+        let (row, instance) = take_away(&mut tx, cx.account(), id).await?;
+        self.renew_credentials(&mut tx, &instance, None).await?;
         tx.commit().await.or_fail()?;
         Ok(row)
     }

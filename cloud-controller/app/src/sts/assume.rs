@@ -3,7 +3,7 @@
 use super::issue::NewSession;
 use super::policies::packed_size;
 use super::rights::{OwnPolicies, context};
-use super::{Issued, SessionPolicies, SessionTags};
+use super::{Issued, SecondFactor, SessionPolicies, SessionTags};
 use crate::fail::OrFail as _;
 use crate::{Actor, Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
@@ -31,6 +31,8 @@ pub struct AssumeRole {
     pub tags: SessionTags,
     /// Who it really is.
     pub source_identity: Option<String>,
+    /// A second factor; the trust policy may ask for one. The session itself does not count as one with it, as on AWS.
+    pub factor: SecondFactor,
 }
 
 /// A role assumed.
@@ -47,7 +49,7 @@ pub struct Assumed {
 }
 
 /// The account, path and name in `arn:aws:iam::ACCOUNT:role/PATH/NAME`.
-fn parse_role_arn(arn: &str) -> Result<(AccountId, String, String), ApiError> {
+pub(super) fn parse_role_arn(arn: &str) -> Result<(AccountId, String, String), ApiError> {
     let parse = || {
         let (account, rest) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
         let (path, name) = rest.strip_prefix("role")?.rsplit_once('/')?;
@@ -63,7 +65,7 @@ fn denied(actor: &Actor, action: &str, role: &str) -> ApiError {
 }
 
 /// How long the session lasts.
-fn duration(asked: Option<u32>, role: &RoleRow, chained: bool) -> Result<u32, ApiError> {
+pub(super) fn duration(asked: Option<u32>, role: &RoleRow, chained: bool) -> Result<u32, ApiError> {
     let refuse = |text: &'static str| Err(Code::ValidationError.message(text));
     match asked {
         Some(seconds) if chained && seconds > HOUR => {
@@ -102,7 +104,8 @@ impl Cloud {
     /// `AccessDenied`, also for roles that are not there; `ValidationError`, `MalformedPolicyDocument`,
     /// `PackedPolicyTooLarge`, `InvalidParameterValue`.
     pub async fn assume_role(&self, cx: &OpContext, asked: AssumeRole) -> Result<Assumed, ApiError> {
-        let AssumeRole { role_arn, session_name, seconds, external_id, policies, tags, source_identity } = asked;
+        let AssumeRole { role_arn, session_name, seconds, external_id, policies, tags, source_identity, factor } =
+            asked;
         tags.check()?;
         if matches!(cx.actor.principal, Principal::Root { .. }) {
             return Err(Code::AccessDenied.message("Roles may not be assumed by root accounts."));
@@ -111,7 +114,12 @@ impl Cloud {
         let found = role_by_name(self.store(), &account, &name).await.or_fail()?;
         let role = found.filter(|role| role.path == path && role.name == name);
         let role = role.ok_or_else(|| denied(&cx.actor, "sts:AssumeRole", &role_arn))?;
-        let asker = self.asker(cx, &role, &role_arn).await?;
+        let proved = self.prove(cx, &factor).await?;
+        let mut asker = self.asker(cx, &role, &role_arn).await?;
+        if proved.is_some() {
+            asker.context.set("aws:MultiFactorAuthPresent", "true");
+            asker.context.set("aws:MultiFactorAuthAge", "0");
+        }
         let asker = with_asked(asker, &session_name, external_id, &tags, source_identity.as_deref());
         asker.require("sts:AssumeRole")?;
         if !tags.tags.is_empty() {
@@ -127,8 +135,8 @@ impl Cloud {
         }
         let seconds = duration(seconds, &role, matches!(cx.actor.principal, Principal::Role(_)))?;
         let tags = tags.inherit(&cx.actor)?;
+        let packed_percent = packed_size(policies.bytes(), &tags.tags)?;
         let policies = self.session_documents(&account, policies).await?;
-        let packed_percent = packed_size(policies.as_deref(), &tags.tags)?;
         let source_identity = source_identity.or(inherited);
         let doc = SessionDoc {
             policies,
@@ -179,6 +187,17 @@ impl Cloud {
     }
 }
 
+/// What a request says of the session it asks for, for trust policies.
+pub(super) fn describe(context: &mut Context, session_name: &str, tags: &SessionTags, source_identity: Option<&str>) {
+    context.set("sts:RoleSessionName", session_name);
+    context.set_all("sts:SourceIdentity", source_identity);
+    context.set_all("sts:TransitiveTagKeys", tags.transitive.iter().map(String::as_str));
+    context.set_all("aws:TagKeys", tags.tags.iter().map(|(key, _)| key.as_str()));
+    for (key, value) in &tags.tags {
+        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
+    }
+}
+
 fn with_asked<'a>(
     mut asker: Asker<'a>,
     session_name: &str,
@@ -186,15 +205,8 @@ fn with_asked<'a>(
     tags: &SessionTags,
     source_identity: Option<&str>,
 ) -> Asker<'a> {
-    let context = &mut asker.context;
-    context.set("sts:RoleSessionName", session_name);
-    context.set_all("sts:ExternalId", external_id);
-    context.set_all("sts:SourceIdentity", source_identity);
-    context.set_all("sts:TransitiveTagKeys", tags.transitive.iter().map(String::as_str));
-    context.set_all("aws:TagKeys", tags.tags.iter().map(|(key, _)| key.as_str()));
-    for (key, value) in &tags.tags {
-        context.set(&format!("aws:RequestTag/{key}"), value.as_str());
-    }
+    asker.context.set_all("sts:ExternalId", external_id);
+    describe(&mut asker.context, session_name, tags, source_identity);
     asker
 }
 

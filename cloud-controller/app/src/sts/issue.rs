@@ -4,7 +4,7 @@ use crate::Cloud;
 use crate::fail::OrFail as _;
 use mallee_awswire::ApiError;
 use mallee_store::{
-    Json, SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, StoreError, session_insert, session_purge,
+    Json, SESSIONS_PURGED_MAX, SessionDoc, SessionKind, SessionRow, StoreError, Tx, session_insert, session_purge,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
@@ -40,13 +40,13 @@ pub struct Issued {
 
 /// A session to be.
 #[derive(Debug)]
-pub(super) struct NewSession {
-    pub(super) account: AccountId,
-    pub(super) kind: SessionKind,
-    pub(super) principal_id: String,
-    pub(super) name: String,
-    pub(super) seconds: u32,
-    pub(super) doc: SessionDoc,
+pub(crate) struct NewSession {
+    pub(crate) account: AccountId,
+    pub(crate) kind: SessionKind,
+    pub(crate) principal_id: String,
+    pub(crate) name: String,
+    pub(crate) seconds: u32,
+    pub(crate) doc: SessionDoc,
 }
 
 /// What the store keeps of a token.
@@ -64,6 +64,14 @@ impl Cloud {
 
     /// Writes a session and answers its credentials, in one transaction.
     pub(super) async fn issue(&self, new: NewSession) -> Result<Issued, ApiError> {
+        let mut tx = self.store().write().await.or_fail()?;
+        let issued = self.issue_in(&mut tx, new).await.or_fail()?;
+        tx.commit().await.or_fail()?;
+        Ok(issued)
+    }
+
+    /// As [`Cloud::issue`], in the caller's transaction.
+    pub(crate) async fn issue_in(&self, tx: &mut Tx, new: NewSession) -> Result<Issued, StoreError> {
         let NewSession { account, kind, principal_id, name, seconds, doc } = new;
         let issued_ms = self.clock().now_ms();
         let token = self.letters(BASE64, TOKEN_LETTERS);
@@ -79,9 +87,7 @@ impl Cloud {
             expires_ms: issued_ms + i64::from(seconds) * 1000,
             doc: Json(doc),
         };
-        let mut tx = self.store().write().await.or_fail()?;
-        session_insert(&mut tx, &row, &secret).await.or_fail()?;
-        tx.commit().await.or_fail()?;
+        session_insert(tx, &row, &secret).await?;
         Ok(Issued { access_key_id: row.id, secret, token: token.into(), expires_ms: row.expires_ms })
     }
 }

@@ -3,11 +3,16 @@
 pub mod assume;
 mod issue;
 pub mod message;
+mod mfa;
 mod policies;
 mod rights;
 mod tags;
 pub mod tokens;
+pub mod web_identity;
 
+pub(crate) use issue::NewSession;
 pub use issue::{Issued, SESSION_KEY_PREFIX, purge_sessions, token_hash};
+pub use mfa::SecondFactor;
 pub use policies::SessionPolicies;
+pub(crate) use rights::trusts;
 pub use tags::SessionTags;

@@ -2,6 +2,7 @@
 
 use crate::Cloud;
 use crate::fail::OrFail as _;
+use crate::iam::builtin;
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Policy, PolicyKind};
 use mallee_store::iam_policy_documents;
@@ -21,14 +22,20 @@ pub struct SessionPolicies {
     pub arns: Vec<String>,
 }
 
+impl SessionPolicies {
+    /// Bytes of what a request says of them: of managed policies only the ARNs count, as on AWS.
+    pub(super) fn bytes(&self) -> usize {
+        let inline = self.inline.as_deref().map_or(0, mallee_iam::policy_size);
+        inline + self.arns.iter().map(String::len).sum::<usize>()
+    }
+}
+
 /// How much of what a session may carry is used, in per cent; `None` for nothing.
 ///
 /// # Errors
 /// `PackedPolicyTooLarge`.
-pub(super) fn packed_size(policies: Option<&[String]>, tags: &[(String, String)]) -> Result<Option<i32>, ApiError> {
-    let documents =
-        policies.unwrap_or_default().iter().map(|document| mallee_iam::policy_size(document)).sum::<usize>();
-    let bytes = documents + tags.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+pub(super) fn packed_size(policies: usize, tags: &[(String, String)]) -> Result<Option<i32>, ApiError> {
+    let bytes = policies + tags.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
     if bytes == 0 {
         return Ok(None);
     }
@@ -69,11 +76,12 @@ impl Cloud {
             let found = iam_policy_documents(self.store(), &arns).await.or_fail()?;
             for arn in arns {
                 // A policy of another account reads as absent.
-                let document = found.iter().find(|(of, _)| *of == arn && arn.starts_with(&own));
-                let (_, document) = document.ok_or_else(|| {
+                let made = found.iter().find(|(of, _)| *of == arn && arn.starts_with(&own));
+                let built_in = || builtin::by_arn(&arn).map(|policy| policy.document.to_owned());
+                let document = made.map(|(_, document)| document.clone()).or_else(built_in);
+                documents.push(document.ok_or_else(|| {
                     Code::ValidationError.message(format!("Policy {arn} does not exist or is not attachable."))
-                })?;
-                documents.push(document.clone());
+                })?);
             }
         }
         Ok(Some(documents))

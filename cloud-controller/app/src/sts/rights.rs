@@ -3,7 +3,7 @@
 use crate::iam::{EffectivePolicies, EffectivePolicy, policies_of};
 use crate::{Actor, Cloud, OpContext};
 use mallee_iam::{Context, Inputs, Policy, PolicyKind, Principal, Request, evaluate};
-use mallee_store::{PrincipalKind, StoreError};
+use mallee_store::{PrincipalKind, RoleRow, StoreError};
 use std::sync::Arc;
 
 /// The policies of a caller.
@@ -69,6 +69,31 @@ impl OwnPolicies {
         };
         evaluate(&request, &inputs).is_allowed()
     }
+}
+
+/// Whether a role's trust policy alone lets somebody do `action` on it who has no policies of its own: a service, or
+/// an identity that a provider vouches for.
+pub(crate) fn trusts(role: &RoleRow, principal: &Principal, action: &str, context: &Context) -> bool {
+    let trust = match Policy::parse(&role.trust, PolicyKind::Trust) {
+        Ok(trust) => trust,
+        Err(error) => {
+            // A stored document that does not read lets nobody in.
+            tracing::error!(role = role.name, %error, "the trust policy of a role does not read");
+            return false;
+        }
+    };
+    let arn = format!("arn:aws:iam::{}:role{}{}", role.account_id, role.path, role.name);
+    let request = Request { principal, action, resource: &arn, context };
+    let inputs = Inputs {
+        account: &[],
+        identity: &[],
+        boundary: None,
+        session: None,
+        resource: Some(&trust),
+        resource_account: Some(&role.account_id),
+        resource_must_allow: true,
+    };
+    evaluate(&request, &inputs).is_allowed()
 }
 
 /// The condition keys of a call that do not depend on what it asks.

@@ -2,7 +2,8 @@
 
 use super::issue::{NewSession, SESSION_KEY_PREFIX};
 use super::policies::packed_size;
-use super::{Issued, SessionPolicies, SessionTags};
+use super::{Issued, SecondFactor, SessionPolicies, SessionTags};
+use crate::authorize::Service;
 use crate::fail::store_failure;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
@@ -45,20 +46,50 @@ fn holder(cx: &OpContext, operation: &str) -> Result<(String, bool), ApiError> {
     }
 }
 
+/// What STS still answers to a session of GetSessionToken, with a second factor or without.
+const WITH_A_SESSION: [&str; 2] = ["AssumeRole", "GetCallerIdentity"];
+
+/// What sessions of users may not call whatever their policies say, as AWS documents GetSessionToken: IAM without a
+/// second factor, and STS but for two operations.
+///
+/// # Errors
+/// `InvalidClientTokenId` (IAM), `AccessDenied` (STS).
+pub fn check_session(cx: &OpContext, service: Service, operation: &str) -> Result<(), ApiError> {
+    let Some(session) = &cx.actor.session else { return Ok(()) };
+    if !matches!(cx.actor.principal, Principal::User { .. } | Principal::Root { .. }) {
+        return Ok(());
+    }
+    match service {
+        Service::Iam if session.mfa_ms.is_none() => {
+            Err(Code::InvalidClientTokenId.message("The security token included in the request is invalid"))
+        }
+        Service::Sts if !WITH_A_SESSION.contains(&operation) => {
+            Err(Code::AccessDenied.message(format!("Cannot call {operation} with session credentials")))
+        }
+        Service::Iam | Service::Sts | Service::Ec2 | Service::S3 => Ok(()),
+    }
+}
+
 impl Cloud {
     /// `GetSessionToken`.
     ///
     /// # Errors
-    /// `AccessDenied` with temporary credentials.
-    pub async fn get_session_token(&self, cx: &OpContext, asked: Option<u32>) -> Result<Issued, ApiError> {
+    /// `AccessDenied` with temporary credentials, and for a second factor that is none; `ValidationError`.
+    pub async fn get_session_token(
+        &self,
+        cx: &OpContext,
+        asked: Option<u32>,
+        factor: &SecondFactor,
+    ) -> Result<Issued, ApiError> {
         let (principal_id, is_root) = holder(cx, "GetSessionToken")?;
+        let mfa_ms = self.prove(cx, factor).await?;
         let new = NewSession {
             account: cx.account().clone(),
             kind: SessionKind::User,
             principal_id,
             name: String::new(),
             seconds: seconds(asked, is_root),
-            doc: SessionDoc::default(),
+            doc: SessionDoc { mfa_ms, ..SessionDoc::default() },
         };
         self.issue(new).await
     }
@@ -78,8 +109,8 @@ impl Cloud {
     ) -> Result<Federation, ApiError> {
         let (principal_id, is_root) = holder(cx, "GetFederationToken")?;
         tags.check()?;
+        let packed_percent = packed_size(policies.bytes(), &tags.tags)?;
         let policies = self.session_documents(cx.account(), policies).await?.unwrap_or_default();
-        let packed_percent = packed_size(Some(&policies), &tags.tags)?;
         let principal = Principal::Federated {
             account: cx.account().clone(),
             name: name.as_str().into(),

@@ -57,6 +57,8 @@ impl ClusterState {
                 notes.push(format!("node {} still holds incarnation {life}", self.nodes[seen.node].id));
             }
         }
+        // Whoever explains has no business with the instance's credentials.
+        let intent = intent.map(|intent| InstanceIntent { credentials: None, ..intent });
         Ok(ExplainReply { intent, observation, notes })
     }
 

@@ -24,7 +24,7 @@ pub(super) struct Instance {
 }
 
 impl ClusterState {
-    /// The cloud's intent for an instance; one of no higher generation than the one held changes nothing.
+    /// The cloud's intent for an instance; one that is not newer than the one held changes nothing.
     pub(super) fn set_intent(&mut self, intent: InstanceIntent) -> Result<(), WireError> {
         let Ok(id) = intent.id.parse::<InstanceId>() else {
             tracing::warn!(id = intent.id, "the cloud named an instance by an id that is none; ignored");
@@ -33,7 +33,7 @@ impl ClusterState {
         let mark = self.marks;
         let held = self.instances.entry(id.clone()).or_default();
         held.mark = mark;
-        if held.intent.as_ref().is_some_and(|held| held.generation >= intent.generation) {
+        if held.intent.as_ref().is_some_and(|held| !intent.is_newer_than(held)) {
             return Ok(());
         }
         let before = held.intent.as_ref().and_then(|held| held.node_id.parse::<NodeId>().ok());

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Taken {
     /// It is the newest; it will be recorded, then followed.
     Yes,
+    /// It is the one that is held, with later credentials of its role: they will be recorded, and nothing else changes.
+    Credentials,
     /// A newer or the same one is held.
     Stale,
     /// It names an older life of the instance than the one held.
@@ -23,8 +25,14 @@ impl Machine {
         if let Some(held) = &self.intent {
             if intent.generation <= held.generation {
                 // It is named again, so it is not to be swept.
+                let rotated = intent.incarnation == held.incarnation && intent.is_newer_than(held);
                 self.unsweep();
-                return Taken::Stale;
+                if !rotated {
+                    return Taken::Stale;
+                }
+                self.intent = Some(intent);
+                self.mark_dirty();
+                return Taken::Credentials;
             }
             if intent.incarnation < held.incarnation {
                 return Taken::OlderLife;

@@ -2,7 +2,7 @@
 //! concerned, from the instance's intent otherwise; pure.
 
 use crate::model::{Port, Vpc};
-use mallee_proto::v1::{InstanceIntent, Metadata};
+use mallee_proto::v1::{InstanceIntent, Metadata, RoleCredentials};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -110,6 +110,9 @@ pub(super) fn tree(intent: &InstanceIntent, vpc: &Vpc, port: &Port) -> Node {
     for wire in &spec.ports {
         interface(&mut data, intent, &metadata, vpc, wire);
     }
+    if let Some(credentials) = &intent.credentials {
+        role(&mut data, credentials);
+    }
     root.insert("meta-data", Some("meta-data"), data);
     let mut dynamic = Node::dir();
     dynamic.put("instance-identity/document", identity(intent, &metadata, port));
@@ -204,6 +207,46 @@ fn interface(d: &mut Node, intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, wir
     }
 }
 
+/// A moment as the metadata service writes it, in whole seconds.
+fn moment(ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+/// The instance profile and its role's credentials, as EC2 words them.
+fn role(d: &mut Node, c: &RoleCredentials) {
+    if c.profile_arn.is_empty() {
+        return;
+    }
+    let mut info = vec![("Code", c.code.clone())];
+    if !c.message.is_empty() {
+        info.push(("Message", c.message.clone()));
+    }
+    info.push(("LastUpdated", moment(c.issued_ms)));
+    let mut keys = info.clone();
+    info.extend([("InstanceProfileArn", c.profile_arn.clone()), ("InstanceProfileId", c.profile_id.clone())]);
+    d.put("iam/info", object(&info));
+    if c.role_name.is_empty() {
+        return;
+    }
+    if !c.access_key_id.is_empty() {
+        keys.extend([
+            ("Type", "AWS-HMAC".to_owned()),
+            ("AccessKeyId", c.access_key_id.clone()),
+            ("SecretAccessKey", c.secret_access_key.clone()),
+            ("Token", c.session_token.clone()),
+            ("Expiration", moment(c.expires_ms)),
+        ]);
+    }
+    d.put(&format!("iam/security-credentials/{}", c.role_name), object(&keys));
+}
+
+/// A JSON object of texts, its members in this order, as EC2 writes them.
+fn object(members: &[(&str, String)]) -> String {
+    let line = |(name, value): &(&str, String)| format!("  \"{name}\" : {}", serde_json::Value::from(value.as_str()));
+    format!("{{\n{}\n}}", members.iter().map(line).collect::<Vec<_>>().join(",\n"))
+}
+
 fn name_of_group<'a>(m: &'a Metadata, id: &str) -> Option<&'a str> {
     let index = m.group_ids.iter().position(|known| known == id)?;
     m.group_names.get(index).map(String::as_str)
@@ -251,6 +294,53 @@ mod tests {
         assert_eq!(d.at("ami-id/"), None);
         assert_eq!(d.at("ami-id/x"), None);
         assert_eq!(d.at("..//ami-id"), None);
+    }
+
+    #[test]
+    fn a_role_is_told_as_ec2_tells_it() {
+        let seen = |c: &RoleCredentials, path: &str| {
+            let mut d = Node::dir();
+            role(&mut d, c);
+            d.at(path).map(|node| String::from_utf8(node.body()).unwrap())
+        };
+        let json = |text: Option<String>| serde_json::from_str::<serde_json::Value>(&text.unwrap()).unwrap();
+        let none = RoleCredentials { version: 3, ..RoleCredentials::default() };
+        assert_eq!(seen(&none, "iam/info"), None, "a profile that was taken away leaves nothing");
+        let bare = RoleCredentials {
+            profile_arn: "arn:aws:iam::123456789012:instance-profile/p".into(),
+            profile_id: "AIPA1".into(),
+            code: "Success".into(),
+            issued_ms: 1_700_000_000_500,
+            ..none
+        };
+        let info = json(seen(&bare, "iam/info"));
+        assert_eq!(info["InstanceProfileId"], "AIPA1");
+        assert_eq!(info["LastUpdated"], "2023-11-14T22:13:20Z");
+        assert_eq!(seen(&bare, "iam/security-credentials"), None);
+        let full = RoleCredentials {
+            role_name: "r".into(),
+            access_key_id: "ASIA1".into(),
+            secret_access_key: "s/+".into(),
+            session_token: "t".into(),
+            expires_ms: 1_700_021_600_000,
+            ..bare
+        };
+        assert_eq!(seen(&full, "iam/security-credentials/").as_deref(), Some("r"));
+        assert_eq!(
+            seen(&full, "iam/security-credentials/r").unwrap(),
+            "{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"2023-11-14T22:13:20Z\",\n  \"Type\" : \"AWS-HMAC\",\n  \
+             \"AccessKeyId\" : \"ASIA1\",\n  \"SecretAccessKey\" : \"s/+\",\n  \"Token\" : \"t\",\n  \
+             \"Expiration\" : \"2023-11-15T04:13:20Z\"\n}"
+        );
+        let refused = RoleCredentials {
+            access_key_id: String::new(),
+            code: "AssumeRoleUnauthorizedAccess".into(),
+            message: "EC2 cannot assume the role r.".into(),
+            ..full
+        };
+        let told = json(seen(&refused, "iam/security-credentials/r"));
+        assert_eq!(told["Code"], "AssumeRoleUnauthorizedAccess");
+        assert!(told.get("SecretAccessKey").is_none());
     }
 
     #[test]

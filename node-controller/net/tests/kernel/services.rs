@@ -138,6 +138,57 @@ async fn metadata_is_told_to_its_instance_only_and_by_token() {
     assert_eq!(get("/latest/meta-data/instance-id").0, 401, "the token is over");
 }
 
+/// botocore of the tests' own environment, as a program in the guest has it.
+const BOTOCORE: &str = "from botocore.credentials import InstanceMetadataProvider as P; \
+    from botocore.utils import InstanceMetadataFetcher as F; \
+    c = P(F(timeout=2, num_attempts=2)).load(); \
+    f = c and c.get_frozen_credentials(); \
+    print(f and (f.access_key, f.secret_key, f.token), c and c.method)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sdk_in_the_guest_finds_the_credentials_of_its_role() {
+    let mut lab = Lab::new();
+    let a = port("a", 0, 11, &["sg-open"]);
+    lab.apply(vec![vpc("a", 100, std::slice::from_ref(&a))]).await;
+    let ga = lab.launch(&a).await;
+    let mut mine = intent(&a, true);
+    let credentials = mallee_proto::v1::RoleCredentials {
+        version: 1,
+        profile_arn: "arn:aws:iam::000000000001:instance-profile/web".into(),
+        profile_id: "AIPA1".into(),
+        role_name: "web".into(),
+        code: "Success".into(),
+        access_key_id: "ASIAONE".into(),
+        secret_access_key: "secret-one".into(),
+        session_token: "token-one".into(),
+        issued_ms: 1_700_000_000_000,
+        // Further than this test runs.
+        expires_ms: 4_000_000_000_000,
+        ..Default::default()
+    };
+    mine.credentials = Some(credentials.clone());
+    lab.instances.set(mine.clone());
+    let path = "/latest/meta-data/iam/security-credentials/";
+    assert_eq!(curl(&ga, &format!("{URL}{path}")).0, 401, "not without a token of the metadata service");
+    let secret = token(&ga);
+    let get = |path: &str| curl(&ga, &format!("-H 'X-aws-ec2-metadata-token: {secret}' {URL}{path}"));
+    assert_eq!(get(path), (200, "web".to_owned()));
+    assert_eq!(get(&format!("{path}other")).0, 404);
+    assert!(get("/latest/meta-data/iam/info").1.contains("\"InstanceProfileId\" : \"AIPA1\""));
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python");
+    let sdk = || ok(Some(&ga), &format!("env -i {python} -c '{BOTOCORE}'"));
+    assert_eq!(sdk().trim(), "('ASIAONE', 'secret-one', 'token-one') iam-role");
+    // Rotated, then taken away.
+    let next = mallee_proto::v1::RoleCredentials { version: 2, access_key_id: "ASIATWO".into(), ..credentials };
+    mine.credentials = Some(next);
+    lab.instances.set(mine.clone());
+    assert!(sdk().contains("ASIATWO"));
+    mine.credentials = Some(mallee_proto::v1::RoleCredentials { version: 3, ..Default::default() });
+    lab.instances.set(mine);
+    assert_eq!(get(path).0, 404);
+    assert_eq!(sdk().trim(), "None None");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_does_not_travel_further_than_its_hop_limit() {
     let mut lab = Lab::new();

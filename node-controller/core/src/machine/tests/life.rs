@@ -350,6 +350,32 @@ fn older_orders_and_older_lives_change_nothing() {
 }
 
 #[test]
+fn later_credentials_are_recorded_and_change_nothing_else() {
+    let with = |generation, version| {
+        let credentials = mallee_proto::v1::RoleCredentials { version, ..Default::default() };
+        InstanceIntent { credentials: Some(credentials), ..intent(generation, RUN) }
+    };
+    let mut world = World::launched();
+    assert_eq!(world.order(with(1, 3)), Taken::Credentials);
+    world.settle();
+    assert_eq!(world.log, [Effect::Save], "the guest does not notice");
+    assert_eq!(world.saved.intent.as_ref().unwrap().credentials_version(), 3);
+    assert_eq!(world.order(with(1, 2)), Taken::Stale);
+    assert_eq!(world.order(intent(1, RUN)), Taken::Stale);
+    assert_eq!(world.order(with(2, 2)), Taken::Yes, "a later order counts whatever it brings");
+    assert_eq!(world.order(InstanceIntent { incarnation: 2, ..with(2, 9) }), Taken::Stale);
+    // An instance that was given up is not tried again because its credentials are rotated.
+    let mut world = World::launched();
+    world.set_domain(OFF);
+    world.settle();
+    assert_eq!(world.order(with(1, 4)), Taken::Credentials);
+    world.settle();
+    assert_eq!(world.state(), Some(OFF), "the guest powered itself off, and stays off");
+    world.restart();
+    assert_eq!(world.machine.intent().unwrap().credentials_version(), 4, "after a restart they are still there");
+}
+
+#[test]
 fn a_domain_of_a_newer_life_is_not_touched() {
     let mut world = World::launched();
     world.domain.as_mut().unwrap().incarnation = Incarnation(9);

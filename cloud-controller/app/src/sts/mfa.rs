@@ -1,0 +1,60 @@
+//! A second factor given with a call of STS.
+
+use crate::fail::{OrFail as _, store_failure};
+use crate::iam::mfa_devices::take_code;
+use crate::{Cloud, OpContext};
+use mallee_awswire::{ApiError, Code};
+use mallee_iam::Principal;
+use mallee_store::{StoreError, user_fetch};
+
+/// A device's serial number and the code that it shows.
+#[derive(Debug, Clone, Default)]
+pub struct SecondFactor {
+    /// ARN of a virtual device.
+    pub serial: Option<String>,
+    /// Six digits.
+    pub code: Option<String>,
+}
+
+impl Cloud {
+    /// Proves the factor, if one is given: when that was. The code is spent, whatever becomes of the call.
+    ///
+    /// # Errors
+    /// `ValidationError` for one half of it, `AccessDenied` for a code or device that is not the caller's.
+    pub(super) async fn prove(&self, cx: &OpContext, factor: &SecondFactor) -> Result<Option<i64>, ApiError> {
+        let (serial, code) = match (&factor.serial, &factor.code) {
+            (None, None) => return Ok(None),
+            (Some(serial), Some(code)) => (serial, code),
+            _ => {
+                let text = "MultiFactorAuthentication requires both SerialNumber and TokenCode.";
+                return Err(Code::ValidationError.message(text));
+            }
+        };
+        let not_theirs = || {
+            Code::AccessDenied.message(
+                "MultiFactorAuthentication failed, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",
+            )
+        };
+        if cx.actor.session.is_some() {
+            return Err(not_theirs());
+        }
+        let holder = match &cx.actor.principal {
+            Principal::User { id, .. } => id.to_string(),
+            Principal::Root { account } => account.to_string(),
+            _ => return Err(not_theirs()),
+        };
+        let mut tx = self.store().write().await.or_fail()?;
+        let user = match user_fetch(&mut tx, &holder).await {
+            Err(StoreError::NotFound { .. }) => return Err(not_theirs()),
+            other => other.map_err(store_failure)?,
+        };
+        if !take_code(&mut tx, &user, serial, code).await? {
+            return Err(
+                Code::AccessDenied.message("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+            );
+        }
+        let now_ms = self.clock().now_ms();
+        tx.commit().await.or_fail()?;
+        Ok(Some(now_ms))
+    }
+}

@@ -1,0 +1,18 @@
+//! What an operator may switch on that is off by itself.
+
+use mallee_app::Cloud;
+
+/// Switches of a cloud controller.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Switches {
+    /// A provider of web identities that may be at a private address (HOST or HOST:PORT, as in its URL); once for each.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub private_issuer: Vec<String>,
+}
+
+impl Switches {
+    /// Has the cloud follow them.
+    pub(crate) fn apply(&self, cloud: &Cloud) {
+        cloud.oidc().allow_private(self.private_issuer.iter().cloned());
+    }
+}

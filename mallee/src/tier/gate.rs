@@ -1,0 +1,95 @@
+//! Before the S3 of a Walrus of its own: what the policies of whoever signed a request say is asked of the cloud
+//! controller, for requests that come here directly as for those that come through its port. Who has no valid signature
+//! is left to Walrus, which says so in S3's words.
+
+use super::directory::CloudLink;
+use super::keys::{DirectoryKeys, Signer};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::HeaderMap;
+use http::header::{REFERER, USER_AGENT};
+use http::request::Parts;
+use mallee_awswire::server::{self, Service};
+use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignedRequest, Verifier};
+use mallee_awswire::{ApiError, Code, Flavour};
+use mallee_cloud_controller::front::s3::{Needed, needed, peer};
+use mallee_cloud_controller::pass;
+use mallee_proto::Kind;
+use mallee_proto::v1::{AuthorizeS3Request, S3Question};
+use mallee_runtime::{Clock, Rng};
+use std::sync::Arc;
+use tower::ServiceExt as _;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub verifier: Arc<Verifier<DirectoryKeys>>,
+    pub link: CloudLink,
+    pub clock: Clock,
+    pub rng: Rng,
+    pub s3: Router,
+}
+
+impl Gate {
+    /// The router to serve.
+    pub fn router(self) -> Router {
+        Router::new().fallback(handle).with_state(Arc::new(self))
+    }
+
+    async fn pass(&self, parts: &mut Parts, body: Body) -> Result<Body, ApiError> {
+        let pass = parts.headers.remove(pass::HEADER);
+        let pass = pass.and_then(|value| value.to_str().map(str::to_owned).ok()).unwrap_or_default();
+        let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
+        let Ok(Some(signed)) = self.verifier.verify(&signed, self.clock.now()).await else { return Ok(body) };
+        if signed.principal.unrestricted {
+            return Ok(body);
+        }
+        let (needed, body) = needed(parts, body).await?;
+        let reply = self.link.authorize_s3(question(parts, signed, needed, pass)).await.map_err(|error| {
+            tracing::info!(%error, "the cloud controller did not say what policies allow");
+            let (code, text) = match error.kind {
+                Kind::Invalid => (Code::InvalidRequest, "The request asks for too much at once."),
+                _ => (Code::ServiceUnavailable, "The identity service does not answer. Please try again."),
+            };
+            code.message(text)
+        })?;
+        if reply.allowed { Ok(body) } else { Err(Code::AccessDenied.message(reply.refusal)) }
+    }
+}
+
+fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, pass: String) -> AuthorizeS3Request {
+    let text = |headers: &HeaderMap, name| {
+        headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    let claim = signed.claim;
+    let ask = |Needed { action, resource }| S3Question { action: action.to_owned(), resource };
+    AuthorizeS3Request {
+        presigned: matches!(claim.placement, Placement::Query { .. }),
+        signed_at_ms: claim.timestamp.unix_timestamp().saturating_mul(1000),
+        signature: hex::encode(claim.signature),
+        access_key_id: claim.access_key_id,
+        session_token: claim.session_token.unwrap_or_default(),
+        questions: needed.into_iter().map(ask).collect(),
+        pass,
+        source_ip: peer(parts).map(|ip| ip.to_string()).unwrap_or_default(),
+        user_agent: text(&parts.headers, USER_AGENT),
+        referer: text(&parts.headers, REFERER),
+        region: claim.region,
+    }
+}
+
+async fn handle(State(gate): State<Arc<Gate>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match gate.pass(&mut parts, body).await {
+        Ok(body) => match gate.s3.clone().oneshot(Request::from_parts(parts, body)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        Err(error) => {
+            let id = server::request_id(|bytes| gate.rng.fill(bytes));
+            server::error_response(&error, Flavour::S3, &id, parts.uri.path()).map(Body::from)
+        }
+    }
+}
