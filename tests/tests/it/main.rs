@@ -8,7 +8,6 @@ mod partition;
 mod placement;
 mod points;
 mod processes;
-mod quotas;
 mod random;
 mod storm;
 mod strays;
