@@ -8,7 +8,6 @@ mod partition;
 mod placement;
 mod points;
 mod processes;
-mod quotas;
 mod random;
 mod roles;
 mod storm;

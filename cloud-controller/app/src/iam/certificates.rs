@@ -177,7 +177,7 @@ impl Cloud {
             )
             .await?;
         let mut tx = self.iam_write(cx).await?;
-        allowance.take(&mut tx, &[(&quotas::SERVER_CERTIFICATES, 1)], &[row.id.clone()]).await?;
+        allowance.take(&mut tx, &[(&quotas::SERVER_CERTIFICATES, 1)], std::slice::from_ref(&row.id)).await?;
         server_certificate_insert(&mut tx, &row, &key).await.map_err(|e| server_certificate_taken(e, &row.name))?;
         labels::put(&mut tx, cx.account(), &row.id, &tags).await?;
         tx.commit().await.or_fail()?;

@@ -59,7 +59,7 @@ impl Cloud {
             path,
             created_ms: self.clock().now_ms(),
         };
-        allowance.take(&mut tx, &[(&quotas::GROUPS, 1)], &[group.id.clone()]).await?;
+        allowance.take(&mut tx, &[(&quotas::GROUPS, 1)], std::slice::from_ref(&group.id)).await?;
         iam_group_insert(&mut tx, &group).await.map_err(|error| taken(error, name))?;
         tx.commit().await.or_fail()?;
         Ok(group)

@@ -59,7 +59,7 @@ impl Cloud {
             .iam_allowance(cx, "iam:CreateInstanceProfile", "instance-profile", &format!("{}{}", row.path, row.name))
             .await?;
         let mut tx = self.iam_write(cx).await?;
-        allowance.take(&mut tx, &[(&quotas::INSTANCE_PROFILES, 1)], &[row.id.clone()]).await?;
+        allowance.take(&mut tx, &[(&quotas::INSTANCE_PROFILES, 1)], std::slice::from_ref(&row.id)).await?;
         instance_profile_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("instance_profiles_account_id_name") {
                 Code::EntityAlreadyExists.message(format!("Instance Profile {name} already exists."))

@@ -217,7 +217,7 @@ impl Cloud {
             created_ms: now_ms,
             updated_ms: now_ms,
         };
-        allowance.take(&mut tx, &[(&quotas::POLICIES, 1)], &[row.id.clone()]).await?;
+        allowance.take(&mut tx, &[(&quotas::POLICIES, 1)], std::slice::from_ref(&row.id)).await?;
         iam_policy_insert(&mut tx, &row, document).await.map_err(|error| {
             if error.is_conflict("iam_policies_account_id_name") || error.is_conflict("iam_policies_arn") {
                 Code::EntityAlreadyExists

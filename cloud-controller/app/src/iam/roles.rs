@@ -104,7 +104,7 @@ impl Cloud {
         };
         let allowance = self.iam_allowance(cx, "iam:CreateRole", "role", &format!("{}{}", row.path, row.name)).await?;
         let mut tx = self.iam_write(cx).await?;
-        allowance.take(&mut tx, &[(&quotas::ROLES, 1)], &[row.id.clone()]).await?;
+        allowance.take(&mut tx, &[(&quotas::ROLES, 1)], std::slice::from_ref(&row.id)).await?;
         role_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("roles_account_id_name") {
                 Code::EntityAlreadyExists.message(format!("Role with name {} already exists.", row.name))

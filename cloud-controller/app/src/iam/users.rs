@@ -100,7 +100,7 @@ impl Cloud {
             created_ms: self.clock().now_ms(),
             is_admin: false,
         };
-        allowance.take(&mut tx, &[(&quotas::USERS, 1)], &[user.id.clone()]).await?;
+        allowance.take(&mut tx, &[(&quotas::USERS, 1)], std::slice::from_ref(&user.id)).await?;
         user_insert(&mut tx, &user).await.map_err(|error| taken(error, name))?;
         labels::put(&mut tx, cx.account(), &user.id, &new_tags).await?;
         if let Some(arn) = boundary_arn {
