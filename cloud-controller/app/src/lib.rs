@@ -24,6 +24,7 @@ pub mod operation;
 pub mod placement_groups;
 pub mod sts;
 pub mod tags;
+pub mod trails;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};

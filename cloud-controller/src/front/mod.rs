@@ -254,7 +254,7 @@ impl Front {
             Service::Iam => self.identity.iam_call(cx, asked.action()?, asked.params()?).await,
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,
             Service::Other(name) if name == cloudtrail::SERVICE => {
-                cloudtrail::answer(&self.cloud, cx, &asked.action, &received.body).await
+                cloudtrail::answer(&self.cloud, cx, self.trail.as_deref(), &asked.action, &received.body).await
             }
             Service::Other(name) => {
                 Err(Code::UnsupportedOperation.message(format!("The service {name} is not offered by this cloud.")))

@@ -3,7 +3,8 @@
 use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, iam_account};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
-use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology, vpc};
+use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology};
+use crate::{trail, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -50,6 +51,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
+    ("trail.rs", trail::SQL),
     ("vpc.rs", vpc::SQL),
 ];
 

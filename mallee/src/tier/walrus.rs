@@ -21,6 +21,7 @@ use tonic::service::Routes;
 const RULES: &[Rule] = &[
     ("mallee.v1.Images/Read", Allow::Roles(&[Role::Cloud, Role::Node])),
     ("mallee.v1.Images", Allow::Roles(&[Role::Cloud])),
+    ("mallee.v1.Objects", Allow::Roles(&[Role::Cloud])),
 ];
 
 /// `mallee walrus`.
@@ -98,7 +99,8 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
-    serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, Routes::new(walrus.images()))?;
+    let services = Routes::new(walrus.images()).add_service(walrus.objects());
+    serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, services)?;
     servers.spawn(front::serve(s3_listener, walrus.router(), servers.clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
