@@ -1,5 +1,6 @@
 //! The keys that sign digests: RSA, as CloudTrail documents, sealed in the database.
 
+use crate::authorize::Ask;
 use crate::fail::OrFail as _;
 use crate::keys::material::{make_rsa, rsa_der};
 use crate::{Cloud, OpContext};
@@ -13,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// How long a key signs; then another is made.
 const KEY_MS: i64 = 365 * 24 * 3600 * 1000;
-/// What GetPublicKeys looks back when it is not told, in milliseconds.
+/// What ListPublicKeys looks back when it is not told, in milliseconds.
 const DEFAULT_SPAN_MS: i64 = 24 * 3600 * 1000;
 
 /// Why nothing can be signed.
@@ -76,10 +77,11 @@ impl Signer {
 /// `InvalidTimeRangeException`; what the database says.
 pub async fn public_keys(
     cloud: &Cloud,
-    _cx: &OpContext,
+    cx: &OpContext,
     from_ms: Option<i64>,
     to_ms: Option<i64>,
 ) -> Result<Vec<TrailKeyRow>, ApiError> {
+    cloud.require(cx, &Ask { action: "cloudtrail:ListPublicKeys", resource: "*", ..Ask::default() }).await?;
     let to_ms = to_ms.unwrap_or_else(|| cloud.clock().now_ms());
     let from_ms = from_ms.unwrap_or_else(|| to_ms.saturating_sub(DEFAULT_SPAN_MS));
     if from_ms > to_ms {
