@@ -108,7 +108,8 @@ fn page(files: &[File]) -> Result<String> {
 /// CloudTrail's operations, from the list that its handler has of them.
 fn cloudtrail(files: &[File]) -> Result<Vec<Row>> {
     let file = files.iter().find(|f| f.path == CLOUDTRAIL).with_context(|| format!("{CLOUDTRAIL} is missing"))?;
-    let (_, list) = offered::constant_of(&file.text, "OFFERED").with_context(|| format!("{CLOUDTRAIL} has no OFFERED"))?;
+    let (_, list) =
+        offered::constant_of(&file.text, "OFFERED").with_context(|| format!("{CLOUDTRAIL} has no OFFERED"))?;
     let row = |name: &str| Row { operation: name.to_owned(), offered: true, note: String::new() };
     Ok(offered::literals(list).map(row).collect())
 }
