@@ -9,7 +9,7 @@ const SECRET: [&str; 4] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["common", "instance", "network", "cluster", "node", "image", "block", "cloud"];
+    let files = ["common", "instance", "network", "cluster", "node", "image", "object", "block", "cloud"];
     let paths: Vec<String> = files.iter().map(|f| format!("mallee/v1/{f}.proto")).collect();
     tonic_prost_build::configure()
         .bytes(".mallee.v1.ImageChunk")

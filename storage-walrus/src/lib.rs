@@ -12,8 +12,9 @@ pub use mallee_s3::{Authenticator, Caller, LIMITS_HEADER, Limits, S3, VerifierAu
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, StoreMetadata};
 use mallee_proto::v1::images_server::ImagesServer;
+use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 use mallee_runtime::{Clock, Faults, Rng, TaskScope};
 use mallee_s3::S3Config;
@@ -111,6 +112,12 @@ impl Walrus {
     #[must_use]
     pub fn images(&self) -> ImagesServer<ImagesService> {
         ImagesService::new(self.images.clone()).into_server()
+    }
+
+    /// The service by which the cloud itself keeps objects in buckets of accounts.
+    #[must_use]
+    pub fn objects(&self) -> ObjectsServer<ObjectsService> {
+        ObjectsService::new(self.engine.clone()).into_server()
     }
 
     /// The image store, for use without gRPC.

@@ -25,6 +25,7 @@ pub mod placement_groups;
 pub mod quotas;
 pub mod sts;
 pub mod tags;
+pub mod trails;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};

@@ -44,7 +44,21 @@ fn next_line(file: &mut BufReader<File>, line: &mut String) -> io::Result<Option
 /// # Errors
 /// When a file cannot be read.
 pub fn since(directory: &Path, from: Position, limit: usize) -> io::Result<(Vec<Record>, Position)> {
-    let (mut found, mut at, mut line) = (Vec::new(), from, String::new());
+    let (found, at) = walk(directory, from, limit, u64::MAX)?;
+    Ok((found.into_iter().map(|(record, _)| record).collect(), at))
+}
+
+/// As [`since`], with the place after each record; no further record is read once lines of `bytes` together were.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn walk(
+    directory: &Path,
+    from: Position,
+    limit: usize,
+    bytes: u64,
+) -> io::Result<(Vec<(Record, Position)>, Position)> {
+    let (mut found, mut at, mut line, mut taken) = (Vec::new(), from, String::new(), 0);
     let segments = files::segments(directory)?;
     for segment in segments.into_iter().filter(|segment| *segment >= from.segment) {
         if segment > at.segment {
@@ -52,15 +66,16 @@ pub fn since(directory: &Path, from: Position, limit: usize) -> io::Result<(Vec<
         }
         let mut file = BufReader::new(File::open(files::path(directory, segment))?);
         file.seek(SeekFrom::Start(at.offset))?;
-        while found.len() < limit {
-            let Some(bytes) = next_line(&mut file, &mut line)? else { break };
-            at.offset += bytes;
+        while found.len() < limit && taken < bytes {
+            let Some(read) = next_line(&mut file, &mut line)? else { break };
+            at.offset += read;
+            taken += read;
             match chain::peek(&line).and_then(|(_, record)| serde_json::from_str(record).ok()) {
-                Some(record) => found.push(record),
+                Some(record) => found.push((record, at)),
                 None => tracing::warn!(position = %at, "a line of the audit trail is no record"),
             }
         }
-        if found.len() >= limit {
+        if found.len() >= limit || taken >= bytes {
             break;
         }
     }

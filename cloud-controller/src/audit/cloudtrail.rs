@@ -1,6 +1,7 @@
-//! CloudTrail's JSON protocol, as far as it is offered: `LookupEvents`.
+//! CloudTrail's JSON protocol: `LookupEvents`; the operations of trails are in [`super::trails`].
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html>
 
+use super::{Trail, trails};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -14,6 +15,25 @@ use serde_json::{Value, json};
 
 /// Name of the service in credential scopes.
 pub(crate) const SERVICE: &str = "cloudtrail";
+/// The operations that are answered.
+pub const OFFERED: &[&str] = &[
+    "AddTags",
+    "CreateTrail",
+    "DeleteTrail",
+    "DescribeTrails",
+    "GetEventSelectors",
+    "GetTrail",
+    "GetTrailStatus",
+    "ListPublicKeys",
+    "ListTags",
+    "ListTrails",
+    "LookupEvents",
+    "PutEventSelectors",
+    "RemoveTags",
+    "StartLogging",
+    "StopLogging",
+    "UpdateTrail",
+];
 /// Events on a page at most, and when the request does not say.
 const PAGE_MAX: u32 = 50;
 
@@ -46,7 +66,13 @@ struct LookupAttribute {
 ///
 /// # Errors
 /// CloudTrail's.
-pub(crate) async fn answer(cloud: &Cloud, cx: &OpContext, action: &str, body: &[u8]) -> Result<String, ApiError> {
+pub(crate) async fn answer(
+    cloud: &Cloud,
+    cx: &OpContext,
+    trail: Option<&Trail>,
+    action: &str,
+    body: &[u8],
+) -> Result<String, ApiError> {
     match action {
         "LookupEvents" => {
             cloud.require(cx, &Ask { action: "cloudtrail:LookupEvents", resource: "*", ..Ask::default() }).await?;
@@ -54,7 +80,10 @@ pub(crate) async fn answer(cloud: &Cloud, cx: &OpContext, action: &str, body: &[
             Ok(shown(page).to_string())
         }
         "" => Err(Code::MissingAction.error()),
-        other => Err(ApiError::unsupported_operation(other)),
+        other => match trails::answer(cloud, cx, trail, other, body).await? {
+            Some(reply) => Ok(reply.to_string()),
+            None => Err(ApiError::unsupported_operation(other)),
+        },
     }
 }
 
@@ -90,7 +119,7 @@ fn query(body: &[u8]) -> Result<LookupQuery, ApiError> {
 
 /// Seconds since 1970 to milliseconds; what no clock shows becomes the nearest that one does.
 #[allow(clippy::cast_possible_truncation, reason = "a float saturates")]
-fn milliseconds(seconds: f64) -> i64 {
+pub(super) fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0) as i64
 }
 
@@ -157,7 +186,9 @@ pub(crate) fn respond(outcome: Result<String, &ApiError>, request_id: &str) -> R
     let (status, body) = match outcome {
         Ok(body) => (200, body),
         Err(error) => {
-            (error.status(), json!({ "__type": error.code().as_str(), "message": error.message() }).to_string())
+            // CloudTrail's name of it.
+            let code = if error.code() == Code::AccessDenied { Code::AccessDeniedException } else { error.code() };
+            (error.status(), json!({ "__type": code.as_str(), "message": error.message() }).to_string())
         }
     };
     let mut response = Response::new(Bytes::from(body));

@@ -2,9 +2,13 @@
 
 pub(crate) mod cloudtrail;
 mod identity;
+mod trails;
 
+pub use cloudtrail::OFFERED as CLOUDTRAIL_OFFERED;
+
+use mallee_app::trails::{Deliverer, ObjectService};
 use mallee_app::{Actor, Cloud, RequestFacts};
-use mallee_audit::{EVENT_VERSION, Journal, Record, parameters, resources};
+use mallee_audit::{EVENT_VERSION, Journal, Position, Record, parameters, resources};
 use mallee_awswire::{ApiError, Params};
 use mallee_runtime::TaskScope;
 use mallee_runtime::clock::from_unix_ms;
@@ -15,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Mutex;
 
 /// Where in a state directory the trail is.
 pub const AUDIT_DIR: &str = "audit";
@@ -25,6 +30,8 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 const OPEN_RETRY: Duration = Duration::from_millis(10);
 /// How often what was written is indexed for lookups.
 const INDEX_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is looked whether something is to be delivered to a bucket.
+const DELIVER_PERIOD: Duration = Duration::from_secs(2);
 /// How often old events are forgotten by the index.
 const FORGET_PERIOD: Duration = Duration::from_secs(3600);
 /// Longest user agent and error text that are recorded, in characters.
@@ -55,6 +62,7 @@ pub(crate) struct Call<'a> {
 pub struct Trail {
     journal: Journal,
     directory: PathBuf,
+    objects: Option<Arc<dyn ObjectService>>,
 }
 
 impl Trail {
@@ -67,13 +75,38 @@ impl Trail {
         loop {
             let path = directory.to_owned();
             match tokio::task::spawn_blocking(move || Journal::open(&path)).await.map_err(io::Error::other)? {
-                Ok(journal) => return Ok(Self { journal, directory: directory.to_owned() }),
+                Ok(journal) => return Ok(Self { journal, directory: directory.to_owned(), objects: None }),
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock || tokio::time::Instant::now() >= deadline => {
                     return Err(error);
                 }
                 Err(_) => tokio::time::sleep(OPEN_RETRY).await,
             }
         }
+    }
+
+    /// With the object store, to which accounts may have their records delivered.
+    #[must_use]
+    pub fn with_objects(mut self, objects: Arc<dyn ObjectService>) -> Self {
+        self.objects = Some(objects);
+        self
+    }
+
+    pub(crate) fn objects(&self) -> Option<Arc<dyn ObjectService>> {
+        self.objects.clone()
+    }
+
+    /// How far the journal is written.
+    pub(crate) fn written(&self) -> Position {
+        *self.journal.watch_written().borrow()
+    }
+
+    fn spawn_delivery(self: &Arc<Self>, scope: &TaskScope, cloud: &Arc<Cloud>, objects: Arc<dyn ObjectService>) {
+        let (trail, rng, cloud) = (self.clone(), cloud.rng().clone(), cloud.clone());
+        let deliverer = Arc::new(Mutex::new(Deliverer::new(self.directory.clone(), self.written())));
+        spawn_periodic(scope, "audit-deliver", DELIVER_PERIOD, Nudge::default(), rng, move || {
+            let (trail, cloud, deliverer, objects) = (trail.clone(), cloud.clone(), deliverer.clone(), objects.clone());
+            async move { deliverer.lock().await.pass(&cloud, &*objects, trail.written()).await }
+        });
     }
 
     /// Has what is written kept by the disk, and indexed for lookups, until the scope stops.
@@ -88,6 +121,9 @@ impl Trail {
             let (trail, cloud) = (trail.clone(), indexed.clone());
             async move { mallee_app::audit::index(&cloud, &trail.directory).await }
         });
+        if let Some(objects) = self.objects() {
+            self.spawn_delivery(scope, cloud, objects);
+        }
         let cloud = cloud.clone();
         spawn_periodic(scope, "audit-forget", FORGET_PERIOD, Nudge::default(), rng, move || {
             let cloud = cloud.clone();

@@ -266,7 +266,7 @@ impl Front {
             Service::Iam => self.identity.iam_call(cx, asked.action()?, asked.params()?).await,
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,
             Service::Other(name) if name == cloudtrail::SERVICE => {
-                cloudtrail::answer(&self.cloud, cx, &asked.action, &received.body).await
+                cloudtrail::answer(&self.cloud, cx, self.trail.as_deref(), &asked.action, &received.body).await
             }
             Service::Other(name) if name == servicequotas::SERVICE => {
                 servicequotas::answer(&self.cloud, cx, &asked.action, &received.body).await

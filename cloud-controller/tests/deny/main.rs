@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod request;
+mod trails;
 mod world;
 
 use mallee_api_ec2::OFFERED as EC2_OFFERED;

@@ -29,6 +29,8 @@ use tower::ServiceExt as _;
 
 pub const REGION: &str = "eu-1";
 const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/x-amz-json-1.1";
+const TARGET: &str = "x-amz-target";
 const HOST: &str = "cloud.test:8773";
 
 #[derive(Debug)]
@@ -70,6 +72,12 @@ pub struct Keys {
     pub id: String,
     pub secret: String,
     pub token: Option<String>,
+}
+
+/// What a signature is for, and the operation where a header names it.
+struct Signed<'a> {
+    service: &'a str,
+    target: Option<&'a str>,
 }
 
 /// An answer.
@@ -262,17 +270,39 @@ impl World {
         }
         let mut request = Request::builder().method("POST").uri("/").header("host", HOST).header("content-type", FORM);
         if let Some(keys) = keys {
-            for (name, value) in self.signature(service, "POST", "/", &form, keys, seconds_off) {
+            for (name, value) in self.signature(Signed { service, target: None }, "POST", "/", &form, keys, seconds_off)
+            {
                 request = request.header(name, value);
             }
         }
         self.send(request.body(Body::from(form)).unwrap()).await
     }
 
+    /// One call of CloudTrail, signed with a clock that is off by so many seconds.
+    pub async fn json(&self, action: &str, body: &str, keys: Option<&Keys>, seconds_off: i64) -> Answer {
+        let target = format!("CloudTrail_20131101.{action}");
+        let mut request = Request::builder().method("POST").uri("/").header("host", HOST).header("content-type", JSON);
+        match keys {
+            Some(keys) => {
+                let service = Signed { service: "cloudtrail", target: Some(&target) };
+                for (name, value) in self.signature(service, "POST", "/", body, keys, seconds_off) {
+                    request = request.header(name, value);
+                }
+            }
+            // Only a signature tells a JSON service: a broken one.
+            None => {
+                let scope = format!("AKIAAAAAAAAAAAAAAAAA/20261121/{REGION}/cloudtrail/aws4_request");
+                let broken = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00");
+                request = request.header(TARGET, &target).header("authorization", broken);
+            }
+        }
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
     /// One S3 request without a body.
     pub async fn s3(&self, method: &str, path: &str, keys: &Keys) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", HOST);
-        for (name, value) in self.signature("s3", method, path, "", keys, 0) {
+        for (name, value) in self.signature(Signed { service: "s3", target: None }, method, path, "", keys, 0) {
             request = request.header(name, value);
         }
         self.send(request.body(Body::empty()).unwrap()).await
@@ -284,12 +314,13 @@ impl World {
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        let code = code.or_else(|| text.split_once("\"__type\":\"").and_then(|(_, rest)| rest.split_once('"')));
         Answer { status, code: code.map(|(code, _)| code.to_owned()).unwrap_or_default(), text }
     }
 
     fn signature(
         &self,
-        service: &str,
+        Signed { service, target }: Signed<'_>,
         method: &str,
         path: &str,
         body: &str,
@@ -303,8 +334,9 @@ impl World {
         if service == "s3" {
             headers.push(("x-amz-content-sha256", sha256(body.as_bytes())));
         } else {
-            headers.push(("content-type", FORM.to_owned()));
+            headers.push(("content-type", if service == "cloudtrail" { JSON } else { FORM }.to_owned()));
         }
+        headers.extend(target.map(|target| (TARGET, target.to_owned())));
         if let Some(token) = &keys.token {
             headers.push(("x-amz-security-token", token.clone()));
         }

@@ -39,6 +39,7 @@ sql! {
     WIPE_OIDC = "DELETE FROM oidc_providers WHERE account_id = $1";
     WIPE_REPORTS = "DELETE FROM credential_reports WHERE account_id = $1";
     WIPE_PASSWORDS = "DELETE FROM password_policies WHERE account_id = $1";
+    WIPE_TRAILS = "DELETE FROM trails WHERE account_id = $1";
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
     WIPE_USERS = "DELETE FROM users WHERE account_id = $1";
 }
@@ -104,6 +105,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_REPORTS,
         WIPE_PASSWORDS,
         WIPE_SESSIONS,
+        WIPE_TRAILS,
         WIPE_USERS,
     ];
     for text in texts {

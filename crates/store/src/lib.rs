@@ -56,6 +56,7 @@ mod tag;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 mod topology;
+mod trail;
 mod tx;
 mod value;
 mod vpc;
@@ -207,6 +208,13 @@ pub use tag::{TagFilter, TagRow, tag_count, tag_delete, tag_delete_of, tag_list,
 pub use topology::{
     ClusterRow, JoinTokenRow, NodeRow, cluster_delete, cluster_list, cluster_put, join_token_fetch, join_token_insert,
     join_token_list, join_token_purge, join_token_use, node_delete, node_fetch, node_list, node_put,
+};
+pub use trail::{
+    DigestDone, DigestPlanned, TrailDeliveryRow, TrailFileRow, TrailKeyRow, TrailRow, trail_delete, trail_delivered,
+    trail_delivery_count, trail_delivery_delete, trail_delivery_list, trail_delivery_put, trail_digest_delivered,
+    trail_digest_failed, trail_digest_planned, trail_fetch, trail_file_delete, trail_file_list, trail_file_put,
+    trail_insert, trail_key_insert, trail_key_list, trail_key_secret, trail_list, trail_list_all, trail_tried,
+    trail_update,
 };
 pub use tx::Tx;
 pub use vpc::{

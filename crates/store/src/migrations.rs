@@ -28,6 +28,7 @@ steps! {
     10 "0010_audit";
     14 "0014_quota";
     15 "0015_sts";
+    16 "0016_trail";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -5,7 +5,7 @@ use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, ima
 use crate::{
     instance_credentials, instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa,
     oidc_provider, placement_group, quota, quota_use, role, s3, saga, security_group, session, setting, ssh_public_key,
-    tag, topology, vpc,
+    tag, topology, trail, vpc,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -56,6 +56,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
+    ("trail.rs", trail::SQL),
     ("vpc.rs", vpc::SQL),
 ];
 

@@ -9,6 +9,7 @@ use crate::up::{DEFAULT_LISTEN, DEFAULT_PUBLIC_POOL, zone_names};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_app::images::RemoteImages;
+use mallee_app::trails::RemoteObjects;
 use mallee_app::{CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
@@ -119,10 +120,11 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
         rng: rng.clone(),
         faults,
         connector: Arc::new(ways.clone()),
-        images: Arc::new(RemoteImages(ways)),
+        images: Arc::new(RemoteImages(ways.clone())),
     };
     let shutdown = Shutdown::new();
     let trail = Trail::open(&dir.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
+    let trail = trail.with_objects(Arc::new(RemoteObjects(ways)));
     let cloud = CloudController::start(config, parts, &shutdown).await?.with_trail(trail);
     args.switches.apply(cloud.cloud());
     let tasks = TaskScope::new(&shutdown);

@@ -22,6 +22,7 @@ use tonic::service::Routes;
 const RULES: &[Rule] = &[
     ("mallee.v1.Images/Read", Allow::Roles(&[Role::Cloud, Role::Node])),
     ("mallee.v1.Images", Allow::Roles(&[Role::Cloud])),
+    ("mallee.v1.Objects", Allow::Roles(&[Role::Cloud])),
 ];
 
 /// `mallee walrus`.
@@ -99,7 +100,8 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
-    serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, Routes::new(walrus.images()))?;
+    let services = Routes::new(walrus.images()).add_service(walrus.objects());
+    serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, services)?;
     let gate = Gate {
         verifier,
         link: member.link.clone(),

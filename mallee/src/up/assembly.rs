@@ -7,6 +7,7 @@ use crate::state::StateDir;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_app::images::RemoteImages;
+use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
@@ -145,7 +146,8 @@ impl Assembly {
             zones: zones.iter().cloned().zip(diallers.iter().map(|d| d.through(links.cloud.clone()))).collect(),
             identity: identity.clone(),
         };
-        let images = RemoteImages(LocalWalrus { dialler: walrus_dialler.through(links.walrus.clone()), identity });
+        let way = LocalWalrus { dialler: walrus_dialler.through(links.walrus.clone()), identity };
+        let (images, objects) = (RemoteImages(way.clone()), RemoteObjects(way));
         let config = CloudConfig {
             region: region.clone(),
             endpoint: address.to_string(),
@@ -164,6 +166,7 @@ impl Assembly {
             images: Arc::new(images),
         };
         let trail = Trail::open(&state.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
+        let trail = trail.with_objects(Arc::new(objects));
         let cloud = CloudController::start(config, parts, shutdown).await?.with_trail(trail);
         let access = Access {
             endpoint: format!("http://{address}"),
@@ -278,9 +281,9 @@ impl Assembly {
 
 fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
     let (dialler, incoming) = in_process();
-    let (images, shutdown) = (walrus.images(), servers.shutdown().clone());
+    let (images, objects, shutdown) = (walrus.images(), walrus.objects(), servers.shutdown().clone());
     servers.spawn(async move {
-        let router = tonic::transport::Server::builder().add_service(images);
+        let router = tonic::transport::Server::builder().add_service(images).add_service(objects);
         ended("walrus", router.serve_with_incoming_shutdown(incoming, async move { shutdown.stopped().await }).await);
     });
     dialler

@@ -6,6 +6,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+mod delivery;
 pub mod engine;
 pub mod error;
 pub mod images;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod stored;
 
 pub use blob::{BlobId, BlobStore, FileBlobs};
+pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use engine::multipart::{PartSink, StoredPart};
 pub use engine::objects::Description;
 pub use engine::sweep::{ORPHAN_GRACE, SweepReport};

@@ -13,6 +13,8 @@ use std::fmt::Write;
 
 /// The page, from the root of the tree.
 pub const OUTPUT: &str = "docs/compatibility.md";
+/// Where CloudTrail's operations are.
+const CLOUDTRAIL: &str = "cloud-controller/src/audit/cloudtrail.rs";
 /// What `xtask compat` is asked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -96,9 +98,20 @@ fn page(files: &[File]) -> Result<String> {
             )?;
         }
     }
+    table(&mut page, "CloudTrail", &cloudtrail(files)?, 0, &tests)?;
+    writeln!(page, "\nWhat is not in the list answers `UnsupportedOperation`.")?;
     table(&mut page, "S3", &s3::rows(files)?, 0, &tests)?;
     writeln!(page, "\nWhat is not in the list answers `NotImplemented` or `MethodNotAllowed`.")?;
     Ok(page)
+}
+
+/// CloudTrail's operations, from the list that its handler has of them.
+fn cloudtrail(files: &[File]) -> Result<Vec<Row>> {
+    let file = files.iter().find(|f| f.path == CLOUDTRAIL).with_context(|| format!("{CLOUDTRAIL} is missing"))?;
+    let (_, list) =
+        offered::constant_of(&file.text, "OFFERED").with_context(|| format!("{CLOUDTRAIL} has no OFFERED"))?;
+    let row = |name: &str| Row { operation: name.to_owned(), offered: true, note: String::new() };
+    Ok(offered::literals(list).map(row).collect())
 }
 
 fn table(page: &mut String, title: &str, rows: &[Row], others: usize, tests: &tested::Tests<'_>) -> Result<()> {
@@ -138,6 +151,7 @@ mod tests {
                 "cloud-controller/ec2-types/src/generated/ec2/ops.rs",
                 "const NOT_GENERATED: &[&str] = &[\n \"A\", \"B\",\n];",
             ),
+            file(CLOUDTRAIL, "pub const OFFERED: &[&str] = &[\"LookupEvents\"];"),
             file("cloud-controller/api-ec2/src/lib.rs", "pub const OFFERED: &[&str] = &[\"RunInstances\"];"),
             file("cloud-controller/api-iam/src/lib.rs", identity),
             file("tests/clients/test_a.py", "ec2.run_instances(MinCount=1)\n"),
@@ -154,6 +168,7 @@ mod tests {
             "| AllocateHosts | no: `UnsupportedOperation` |  |",
             "2 further operations of EC2 are known by name: `UnsupportedOperation`.",
             "## IAM: 0 of 1 operations",
+            "## CloudTrail: 1 of 1 operations",
             "| GetCallerIdentity | **yes** | none |",
             "| PutObject | **yes** | none |",
             "| GetBucketPolicy | **yes**: always `NoSuchBucketPolicy`, for none can be set | none |",

@@ -121,6 +121,11 @@ pub async fn make_rsa() -> Result<NewKeyPair, KeyError> {
     Ok(NewKeyPair { public, private_pem: SecretString::from(pem) })
 }
 
+/// The PKCS#1 DER in the PEM of a private key that [`make_rsa`] made.
+pub(crate) fn rsa_der(pem: &str) -> Option<Vec<u8>> {
+    der::from_pem(pem, "RSA PRIVATE KEY")
+}
+
 fn openssh_rsa(n: &[u8], e: &[u8]) -> String {
     let mut blob = Vec::new();
     for part in [b"ssh-rsa".to_vec(), der::unsigned(e), der::unsigned(n)] {

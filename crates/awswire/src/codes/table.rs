@@ -432,6 +432,20 @@ codes! {
     XAmzContentSha256Mismatch = "XAmzContentSHA256Mismatch", 400, false, "The provided 'x-amz-content-sha256' header does not match what was computed.";
 
     // CloudTrail
+    CloudTrailARNInvalidException = "CloudTrailARNInvalidException", 400, false, "The trail ARN is not valid.";
+    InsufficientS3BucketPolicyException = "InsufficientS3BucketPolicyException", 403, false, "Incorrect S3 bucket policy is detected for bucket: {}";
+    InvalidEventSelectorsException = "InvalidEventSelectorsException", 400, false, "The event selectors are not valid.";
+    InvalidParameterCombinationException = "InvalidParameterCombinationException", 400, false, "The combination of parameters is not valid.";
+    InvalidS3BucketNameException = "InvalidS3BucketNameException", 400, false, "Bucket name is not valid.";
+    InvalidS3PrefixException = "InvalidS3PrefixException", 400, false, "The S3 prefix is not valid.";
+    InvalidTagParameterException = "InvalidTagParameterException", 400, false, "The tag is not valid.";
+    InvalidTrailNameException = "InvalidTrailNameException", 400, false, "The trail name is not valid.";
+    MaximumNumberOfTrailsExceededException = "MaximumNumberOfTrailsExceededException", 403, false, "User: {} already has {} trails in {}.";
+    S3BucketDoesNotExistException = "S3BucketDoesNotExistException", 404, false, "S3 bucket {} does not exist!";
+    TagsLimitExceededException = "TagsLimitExceededException", 400, false, "The number of tags per trail has exceeded the permitted amount. The limit is {}.";
+    TrailAlreadyExistsException = "TrailAlreadyExistsException", 400, false, "Trail {} already exists for customer: {}";
+    TrailNotFoundException = "TrailNotFoundException", 404, false, "Unknown trail.";
+    UnsupportedOperationException = "UnsupportedOperationException", 400, false, "The requested operation is not supported.";
     InvalidEventCategoryException = "InvalidEventCategoryException", 400, false, "The event category is not valid.";
     InvalidLookupAttributesException = "InvalidLookupAttributesException", 400, false, "The lookup attributes are not valid.";
     InvalidMaxResultsException = "InvalidMaxResultsException", 400, false, "The limit of results is not valid.";

@@ -1,0 +1,105 @@
+//! What the cloud itself puts into buckets of accounts (audit files), over gRPC.
+
+use crate::engine::Engine;
+use crate::engine::objects::Description;
+use crate::error::Error;
+use crate::model::{Attributes, Bucket, Checksums, Condition};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum};
+use mallee_proto::v1::objects_server::{Objects, ObjectsServer};
+use mallee_proto::v1::{BucketReply, BucketRequest, PutObjectReply, PutObjectRequest};
+use mallee_proto::{Kind, WireError};
+use md5::{Digest as _, Md5};
+use tonic::{Request, Response, Status};
+
+/// Largest object taken, in bytes: one message carries it.
+pub const OBJECT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What a message has beside the object.
+const MESSAGE_REST_BYTES: usize = 64 * 1024;
+/// Longest key, in bytes, as S3 has it.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// Serves `Objects`.
+#[derive(Debug, Clone)]
+pub struct ObjectsService {
+    engine: Engine,
+}
+
+impl ObjectsService {
+    /// Over an engine.
+    #[must_use]
+    pub const fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// As a tonic service.
+    #[must_use]
+    pub fn into_server(self) -> ObjectsServer<Self> {
+        ObjectsServer::new(self).max_decoding_message_size(OBJECT_BYTES_MAX + MESSAGE_REST_BYTES)
+    }
+
+    async fn found(&self, name: &str) -> Result<Bucket, WireError> {
+        self.engine.bucket(name).await.map_err(|e| engine_error(&e))
+    }
+}
+
+fn engine_error(error: &Error) -> WireError {
+    let kind = match error {
+        Error::NoBucket | Error::NoObject | Error::NoUpload => Kind::NotFound,
+        Error::Full(_) => Kind::Capacity,
+        Error::Gone | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
+        _ => Kind::Internal,
+    };
+    WireError::new(kind, format!("walrus: {error}"))
+}
+
+fn invalid(text: String) -> WireError {
+    WireError::new(Kind::Invalid, text)
+}
+
+#[tonic::async_trait]
+impl Objects for ObjectsService {
+    async fn bucket(&self, request: Request<BucketRequest>) -> Result<Response<BucketReply>, Status> {
+        let bucket = self.found(&request.into_inner().bucket).await?;
+        Ok(Response::new(BucketReply { account_id: bucket.account }))
+    }
+
+    async fn put(&self, request: Request<PutObjectRequest>) -> Result<Response<PutObjectReply>, Status> {
+        let PutObjectRequest { account_id, bucket, key, content_type, content_encoding, metadata, data } =
+            request.into_inner();
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(invalid(format!("a key has 1 to {KEY_BYTES_MAX} bytes")).into());
+        }
+        if data.len() > OBJECT_BYTES_MAX {
+            return Err(invalid(format!("the object has more than {OBJECT_BYTES_MAX} bytes")).into());
+        }
+        if self.found(&bucket).await?.account != account_id {
+            return Err(invalid(format!("the bucket {bucket} is not one of account {account_id}")).into());
+        }
+        let data = Bytes::from(data);
+        let crc = checksum(CrcAlgorithm::Crc64Nvme, &data).to_be_bytes();
+        let encoding = Some(content_encoding).filter(|encoding| !encoding.is_empty());
+        let what = Description {
+            bucket,
+            key,
+            etag: hex::encode(Md5::digest(&data)),
+            content_type,
+            attributes: Attributes {
+                system: encoding.into_iter().map(|encoding| ("content-encoding".to_owned(), encoding)).collect(),
+                user: metadata.into_iter().collect(),
+                upload: None,
+            },
+            checksums: Checksums {
+                composite: false,
+                values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
+            },
+        };
+        let mut sink = self.engine.sink();
+        sink.write(data).await.map_err(|e| engine_error(&e))?;
+        let stored = sink.finish().await.map_err(|e| engine_error(&e))?;
+        self.engine.put_object(what, stored, &Condition::default()).await.map_err(|e| engine_error(&e))?;
+        Ok(Response::new(PutObjectReply {}))
+    }
+}
