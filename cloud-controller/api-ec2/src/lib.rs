@@ -4,6 +4,7 @@
 //! or refused by name; [`OFFERED`] lists what this cloud offers, every other operation of the API is refused as such.
 
 mod addresses;
+mod capacity;
 mod catalog;
 mod common;
 mod dispatch;

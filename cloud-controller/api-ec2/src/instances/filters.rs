@@ -213,6 +213,12 @@ impl Filterable for Candidate<'_> {
                 let specification = i.capacity_reservation_specification.iter();
                 specification.flat_map(|s| values_of(&s.capacity_reservation_preference)).collect()
             }
+            "capacity-reservation-id" => values_of(&i.capacity_reservation_id),
+            "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id" => {
+                let targets =
+                    i.capacity_reservation_specification.iter().flat_map(|s| s.capacity_reservation_target.iter());
+                targets.flat_map(|target| values_of(&target.capacity_reservation_id)).collect()
+            }
             "client-token" => row.client_token.clone().into_iter().collect(),
             "current-instance-boot-mode" => values_of(&i.current_instance_boot_mode),
             "dns-name" => i.public_dns_name.clone().filter(|name| !name.is_empty()).into_iter().collect(),

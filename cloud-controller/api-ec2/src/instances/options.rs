@@ -53,16 +53,6 @@ pub(super) fn hop_limit(parameter: &str, hops: i32) -> Result<u32, ApiError> {
     })
 }
 
-/// The wish about capacity reservations, as it is shown again. There are none: to use none, and to use any that are
-/// open, is the same.
-pub(super) fn capacity(options: Option<CapacityReservationSpecification>) -> Result<Option<String>, ApiError> {
-    let CapacityReservationSpecification { capacity_reservation_preference: preference, capacity_reservation_target } =
-        options.unwrap_or_default();
-    only("CapacityReservationSpecification.CapacityReservationPreference", preference.as_deref(), &["none", "open"])?;
-    refuse("CapacityReservationSpecification.CapacityReservationTarget", capacity_reservation_target.is_some())?;
-    Ok(preference)
-}
-
 /// Where a launch is to go: the zone, if it names one, and the placement group.
 pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<(Option<String>, GroupWish), ApiError> {
     let Placement {

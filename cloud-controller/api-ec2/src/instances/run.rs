@@ -108,7 +108,7 @@ pub(crate) fn run_request(
     refuse("RamdiskId", ramdisk_id.is_some())?;
     refuse("SecondaryInterface", !secondary_interfaces.is_empty())?;
     let type_name = type_name.unwrap_or_else(|| INSTANCE_TYPE.to_owned());
-    let capacity_preference = options::capacity(capacity)?;
+    let (capacity_preference, capacity_target) = crate::capacity::wish(capacity)?;
     options::fixed(options::Fixed { credit, dns, enclave, hibernation, maintenance, performance })?;
     options::cpu(cpu_options, instance_type(&type_name))?;
     let behaviors = [("stop", ShutdownBehavior::Stop), ("terminate", ShutdownBehavior::Terminate)];
@@ -151,6 +151,7 @@ pub(crate) fn run_request(
         monitoring: monitoring == Some(true),
         ebs_optimized: ebs_optimized == Some(true),
         capacity_preference,
+        capacity_target,
         profile: iam_instance_profile.map(profiles::reference),
         metadata: options::metadata(metadata_options, defaults)?,
         tenancy: "default".to_owned(),

@@ -45,6 +45,7 @@ CREATE TABLE dedicated_hosts (
     instance_type TEXT COLLATE "C",
     instance_family TEXT COLLATE "C",
     auto_placement BOOLEAN NOT NULL,
+    client_token TEXT COLLATE "C",
     -- What the node hands out, as it was when the host was allocated.
     vcpus BIGINT NOT NULL,
     memory_mib BIGINT NOT NULL,

@@ -45,6 +45,7 @@ CREATE TABLE dedicated_hosts (
     instance_type TEXT,
     instance_family TEXT,
     auto_placement INTEGER NOT NULL,
+    client_token TEXT,
     -- What the node hands out, as it was when the host was allocated.
     vcpus INTEGER NOT NULL,
     memory_mib INTEGER NOT NULL,
