@@ -13,9 +13,7 @@ use mallee_app::ids::{parse_id, parse_ids, require_all};
 use mallee_app::once::Once;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{
-    CapacityFilter, CapacityReservationRow, CapacityState, CapacityUsed, capacity_list, capacity_used,
-};
+use mallee_store::{CapacityFilter, CapacityReservationRow, CapacityState, CapacityUsed, capacity_list, capacity_used};
 use mallee_types::{CapacityReservationId, ZoneName};
 use time::OffsetDateTime;
 
@@ -82,12 +80,7 @@ fn counts(row: &CapacityReservationRow, used: &CapacityUsed) -> (u32, u32) {
     (row.count(), users.map_or(0, |nodes| nodes.values().sum()))
 }
 
-fn shape(
-    row: CapacityReservationRow,
-    used: &CapacityUsed,
-    tags: &mut TagMap,
-    look: Look<'_>,
-) -> CapacityReservation {
+fn shape(row: CapacityReservationRow, used: &CapacityUsed, tags: &mut TagMap, look: Look<'_>) -> CapacityReservation {
     let (total, users) = counts(&row, used);
     let available = if row.state == CapacityState::Active { total.saturating_sub(users) } else { 0 };
     CapacityReservation {
@@ -361,10 +354,7 @@ impl Ec2Api {
         dry_run(dry)?;
         let used = capacity_used(self.store(), std::slice::from_ref(&row.id)).await.or_fail()?;
         let (total, users) = counts(&row, &used);
-        let usage = InstanceUsage {
-            account_id: Some(row.account_id.to_string()),
-            used_instance_count: number(users),
-        };
+        let usage = InstanceUsage { account_id: Some(row.account_id.to_string()), used_instance_count: number(users) };
         let key = |usage: &InstanceUsage| usage.account_id.clone().unwrap_or_default();
         let (instance_usages, next_token) = page.cut((users > 0).then_some(usage), key);
         let active = row.state == CapacityState::Active;

@@ -7,6 +7,7 @@ mallee_app::offered! {
     /// Every operation of EC2 this cloud offers, sorted by name.
     pub const OFFERED: Ec2Request of SERVICE;
     |api: &Ec2Api, cx, params, r|
+    Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
@@ -30,6 +31,7 @@ mallee_app::offered! {
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
+    Read DescribeHosts => api.describe_hosts(cx, r).await;
     Read DescribeIamInstanceProfileAssociations => api.describe_iam_instance_profile_associations(cx, r).await;
     Read DescribeIdFormat => api.describe_id_format(r);
     Read DescribeIdentityIdFormat => api.describe_identity_id_format(cx, r);
@@ -72,6 +74,7 @@ mallee_app::offered! {
     Read GetPasswordData => api.get_password_data(cx, r).await;
     Write ImportKeyPair => api.import_key_pair(cx, r).await;
     Write ModifyCapacityReservation => api.modify_capacity_reservation(cx, r).await;
+    Write ModifyHosts => api.modify_hosts(cx, r).await;
     Write ModifyIdFormat => api.modify_id_format(r);
     Write ModifyIdentityIdFormat => api.modify_identity_id_format(cx, r);
     Write ModifyImageAttribute => api.modify_image_attribute(cx, r).await;
@@ -89,6 +92,7 @@ mallee_app::offered! {
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
+    Write ReleaseHosts => api.release_hosts(cx, r).await;
     Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;

@@ -10,6 +10,7 @@ mod common;
 mod dispatch;
 pub mod filter;
 mod groups;
+mod hosts;
 mod id_format;
 mod image_attributes;
 mod images;

@@ -3,13 +3,14 @@
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{
-    CapacityReservation, DedicatedHost, GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, NodeSlots, ObjectKind, Port, Removed, RunIntent,
-    SecurityGroup, SshKey, Subnet, Vpc,
+    CapacityReservation, DedicatedHost, GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions,
+    NodeSlots, ObjectKind, Port, Removed, RunIntent, SecurityGroup, SshKey, Subnet, Vpc,
 };
 use mallee_store::{
-    CapacityFilter, CapacityReservationRow, CapacityState, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow, Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch, host_list, instance_list, instance_user_data,
-    security_group_fetch, security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch,
-    subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
+    CapacityFilter, CapacityReservationRow, CapacityState, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow,
+    Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch, host_list,
+    instance_list, instance_user_data, security_group_fetch, security_group_list_all, security_group_rule_list_all,
+    security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
 };
 use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, SubnetId, VpcId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};

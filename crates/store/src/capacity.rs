@@ -115,6 +115,8 @@ sql! {
         SELECT u.reservation_id, i.node_id, COUNT(*) AS used FROM capacity_uses u JOIN instances i ON i.id = u.instance_id
         WHERE i.node_id IS NOT NULL AND i.state <> 'stopped' AND i.state <> 'terminated'
         GROUP BY u.reservation_id, i.node_id) x WHERE 1 = 1";
+    MEMBERS = "SELECT i.node_id, COUNT(*) FROM capacity_uses u JOIN instances i ON i.id = u.instance_id
+        WHERE u.reservation_id = $1 AND i.node_id IS NOT NULL GROUP BY i.node_id ORDER BY i.node_id";
     LEFTOVERS = "SELECT u.instance_id FROM capacity_uses u JOIN capacity_reservations r ON r.id = u.reservation_id
         WHERE r.state <> 'active' ORDER BY u.instance_id LIMIT $1 + 0";
     PURGEABLE = "SELECT id FROM capacity_reservations WHERE ended_ms IS NOT NULL AND ended_ms < $1
@@ -192,8 +194,7 @@ pub async fn capacity_fetch_locked(
 /// # Errors
 /// [`StoreError::Stale`] when it was changed since it was read, or is gone.
 pub async fn capacity_update(tx: &mut Tx, row: &CapacityReservationRow) -> Result<(), StoreError> {
-    let values =
-        args![row.id, row.generation, row.state, row.match_criteria, row.slots, row.end_ms, row.ended_ms];
+    let values = args![row.id, row.generation, row.state, row.match_criteria, row.slots, row.end_ms, row.ended_ms];
     match Exec::Tx(tx).run(UPDATE, values).await? {
         0 => Err(StoreError::stale(&row.id)),
         _ => Ok(()),
@@ -247,6 +248,14 @@ pub async fn capacity_used<'a>(
         }
     }
     Ok(used)
+}
+
+/// How many instances are on each node that use a slot of this reservation, or used one when they last ran.
+pub async fn capacity_members<'a>(
+    exec: impl Into<Exec<'a>>,
+    id: &CapacityReservationId,
+) -> Result<BTreeMap<NodeId, u32>, StoreError> {
+    Ok(exec.into().all::<(NodeId, u32)>(MEMBERS, args![id]).await?.into_iter().collect())
 }
 
 /// Instances that still count as users of reservations that have ended.

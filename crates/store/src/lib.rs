@@ -75,7 +75,8 @@ pub use audit::{
 pub use capacity::{
     CapacityFilter, CapacityReservationRow, CapacityState, CapacityUsed, NodeCounts, capacity_count, capacity_delete,
     capacity_fetch, capacity_fetch_locked, capacity_insert, capacity_leftovers, capacity_list, capacity_list_due,
-    capacity_list_purgeable, capacity_next_end, capacity_unuse, capacity_update, capacity_use, capacity_used,
+    capacity_list_purgeable, capacity_members, capacity_next_end, capacity_unuse, capacity_update, capacity_use,
+    capacity_used,
 };
 pub use certificate::{
     ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_count,

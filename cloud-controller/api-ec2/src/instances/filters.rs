@@ -205,6 +205,7 @@ impl Filterable for Candidate<'_> {
         let (i, row) = (&self.instance, &self.view.row);
         let groups = i.security_groups.iter();
         match name {
+            "affinity" => i.placement.iter().flat_map(|p| values_of(&p.affinity)).collect(),
             "architecture" => values_of(&i.architecture),
             "availability-zone" => vec![row.zone.to_string()],
             "availability-zone-id" => self.look.zone_id(&row.zone).into_iter().collect(),
@@ -227,6 +228,7 @@ impl Filterable for Candidate<'_> {
             "enclave-options.enabled" => i.enclave_options.iter().flat_map(|o| values_of(&o.enabled)).collect(),
             "group-id" | "instance.group-id" => groups.flat_map(|g| values_of(&g.group_id)).collect(),
             "group-name" | "instance.group-name" => groups.flat_map(|g| values_of(&g.group_name)).collect(),
+            "host-id" => i.placement.iter().flat_map(|p| values_of(&p.host_id)).collect(),
             "hibernation-options.configured" => {
                 i.hibernation_options.iter().flat_map(|o| values_of(&o.configured)).collect()
             }

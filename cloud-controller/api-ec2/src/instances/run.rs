@@ -128,7 +128,7 @@ pub(crate) fn run_request(
             _ => mallee_app::tags::validate(&tags)?,
         }
     }
-    let (zone, group) = options::placement(placement, look)?;
+    let options::Whereabouts { zone, group, tenancy, host } = options::placement(placement, look)?;
     let image_id = image_id.ok_or_else(|| ApiError::missing_parameter("ImageId"))?;
     Ok(RunRequest {
         image: parse_id(&image_id, Code::InvalidAmiIdMalformed)?,
@@ -154,7 +154,8 @@ pub(crate) fn run_request(
         capacity_target,
         profile: iam_instance_profile.map(profiles::reference),
         metadata: options::metadata(metadata_options, defaults)?,
-        tenancy: "default".to_owned(),
+        tenancy,
+        host,
         group,
         instance_tags,
         system_tags: Vec::new(),

@@ -131,6 +131,8 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
             group_name: Some(doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default()),
             partition_number: partition.and_then(|number| i32::try_from(number).ok()),
             tenancy: Some(doc.tenancy.clone()),
+            host_id: doc.host.as_ref().map(ToString::to_string),
+            affinity: doc.host.as_ref().map(|_| if doc.host_affinity { "host" } else { "default" }.to_owned()),
             ..Default::default()
         }),
         platform_details: Some("Linux/UNIX".into()),

@@ -5,8 +5,8 @@ use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    CapacityReservationRow, CapacityState, capacity_fetch_locked, capacity_update, capacity_used, change_append,
-    instance_fetch_locked, instance_observe,
+    CapacityReservationRow, CapacityState, capacity_fetch_locked, capacity_members, capacity_update, capacity_used,
+    change_append, instance_fetch_locked, instance_observe,
 };
 use mallee_types::{CapacityReservationId, InstanceState, NodeId};
 use std::collections::BTreeMap;
@@ -30,12 +30,26 @@ fn not_active(row: &CapacityReservationRow) -> ApiError {
     ))
 }
 
-/// Takes `surplus` slots that nobody uses, the emptiest nodes' first. False if there are not so many.
-fn shrink(slots: &mut BTreeMap<NodeId, u32>, used: &BTreeMap<NodeId, u32>, mut surplus: u32) -> bool {
+/// Takes `surplus` slots that nobody uses, where most are left beside the instances that are at `home` there (those that
+/// are stopped can come back nowhere else). False if there are not so many.
+fn shrink(
+    slots: &mut BTreeMap<NodeId, u32>,
+    used: &BTreeMap<NodeId, u32>,
+    home: &BTreeMap<NodeId, u32>,
+    mut surplus: u32,
+) -> bool {
     let free = |node: &NodeId, count: u32| count.saturating_sub(used.get(node).copied().unwrap_or_default());
     let mut order: Vec<(NodeId, u32)> = slots.iter().map(|(node, count)| (node.clone(), free(node, *count))).collect();
-    order.sort_by_key(|(node, free)| (std::cmp::Reverse(*free), node.clone()));
-    for (node, free) in order {
+    let spare = |node: &NodeId| {
+        let (count, home) = (slots.get(node).copied(), home.get(node).copied());
+        count.unwrap_or_default().saturating_sub(home.unwrap_or_default())
+    };
+    order.sort_by_key(|(node, _)| (std::cmp::Reverse(spare(node)), node.clone()));
+    let spares: Vec<u32> = order.iter().map(|(node, free)| spare(node).min(*free)).collect();
+    // What is spare first, what somebody may come back to only then.
+    let rest = order.iter().zip(&spares).map(|((node, free), spare)| (node.clone(), free - spare)).collect::<Vec<_>>();
+    let spare = order.into_iter().zip(spares).map(|((node, _), spare)| (node, spare));
+    for (node, free) in spare.chain(rest) {
         let gives = free.min(surplus);
         surplus -= gives;
         if let Some(count) = slots.get_mut(&node) {
@@ -109,8 +123,9 @@ impl Cloud {
         if let Some(count) = change.count.filter(|count| *count < row.count()) {
             let used = capacity_used(&mut tx, std::slice::from_ref(&row.id)).await.or_fail()?;
             let used = used.get(&row.id).cloned().unwrap_or_default();
+            let home = capacity_members(&mut tx, &row.id).await.or_fail()?;
             let surplus = row.count() - count;
-            if !shrink(&mut row.slots.0, &used, surplus) {
+            if !shrink(&mut row.slots.0, &used, &home, surplus) {
                 let users: u32 = used.values().sum();
                 let why = format!("{users} instances use the capacity reservation.");
                 return Err(ApiError::invalid_value("instanceCount", &count.to_string(), &why));
@@ -207,12 +222,15 @@ mod tests {
     fn only_slots_that_nobody_uses_are_given_up() {
         let used = counts(&[(1, 2), (2, 1)]);
         let mut slots = counts(&[(1, 3), (2, 4)]);
-        assert!(shrink(&mut slots, &used, 3));
+        assert!(shrink(&mut slots, &used, &used, 3));
         assert_eq!(slots, counts(&[(1, 3), (2, 1)]), "where most are free");
         let mut slots = counts(&[(1, 3), (2, 4)]);
-        assert!(!shrink(&mut slots, &used, 5));
+        assert!(!shrink(&mut slots, &used, &used, 5));
         let mut slots = counts(&[(3, 2)]);
-        assert!(shrink(&mut slots, &used, 2));
+        assert!(shrink(&mut slots, &used, &used, 2));
         assert_eq!(slots, counts(&[]));
+        let (mut slots, home) = (counts(&[(1, 1), (2, 1)]), counts(&[(1, 1)]));
+        assert!(shrink(&mut slots, &counts(&[]), &home, 1));
+        assert_eq!(slots, counts(&[(1, 1)]), "somebody may come back there");
     }
 }

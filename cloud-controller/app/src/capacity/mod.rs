@@ -6,10 +6,12 @@
 
 mod change;
 pub(crate) mod check;
+mod hosts;
 pub mod keeper;
 mod offer;
 
 pub use change::ReservationChange;
+pub use hosts::{HOST_TAG_KIND, HostSizes, HostWish, NewHosts, family, takes};
 pub(crate) use offer::{Offer, Want};
 
 use crate::fail::{OrFail as _, store_failure};
@@ -21,8 +23,8 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::{self, Placement};
 use mallee_store::{
-    CapacityFilter, CapacityReservationRow, CapacityState, Json, StoreError, capacity_count,
-    capacity_insert, capacity_list, change_append, client_token_peek, tag_put,
+    CapacityFilter, CapacityReservationRow, CapacityState, Json, StoreError, capacity_count, capacity_insert,
+    capacity_list, change_append, client_token_peek, tag_put,
 };
 use mallee_types::limits::RUN_INSTANCES_COUNT_MAX;
 use mallee_types::{CapacityReservationId, Generation, InstanceId, NodeId, ZoneName};
@@ -78,7 +80,7 @@ pub(crate) fn wire_tenancy(tenancy: &str) -> v1::Tenancy {
 
 /// Placed slots, by node.
 fn by_node(placements: &[Placement]) -> Result<BTreeMap<NodeId, u32>, ApiError> {
-    let mut slots = BTreeMap::new();
+    let mut slots: BTreeMap<NodeId, u32> = BTreeMap::new();
     for placement in placements {
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
         *slots.entry(node).or_default() += 1;
@@ -99,7 +101,8 @@ impl Cloud {
     fn check_end(&self, end_ms: Option<i64>) -> Result<(), ApiError> {
         match end_ms {
             Some(end_ms) if end_ms <= self.clock().now_ms() => {
-                Err(Code::InvalidParameterValue.message("The end date of a capacity reservation must be in the future."))
+                Err(Code::InvalidParameterValue
+                    .message("The end date of a capacity reservation must be in the future."))
             }
             _ => Ok(()),
         }

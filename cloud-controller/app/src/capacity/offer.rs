@@ -8,7 +8,7 @@ use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, InstanceRow, Tx, capacity_fetch_locked, capacity_list,
     capacity_unuse, capacity_use, capacity_used,
 };
-use mallee_types::{AccountId, CapacityReservationId, ZoneName};
+use mallee_types::{AccountId, CapacityReservationId, Generation, ZoneName};
 
 /// Reservations tried for one launch, the oldest first.
 const TRIED_MAX: u32 = 50;
@@ -42,7 +42,8 @@ impl<'a> Want<'a> {
 /// Reservations that may be used, and whether there is no other place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Offer {
-    pub ids: Vec<CapacityReservationId>,
+    /// With their generations: the cluster must have heard of them.
+    pub ids: Vec<(CapacityReservationId, Generation)>,
     pub only: bool,
     /// It is the one that was named.
     pub targeted: bool,
@@ -65,10 +66,8 @@ pub(crate) fn fits(row: &CapacityReservationRow, want: &Want<'_>) -> Result<(), 
     ];
     match differs.iter().find(|(_, has, wanted)| has != wanted) {
         None => Ok(()),
-        Some((what, has, wanted)) => Err(Code::InvalidParameterValue.message(format!(
-            "The {what} of the capacity reservation '{}' is '{has}', not '{wanted}'.",
-            row.id
-        ))),
+        Some((what, has, wanted)) => Err(Code::InvalidParameterValue
+            .message(format!("The {what} of the capacity reservation '{}' is '{has}', not '{wanted}'.", row.id))),
     }
 }
 
@@ -94,7 +93,7 @@ impl Cloud {
             if shunned.contains(target) {
                 return Err(Code::ReservationCapacityExceeded.error());
             }
-            return Ok(Offer { ids: vec![target.clone()], only: true, targeted: true });
+            return Ok(Offer { ids: vec![(row.id, row.generation)], only: true, targeted: true });
         }
         let only = want.preference == Some("capacity-reservations-only");
         if want.preference == Some("none") || want.tenancy == "host" {
@@ -110,7 +109,7 @@ impl Cloud {
         let mut rows = capacity_list(self.store(), filter, TRIED_MAX).await.or_fail()?;
         rows.retain(|row| row.match_criteria == "open" && fits(row, want).is_ok() && !shunned.contains(&row.id));
         rows.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
-        Ok(Offer { ids: rows.into_iter().map(|row| row.id).collect(), only, targeted: false })
+        Ok(Offer { ids: rows.into_iter().map(|row| (row.id, row.generation)).collect(), only, targeted: false })
     }
 
     /// Notes that an instance, whose row is written in this transaction, uses the slot its row names (or none).

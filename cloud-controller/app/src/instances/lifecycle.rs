@@ -293,6 +293,8 @@ fn room_of(row: &InstanceRow) -> Result<Room, ApiError> {
         group: row.doc.group.as_ref().map(wire_group),
         account: row.account_id.to_string(),
         tenancy: wire_tenancy(&row.doc.tenancy),
+        // Its disk is on that host: it can start nowhere else.
+        hosts: row.doc.host.iter().cloned().collect(),
         ..Room::default()
     })
 }

@@ -3,7 +3,7 @@
 pub(crate) mod place;
 mod resolve;
 
-use crate::capacity::reservation_gone;
+use crate::capacity::{HostWish, reservation_gone};
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups;
 use crate::instances::profile::ProfileRef;
@@ -15,13 +15,13 @@ use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
     ClientTokenClaim, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow, MetadataOptions,
-    ShutdownBehavior, StoreError, Tx, capacity_fetch_locked, change_append, client_token_claim, client_token_peek, client_token_result_set,
-    instance_insert, instance_list, instance_placement_set, interface_insert, placement_group_join,
-    private_address_take_exact, private_addresses_take, public_address_take, tag_put,
+    ShutdownBehavior, StoreError, Tx, capacity_fetch_locked, change_append, client_token_claim, client_token_peek,
+    client_token_result_set, instance_insert, instance_list, instance_placement_set, interface_insert,
+    placement_group_join, private_address_take_exact, private_addresses_take, public_address_take, tag_put,
 };
 use mallee_types::{
-    AttachmentId, CapacityReservationId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
-    NodeId, ReservationId, RunIntent,
+    AttachmentId, CapacityReservationId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState,
+    InterfaceId, MacAddress, NodeId, ReservationId, RunIntent,
 };
 use resolve::Resolved;
 use std::net::Ipv4Addr;
@@ -79,8 +79,10 @@ pub struct RunRequest {
     pub profile: Option<ProfileRef>,
     /// The metadata service's behaviour.
     pub metadata: MetadataOptions,
-    /// `default`.
+    /// `default`, `dedicated` or `host`.
     pub tenancy: String,
+    /// With the tenancy `host`: the host.
+    pub host: HostWish,
     /// The placement group they are to be in.
     pub group: GroupWish,
     /// For the instances.
@@ -287,6 +289,7 @@ impl Maker<'_> {
                 other => store_failure(other),
             })?;
         }
+        self.cloud.join_host(tx, &row).await?;
         let interface = self.interface(&row, address);
         interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
             StoreError::InUse => {
@@ -322,6 +325,8 @@ impl Maker<'_> {
         let partition = placement.partition;
         let reservation = Some(placement.capacity_reservation_id.as_str()).filter(|id| !id.is_empty());
         let capacity_reservation = reservation.map(str::parse).transpose().map_err(ApiError::internal)?;
+        let host = Some(placement.host_id.as_str()).filter(|_| self.request.tenancy == "host");
+        let host = host.map(str::parse).transpose().map_err(ApiError::internal)?;
         let (request, resolved) = (self.request, self.resolved);
         let now_ms = self.cloud.clock().now_ms();
         Ok(InstanceRow {
@@ -374,8 +379,8 @@ impl Maker<'_> {
                 guest_heard: false,
                 booted_ms: 0,
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
-                host: None,
-                host_affinity: false,
+                host,
+                host_affinity: request.host.affinity,
                 capacity_preference: request.capacity_preference.clone(),
                 capacity_target: request.capacity_target.clone(),
                 capacity_reservation,

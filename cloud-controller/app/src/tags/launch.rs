@@ -3,7 +3,9 @@
 use crate::fail::OrFail as _;
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{CapacityFilter, HostFilter, Store, capacity_list, host_list, launch_template_list, placement_group_list};
+use mallee_store::{
+    CapacityFilter, HostFilter, Store, capacity_list, host_list, launch_template_list, placement_group_list,
+};
 use mallee_types::{AccountId, CapacityReservationId, HostId, LaunchTemplateId, PlacementGroupId};
 use std::str::FromStr;
 
@@ -34,7 +36,7 @@ impl LaunchKind {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Capacity(_) => crate::capacity::TAG_KIND,
-            Self::Host(_) => "dedicated-host",
+            Self::Host(_) => crate::capacity::HOST_TAG_KIND,
             Self::Group(_) => crate::placement_groups::TAG_KIND,
             Self::Template(_) => crate::launch_templates::TAG_KIND,
         }

@@ -6,7 +6,7 @@
 
 use super::{ClusterState, NodeIndex};
 use mallee_proto::WireError;
-use mallee_proto::v1::{CapacityReservation, DedicatedHost, InstanceIntent, NodeSlots, PlaceRequest, Tenancy};
+use mallee_proto::v1::{CapacityReservation, DedicatedHost, InstanceIntent, NodeSlots, PlaceRequest, SlotsOf, Tenancy};
 use mallee_scheduler::{self as sched, Resources, Sharing, Slots};
 use mallee_types::NodeId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -214,6 +214,20 @@ impl ClusterState {
             (self.fleet[*index].id.clone(), sched::NodeSlots { count, open, disks, taken: 0 })
         });
         Some(Slots { size: held.size(), needs_disk, nodes: slots.collect() })
+    }
+
+    /// The first of these reservations that is not known here in this generation.
+    pub(super) fn unheard<'a>(&self, wanted: &'a [SlotsOf]) -> Option<&'a str> {
+        let known = |one: &SlotsOf| {
+            self.kept.reservations.get(&one.id).is_some_and(|held| held.intent.generation >= one.generation)
+        };
+        wanted.iter().find(|one| !known(one)).map(|one| one.id.as_str())
+    }
+
+    /// Whether a request names a reservation that the cloud has yet to tell of.
+    #[must_use]
+    pub fn is_behind(&self, request: &PlaceRequest) -> bool {
+        self.unheard(&request.capacity_reservations).is_some()
     }
 
     /// A node is a dedicated host from now on.

@@ -30,6 +30,10 @@ impl ClusterState {
             let text = format!("placement request {} was made before, for something else", request.request_id);
             return Err(WireError::new(Kind::Conflict, text));
         }
+        if let Some(behind) = self.unheard(&request.capacity_reservations) {
+            let text = format!("zone {} has not heard of capacity reservation {behind} yet", self.settings.zone);
+            return Err(WireError::new(Kind::Unavailable, text));
+        }
         let ids = check(&request)?;
         if self.reservations.by_request.len() >= RESERVATIONS_MAX {
             return Err(WireError::new(Kind::Unavailable, "too many launches are under way in this zone; try again"));
@@ -72,7 +76,7 @@ impl ClusterState {
         let mut reply = PlaceReply::default();
         let wanted = self.scheduler_request(request, ids)?;
         let mut rounds: Vec<Option<&str>> = Vec::new();
-        rounds.extend(request.capacity_reservation_ids.iter().map(|id| Some(id.as_str())));
+        rounds.extend(request.capacity_reservations.iter().map(|reservation| Some(reservation.id.as_str())));
         if !request.reserved_only {
             rounds.push(None);
         }

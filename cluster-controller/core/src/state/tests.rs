@@ -263,7 +263,11 @@ impl World {
             ttl_ms: 5_000,
             instance_ids: (instance..instance + count).map(id).collect(),
             group: if kind == 3 { None } else { group(request, 0) },
-            capacity_reservation_ids: if kind == 1 { vec!["cr-0".into(), "cr-1".into()] } else { Vec::new() },
+            capacity_reservations: if kind == 1 {
+                (["cr-0", "cr-1"].map(|id| SlotsOf { id: id.into(), generation: 1 })).into()
+            } else {
+                Vec::new()
+            },
             reserved_only: kind == 1 && request > 1,
             slots_of: (kind == 3).then(|| SlotsOf { id: "cr-1".into(), generation: 3 }),
             tenancy: if kind == 2 { Tenancy::Dedicated } else { Tenancy::Shared }.into(),

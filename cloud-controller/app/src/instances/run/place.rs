@@ -3,12 +3,14 @@
 use super::RunRequest;
 use super::resolve::Resolved;
 use crate::capacity::{Offer, Want, wire_tenancy};
-use crate::{Cloud, OpContext};
 use crate::cluster_link::client;
 use crate::fail::wire_failure;
 use crate::placement_groups::wire_group;
+use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
-use mallee_proto::v1::{Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, PlacementGroup, SlotsOf, Tenancy, UnplaceRequest};
+use mallee_proto::v1::{
+    Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, PlacementGroup, SlotsOf, Tenancy, UnplaceRequest,
+};
 use mallee_proto::{Kind, WireError};
 use mallee_store::SubnetRow;
 use mallee_types::{CapacityReservationId, HostId, InstanceId, ZoneName};
@@ -118,6 +120,16 @@ impl Cloud {
                 target: request.capacity_target.as_ref(),
             };
             room.offer = self.capacity_offer(&want, shunned).await?;
+            if request.tenancy == "host" {
+                match self.host_offer(cx.account(), &subnet.zone, resolved.size.name, &request.host).await {
+                    Ok(hosts) => room.hosts = hosts,
+                    // Another zone may have one.
+                    Err(error) => {
+                        refusal = Some(refusal.unwrap_or(error));
+                        continue;
+                    }
+                }
+            }
             match self.reserve(&subnet.zone, &request_id, &room, request.min_count, &ids).await {
                 Ok(placements) => return Ok(Placed { subnet: subnet.clone(), placements, request_id }),
                 Err(error) => refusal = Some(refusal.unwrap_or(error)),
@@ -154,7 +166,9 @@ impl Cloud {
             ttl_ms: RESERVATION_TTL_MS,
             instance_ids: ids.iter().map(ToString::to_string).collect(),
             group: room.group.clone(),
-            capacity_reservation_ids: room.offer.ids.iter().map(ToString::to_string).collect(),
+            capacity_reservations: (room.offer.ids.iter())
+                .map(|(id, generation)| SlotsOf { id: id.to_string(), generation: generation.0 })
+                .collect(),
             reserved_only: room.offer.only,
             slots_of: match &room.keep {
                 Some(Keep::Slots(id, generation)) => Some(SlotsOf { id: id.to_string(), generation: *generation }),
@@ -194,7 +208,15 @@ impl Cloud {
                     "The targeted capacity reservation does not have sufficient available instance capacity. {why}"
                 )));
             }
-            return Err(insufficient(room.instance_type, zone, &why));
+            return Err(match (&room.keep, room.tenancy) {
+                (Some(Keep::Host(_)), _) => Code::InsufficientHostCapacity.message(format!(
+                    "There is not enough capacity to fulfill your Dedicated Host request in {zone}. {why}"
+                )),
+                (None, Tenancy::Host) => Code::InsufficientCapacityOnHost.message(format!(
+                    "There is not enough capacity on the Dedicated Host to launch or start the instance. {why}"
+                )),
+                _ => insufficient(room.instance_type, zone, &why),
+            });
         }
         Ok(placements)
     }

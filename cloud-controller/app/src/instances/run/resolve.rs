@@ -107,6 +107,20 @@ impl Cloud {
             }
             None => subnets,
         };
+        let subnets = match &request.host.id {
+            Some(id) => {
+                let host = self.find_host(cx, id.as_str()).await?;
+                let there: Vec<SubnetRow> = subnets.iter().filter(|subnet| subnet.zone == host.zone).cloned().collect();
+                if there.is_empty() {
+                    return Err(Code::InvalidParameterValue.message(format!(
+                        "The dedicated host {id} is in {}, and the launch is to go elsewhere.",
+                        host.zone
+                    )));
+                }
+                there
+            }
+            None => subnets,
+        };
         let virtual_size = image.virtual_size_bytes.unwrap_or_default();
         Ok(Resolved {
             size,
