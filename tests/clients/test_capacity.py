@@ -120,3 +120,54 @@ def test_it_ends_by_its_date_or_when_it_is_cancelled(ec2, reserve):
     with pytest.raises(ClientError) as error:
         ec2.cancel_capacity_reservation(CapacityReservationId=other["CapacityReservationId"])
     assert code(error) == "InvalidCapacityReservationState"
+
+
+def test_the_aws_cli_makes_and_cancels_one(cloud, ec2):
+    zone = ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
+    aws = os.path.join(os.path.dirname(os.sys.executable), "aws")
+
+    def run(*arguments):
+        command = [aws, "ec2", *arguments, "--output", "json"]
+        result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **cloud.environment})
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    options = ["--instance-type", "t3.nano", "--instance-platform", "Linux/UNIX", "--availability-zone", zone]
+    made = run("create-capacity-reservation", *options, "--instance-count", "2")["CapacityReservation"]
+    ids = ["--capacity-reservation-id", made["CapacityReservationId"]]
+    assert run("modify-capacity-reservation", *ids, "--instance-count", "1")["Return"]
+    assert run("get-capacity-reservation-usage", *ids)["TotalInstanceCount"] == 1
+    assert run("cancel-capacity-reservation", *ids)["Return"]
+
+
+def test_a_host_is_allocated_used_and_released(ec2, launch):
+    zone = ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
+    tags = [{"ResourceType": "dedicated-host", "Tags": [{"Key": "Team", "Value": "h"}]}]
+    [host] = ec2.allocate_hosts(
+        AvailabilityZone=zone, InstanceFamily="t3", Quantity=1, AutoPlacement="off", TagSpecifications=tags
+    )["HostIds"]
+    try:
+        [shown] = ec2.describe_hosts(HostIds=[host])["Hosts"]
+        assert shown["State"] == "available" and shown["AutoPlacement"] == "off"
+        assert shown["AllowsMultipleInstanceTypes"] == "on" and shown["HostRecovery"] == "off"
+        before = {c["InstanceType"]: c for c in shown["AvailableCapacity"]["AvailableInstanceCapacity"]}
+        assert before["t3.nano"]["AvailableCapacity"] == before["t3.nano"]["TotalCapacity"] > 0
+        with pytest.raises(ClientError) as error:
+            launch(Placement={"Tenancy": "host"})
+        assert code(error) == "InsufficientHostCapacity"
+        instance = launch(Placement={"Tenancy": "host", "HostId": host, "Affinity": "host"})["Instances"][0]
+        assert instance["Placement"]["HostId"] == host and instance["Placement"]["Affinity"] == "host"
+        wait(ec2, "instance_running", [instance["InstanceId"]])
+        [shown] = ec2.describe_hosts(Filter=[{"Name": "tag:Team", "Values": ["h"]}, {"Name": "state", "Values": ["available"]}])["Hosts"]
+        assert [i["InstanceId"] for i in shown["Instances"]] == [instance["InstanceId"]]
+        after = {c["InstanceType"]: c for c in shown["AvailableCapacity"]["AvailableInstanceCapacity"]}
+        assert after["t3.nano"]["AvailableCapacity"] == before["t3.nano"]["AvailableCapacity"] - 1
+        reply = ec2.release_hosts(HostIds=[host])
+        assert reply["Successful"] == [] and reply["Unsuccessful"][0]["ResourceId"] == host
+        ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
+        wait(ec2, "instance_stopped", [instance["InstanceId"]])
+        assert ec2.modify_instance_placement(InstanceId=instance["InstanceId"], Affinity="default")["Return"]
+        ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+        wait(ec2, "instance_terminated", [instance["InstanceId"]])
+    finally:
+        assert ec2.release_hosts(HostIds=[host])["Successful"] == [host]
