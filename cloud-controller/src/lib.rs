@@ -19,7 +19,7 @@ use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
 use mallee_app::iam::key_uses::write_key_uses;
-use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances, sts};
+use mallee_app::{Cloud, CloudConfig, Parts, capacity, cluster_link, images, instances, sts};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_pki::{Ca, ClientAuth, CredentialStore, PkiError, TlsIncoming};
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -72,6 +72,7 @@ impl CloudController {
         for zone in cloud.zones().to_vec() {
             cluster_link::spawn(&scope, cloud.clone(), zone);
         }
+        capacity::keeper::spawn(&scope, cloud.clone());
         let rng = cloud.rng().clone();
         let keeper = cloud.clone();
         spawn_periodic(&scope, "image-keeper", IMAGES_PERIOD, cloud.image_nudge().clone(), rng.clone(), move || {

@@ -7,8 +7,8 @@ use mallee_network::{Model, compile};
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{Capacity, NodeStatus};
 use mallee_store::{
-    InstanceFilter, InstanceRow, InterfaceFilter, instance_list, interface_list, private_address_count,
-    public_address_list, subnet_list_all,
+    CapacityFilter, CapacityReservationRow, CapacityState, InstanceFilter, InstanceRow, InterfaceFilter, capacity_list,
+    instance_list, interface_list, private_address_count, public_address_list, subnet_list_all,
 };
 use mallee_types::{InstanceId, InstanceState};
 use std::collections::BTreeMap;
@@ -64,17 +64,39 @@ async fn nodes(cloud: &Cloud) -> Vec<NodeStatus> {
     out
 }
 
-/// I5: what the cluster has booked of each node is the sum of the rows on it.
+async fn reservations(cloud: &Cloud) -> Vec<CapacityReservationRow> {
+    let filter = CapacityFilter { state: Some(CapacityState::Active), ..Default::default() };
+    capacity_list(cloud.store(), filter, PAGE).await.expect("the database answers")
+}
+
+/// What the reservations hold of a node beside the instances that use them.
+fn kept(reservations: &[CapacityReservationRow], here: &[&InstanceRow], node: &str) -> Capacity {
+    let mut sum = Capacity::default();
+    for row in reservations {
+        let slots = row.slots.0.iter().find(|(on, _)| on.as_str() == node).map_or(0, |(_, count)| *count);
+        let users: Vec<_> = here.iter().filter(|i| i.doc.capacity_reservation.as_ref() == Some(&row.id)).collect();
+        let running = users.iter().filter(|i| i.state != InstanceState::Stopped).count();
+        let open = u64::from(slots).saturating_sub(running as u64);
+        sum.vcpus += row.vcpus * u32::try_from(open).expect("few slots");
+        sum.memory_mib += row.memory_mib * open;
+        sum.disk_bytes += row.disk_bytes * u64::from(slots).saturating_sub(users.len() as u64);
+    }
+    sum
+}
+
+/// I5: what the cluster has booked of each node is the sum of the rows on it, and of what reservations hold.
 async fn wrong_books(app: &Cloud, rows: &[InstanceRow]) -> Vec<String> {
     let mut found = Vec::new();
+    let reservations = reservations(app).await;
     for node in nodes(app).await {
         let here =
             || rows.iter().filter(|r| !r.released && r.node_id.as_ref().is_some_and(|n| n.as_str() == node.node_id));
         let up = || here().filter(|row| row.state != InstanceState::Stopped);
+        let kept = kept(&reservations, &here().collect::<Vec<_>>(), &node.node_id);
         let sum = Capacity {
-            vcpus: up().map(|row| row.doc.vcpus).sum(),
-            memory_mib: up().map(|row| row.doc.memory_mib).sum(),
-            disk_bytes: here().map(|row| row.doc.root_disk_bytes).sum(),
+            vcpus: kept.vcpus + up().map(|row| row.doc.vcpus).sum::<u32>(),
+            memory_mib: kept.memory_mib + up().map(|row| row.doc.memory_mib).sum::<u64>(),
+            disk_bytes: kept.disk_bytes + here().map(|row| row.doc.root_disk_bytes).sum::<u64>(),
         };
         let booked = node.used.unwrap_or_default();
         if booked != sum || node.instances as usize != here().count() {
@@ -106,7 +128,7 @@ async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
                         let live = intent.intent() == mallee_proto::v1::RunIntent::Run;
                         model.set_instance(&intent, live);
                     }
-                    Object::Removed(_) => {}
+                    Object::Capacity(_) | Object::Host(_) | Object::Removed(_) => {}
                 }
             }
         }

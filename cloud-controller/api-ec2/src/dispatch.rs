@@ -7,9 +7,12 @@ mallee_app::offered! {
     /// Every operation of EC2 this cloud offers, sorted by name.
     pub const OFFERED: Ec2Request of SERVICE;
     |api: &Ec2Api, cx, params, r|
+    Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
+    Write CancelCapacityReservation => api.cancel_capacity_reservation(cx, r).await;
+    Write CreateCapacityReservation => api.create_capacity_reservation(cx, r, params).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
     Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
     Write CreateLaunchTemplateVersion => api.create_launch_template_version(cx, r, params).await;
@@ -27,6 +30,8 @@ mallee_app::offered! {
     Read DescribeAddresses => api.describe_addresses(r);
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
+    Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
+    Read DescribeHosts => api.describe_hosts(cx, r).await;
     Read DescribeIamInstanceProfileAssociations => api.describe_iam_instance_profile_associations(cx, r).await;
     Read DescribeIdFormat => api.describe_id_format(r);
     Read DescribeIdentityIdFormat => api.describe_identity_id_format(cx, r);
@@ -60,6 +65,7 @@ mallee_app::offered! {
     Write EnableImage => api.enable_image(cx, r).await;
     Write EnableImageDeprecation => api.enable_image_deprecation(cx, r).await;
     Write EnableImageDeregistrationProtection => api.enable_image_deregistration_protection(cx, r).await;
+    Read GetCapacityReservationUsage => api.get_capacity_reservation_usage(cx, r).await;
     Read GetConsoleOutput => api.get_console_output(cx, r).await;
     Read GetConsoleScreenshot => api.get_console_screenshot(cx, r).await;
     Read GetInstanceMetadataDefaults => api.get_instance_metadata_defaults(cx, r).await;
@@ -68,10 +74,14 @@ mallee_app::offered! {
     Read GetLaunchTemplateData => api.get_launch_template_data(cx, r).await;
     Read GetPasswordData => api.get_password_data(cx, r).await;
     Write ImportKeyPair => api.import_key_pair(cx, r).await;
+    Write ModifyCapacityReservation => api.modify_capacity_reservation(cx, r).await;
+    Write ModifyHosts => api.modify_hosts(cx, r).await;
     Write ModifyIdFormat => api.modify_id_format(r);
     Write ModifyIdentityIdFormat => api.modify_identity_id_format(cx, r);
     Write ModifyImageAttribute => api.modify_image_attribute(cx, r).await;
     Write ModifyInstanceAttribute => api.modify_instance_attribute(cx, r).await;
+    Write ModifyInstanceCapacityReservationAttributes =>
+        api.modify_instance_capacity_reservation_attributes(cx, r).await;
     Write ModifyInstanceCpuOptions => api.modify_instance_cpu_options(cx, r).await;
     Write ModifyInstanceCreditSpecification => api.modify_instance_credit_specification(cx, r).await;
     Write ModifyInstanceMaintenanceOptions => api.modify_instance_maintenance_options(cx, r).await;
@@ -84,6 +94,7 @@ mallee_app::offered! {
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
+    Write ReleaseHosts => api.release_hosts(cx, r).await;
     Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;

@@ -4,11 +4,13 @@
 //! or refused by name; [`OFFERED`] lists what this cloud offers, every other operation of the API is refused as such.
 
 mod addresses;
+mod capacity;
 mod catalog;
 mod common;
 mod dispatch;
 pub mod filter;
 mod groups;
+mod hosts;
 mod id_format;
 mod image_attributes;
 mod images;

@@ -179,15 +179,20 @@ impl Ec2Api {
             partition_number,
             tenancy,
         } = r;
-        only("Affinity", affinity.as_deref(), &["default"])?;
-        only("Tenancy", tenancy.as_deref(), &["default"])?;
-        refuse("HostId", host_id.is_some())?;
         refuse("HostResourceGroupArn", host_resource_group_arn.is_some())?;
         let id = instance_id.ok_or_else(|| ApiError::missing_parameter("InstanceId"))?;
+        let rows = self.cloud.find_instances(cx, std::slice::from_ref(&id)).await?;
+        for row in &rows {
+            // Its root disk is on its node: it can be with nobody else, and on no other host.
+            only("Tenancy", tenancy.as_deref(), &[row.doc.tenancy.as_str()])?;
+            let host = row.doc.host.as_ref().map(|host| host.as_str());
+            only("HostId", host_id.as_deref(), host.as_slice())?;
+        }
+        if let Some(bound) = choice("Affinity", affinity.as_deref(), &[("default", false), ("host", true)])? {
+            self.cloud.modify_instance_affinity(cx, &id, bound).await?;
+        }
         let said_nothing = group_id.is_none() && group_name.is_none() && partition_number.is_none();
-        if said_nothing && (affinity.is_some() || tenancy.is_some()) {
-            // It is so already.
-            self.cloud.find_instances(cx, std::slice::from_ref(&id)).await?;
+        if said_nothing && (affinity.is_some() || tenancy.is_some() || host_id.is_some()) {
             return Ok(ModifyInstancePlacementResult { return_: Some(true) });
         }
         if said_nothing {

@@ -50,7 +50,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, invariant: &'static str, subject: impl ToString, problem: impl Into<String>) {
+    pub(crate) fn add(&mut self, invariant: &'static str, subject: impl ToString, problem: impl Into<String>) {
         let problem = problem.into();
         self.findings.push(Finding { invariant, subject: subject.to_string(), problem, repaired: false });
     }
@@ -107,8 +107,11 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
         let reply = client(channel).inventory(request).await.map_err(|s| wire_failure(WireError::from(s)))?;
         nodes.extend(reply.into_inner().nodes);
     }
+    for zone in cloud.zones() {
+        crate::capacity::check::check_kept(cloud, zone, &mut report).await?;
+    }
     let books = read_books(cloud).await?;
-    report.checked = books.instances.len() + books.interfaces.len();
+    report.checked += books.instances.len() + books.interfaces.len();
     check_rows(cloud, &books, &mut report);
     check_addresses(cloud, &books, &mut report).await?;
     for node in &nodes {

@@ -58,6 +58,7 @@ pub struct Cloud {
     parts: Parts,
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
+    capacity_nudge: Nudge,
     images_changed: watch::Sender<u64>,
     authorizer: Authorizer,
     key_uses: KeyUses,
@@ -77,6 +78,7 @@ impl Cloud {
             parts,
             zones,
             image_nudge: Nudge::default(),
+            capacity_nudge: Nudge::default(),
             images_changed,
             authorizer: Authorizer::default(),
             started_ms,
@@ -138,6 +140,12 @@ impl Cloud {
     #[must_use]
     pub const fn image_nudge(&self) -> &Nudge {
         &self.image_nudge
+    }
+
+    /// Wakes the keeper of reservations and hosts.
+    #[must_use]
+    pub const fn capacity_nudge(&self) -> &Nudge {
+        &self.capacity_nudge
     }
 
     /// Wakes whenever the image keeper has finished with an image.

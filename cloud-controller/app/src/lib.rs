@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod authorize;
 pub mod bootstrap;
+pub mod capacity;
 pub mod check;
 mod cloud;
 pub mod cluster_link;

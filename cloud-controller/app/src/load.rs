@@ -3,17 +3,19 @@
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{
-    GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, ObjectKind, Port, Removed, RunIntent,
-    SecurityGroup, SshKey, Subnet, Vpc,
+    CapacityReservation, DedicatedHost, GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions,
+    NodeSlots, ObjectKind, Port, Removed, RunIntent, SecurityGroup, SshKey, Subnet, Vpc,
 };
 use mallee_store::{
-    InstanceFilter, InstanceRow, Store, StoreError, SubnetRow, TagFilter, VpcRow, instance_list, instance_user_data,
-    security_group_fetch, security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch,
-    subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
+    CapacityFilter, CapacityReservationRow, CapacityState, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow,
+    Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch, host_list,
+    instance_list, instance_user_data, security_group_fetch, security_group_list_all, security_group_rule_list_all,
+    security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
 };
-use mallee_types::{GroupId, InstanceId, SubnetId, VpcId, ZoneName};
+use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, SubnetId, VpcId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::capacity::wire_tenancy;
 use crate::instances::credentials::wire_credentials;
 use crate::instances::view::{InstanceView, views};
 use crate::network::{dns_domain, private_dns_name, public_dns_name};
@@ -27,6 +29,11 @@ pub const VPC: &str = "vpc";
 pub const SUBNET: &str = "subnet";
 /// Kind of a security group.
 pub const GROUP: &str = "group";
+
+/// Kind of a capacity reservation.
+pub const CAPACITY: &str = "capacity";
+/// Kind of a dedicated host.
+pub const HOST: &str = "host";
 
 /// Instances read at once.
 const INSTANCES_PAGE: u32 = 500;
@@ -42,6 +49,10 @@ pub enum Wanted {
     Subnet(SubnetId),
     /// A security group with its rules.
     Group(GroupId),
+    /// A capacity reservation.
+    Capacity(CapacityReservationId),
+    /// A dedicated host.
+    Host(HostId),
     /// An instance.
     Instance(InstanceId),
 }
@@ -54,6 +65,8 @@ impl Wanted {
             VPC => id.parse().ok().map(Self::Vpc),
             SUBNET => id.parse().ok().map(Self::Subnet),
             GROUP => id.parse().ok().map(Self::Group),
+            CAPACITY => id.parse().ok().map(Self::Capacity),
+            HOST => id.parse().ok().map(Self::Host),
             INSTANCE => id.parse().ok().map(Self::Instance),
             _ => None,
         }
@@ -68,12 +81,16 @@ impl Wanted {
             Object::Vpc(vpc) => (VPC, &vpc.id),
             Object::Subnet(subnet) => (SUBNET, &subnet.id),
             Object::Group(group) => (GROUP, &group.id),
+            Object::Capacity(reservation) => (CAPACITY, &reservation.id),
+            Object::Host(host) => (HOST, &host.id),
             Object::Removed(removed) => {
                 let kind = match removed.kind() {
                     ObjectKind::Instance => INSTANCE,
                     ObjectKind::Vpc => VPC,
                     ObjectKind::Subnet => SUBNET,
                     ObjectKind::Group => GROUP,
+                    ObjectKind::Capacity => CAPACITY,
+                    ObjectKind::Host => HOST,
                     ObjectKind::Unspecified => return None,
                 };
                 (kind, &removed.id)
@@ -139,6 +156,37 @@ fn group(row: &mallee_store::SecurityGroupRow, rules: &[mallee_store::SecurityGr
         vpc_id: row.vpc_id.to_string(),
         name: row.name.clone(),
         rules: rules.collect(),
+    })
+}
+
+/// A reservation as its cluster is told; one that has ended is a removal.
+fn capacity(row: &CapacityReservationRow) -> Object {
+    if row.state != CapacityState::Active {
+        return removed(ObjectKind::Capacity, &row.id);
+    }
+    let slots = row.slots.0.iter().map(|(node, count)| NodeSlots { node_id: node.to_string(), count: *count, used: 0 });
+    Object::Capacity(CapacityReservation {
+        id: row.id.to_string(),
+        generation: row.generation.0,
+        account_id: row.account_id.to_string(),
+        vcpus: row.vcpus,
+        memory_mib: row.memory_mib,
+        disk_bytes: row.disk_bytes,
+        slots: slots.collect(),
+        tenancy: wire_tenancy(&row.tenancy).into(),
+    })
+}
+
+/// A host as its cluster is told; one that was released is a removal.
+fn host(row: &HostRow) -> Object {
+    if row.state != HostState::Available {
+        return removed(ObjectKind::Host, &row.id);
+    }
+    Object::Host(DedicatedHost {
+        id: row.id.to_string(),
+        generation: row.generation.0,
+        account_id: row.account_id.to_string(),
+        node_id: row.node_id.to_string(),
     })
 }
 
@@ -210,6 +258,9 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
             ports,
             metadata: Some(metadata),
             group: doc.group.as_ref().map(wire_group),
+            capacity_reservation_id: doc.capacity_reservation.as_ref().map(ToString::to_string).unwrap_or_default(),
+            tenancy: wire_tenancy(&doc.tenancy).into(),
+            host_id: doc.host.as_ref().map(ToString::to_string).unwrap_or_default(),
         }),
     }
 }
@@ -257,6 +308,14 @@ pub(crate) async fn objects(
                 Some(row) => group(&row, &security_group_rules_of(store, id).await?),
                 None => removed(ObjectKind::Group, id),
             }),
+            Wanted::Capacity(id) => out.push(match found(capacity_fetch(store, id).await)? {
+                Some(row) => capacity(&row),
+                None => removed(ObjectKind::Capacity, id),
+            }),
+            Wanted::Host(id) => out.push(match found(host_fetch(store, id).await)? {
+                Some(row) => host(&row),
+                None => removed(ObjectKind::Host, id),
+            }),
             Wanted::Instance(id) => instances.push(id.clone()),
         }
     }
@@ -282,6 +341,8 @@ pub struct Snapshot {
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     Network,
+    /// Before instances: their slots are there when they come.
+    Kept,
     Instances,
     Done,
 }
@@ -301,7 +362,7 @@ impl Snapshot {
         let region = region(store).await?;
         match self.stage {
             Stage::Network => {
-                self.stage = Stage::Instances;
+                self.stage = Stage::Kept;
                 let mut out: Vec<Object> = vpc_list_all(store).await?.iter().map(|row| vpc(row, &region)).collect();
                 out.extend(subnet_list_all(store).await?.iter().map(subnet));
                 let mut rules: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
@@ -312,6 +373,10 @@ impl Snapshot {
                     out.push(group(&row, rules.get(&row.id).map(Vec::as_slice).unwrap_or_default()));
                 }
                 Ok(Some(out))
+            }
+            Stage::Kept => {
+                self.stage = Stage::Instances;
+                kept_objects(store, &self.zone).await.map(Some)
             }
             Stage::Instances => {
                 let filter = InstanceFilter {
@@ -330,6 +395,30 @@ impl Snapshot {
             Stage::Done => Ok(None),
         }
     }
+}
+
+/// Every reservation and host of a zone.
+async fn kept_objects(store: &Store, zone: &ZoneName) -> Result<Vec<Object>, StoreError> {
+    let mut out = Vec::new();
+    let mut after = None;
+    loop {
+        let (state, zone) = (Some(CapacityState::Active), Some(zone));
+        let filter = CapacityFilter { state, zone, after: after.as_ref(), ..Default::default() };
+        let rows = capacity_list(store, filter, INSTANCES_PAGE).await?;
+        out.extend(rows.iter().map(capacity));
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id.clone());
+    }
+    let mut after = None;
+    loop {
+        let (state, zone) = (Some(HostState::Available), Some(zone));
+        let filter = HostFilter { state, zone, after: after.as_ref(), ..Default::default() };
+        let rows = host_list(store, filter, INSTANCES_PAGE).await?;
+        out.extend(rows.iter().map(host));
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id.clone());
+    }
+    Ok(out)
 }
 
 /// The tags of these resources, by resource.

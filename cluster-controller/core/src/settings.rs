@@ -59,6 +59,10 @@ pub mod limits {
     pub const REQUESTS_MAX: usize = 40_000;
     /// How long a node has to answer a question.
     pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+    /// How long a placement waits for the intent it builds on.
+    pub const HEAR_DEADLINE: Duration = Duration::from_secs(3);
+    /// How often it looks.
+    pub const HEAR_LOOK: Duration = Duration::from_millis(10);
     /// How long a new session has to say hello.
     pub const HELLO_DEADLINE: Duration = Duration::from_secs(10);
     /// Changes elsewhere in a VPC are told to its other nodes together, this long after the first.

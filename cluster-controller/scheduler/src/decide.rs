@@ -91,10 +91,13 @@ pub fn decide(request: &Request, nodes: &[Node]) -> Decision {
     })
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Planned {
-    resources: Resources,
-    instances: u32,
+/// What earlier choices of the same batch took of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// In sum.
+    pub resources: Resources,
+    /// How many they are.
+    pub instances: u32,
 }
 
 type Candidate<'a> = (Score<'a>, usize);
@@ -134,7 +137,7 @@ pub fn decide_many(request: &Request, nodes: &[Node], count: usize) -> Vec<Decis
         taken.resources = taken.resources.plus(request.resources);
         taken.instances += 1;
         match nodes.get(index) {
-            Some(node) => match Filter::first_refusing(request, node, taken.resources) {
+            Some(node) => match Filter::first_refusing(request, node, *taken) {
                 None => heap.push(Reverse((Score::of(request, node, taken.resources, taken.instances), index))),
                 Some(filter) => {
                     scan.passed -= 1;
@@ -169,12 +172,12 @@ fn scan<'a>(request: &Request, nodes: &'a [Node], planned: &HashMap<usize, Plann
     let (mut refused, mut rows) = ([0; FILTERS], Vec::new());
     for (index, node) in nodes.iter().enumerate() {
         let taken = planned.get(&index).copied().unwrap_or_default();
-        match Filter::first_refusing(request, node, taken.resources) {
+        match Filter::first_refusing(request, node, taken) {
             None => candidates.push((Score::of(request, node, taken.resources, taken.instances), index)),
             Some(filter) => {
                 refused[filter.index()] += 1;
                 if rows.len() < rows_max && filter != Filter::Node {
-                    let reason = filter.reason(request, node, taken.resources);
+                    let reason = filter.reason(request, node, taken);
                     rows.push(Row { node: index, verdict: Verdict::Refused { filter, reason } });
                 }
             }

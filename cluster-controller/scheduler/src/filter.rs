@@ -1,6 +1,6 @@
 //! The filters: each has a name, a test, and a sentence with numbers for the node it refuses.
 
-use crate::{Node, NodeState, Request, Resources};
+use crate::{Node, NodeState, Planned, Request};
 
 /// Why a node cannot be given an instance. In the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub enum Filter {
     Online,
     /// The node has told all it holds.
     Warm,
+    /// Those on the node, and it, may be on one node.
+    Tenancy,
+    /// The capacity reservation has a free slot there.
+    Reservation,
     /// The placement group allows the node.
     Group,
     /// Virtual CPUs.
@@ -28,8 +32,18 @@ pub const FILTERS: usize = Filter::ALL.len();
 
 impl Filter {
     /// Every filter, in order.
-    pub const ALL: [Self; 8] =
-        [Self::Zone, Self::Node, Self::Online, Self::Warm, Self::Group, Self::Vcpus, Self::Memory, Self::Disk];
+    pub const ALL: [Self; 10] = [
+        Self::Zone,
+        Self::Node,
+        Self::Online,
+        Self::Warm,
+        Self::Tenancy,
+        Self::Reservation,
+        Self::Group,
+        Self::Vcpus,
+        Self::Memory,
+        Self::Disk,
+    ];
 
     /// Its name, as users see it.
     #[must_use]
@@ -39,6 +53,8 @@ impl Filter {
             Self::Node => "node",
             Self::Online => "online",
             Self::Warm => "warm",
+            Self::Tenancy => "tenancy",
+            Self::Reservation => "capacity-reservation",
             Self::Group => "placement-group",
             Self::Vcpus => "vcpus",
             Self::Memory => "memory",
@@ -54,7 +70,7 @@ impl Filter {
 
     /// The first filter that refuses the node; `planned` is what earlier choices of the same batch took of it.
     #[must_use]
-    pub fn first_refusing(request: &Request, node: &Node, planned: Resources) -> Option<Self> {
+    pub fn first_refusing(request: &Request, node: &Node, planned: Planned) -> Option<Self> {
         if request.zone.as_ref().is_some_and(|zone| *zone != node.zone) {
             return Some(Self::Zone);
         }
@@ -66,12 +82,20 @@ impl Filter {
             NodeState::WarmingUp => return Some(Self::Warm),
             NodeState::Ready => {}
         }
+        if request.sharing.refusal(node, planned.instances > 0).is_some() {
+            return Some(Self::Tenancy);
+        }
+        if let Some(slots) = &request.slots
+            && !slots.have(&node.id, planned.instances.saturating_add(1))
+        {
+            return Some(Self::Reservation);
+        }
         if let Some(group) = &request.group
-            && group.refusal(&node.id, planned != Resources::default()).is_some()
+            && group.refusal(&node.id, planned.instances > 0).is_some()
         {
             return Some(Self::Group);
         }
-        let (free, want) = (node.free().minus(planned), request.resources);
+        let (free, want) = (request.free_on(node, planned), request.resources);
         if free.vcpus < want.vcpus {
             Some(Self::Vcpus)
         } else if free.memory_mib < want.memory_mib {
@@ -85,8 +109,8 @@ impl Filter {
 
     /// Why this filter refuses the node, with numbers.
     #[must_use]
-    pub fn reason(self, request: &Request, node: &Node, planned: Resources) -> String {
-        let (free, want, total) = (node.free().minus(planned), request.resources, node.total);
+    pub fn reason(self, request: &Request, node: &Node, planned: Planned) -> String {
+        let (free, want, total) = (request.free_on(node, planned), request.resources, node.total);
         match self {
             Self::Zone => {
                 let wanted = request.zone.as_ref().map_or("", |zone| zone.as_str());
@@ -97,8 +121,14 @@ impl Filter {
             }
             Self::Online => "is offline".to_owned(),
             Self::Warm => "is connected but has not yet told all it holds".to_owned(),
+            Self::Tenancy => request.sharing.refusal(node, planned.instances > 0).unwrap_or_default(),
+            Self::Reservation => {
+                let slots = request.slots.as_ref().map(|slots| slots.on(&node.id)).unwrap_or_default();
+                let used = slots.taken.saturating_add(planned.instances);
+                format!("{} of {} reserved slots free", slots.open.saturating_sub(used), slots.count)
+            }
             Self::Group => {
-                let refusal = request.group.as_ref().and_then(|g| g.refusal(&node.id, planned != Resources::default()));
+                let refusal = request.group.as_ref().and_then(|g| g.refusal(&node.id, planned.instances > 0));
                 refusal.unwrap_or_default()
             }
             Self::Vcpus => {

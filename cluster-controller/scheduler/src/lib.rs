@@ -9,12 +9,16 @@ mod filter;
 mod group;
 mod node;
 mod score;
+mod sharing;
+mod slots;
 
-pub use decide::{Decision, PASSED_ROWS_MAX, ROWS_MAX, Row, Verdict, decide, decide_many};
+pub use decide::{Decision, PASSED_ROWS_MAX, Planned, ROWS_MAX, Row, Verdict, decide, decide_many};
 pub use filter::{FILTERS, Filter};
 pub use group::{Group, GroupStrategy};
 pub use node::{ImageKey, Node, NodeState, Request, Resources};
 pub use score::{Score, Strategy};
+pub use sharing::{Guests, Sharing};
+pub use slots::{NodeSlots, Slots};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What the scheduler knows of a node, and what it is asked for.
 
-use crate::{Group, Strategy};
+use crate::{Group, Guests, Planned, Sharing, Slots, Strategy};
 use mallee_types::{NodeId, ZoneName};
 
 /// An amount of what a node hands out.
@@ -73,10 +73,14 @@ pub struct Node {
     pub total: Resources,
     /// What instances on it take.
     pub used: Resources,
-    /// What is promised to launches that are not committed yet.
+    /// What is promised: to launches that are not committed yet, and to capacity reservations.
     pub reserved: Resources,
     /// Instances on it or promised to it.
     pub instances: u32,
+    /// The dedicated host it is.
+    pub host: Option<String>,
+    /// Who is on it, unless it is a dedicated host.
+    pub guests: Guests,
     images: Vec<ImageKey>,
 }
 
@@ -93,6 +97,8 @@ impl Node {
             used: NONE,
             reserved: NONE,
             instances: 0,
+            host: None,
+            guests: Guests::none(),
             images: Vec::new(),
         }
     }
@@ -129,6 +135,24 @@ pub struct Request {
     pub node: Option<NodeId>,
     /// The placement group it is to be in.
     pub group: Option<Group>,
+    /// Only into a slot of this capacity reservation.
+    pub slots: Option<Slots>,
+    /// With whom it may share its node.
+    pub sharing: Sharing,
     /// How to choose among nodes that pass.
     pub strategy: Strategy,
+}
+
+impl Request {
+    /// What of the node's reserved room is the request's own, for `more` instances.
+    pub(crate) fn credit(&self, node: &Node, more: u32) -> Resources {
+        self.slots.as_ref().map(|slots| slots.credit(&node.id, more)).unwrap_or_default()
+    }
+
+    /// What can be given to one more instance, after those that are planned.
+    pub(crate) fn free_on(&self, node: &Node, planned: Planned) -> Resources {
+        let credit = self.credit(node, planned.instances.saturating_add(1));
+        let others = node.used.plus(node.reserved.minus(credit)).plus(planned.resources);
+        node.total.minus(others)
+    }
 }

@@ -57,7 +57,8 @@ impl<'a> Score<'a> {
     /// The score of a node, given what earlier choices of the same batch took of it.
     #[must_use]
     pub fn of(request: &Request, node: &'a Node, planned: Resources, planned_instances: u32) -> Self {
-        let after = node.used.plus(node.reserved).plus(planned).plus(request.resources);
+        let credit = request.credit(node, planned_instances.saturating_add(1));
+        let after = node.used.plus(node.reserved.minus(credit)).plus(planned).plus(request.resources);
         let load = [
             ppm(u64::from(after.vcpus), u64::from(node.total.vcpus)),
             ppm(after.memory_mib, node.total.memory_mib),

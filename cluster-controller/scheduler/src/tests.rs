@@ -16,7 +16,16 @@ fn node(n: usize, vcpus: u32) -> Node {
 
 fn request(vcpus: u32) -> Request {
     let resources = Resources { vcpus, memory_mib: u64::from(vcpus) * 1024, disk_bytes: 8 << 30 };
-    Request { resources, image: None, zone: None, node: None, group: None, strategy: Strategy::Spread }
+    Request {
+        resources,
+        image: None,
+        zone: None,
+        node: None,
+        group: None,
+        slots: None,
+        sharing: Sharing::Shared,
+        strategy: Strategy::Spread,
+    }
 }
 
 fn place(nodes: &mut [Node], request: &Request, index: usize) {
@@ -160,7 +169,7 @@ proptest! {
         for decision in &decisions {
             match decision.chosen {
                 Some(index) => {
-                    prop_assert!(Filter::first_refusing(&request, &after[index], Resources::default()).is_none());
+                    prop_assert!(Filter::first_refusing(&request, &after[index], Planned::default()).is_none());
                     // The batch chooses what one-by-one placement would.
                     prop_assert_eq!(decide(&request, &after).chosen, Some(index));
                     place(&mut after, &request, index);
@@ -257,4 +266,77 @@ proptest! {
             }
         }
     }
+}
+
+fn slots(nodes: &[(usize, u32)]) -> Slots {
+    let size = request(2).resources;
+    let slots = |count| NodeSlots { count, open: count, disks: count, taken: 0 };
+    let nodes = nodes.iter().map(|(n, count)| (node(*n, 1).id, slots(*count))).collect();
+    Slots { size, needs_disk: true, nodes }
+}
+
+fn hold(nodes: &mut [Node], of: &Slots) {
+    for node in nodes {
+        for _ in 0..of.on(&node.id).open {
+            node.reserved = node.reserved.plus(of.size);
+        }
+    }
+}
+
+#[test]
+fn what_is_reserved_is_for_those_it_is_reserved_for() {
+    let mut nodes: Vec<Node> = (0..2).map(|n| node(n, 4)).collect();
+    let reserved = slots(&[(0, 2), (1, 1)]);
+    hold(&mut nodes, &reserved);
+    let others: Vec<_> = decide_many(&request(2), &nodes, 3).iter().map(|d| d.chosen).collect();
+    assert_eq!(others, [Some(1), None], "the one room that nobody reserved");
+    let own = Request { slots: Some(reserved), ..request(2) };
+    let decisions = decide_many(&own, &nodes, 4);
+    let mut chosen: Vec<_> = decisions.iter().filter_map(|d| d.chosen).collect();
+    chosen.sort_unstable();
+    assert_eq!((chosen, decisions.len()), (vec![0, 0, 1], 4));
+    let Verdict::Refused { filter, reason } = &decisions[3].refused_rows[0].verdict else { panic!("nothing passes") };
+    assert_eq!((filter.name(), reason.as_str()), ("capacity-reservation", "0 of 2 reserved slots free"));
+}
+
+#[test]
+fn a_slot_whose_disk_is_not_free_gives_none() {
+    let mut nodes = vec![node(0, 4)];
+    let mut reserved = slots(&[(0, 1)]);
+    reserved.nodes.get_mut(&nodes[0].id).unwrap().disks = 0;
+    let disk = reserved.size.disk_bytes;
+    nodes[0].used.disk_bytes = nodes[0].total.disk_bytes;
+    nodes[0].reserved = Resources { disk_bytes: 0, ..reserved.size };
+    let refused = decide(&Request { slots: Some(reserved.clone()), ..request(2) }, &nodes);
+    assert_eq!((refused.chosen, refused.refused[Filter::Disk.index()]), (None, 1), "{disk} bytes are kept");
+    // The one that keeps it there starts again.
+    reserved.needs_disk = false;
+    let mut again = Request { slots: Some(reserved), ..request(2) };
+    again.resources.disk_bytes = 0;
+    assert_eq!(decide(&again, &nodes).chosen, Some(0));
+}
+
+#[test]
+fn who_may_share_a_node() {
+    let mut nodes: Vec<Node> = (0..4).map(|n| node(n, 8)).collect();
+    nodes[0].guests.add(None);
+    nodes[0].instances = 1;
+    nodes[1].guests.add(Some("a"));
+    nodes[1].instances = 1;
+    nodes[2].host = Some("h-1".into());
+    let who = |sharing: Sharing| {
+        let request = Request { sharing, ..request(1) };
+        let may = |(n, node): (usize, &Node)| {
+            Filter::first_refusing(&request, node, Planned::default()).is_none().then_some(n)
+        };
+        nodes.iter().enumerate().filter_map(may).collect::<Vec<_>>()
+    };
+    assert_eq!(who(Sharing::Shared), [0, 3]);
+    assert_eq!(who(Sharing::Dedicated("a".into())), [1, 3]);
+    assert_eq!(who(Sharing::Dedicated("b".into())), [3]);
+    assert_eq!(who(Sharing::Hosts(["h-1".into()].into())), [2]);
+    assert_eq!(who(Sharing::Hosts(["h-2".into()].into())), [0usize; 0]);
+    assert_eq!(who(Sharing::Nobody), [3]);
+    let two = decide_many(&Request { sharing: Sharing::Nobody, ..request(1) }, &nodes, 2);
+    assert_eq!(two.iter().map(|d| d.chosen).collect::<Vec<_>>(), [Some(3), None], "a host is a whole node");
 }

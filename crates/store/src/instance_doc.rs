@@ -4,7 +4,7 @@
 use crate::StoreError;
 use crate::placement_group::PlacementStrategy;
 use crate::value::{Arg, FromColumn, Row, ToArg};
-use mallee_types::PlacementGroupId;
+use mallee_types::{CapacityReservationId, HostId, PlacementGroupId};
 use serde::{Deserialize, Serialize};
 
 /// The disk image an instance was launched from, as it was then.
@@ -112,8 +112,12 @@ pub struct InstanceDoc {
     pub ebs_optimized: bool,
     /// As asked for, of a burstable type; `None`: as AWS has it for the type.
     pub credits: Option<CpuCredits>,
-    /// As asked for (`default`).
+    /// As asked for: `default`, `dedicated`, `host`.
     pub tenancy: String,
+    /// With the tenancy `host`: where it is.
+    pub host: Option<HostId>,
+    /// With the tenancy `host`: it is started on that host only.
+    pub host_affinity: bool,
     /// It has reached `running` once: a failed start then ends stopped, not terminated.
     pub has_run: bool,
     /// The guest has used its network since it last booted, as its node heard.
@@ -122,8 +126,12 @@ pub struct InstanceDoc {
     pub booted_ms: i64,
     /// It gets a public address of the pool whenever it is started.
     pub auto_public_ip: bool,
-    /// The launch's wish about capacity reservations (`open`, `none`).
+    /// The wish about capacity reservations (`open`, `none`, `capacity-reservations-only`).
     pub capacity_preference: Option<String>,
+    /// The one reservation it is to run in.
+    pub capacity_target: Option<CapacityReservationId>,
+    /// The reservation whose slot it uses, or used when it last ran.
+    pub capacity_reservation: Option<CapacityReservationId>,
     /// Its placement group.
     pub group: Option<GroupMembership>,
     /// Who asked: the ARN.

@@ -8,10 +8,12 @@
 mod account;
 mod address;
 mod audit;
+mod capacity;
 mod certificate;
 mod change;
 mod client_token;
 mod credential_report;
+mod dedicated_host;
 mod dialect;
 mod error;
 mod exec;
@@ -74,6 +76,12 @@ pub use address::{
 pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
 };
+pub use capacity::{
+    CapacityFilter, CapacityReservationRow, CapacityState, CapacityUsed, NodeCounts, capacity_count, capacity_delete,
+    capacity_fetch, capacity_fetch_locked, capacity_insert, capacity_leftovers, capacity_list, capacity_list_due,
+    capacity_list_purgeable, capacity_members, capacity_next_end, capacity_unuse, capacity_update, capacity_use,
+    capacity_used,
+};
 pub use certificate::{
     ServerCertificateRow, SigningCertificateRow, server_certificate_by_name, server_certificate_delete,
     server_certificate_insert, server_certificate_key, server_certificate_list, server_certificate_rename,
@@ -88,6 +96,10 @@ pub use client_token::{
     ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,
 };
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
+pub use dedicated_host::{
+    HostFilter, HostRow, HostState, host_count, host_delete, host_fetch, host_fetch_locked, host_insert, host_list,
+    host_list_purgeable, host_unuse, host_update, host_use, host_users,
+};
 pub use error::StoreError;
 pub use exec::Exec;
 pub use iam_account::{account_identities, account_leftovers, account_wipe};

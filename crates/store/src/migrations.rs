@@ -26,6 +26,7 @@ steps! {
     7 "0007_instance_versions";
     8 "0008_sessions";
     10 "0010_audit";
+    11 "0011_capacity";
     14 "0014_quota";
     15 "0015_sts";
     16 "0016_trail";

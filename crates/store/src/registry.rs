@@ -1,6 +1,7 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, iam_account};
+use crate::{account, address, audit, capacity, certificate, change, client_token, credential_report};
+use crate::{dedicated_host, dialect, iam_account};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
     instance_credentials, instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa,
@@ -16,10 +17,12 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("account.rs", account::SQL),
     ("address.rs", address::SQL),
     ("audit.rs", audit::SQL),
+    ("capacity.rs", capacity::SQL),
     ("certificate.rs", certificate::SQL),
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
+    ("dedicated_host.rs", dedicated_host::SQL),
     ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),
     ("iam_group.rs", iam_group::SQL),

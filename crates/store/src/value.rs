@@ -2,9 +2,9 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AttachmentId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
-    InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId,
-    ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
+    AccountId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, HostId,
+    ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId,
+    PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -249,6 +249,8 @@ texts!(
     MacAddress,
     NodeId,
     PlacementGroupId,
+    CapacityReservationId,
+    HostId,
     ProfileAssociationId,
     ReservationId,
     SubnetId,

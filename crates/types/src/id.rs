@@ -100,6 +100,10 @@ ids! {
     LaunchTemplateId = "lt";
     /// A placement group.
     PlacementGroupId = "pg";
+    /// A reservation of capacity for instances still to come.
+    CapacityReservationId = "cr";
+    /// A dedicated host.
+    HostId = "h";
     /// A volume.
     VolumeId = "vol";
 }

@@ -1,6 +1,8 @@
 //! The whole cloud, from the HTTP port to the simulated hosts: its life, and what becomes of it when anything fails.
 
+mod capacity;
 mod crew;
+mod dedicated;
 mod drivers;
 mod hosts;
 mod lifecycle;

@@ -205,6 +205,7 @@ impl Filterable for Candidate<'_> {
         let (i, row) = (&self.instance, &self.view.row);
         let groups = i.security_groups.iter();
         match name {
+            "affinity" => i.placement.iter().flat_map(|p| values_of(&p.affinity)).collect(),
             "architecture" => values_of(&i.architecture),
             "availability-zone" => vec![row.zone.to_string()],
             "availability-zone-id" => self.look.zone_id(&row.zone).into_iter().collect(),
@@ -212,6 +213,12 @@ impl Filterable for Candidate<'_> {
             "capacity-reservation-specification.capacity-reservation-preference" => {
                 let specification = i.capacity_reservation_specification.iter();
                 specification.flat_map(|s| values_of(&s.capacity_reservation_preference)).collect()
+            }
+            "capacity-reservation-id" => values_of(&i.capacity_reservation_id),
+            "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id" => {
+                let targets =
+                    i.capacity_reservation_specification.iter().flat_map(|s| s.capacity_reservation_target.iter());
+                targets.flat_map(|target| values_of(&target.capacity_reservation_id)).collect()
             }
             "client-token" => row.client_token.clone().into_iter().collect(),
             "current-instance-boot-mode" => values_of(&i.current_instance_boot_mode),
@@ -221,6 +228,7 @@ impl Filterable for Candidate<'_> {
             "enclave-options.enabled" => i.enclave_options.iter().flat_map(|o| values_of(&o.enabled)).collect(),
             "group-id" | "instance.group-id" => groups.flat_map(|g| values_of(&g.group_id)).collect(),
             "group-name" | "instance.group-name" => groups.flat_map(|g| values_of(&g.group_name)).collect(),
+            "host-id" => i.placement.iter().flat_map(|p| values_of(&p.host_id)).collect(),
             "hibernation-options.configured" => {
                 i.hibernation_options.iter().flat_map(|o| values_of(&o.configured)).collect()
             }

@@ -3,6 +3,7 @@
 
 use crate::common::{Look, choice, only, refuse};
 use crate::placement_groups::partition;
+use mallee_app::capacity::HostWish;
 use mallee_app::instances::modify::MetadataChange;
 use mallee_app::placement_groups::GroupWish;
 use mallee_awswire::{ApiError, Code};
@@ -53,18 +54,21 @@ pub(super) fn hop_limit(parameter: &str, hops: i32) -> Result<u32, ApiError> {
     })
 }
 
-/// The wish about capacity reservations, as it is shown again. There are none: to use none, and to use any that are
-/// open, is the same.
-pub(super) fn capacity(options: Option<CapacityReservationSpecification>) -> Result<Option<String>, ApiError> {
-    let CapacityReservationSpecification { capacity_reservation_preference: preference, capacity_reservation_target } =
-        options.unwrap_or_default();
-    only("CapacityReservationSpecification.CapacityReservationPreference", preference.as_deref(), &["none", "open"])?;
-    refuse("CapacityReservationSpecification.CapacityReservationTarget", capacity_reservation_target.is_some())?;
-    Ok(preference)
+/// Where a launch is to go.
+#[derive(Debug)]
+pub(super) struct Whereabouts {
+    /// The zone, if it names one.
+    pub zone: Option<String>,
+    /// The placement group.
+    pub group: GroupWish,
+    /// `default`, `dedicated` or `host`.
+    pub tenancy: String,
+    /// With the tenancy `host`: the host.
+    pub host: HostWish,
 }
 
-/// Where a launch is to go: the zone, if it names one, and the placement group.
-pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<(Option<String>, GroupWish), ApiError> {
+/// Where a launch is to go.
+pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<Whereabouts, ApiError> {
     let Placement {
         affinity,
         availability_zone,
@@ -77,24 +81,25 @@ pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<
         spread_domain,
         tenancy,
     } = placement.unwrap_or_default();
-    only("Placement.Affinity", affinity.as_deref(), &["default"])?;
-    only("Placement.Tenancy", tenancy.as_deref(), &["default"])?;
+    let host_id = host_id.filter(|id| !id.is_empty());
+    let (tenancy, host) = crate::hosts::tenancy(tenancy.as_deref(), host_id.as_deref(), affinity.as_deref())?;
     let said = |text: Option<String>| text.is_some_and(|text| !text.is_empty());
-    refuse("Placement.HostId", said(host_id))?;
     refuse("Placement.HostResourceGroupArn", said(host_resource_group_arn))?;
     refuse("Placement.SpreadDomain", said(spread_domain))?;
     let group = GroupWish { id: group_id, name: group_name, partition: partition(partition_number)? };
     // Terraform sends an empty name where none is wanted.
     let availability_zone = availability_zone.filter(|name| !name.is_empty());
     let availability_zone_id = availability_zone_id.filter(|id| !id.is_empty());
-    let Some(id) = availability_zone_id else { return Ok((availability_zone, group)) };
+    let Some(id) = availability_zone_id else {
+        return Ok(Whereabouts { zone: availability_zone, group, tenancy, host });
+    };
     if availability_zone.is_some() {
         return Err(ApiError::invalid_combination(
             "The parameter AvailabilityZoneId cannot be used with the parameter AvailabilityZone",
         ));
     }
     let zone = look.zones.iter().find(|zone| look.zone_id(zone).as_ref() == Some(&id));
-    zone.map(|zone| (Some(zone.to_string()), group)).ok_or_else(|| {
+    zone.map(|zone| Whereabouts { zone: Some(zone.to_string()), group, tenancy, host }).ok_or_else(|| {
         Code::InvalidParameterValue
             .message(format!("Invalid availability zone-id: [{}]", mallee_awswire::texts::clip(&id)))
     })
@@ -195,16 +200,16 @@ mod tests {
         let zones = vec!["zone-a".parse().unwrap(), "zone-b".parse().unwrap()];
         let look = Look { region: "eu-1", zones: &zones };
         let by_id = Placement { availability_zone_id: Some("mal1-az2".into()), ..Default::default() };
-        assert_eq!(placement(Some(by_id), look).unwrap().0.as_deref(), Some("zone-b"));
+        assert_eq!(placement(Some(by_id), look).unwrap().zone.as_deref(), Some("zone-b"));
         let wrong = Placement { availability_zone_id: Some("use1-az2".into()), ..Default::default() };
         assert!(placement(Some(wrong), look).is_err());
         let dedicated = Placement { tenancy: Some("dedicated".into()), ..Default::default() };
-        assert!(placement(Some(dedicated), look).unwrap_err().message().contains("Placement.Tenancy"));
+        assert_eq!(placement(Some(dedicated), look).unwrap().tenancy, "dedicated");
         let usual =
             Placement { tenancy: Some("default".into()), group_name: Some(String::new()), ..Default::default() };
-        assert_eq!(placement(Some(usual), look).unwrap().0, None);
+        assert_eq!(placement(Some(usual), look).unwrap().zone, None);
         let group = Placement { group_name: Some("pack".into()), ..Default::default() };
-        assert_eq!(placement(Some(group), look).unwrap().1.name.as_deref(), Some("pack"));
+        assert_eq!(placement(Some(group), look).unwrap().group.name.as_deref(), Some("pack"));
         let none = Placement { partition_number: Some(0), ..Default::default() };
         assert!(placement(Some(none), look).unwrap_err().message().contains("partitionNumber"));
     }

@@ -108,7 +108,7 @@ pub(crate) fn run_request(
     refuse("RamdiskId", ramdisk_id.is_some())?;
     refuse("SecondaryInterface", !secondary_interfaces.is_empty())?;
     let type_name = type_name.unwrap_or_else(|| INSTANCE_TYPE.to_owned());
-    let capacity_preference = options::capacity(capacity)?;
+    let (capacity_preference, capacity_target) = crate::capacity::wish(capacity)?;
     let credits = options::credits(credit, instance_type(&type_name))?;
     options::fixed(options::Fixed { dns, enclave, hibernation, maintenance, performance })?;
     options::cpu(cpu_options, instance_type(&type_name))?;
@@ -129,7 +129,7 @@ pub(crate) fn run_request(
             _ => mallee_app::tags::validate(&tags)?,
         }
     }
-    let (zone, group) = options::placement(placement, look)?;
+    let options::Whereabouts { zone, group, tenancy, host } = options::placement(placement, look)?;
     let image_id = image_id.ok_or_else(|| ApiError::missing_parameter("ImageId"))?;
     Ok(RunRequest {
         image: parse_id(&image_id, Code::InvalidAmiIdMalformed)?,
@@ -153,9 +153,11 @@ pub(crate) fn run_request(
         ebs_optimized: ebs_optimized == Some(true),
         credits,
         capacity_preference,
+        capacity_target,
         profile: iam_instance_profile.map(profiles::reference),
         metadata: options::metadata(metadata_options, defaults)?,
-        tenancy: "default".to_owned(),
+        tenancy,
+        host,
         group,
         instance_tags,
         system_tags: Vec::new(),

@@ -82,15 +82,24 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
     let public_ip = first.and_then(|i| i.public_ip);
     // EC2 empties what a terminated instance has given back.
     let still = !row.released;
+    let takes_room = !matches!(row.state.name(), "stopped" | "terminated");
     let partition = doc.group.as_ref().map(|group| group.partition).filter(|number| *number > 0);
     let dns_name = first.map(|i| private_dns_name(i.row.private_ip, look.region));
     Instance {
         ami_launch_index: i32::try_from(row.launch_index).ok(),
         architecture: Some(doc.architecture.clone()),
         capacity_reservation_specification: Some(CapacityReservationSpecificationResponse {
-            capacity_reservation_preference: Some(doc.capacity_preference.clone().unwrap_or_else(|| "open".into())),
-            capacity_reservation_target: None,
+            capacity_reservation_preference: match (&doc.capacity_preference, &doc.capacity_target) {
+                (Some(preference), _) => Some(preference.clone()),
+                (None, None) => Some("open".into()),
+                (None, Some(_)) => None,
+            },
+            capacity_reservation_target: doc.capacity_target.as_ref().map(|id| CapacityReservationTargetResponse {
+                capacity_reservation_id: Some(id.to_string()),
+                capacity_reservation_resource_group_arn: None,
+            }),
         }),
+        capacity_reservation_id: doc.capacity_reservation.as_ref().filter(|_| takes_room).map(ToString::to_string),
         client_token: Some(row.client_token.clone().unwrap_or_default()),
         cpu_options: Some(CpuOptions {
             core_count: i32::try_from(doc.vcpus).ok(),
@@ -122,6 +131,8 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
             group_name: Some(doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default()),
             partition_number: partition.and_then(|number| i32::try_from(number).ok()),
             tenancy: Some(doc.tenancy.clone()),
+            host_id: doc.host.as_ref().map(ToString::to_string),
+            affinity: doc.host.as_ref().map(|_| if doc.host_affinity { "host" } else { "default" }.to_owned()),
             ..Default::default()
         }),
         platform_details: Some("Linux/UNIX".into()),

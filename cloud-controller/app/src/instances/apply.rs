@@ -5,9 +5,9 @@ use crate::{Cloud, load};
 use mallee_proto::v1::InstanceObservation;
 use mallee_proto::{Kind, WireError};
 use mallee_store::{
-    InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, change_append, instance_fetch_locked,
-    instance_intent_update, instance_observe, interface_delete, interface_list, placement_group_leave,
-    private_addresses_release, public_address_release, tag_delete_of,
+    InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, capacity_unuse, change_append, host_unuse,
+    instance_fetch_locked, instance_intent_update, instance_observe, interface_delete, interface_list,
+    placement_group_leave, private_addresses_release, public_address_release, tag_delete_of,
 };
 use mallee_types::{DomainPhase, Generation, Incarnation, InstanceState, RunIntent, StateReason};
 
@@ -179,6 +179,8 @@ async fn release(cloud: &Cloud, tx: &mut Tx, row: &mut InstanceRow) -> Result<()
         interface_delete(tx, &interface.id).await?;
     }
     placement_group_leave(tx, &row.id).await?;
+    capacity_unuse(tx, &row.id).await?;
+    host_unuse(tx, &row.id).await?;
     let now_ms = cloud.clock().now_ms();
     row.released = true;
     row.state = InstanceState::Terminated;

@@ -3,11 +3,13 @@
 
 use super::run::place::Room;
 use super::run::take_public_address;
+use crate::capacity::{Want, wire_tenancy};
 use crate::fail::OrFail as _;
 use crate::placement_groups::wire_group;
 use crate::quotas::{Allowance, table as quotas};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
+use mallee_proto::v1::Placement;
 use mallee_store::{
     InstanceFilter, InstanceRow, InterfaceFilter, Tx, change_append, instance_fetch_locked, instance_intent_update,
     instance_list, interface_list,
@@ -142,21 +144,26 @@ impl Cloud {
         rows: &[InstanceRow],
         reserved: &mut Vec<(ZoneName, String)>,
     ) -> Result<Vec<StateChange>, ApiError> {
-        let mut partitions: BTreeMap<InstanceId, u32> = BTreeMap::new();
+        let mut placements: BTreeMap<InstanceId, Placement> = BTreeMap::new();
         for row in rows.iter().filter(|row| row.state == InstanceState::Stopped) {
             let request_id = self.rng().uuid();
-            let room = room_of(row)?;
+            let offer = self.capacity_offer(&Want::of(row), &[]).await?;
+            let room = Room { offer, ..room_of(row)? };
             let placed = self.reserve(&row.zone, &request_id, &room, 1, std::slice::from_ref(&row.id)).await?;
             reserved.push((row.zone.clone(), request_id));
-            partitions.extend(placed.first().map(|placement| (row.id.clone(), placement.partition)));
+            placements.extend(placed.into_iter().next().map(|placement| (row.id.clone(), placement)));
         }
         let now_ms = self.clock().now_ms();
         self.change_within(Some(allowance), rows, "cloud.start", |row| match row.state {
             InstanceState::Pending | InstanceState::Running => Ok(Step::Nothing),
             InstanceState::Stopped => {
                 row.intent = RunIntent::Run;
-                if let (Some(group), Some(partition)) = (&mut row.doc.group, partitions.get(&row.id)) {
-                    group.partition = *partition;
+                if let Some(placement) = placements.get(&row.id) {
+                    if let Some(group) = &mut row.doc.group {
+                        group.partition = placement.partition;
+                    }
+                    // Empty: none.
+                    row.doc.capacity_reservation = placement.capacity_reservation_id.parse().ok();
                 }
                 row.launch_ms = now_ms;
                 row.doc.guest_heard = false;
@@ -283,6 +290,10 @@ impl Cloud {
             }
         }
         row.generation = instance_intent_update(tx, row).await.or_fail()?;
+        if starting && !self.use_capacity(tx, row).await? {
+            return Err(Code::InsufficientInstanceCapacity
+                .message("The slot of the capacity reservation was taken meanwhile. Please try again."));
+        }
         change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
         Ok(())
     }
@@ -306,5 +317,10 @@ fn room_of(row: &InstanceRow) -> Result<Room, ApiError> {
         image_digest: String::new(),
         node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         group: row.doc.group.as_ref().map(wire_group),
+        account: row.account_id.to_string(),
+        tenancy: wire_tenancy(&row.doc.tenancy),
+        // Its disk is on that host: it can start nowhere else.
+        hosts: row.doc.host.iter().cloned().collect(),
+        ..Room::default()
     })
 }

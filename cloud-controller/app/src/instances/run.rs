@@ -3,6 +3,7 @@
 pub(crate) mod place;
 mod resolve;
 
+use crate::capacity::{HostWish, reservation_gone};
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups;
 use crate::instances::profile::ProfileRef;
@@ -15,13 +16,14 @@ use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
     ClientTokenClaim, CpuCredits, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow,
-    MetadataOptions, ShutdownBehavior, StoreError, Tx, change_append, client_token_claim, client_token_peek,
-    client_token_result_set, instance_insert, instance_list, instance_placement_set, interface_insert,
-    placement_group_join, private_address_take_exact, private_addresses_take, public_address_take, tag_put,
+    MetadataOptions, ShutdownBehavior, StoreError, Tx, capacity_fetch_locked, change_append, client_token_claim,
+    client_token_peek, client_token_result_set, instance_insert, instance_list, instance_placement_set,
+    interface_insert, placement_group_join, private_address_take_exact, private_addresses_take, public_address_take,
+    tag_put,
 };
 use mallee_types::{
-    AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
-    NodeId, ReservationId, RunIntent,
+    AttachmentId, CapacityReservationId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState,
+    InterfaceId, MacAddress, NodeId, ReservationId, RunIntent,
 };
 use resolve::Resolved;
 use std::net::Ipv4Addr;
@@ -73,14 +75,18 @@ pub struct RunRequest {
     pub ebs_optimized: bool,
     /// What happens without CPU credits; shown only.
     pub credits: Option<CpuCredits>,
-    /// The wish about capacity reservations; shown only.
+    /// The wish about capacity reservations: `open` (none is that too), `none`, `capacity-reservations-only`.
     pub capacity_preference: Option<String>,
+    /// The one reservation to run in.
+    pub capacity_target: Option<CapacityReservationId>,
     /// The instance profile they get.
     pub profile: Option<ProfileRef>,
     /// The metadata service's behaviour.
     pub metadata: MetadataOptions,
-    /// `default`.
+    /// `default`, `dedicated` or `host`.
     pub tenancy: String,
+    /// With the tenancy `host`: the host.
+    pub host: HostWish,
     /// The placement group they are to be in.
     pub group: GroupWish,
     /// For the instances.
@@ -111,13 +117,18 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         self.faults().point("cloud.run.resolved").await.or_fail()?;
-        let placed = self.place(&request, &resolved).await?;
-        let outcome = self.launch(cx, &request, &resolved, &placed.placements, &placed.subnet).await;
-        if !matches!(outcome, Ok(Launched::Made(_))) {
-            self.unplace(&placed).await;
-        }
-        let reservation = match outcome? {
-            Launched::Made(reservation) | Launched::Before(reservation) => reservation,
+        let mut full = Vec::new();
+        let reservation = loop {
+            let placed = self.place(cx, &request, &resolved, &full).await?;
+            let outcome = self.launch(cx, &request, &resolved, &placed.placements, &placed.subnet).await;
+            if !matches!(outcome, Ok(Launched::Made(_))) {
+                self.unplace(&placed).await;
+            }
+            match outcome? {
+                Launched::Made(reservation) | Launched::Before(reservation) => break reservation,
+                // Each is tried once, so this ends.
+                Launched::Full(reservation) => full.push(reservation),
+            }
         };
         self.faults().point("cloud.run.committed").await.or_fail()?;
         self.reservation(cx, reservation).await
@@ -190,9 +201,21 @@ impl Cloud {
         allowance.take(&mut tx, &demands(resolved, placements.len() as u64), &ids).await?;
         let reservation = ReservationId::from_random(self.rng().u128());
         let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
+        // Locks are taken in one order, before anything is written.
+        let mut reserved: Vec<&str> = placements.iter().map(|p| p.capacity_reservation_id.as_str()).collect();
+        reserved.sort_unstable();
+        reserved.dedup();
+        for id in reserved.into_iter().filter(|id| !id.is_empty()) {
+            let id = id.parse().map_err(ApiError::internal)?;
+            capacity_fetch_locked(&mut tx, &id).await.map_err(reservation_gone(&id))?;
+        }
         let mut maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
         for (index, (placement, address)) in placements.iter().zip(addresses).enumerate() {
-            maker.make(&mut tx, u32::try_from(index).unwrap_or(u32::MAX), placement, address).await?;
+            if let Some(full) =
+                maker.make(&mut tx, u32::try_from(index).unwrap_or(u32::MAX), placement, address).await?
+            {
+                return Ok(Launched::Full(full));
+            }
         }
         if let Some(token) = &request.client_token {
             client_token_result_set(&mut tx, cx.account(), OPERATION, token, reservation.as_str()).await.or_fail()?;
@@ -246,6 +269,8 @@ enum Launched {
     Made(ReservationId),
     /// By an earlier call with the same token.
     Before(ReservationId),
+    /// By none: this capacity reservation has ended or is full, by its rows.
+    Full(CapacityReservationId),
 }
 
 fn parse_reservation(text: &str) -> Result<ReservationId, ApiError> {
@@ -269,12 +294,15 @@ impl Maker<'_> {
         index: u32,
         placement: &Placement,
         address: Ipv4Addr,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<CapacityReservationId>, ApiError> {
         let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
-        let row = self.instance(id, node, index, address, placement.partition);
+        let row = self.instance(id, node, index, address, placement)?;
         let user_data = self.request.user_data.as_deref();
         instance_insert(tx, &row, user_data).await.or_fail()?;
+        if !self.cloud.use_capacity(tx, &row).await? {
+            return Ok(row.doc.capacity_reservation);
+        }
         if let Some(decision) = &placement.decision {
             instance_placement_set(tx, &row.id, &place::decision_json(decision)).await.or_fail()?;
         }
@@ -284,6 +312,7 @@ impl Maker<'_> {
                 other => store_failure(other),
             })?;
         }
+        self.cloud.join_host(tx, &row).await?;
         let interface = self.interface(&row, address);
         interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
             StoreError::InUse => {
@@ -305,13 +334,25 @@ impl Maker<'_> {
             self.cloud.give_profile(tx, &row, profile).await?;
         }
         change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
-        Ok(())
+        Ok(None)
     }
 
-    fn instance(&self, id: InstanceId, node: NodeId, index: u32, address: Ipv4Addr, partition: u32) -> InstanceRow {
+    fn instance(
+        &self,
+        id: InstanceId,
+        node: NodeId,
+        index: u32,
+        address: Ipv4Addr,
+        placement: &Placement,
+    ) -> Result<InstanceRow, ApiError> {
+        let partition = placement.partition;
+        let reservation = Some(placement.capacity_reservation_id.as_str()).filter(|id| !id.is_empty());
+        let capacity_reservation = reservation.map(str::parse).transpose().map_err(ApiError::internal)?;
+        let host = Some(placement.host_id.as_str()).filter(|_| self.request.tenancy == "host");
+        let host = host.map(str::parse).transpose().map_err(ApiError::internal)?;
         let (request, resolved) = (self.request, self.resolved);
         let now_ms = self.cloud.clock().now_ms();
-        InstanceRow {
+        Ok(InstanceRow {
             id,
             account_id: self.cx.account().clone(),
             reservation_id: self.reservation.clone(),
@@ -362,12 +403,16 @@ impl Maker<'_> {
                 guest_heard: false,
                 booted_ms: 0,
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
+                host,
+                host_affinity: request.host.affinity,
                 capacity_preference: request.capacity_preference.clone(),
+                capacity_target: request.capacity_target.clone(),
+                capacity_reservation,
                 group: resolved.group.clone().map(|group| GroupMembership { partition, ..group }),
                 requester: self.cx.actor.arn.to_string(),
                 extra: Default::default(),
             },
-        }
+        })
     }
 
     fn interface(&self, row: &InstanceRow, address: Ipv4Addr) -> InterfaceRow {

@@ -3,12 +3,16 @@
 use crate::fail::OrFail as _;
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{Store, launch_template_list, placement_group_list};
-use mallee_types::{AccountId, LaunchTemplateId, PlacementGroupId};
+use mallee_store::{
+    CapacityFilter, HostFilter, Store, capacity_list, host_list, launch_template_list, placement_group_list,
+};
+use mallee_types::{AccountId, CapacityReservationId, HostId, LaunchTemplateId, PlacementGroupId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum LaunchKind {
+    Capacity(CapacityReservationId),
+    Host(HostId),
     Group(PlacementGroupId),
     Template(LaunchTemplateId),
 }
@@ -22,6 +26,8 @@ impl LaunchKind {
     pub(super) fn parse(prefix: &str, text: &str) -> Option<Result<Self, ApiError>> {
         Some(match prefix {
             "lt" => id(text, Code::InvalidLaunchTemplateIdMalformed).map(Self::Template),
+            "cr" => id(text, Code::InvalidCapacityReservationIdMalformed).map(Self::Capacity),
+            "h" => id(text, Code::InvalidHostIdMalformed).map(Self::Host),
             "pg" => id(text, Code::InvalidPlacementGroupIdMalformed).map(Self::Group),
             _ => return None,
         })
@@ -29,6 +35,8 @@ impl LaunchKind {
 
     pub(super) const fn name(&self) -> &'static str {
         match self {
+            Self::Capacity(_) => crate::capacity::TAG_KIND,
+            Self::Host(_) => crate::capacity::HOST_TAG_KIND,
             Self::Group(_) => crate::placement_groups::TAG_KIND,
             Self::Template(_) => crate::launch_templates::TAG_KIND,
         }
@@ -36,6 +44,18 @@ impl LaunchKind {
 
     pub(super) async fn require(&self, store: &Store, account: &AccountId) -> Result<(), ApiError> {
         let (found, code, id) = match self {
+            Self::Capacity(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = CapacityFilter { account: Some(account), ids, ..Default::default() };
+                let found = capacity_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidCapacityReservationIdNotFound, id.as_str())
+            }
+            Self::Host(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = HostFilter { account: Some(account), ids, ..Default::default() };
+                let found = host_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidHostIdNotFound, id.as_str())
+            }
             Self::Group(id) => {
                 let ids = Some(std::slice::from_ref(id));
                 let found = placement_group_list(store, account, ids, None, None, 1).await.or_fail()?.len();

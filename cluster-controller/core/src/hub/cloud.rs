@@ -2,7 +2,7 @@
 
 use super::Hub;
 use crate::peer::{PeerIdentity, PeerRole, require};
-use crate::settings::limits::HELLO_DEADLINE;
+use crate::settings::limits::{HEAR_DEADLINE, HEAR_LOOK, HELLO_DEADLINE};
 use mallee_proto::v1::cloud_to_cluster::Message;
 use mallee_proto::v1::cluster_server::Cluster;
 use mallee_proto::v1::{
@@ -13,6 +13,7 @@ use mallee_proto::v1::{
 use mallee_proto::{Kind, WireError};
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
@@ -51,7 +52,13 @@ impl Cluster for CloudFacing {
         self.cloud_only(request.extensions())?;
         let work = async {
             self.hub.point("cluster.place").await?;
-            let reply = self.hub.with(|state, now| state.place(request.into_inner(), now))?;
+            let request = request.into_inner();
+            // What the request builds on may be on its way: it was committed before, and goes down another stream.
+            let deadline = Instant::now() + HEAR_DEADLINE;
+            while self.hub.with(|state, _| state.is_behind(&request)) && Instant::now() < deadline {
+                tokio::time::sleep(HEAR_LOOK).await;
+            }
+            let reply = self.hub.with(|state, now| state.place(request, now))?;
             self.hub.point("cluster.place.done").await?;
             Ok(reply)
         };

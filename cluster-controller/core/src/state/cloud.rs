@@ -30,6 +30,8 @@ struct Snapshot {
     vpcs: HashSet<String>,
     subnets: HashSet<String>,
     groups: HashSet<String>,
+    reservations: BTreeSet<String>,
+    hosts: BTreeSet<String>,
 }
 
 impl ClusterState {
@@ -100,6 +102,7 @@ impl ClusterState {
         for id in &swept {
             self.remove_intent(id);
         }
+        self.sweep_kept(&named.reservations, &named.hosts);
         let [vpcs, subnets, groups] = self.model.objects();
         vpcs.iter().filter(|id| !named.vpcs.contains(*id)).for_each(|id| self.model.remove_vpc(id));
         subnets.iter().filter(|id| !named.subnets.contains(*id)).for_each(|id| self.model.remove_subnet(id));
@@ -129,6 +132,8 @@ impl ClusterState {
                 Some(Object::Vpc(vpc)) => drop(snapshot.vpcs.insert(vpc.id.clone())),
                 Some(Object::Subnet(subnet)) => drop(snapshot.subnets.insert(subnet.id.clone())),
                 Some(Object::Group(group)) => drop(snapshot.groups.insert(group.id.clone())),
+                Some(Object::Capacity(reservation)) => drop(snapshot.reservations.insert(reservation.id.clone())),
+                Some(Object::Host(host)) => drop(snapshot.hosts.insert(host.id.clone())),
                 Some(Object::Instance(_) | Object::Removed(_)) | None => {}
             }
         } else if self.synced == Some(epoch) {
@@ -142,6 +147,8 @@ impl ClusterState {
             Some(Object::Vpc(vpc)) => self.model.set_vpc(vpc),
             Some(Object::Subnet(subnet)) => self.model.set_subnet(subnet),
             Some(Object::Group(group)) => self.model.set_group(group),
+            Some(Object::Capacity(reservation)) => self.set_reservation(reservation)?,
+            Some(Object::Host(host)) => self.set_host(host)?,
             Some(Object::Removed(removed)) => self.remove(&removed),
             None => tracing::warn!(seq = change.seq, "the cloud sent a change without an object; ignored"),
         }
@@ -158,6 +165,8 @@ impl ClusterState {
             ObjectKind::Vpc => self.model.remove_vpc(&removed.id),
             ObjectKind::Subnet => self.model.remove_subnet(&removed.id),
             ObjectKind::Group => self.model.remove_group(&removed.id),
+            ObjectKind::Capacity => self.remove_reservation(&removed.id),
+            ObjectKind::Host => self.remove_host(&removed.id),
             ObjectKind::Unspecified => {
                 tracing::warn!(id = removed.id, "the cloud removed an object of no kind; ignored");
             }

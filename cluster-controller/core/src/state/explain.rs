@@ -10,7 +10,10 @@ impl ClusterState {
     /// The zone and its nodes.
     #[must_use]
     pub fn status(&self) -> ClusterStatusReply {
+        let (capacity, hosts) = self.kept_status();
         ClusterStatusReply {
+            capacity,
+            hosts,
             zone: self.settings.zone.to_string(),
             epoch: self.epoch,
             nodes: (0..self.nodes.len()).map(|index| self.status_of(index)).collect(),

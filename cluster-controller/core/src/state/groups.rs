@@ -132,6 +132,9 @@ impl ClusterState {
             };
             let fleet = &mut self.fleet[node];
             fleet.reserved = fleet.reserved.plus(wanted.resources);
+            if let Some(slots) = &mut wanted.slots {
+                slots.take(&fleet.id);
+            }
             taken.push(node);
             members.push((node, choice.partition));
             *sizes.entry(choice.partition).or_default() += 1;

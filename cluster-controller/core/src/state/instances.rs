@@ -1,5 +1,6 @@
 //! Instances: the intent of highest generation, what it takes of its node, whether its ports are up.
 
+use super::capacity::Terms;
 use super::groups::{Membership, membership};
 use super::{ClusterState, LifeKey, NodeIndex, Seen};
 use mallee_proto::WireError;
@@ -15,6 +16,8 @@ pub(super) struct Instance {
     charge: Option<(NodeIndex, Resources)>,
     /// The placement group it takes that as a member of.
     group: Option<Membership>,
+    /// The terms on which it takes it.
+    terms: Terms,
     /// Lives that nodes have reported, oldest first.
     pub(super) lives: Vec<u64>,
     /// The latest life that the cloud has confirmed to be over; nothing more is kept of it.
@@ -121,7 +124,11 @@ impl ClusterState {
             Some(intent) => membership(intent.spec.as_ref().and_then(|spec| spec.group.as_ref())),
             None => instance.group.clone(),
         };
-        self.set_charge(id, charge, group.filter(|_| charge.is_some()));
+        let terms = match &instance.intent {
+            Some(intent) => Terms::of_intent(intent),
+            None => instance.terms.clone(),
+        };
+        self.set_charge(id, charge, group.filter(|_| charge.is_some()), terms);
         let Some(instance) = self.instances.get(id) else { return };
         match &instance.intent {
             Some(intent) => self.model.set_instance(intent, live),
@@ -132,18 +139,26 @@ impl ClusterState {
         }
     }
 
-    fn set_charge(&mut self, id: &InstanceId, charge: Option<(NodeIndex, Resources)>, group: Option<Membership>) {
+    fn set_charge(
+        &mut self,
+        id: &InstanceId,
+        charge: Option<(NodeIndex, Resources)>,
+        group: Option<Membership>,
+        terms: Terms,
+    ) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         if instance.group != group {
             let before = std::mem::replace(&mut instance.group, group.clone());
             self.note_member(id, before.as_ref(), group.as_ref());
         }
         let Some(instance) = self.instances.get_mut(id) else { return };
-        if instance.charge == charge {
+        if instance.charge == charge && instance.terms == terms {
             return;
         }
         let before = std::mem::replace(&mut instance.charge, charge);
+        let terms_before = std::mem::replace(&mut instance.terms, terms.clone());
         if let Some((index, resources)) = before {
+            self.leave_terms(index, &terms_before, resources.vcpus > 0, true);
             let fleet = &mut self.fleet[index];
             fleet.used = fleet.used.minus(resources);
             fleet.instances -= 1;
@@ -152,7 +167,14 @@ impl ClusterState {
             let fleet = &mut self.fleet[index];
             fleet.used = fleet.used.plus(resources);
             fleet.instances += 1;
+            self.take_terms(index, &terms, resources.vcpus > 0, true);
         }
+    }
+
+    /// The terms on which an instance is on its node.
+    #[cfg(test)]
+    pub(super) fn terms_of(&self, id: &InstanceId) -> Terms {
+        self.instances.get(id).map(|instance| instance.terms.clone()).unwrap_or_default()
     }
 
     /// The node of a member of a placement group, and its partition.

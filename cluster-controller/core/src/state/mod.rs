@@ -1,8 +1,10 @@
 //! The state of a zone. See the crate's documentation for how sessions use it.
 
+mod capacity;
 mod cloud;
 mod explain;
 mod groups;
+mod holds;
 mod instances;
 mod nodes;
 mod observe;
@@ -11,6 +13,7 @@ mod place;
 mod views;
 
 use crate::Settings;
+use holds::Reservations;
 use instances::Instance;
 use mallee_network::Model;
 use mallee_proto::v1::{InstanceObservation, NodeStatus};
@@ -19,7 +22,6 @@ use mallee_runtime::Journal;
 use mallee_scheduler as sched;
 use mallee_types::{InstanceId, NodeId};
 use nodes::NodeEntry;
-use place::Reservations;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A node's place in the state's lists. Nodes are never removed while the controller runs.
@@ -88,6 +90,7 @@ pub struct ClusterState {
     /// Lives that are over, by journal position: dropped when the cloud has confirmed to know.
     gone: BTreeMap<u64, LifeKey>,
     reservations: Reservations,
+    kept: capacity::Kept,
     model: Model,
     cloud: Option<cloud::CloudSession>,
     sessions: u64,
@@ -115,6 +118,7 @@ impl ClusterState {
             observations: Journal::new(boot),
             gone: BTreeMap::new(),
             reservations: Reservations::default(),
+            kept: capacity::Kept::default(),
             model: Model::default(),
             cloud: None,
             sessions: 0,

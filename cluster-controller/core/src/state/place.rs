@@ -1,6 +1,8 @@
 //! Placing: choosing nodes for a launch, and holding their capacity until the launch is committed or given up.
 
-use super::groups::{Choice, Membership, membership};
+use super::capacity::{Terms, sharing};
+use super::groups::{Choice, membership};
+use super::holds::{Hold, Instead, Reservation};
 use super::{ClusterState, NodeIndex, Now};
 use crate::settings::limits::{RESERVATION_TTL_MAX, RESERVATIONS_MAX};
 use mallee_proto::v1::{Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, UnplaceRequest};
@@ -8,36 +10,7 @@ use mallee_proto::{Kind, WireError};
 use mallee_scheduler::{self as sched, Filter, ImageKey, Resources, Verdict};
 use mallee_types::limits::RUN_INSTANCES_COUNT_MAX;
 use mallee_types::{InstanceId, NodeId};
-use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// What is promised and not yet used.
-#[derive(Debug, Default)]
-pub(super) struct Reservations {
-    by_request: HashMap<String, Reservation>,
-    /// (deadline, request id), the next to run out first.
-    deadlines: BTreeSet<(u64, String)>,
-    holds: HashMap<InstanceId, Hold>,
-}
-
-#[derive(Debug)]
-struct Reservation {
-    /// Without its epoch: the answer is the same to a later leader.
-    request: PlaceRequest,
-    reply: PlaceReply,
-    deadline_ms: u64,
-    /// How many of its instances still hold capacity.
-    open: usize,
-}
-
-/// What one instance of a reservation holds.
-#[derive(Debug)]
-struct Hold {
-    request_id: String,
-    node: NodeIndex,
-    resources: Resources,
-    /// The placement group it is promised to as a member.
-    group: Option<Membership>,
-}
+use std::collections::HashSet;
 
 impl ClusterState {
     /// Picks nodes and holds their capacity. The same request gets the same answer while its reservation lives.
@@ -57,37 +30,28 @@ impl ClusterState {
             let text = format!("placement request {} was made before, for something else", request.request_id);
             return Err(WireError::new(Kind::Conflict, text));
         }
+        if let Some(behind) = self.unheard(&request.capacity_reservations) {
+            let text = format!("zone {} has not heard of capacity reservation {behind} yet", self.settings.zone);
+            return Err(WireError::new(Kind::Unavailable, text));
+        }
         let ids = check(&request)?;
         if self.reservations.by_request.len() >= RESERVATIONS_MAX {
             return Err(WireError::new(Kind::Unavailable, "too many launches are under way in this zone; try again"));
         }
         // A launch that was placed before under another request id is placed anew.
         ids.iter().for_each(|id| self.release_hold(id));
-        let wanted = self.scheduler_request(&request, &ids)?;
-        let choices = self.choose(&wanted, request.group.as_ref(), &ids)?;
-        let mut placements = Vec::with_capacity(ids.len());
-        let mut refused = Vec::new();
-        for (id, Choice { decision, partition }) in ids.iter().zip(&choices) {
-            match decision.chosen {
-                Some(node) => placements.push((id, node, *partition, self.decision(decision, &wanted, now))),
-                None => refused = self.decision(decision, &wanted, now).verdicts,
+        let chosen = match self.place_all(&request, &ids, now) {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                ids.iter().for_each(|id| self.release_hold(id));
+                return Err(error);
             }
+        };
+        if chosen.placements.len() < usize::try_from(request.count_min).unwrap_or(usize::MAX) {
+            ids.iter().for_each(|id| self.release_hold(id));
+            return Ok(PlaceReply { placements: Vec::new(), refused: chosen.refused });
         }
-        if placements.len() < usize::try_from(request.count_min).unwrap_or(usize::MAX) {
-            return Ok(PlaceReply { placements: Vec::new(), refused });
-        }
-        let mut reply = PlaceReply { placements: Vec::with_capacity(placements.len()), refused };
-        for (id, node, partition, decision) in placements {
-            let fleet = &mut self.fleet[node];
-            fleet.reserved = fleet.reserved.plus(wanted.resources);
-            fleet.instances += 1;
-            let group = membership(request.group.as_ref()).map(|(group, _)| (group, partition));
-            let hold = Hold { request_id: request.request_id.clone(), node, resources: wanted.resources, group };
-            self.reservations.holds.insert(id.clone(), hold);
-            let node_id = fleet.id.to_string();
-            let instance_id = id.to_string();
-            reply.placements.push(Placement { instance_id, node_id, decision: Some(decision), partition });
-        }
+        let reply = chosen;
         let ttl_max = u64::try_from(RESERVATION_TTL_MAX.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = now.mono_ms.saturating_add(request.ttl_ms.min(ttl_max));
         let request_id = request.request_id.clone();
@@ -105,6 +69,80 @@ impl ClusterState {
         self.check_epoch(request.epoch)?;
         self.drop_reservation(&request.request_id);
         Ok(())
+    }
+
+    /// Places as many as there is room for, and holds what they take: in the slots of each reservation, then anywhere.
+    fn place_all(&mut self, request: &PlaceRequest, ids: &[InstanceId], now: Now) -> Result<PlaceReply, WireError> {
+        let mut reply = PlaceReply::default();
+        let wanted = self.scheduler_request(request, ids)?;
+        let mut rounds: Vec<Option<&str>> = Vec::new();
+        rounds.extend(request.capacity_reservations.iter().map(|reservation| Some(reservation.id.as_str())));
+        if !request.reserved_only {
+            rounds.push(None);
+        }
+        for reservation in rounds {
+            let left = ids.get(reply.placements.len()..).unwrap_or_default();
+            if left.is_empty() {
+                break;
+            }
+            let slots = match reservation {
+                // One that is not known here (yet, or any more) has no slots.
+                Some(id) => match self.slots_of(id, wanted.resources.disk_bytes > 0) {
+                    Some(slots) => Some(slots),
+                    None => continue,
+                },
+                None => None,
+            };
+            let wanted = sched::Request { slots, ..wanted.clone() };
+            let choices = self.choose(&wanted, request.group.as_ref(), left)?;
+            for (id, Choice { decision, partition }) in left.iter().zip(&choices) {
+                let told = self.decision(decision, &wanted, now);
+                match decision.chosen {
+                    Some(node) => {
+                        let reservation = reservation.unwrap_or_default();
+                        let hold = self.hold_for(request, node, wanted.resources, *partition, reservation);
+                        self.hold(id.clone(), hold);
+                        let host = self.fleet[node].host.clone();
+                        reply.placements.push(Placement {
+                            instance_id: id.to_string(),
+                            node_id: self.fleet[node].id.to_string(),
+                            decision: Some(told),
+                            partition: *partition,
+                            capacity_reservation_id: reservation.to_owned(),
+                            host_id: host.unwrap_or_default(),
+                        });
+                    }
+                    None => reply.refused = told.verdicts,
+                }
+            }
+        }
+        Ok(reply)
+    }
+
+    fn hold_for(
+        &self,
+        request: &PlaceRequest,
+        node: NodeIndex,
+        resources: Resources,
+        partition: u32,
+        reservation: &str,
+    ) -> Hold {
+        let instead = match (&request.slots_of, request.allocate_host_id.as_str()) {
+            (Some(slots), _) => Some(Instead::Slot(slots.id.clone(), slots.generation)),
+            (None, "") => None,
+            (None, host) => Some(Instead::Host(host.to_owned())),
+        };
+        // A dedicated host is all of its node.
+        let whole = matches!(instead, Some(Instead::Host(_)));
+        Hold {
+            request_id: request.request_id.clone(),
+            node,
+            resources: if whole { self.fleet[node].total } else { resources },
+            group: membership(request.group.as_ref()).map(|(group, _)| (group, partition)),
+            terms: Terms::of_request(request, reservation),
+            disk: resources.disk_bytes > 0,
+            instead,
+        }
     }
 
     fn check_settled(&self, epoch: u64) -> Result<(), WireError> {
@@ -145,73 +183,10 @@ impl ClusterState {
             node,
             // Filled in where it is known who else is in it.
             group: None,
+            slots: None,
+            sharing: sharing(request),
             strategy: self.settings.strategy,
         })
-    }
-
-    /// Lets go of what an instance holds. Its reservation stays until its time is up, so that a repeat of the request
-    /// gets the same nodes; but with its last hold the reasons go, which are the bulk of it.
-    pub(super) fn release_hold(&mut self, id: &InstanceId) {
-        let Some(hold) = self.reservations.holds.remove(id) else { return };
-        let fleet = &mut self.fleet[hold.node];
-        fleet.reserved = fleet.reserved.minus(hold.resources);
-        fleet.instances -= 1;
-        if let Some(reservation) = self.reservations.by_request.get_mut(&hold.request_id) {
-            reservation.open -= 1;
-            if reservation.open == 0 {
-                for decision in reservation.reply.placements.iter_mut().filter_map(|p| p.decision.as_mut()) {
-                    decision.verdicts = Vec::new();
-                }
-            }
-        }
-    }
-
-    fn drop_reservation(&mut self, request_id: &str) {
-        let Some(reservation) = self.reservations.by_request.remove(request_id) else { return };
-        self.reservations.deadlines.remove(&(reservation.deadline_ms, request_id.to_owned()));
-        for placement in &reservation.reply.placements {
-            if let Ok(id) = placement.instance_id.parse::<InstanceId>()
-                && self.reservations.holds.get(&id).is_some_and(|hold| hold.request_id == request_id)
-            {
-                self.release_hold(&id);
-            }
-        }
-    }
-
-    /// Drops reservations whose time is up.
-    pub(super) fn expire_reservations(&mut self, now_ms: u64) {
-        while let Some((deadline, request_id)) = self.reservations.deadlines.first().cloned() {
-            if deadline > now_ms {
-                break;
-            }
-            self.drop_reservation(&request_id);
-        }
-    }
-
-    /// Members of a placement group that are promised a place, without `except`.
-    pub(super) fn promised_members<'a>(
-        &'a self,
-        group: &'a str,
-        except: &'a HashSet<&'a InstanceId>,
-    ) -> impl Iterator<Item = (NodeIndex, u32)> + 'a {
-        let holds = self.reservations.holds.iter().filter(move |(id, _)| !except.contains(id));
-        holds.filter_map(move |(_, hold)| {
-            let (of, partition) = hold.group.as_ref()?;
-            (of == group).then_some((hold.node, *partition))
-        })
-    }
-
-    /// What is promised of a node, and to how many instances.
-    #[cfg(test)]
-    pub(super) fn held_on(&self, index: NodeIndex) -> (Resources, usize) {
-        let holds: Vec<&Hold> = self.reservations.holds.values().filter(|hold| hold.node == index).collect();
-        (holds.iter().fold(Resources::default(), |sum, hold| sum.plus(hold.resources)), holds.len())
-    }
-
-    /// On which node an instance is promised a place, and by which request.
-    pub(super) fn hold_of(&self, id: &InstanceId) -> Option<(&NodeId, &str)> {
-        let hold = self.reservations.holds.get(id)?;
-        Some((&self.fleet[hold.node].id, hold.request_id.as_str()))
     }
 
     fn decision(&self, decision: &sched::Decision, request: &sched::Request, now: Now) -> Decision {

@@ -17,13 +17,17 @@ enum Event {
     Snapshot(Vec<InstanceIntent>),
     BrokenSnapshot(Vec<InstanceIntent>),
     Intent(InstanceIntent),
+    Reserve(CapacityReservation),
+    Unreserve(u8),
+    Host { host: u8, generation: u64, node: u8 },
+    Unhost(u8),
     RemoveInstance(u8),
     Confirm,
     Hello { node: u8, boot: u8 },
     Resynced(u8),
     Observe { node: u8, seq: u64, observation: InstanceObservation },
     Ended(u8),
-    Place { request: u8, instance: u8, count: u8 },
+    Place { request: u8, instance: u8, count: u8, kind: u8 },
     Unplace(u8),
     Pass(u64),
     PullNode(u8),
@@ -45,30 +49,52 @@ fn group(n: u8, partition: u32) -> Option<PlacementGroup> {
 }
 
 fn any_intent() -> impl Strategy<Value = InstanceIntent> {
-    (0u8..6, 1u64..5, 1u64..3, 0u8..=NODES, 1i32..4).prop_map(|(n, generation, incarnation, node, intent)| {
-        let port = Port {
-            interface_id: format!("eni-{n}"),
-            private_ip: format!("10.0.0.{n}"),
-            vpc_id: "vpc-1".into(),
-            ..Port::default()
-        };
-        let ports = vec![port];
-        InstanceIntent {
-            id: id(n),
-            generation,
-            incarnation,
-            node_id: if node == NODES { String::new() } else { format!("n-{node}") },
-            intent,
-            spec: Some(InstanceSpec {
-                vcpus: 1,
-                memory_mib: 10,
-                root_disk_bytes: 100,
-                ports,
-                group: group(n, u32::from(n % 2) + 1),
-                ..Default::default()
-            }),
-            ..InstanceIntent::default()
-        }
+    (0u8..6, 1u64..5, 1u64..3, 0u8..=NODES, 1i32..4, 0u8..4).prop_map(
+        |(n, generation, incarnation, node, intent, terms)| {
+            let port = Port {
+                interface_id: format!("eni-{n}"),
+                private_ip: format!("10.0.0.{n}"),
+                vpc_id: "vpc-1".into(),
+                ..Port::default()
+            };
+            let ports = vec![port];
+            InstanceIntent {
+                id: id(n),
+                generation,
+                incarnation,
+                node_id: if node == NODES { String::new() } else { format!("n-{node}") },
+                intent,
+                spec: Some(InstanceSpec {
+                    vcpus: 1,
+                    memory_mib: 10,
+                    root_disk_bytes: 100,
+                    ports,
+                    group: group(n, u32::from(n % 2) + 1),
+                    capacity_reservation_id: if terms < 2 { format!("cr-{terms}") } else { String::new() },
+                    tenancy: if terms == 3 { Tenancy::Dedicated } else { Tenancy::Shared }.into(),
+                    ..Default::default()
+                }),
+                ..InstanceIntent::default()
+            }
+        },
+    )
+}
+
+fn any_reservation() -> impl Strategy<Value = CapacityReservation> {
+    (0u8..2, 1u64..5, vec((0..NODES, 0u32..3), 0..3)).prop_map(|(n, generation, slots)| CapacityReservation {
+        id: format!("cr-{n}"),
+        generation,
+        account_id: "a".into(),
+        vcpus: 1,
+        memory_mib: 10,
+        disk_bytes: 100,
+        slots: slots
+            .into_iter()
+            .collect::<BTreeMap<u8, u32>>()
+            .into_iter()
+            .map(|(node, count)| NodeSlots { node_id: format!("n-{node}"), count, used: 0 })
+            .collect(),
+        tenancy: Tenancy::Shared.into(),
     })
 }
 
@@ -92,7 +118,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => (0..NODES).prop_map(Event::Resynced),
         8 => observation,
         1 => (0..NODES).prop_map(Event::Ended),
-        4 => (0u8..4, 0u8..6, 1u8..4).prop_map(|(request, instance, count)| Event::Place { request, instance, count }),
+        4 => (0u8..4, 0u8..6, 1u8..4, 0u8..5)
+            .prop_map(|(request, instance, count, kind)| Event::Place { request, instance, count, kind }),
+        3 => any_reservation().prop_map(Event::Reserve),
+        1 => (0u8..2).prop_map(Event::Unreserve),
+        1 => (0u8..2, 1u64..4, 0..NODES).prop_map(|(host, generation, node)| Event::Host { host, generation, node }),
+        1 => (0u8..2).prop_map(Event::Unhost),
         1 => (0u8..4).prop_map(Event::Unplace),
         1 => (1u64..9_000).prop_map(Event::Pass),
         3 => (0..NODES).prop_map(Event::PullNode),
@@ -149,6 +180,27 @@ impl World {
                 }
             }
             Event::Intent(intent) => self.change(Object::Instance(intent)),
+            Event::Reserve(reservation) => self.change(Object::Capacity(reservation)),
+            Event::Unreserve(n) => {
+                self.change(Object::Removed(Removed { kind: ObjectKind::Capacity.into(), id: format!("cr-{n}") }));
+            }
+            Event::Host { host, generation, node } => {
+                // The cloud keeps one host on a node.
+                let other = format!("h-{}", 1 - host);
+                if !self
+                    .state
+                    .kept_status()
+                    .1
+                    .iter()
+                    .any(|held| held.id == other && held.node_id == format!("n-{node}"))
+                {
+                    let (id, node_id) = (format!("h-{host}"), format!("n-{node}"));
+                    self.change(Object::Host(DedicatedHost { id, generation, node_id, ..Default::default() }));
+                }
+            }
+            Event::Unhost(n) => {
+                self.change(Object::Removed(Removed { kind: ObjectKind::Host.into(), id: format!("h-{n}") }));
+            }
             Event::RemoveInstance(n) => {
                 self.change(Object::Removed(Removed { kind: ObjectKind::Instance.into(), id: id(n) }));
             }
@@ -177,7 +229,7 @@ impl World {
                 let (index, session) = self.nodes[usize::from(node)];
                 state.node_ended(index, session);
             }
-            Event::Place { request, instance, count } => self.place(request, instance, count),
+            Event::Place { request, instance, count, kind } => self.place(request, instance, count, kind),
             Event::Unplace(request) => {
                 state.unplace(&UnplaceRequest { epoch: self.epoch, request_id: format!("r-{request}") }).unwrap();
             }
@@ -199,7 +251,7 @@ impl World {
         }
     }
 
-    fn place(&mut self, request: u8, instance: u8, count: u8) {
+    fn place(&mut self, request: u8, instance: u8, count: u8, kind: u8) {
         let request = PlaceRequest {
             epoch: self.epoch,
             request_id: format!("r-{request}"),
@@ -210,7 +262,16 @@ impl World {
             count_max: count.into(),
             ttl_ms: 5_000,
             instance_ids: (instance..instance + count).map(id).collect(),
-            group: group(request, 0),
+            group: if kind == 3 { None } else { group(request, 0) },
+            capacity_reservations: if kind == 1 {
+                (["cr-0", "cr-1"].map(|id| SlotsOf { id: id.into(), generation: 1 })).into()
+            } else {
+                Vec::new()
+            },
+            reserved_only: kind == 1 && request > 1,
+            slots_of: (kind == 3).then(|| SlotsOf { id: "cr-1".into(), generation: 3 }),
+            tenancy: if kind == 2 { Tenancy::Dedicated } else { Tenancy::Shared }.into(),
+            account_id: "a".into(),
             ..PlaceRequest::default()
         };
         let before = self.state.fleet.clone();
@@ -234,6 +295,7 @@ impl World {
                     let grew = after.reserved.vcpus > before.reserved.vcpus;
                     let taken = after.used.plus(after.reserved);
                     assert!(!grew || (taken.vcpus <= after.total.vcpus && taken.disk_bytes <= after.total.disk_bytes));
+                    assert!(after.host.is_none() || after.reserved == before.reserved, "a dedicated host is nobody's");
                     assert!(!grew || after.state == sched::NodeState::Ready);
                 }
             }
@@ -256,7 +318,20 @@ impl World {
             let used = charges.iter().fold(Resources::default(), |sum, one| sum.plus(*one));
             assert_eq!(fleet.used, used, "usage of {}", node.id);
             let (held, holds) = state.held_on(index);
-            assert_eq!(fleet.reserved, held, "reservations on {}", node.id);
+            assert_eq!(fleet.reserved, held.plus(state.kept_on(index)), "reservations on {}", node.id);
+            let guests = fleet.guests.shared + fleet.guests.dedicated.values().sum::<u32>();
+            assert_eq!(guests as usize, charges.len() + holds + state.reserving(index), "guests of {}", node.id);
+            for id in ["cr-0", "cr-1"] {
+                let of = |key: &&InstanceId| state.terms_of(key).reservation.as_deref() == Some(id);
+                let charged = state.instances.keys().filter(of).filter_map(|key| state.charge_of(key));
+                let on: Vec<Resources> = charged.filter(|(on, _)| *on == index).map(|(_, r)| r).collect();
+                let running = on.iter().filter(|r| r.vcpus > 0).count() + state.promised_slots(id, index);
+                let users = (
+                    u32::try_from(running).unwrap(),
+                    u32::try_from(on.len() + state.promised_slots(id, index)).unwrap(),
+                );
+                assert_eq!(state.users_on(id, index), users, "users of {id} on {}", node.id);
+            }
             assert_eq!(fleet.instances as usize, charges.len() + holds);
             let named = state.instances.iter().filter(|(_, instance)| {
                 instance.intent.as_ref().is_some_and(|intent| intent.node_id == node.id.as_str())

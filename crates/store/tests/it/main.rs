@@ -9,6 +9,7 @@
 
 mod addresses;
 mod audit;
+mod capacity;
 mod changes;
 mod iam;
 mod identity;

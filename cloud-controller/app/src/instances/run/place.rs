@@ -2,15 +2,18 @@
 
 use super::RunRequest;
 use super::resolve::Resolved;
-use crate::Cloud;
+use crate::capacity::{Offer, Want, wire_tenancy};
 use crate::cluster_link::client;
 use crate::fail::wire_failure;
 use crate::placement_groups::wire_group;
+use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
-use mallee_proto::v1::{Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, PlacementGroup, UnplaceRequest};
+use mallee_proto::v1::{
+    Decision, NodeVerdict, PlaceReply, PlaceRequest, Placement, PlacementGroup, SlotsOf, Tenancy, UnplaceRequest,
+};
 use mallee_proto::{Kind, WireError};
 use mallee_store::SubnetRow;
-use mallee_types::{InstanceId, ZoneName};
+use mallee_types::{CapacityReservationId, HostId, InstanceId, ZoneName};
 use serde_json::json;
 use std::time::Duration;
 use tonic::Request;
@@ -30,8 +33,17 @@ pub(super) struct Placed {
     request_id: String,
 }
 
-/// What to place, besides how many.
+/// What is placed that is no instance.
 #[derive(Debug, Clone)]
+pub(crate) enum Keep {
+    /// Slots of this generation of a reservation.
+    Slots(CapacityReservationId, u64),
+    /// A dedicated host.
+    Host(HostId),
+}
+
+/// What to place, besides how many.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Room {
     pub instance_type: &'static str,
     pub vcpus: u32,
@@ -42,6 +54,15 @@ pub(crate) struct Room {
     pub node_id: String,
     /// In this placement group.
     pub group: Option<PlacementGroup>,
+    /// No instances.
+    pub keep: Option<Keep>,
+    /// In these reservations.
+    pub offer: Offer,
+    /// Whose.
+    pub account: String,
+    pub tenancy: Tenancy,
+    /// With the tenancy `host`: on one of these.
+    pub hosts: Vec<HostId>,
 }
 
 /// A decision as it is kept with the instance.
@@ -66,10 +87,16 @@ fn reasons(refused: &[NodeVerdict]) -> String {
 }
 
 impl Cloud {
-    /// Reserves room in the first candidate subnet's zone that has it.
-    pub(super) async fn place(&self, request: &RunRequest, resolved: &Resolved) -> Result<Placed, ApiError> {
+    /// Reserves room in the first candidate subnet's zone that has it; not in the reservations of `shunned`.
+    pub(super) async fn place(
+        &self,
+        cx: &OpContext,
+        request: &RunRequest,
+        resolved: &Resolved,
+        shunned: &[CapacityReservationId],
+    ) -> Result<Placed, ApiError> {
         let ids: Vec<InstanceId> = (0..request.max_count).map(|_| InstanceId::from_random(self.rng().u128())).collect();
-        let room = Room {
+        let mut room = Room {
             instance_type: resolved.size.name,
             vcpus: resolved.size.vcpus,
             memory_mib: resolved.size.memory_mib,
@@ -77,10 +104,32 @@ impl Cloud {
             image_digest: resolved.image.digest.clone(),
             node_id: String::new(),
             group: resolved.group.as_ref().map(wire_group),
+            account: cx.account().to_string(),
+            tenancy: wire_tenancy(&request.tenancy),
+            ..Room::default()
         };
         let mut refusal = None;
         for subnet in &resolved.subnets {
             let request_id = self.rng().uuid();
+            let want = Want {
+                account: cx.account(),
+                zone: &subnet.zone,
+                instance_type: resolved.size.name,
+                tenancy: &request.tenancy,
+                preference: request.capacity_preference.as_deref(),
+                target: request.capacity_target.as_ref(),
+            };
+            room.offer = self.capacity_offer(&want, shunned).await?;
+            if request.tenancy == "host" {
+                match self.host_offer(cx.account(), &subnet.zone, resolved.size.name, &request.host).await {
+                    Ok(hosts) => room.hosts = hosts,
+                    // Another zone may have one.
+                    Err(error) => {
+                        refusal = Some(refusal.unwrap_or(error));
+                        continue;
+                    }
+                }
+            }
             match self.reserve(&subnet.zone, &request_id, &room, request.min_count, &ids).await {
                 Ok(placements) => return Ok(Placed { subnet: subnet.clone(), placements, request_id }),
                 Err(error) => refusal = Some(refusal.unwrap_or(error)),
@@ -117,6 +166,21 @@ impl Cloud {
             ttl_ms: RESERVATION_TTL_MS,
             instance_ids: ids.iter().map(ToString::to_string).collect(),
             group: room.group.clone(),
+            capacity_reservations: (room.offer.ids.iter())
+                .map(|(id, generation)| SlotsOf { id: id.to_string(), generation: generation.0 })
+                .collect(),
+            reserved_only: room.offer.only,
+            slots_of: match &room.keep {
+                Some(Keep::Slots(id, generation)) => Some(SlotsOf { id: id.to_string(), generation: *generation }),
+                Some(Keep::Host(_)) | None => None,
+            },
+            allocate_host_id: match &room.keep {
+                Some(Keep::Host(id)) => id.to_string(),
+                Some(Keep::Slots(..)) | None => String::new(),
+            },
+            account_id: room.account.clone(),
+            tenancy: room.tenancy.into(),
+            host_ids: room.hosts.iter().map(ToString::to_string).collect(),
         });
         request.set_timeout(PLACE_TIMEOUT);
         let PlaceReply { placements, refused } = match client(channel).place(request).await {
@@ -134,8 +198,25 @@ impl Cloud {
             }
         };
         if placements.len() < min as usize || placements.is_empty() {
-            let why = if refused.is_empty() { "no node has joined".to_owned() } else { reasons(&refused) };
-            return Err(insufficient(room.instance_type, zone, &why));
+            let why = match refused.as_slice() {
+                [] if room.offer.only => "no capacity reservation that matches has a free slot".to_owned(),
+                [] => "no node has joined".to_owned(),
+                refused => reasons(refused),
+            };
+            if room.offer.targeted {
+                return Err(Code::ReservationCapacityExceeded.message(format!(
+                    "The targeted capacity reservation does not have sufficient available instance capacity. {why}"
+                )));
+            }
+            return Err(match (&room.keep, room.tenancy) {
+                (Some(Keep::Host(_)), _) => Code::InsufficientHostCapacity.message(format!(
+                    "There is not enough capacity to fulfill your Dedicated Host request in {zone}. {why}"
+                )),
+                (None, Tenancy::Host) => Code::InsufficientCapacityOnHost.message(format!(
+                    "There is not enough capacity on the Dedicated Host to launch or start the instance. {why}"
+                )),
+                _ => insufficient(room.instance_type, zone, &why),
+            });
         }
         Ok(placements)
     }

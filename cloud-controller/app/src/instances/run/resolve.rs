@@ -97,6 +97,30 @@ impl Cloud {
             Some(group) => self.subnets_of_group(group, &subnets).await?,
             None => subnets,
         };
+        let subnets = match &request.capacity_target {
+            Some(target) => {
+                let reservation = self.find_capacity_reservation(cx, target.as_str()).await?;
+                let there: Vec<SubnetRow> =
+                    subnets.iter().filter(|subnet| subnet.zone == reservation.zone).cloned().collect();
+                // In another zone than was asked for: what fits not is named when it is tried.
+                if there.is_empty() { subnets } else { there }
+            }
+            None => subnets,
+        };
+        let subnets = match &request.host.id {
+            Some(id) => {
+                let host = self.find_host(cx, id.as_str()).await?;
+                let there: Vec<SubnetRow> = subnets.iter().filter(|subnet| subnet.zone == host.zone).cloned().collect();
+                if there.is_empty() {
+                    return Err(Code::InvalidParameterValue.message(format!(
+                        "The dedicated host {id} is in {}, and the launch is to go elsewhere.",
+                        host.zone
+                    )));
+                }
+                there
+            }
+            None => subnets,
+        };
         let virtual_size = image.virtual_size_bytes.unwrap_or_default();
         Ok(Resolved {
             size,
@@ -180,7 +204,7 @@ impl Cloud {
     ///
     /// # Errors
     /// `InvalidParameterValue` in EC2's words.
-    fn known_zone(&self, name: &str) -> Result<ZoneName, ApiError> {
+    pub fn known_zone(&self, name: &str) -> Result<ZoneName, ApiError> {
         self.zones().iter().find(|zone| zone.as_str() == name).cloned().ok_or_else(|| {
             let known: Vec<&str> = self.zones().iter().map(AsRef::as_ref).collect();
             Code::InvalidParameterValue.message(format!(
