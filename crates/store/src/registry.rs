@@ -3,7 +3,8 @@
 use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, iam_account};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
-use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology, vpc};
+use crate::{placement_group, role, s3, saga, security_group, session, setting, spot_price};
+use crate::{spot_request, ssh_public_key, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -47,6 +48,8 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("security_group.rs", security_group::SQL),
     ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
+    ("spot_price.rs", spot_price::SQL),
+    ("spot_request.rs", spot_request::SQL),
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
@@ -54,8 +57,11 @@ pub const SQL_BOTH: &[SqlFile] = &[
 ];
 
 /// The texts only PostgreSQL takes.
-pub const SQL_POSTGRES: &[SqlFile] =
-    &[("dialect.rs", dialect::PG_SQL), ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)])];
+pub const SQL_POSTGRES: &[SqlFile] = &[
+    ("dialect.rs", dialect::PG_SQL),
+    ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)]),
+    ("spot_request.rs", &[("PG_FETCH_LOCKED", spot_request::PG_FETCH_LOCKED)]),
+];
 
 #[cfg(test)]
 mod tests {

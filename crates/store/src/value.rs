@@ -4,7 +4,7 @@ use crate::StoreError;
 use mallee_types::{
     AccountId, AttachmentId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
     InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId,
-    ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
+    ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -251,6 +251,7 @@ texts!(
     PlacementGroupId,
     ProfileAssociationId,
     ReservationId,
+    SpotRequestId,
     SubnetId,
     VpcId,
     ZoneName,

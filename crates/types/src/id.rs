@@ -100,6 +100,8 @@ ids! {
     LaunchTemplateId = "lt";
     /// A placement group.
     PlacementGroupId = "pg";
+    /// A request for a spot instance.
+    SpotRequestId = "sir";
     /// A volume.
     VolumeId = "vol";
 }

@@ -12,8 +12,8 @@ pub mod secret;
 
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, GroupId, GroupRuleId, IdError, ImageId, InstanceId, InterfaceId,
-    KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, SubnetId, VolumeId,
-    VpcId, ZoneName,
+    KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, SpotRequestId,
+    SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;
