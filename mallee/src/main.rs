@@ -5,7 +5,7 @@ mod audit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
-use mallee_cli::{Access, CheckArgs, Client, ExplainArgs, ImageArgs, StatusArgs, TokenArgs};
+use mallee_cli::{Access, CheckArgs, Client, ExplainArgs, ImageArgs, SpotPriceArgs, StatusArgs, TokenArgs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,6 +36,8 @@ enum Command {
     Check(CheckArgs),
     /// Print an image's id by its name; with --add, upload and register a disk first.
     Image(ImageArgs),
+    /// Show what an hour of a spot instance costs, or set it for a type.
+    SpotPrice(SpotPriceArgs),
     /// Follow the audit trail's chain and say whether it is whole.
     Audit,
     /// Run the cloud controller alone: the API, and the port where the other daemons join.
@@ -99,6 +101,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Explain(args) => mallee_cli::explain(&client()?, &args).await,
         Command::Check(args) => mallee_cli::check(&client()?, &args).await,
         Command::Image(args) => mallee_cli::image(&client()?, &args).await,
+        Command::SpotPrice(args) => mallee_cli::spot_price(&client()?, &args).await,
         Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,
         Command::Cluster(args) => tier::cluster(&state, &args).await,

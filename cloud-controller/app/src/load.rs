@@ -4,12 +4,12 @@ use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{
     GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, ObjectKind, Port, Removed, RunIntent,
-    SecurityGroup, SshKey, Subnet, Vpc,
+    SecurityGroup, SpotLife, SshKey, Subnet, Vpc,
 };
 use mallee_store::{
-    InstanceFilter, InstanceRow, Store, StoreError, SubnetRow, TagFilter, VpcRow, instance_list, instance_user_data,
-    security_group_fetch, security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch,
-    subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
+    InstanceFilter, InstanceRow, InterruptionBehavior, Store, StoreError, SubnetRow, TagFilter, VpcRow, instance_list,
+    instance_user_data, security_group_fetch, security_group_list_all, security_group_rule_list_all,
+    security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
 };
 use mallee_types::{GroupId, InstanceId, SubnetId, VpcId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,6 +184,10 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
         }),
         placement_group_name: doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default(),
         partition_number: doc.group.as_ref().map_or(0, |group| group.partition),
+        spot: doc.spot.as_ref().map(|spot| SpotLife {
+            stops: spot.behavior == InterruptionBehavior::Stop,
+            notice_ms: spot.notice.map_or(0, |notice| notice.at_ms),
+        }),
         tags: if doc.metadata.tags { view.tags.iter().cloned().collect() } else { Default::default() },
     };
     InstanceIntent {

@@ -76,15 +76,15 @@ const STATUS_RETRY: Duration = Duration::from_millis(200);
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
 
 #[allow(clippy::print_stdout)]
-fn say(line: impl std::fmt::Display) {
+pub(crate) fn say(line: impl std::fmt::Display) {
     println!("{line}");
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("-")
 }
 
-fn rows<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+pub(crate) fn rows<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
 

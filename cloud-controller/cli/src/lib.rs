@@ -4,9 +4,11 @@
 mod client;
 mod commands;
 mod credentials;
+mod spot;
 
 pub use client::{ApiFailure, Client};
 pub use commands::{
     CheckArgs, ExplainArgs, ImageArgs, StatusArgs, TokenArgs, check, env, explain, image, node_token, status,
 };
 pub use credentials::{Access, default_state_dir, write_access_files};
+pub use spot::{SpotPriceArgs, spot_price};

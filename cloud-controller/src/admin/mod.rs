@@ -3,6 +3,7 @@
 
 mod check;
 mod explain;
+mod spot;
 mod status;
 
 use crate::front::Received;
@@ -80,6 +81,8 @@ async fn route(
             Some(tokens) => tokens.issue(&body(request)?).await,
             None => Err(Code::UnsupportedOperation.message(NO_CONTROL_PORT)),
         },
+        (&Method::GET, ["spot-prices"]) => spot::prices(cloud).await,
+        (&Method::POST, ["spot-prices"]) => spot::set(cloud, &body(request)?).await,
         (&Method::GET, ["images", name]) => status::image(cloud, cx, name, request.query()).await,
         _ => Err(unknown()),
     }

@@ -8,13 +8,17 @@ mod decide;
 mod filter;
 mod group;
 mod node;
+mod preempt;
 mod score;
 
 pub use decide::{Decision, PASSED_ROWS_MAX, ROWS_MAX, Row, Verdict, decide, decide_many};
 pub use filter::{FILTERS, Filter};
 pub use group::{Group, GroupStrategy};
 pub use node::{ImageKey, Node, NodeState, Request, Resources};
+pub use preempt::{PREEMPTED_FOR_MAX, Preemptible, make_room};
 pub use score::{Score, Strategy};
 
+#[cfg(test)]
+mod preempt_tests;
 #[cfg(test)]
 mod tests;

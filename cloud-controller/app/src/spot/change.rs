@@ -38,6 +38,7 @@ const STOPPED_NO_CAPACITY: Status = (
 const TERMINATED_BY_USER: Status =
     ("instance-terminated-by-user", "Spot Instance terminated due to user-initiated termination.");
 const STOPPED_BY_USER: Status = ("instance-stopped-by-user", "Spot Instance stopped due to user-initiated stop.");
+const SYSTEM_ERROR: Status = ("system-error", "Your Spot Instance was stopped because its node could not bring it up.");
 const LAUNCH_FAILED: Status =
     ("instance-terminated-launch-failure", "Your Spot Instance was terminated because it could not be launched.");
 
@@ -174,12 +175,13 @@ pub fn terminated(row: &mut SpotRequestRow, by: Ending, now_ms: i64) {
 }
 
 /// Its instance is being stopped, not by an interruption.
-pub fn stopped(row: &mut SpotRequestRow, now_ms: i64) {
+pub fn stopped(row: &mut SpotRequestRow, by: Ending, now_ms: i64) {
     row.interrupt_ms = None;
     if row.state == SpotState::Active {
         row.state = SpotState::Disabled;
     }
-    tell(row, STOPPED_BY_USER, now_ms);
+    let status = if by == Ending::User { STOPPED_BY_USER } else { SYSTEM_ERROR };
+    tell(row, status, now_ms);
 }
 
 /// Its stopped instance is being started again.
@@ -260,7 +262,7 @@ mod tests {
         assert_eq!(shown(&row), (SpotState::Open, "instance-stopped-no-capacity", true, false));
         started(&mut row, 130);
         assert_eq!(shown(&row), (SpotState::Active, "fulfilled", true, false));
-        stopped(&mut row, 140);
+        stopped(&mut row, Ending::User, 140);
         assert_eq!(shown(&row), (SpotState::Disabled, "instance-stopped-by-user", true, false));
         started(&mut row, 150);
         assert_eq!(shown(&row), (SpotState::Active, "fulfilled", true, false));

@@ -4,7 +4,12 @@
 //! go, these get a notice of two minutes, and then they are interrupted ([`keep_spot`]). See ADR 0012.
 
 pub mod change;
+mod differences;
+mod interrupt;
+mod keeper;
+mod notice;
 mod price;
+mod request;
 
 use crate::fail::OrFail as _;
 use crate::instances::run::RunRequest;
@@ -13,15 +18,44 @@ use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InstanceRow, InterruptionBehavior, SpotKind, SpotMembership, SpotRequestRow, SpotState, StoreError, Tx,
-    spot_request_fetch_locked, spot_request_insert, spot_request_update, tag_put,
+    spot_request_delete, spot_request_fetch_locked, spot_request_insert, spot_request_list_purgeable,
+    spot_request_update, tag_delete_of, tag_put,
 };
 use mallee_types::SpotRequestId;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use differences::differences;
+pub use keeper::keep_spot;
+pub(crate) use notice::follow;
+pub use notice::{NOTICE_MS, ROOM_KEPT_MS};
 pub use price::{Price, PricePoint};
+pub use request::NewSpotRequests;
 
 /// EC2's resource type for tags.
 pub const TAG_KIND: &str = "spot-instances-request";
+
+/// Requests forgotten in one transaction.
+const FORGET_BATCH: u32 = 200;
+
+/// Forgets requests that ended a while ago, when their instance is forgotten too. Part of the purge; idempotent.
+///
+/// # Errors
+/// What the database says.
+pub(crate) async fn forget(cloud: &Cloud, now_ms: i64, visible_ms: i64) -> Result<(), StoreError> {
+    loop {
+        let before_ms = now_ms.saturating_sub(visible_ms);
+        let ids = spot_request_list_purgeable(cloud.store(), before_ms, FORGET_BATCH).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut tx = cloud.store().write().await?;
+        for id in &ids {
+            tag_delete_of(&mut tx, id.as_str()).await?;
+            spot_request_delete(&mut tx, id).await?;
+        }
+        tx.commit().await?;
+    }
+}
 
 /// How spot instances are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,14 +3,15 @@
 use crate::fail::OrFail as _;
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{Store, launch_template_list, placement_group_list};
-use mallee_types::{AccountId, LaunchTemplateId, PlacementGroupId};
+use mallee_store::{Store, launch_template_list, placement_group_list, spot_request_list};
+use mallee_types::{AccountId, LaunchTemplateId, PlacementGroupId, SpotRequestId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum LaunchKind {
     Group(PlacementGroupId),
     Template(LaunchTemplateId),
+    Spot(SpotRequestId),
 }
 
 fn id<T: FromStr>(text: &str, malformed: Code) -> Result<T, ApiError> {
@@ -23,6 +24,7 @@ impl LaunchKind {
         Some(match prefix {
             "lt" => id(text, Code::InvalidLaunchTemplateIdMalformed).map(Self::Template),
             "pg" => id(text, Code::InvalidPlacementGroupIdMalformed).map(Self::Group),
+            "sir" => id(text, Code::InvalidSpotInstanceRequestIdMalformed).map(Self::Spot),
             _ => return None,
         })
     }
@@ -31,6 +33,7 @@ impl LaunchKind {
         match self {
             Self::Group(_) => crate::placement_groups::TAG_KIND,
             Self::Template(_) => crate::launch_templates::TAG_KIND,
+            Self::Spot(_) => crate::spot::TAG_KIND,
         }
     }
 
@@ -45,6 +48,11 @@ impl LaunchKind {
                 let ids = Some(std::slice::from_ref(id));
                 let found = launch_template_list(store, account, ids, None, None, 1).await.or_fail()?.len();
                 (found, Code::InvalidLaunchTemplateIdNotFound, id.as_str())
+            }
+            Self::Spot(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let found = spot_request_list(store, Some(account), ids, None, 1).await.or_fail()?.len();
+                (found, Code::InvalidSpotInstanceRequestIdNotFound, id.as_str())
             }
         };
         if found == 0 { Err(ApiError::not_found(code, &[id])) } else { Ok(()) }

@@ -74,9 +74,11 @@ impl ClusterState {
             }
         }
         if placements.len() < usize::try_from(request.count_min).unwrap_or(usize::MAX) {
-            return Ok(PlaceReply { placements: Vec::new(), refused });
+            let reply = PlaceReply { refused, ..PlaceReply::default() };
+            return if request.preempts { self.with_victims(reply, &request, &wanted, &ids) } else { Ok(reply) };
         }
-        let mut reply = PlaceReply { placements: Vec::with_capacity(placements.len()), refused };
+        let mut reply =
+            PlaceReply { placements: Vec::with_capacity(placements.len()), refused, ..PlaceReply::default() };
         for (id, node, partition, decision) in placements {
             let fleet = &mut self.fleet[node];
             fleet.reserved = fleet.reserved.plus(wanted.resources);

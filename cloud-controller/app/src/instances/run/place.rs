@@ -42,6 +42,31 @@ pub(crate) struct Room {
     pub node_id: String,
     /// In this placement group.
     pub group: Option<PlacementGroup>,
+    /// For spot instances: nobody makes room for them, and they keep off room that is being made.
+    pub is_spot: bool,
+}
+
+/// Why nothing was placed, and what would change that.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What the caller is told if nothing is done.
+    pub error: ApiError,
+    /// Spot instances whose going would make room.
+    pub victims: Vec<InstanceId>,
+    /// When those are gone that have their notice, and there is room; 0: not so.
+    pub room_at_ms: i64,
+}
+
+impl Refusal {
+    const fn may_pass(&self) -> bool {
+        !self.victims.is_empty() || self.room_at_ms > 0
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, victims: Vec::new(), room_at_ms: 0 }
+    }
 }
 
 /// A decision as it is kept with the instance.
@@ -77,16 +102,24 @@ impl Cloud {
             image_digest: resolved.image.digest.clone(),
             node_id: String::new(),
             group: resolved.group.as_ref().map(wire_group),
+            is_spot: request.spot.is_some(),
         };
-        let mut refusal = None;
+        let mut refusal: Option<(&ZoneName, Refusal)> = None;
         for subnet in &resolved.subnets {
             let request_id = self.rng().uuid();
             match self.reserve(&subnet.zone, &request_id, &room, request.min_count, &ids).await {
                 Ok(placements) => return Ok(Placed { subnet: subnet.clone(), placements, request_id }),
-                Err(error) => refusal = Some(refusal.unwrap_or(error)),
+                // Room is made where it can be, otherwise the first zone says why there is none.
+                Err(new) => match &refusal {
+                    Some((_, old)) if old.may_pass() || !new.may_pass() => {}
+                    _ => refusal = Some((&subnet.zone, new)),
+                },
             }
         }
-        Err(refusal.unwrap_or_else(|| Code::InsufficientInstanceCapacity.error()))
+        match refusal {
+            Some((zone, refusal)) => Err(self.make_room(zone, refusal, room.instance_type).await),
+            None => Err(Code::InsufficientInstanceCapacity.error()),
+        }
     }
 
     /// Reserves room for at least `min` of the instances in a zone.
@@ -97,11 +130,14 @@ impl Cloud {
         room: &Room,
         min: u32,
         ids: &[InstanceId],
-    ) -> Result<Vec<Placement>, ApiError> {
+    ) -> Result<Vec<Placement>, Refusal> {
+        if room.is_spot {
+            self.spot_may_take(zone, room.instance_type).await?;
+        }
         let state = self.zone_state(zone);
         let Some((channel, epoch)) = state.session() else {
             let why = state.trouble().unwrap_or_else(|| "its cluster controller is not connected".into());
-            return Err(insufficient(room.instance_type, zone, &why));
+            return Err(insufficient(room.instance_type, zone, &why).into());
         };
         let mut request = Request::new(PlaceRequest {
             epoch: epoch.0,
@@ -117,9 +153,10 @@ impl Cloud {
             ttl_ms: RESERVATION_TTL_MS,
             instance_ids: ids.iter().map(ToString::to_string).collect(),
             group: room.group.clone(),
+            preempts: !room.is_spot,
         });
         request.set_timeout(PLACE_TIMEOUT);
-        let PlaceReply { placements, refused } = match client(channel).place(request).await {
+        let PlaceReply { placements, refused, victims, room_at_ms } = match client(channel).place(request).await {
             Ok(reply) => reply.into_inner(),
             Err(status) => {
                 let error = WireError::from(status);
@@ -127,15 +164,18 @@ impl Cloud {
                 if error.kind != Kind::Capacity {
                     self.give_back(zone, request_id).await;
                 }
-                return Err(match error.kind {
+                let error = match error.kind {
                     Kind::Capacity | Kind::Unavailable => insufficient(room.instance_type, zone, &error.message),
                     _ => wire_failure(error),
-                });
+                };
+                return Err(error.into());
             }
         };
         if placements.len() < min as usize || placements.is_empty() {
             let why = if refused.is_empty() { "no node has joined".to_owned() } else { reasons(&refused) };
-            return Err(insufficient(room.instance_type, zone, &why));
+            let error = insufficient(room.instance_type, zone, &why);
+            let victims: Result<_, _> = victims.iter().map(|id| id.parse()).collect();
+            return Err(Refusal { error, victims: victims.map_err(ApiError::internal)?, room_at_ms });
         }
         Ok(placements)
     }
@@ -156,7 +196,7 @@ impl Cloud {
 }
 
 /// EC2's code and first sentence; the second names the cause, which AWS keeps to itself.
-fn insufficient(instance_type: &str, zone: &ZoneName, why: &str) -> ApiError {
+pub(crate) fn insufficient(instance_type: &str, zone: &ZoneName, why: &str) -> ApiError {
     Code::InsufficientInstanceCapacity.message(format!(
         "We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested ({zone}). {why}"
     ))
