@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use mallee_runtime::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -85,6 +86,7 @@ pub struct Client {
     key: String,
     secret: SecretString,
     region: String,
+    clock: Clock,
     http: HttpClient<HttpConnector, Full<Bytes>>,
 }
 
@@ -99,7 +101,15 @@ impl Client {
     pub fn new(address: SocketAddr, key: String, secret: SecretString, region: String) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self { address, key, secret, region, http: HttpClient::builder(TokioExecutor::new()).build(connector) }
+        let clock = Clock::system();
+        Self { address, key, secret, region, clock, http: HttpClient::builder(TokioExecutor::new()).build(connector) }
+    }
+
+    /// Signs by this clock, which tests may shift.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// One request to EC2.
@@ -135,7 +145,9 @@ impl Client {
             .identity(&identity)
             .region(&self.region)
             .name("ec2")
-            .time(SystemTime::now())
+            .time(
+                SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or_default()),
+            )
             .settings(SigningSettings::default())
             .build()
             .expect("all parts of the signature are there")

@@ -195,8 +195,8 @@ pub use spot_price::{SpotPriceRow, spot_price_list, spot_price_purge, spot_price
 pub use spot_request::{
     InterruptionBehavior, SpotKind, SpotRequestRow, SpotState, spot_request_count, spot_request_delete,
     spot_request_due, spot_request_fetch, spot_request_fetch_locked, spot_request_insert,
-    spot_request_last_interruption, spot_request_list, spot_request_list_purgeable, spot_request_next_due,
-    spot_request_open, spot_request_update, spot_request_user_data,
+    spot_request_last_interruption, spot_request_list, spot_request_list_purgeable, spot_request_open,
+    spot_request_update, spot_request_user_data,
 };
 pub use ssh_public_key::{
     SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,

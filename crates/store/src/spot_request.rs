@@ -116,7 +116,6 @@ sql! {
     OPEN = concat!("SELECT ", columns!(), " FROM spot_requests WHERE state = 'open'");
     DUE = "SELECT id FROM spot_requests WHERE interrupt_ms IS NOT NULL AND interrupt_ms <= $1
         ORDER BY interrupt_ms LIMIT $2 + 0";
-    NEXT_DUE = "SELECT MIN(interrupt_ms) FROM spot_requests WHERE interrupt_ms IS NOT NULL";
     HELD = "SELECT MAX(CASE WHEN interrupt_ms IS NULL OR interrupt_ms < interrupted_ms THEN interrupted_ms
         ELSE interrupt_ms END) FROM spot_requests
         WHERE zone = $1 AND (interrupt_ms IS NOT NULL OR interrupted_ms IS NOT NULL)";
@@ -213,11 +212,6 @@ pub async fn spot_request_due<'a>(
 ) -> Result<Vec<SpotRequestId>, StoreError> {
     let rows = exec.into().all::<(SpotRequestId,)>(DUE, args![now_ms, limit]).await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
-}
-
-/// When the next interruption is due.
-pub async fn spot_request_next_due<'a>(exec: impl Into<Exec<'a>>) -> Result<Option<i64>, StoreError> {
-    Ok(exec.into().maybe::<(Option<i64>,)>(NEXT_DUE, vec![]).await?.and_then(|(at,)| at))
 }
 
 /// The latest interruption in a zone, done or to come.

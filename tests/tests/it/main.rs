@@ -9,6 +9,7 @@ mod placement;
 mod points;
 mod processes;
 mod random;
+mod spot;
 mod storm;
 mod strays;
 mod templates;

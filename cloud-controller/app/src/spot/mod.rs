@@ -18,7 +18,7 @@ use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InstanceRow, InterruptionBehavior, SpotKind, SpotMembership, SpotRequestRow, SpotState, StoreError, Tx,
-    spot_request_delete, spot_request_fetch_locked, spot_request_insert, spot_request_list_purgeable,
+    spot_price_purge, spot_request_delete, spot_request_fetch_locked, spot_request_insert, spot_request_list_purgeable,
     spot_request_update, tag_delete_of, tag_put,
 };
 use mallee_types::SpotRequestId;
@@ -34,6 +34,8 @@ pub use request::NewSpotRequests;
 /// EC2's resource type for tags.
 pub const TAG_KIND: &str = "spot-instances-request";
 
+/// How long a price that was replaced is kept, in milliseconds (EC2 tells of 90 days).
+const PRICES_KEPT_MS: i64 = 100 * 24 * 3600 * 1000;
 /// Requests forgotten in one transaction.
 const FORGET_BATCH: u32 = 200;
 
@@ -46,7 +48,7 @@ pub(crate) async fn forget(cloud: &Cloud, now_ms: i64, visible_ms: i64) -> Resul
         let before_ms = now_ms.saturating_sub(visible_ms);
         let ids = spot_request_list_purgeable(cloud.store(), before_ms, FORGET_BATCH).await?;
         if ids.is_empty() {
-            return Ok(());
+            break;
         }
         let mut tx = cloud.store().write().await?;
         for id in &ids {
@@ -55,6 +57,9 @@ pub(crate) async fn forget(cloud: &Cloud, now_ms: i64, visible_ms: i64) -> Resul
         }
         tx.commit().await?;
     }
+    let mut tx = cloud.store().write().await?;
+    let prices = spot_price_purge(&mut tx, now_ms.saturating_sub(PRICES_KEPT_MS)).await?;
+    if prices > 0 { tx.commit().await } else { tx.rollback().await }
 }
 
 /// How spot instances are asked for.

@@ -21,3 +21,4 @@ mod s3;
 mod schema;
 mod seed;
 mod sessions;
+mod spot;
