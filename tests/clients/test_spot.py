@@ -58,7 +58,7 @@ def described(ec2, ids):
     return ec2.describe_spot_instance_requests(SpotInstanceRequestIds=ids)["SpotInstanceRequests"]
 
 
-def test_requests_are_fulfilled_shown_and_cancelled(ec2, spot):
+def test_requests_are_fulfilled_shown_and_cancelled(cloud, ec2, spot):
     tags = [{"ResourceType": "spot-instances-request", "Tags": [{"Key": "Team", "Value": "a"}]}]
     token = str(uuid.uuid4())
     made = spot(count=2, TagSpecifications=tags, SpotPrice="0.5", ClientToken=token)
@@ -82,6 +82,7 @@ def test_requests_are_fulfilled_shown_and_cancelled(ec2, spot):
     assert sorted(r["SpotInstanceRequestId"] for r in found) == ids
     instances = [r["InstanceId"] for r in found]
     wait(ec2, "instance_running", instances)
+    assert "It is a spot instance of request sir-" in cloud.mallee("explain", instances[0]).stdout
     with pytest.raises(ClientError) as error:
         ec2.stop_instances(InstanceIds=instances[:1])
     assert code(error) == "UnsupportedOperation"
