@@ -19,7 +19,7 @@ use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
 use mallee_app::iam::key_uses::write_key_uses;
-use mallee_app::{Cloud, CloudConfig, Parts, capacity, cluster_link, images, instances, sts};
+use mallee_app::{Cloud, CloudConfig, Parts, capacity, cluster_link, images, instances, spot, sts};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_pki::{Ca, ClientAuth, CredentialStore, PkiError, TlsIncoming};
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -38,6 +38,8 @@ const CREDENTIALS_PERIOD: Duration = Duration::from_secs(5);
 const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 /// How often the image keeper looks when nobody wakes it.
 const IMAGES_PERIOD: Duration = Duration::from_secs(30);
+/// How often the spot keeper looks for interruptions that are due, and for room, when nobody wakes it.
+const SPOT_PERIOD: Duration = Duration::from_secs(1);
 /// How often Walrus is asked for a sign of life.
 const WALRUS_PERIOD: Duration = Duration::from_secs(15);
 /// Interval of pings to other daemons, and how long one may stay unanswered: a host that vanished holds no connection.
@@ -78,6 +80,11 @@ impl CloudController {
         spawn_periodic(&scope, "image-keeper", IMAGES_PERIOD, cloud.image_nudge().clone(), rng.clone(), move || {
             let cloud = keeper.clone();
             async move { images::keep_images(&cloud).await }
+        });
+        let keeper = cloud.clone();
+        spawn_periodic(&scope, "spot-keeper", SPOT_PERIOD, cloud.spot_nudge().clone(), rng.clone(), move || {
+            let cloud = keeper.clone();
+            async move { spot::keep_spot(&cloud).await }
         });
         let watcher = cloud.clone();
         spawn_periodic(&scope, "walrus-watch", WALRUS_PERIOD, Nudge::default(), rng.clone(), move || {

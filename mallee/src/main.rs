@@ -5,7 +5,9 @@ mod audit;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
-use mallee_cli::{Access, CheckArgs, Client, ExplainArgs, ImageArgs, QuotaCommand, StatusArgs, TokenArgs};
+use mallee_cli::{
+    Access, CheckArgs, Client, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs, TokenArgs,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ enum Command {
     /// Show and set the quotas of accounts; grant or refuse requests for more.
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// Show what an hour of a spot instance costs, or set it for a type.
+    SpotPrice(SpotPriceArgs),
     /// Follow the audit trail's chain and say whether it is whole.
     Audit,
     /// Run the cloud controller alone: the API, and the port where the other daemons join.
@@ -103,6 +107,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Check(args) => mallee_cli::check(&client()?, &args).await,
         Command::Image(args) => mallee_cli::image(&client()?, &args).await,
         Command::Quota(command) => mallee_cli::quota(&client()?, &command).await,
+        Command::SpotPrice(args) => mallee_cli::spot_price(&client()?, &args).await,
         Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,
         Command::Cluster(args) => tier::cluster(&state, &args).await,

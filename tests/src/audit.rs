@@ -7,8 +7,9 @@ use mallee_network::{Model, compile};
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{Capacity, NodeStatus};
 use mallee_store::{
-    CapacityFilter, CapacityReservationRow, CapacityState, InstanceFilter, InstanceRow, InterfaceFilter, capacity_list,
-    instance_list, interface_list, private_address_count, public_address_list, subnet_list_all,
+    CapacityFilter, CapacityReservationRow, CapacityState, InstanceFilter, InstanceRow, InterfaceFilter,
+    SpotRequestRow, capacity_list, instance_list, interface_list, private_address_count, public_address_list,
+    spot_request_list, subnet_list_all,
 };
 use mallee_types::{InstanceId, InstanceState};
 use std::collections::BTreeMap;
@@ -141,6 +142,28 @@ impl TestCloud {
     pub async fn differences(&self) -> Vec<String> {
         let (app, hosts) = (self.app(), self.hosts.clone());
         self.process().run(async move { differences(&app, &hosts).await }).await
+    }
+
+    /// Every request for a spot instance.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn spot_requests(&self) -> Vec<SpotRequestRow> {
+        let app = self.app();
+        let list = async move { spot_request_list(app.store(), None, None, None, PAGE).await };
+        self.process().run(list).await.expect("the database answers")
+    }
+
+    /// Forgets what has been gone for long, as the background task does every minute.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn purge(&self) {
+        let app = self.app();
+        self.process()
+            .run(async move { mallee_app::instances::purge::purge(&app).await })
+            .await
+            .expect("the database answers");
     }
 
     /// Waits until nothing moves any more and every invariant of A5 that this cloud's resources have holds.

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use mallee_runtime::Clock;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -86,6 +87,7 @@ pub struct Client {
     secret: SecretString,
     token: Option<String>,
     region: String,
+    clock: Clock,
     http: HttpClient<HttpConnector, Full<Bytes>>,
 }
 
@@ -101,7 +103,7 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = HttpClient::builder(TokioExecutor::new()).build(connector);
-        Self { address, key, secret, token: None, region, http }
+        Self { address, key, secret, token: None, region, clock: Clock::system(), http }
     }
 
     /// The same cloud with temporary credentials.
@@ -120,6 +122,13 @@ impl Client {
     #[must_use]
     pub const fn keys(&self) -> (&String, &SecretString) {
         (&self.key, &self.secret)
+    }
+
+    /// Signs by this clock, which tests may shift.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// One request to EC2.
@@ -191,7 +200,9 @@ impl Client {
             .identity(&identity)
             .region(&self.region)
             .name(service)
-            .time(SystemTime::now())
+            .time(
+                SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or_default()),
+            )
             .settings(settings)
             .build()
             .expect("all parts of the signature are there")

@@ -63,7 +63,7 @@ impl Process {
     /// What keeps the cloud from starting.
     pub async fn start(options: Options, faults: &Faults) -> anyhow::Result<Option<Self>> {
         let runtime = Mortal(Some(Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?));
-        let region = options.region.clone();
+        let (region, clock) = (options.region.clone(), options.clock.clone());
         let starting = runtime.get().spawn(assemble(options));
         let started = tokio::select! {
             biased;
@@ -82,6 +82,7 @@ impl Process {
             Some(Ok((assembly, lock, address))) => {
                 let admin = assembly.admin().clone();
                 let client = Client::new(address, admin.access_key_id, admin.secret_access_key, region);
+                let client = client.with_clock(clock);
                 Ok(Some(Self { runtime, assembly, _lock: lock, client }))
             }
         }

@@ -12,6 +12,7 @@ mallee_app::offered! {
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
     Write CancelCapacityReservation => api.cancel_capacity_reservation(cx, r).await;
+    Write CancelSpotInstanceRequests => api.cancel_spot_instance_requests(cx, r).await;
     Write CreateCapacityReservation => api.create_capacity_reservation(cx, r, params).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
     Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
@@ -54,6 +55,8 @@ mallee_app::offered! {
     Read DescribeRegions => api.describe_regions(r);
     Read DescribeSecurityGroupRules => api.describe_security_group_rules(cx, r).await;
     Read DescribeSecurityGroups => api.describe_security_groups(cx, r).await;
+    Read DescribeSpotInstanceRequests => api.describe_spot_instance_requests(cx, r).await;
+    Read DescribeSpotPriceHistory => api.describe_spot_price_history(cx, r).await;
     Read DescribeSubnets => api.describe_subnets(cx, r).await;
     Read DescribeTags => api.describe_tags(cx, r).await;
     Read DescribeVpcAttribute => api.describe_vpc_attribute(cx, r).await;
@@ -97,6 +100,7 @@ mallee_app::offered! {
     Write ReleaseHosts => api.release_hosts(cx, r).await;
     Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
+    Write RequestSpotInstances => api.request_spot_instances(cx, r, params).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;
     Write ResetInstanceAttribute => api.reset_instance_attribute(cx, r).await;
     Write ResetNetworkInterfaceAttribute => api.reset_network_interface_attribute(cx, r).await;

@@ -114,6 +114,11 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     report.checked += books.instances.len() + books.interfaces.len();
     check_rows(cloud, &books, &mut report);
     check_addresses(cloud, &books, &mut report).await?;
+    let (spot, requests) = crate::spot::differences(cloud, &books.instances).await?;
+    report.checked += requests;
+    for (subject, problem) in spot {
+        report.add("I9", subject, problem);
+    }
     for node in &nodes {
         check_node(&books, node, &mut report);
         check_view(node, &mut report);

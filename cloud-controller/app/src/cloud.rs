@@ -59,6 +59,7 @@ pub struct Cloud {
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
     capacity_nudge: Nudge,
+    spot_nudge: Nudge,
     images_changed: watch::Sender<u64>,
     authorizer: Authorizer,
     key_uses: KeyUses,
@@ -79,6 +80,7 @@ impl Cloud {
             zones,
             image_nudge: Nudge::default(),
             capacity_nudge: Nudge::default(),
+            spot_nudge: Nudge::default(),
             images_changed,
             authorizer: Authorizer::default(),
             started_ms,
@@ -146,6 +148,12 @@ impl Cloud {
     #[must_use]
     pub const fn capacity_nudge(&self) -> &Nudge {
         &self.capacity_nudge
+    }
+
+    /// Wakes the spot keeper.
+    #[must_use]
+    pub const fn spot_nudge(&self) -> &Nudge {
+        &self.spot_nudge
     }
 
     /// Wakes whenever the image keeper has finished with an image.

@@ -24,6 +24,7 @@ pub mod once;
 pub mod operation;
 pub mod placement_groups;
 pub mod quotas;
+pub mod spot;
 pub mod sts;
 pub mod tags;
 pub mod trails;

@@ -4,13 +4,14 @@ use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{
     CapacityReservation, DedicatedHost, GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions,
-    NodeSlots, ObjectKind, Port, Removed, RunIntent, SecurityGroup, SshKey, Subnet, Vpc,
+    NodeSlots, ObjectKind, Port, Removed, RunIntent, SecurityGroup, SpotLife, SshKey, Subnet, Vpc,
 };
 use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow,
-    Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch, host_list,
-    instance_list, instance_user_data, security_group_fetch, security_group_list_all, security_group_rule_list_all,
-    security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch, vpc_list_all,
+    InterruptionBehavior, Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch,
+    host_list, instance_list, instance_user_data, security_group_fetch, security_group_list_all,
+    security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch,
+    vpc_list_all,
 };
 use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, SubnetId, VpcId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,6 +234,10 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
         }),
         placement_group_name: doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default(),
         partition_number: doc.group.as_ref().map_or(0, |group| group.partition),
+        spot: doc.spot.as_ref().map(|spot| SpotLife {
+            stops: spot.behavior == InterruptionBehavior::Stop,
+            notice_ms: spot.notice.map_or(0, |notice| notice.at_ms),
+        }),
         tags: if doc.metadata.tags { view.tags.iter().cloned().collect() } else { Default::default() },
     };
     InstanceIntent {

@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod credentials;
 mod quota;
+mod spot;
 
 pub use client::{ApiFailure, Client};
 pub use commands::{
@@ -12,3 +13,4 @@ pub use commands::{
 };
 pub use credentials::{Access, default_state_dir, write_access_files};
 pub use quota::{ListArgs, QuotaCommand, SetArgs, quota};
+pub use spot::{SpotPriceArgs, spot_price};

@@ -5,7 +5,7 @@ use mallee_app::cluster_link::client;
 use mallee_app::fail::OrFail as _;
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::ExplainRequest;
-use mallee_store::{InstanceRow, StoreError, instance_fetch, instance_placement};
+use mallee_store::{InstanceRow, StoreError, instance_fetch, instance_placement, spot_request_fetch};
 use mallee_types::{InstanceId, RunIntent};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(super) async fn explain(cloud: &Cloud, id: &str) -> Result<Value, ApiError> 
     let placement = instance_placement(cloud.store(), &id).await.or_fail()?;
     let placement: Value = placement.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null);
     let mut lines = intent_lines(&row);
+    lines.extend(spot_lines(cloud, &row).await?);
     lines.extend(placement_lines(&placement));
     let notes = cluster_notes(cloud, &row).await;
     lines.extend(notes.iter().map(|note| format!("cluster: {note}")));
@@ -57,6 +58,26 @@ fn intent_lines(row: &InstanceRow) -> Vec<String> {
         lines.push(format!("Reason of the state: {message}."));
     }
     lines
+}
+
+/// That it gives way to others, and if it did or will: when and why.
+async fn spot_lines(cloud: &Cloud, row: &InstanceRow) -> Result<Vec<String>, ApiError> {
+    let Some(spot) = &row.doc.spot else { return Ok(Vec::new()) };
+    let time = |ms: i64| mallee_runtime::clock::from_unix_ms(ms).to_string();
+    let request = match spot_request_fetch(cloud.store(), &spot.request).await {
+        Err(StoreError::NotFound { .. }) => {
+            return Ok(vec![format!("It is a spot instance; its request {} is forgotten.", spot.request)]);
+        }
+        other => other.or_fail()?,
+    };
+    let mut lines = vec![format!("It is a spot instance of request {} ({}).", request.id, request.status_code)];
+    let why = request.interruption.unwrap_or_default();
+    match (request.interrupt_ms, request.interrupted_ms) {
+        (Some(at), _) => lines.push(format!("It has its notice and is interrupted at {}: {why}.", time(at))),
+        (None, Some(at)) => lines.push(format!("An instance of its request was interrupted at {}: {why}.", time(at))),
+        (None, None) => {}
+    }
+    Ok(lines)
 }
 
 fn placement_lines(placement: &Value) -> Vec<String> {

@@ -4,6 +4,7 @@
 mod check;
 mod explain;
 mod quotas;
+mod spot;
 mod status;
 
 use crate::front::Received;
@@ -85,6 +86,8 @@ async fn route(
         (&Method::POST, ["quotas", account]) => quotas::set(cloud, account, &body(request)?).await,
         (&Method::GET, ["quota-requests"]) => quotas::requests(cloud).await,
         (&Method::POST, ["quota-requests", id]) => quotas::decide(cloud, id, &body(request)?).await,
+        (&Method::GET, ["spot-prices"]) => spot::prices(cloud).await,
+        (&Method::POST, ["spot-prices"]) => spot::set(cloud, &body(request)?).await,
         (&Method::GET, ["images", name]) => status::image(cloud, cx, name, request.query()).await,
         _ => Err(unknown()),
     }

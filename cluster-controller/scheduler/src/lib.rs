@@ -8,6 +8,7 @@ mod decide;
 mod filter;
 mod group;
 mod node;
+mod preempt;
 mod score;
 mod sharing;
 mod slots;
@@ -16,9 +17,12 @@ pub use decide::{Decision, PASSED_ROWS_MAX, Planned, ROWS_MAX, Row, Verdict, dec
 pub use filter::{FILTERS, Filter};
 pub use group::{Group, GroupStrategy};
 pub use node::{ImageKey, Node, NodeState, Request, Resources};
+pub use preempt::{PREEMPTED_FOR_MAX, Preemptible, make_room};
 pub use score::{Score, Strategy};
 pub use sharing::{Guests, Sharing};
 pub use slots::{NodeSlots, Slots};
 
+#[cfg(test)]
+mod preempt_tests;
 #[cfg(test)]
 mod tests;

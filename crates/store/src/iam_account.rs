@@ -14,6 +14,7 @@ sql! {
     ADDRESSES = "SELECT COUNT(*) FROM public_addresses WHERE account_id = $1";
     BUCKETS = "SELECT COUNT(*) FROM s3_buckets WHERE account_id = $1";
     VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
+    SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     USERS = "SELECT COUNT(*) FROM users WHERE account_id = $1 AND NOT is_admin";
     GROUPS = "SELECT COUNT(*) FROM iam_groups WHERE account_id = $1";
     POLICIES = "SELECT COUNT(*) FROM iam_policies WHERE account_id = $1";
@@ -41,6 +42,7 @@ sql! {
     WIPE_PASSWORDS = "DELETE FROM password_policies WHERE account_id = $1";
     WIPE_TRAILS = "DELETE FROM trails WHERE account_id = $1";
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
+    WIPE_SPOT_REQUESTS = "DELETE FROM spot_requests WHERE account_id = $1";
     WIPE_USERS = "DELETE FROM users WHERE account_id = $1";
 }
 
@@ -65,6 +67,7 @@ pub async fn account_leftovers(tx: &mut Tx, account: &AccountId) -> Result<Vec<S
         ("public addresses", ADDRESSES),
         ("buckets", BUCKETS),
         ("VPCs beside the default one", VPCS),
+        ("spot requests that are not over", SPOT_REQUESTS),
     ];
     counted(tx, account, &texts).await
 }
@@ -106,6 +109,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_PASSWORDS,
         WIPE_SESSIONS,
         WIPE_TRAILS,
+        WIPE_SPOT_REQUESTS,
         WIPE_USERS,
     ];
     for text in texts {

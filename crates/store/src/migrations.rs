@@ -30,6 +30,7 @@ steps! {
     14 "0014_quota";
     15 "0015_sts";
     16 "0016_trail";
+    12 "0012_spot";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

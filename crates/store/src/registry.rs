@@ -5,8 +5,8 @@ use crate::{dedicated_host, dialect, iam_account};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
     instance_credentials, instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa,
-    oidc_provider, placement_group, quota, quota_use, role, s3, saga, security_group, session, setting, ssh_public_key,
-    tag, topology, trail, vpc,
+    oidc_provider, placement_group, quota, quota_use, role, s3, saga, security_group, session, setting, spot_price,
+    spot_request, ssh_public_key, tag, topology, trail, vpc,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -56,6 +56,8 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("security_group.rs", security_group::SQL),
     ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
+    ("spot_price.rs", spot_price::SQL),
+    ("spot_request.rs", spot_request::SQL),
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
@@ -64,8 +66,11 @@ pub const SQL_BOTH: &[SqlFile] = &[
 ];
 
 /// The texts only PostgreSQL takes.
-pub const SQL_POSTGRES: &[SqlFile] =
-    &[("dialect.rs", dialect::PG_SQL), ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)])];
+pub const SQL_POSTGRES: &[SqlFile] = &[
+    ("dialect.rs", dialect::PG_SQL),
+    ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)]),
+    ("spot_request.rs", &[("PG_FETCH_LOCKED", spot_request::PG_FETCH_LOCKED)]),
+];
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use crate::StoreError;
 use mallee_types::{
     AccountId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, HostId,
     ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId,
-    PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
+    PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -253,6 +253,7 @@ texts!(
     HostId,
     ProfileAssociationId,
     ReservationId,
+    SpotRequestId,
     SubnetId,
     VpcId,
     ZoneName,

@@ -104,6 +104,8 @@ ids! {
     CapacityReservationId = "cr";
     /// A dedicated host.
     HostId = "h";
+    /// A request for a spot instance.
+    SpotRequestId = "sir";
     /// A volume.
     VolumeId = "vol";
 }

@@ -13,7 +13,7 @@ pub mod secret;
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, GroupId, GroupRuleId, HostId, IdError,
     ImageId, InstanceId, InterfaceId, KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId, ProfileAssociationId,
-    ReservationId, SubnetId, VolumeId, VpcId, ZoneName,
+    ReservationId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

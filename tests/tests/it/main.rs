@@ -12,6 +12,7 @@ mod points;
 mod processes;
 mod random;
 mod roles;
+mod spot;
 mod storm;
 mod strays;
 mod templates;

@@ -18,6 +18,7 @@ use mallee_store::{
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::{AccountId, Generation, HostId, InstanceId, NodeId, ZoneName};
+use serde::{Deserialize, Serialize};
 
 /// EC2's resource type for tags.
 pub const HOST_TAG_KIND: &str = "dedicated-host";
@@ -56,7 +57,7 @@ pub struct NewHosts {
 }
 
 /// How a launch names its host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostWish {
     /// The host; none: any that takes it.
     pub id: Option<HostId>,
@@ -168,7 +169,8 @@ impl Cloud {
             let request_id = self.rng().uuid();
             requests.push(request_id.clone());
             let stand_in = [InstanceId::from_random(self.rng().u128())];
-            let placement = self.reserve(&new.zone, &request_id, &room, 1, &stand_in).await?.pop();
+            let placed_on = self.reserve(&new.zone, &request_id, &room, 1, &stand_in).await;
+            let placement = placed_on.map_err(|refusal| refusal.error)?.pop();
             placed.push((id, placement.ok_or_else(|| ApiError::internal("a placement without a node"))?));
         }
         self.faults().point("cloud.host.placed").await.or_fail()?;

@@ -193,7 +193,7 @@ impl Cloud {
             tenancy: wire_tenancy(&row.tenancy),
             ..Room::default()
         };
-        self.reserve(&row.zone, request_id, &room, count, &ids).await
+        self.reserve(&row.zone, request_id, &room, count, &ids).await.map_err(|refusal| refusal.error)
     }
 
     /// The one transaction; the id of an earlier call's reservation if there was one.

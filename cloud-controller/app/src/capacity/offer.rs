@@ -33,7 +33,8 @@ impl<'a> Want<'a> {
             zone: &row.zone,
             instance_type: &row.instance_type,
             tenancy: &row.doc.tenancy,
-            preference: row.doc.capacity_preference.as_deref(),
+            // Reservations are not for spot instances.
+            preference: if row.doc.spot.is_some() { Some("none") } else { row.doc.capacity_preference.as_deref() },
             target: row.doc.capacity_target.as_ref(),
         }
     }

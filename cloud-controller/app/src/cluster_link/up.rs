@@ -35,7 +35,10 @@ pub(super) async fn take_observations(
                     cursor = batch.cursor.or(cursor);
                 }
                 Some(Up::ResyncEnd(_)) => cloud.zone_state(zone).resynced(),
-                Some(Up::Node(status)) => cloud.zone_state(zone).node(status),
+                Some(Up::Node(status)) => {
+                    cloud.zone_state(zone).node(status);
+                    cloud.spot_nudge().wake();
+                }
                 Some(Up::Hello(_)) | None => {
                     let message = format!("{zone}: an unexpected message from the cluster controller");
                     return Err(WireError::new(Kind::Invalid, message));

@@ -1,6 +1,7 @@
 //! Observations into the database: one transaction a batch, decided row by row by [`observe`].
 
 use super::observe::{self, Known, Outcome, Seen, observe};
+use crate::spot::{self, change::Ending};
 use crate::{Cloud, load};
 use mallee_proto::v1::InstanceObservation;
 use mallee_proto::{Kind, WireError};
@@ -43,7 +44,15 @@ async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), Store
     for observation in batch {
         changed |= apply_one(cloud, &mut tx, observation).await?;
     }
-    if changed { tx.commit().await } else { tx.rollback().await }
+    if !changed {
+        return tx.rollback().await;
+    }
+    tx.commit().await?;
+    // What has gone may have left room.
+    if batch.iter().any(|seen| seen.gone || seen.domain_phase() == DomainPhase::Stopped) {
+        cloud.spot_nudge().wake();
+    }
+    Ok(())
 }
 
 /// True if something was written.
@@ -88,7 +97,9 @@ async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation
         }
         Outcome::Redirect { intent, state, reason } => {
             tracing::info!(instance = %row.id, node = %observation.node_id, reason = %reason.message, "the instance changed by itself");
-            row.intent = intent;
+            let before = std::mem::replace(&mut row.intent, intent);
+            let by = if reason.code.starts_with("Client.") { Ending::User } else { Ending::Failure };
+            spot::follow(tx, &mut row, before, by, cloud.clock().now_ms()).await?;
             row.transition_reason = reason.message.clone();
             record(cloud, tx, &mut row, state, Some(reason)).await?;
             instance_intent_update(tx, &row).await?;

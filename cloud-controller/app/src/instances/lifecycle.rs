@@ -7,6 +7,7 @@ use crate::capacity::{Want, wire_tenancy};
 use crate::fail::OrFail as _;
 use crate::placement_groups::wire_group;
 use crate::quotas::{Allowance, table as quotas};
+use crate::spot::{self, change::Ending};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
@@ -93,6 +94,13 @@ impl Cloud {
                 row.id
             )));
         }
+        if let Some(row) = rows.iter().find(|row| row.doc.spot.as_ref().is_some_and(|spot| !spot.persistent)) {
+            return Err(Code::UnsupportedOperation.message(format!(
+                "You can't stop the Spot Instance '{}' because it is associated with a one-time Spot Instance request. \
+                 You can only stop Spot Instances associated with persistent Spot Instance requests.",
+                row.id
+            )));
+        }
         let transition = self.user_initiated();
         self.change(&rows, dry_run, "cloud.stop", |row| match row.state {
             InstanceState::Stopping | InstanceState::Stopped => Ok(Step::Nothing),
@@ -124,12 +132,22 @@ impl Cloud {
                 return Err(Code::IncorrectInstanceState.with(&[row.id.as_str(), "started"]));
             }
         }
+        self.may_start_spot(&rows).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
-        let mut reserved: Vec<(ZoneName, String)> = Vec::new();
         let allowance = self.ec2_allowance(cx, "ec2:StartInstances", "instance", &[]).await?;
-        let outcome = self.start_reserved(&allowance, &rows, &mut reserved).await;
+        self.start_rows(Some(&allowance), &rows).await
+    }
+
+    /// Starts instances that may be started; without an allowance, those that were running and only made way.
+    pub(crate) async fn start_rows(
+        &self,
+        allowance: Option<&Allowance>,
+        rows: &[InstanceRow],
+    ) -> Result<Vec<StateChange>, ApiError> {
+        let mut reserved: Vec<(ZoneName, String)> = Vec::new();
+        let outcome = self.start_reserved(allowance, rows, &mut reserved).await;
         if outcome.is_err() {
             for (zone, request_id) in &reserved {
                 self.give_back(zone, request_id).await;
@@ -140,7 +158,7 @@ impl Cloud {
 
     async fn start_reserved(
         &self,
-        allowance: &Allowance,
+        allowance: Option<&Allowance>,
         rows: &[InstanceRow],
         reserved: &mut Vec<(ZoneName, String)>,
     ) -> Result<Vec<StateChange>, ApiError> {
@@ -149,12 +167,15 @@ impl Cloud {
             let request_id = self.rng().uuid();
             let offer = self.capacity_offer(&Want::of(row), &[]).await?;
             let room = Room { offer, ..room_of(row)? };
-            let placed = self.reserve(&row.zone, &request_id, &room, 1, std::slice::from_ref(&row.id)).await?;
+            let placed = match self.reserve(&row.zone, &request_id, &room, 1, std::slice::from_ref(&row.id)).await {
+                Ok(placed) => placed,
+                Err(refusal) => return Err(self.make_room(&row.zone, refusal, room.instance_type).await),
+            };
             reserved.push((row.zone.clone(), request_id));
             placements.extend(placed.into_iter().next().map(|placement| (row.id.clone(), placement)));
         }
         let now_ms = self.clock().now_ms();
-        self.change_within(Some(allowance), rows, "cloud.start", |row| match row.state {
+        self.change_within(allowance, rows, "cloud.start", |row| match row.state {
             InstanceState::Pending | InstanceState::Running => Ok(Step::Nothing),
             InstanceState::Stopped => {
                 row.intent = RunIntent::Run;
@@ -204,9 +225,14 @@ impl Cloud {
     }
 
     fn user_initiated(&self) -> String {
+        self.transition("User initiated")
+    }
+
+    /// What happened, and when, as EC2 writes the reason of a transition.
+    pub(crate) fn transition(&self, what: &str) -> String {
         let t = self.clock().now();
         format!(
-            "User initiated ({:04}-{:02}-{:02} {:02}:{:02}:{:02} GMT)",
+            "{what} ({:04}-{:02}-{:02} {:02}:{:02}:{:02} GMT)",
             t.year(),
             u8::from(t.month()),
             t.day(),
@@ -239,6 +265,7 @@ impl Cloud {
         step: impl Fn(&mut InstanceRow) -> Result<Step, ApiError>,
     ) -> Result<Vec<StateChange>, ApiError> {
         self.faults().point(point).await.or_fail()?;
+        let now_ms = self.clock().now_ms();
         let mut tx = self.store().write().await.or_fail()?;
         if let Some(allowance) = allowance {
             allowance.hold(&mut tx).await?;
@@ -247,10 +274,11 @@ impl Cloud {
         let mut changes = Vec::with_capacity(rows.len());
         for row in rows {
             let mut row = instance_fetch_locked(&mut tx, &row.id).await.or_fail()?;
-            let before = row.state;
+            let (before, intent) = (row.state, row.intent);
             match step(&mut row)? {
                 Step::Nothing => {}
                 Step::Changed => {
+                    spot::follow(&mut tx, &mut row, intent, Ending::User, now_ms).await.or_fail()?;
                     self.write_intent(&mut tx, &mut row).await?;
                     (count, vcpus) = (count + 1, vcpus + u64::from(row.doc.vcpus));
                     memory_mib += row.doc.memory_mib;
@@ -268,7 +296,7 @@ impl Cloud {
         Ok(changes)
     }
 
-    async fn write_intent(&self, tx: &mut Tx, row: &mut InstanceRow) -> Result<(), ApiError> {
+    pub(crate) async fn write_intent(&self, tx: &mut Tx, row: &mut InstanceRow) -> Result<(), ApiError> {
         let starting = row.intent == RunIntent::Run && row.state == InstanceState::Stopped;
         // What was observed is the outcome of the old intent: a start shows `pending` until its own outcome is heard,
         // a stop shows `stopping`.
@@ -299,7 +327,7 @@ impl Cloud {
     }
 }
 
-fn set_reason(row: &mut InstanceRow, reason: &StateReason, transition: &str) {
+pub(crate) fn set_reason(row: &mut InstanceRow, reason: &StateReason, transition: &str) {
     row.state_reason_code = Some(reason.code.clone());
     row.state_reason_message = Some(reason.message.clone());
     row.transition_reason = transition.to_owned();
@@ -317,6 +345,7 @@ fn room_of(row: &InstanceRow) -> Result<Room, ApiError> {
         image_digest: String::new(),
         node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         group: row.doc.group.as_ref().map(wire_group),
+        is_spot: row.doc.spot.is_some(),
         account: row.account_id.to_string(),
         tenancy: wire_tenancy(&row.doc.tenancy),
         // Its disk is on that host: it can start nowhere else.

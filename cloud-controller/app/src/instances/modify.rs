@@ -111,6 +111,13 @@ fn allowed(row: &InstanceRow, change: &Change) -> Result<(), ApiError> {
             row.state.name()
         )));
     }
+    let one_time = row.doc.spot.as_ref().is_some_and(|spot| !spot.persistent);
+    if one_time && *change == Change::ShutdownBehavior(ShutdownBehavior::Stop) {
+        return Err(Code::UnsupportedOperation.message(format!(
+            "The Spot Instance '{}' is associated with a one-time Spot Instance request: it can not be stopped.",
+            row.id
+        )));
+    }
     // A stop that its node has not confirmed is not over: the guest may still be saving what it has.
     if change.needs_stopped() && row.state != InstanceState::Stopped {
         return Err(

@@ -1,6 +1,6 @@
 //! Forgetting: terminated instances after their hour, client tokens after their day, workflows that ended, old changes.
 
-use crate::{Cloud, load};
+use crate::{Cloud, load, spot};
 use mallee_store::{
     StoreError, change_append, changes_prune, client_token_purge, instance_delete, instance_list_purgeable,
     join_token_purge, saga_purge, tag_delete_of,
@@ -33,6 +33,7 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
         }
         tx.commit().await?;
     }
+    spot::forget(cloud, now_ms, visible_ms).await?;
     let mut tx = cloud.store().write().await?;
     let tokens = client_token_purge(&mut tx, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
     let joins = join_token_purge(&mut tx).await?;

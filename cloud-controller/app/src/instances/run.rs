@@ -10,6 +10,7 @@ use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
 use crate::quotas::{Demand, table as quotas};
+use crate::spot::SpotOptions;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -26,14 +27,16 @@ use mallee_types::{
     InterfaceId, MacAddress, NodeId, ReservationId, RunIntent,
 };
 use resolve::Resolved;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 const OPERATION: &str = "RunInstances";
 /// Longest client token (EC2: 64 ASCII characters).
 const CLIENT_TOKEN_CHARS_MAX: usize = 64;
 
-/// What a launch asks for, as the wire gave it: nothing is looked up yet.
-#[derive(Debug, Clone)]
+/// What a launch asks for, as the wire gave it: nothing is looked up yet. Requests for spot instances keep it as JSON
+/// (without the user data, which has a column): a new field needs `#[serde(default)]`, so that older ones read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRequest {
     /// The image.
     pub image: ImageId,
@@ -58,6 +61,7 @@ pub struct RunRequest {
     /// Whether to give a public address; `None`: as the subnet says.
     pub public_ip: Option<bool>,
     /// Decoded.
+    #[serde(skip)]
     pub user_data: Option<Vec<u8>>,
     /// The caller's token.
     pub client_token: Option<String>,
@@ -86,9 +90,13 @@ pub struct RunRequest {
     /// `default`, `dedicated` or `host`.
     pub tenancy: String,
     /// With the tenancy `host`: the host.
+    #[serde(default)]
     pub host: HostWish,
     /// The placement group they are to be in.
     pub group: GroupWish,
+    /// Set: spot instances are launched.
+    #[serde(default)]
+    pub spot: Option<SpotOptions>,
     /// For the instances.
     pub instance_tags: Vec<Tag>,
     /// For the instances, by the cloud itself: under `aws:`.
@@ -113,6 +121,7 @@ impl Cloud {
             return Ok(done);
         }
         let resolved = self.resolve(cx, &request).await?;
+        self.check_spot(&request).await?;
         if request.dry_run {
             return Err(Code::DryRunOperation.error());
         }
@@ -132,6 +141,14 @@ impl Cloud {
         };
         self.faults().point("cloud.run.committed").await.or_fail()?;
         self.reservation(cx, reservation).await
+    }
+
+    /// Whether a launch could be made, if there were room.
+    ///
+    /// # Errors
+    /// As [`Cloud::run_instances`], of what needs no room.
+    pub(crate) async fn check_launch(&self, cx: &OpContext, request: &RunRequest) -> Result<(), ApiError> {
+        self.resolve(cx, request).await.map(drop)
     }
 
     /// The result of an earlier launch with this client token and parameters of this hash.
@@ -297,7 +314,8 @@ impl Maker<'_> {
     ) -> Result<Option<CapacityReservationId>, ApiError> {
         let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
-        let row = self.instance(id, node, index, address, placement)?;
+        let mut row = self.instance(id, node, index, address, placement)?;
+        row.doc.spot = self.cloud.take_spot(tx, self.cx, self.request, &row).await?;
         let user_data = self.request.user_data.as_deref();
         instance_insert(tx, &row, user_data).await.or_fail()?;
         if !self.cloud.use_capacity(tx, &row).await? {
@@ -409,7 +427,8 @@ impl Maker<'_> {
                 capacity_target: request.capacity_target.clone(),
                 capacity_reservation,
                 group: resolved.group.clone().map(|group| GroupMembership { partition, ..group }),
-                requester: self.cx.actor.arn.to_string(),
+                spot: None,
+                requester: crate::spot::requester(self.cx, request.spot.as_ref()),
                 extra: Default::default(),
             },
         })

@@ -5,8 +5,9 @@ use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     CapacityFilter, HostFilter, Store, capacity_list, host_list, launch_template_list, placement_group_list,
+    spot_request_list,
 };
-use mallee_types::{AccountId, CapacityReservationId, HostId, LaunchTemplateId, PlacementGroupId};
+use mallee_types::{AccountId, CapacityReservationId, HostId, LaunchTemplateId, PlacementGroupId, SpotRequestId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
@@ -15,6 +16,7 @@ pub(super) enum LaunchKind {
     Host(HostId),
     Group(PlacementGroupId),
     Template(LaunchTemplateId),
+    Spot(SpotRequestId),
 }
 
 fn id<T: FromStr>(text: &str, malformed: Code) -> Result<T, ApiError> {
@@ -29,6 +31,7 @@ impl LaunchKind {
             "cr" => id(text, Code::InvalidCapacityReservationIdMalformed).map(Self::Capacity),
             "h" => id(text, Code::InvalidHostIdMalformed).map(Self::Host),
             "pg" => id(text, Code::InvalidPlacementGroupIdMalformed).map(Self::Group),
+            "sir" => id(text, Code::InvalidSpotInstanceRequestIdMalformed).map(Self::Spot),
             _ => return None,
         })
     }
@@ -39,6 +42,7 @@ impl LaunchKind {
             Self::Host(_) => crate::capacity::HOST_TAG_KIND,
             Self::Group(_) => crate::placement_groups::TAG_KIND,
             Self::Template(_) => crate::launch_templates::TAG_KIND,
+            Self::Spot(_) => crate::spot::TAG_KIND,
         }
     }
 
@@ -65,6 +69,11 @@ impl LaunchKind {
                 let ids = Some(std::slice::from_ref(id));
                 let found = launch_template_list(store, account, ids, None, None, 1).await.or_fail()?.len();
                 (found, Code::InvalidLaunchTemplateIdNotFound, id.as_str())
+            }
+            Self::Spot(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let found = spot_request_list(store, Some(account), ids, None, 1).await.or_fail()?.len();
+                (found, Code::InvalidSpotInstanceRequestIdNotFound, id.as_str())
             }
         };
         if found == 0 { Err(ApiError::not_found(code, &[id])) } else { Ok(()) }

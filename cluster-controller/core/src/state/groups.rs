@@ -61,7 +61,7 @@ impl ClusterState {
     }
 
     /// Where members of the group are or are promised to be, without `except`, and in which partitions.
-    fn whereabouts(&self, group: &str, except: &[InstanceId]) -> Vec<(NodeIndex, u32)> {
+    pub(super) fn whereabouts(&self, group: &str, except: &[InstanceId]) -> Vec<(NodeIndex, u32)> {
         let except: HashSet<&InstanceId> = except.iter().collect();
         let held = self.members.get(group).into_iter().flatten().filter(|id| !except.contains(id));
         let held = held.filter_map(|id| self.member_at(id));

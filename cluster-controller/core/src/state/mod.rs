@@ -10,6 +10,7 @@ mod nodes;
 mod observe;
 mod orders;
 mod place;
+mod preempt;
 mod views;
 
 use crate::Settings;

@@ -49,7 +49,14 @@ impl ClusterState {
         };
         if chosen.placements.len() < usize::try_from(request.count_min).unwrap_or(usize::MAX) {
             ids.iter().for_each(|id| self.release_hold(id));
-            return Ok(PlaceReply { placements: Vec::new(), refused: chosen.refused });
+            let reply = PlaceReply { refused: chosen.refused, ..PlaceReply::default() };
+            // Room is made for instances that may be anywhere, not for slots, hosts, and those that want a slot.
+            let slots = request.reserved_only || request.slots_of.is_some() || !request.allocate_host_id.is_empty();
+            if !request.preempts || slots {
+                return Ok(reply);
+            }
+            let wanted = self.scheduler_request(&request, &ids)?;
+            return self.with_victims(reply, &request, &wanted, &ids);
         }
         let reply = chosen;
         let ttl_max = u64::try_from(RESERVATION_TTL_MAX.as_millis()).unwrap_or(u64::MAX);

@@ -23,3 +23,4 @@ mod s3;
 mod schema;
 mod seed;
 mod sessions;
+mod spot;

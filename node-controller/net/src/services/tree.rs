@@ -2,7 +2,7 @@
 //! concerned, from the instance's intent otherwise; pure.
 
 use crate::model::{Port, Vpc};
-use mallee_proto::v1::{InstanceIntent, Metadata, RoleCredentials};
+use mallee_proto::v1::{InstanceIntent, Metadata, RoleCredentials, SpotLife};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -140,7 +140,10 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
     d.put("hostname", &host);
     d.put("instance-action", "none");
     d.put("instance-id", &intent.id);
-    d.put("instance-life-cycle", "on-demand");
+    d.put("instance-life-cycle", if m.spot.is_some() { "spot" } else { "on-demand" });
+    if let Some(spot) = m.spot.as_ref().filter(|spot| spot.notice_ms > 0) {
+        notice(&mut d, spot);
+    }
     d.put_some("instance-type", instance_type);
     d.put("local-hostname", &host);
     d.put("local-ipv4", port.ip.to_string());
@@ -175,6 +178,23 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
         d.insert("tags/instance", None, tags);
     }
     d
+}
+
+/// The notice of a spot instance: before it is given there is nothing at these paths, as on EC2.
+fn notice(d: &mut Node, spot: &SpotLife) {
+    let time = notice_time(spot.notice_ms);
+    let action = if spot.stops { "stop" } else { "terminate" };
+    d.put("spot/instance-action", format!("{{\"action\": \"{action}\", \"time\": \"{time}\"}}"));
+    if !spot.stops {
+        d.put("spot/termination-time", time);
+    }
+}
+
+/// To the second, as EC2 writes it.
+fn notice_time(ms: i64) -> String {
+    let t = mallee_runtime::clock::from_unix_ms(ms);
+    let (hour, minute, second) = t.to_hms();
+    format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", t.year(), u8::from(t.month()), t.day())
 }
 
 fn interface(d: &mut Node, intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, wire: &mallee_proto::v1::Port) {
@@ -343,8 +363,8 @@ mod tests {
         assert!(told.get("SecretAccessKey").is_none());
     }
 
-    #[test]
-    fn an_instance_sees_the_placement_group_it_is_in() {
+    /// What instances with these metadata read at a path.
+    fn seen(metadata: &Metadata, path: &str) -> Option<Vec<u8>> {
         let cidr: ipnet::Ipv4Net = "10.0.0.0/24".parse().unwrap();
         let gateway = "10.0.0.1".parse().unwrap();
         let port = Port {
@@ -371,13 +391,33 @@ mod tests {
             members: BTreeMap::new(),
             remotes: BTreeMap::new(),
         };
-        let seen = |metadata: Metadata, path: &str| {
-            meta_data(&InstanceIntent::default(), &metadata, &vpc, &port).at(path).map(Node::body)
-        };
+        meta_data(&InstanceIntent::default(), metadata, &vpc, &port).at(path).map(Node::body)
+    }
+
+    #[test]
+    fn an_instance_sees_the_placement_group_it_is_in() {
         let member = Metadata { placement_group_name: "parts".into(), partition_number: 2, ..Metadata::default() };
-        assert_eq!(seen(member.clone(), "placement/group-name"), Some(b"parts".to_vec()));
-        assert_eq!(seen(member, "placement/partition-number"), Some(b"2".to_vec()));
-        assert_eq!(seen(Metadata::default(), "placement/group-name"), None);
-        assert_eq!(seen(Metadata::default(), "placement/partition-number"), None);
+        assert_eq!(seen(&member, "placement/group-name"), Some(b"parts".to_vec()));
+        assert_eq!(seen(&member, "placement/partition-number"), Some(b"2".to_vec()));
+        assert_eq!(seen(&Metadata::default(), "placement/group-name"), None);
+        assert_eq!(seen(&Metadata::default(), "placement/partition-number"), None);
+    }
+
+    #[test]
+    fn a_spot_instance_finds_its_notice_once_it_is_given() {
+        let told = |spot: Option<SpotLife>, path: &str| {
+            seen(&Metadata { spot, ..Metadata::default() }, path).map(|body| String::from_utf8(body).unwrap())
+        };
+        assert_eq!(told(None, "instance-life-cycle").as_deref(), Some("on-demand"));
+        let quiet = Some(SpotLife { stops: false, notice_ms: 0 });
+        assert_eq!(told(quiet, "instance-life-cycle").as_deref(), Some("spot"));
+        assert_eq!((told(quiet, "spot"), told(quiet, "spot/instance-action")), (None, None));
+        let ends = Some(SpotLife { stops: false, notice_ms: 1_505_722_920_999 });
+        let action = told(ends, "spot/instance-action").unwrap();
+        assert_eq!(action, r#"{"action": "terminate", "time": "2017-09-18T08:22:00Z"}"#);
+        assert_eq!(told(ends, "spot/termination-time").as_deref(), Some("2017-09-18T08:22:00Z"));
+        let stops = Some(SpotLife { stops: true, notice_ms: 1_505_722_920_000 });
+        assert!(told(stops, "spot/instance-action").unwrap().contains("\"stop\""));
+        assert_eq!(told(stops, "spot/termination-time"), None);
     }
 }

@@ -63,6 +63,31 @@ pub(crate) struct Room {
     pub tenancy: Tenancy,
     /// With the tenancy `host`: on one of these.
     pub hosts: Vec<HostId>,
+    /// For spot instances: nobody makes room for them, and they keep off room that is being made.
+    pub is_spot: bool,
+}
+
+/// Why nothing was placed, and what would change that.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What the caller is told if nothing is done.
+    pub error: ApiError,
+    /// Spot instances whose going would make room.
+    pub victims: Vec<InstanceId>,
+    /// When those are gone that have their notice, and there is room; 0: not so.
+    pub room_at_ms: i64,
+}
+
+impl Refusal {
+    const fn may_pass(&self) -> bool {
+        !self.victims.is_empty() || self.room_at_ms > 0
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, victims: Vec::new(), room_at_ms: 0 }
+    }
 }
 
 /// A decision as it is kept with the instance.
@@ -104,11 +129,12 @@ impl Cloud {
             image_digest: resolved.image.digest.clone(),
             node_id: String::new(),
             group: resolved.group.as_ref().map(wire_group),
+            is_spot: request.spot.is_some(),
             account: cx.account().to_string(),
             tenancy: wire_tenancy(&request.tenancy),
             ..Room::default()
         };
-        let mut refusal = None;
+        let mut refusal: Option<(&ZoneName, Refusal)> = None;
         for subnet in &resolved.subnets {
             let request_id = self.rng().uuid();
             let want = Want {
@@ -116,7 +142,8 @@ impl Cloud {
                 zone: &subnet.zone,
                 instance_type: resolved.size.name,
                 tenancy: &request.tenancy,
-                preference: request.capacity_preference.as_deref(),
+                // Reservations are not for spot instances.
+                preference: if request.spot.is_some() { Some("none") } else { request.capacity_preference.as_deref() },
                 target: request.capacity_target.as_ref(),
             };
             room.offer = self.capacity_offer(&want, shunned).await?;
@@ -125,17 +152,24 @@ impl Cloud {
                     Ok(hosts) => room.hosts = hosts,
                     // Another zone may have one.
                     Err(error) => {
-                        refusal = Some(refusal.unwrap_or(error));
+                        refusal = refusal.or_else(|| Some((&subnet.zone, error.into())));
                         continue;
                     }
                 }
             }
             match self.reserve(&subnet.zone, &request_id, &room, request.min_count, &ids).await {
                 Ok(placements) => return Ok(Placed { subnet: subnet.clone(), placements, request_id }),
-                Err(error) => refusal = Some(refusal.unwrap_or(error)),
+                // Room is made where it can be, otherwise the first zone says why there is none.
+                Err(new) => match &refusal {
+                    Some((_, old)) if old.may_pass() || !new.may_pass() => {}
+                    _ => refusal = Some((&subnet.zone, new)),
+                },
             }
         }
-        Err(refusal.unwrap_or_else(|| Code::InsufficientInstanceCapacity.error()))
+        match refusal {
+            Some((zone, refusal)) => Err(self.make_room(zone, refusal, room.instance_type).await),
+            None => Err(Code::InsufficientInstanceCapacity.error()),
+        }
     }
 
     /// Reserves room for at least `min` of the instances in a zone.
@@ -146,11 +180,14 @@ impl Cloud {
         room: &Room,
         min: u32,
         ids: &[InstanceId],
-    ) -> Result<Vec<Placement>, ApiError> {
+    ) -> Result<Vec<Placement>, Refusal> {
+        if room.is_spot {
+            self.spot_may_take(zone, room.instance_type).await?;
+        }
         let state = self.zone_state(zone);
         let Some((channel, epoch)) = state.session() else {
             let why = state.trouble().unwrap_or_else(|| "its cluster controller is not connected".into());
-            return Err(insufficient(room.instance_type, zone, &why));
+            return Err(insufficient(room.instance_type, zone, &why).into());
         };
         let mut request = Request::new(PlaceRequest {
             epoch: epoch.0,
@@ -181,9 +218,10 @@ impl Cloud {
             account_id: room.account.clone(),
             tenancy: room.tenancy.into(),
             host_ids: room.hosts.iter().map(ToString::to_string).collect(),
+            preempts: !room.is_spot,
         });
         request.set_timeout(PLACE_TIMEOUT);
-        let PlaceReply { placements, refused } = match client(channel).place(request).await {
+        let PlaceReply { placements, refused, victims, room_at_ms } = match client(channel).place(request).await {
             Ok(reply) => reply.into_inner(),
             Err(status) => {
                 let error = WireError::from(status);
@@ -191,10 +229,11 @@ impl Cloud {
                 if error.kind != Kind::Capacity {
                     self.give_back(zone, request_id).await;
                 }
-                return Err(match error.kind {
+                let error = match error.kind {
                     Kind::Capacity | Kind::Unavailable => insufficient(room.instance_type, zone, &error.message),
                     _ => wire_failure(error),
-                });
+                };
+                return Err(error.into());
             }
         };
         if placements.len() < min as usize || placements.is_empty() {
@@ -203,20 +242,9 @@ impl Cloud {
                 [] => "no node has joined".to_owned(),
                 refused => reasons(refused),
             };
-            if room.offer.targeted {
-                return Err(Code::ReservationCapacityExceeded.message(format!(
-                    "The targeted capacity reservation does not have sufficient available instance capacity. {why}"
-                )));
-            }
-            return Err(match (&room.keep, room.tenancy) {
-                (Some(Keep::Host(_)), _) => Code::InsufficientHostCapacity.message(format!(
-                    "There is not enough capacity to fulfill your Dedicated Host request in {zone}. {why}"
-                )),
-                (None, Tenancy::Host) => Code::InsufficientCapacityOnHost.message(format!(
-                    "There is not enough capacity on the Dedicated Host to launch or start the instance. {why}"
-                )),
-                _ => insufficient(room.instance_type, zone, &why),
-            });
+            let victims: Result<_, _> = victims.iter().map(|id| id.parse()).collect();
+            let (error, victims) = (no_room(room, zone, &why), victims.map_err(ApiError::internal)?);
+            return Err(Refusal { error, victims, room_at_ms });
         }
         Ok(placements)
     }
@@ -236,8 +264,25 @@ impl Cloud {
     }
 }
 
+/// What EC2 says where there is no room for this, and why there is none.
+fn no_room(room: &Room, zone: &ZoneName, why: &str) -> ApiError {
+    if room.offer.targeted {
+        return Code::ReservationCapacityExceeded.message(format!(
+            "The targeted capacity reservation does not have sufficient available instance capacity. {why}"
+        ));
+    }
+    match (&room.keep, room.tenancy) {
+        (Some(Keep::Host(_)), _) => Code::InsufficientHostCapacity
+            .message(format!("There is not enough capacity to fulfill your Dedicated Host request in {zone}. {why}")),
+        (None, Tenancy::Host) => Code::InsufficientCapacityOnHost.message(format!(
+            "There is not enough capacity on the Dedicated Host to launch or start the instance. {why}"
+        )),
+        _ => insufficient(room.instance_type, zone, why),
+    }
+}
+
 /// EC2's code and first sentence; the second names the cause, which AWS keeps to itself.
-fn insufficient(instance_type: &str, zone: &ZoneName, why: &str) -> ApiError {
+pub(crate) fn insufficient(instance_type: &str, zone: &ZoneName, why: &str) -> ApiError {
     Code::InsufficientInstanceCapacity.message(format!(
         "We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested ({zone}). {why}"
     ))
