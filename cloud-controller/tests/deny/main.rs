@@ -26,6 +26,10 @@ const OVERRIDES: &[(&str, &[(&str, &str)])] = &[
     ("CreateLaunchTemplate", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     ("CreateLaunchTemplateVersion", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     (
+        "ModifyInstanceCapacityReservationAttributes",
+        &[("CapacityReservationSpecification.CapacityReservationPreference", "none")],
+    ),
+    (
         "ModifyInstanceCreditSpecification",
         &[
             ("InstanceCreditSpecification.1.InstanceId", "i-0123456789abcdef0"),
