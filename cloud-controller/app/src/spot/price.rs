@@ -31,6 +31,9 @@ impl FromStr for Price {
     type Err = PriceError;
 
     fn from_str(text: &str) -> Result<Self, PriceError> {
+        if !text.bytes().any(|b| b.is_ascii_digit()) {
+            return Err(PriceError);
+        }
         let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |text: &str, max: usize| {
             let fine = !text.is_empty() && text.len() <= max && text.bytes().all(|b| b.is_ascii_digit());
@@ -153,7 +156,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Price>().unwrap().to_string(), shown, "{text}");
         }
-        for text in ["", "-1", "cheap", "1e3", "0.0000001", "1.2.3", "99999999", "0x1", "1 "] {
+        for text in ["", ".", "-1", "cheap", "1e3", "0.0000001", "1.2.3", "99999999", "0x1", "1 "] {
             assert!(text.parse::<Price>().is_err(), "{text:?}");
         }
         assert!("0.2".parse::<Price>().unwrap() > "0.19".parse().unwrap());
