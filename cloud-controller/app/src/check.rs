@@ -111,6 +111,9 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     report.checked = books.instances.len() + books.interfaces.len();
     check_rows(cloud, &books, &mut report);
     check_addresses(cloud, &books, &mut report).await?;
+    for (id, problem) in crate::fleets::check::differences(cloud, &books.instances.keys().collect()).await? {
+        report.add("I8", id, problem);
+    }
     for node in &nodes {
         check_node(&books, node, &mut report);
         check_view(node, &mut report);

@@ -1,6 +1,7 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, iam_account};
+use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, fleet};
+use crate::iam_account;
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
 use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology, vpc};
@@ -17,6 +18,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("change.rs", change::SQL),
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
+    ("fleet.rs", fleet::SQL),
     ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),
     ("iam_group.rs", iam_group::SQL),

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AttachmentId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
+    AccountId, AttachmentId, DomainPhase, Epoch, FleetId, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
     InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId,
     ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
 };
@@ -239,6 +239,7 @@ macro_rules! texts {
 texts!(
     AccountId,
     AttachmentId,
+    FleetId,
     GroupId,
     GroupRuleId,
     ImageId,

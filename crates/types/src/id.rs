@@ -100,6 +100,8 @@ ids! {
     LaunchTemplateId = "lt";
     /// A placement group.
     PlacementGroupId = "pg";
+    /// A fleet of instances.
+    FleetId = "fleet";
     /// A volume.
     VolumeId = "vol";
 }

@@ -11,7 +11,7 @@ pub mod order;
 pub mod secret;
 
 pub use id::{
-    AccountId, AddressId, AllocationId, AttachmentId, GroupId, GroupRuleId, IdError, ImageId, InstanceId, InterfaceId,
+    AccountId, AddressId, AllocationId, AttachmentId, FleetId, GroupId, GroupRuleId, IdError, ImageId, InstanceId, InterfaceId,
     KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, SubnetId, VolumeId,
     VpcId, ZoneName,
 };

@@ -157,6 +157,7 @@ pub(crate) fn run_request(
         group,
         instance_tags,
         system_tags: Vec::new(),
+        fleet: None,
         interface_tags,
         dry_run: dry_run == Some(true),
     })

@@ -40,10 +40,19 @@ pub async fn apply_observations(cloud: &Cloud, batch: &[InstanceObservation]) ->
 async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), StoreError> {
     let mut tx = cloud.store().write().await?;
     let mut changed = false;
+    let ended = batch.iter().any(|observation| observation.gone);
     for observation in batch {
         changed |= apply_one(cloud, &mut tx, observation).await?;
     }
-    if changed { tx.commit().await } else { tx.rollback().await }
+    if !changed {
+        return tx.rollback().await;
+    }
+    tx.commit().await?;
+    if ended {
+        // It may have been a fleet's.
+        cloud.fleet_nudge().wake();
+    }
+    Ok(())
 }
 
 /// True if something was written.

@@ -4,6 +4,7 @@ pub(crate) mod place;
 mod resolve;
 
 use crate::fail::{OrFail as _, store_failure};
+use crate::fleets::FleetLaunch;
 use crate::groups;
 use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
@@ -86,6 +87,8 @@ pub struct RunRequest {
     pub system_tags: Vec<Tag>,
     /// For their interfaces.
     pub interface_tags: Vec<Tag>,
+    /// The launch of a fleet that it is.
+    pub fleet: Option<FleetLaunch>,
     /// Only check.
     pub dry_run: bool,
 }
@@ -183,6 +186,9 @@ impl Cloud {
         let mut maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
         for (index, (placement, address)) in placements.iter().zip(addresses).enumerate() {
             maker.make(&mut tx, u32::try_from(index).unwrap_or(u32::MAX), placement, address).await?;
+        }
+        if let Some(fleet) = &request.fleet {
+            self.fleet_launched(&mut tx, fleet, placements, subnet).await?;
         }
         if let Some(token) = &request.client_token {
             client_token_result_set(&mut tx, cx.account(), OPERATION, token, reservation.as_str()).await.or_fail()?;

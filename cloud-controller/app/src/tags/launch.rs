@@ -3,12 +3,13 @@
 use crate::fail::OrFail as _;
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{Store, launch_template_list, placement_group_list};
-use mallee_types::{AccountId, LaunchTemplateId, PlacementGroupId};
+use mallee_store::{Store, fleet_list, launch_template_list, placement_group_list};
+use mallee_types::{AccountId, FleetId, LaunchTemplateId, PlacementGroupId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum LaunchKind {
+    Fleet(FleetId),
     Group(PlacementGroupId),
     Template(LaunchTemplateId),
 }
@@ -21,6 +22,7 @@ impl LaunchKind {
     /// By the prefix of its id; `None`: it is of no such kind.
     pub(super) fn parse(prefix: &str, text: &str) -> Option<Result<Self, ApiError>> {
         Some(match prefix {
+            "fleet" => id(text, Code::InvalidFleetIdMalformed).map(Self::Fleet),
             "lt" => id(text, Code::InvalidLaunchTemplateIdMalformed).map(Self::Template),
             "pg" => id(text, Code::InvalidPlacementGroupIdMalformed).map(Self::Group),
             _ => return None,
@@ -29,6 +31,7 @@ impl LaunchKind {
 
     pub(super) const fn name(&self) -> &'static str {
         match self {
+            Self::Fleet(_) => crate::fleets::TAG_KIND,
             Self::Group(_) => crate::placement_groups::TAG_KIND,
             Self::Template(_) => crate::launch_templates::TAG_KIND,
         }
@@ -36,6 +39,11 @@ impl LaunchKind {
 
     pub(super) async fn require(&self, store: &Store, account: &AccountId) -> Result<(), ApiError> {
         let (found, code, id) = match self {
+            Self::Fleet(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let found = fleet_list(store, account, ids, None, 1).await.or_fail()?.len();
+                (found, Code::InvalidFleetIdNotFound, id.as_str())
+            }
             Self::Group(id) => {
                 let ids = Some(std::slice::from_ref(id));
                 let found = placement_group_list(store, account, ids, None, None, 1).await.or_fail()?.len();
