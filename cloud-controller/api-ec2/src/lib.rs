@@ -19,6 +19,7 @@ mod keys;
 pub mod page;
 mod placement_groups;
 mod profiles;
+mod spot;
 mod tags;
 mod templates;
 mod vpcs;

@@ -59,6 +59,7 @@ pub struct Cloud {
     parts: Parts,
     zones: BTreeMap<ZoneName, Arc<ZoneState>>,
     image_nudge: Nudge,
+    spot_nudge: Nudge,
     images_changed: watch::Sender<u64>,
     authorizer: Authorizer,
     key_uses: KeyUses,
@@ -78,6 +79,7 @@ impl Cloud {
             parts,
             zones,
             image_nudge: Nudge::default(),
+            spot_nudge: Nudge::default(),
             images_changed,
             authorizer: Authorizer::default(),
             started_ms,
@@ -139,6 +141,12 @@ impl Cloud {
     #[must_use]
     pub const fn image_nudge(&self) -> &Nudge {
         &self.image_nudge
+    }
+
+    /// Wakes the spot keeper.
+    #[must_use]
+    pub const fn spot_nudge(&self) -> &Nudge {
+        &self.spot_nudge
     }
 
     /// Wakes whenever the image keeper has finished with an image.

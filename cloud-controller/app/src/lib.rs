@@ -23,6 +23,7 @@ pub mod network;
 pub mod once;
 pub mod operation;
 pub mod placement_groups;
+pub mod spot;
 pub mod sts;
 pub mod tags;
 mod zone;

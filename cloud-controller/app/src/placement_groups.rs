@@ -42,7 +42,7 @@ pub struct NewGroup {
 }
 
 /// How a launch names the group it is to be in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GroupWish {
     /// `pg-…`.
     pub id: Option<String>,

@@ -3,8 +3,9 @@
 
 use crate::StoreError;
 use crate::placement_group::PlacementStrategy;
+use crate::spot_request::InterruptionBehavior;
 use crate::value::{Arg, FromColumn, Row, ToArg};
-use mallee_types::PlacementGroupId;
+use mallee_types::{PlacementGroupId, SpotRequestId};
 use serde::{Deserialize, Serialize};
 
 /// The disk image an instance was launched from, as it was then.
@@ -67,6 +68,27 @@ pub struct GroupMembership {
     pub partition: u32,
 }
 
+/// What makes an instance a spot instance: it may be interrupted, after a notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpotMembership {
+    /// `sir-…`: the request it fulfils.
+    pub request: SpotRequestId,
+    /// The request opens again when the instance is gone.
+    pub persistent: bool,
+    /// What an interruption does to it.
+    pub behavior: InterruptionBehavior,
+    /// The notice it was given.
+    #[serde(default)]
+    pub notice: Option<SpotNotice>,
+}
+
+/// The notice of an interruption, as the guest reads it from the metadata service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpotNotice {
+    /// When the instance is interrupted, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
 /// Everything else about an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -113,6 +135,8 @@ pub struct InstanceDoc {
     pub capacity_preference: Option<String>,
     /// Its placement group.
     pub group: Option<GroupMembership>,
+    /// Set on a spot instance.
+    pub spot: Option<SpotMembership>,
     /// Who asked: the ARN.
     pub requester: String,
     /// Whatever later versions keep.

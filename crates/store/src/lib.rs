@@ -49,6 +49,8 @@ mod security_group;
 mod select;
 mod session;
 mod setting;
+mod spot_price;
+mod spot_request;
 mod ssh_public_key;
 mod store;
 mod tag;
@@ -135,7 +137,9 @@ pub use instance::{
     instance_placement, instance_placement_set, instance_usage, instance_user_data, instance_user_data_set,
     instance_versions,
 };
-pub use instance_doc::{GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior};
+pub use instance_doc::{
+    GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior, SpotMembership, SpotNotice,
+};
 pub use instance_profile::{
     InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_count,
     instance_profile_delete, instance_profile_fetch, instance_profile_insert, instance_profile_list,
@@ -197,6 +201,13 @@ pub use session::{
     session_secret, text_open, text_seal,
 };
 pub use setting::{setting_delete, setting_fetch, setting_insert, setting_list, setting_put};
+pub use spot_price::{SpotPriceRow, spot_price_list, spot_price_purge, spot_price_put};
+pub use spot_request::{
+    InterruptionBehavior, SpotKind, SpotRequestRow, SpotState, spot_request_count, spot_request_delete,
+    spot_request_due, spot_request_fetch, spot_request_fetch_locked, spot_request_insert,
+    spot_request_last_interruption, spot_request_list, spot_request_list_purgeable, spot_request_next_due,
+    spot_request_open, spot_request_update, spot_request_user_data,
+};
 pub use ssh_public_key::{
     SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,
 };

@@ -26,6 +26,7 @@ steps! {
     7 "0007_instance_versions";
     8 "0008_sessions";
     10 "0010_audit";
+    12 "0012_spot";
     13 "0013_fleet";
 }
 

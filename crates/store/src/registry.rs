@@ -1,10 +1,11 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, fleet};
 use crate::iam_account;
+use crate::{account, address, audit, certificate, change, client_token, credential_report, dialect, fleet};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa, oidc_provider};
-use crate::{placement_group, role, s3, saga, security_group, session, setting, ssh_public_key, tag, topology, vpc};
+use crate::{placement_group, role, s3, saga, security_group, session, setting, spot_price};
+use crate::{spot_request, ssh_public_key, tag, topology, vpc};
 
 /// Texts of one file: the file's name, then (name, text).
 pub type SqlFile = (&'static str, &'static [(&'static str, &'static str)]);
@@ -49,6 +50,8 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("security_group.rs", security_group::SQL),
     ("session.rs", session::SQL),
     ("setting.rs", setting::SQL),
+    ("spot_price.rs", spot_price::SQL),
+    ("spot_request.rs", spot_request::SQL),
     ("ssh_public_key.rs", ssh_public_key::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
@@ -56,8 +59,11 @@ pub const SQL_BOTH: &[SqlFile] = &[
 ];
 
 /// The texts only PostgreSQL takes.
-pub const SQL_POSTGRES: &[SqlFile] =
-    &[("dialect.rs", dialect::PG_SQL), ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)])];
+pub const SQL_POSTGRES: &[SqlFile] = &[
+    ("dialect.rs", dialect::PG_SQL),
+    ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)]),
+    ("spot_request.rs", &[("PG_FETCH_LOCKED", spot_request::PG_FETCH_LOCKED)]),
+];
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,9 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AttachmentId, DomainPhase, Epoch, FleetId, Generation, GroupId, GroupRuleId, ImageId, Incarnation, InstanceId,
-    InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId,
-    ProfileAssociationId, ReservationId, RunIntent, SubnetId, VpcId, ZoneName,
+    AccountId, AttachmentId, DomainPhase, Epoch, FleetId, Generation, GroupId, GroupRuleId, ImageId, Incarnation,
+    InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId,
+    ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -252,6 +252,7 @@ texts!(
     PlacementGroupId,
     ProfileAssociationId,
     ReservationId,
+    SpotRequestId,
     SubnetId,
     VpcId,
     ZoneName,

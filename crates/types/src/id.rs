@@ -102,6 +102,8 @@ ids! {
     PlacementGroupId = "pg";
     /// A fleet of instances.
     FleetId = "fleet";
+    /// A request for a spot instance.
+    SpotRequestId = "sir";
     /// A volume.
     VolumeId = "vol";
 }

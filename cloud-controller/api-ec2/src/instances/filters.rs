@@ -232,6 +232,7 @@ impl Filterable for Candidate<'_> {
             }
             "image-id" => values_of(&i.image_id),
             "instance-id" => values_of(&i.instance_id),
+            "instance-lifecycle" => values_of(&i.instance_lifecycle),
             "instance-state-code" => vec![row.state.code().to_string()],
             "instance-state-name" => vec![row.state.name().to_owned()],
             "instance-type" => values_of(&i.instance_type),
@@ -257,6 +258,7 @@ impl Filterable for Candidate<'_> {
             "root-device-name" => values_of(&i.root_device_name),
             "root-device-type" => values_of(&i.root_device_type),
             "source-dest-check" => values_of(&i.source_dest_check),
+            "spot-instance-request-id" => values_of(&i.spot_instance_request_id),
             "state-reason-code" => i.state_reason.iter().flat_map(|r| values_of(&r.code)).collect(),
             "state-reason-message" => i.state_reason.iter().flat_map(|r| values_of(&r.message)).collect(),
             "subnet-id" => values_of(&i.subnet_id),
@@ -330,9 +332,15 @@ mod tests {
     fn what_does_not_exist_matches_nothing() {
         let view = &view();
         let candidate = Candidate::new(view, Look { region: "eu-1", zones: &[] });
-        for name in
-            ["spot-instance-request-id", "iam-instance-profile.arn", "ipv6-address", "host-id", "reason", "platform"]
-        {
+        for name in [
+            "spot-instance-request-id",
+            "instance-lifecycle",
+            "iam-instance-profile.arn",
+            "ipv6-address",
+            "host-id",
+            "reason",
+            "platform",
+        ] {
             assert!(FILTERS.contains(&name), "{name}");
             assert!(candidate.values(name).is_empty(), "{name}");
         }

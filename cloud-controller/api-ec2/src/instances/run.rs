@@ -7,6 +7,7 @@ use super::{options, shape};
 use crate::Ec2Api;
 use crate::common::{Look, choice, refuse, tags_for};
 use crate::profiles;
+use crate::spot::market;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -99,7 +100,6 @@ pub(crate) fn run_request(
     refuse("ElasticGpuSpecification", !elastic_gpu_specification.is_empty())?;
     refuse("ElasticInferenceAccelerator", !elastic_inference_accelerators.is_empty())?;
     refuse("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true))?;
-    refuse("InstanceMarketOptions", instance_market_options.is_some())?;
     refuse("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0))?;
     refuse("Ipv6Address", !ipv6_addresses.is_empty())?;
     refuse("KernelId", kernel_id.is_some())?;
@@ -113,17 +113,24 @@ pub(crate) fn run_request(
     options::cpu(cpu_options, instance_type(&type_name))?;
     let behaviors = [("stop", ShutdownBehavior::Stop), ("terminate", ShutdownBehavior::Terminate)];
     let behavior = instance_initiated_shutdown_behavior.as_deref();
-    let shutdown_behavior = choice("InstanceInitiatedShutdownBehavior", behavior, &behaviors)?.unwrap_or_default();
+    let mut spot = market::options(instance_market_options)?;
+    let asked = choice("InstanceInitiatedShutdownBehavior", behavior, &behaviors)?;
+    let shutdown_behavior = market::shutdown(spot.as_ref(), asked)?;
     let RunInstancesMonitoringEnabled { enabled: monitoring, metric_category_ids } = monitoring.unwrap_or_default();
     refuse("Monitoring.MetricCategoryId", !metric_category_ids.is_empty())?;
     let private_ip = private_ip_address.map(|text| address("PrivateIpAddress", &text)).transpose()?;
     let launch = LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip: None };
     let LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip } = fold(launch, network_interfaces)?;
     let (mut instance_tags, mut interface_tags) = (Vec::new(), Vec::new());
-    for (kind, tags) in tags_for(tag_specifications, &["instance", "network-interface", "volume"])? {
+    let kinds = ["instance", "network-interface", "volume", mallee_app::spot::TAG_KIND];
+    for (kind, tags) in tags_for(tag_specifications, &kinds)? {
         match kind.as_str() {
             "instance" => instance_tags = tags,
             "network-interface" => interface_tags = tags,
+            mallee_app::spot::TAG_KIND => match &mut spot {
+                Some(spot) => spot.tags = tags,
+                None => return Err(market::tags_without_spot()),
+            },
             // Of the volumes that the launch makes: it makes none, but what is written is checked.
             _ => mallee_app::tags::validate(&tags)?,
         }
@@ -155,6 +162,7 @@ pub(crate) fn run_request(
         metadata: options::metadata(metadata_options, defaults)?,
         tenancy: "default".to_owned(),
         group,
+        spot,
         instance_tags,
         system_tags: Vec::new(),
         fleet: None,

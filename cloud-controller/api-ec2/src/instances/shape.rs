@@ -105,6 +105,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
         iam_instance_profile: view.profile.as_ref().map(crate::profiles::shown),
         image_id: Some(row.image_id.to_string()),
         instance_id: Some(row.id.to_string()),
+        instance_lifecycle: doc.spot.as_ref().map(|_| "spot".into()),
         instance_type: Some(row.instance_type.clone()),
         key_name: row.key_name.clone(),
         launch_time: time(row.launch_ms),
@@ -138,6 +139,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
         root_device_type: Some("instance-store".into()),
         security_groups: first.map(group_identifiers).unwrap_or_default(),
         source_dest_check: first.map(|i| i.row.source_dest_check),
+        spot_instance_request_id: doc.spot.as_ref().map(|spot| spot.request.to_string()),
         state: Some(state(row.state)),
         state_reason: row
             .state_reason_code

@@ -101,7 +101,9 @@ pub(super) fn decide(fleet: &mut FleetRow, mut known: Known<'_>) -> Decision {
     }
     count(fleet, &known.members);
     for member in known.members.iter().filter(|member| member.row.state == FleetMemberState::Leaving) {
-        let Some(instance) = member.instance.as_ref().filter(|row| row.intent != RunIntent::Terminate) else { continue };
+        let Some(instance) = member.instance.as_ref().filter(|row| row.intent != RunIntent::Terminate) else {
+            continue;
+        };
         let list = if instance.doc.disable_api_termination { &mut out.protected } else { &mut out.terminate };
         list.push(member.row.instance_id.clone());
     }
@@ -226,7 +228,8 @@ fn finish_instant(fleet: &mut FleetRow, known: &mut Known<'_>, out: &mut Decisio
         if have(fleet, &known.members, spot) >= options.least {
             continue;
         }
-        for member in known.members.iter_mut().filter(|m| m.launch.spot == spot && m.row.state == FleetMemberState::Live)
+        for member in
+            known.members.iter_mut().filter(|m| m.launch.spot == spot && m.row.state == FleetMemberState::Live)
         {
             out.part(member, "terminated", "is given back: the fleet's minimum target capacity was not reached");
         }
@@ -273,8 +276,7 @@ const fn target(fleet: &FleetRow, spot: bool) -> u64 {
 /// What counts towards the target. Only a fleet that is maintained misses what has ended.
 fn have(fleet: &FleetRow, members: &[Member], spot: bool) -> u64 {
     let counts = |member: &&Member| {
-        member.launch.spot == spot
-            && (fleet.kind != FleetKind::Maintain || member.row.state == FleetMemberState::Live)
+        member.launch.spot == spot && (fleet.kind != FleetKind::Maintain || member.row.state == FleetMemberState::Live)
     };
     members.iter().filter(counts).map(|member| member.launch.candidate.weight).sum()
 }

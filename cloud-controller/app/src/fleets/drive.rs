@@ -128,9 +128,9 @@ async fn look_in(
     };
     // Forgotten instances of a fleet that goes on are forgotten here too.
     let keeps = before.kind == mallee_store::FleetKind::Maintain;
-    let (forgotten, kept): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| {
-        keeps && row.state == FleetMemberState::Gone && !instances.contains_key(&row.instance_id)
-    });
+    let (forgotten, kept): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .partition(|row| keeps && row.state == FleetMemberState::Gone && !instances.contains_key(&row.instance_id));
     let members: Vec<Member> = kept.into_iter().filter_map(member).collect();
     let mut fleet = before.clone();
     let now_ms = cloud.clock().now_ms();
@@ -230,9 +230,7 @@ async fn make(
     // What counts is what is written: the launch may have been made and its reply lost.
     let Some(mut row) = fleet_launch_fetch(cloud.store(), &fleet.id, attempt).await.or_fail()? else { return Ok(None) };
     match (row.state, outcome) {
-        (FleetLaunchState::Launched, _) => {
-            Ok(pool.filter(|_| row.doc.0.instances.len() < row.doc.0.count as usize))
-        }
+        (FleetLaunchState::Launched, _) => Ok(pool.filter(|_| row.doc.0.instances.len() < row.doc.0.count as usize)),
         (FleetLaunchState::Failed | FleetLaunchState::Cancelled, _) => Ok(pool),
         (FleetLaunchState::Planned, Err(error)) if !is_transient(&error) => {
             let (code, text) = (error.code().as_str().to_owned(), error.message().to_owned());
@@ -241,7 +239,8 @@ async fn make(
             let mut tx = cloud.store().write().await.or_fail()?;
             if fleet_launch_end(&mut tx, &row).await.or_fail()? {
                 let what = &row.doc.0.candidate;
-                let text = format!("{} ({} version {}): {code}: {text}", what.instance_type, what.template, what.version);
+                let text =
+                    format!("{} ({} version {}): {code}: {text}", what.instance_type, what.template, what.version);
                 let word = "launchSpecTemporarilyBlacklisted";
                 cloud.fleet_event(&mut tx, &fleet.id, FleetEventKind::Error, word, text, None).await?;
             }

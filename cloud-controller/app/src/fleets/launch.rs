@@ -10,11 +10,12 @@ use mallee_store::{
     SubnetRow, Tx, fleet_event_insert, fleet_launch_end, fleet_launch_fetch, fleet_member_insert,
 };
 use mallee_types::{FleetId, InstanceId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// Which launch of which fleet a RunInstances is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetLaunch {
     /// The fleet.
     pub fleet: FleetId,

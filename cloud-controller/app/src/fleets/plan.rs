@@ -49,7 +49,8 @@ fn instances_for(units: u64, weight: u64) -> u32 {
 
 /// Orders by the strategy: the pool to launch from first comes first.
 fn sort(pools: &mut [Pool<'_>], strategy: FleetStrategy, missing: u64) {
-    let price = |pool: &Pool<'_>| u128::from(pool.candidate.cost) * 1_000_000 / u128::from(pool.candidate.weight.max(1));
+    let price =
+        |pool: &Pool<'_>| u128::from(pool.candidate.cost) * 1_000_000 / u128::from(pool.candidate.weight.max(1));
     let priority = |pool: &Pool<'_>| pool.candidate.priority.unwrap_or(u64::MAX);
     match strategy {
         FleetStrategy::LowestPrice => pools.sort_by_key(|pool| (price(pool), pool.at)),
@@ -129,7 +130,9 @@ pub(super) struct Spare {
 
 /// Instances that can go without the rest falling below the target: what takes most first, of these the newest.
 pub(super) fn excess(mut spares: Vec<Spare>, have: u64, target: u64) -> Vec<usize> {
-    spares.sort_by_key(|spare| (Reverse(u128::from(spare.cost) * 1000 / u128::from(spare.weight.max(1))), Reverse(spare.launched_ms)));
+    spares.sort_by_key(|spare| {
+        (Reverse(u128::from(spare.cost) * 1000 / u128::from(spare.weight.max(1))), Reverse(spare.launched_ms))
+    });
     let mut left = have;
     let mut out = Vec::new();
     for spare in spares {

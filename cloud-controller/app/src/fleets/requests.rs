@@ -89,8 +89,9 @@ impl Cloud {
             return self.find_fleet(cx, &before).await;
         }
         if fleet_count(&mut tx, cx.account()).await.or_fail()? >= FLEETS_MAX {
-            return Err(Code::InvalidFleetConfig
-                .message(format!("An account may have {FLEETS_MAX} fleets that are submitted, active or being deleted")));
+            return Err(Code::InvalidFleetConfig.message(format!(
+                "An account may have {FLEETS_MAX} fleets that are submitted, active or being deleted"
+            )));
         }
         let row = FleetRow {
             id: FleetId::from_random(self.rng().u128()),

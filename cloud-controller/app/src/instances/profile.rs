@@ -11,7 +11,7 @@ use mallee_store::{
 use mallee_types::{AccountId, InstanceId, ProfileAssociationId, RunIntent};
 
 /// A profile as a request names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProfileRef {
     /// By name…
     pub name: Option<String>,

@@ -9,6 +9,7 @@ use crate::groups;
 use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
+use crate::spot::SpotOptions;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -24,14 +25,16 @@ use mallee_types::{
     NodeId, ReservationId, RunIntent,
 };
 use resolve::Resolved;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
 const OPERATION: &str = "RunInstances";
 /// Longest client token (EC2: 64 ASCII characters).
 const CLIENT_TOKEN_CHARS_MAX: usize = 64;
 
-/// What a launch asks for, as the wire gave it: nothing is looked up yet.
-#[derive(Debug, Clone)]
+/// What a launch asks for, as the wire gave it: nothing is looked up yet. Requests for spot instances keep it as JSON
+/// (without the user data, which has a column): a new field needs `#[serde(default)]`, so that older ones read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRequest {
     /// The image.
     pub image: ImageId,
@@ -56,6 +59,7 @@ pub struct RunRequest {
     /// Whether to give a public address; `None`: as the subnet says.
     pub public_ip: Option<bool>,
     /// Decoded.
+    #[serde(skip)]
     pub user_data: Option<Vec<u8>>,
     /// The caller's token.
     pub client_token: Option<String>,
@@ -81,6 +85,9 @@ pub struct RunRequest {
     pub tenancy: String,
     /// The placement group they are to be in.
     pub group: GroupWish,
+    /// Set: spot instances are launched.
+    #[serde(default)]
+    pub spot: Option<SpotOptions>,
     /// For the instances.
     pub instance_tags: Vec<Tag>,
     /// For the instances, by the cloud itself: under `aws:`.
@@ -88,6 +95,7 @@ pub struct RunRequest {
     /// For their interfaces.
     pub interface_tags: Vec<Tag>,
     /// The launch of a fleet that it is.
+    #[serde(default)]
     pub fleet: Option<FleetLaunch>,
     /// Only check.
     pub dry_run: bool,
@@ -107,6 +115,7 @@ impl Cloud {
             return Ok(done);
         }
         let resolved = self.resolve(cx, &request).await?;
+        self.check_spot(&request).await?;
         if request.dry_run {
             return Err(Code::DryRunOperation.error());
         }
@@ -121,6 +130,14 @@ impl Cloud {
         };
         self.faults().point("cloud.run.committed").await.or_fail()?;
         self.reservation(cx, reservation).await
+    }
+
+    /// Whether a launch could be made, if there were room.
+    ///
+    /// # Errors
+    /// As [`Cloud::run_instances`], of what needs no room.
+    pub(crate) async fn check_launch(&self, cx: &OpContext, request: &RunRequest) -> Result<(), ApiError> {
+        self.resolve(cx, request).await.map(drop)
     }
 
     /// The result of an earlier launch with this client token and parameters of this hash.
@@ -256,7 +273,8 @@ impl Maker<'_> {
     ) -> Result<(), ApiError> {
         let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
         let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
-        let row = self.instance(id, node, index, address, placement.partition);
+        let mut row = self.instance(id, node, index, address, placement.partition);
+        row.doc.spot = self.cloud.take_spot(tx, self.cx, self.request, &row).await?;
         let user_data = self.request.user_data.as_deref();
         instance_insert(tx, &row, user_data).await.or_fail()?;
         if let Some(decision) = &placement.decision {
@@ -347,7 +365,8 @@ impl Maker<'_> {
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
                 capacity_preference: request.capacity_preference.clone(),
                 group: resolved.group.clone().map(|group| GroupMembership { partition, ..group }),
-                requester: self.cx.actor.arn.to_string(),
+                spot: None,
+                requester: crate::spot::requester(self.cx, request.spot.as_ref()),
                 extra: Default::default(),
             },
         }

@@ -246,6 +246,7 @@ codes! {
     // limits and capacity
     InstanceLimitExceeded = "InstanceLimitExceeded", 400, false, "You have requested more instances ({}) than your current instance limit of {} allows for the specified instance type. Please contact your administrator to request an adjustment to this limit.";
     VcpuLimitExceeded = "VcpuLimitExceeded", 400, false, "You have requested more vCPU capacity than your current vCPU limit of {} allows for the instance bucket that the specified instance type belongs to. Please contact your administrator to request an adjustment to this limit.";
+    SpotMaxPriceTooLow = "SpotMaxPriceTooLow", 400, false, "Your Spot request price of {} is lower than the minimum required Spot request fulfillment price of {}.";
     MaxSpotInstanceCountExceeded = "MaxSpotInstanceCountExceeded", 400, false, "Max spot instance count exceeded";
     MaxIopsLimitExceeded = "MaxIOPSLimitExceeded", 400, false, "You have exceeded the limit of {} IOPS.";
     MaxScheduledInstanceCapacityExceeded = "MaxScheduledInstanceCapacityExceeded", 400, false, "You have attempted to launch more instances than you purchased.";
