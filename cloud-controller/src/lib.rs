@@ -15,6 +15,7 @@ pub use s3_local::LocalS3;
 use directory::DirectoryService;
 use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
+use mallee_api_ec2::Ec2Api;
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
 use mallee_app::iam::key_uses::write_key_uses;
 use mallee_app::{Cloud, CloudConfig, Parts, cluster_link, images, instances, sts};
@@ -34,6 +35,8 @@ const PURGE_PERIOD: Duration = Duration::from_secs(60);
 const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 /// How often the image keeper looks when nobody wakes it.
 const IMAGES_PERIOD: Duration = Duration::from_secs(30);
+/// How often fleets are looked at when nobody wakes their keeper.
+const FLEETS_PERIOD: Duration = Duration::from_secs(2);
 /// How often Walrus is asked for a sign of life.
 const WALRUS_PERIOD: Duration = Duration::from_secs(15);
 /// Interval of pings to other daemons, and how long one may stay unanswered: a host that vanished holds no connection.
@@ -73,6 +76,11 @@ impl CloudController {
         spawn_periodic(&scope, "image-keeper", IMAGES_PERIOD, cloud.image_nudge().clone(), rng.clone(), move || {
             let cloud = keeper.clone();
             async move { images::keep_images(&cloud).await }
+        });
+        let (fleets, hands) = (cloud.clone(), Ec2Api::new(cloud.clone()));
+        spawn_periodic(&scope, "fleet-keeper", FLEETS_PERIOD, cloud.fleet_nudge().clone(), rng.clone(), move || {
+            let (cloud, hands) = (fleets.clone(), hands.clone());
+            async move { mallee_app::fleets::keep_fleets(&cloud, &hands).await }
         });
         let watcher = cloud.clone();
         spawn_periodic(&scope, "walrus-watch", WALRUS_PERIOD, Nudge::default(), rng.clone(), move || {

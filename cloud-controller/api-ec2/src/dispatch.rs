@@ -10,12 +10,14 @@ mallee_app::offered! {
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
+    Write CreateFleet => api.create_fleet(cx, r, params).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
     Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
     Write CreateLaunchTemplateVersion => api.create_launch_template_version(cx, r, params).await;
     Write CreatePlacementGroup => api.create_placement_group(cx, r).await;
     Write CreateSecurityGroup => api.create_security_group(cx, r).await;
     Write CreateTags => api.create_tags(cx, r).await;
+    Write DeleteFleets => api.delete_fleets(cx, r).await;
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
     Write DeleteLaunchTemplate => api.delete_launch_template(cx, r).await;
     Write DeleteLaunchTemplateVersions => api.delete_launch_template_versions(cx, r).await;
@@ -27,6 +29,9 @@ mallee_app::offered! {
     Read DescribeAddresses => api.describe_addresses(r);
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
+    Read DescribeFleetHistory => api.describe_fleet_history(cx, r).await;
+    Read DescribeFleetInstances => api.describe_fleet_instances(cx, r).await;
+    Read DescribeFleets => api.describe_fleets(cx, r).await;
     Read DescribeIamInstanceProfileAssociations => api.describe_iam_instance_profile_associations(cx, r).await;
     Read DescribeIdFormat => api.describe_id_format(r);
     Read DescribeIdentityIdFormat => api.describe_identity_id_format(cx, r);
@@ -67,6 +72,7 @@ mallee_app::offered! {
     Read GetLaunchTemplateData => api.get_launch_template_data(cx, r).await;
     Read GetPasswordData => api.get_password_data(cx, r).await;
     Write ImportKeyPair => api.import_key_pair(cx, r).await;
+    Write ModifyFleet => api.modify_fleet(cx, r, params).await;
     Write ModifyIdFormat => api.modify_id_format(r);
     Write ModifyIdentityIdFormat => api.modify_identity_id_format(cx, r);
     Write ModifyImageAttribute => api.modify_image_attribute(cx, r).await;

@@ -8,6 +8,7 @@ mod catalog;
 mod common;
 mod dispatch;
 pub mod filter;
+mod fleets;
 mod groups;
 mod id_format;
 mod image_attributes;

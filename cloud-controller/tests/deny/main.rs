@@ -22,6 +22,14 @@ const HOUR: i64 = 3600;
 const UNSIGNED: &[&str] = &["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
 /// Parameters that the parser's hints do not lead to.
 const OVERRIDES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "CreateFleet",
+        &[
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "web"),
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version", "1"),
+            ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+        ],
+    ),
     ("CreateLaunchTemplate", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     ("CreateLaunchTemplateVersion", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     (

@@ -37,6 +37,8 @@ pub struct FleetOptions {
     pub single_zone: bool,
     /// Less than this (in thousandths of a unit) is nothing.
     pub least: u64,
+    /// It was less, and was given back.
+    pub given_back: bool,
 }
 
 /// One kind of instance that a fleet may launch, in one place.

@@ -2,6 +2,7 @@
 
 mod crew;
 mod drivers;
+mod fleets;
 mod hosts;
 mod lifecycle;
 mod partition;

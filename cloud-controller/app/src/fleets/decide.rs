@@ -3,7 +3,7 @@
 use super::plan::{Order, Pool, Spare, Standing, choose, excess};
 use mallee_store::{
     FleetCandidate, FleetEventKind, FleetKind, FleetLaunchDoc, FleetLaunchRow, FleetLaunchState, FleetMemberRow,
-    FleetMemberState, FleetRow, FleetState, InstanceRow,
+    FleetMemberState, FleetOptions, FleetRow, FleetState, InstanceRow,
 };
 use mallee_types::{InstanceId, InstanceState, RunIntent};
 use std::collections::BTreeSet;
@@ -96,7 +96,9 @@ pub(super) fn decide(fleet: &mut FleetRow, mut known: Known<'_>) -> Decision {
     let waits = fleet.doc.0.valid_from_ms.is_some_and(|from| from > known.now_ms);
     if is_deleted(fleet.state) {
         delete(fleet, &mut known, &mut out);
-    } else if fleet.state != FleetState::Failed && !waits {
+    } else if fleet.state == FleetState::Failed {
+        fleet.is_open = known.members.iter().any(|member| member.row.state == FleetMemberState::Leaving);
+    } else if !waits {
         act(fleet, &mut known, &mut out);
     }
     count(fleet, &known.members);
@@ -179,7 +181,7 @@ fn act(fleet: &mut FleetRow, known: &mut Known<'_>, out: &mut Decision) {
         if fleet.kind == FleetKind::Maintain && fleet.doc.0.terminate_excess && have > target {
             over |= trim(known, out, spot, have, target);
         }
-        if have < target && may_launch(fleet, known) {
+        if have < target && may_launch(fleet, known) && !options_of(fleet, spot).given_back {
             plan(fleet, known, out, spot, have, target);
         }
     }
@@ -224,29 +226,30 @@ fn settle(fleet: &mut FleetRow, known: &mut Known<'_>, out: &mut Decision, outco
 /// An instant fleet has tried what it could: what falls short of a minimum is given back.
 fn finish_instant(fleet: &mut FleetRow, known: &mut Known<'_>, out: &mut Decision) {
     for spot in [false, true] {
-        let options = if spot { &fleet.doc.0.spot_options } else { &fleet.doc.0.on_demand_options };
-        if have(fleet, &known.members, spot) >= options.least {
+        let have = have(fleet, &known.members, spot);
+        let options = if spot { &mut fleet.doc.0.spot_options } else { &mut fleet.doc.0.on_demand_options };
+        if have >= options.least || options.given_back {
             continue;
         }
-        for member in
-            known.members.iter_mut().filter(|m| m.launch.spot == spot && m.row.state == FleetMemberState::Live)
-        {
+        options.given_back = true;
+        let mine = |member: &&mut Member| member.launch.spot == spot && member.row.state == FleetMemberState::Live;
+        for member in known.members.iter_mut().filter(mine) {
             out.part(member, "terminated", "is given back: the fleet's minimum target capacity was not reached");
         }
     }
-    let lives = known.members.iter().any(|member| member.row.state == FleetMemberState::Live);
-    let leaves = known.members.iter().any(|member| member.row.state == FleetMemberState::Leaving);
+    let given_back = |member: &&Member| options_of(fleet, member.launch.spot).given_back;
     let wanted = fleet.doc.0.on_demand + fleet.doc.0.spot > 0;
-    if wanted && !known.members.iter().any(|member| member.row.state != FleetMemberState::Gone) && !lives {
-        let ever = !known.members.is_empty();
-        if !ever {
-            fleet.state = FleetState::Failed;
-        }
-    }
-    fleet.is_open = leaves || (lives && fleet.doc.0.valid_until_ms.is_some());
-    if fleet.state == FleetState::Failed {
+    if wanted && known.members.iter().all(|member| given_back(&member)) {
+        fleet.state = FleetState::Failed;
         fleet.deleted_ms = Some(known.now_ms);
     }
+    let lives = known.members.iter().any(|member| member.row.state == FleetMemberState::Live);
+    let leaves = known.members.iter().any(|member| member.row.state == FleetMemberState::Leaving);
+    fleet.is_open = leaves || (lives && fleet.doc.0.valid_until_ms.is_some());
+}
+
+const fn options_of(fleet: &FleetRow, spot: bool) -> &FleetOptions {
+    if spot { &fleet.doc.0.spot_options } else { &fleet.doc.0.on_demand_options }
 }
 
 /// Impaired members leave once they have been so for long enough.
@@ -315,7 +318,7 @@ fn plan(fleet: &mut FleetRow, known: &Known<'_>, out: &mut Decision, spot: bool,
         Pool { at, candidate, room: known.rooms.get(at).copied().unwrap_or_default(), have: have as u64 }
     });
     let first = known.members.iter().find(mine).map(|member| &member.launch.candidate);
-    let options = if spot { &fleet.doc.0.spot_options } else { &fleet.doc.0.on_demand_options };
+    let options = options_of(fleet, spot);
     for Order { at, count_min, count } in choose(options, pools.collect(), Standing { have, target, first }) {
         let Some(candidate) = candidates.get(at) else { continue };
         fleet.attempts += 1;

@@ -4,8 +4,8 @@ use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    FleetEventKind, FleetEventRow, FleetKind, FleetLaunchRow, FleetMemberRow, FleetMemberState, FleetRow,
-    InstanceFilter, InstanceRow, fleet_event_list, fleet_launch_list, fleet_member_list, instance_list,
+    FleetEventKind, FleetEventRow, FleetKind, FleetLaunchRow, FleetMemberState, FleetRow, InstanceFilter, InstanceRow,
+    fleet_event_list, fleet_launch_list, fleet_member_list, instance_list,
 };
 use mallee_types::{InstanceId, InstanceState};
 
@@ -13,17 +13,12 @@ use mallee_types::{InstanceId, InstanceState};
 const IDS_AT_ONCE: usize = 1_000;
 
 impl Cloud {
-    /// The launches of a fleet and its instances.
+    /// The launches of a fleet.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn fleet_launches(
-        &self,
-        fleet: &FleetRow,
-    ) -> Result<(Vec<FleetLaunchRow>, Vec<FleetMemberRow>), ApiError> {
-        let launches = fleet_launch_list(self.store(), &fleet.id).await.or_fail()?;
-        let members = fleet_member_list(self.store(), &fleet.id).await.or_fail()?;
-        Ok((launches, members))
+    pub async fn fleet_launches(&self, fleet: &FleetRow) -> Result<Vec<FleetLaunchRow>, ApiError> {
+        fleet_launch_list(self.store(), &fleet.id).await.or_fail()
     }
 
     /// `DescribeFleetInstances`: what of the fleet is pending or running, by id.

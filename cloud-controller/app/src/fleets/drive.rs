@@ -218,7 +218,6 @@ async fn make(
             doc: &row.doc.0,
             instance_tags: &doc.instance_tags,
             interface_tags: &doc.interface_tags,
-            request: &doc.request,
         };
         cloud.faults().point("cloud.fleet.launch").await.or_fail()?;
         let outcome = hands.launch(&acting(fleet), &order).await;

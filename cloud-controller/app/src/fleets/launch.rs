@@ -34,8 +34,6 @@ pub struct LaunchOrder<'a> {
     pub instance_tags: &'a [(String, String)],
     /// For their interfaces, over those of the template.
     pub interface_tags: &'a [(String, String)],
-    /// The fleet's request: what spot instances are to do when they are interrupted stands there.
-    pub request: &'a [(String, String)],
 }
 
 impl LaunchOrder<'_> {
