@@ -170,8 +170,9 @@ sql! {
     LIST = concat!("SELECT ", columns!(), " FROM fleets WHERE account_id = $1");
     COUNT = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     LIST_OPEN = "SELECT id FROM fleets WHERE is_open ORDER BY id";
-    LIST_OLD = "SELECT id FROM fleets WHERE NOT is_open AND deleted_ms IS NOT NULL AND deleted_ms < $1 ORDER BY id
-        LIMIT $2 + 0";
+    LIST_OLD = "SELECT id FROM fleets f WHERE NOT is_open AND (deleted_ms < $1
+        OR (kind = 'instant' AND deleted_ms IS NULL AND created_ms < $1 AND NOT EXISTS (SELECT 1 FROM fleet_members m
+            JOIN instances i ON i.id = m.instance_id WHERE m.fleet_id = f.id))) ORDER BY id LIMIT $2 + 0";
     UPDATE = "UPDATE fleets SET state = $3, is_open = $4, deleted_ms = $5, attempts = $6, doc = $7,
         version = version + 1 WHERE id = $1 AND version = $2";
     DELETE = "DELETE FROM fleets WHERE id = $1";
@@ -235,7 +236,7 @@ pub async fn fleet_list_open<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<FleetI
     Ok(exec.into().all::<(FleetId,)>(LIST_OPEN, vec![]).await?.into_iter().map(|(id,)| id).collect())
 }
 
-/// Fleets that ended before `before_ms`.
+/// Fleets that ended before `before_ms`, and instant ones made before of which no instance is left.
 pub async fn fleet_list_old<'a>(
     exec: impl Into<Exec<'a>>,
     before_ms: i64,

@@ -162,9 +162,9 @@ async fn a_maintained_fleet_follows_its_target_and_replaces_what_ends() {
         vec![("FleetId", id.clone()), ("TargetCapacitySpecification.TotalTargetCapacity", total.to_string())]
     };
     call(&mut cloud, "ModifyFleet", &target(4)).await;
-    until_fleet(&mut cloud, &id, "fulfilledCapacity", "4.0").await;
+    until_fleet(&mut cloud, &id, "fulfilledCapacity", "4").await;
     call(&mut cloud, "ModifyFleet", &target(1)).await;
-    until_fleet(&mut cloud, &id, "fulfilledCapacity", "1.0").await;
+    until_fleet(&mut cloud, &id, "fulfilledCapacity", "1").await;
     until_fleet(&mut cloud, &id, "totalTargetCapacity", "1").await;
     assert_eq!(standing(&cloud, &id).await, (1, 5));
     let active = cloud.insist("DescribeFleetInstances", &[("FleetId", &id)]).await;
@@ -240,7 +240,7 @@ async fn a_request_is_filled_once() {
     until_fleet(&mut cloud, &id, "activityStatus", "fulfilled").await;
     let victim = cloud.rows().await[0].id.clone();
     cloud.act("TerminateInstances", &victim).await;
-    until_fleet(&mut cloud, &id, "fulfilledCapacity", "1.0").await;
+    until_fleet(&mut cloud, &id, "fulfilledCapacity", "1").await;
     cloud.until_state(&victim, InstanceState::Terminated).await;
     assert_eq!(standing(&cloud, &id).await, (1, 2), "it is not replaced");
     let total = vec![("FleetId", id.clone()), ("TargetCapacitySpecification.TotalTargetCapacity", "3".to_owned())];
@@ -262,8 +262,8 @@ async fn spot_and_on_demand_are_told_apart() {
     pairs.push(("LaunchTemplateConfigs.1.Overrides.1.InstanceType", "t3.nano".to_owned()));
     pairs.push(("LaunchTemplateConfigs.1.Overrides.2.InstanceType", "t3.micro".to_owned()));
     let id = call(&mut cloud, "CreateFleet", &pairs).await.first("fleetId").expect("an id").to_owned();
-    until_fleet(&mut cloud, &id, "fulfilledCapacity", "3.0").await;
-    until_fleet(&mut cloud, &id, "fulfilledOnDemandCapacity", "1.0").await;
+    until_fleet(&mut cloud, &id, "fulfilledCapacity", "3").await;
+    until_fleet(&mut cloud, &id, "fulfilledOnDemandCapacity", "1").await;
     let spot: Vec<_> = cloud.rows().await.into_iter().filter(|row| row.doc.spot.is_some()).collect();
     let mut types: Vec<&str> = spot.iter().map(|row| row.instance_type.as_str()).collect();
     types.sort_unstable();
@@ -311,7 +311,7 @@ async fn survives(action: FaultAction, times: u32) {
                 vec![("FleetId", id.clone()), ("TargetCapacitySpecification.TotalTargetCapacity", n.to_owned())]
             };
             call(cloud, "ModifyFleet", &total("1")).await;
-            until_fleet(cloud, &id, "fulfilledCapacity", "1.0").await;
+            until_fleet(cloud, &id, "fulfilledCapacity", "1").await;
             assert_eq!(standing(cloud, &id).await, (1, 3), "{point}: {:?}", cloud.faults.hit());
         }
         delete(cloud, &id).await;

@@ -28,6 +28,15 @@ pub(super) struct Member {
     pub launch: FleetLaunchDoc,
 }
 
+/// What there is of a candidate now, and for how much.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Market {
+    /// Instances that would fit.
+    pub room: u64,
+    /// What an hour of a spot instance costs, in millionths of a dollar.
+    pub price: u64,
+}
+
 /// Everything a decision is made from.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
@@ -35,8 +44,8 @@ pub(super) struct Known<'a> {
     pub launches: Vec<FleetLaunchRow>,
     /// Instances whose checks fail.
     pub impaired: BTreeSet<InstanceId>,
-    /// Instances of each candidate that would fit now.
-    pub rooms: &'a [u64],
+    /// What is heard of each candidate.
+    pub market: &'a [Market],
     pub passed_over: &'a PassedOver,
     pub now_ms: i64,
 }
@@ -315,7 +324,8 @@ fn plan(fleet: &mut FleetRow, known: &Known<'_>, out: &mut Decision, spot: bool,
     let candidates = fleet.doc.0.candidates.clone();
     let pools = candidates.iter().enumerate().filter(|(at, _)| !tried.contains(&(spot, *at))).map(|(at, candidate)| {
         let have = known.members.iter().filter(mine).filter(|m| m.launch.candidate == *candidate).count();
-        Pool { at, candidate, room: known.rooms.get(at).copied().unwrap_or_default(), have: have as u64 }
+        let Market { room, price } = known.market.get(at).copied().unwrap_or_default();
+        Pool { at, candidate, room, have: have as u64, price: if spot { price } else { 0 } }
     });
     let first = known.members.iter().find(mine).map(|member| &member.launch.candidate);
     let options = options_of(fleet, spot);
@@ -371,3 +381,6 @@ fn count(fleet: &mut FleetRow, members: &[Member]) {
     fleet.doc.0.fulfilled_on_demand = live(false);
     fleet.doc.0.fulfilled = live(false) + live(true);
 }
+
+#[cfg(test)]
+mod tests;

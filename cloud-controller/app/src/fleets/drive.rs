@@ -1,7 +1,7 @@
 //! One fleet, step by step: look, decide, write down, and only then do. Whoever dies in between, the next one goes on
 //! from the rows.
 
-use super::decide::{Decision, Known, Member, PassedOver, decide, place_of};
+use super::decide::{Decision, Known, Market, Member, PassedOver, decide, place_of};
 use super::launch::{FleetHands, FleetLaunch, LaunchOrder};
 use crate::fail::{OrFail as _, store_failure};
 use crate::{Actor, Cloud, OpContext};
@@ -21,6 +21,8 @@ const ROUNDS_MAX: usize = 2_000;
 const TRIES_MAX: usize = 10;
 /// Launches that ended and made nothing of which each fleet keeps the newest.
 const LAUNCHES_KEPT: u64 = 200;
+/// How long after its start the cloud waits for its zones before a launch of a fleet, in milliseconds.
+const SETTLING_MS: i64 = 30_000;
 /// Instances looked up at once.
 const IDS_AT_ONCE: usize = 1_000;
 
@@ -34,6 +36,12 @@ fn acting(fleet: &FleetRow) -> OpContext {
 /// Whether trying the same again may help.
 fn is_transient(error: &ApiError) -> bool {
     matches!(error.code(), Code::Unavailable | Code::InternalError)
+}
+
+/// Whether it is too early to say that there is no room: an instant fleet has one try.
+fn is_settling(cloud: &Cloud) -> bool {
+    let since_ms = cloud.clock().now_ms().saturating_sub(cloud.started_ms());
+    since_ms < SETTLING_MS && cloud.zones().iter().any(|zone| cloud.zone_trouble(zone).is_some())
 }
 
 /// Brings a fleet as far as it goes now.
@@ -75,10 +83,10 @@ async fn look(
             Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(store_failure(error)),
         };
-        let rooms = rooms(cloud, &fleet).await?;
+        let market = market(cloud, &fleet).await?;
         cloud.faults().point("cloud.fleet.look").await.or_fail()?;
         let mut tx = cloud.store().write().await.or_fail()?;
-        match look_in(cloud, hands, &mut tx, fleet, &rooms, passed_over).await {
+        match look_in(cloud, hands, &mut tx, fleet, &market, passed_over).await {
             Ok((fleet, decision, changed)) => {
                 cloud.faults().point("cloud.fleet.before-commit").await.or_fail()?;
                 let ended = if changed { tx.commit().await } else { tx.rollback().await };
@@ -102,7 +110,7 @@ async fn look_in(
     hands: &dyn FleetHands,
     tx: &mut Tx,
     before: FleetRow,
-    rooms: &[u64],
+    market: &[Market],
     passed_over: &PassedOver,
 ) -> Result<(FleetRow, Decision, bool), StoreError> {
     let id = before.id.clone();
@@ -134,7 +142,7 @@ async fn look_in(
     let members: Vec<Member> = kept.into_iter().filter_map(member).collect();
     let mut fleet = before.clone();
     let now_ms = cloud.clock().now_ms();
-    let known = Known { members, launches: launches.clone(), impaired, rooms, passed_over, now_ms };
+    let known = Known { members, launches: launches.clone(), impaired, market, passed_over, now_ms };
     let decision = decide(&mut fleet, known);
     let mut changed = !forgotten.is_empty();
     for row in &forgotten {
@@ -177,29 +185,29 @@ async fn look_in(
     Ok((fleet, decision, changed))
 }
 
-/// Instances of each candidate that would fit now, where the strategy asks.
-async fn rooms(cloud: &Cloud, fleet: &FleetRow) -> Result<Vec<u64>, ApiError> {
+/// What is heard of each candidate, as far as spot capacity asks for it: on-demand instances have no price, and their
+/// strategies do not ask for room.
+async fn market(cloud: &Cloud, fleet: &FleetRow) -> Result<Vec<Market>, ApiError> {
     let doc = &fleet.doc.0;
-    let asks = |strategy: FleetStrategy| {
-        matches!(
-            strategy,
-            FleetStrategy::CapacityOptimized
-                | FleetStrategy::CapacityOptimizedPrioritized
-                | FleetStrategy::PriceCapacityOptimized
-        )
-    };
-    if !asks(doc.spot_options.strategy) || doc.spot == 0 {
-        return Ok(vec![0; doc.candidates.len()]);
+    if doc.spot == 0 {
+        return Ok(vec![Market::default(); doc.candidates.len()]);
     }
-    let capacities = cloud.capacities().await?;
-    let room = |candidate: &FleetCandidate| {
+    let by_room = !matches!(
+        doc.spot_options.strategy,
+        FleetStrategy::LowestPrice | FleetStrategy::Prioritized | FleetStrategy::Diversified
+    );
+    let capacities = if by_room { cloud.capacities().await? } else { Vec::new() };
+    let now_ms = cloud.clock().now_ms();
+    let prices = cloud.spot_prices(&[], now_ms, now_ms).await?;
+    let look = |candidate: &FleetCandidate| {
         let fits = capacities.iter().filter(|one| {
             one.size.name == candidate.instance_type
                 && candidate.zone.as_ref().is_none_or(|zone| zone.as_str() == one.zone.as_str())
         });
-        fits.map(|one| one.available).sum()
+        let price = prices.iter().find(|point| point.instance_type == candidate.instance_type);
+        Market { room: fits.map(|one| one.available).sum(), price: price.map_or(0, |point| point.price.millionths()) }
     };
-    Ok(doc.candidates.iter().map(room).collect())
+    Ok(doc.candidates.iter().map(look).collect())
 }
 
 /// Makes a launch that is written down. The pool that gave less than it was asked for, if it did.
@@ -219,6 +227,9 @@ async fn make(
             instance_tags: &doc.instance_tags,
             interface_tags: &doc.interface_tags,
         };
+        if is_settling(cloud) {
+            return Err(Code::Unavailable.message("The cloud has just started, and its zones are not connected yet"));
+        }
         cloud.faults().point("cloud.fleet.launch").await.or_fail()?;
         let outcome = hands.launch(&acting(fleet), &order).await;
         cloud.faults().point("cloud.fleet.launched").await.or_fail()?;

@@ -1,7 +1,7 @@
 //! Which pools a fleet launches from, and how many in each: pure, so that every strategy can be tried in a table.
 //!
-//! A pool is one type of instance in one place. Nothing has a price here: what an instance takes of a machine stands
-//! in its place, so that the lowest price is the least of a machine for a unit of capacity.
+//! A pool is one type of instance in one place. Only spot instances can have a price here: where nothing has one, what
+//! an instance takes of a machine stands in its place, and the lowest price is the least of a machine for a unit.
 
 use mallee_store::{FleetCandidate, FleetOptions, FleetStrategy};
 use mallee_types::limits::RUN_INSTANCES_COUNT_MAX;
@@ -18,6 +18,8 @@ pub(super) struct Pool<'a> {
     pub room: u64,
     /// Instances of it that the fleet has.
     pub have: u64,
+    /// What an hour of one costs as a spot instance, in millionths of a dollar; 0 on demand, and where nothing was set.
+    pub price: u64,
 }
 
 /// One launch.
@@ -49,8 +51,9 @@ fn instances_for(units: u64, weight: u64) -> u32 {
 
 /// Orders by the strategy: the pool to launch from first comes first.
 fn sort(pools: &mut [Pool<'_>], strategy: FleetStrategy, missing: u64) {
-    let price =
-        |pool: &Pool<'_>| u128::from(pool.candidate.cost) * 1_000_000 / u128::from(pool.candidate.weight.max(1));
+    let per_unit =
+        |value: u64, pool: &Pool<'_>| u128::from(value) * 1_000_000 / u128::from(pool.candidate.weight.max(1));
+    let price = |pool: &Pool<'_>| (per_unit(pool.price, pool), per_unit(pool.candidate.cost, pool));
     let priority = |pool: &Pool<'_>| pool.candidate.priority.unwrap_or(u64::MAX);
     match strategy {
         FleetStrategy::LowestPrice => pools.sort_by_key(|pool| (price(pool), pool.at)),
@@ -166,7 +169,8 @@ mod tests {
     }
 
     fn orders(options: &FleetOptions, list: &[FleetCandidate], rooms: &[u64], target: u64) -> Vec<(usize, u32)> {
-        let pools = list.iter().enumerate().map(|(at, candidate)| Pool { at, candidate, room: rooms[at], have: 0 });
+        let pools =
+            list.iter().enumerate().map(|(at, candidate)| Pool { at, candidate, room: rooms[at], have: 0, price: 0 });
         let standing = Standing { target: target * 1000, ..Default::default() };
         choose(options, pools.collect(), standing).iter().map(|order| (order.at, order.count)).collect()
     }
@@ -194,6 +198,15 @@ mod tests {
     }
 
     #[test]
+    fn a_price_that_was_set_goes_before_what_is_taken() {
+        let list = [candidate("small", "a", 1, 1, None), candidate("big", "a", 1, 9, None)];
+        let pool = |at: usize, price| Pool { at, candidate: &list[at], room: 0, have: 0, price };
+        let standing = Standing { target: 1000, ..Default::default() };
+        let chosen = choose(&with(FleetStrategy::LowestPrice), vec![pool(0, 20), pool(1, 10)], standing);
+        assert_eq!(chosen, [Order { at: 1, count_min: 1, count: 1 }]);
+    }
+
+    #[test]
     fn weights_round_up_and_nothing_missing_is_nothing_to_do() {
         let list = [candidate("big", "a", 4, 40, None)];
         assert_eq!(orders(&with(FleetStrategy::LowestPrice), &list, &[0], 9), [(0, 3)]);
@@ -206,7 +219,7 @@ mod tests {
         let list = [candidate("x", "a", 1, 1, None), candidate("y", "a", 1, 2, None), candidate("x", "b", 1, 3, None)];
         let pools = |skip: usize| {
             let all = list.iter().enumerate().filter(move |(at, _)| *at != skip);
-            all.map(|(at, candidate)| Pool { at, candidate, room: 0, have: 0 }).collect::<Vec<_>>()
+            all.map(|(at, candidate)| Pool { at, candidate, room: 0, have: 0, price: 0 }).collect::<Vec<_>>()
         };
         let standing = Standing { have: 1000, target: 3000, first: Some(&list[0]) };
         let one_type = FleetOptions { single_type: true, ..Default::default() };
