@@ -14,6 +14,7 @@ sql! {
     ADDRESSES = "SELECT COUNT(*) FROM public_addresses WHERE account_id = $1";
     BUCKETS = "SELECT COUNT(*) FROM s3_buckets WHERE account_id = $1";
     VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
+    FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     USERS = "SELECT COUNT(*) FROM users WHERE account_id = $1 AND NOT is_admin";
     GROUPS = "SELECT COUNT(*) FROM iam_groups WHERE account_id = $1";
     POLICIES = "SELECT COUNT(*) FROM iam_policies WHERE account_id = $1";
@@ -40,6 +41,7 @@ sql! {
     WIPE_REPORTS = "DELETE FROM credential_reports WHERE account_id = $1";
     WIPE_PASSWORDS = "DELETE FROM password_policies WHERE account_id = $1";
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
+    WIPE_FLEETS = "DELETE FROM fleets WHERE account_id = $1";
     WIPE_USERS = "DELETE FROM users WHERE account_id = $1";
 }
 
@@ -64,6 +66,7 @@ pub async fn account_leftovers(tx: &mut Tx, account: &AccountId) -> Result<Vec<S
         ("public addresses", ADDRESSES),
         ("buckets", BUCKETS),
         ("VPCs beside the default one", VPCS),
+        ("fleets that are not over", FLEETS),
     ];
     counted(tx, account, &texts).await
 }
@@ -104,6 +107,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_REPORTS,
         WIPE_PASSWORDS,
         WIPE_SESSIONS,
+        WIPE_FLEETS,
         WIPE_USERS,
     ];
     for text in texts {
