@@ -1,6 +1,6 @@
-//! From the configurations of a fleet to what it may launch: templates are found and their versions pinned, requirements
-//! become types, places become pools, and the caller is asked for the right to launch each of them, now. The keeper
-//! launches nothing else later.
+//! From the configurations of a fleet to what it may launch: templates are found and their versions pinned,
+//! requirements become types, places become pools, and the caller is asked for the right to launch each of them, now.
+//! The keeper launches nothing else later.
 
 use super::parts::{Parts, requirements};
 use crate::Ec2Api;
@@ -16,8 +16,8 @@ use mallee_ec2_types::ec2::{
     RunInstancesRequest,
 };
 use mallee_store::{FleetCandidate, FleetKind, LaunchTemplateRow, LaunchTemplateVersionRow};
+use mallee_types::ZoneName;
 use mallee_types::instance_type::InstanceType;
-use mallee_types::{SubnetId, ZoneName};
 
 /// Configurations of a fleet (EC2: 50).
 const CONFIGS_MAX: usize = 50;
@@ -161,12 +161,8 @@ impl Ec2Api {
         let template = data.read()?;
         let of_interface = template.network_interfaces.into_iter().find_map(|interface| interface.subnet_id);
         if let Some(subnet) = of_interface {
-            let zone = subnet.parse::<SubnetId>().ok();
-            let zone = match zone {
-                Some(_) => self.cloud.find_subnet(cx, &subnet).await.ok().map(|row| row.zone),
-                None => None,
-            };
-            return Ok(vec![Place { subnet: None, zone, said: false }]);
+            let zone = self.cloud.find_subnet(cx, &subnet).await?.zone;
+            return Ok(vec![Place { subnet: None, zone: Some(zone), said: false }]);
         }
         if let Some(placement) = template.placement
             && (placement.availability_zone.is_some() || placement.availability_zone_id.is_some())

@@ -198,7 +198,13 @@ impl Ec2Api {
         };
         let given = kept(params);
         let (on_demand, spot) = (after.on_demand, after.spot);
+        let asked_of = &row.doc.0;
         let change = |doc: &mut FleetDoc| {
+            // Of what it is by now nobody was asked.
+            let same = (&doc.candidates, doc.on_demand, doc.spot);
+            if same != (&asked_of.candidates, asked_of.on_demand, asked_of.spot) {
+                return Err(Code::Unavailable.message("The fleet was changed by another request. Please try again."));
+            }
             if let Some(terminate) = terminate_excess {
                 doc.terminate_excess = terminate;
                 replace(&mut doc.request, &given, "ExcessCapacityTerminationPolicy", "ExcessCapacityTerminationPolicy");

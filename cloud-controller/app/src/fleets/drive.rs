@@ -4,6 +4,7 @@
 use super::decide::{Decision, Known, Market, Member, PassedOver, decide, place_of};
 use super::launch::{FleetHands, FleetLaunch, LaunchOrder};
 use crate::fail::{OrFail as _, store_failure};
+use crate::instances::run::place::NOT_NOW;
 use crate::{Actor, Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
@@ -33,15 +34,12 @@ fn acting(fleet: &FleetRow) -> OpContext {
     OpContext::new(actor, fleet.id.as_str())
 }
 
-/// Whether trying the same again may help.
-fn is_transient(error: &ApiError) -> bool {
-    matches!(error.code(), Code::Unavailable | Code::InternalError)
-}
-
-/// Whether it is too early to say that there is no room: an instant fleet has one try.
-fn is_settling(cloud: &Cloud) -> bool {
-    let since_ms = cloud.clock().now_ms().saturating_sub(cloud.started_ms());
-    since_ms < SETTLING_MS && cloud.zones().iter().any(|zone| cloud.zone_trouble(zone).is_some())
+/// Whether trying the same again may help. Just after its start the cloud's zones cannot say yet whether there is
+/// room, and an instant fleet has one try.
+fn is_transient(cloud: &Cloud, error: &ApiError) -> bool {
+    let up_ms = cloud.clock().now_ms().saturating_sub(cloud.started_ms());
+    let not_yet = up_ms < SETTLING_MS && error.cause() == Some(NOT_NOW);
+    not_yet || matches!(error.code(), Code::Unavailable | Code::InternalError)
 }
 
 /// Brings a fleet as far as it goes now.
@@ -227,9 +225,6 @@ async fn make(
             instance_tags: &doc.instance_tags,
             interface_tags: &doc.interface_tags,
         };
-        if is_settling(cloud) {
-            return Err(Code::Unavailable.message("The cloud has just started, and its zones are not connected yet"));
-        }
         cloud.faults().point("cloud.fleet.launch").await.or_fail()?;
         let outcome = hands.launch(&acting(fleet), &order).await;
         cloud.faults().point("cloud.fleet.launched").await.or_fail()?;
@@ -242,7 +237,7 @@ async fn make(
     match (row.state, outcome) {
         (FleetLaunchState::Launched, _) => Ok(pool.filter(|_| row.doc.0.instances.len() < row.doc.0.count as usize)),
         (FleetLaunchState::Failed | FleetLaunchState::Cancelled, _) => Ok(pool),
-        (FleetLaunchState::Planned, Err(error)) if !is_transient(&error) => {
+        (FleetLaunchState::Planned, Err(error)) if !is_transient(cloud, &error) => {
             let (code, text) = (error.code().as_str().to_owned(), error.message().to_owned());
             row.state = FleetLaunchState::Failed;
             row.doc = Json(mallee_store::FleetLaunchDoc { error: Some((code.clone(), text.clone())), ..row.doc.0 });
