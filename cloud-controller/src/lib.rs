@@ -17,6 +17,7 @@ pub use s3_local::LocalS3;
 use directory::DirectoryService;
 use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
+use mallee_api_ec2::Ec2Api;
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
 use mallee_app::iam::key_uses::write_key_uses;
 use mallee_app::{Cloud, CloudConfig, Parts, capacity, cluster_link, images, instances, spot, sts};
@@ -40,6 +41,8 @@ const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 const IMAGES_PERIOD: Duration = Duration::from_secs(30);
 /// How often the spot keeper looks for interruptions that are due, and for room, when nobody wakes it.
 const SPOT_PERIOD: Duration = Duration::from_secs(1);
+/// How often fleets are looked at when nobody wakes their keeper.
+const FLEETS_PERIOD: Duration = Duration::from_secs(2);
 /// How often Walrus is asked for a sign of life.
 const WALRUS_PERIOD: Duration = Duration::from_secs(15);
 /// Interval of pings to other daemons, and how long one may stay unanswered: a host that vanished holds no connection.
@@ -85,6 +88,11 @@ impl CloudController {
         spawn_periodic(&scope, "spot-keeper", SPOT_PERIOD, cloud.spot_nudge().clone(), rng.clone(), move || {
             let cloud = keeper.clone();
             async move { spot::keep_spot(&cloud).await }
+        });
+        let (fleets, hands) = (cloud.clone(), Ec2Api::new(cloud.clone()));
+        spawn_periodic(&scope, "fleet-keeper", FLEETS_PERIOD, cloud.fleet_nudge().clone(), rng.clone(), move || {
+            let (cloud, hands) = (fleets.clone(), hands.clone());
+            async move { mallee_app::fleets::keep_fleets(&cloud, &hands).await }
         });
         let watcher = cloud.clone();
         spawn_periodic(&scope, "walrus-watch", WALRUS_PERIOD, Nudge::default(), rng.clone(), move || {

@@ -14,12 +14,14 @@ mallee_app::offered! {
     Write CancelCapacityReservation => api.cancel_capacity_reservation(cx, r).await;
     Write CancelSpotInstanceRequests => api.cancel_spot_instance_requests(cx, r).await;
     Write CreateCapacityReservation => api.create_capacity_reservation(cx, r, params).await;
+    Write CreateFleet => api.create_fleet(cx, r, params).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
     Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
     Write CreateLaunchTemplateVersion => api.create_launch_template_version(cx, r, params).await;
     Write CreatePlacementGroup => api.create_placement_group(cx, r).await;
     Write CreateSecurityGroup => api.create_security_group(cx, r).await;
     Write CreateTags => api.create_tags(cx, r).await;
+    Write DeleteFleets => api.delete_fleets(cx, r).await;
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
     Write DeleteLaunchTemplate => api.delete_launch_template(cx, r).await;
     Write DeleteLaunchTemplateVersions => api.delete_launch_template_versions(cx, r).await;
@@ -32,6 +34,9 @@ mallee_app::offered! {
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
+    Read DescribeFleetHistory => api.describe_fleet_history(cx, r).await;
+    Read DescribeFleetInstances => api.describe_fleet_instances(cx, r).await;
+    Read DescribeFleets => api.describe_fleets(cx, r).await;
     Read DescribeHosts => api.describe_hosts(cx, r).await;
     Read DescribeIamInstanceProfileAssociations => api.describe_iam_instance_profile_associations(cx, r).await;
     Read DescribeIdFormat => api.describe_id_format(r);
@@ -78,6 +83,7 @@ mallee_app::offered! {
     Read GetPasswordData => api.get_password_data(cx, r).await;
     Write ImportKeyPair => api.import_key_pair(cx, r).await;
     Write ModifyCapacityReservation => api.modify_capacity_reservation(cx, r).await;
+    Write ModifyFleet => api.modify_fleet(cx, r, params).await;
     Write ModifyHosts => api.modify_hosts(cx, r).await;
     Write ModifyIdFormat => api.modify_id_format(r);
     Write ModifyIdentityIdFormat => api.modify_identity_id_format(cx, r);

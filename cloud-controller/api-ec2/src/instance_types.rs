@@ -95,7 +95,9 @@ const fn real(value: u64) -> f64 {
 }
 
 /// A test of one type, from the requirements. Features that no type here has are refused where they are required.
-fn requirement(r: InstanceRequirementsRequest) -> Result<impl Fn(&InstanceType) -> Result<bool, ApiError>, ApiError> {
+pub(crate) fn requirement(
+    r: InstanceRequirementsRequest,
+) -> Result<impl Fn(&InstanceType) -> Result<bool, ApiError>, ApiError> {
     let InstanceRequirementsRequest {
         accelerator_count,
         accelerator_manufacturers,

@@ -9,6 +9,7 @@ mod catalog;
 mod common;
 mod dispatch;
 pub mod filter;
+mod fleets;
 mod groups;
 mod hosts;
 mod id_format;

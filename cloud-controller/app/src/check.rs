@@ -119,6 +119,9 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     for (subject, problem) in spot {
         report.add("I9", subject, problem);
     }
+    for (id, problem) in crate::fleets::check::differences(cloud, &books.instances.keys().collect()).await? {
+        report.add("I8", id, problem);
+    }
     for node in &nodes {
         check_node(&books, node, &mut report);
         check_view(node, &mut report);

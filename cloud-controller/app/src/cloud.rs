@@ -2,6 +2,7 @@
 
 use crate::authorize::Authorizer;
 use crate::cluster_link::ClusterConnector;
+use crate::fleets::FleetDesk;
 use crate::iam::key_uses::KeyUses;
 use crate::images::{ImageService, Watched};
 use crate::zone::ZoneState;
@@ -66,6 +67,7 @@ pub struct Cloud {
     oidc: mallee_oidc::Providers,
     started_ms: i64,
     walrus: Watched,
+    fleets: FleetDesk,
 }
 
 impl Cloud {
@@ -87,6 +89,7 @@ impl Cloud {
             walrus: Watched::default(),
             key_uses: KeyUses::default(),
             oidc: mallee_oidc::Providers::default(),
+            fleets: FleetDesk::default(),
         })
     }
 
@@ -164,6 +167,16 @@ impl Cloud {
 
     pub(crate) fn note_image_change(&self) {
         self.images_changed.send_modify(|n| *n += 1);
+    }
+
+    pub(crate) const fn fleets(&self) -> &FleetDesk {
+        &self.fleets
+    }
+
+    /// Wakes the keeper of fleets.
+    #[must_use]
+    pub const fn fleet_nudge(&self) -> &Nudge {
+        self.fleets.nudge()
     }
 
     pub(crate) const fn authorizer(&self) -> &Authorizer {

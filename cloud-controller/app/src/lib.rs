@@ -11,6 +11,7 @@ mod cloud;
 pub mod cluster_link;
 mod context;
 pub mod fail;
+pub mod fleets;
 pub mod groups;
 pub mod iam;
 pub mod ids;

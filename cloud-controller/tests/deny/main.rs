@@ -23,6 +23,14 @@ const HOUR: i64 = 3600;
 const UNSIGNED: &[&str] = &["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
 /// Parameters that the parser's hints do not lead to.
 const OVERRIDES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "CreateFleet",
+        &[
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "web"),
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version", "1"),
+            ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+        ],
+    ),
     ("CreateLaunchTemplate", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     ("CreateLaunchTemplateVersion", &[("LaunchTemplateData.InstanceType", "t3.nano")]),
     (
@@ -335,4 +343,44 @@ async fn a_template_is_no_way_around() {
     let drop = pairs(&[("GroupName", "pack")]);
     assert_eq!(world.call("ec2", "DeletePlacementGroup", &drop, Some(&bob)).await.code, "UnauthorizedOperation");
     assert_eq!(world.call("ec2", "DeletePlacementGroup", &drop, Some(&ann)).await.status, 200);
+
+    // Nor is a fleet one, which launches for its maker: whoever makes it must have the right to every launch.
+    let only = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["ec2:CreateFleet","ec2:ModifyFleet"],
+        "Resource":"*"}}"#;
+    let cat = world.user("cat", &[only], None).await;
+    let fleet = |template: &str, kind: &str| {
+        pairs(&[
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", template),
+            ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version", "$Latest"),
+            ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+            ("Type", kind),
+        ])
+    };
+    for (keys, template, why) in
+        [(&ann, "armed", "iam:PassRole"), (&bob, "plain", "ec2:CreateFleet"), (&cat, "plain", "ec2:RunInstances")]
+    {
+        for kind in ["instant", "maintain"] {
+            let before = world.fingerprint();
+            let answer = world.call("ec2", "CreateFleet", &fleet(template, kind), Some(keys)).await;
+            assert_eq!(answer.code, "UnauthorizedOperation", "{template} {kind}: {}", answer.text);
+            assert!(answer.text.contains(why), "{template} {kind}: {}", answer.text);
+            assert_eq!(world.fingerprint(), before, "{template} {kind} wrote something");
+        }
+    }
+    let answer = world.call("ec2", "CreateFleet", &fleet("plain", "instant"), Some(&ann)).await;
+    assert!(answer.status == 200 && answer.text.contains("InvalidAMIID.NotFound"), "{}", answer.text);
+    // Whoever raises the target of another's fleet launches, too.
+    let made = root_fleet(&world, &fleet("armed", "maintain")).await;
+    let more = pairs(&[("FleetId", &made), ("TargetCapacitySpecification.TotalTargetCapacity", "2")]);
+    let answer = world.call("ec2", "ModifyFleet", &more, Some(&ann)).await;
+    assert!(answer.text.contains("iam:PassRole"), "{}", answer.text);
+    let less = pairs(&[("FleetId", &made), ("TargetCapacitySpecification.TotalTargetCapacity", "0")]);
+    assert_eq!(world.call("ec2", "ModifyFleet", &less, Some(&ann)).await.status, 200);
+}
+
+/// A fleet that the root makes; its id.
+async fn root_fleet(world: &World, pairs: &[(String, String)]) -> String {
+    let answer = world.call("ec2", "CreateFleet", pairs, Some(&world.root)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.text.split_once("<fleetId>").unwrap().1.split_once('<').unwrap().0.to_owned()
 }

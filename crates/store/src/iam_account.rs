@@ -15,6 +15,7 @@ sql! {
     BUCKETS = "SELECT COUNT(*) FROM s3_buckets WHERE account_id = $1";
     VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
+    FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     USERS = "SELECT COUNT(*) FROM users WHERE account_id = $1 AND NOT is_admin";
     GROUPS = "SELECT COUNT(*) FROM iam_groups WHERE account_id = $1";
     POLICIES = "SELECT COUNT(*) FROM iam_policies WHERE account_id = $1";
@@ -43,6 +44,7 @@ sql! {
     WIPE_TRAILS = "DELETE FROM trails WHERE account_id = $1";
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
     WIPE_SPOT_REQUESTS = "DELETE FROM spot_requests WHERE account_id = $1";
+    WIPE_FLEETS = "DELETE FROM fleets WHERE account_id = $1";
     WIPE_USERS = "DELETE FROM users WHERE account_id = $1";
 }
 
@@ -68,6 +70,7 @@ pub async fn account_leftovers(tx: &mut Tx, account: &AccountId) -> Result<Vec<S
         ("buckets", BUCKETS),
         ("VPCs beside the default one", VPCS),
         ("spot requests that are not over", SPOT_REQUESTS),
+        ("fleets that are not over", FLEETS),
     ];
     counted(tx, account, &texts).await
 }
@@ -110,6 +113,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_SESSIONS,
         WIPE_TRAILS,
         WIPE_SPOT_REQUESTS,
+        WIPE_FLEETS,
         WIPE_USERS,
     ];
     for text in texts {

@@ -17,6 +17,8 @@ mod dedicated_host;
 mod dialect;
 mod error;
 mod exec;
+mod fleet;
+mod fleet_doc;
 mod iam_account;
 mod iam_attachment;
 mod iam_group;
@@ -104,6 +106,14 @@ pub use dedicated_host::{
 };
 pub use error::StoreError;
 pub use exec::Exec;
+pub use fleet::{
+    FleetEventKind, FleetEventRow, FleetKind, FleetLaunchRow, FleetLaunchState, FleetMemberRow, FleetMemberState,
+    FleetRow, FleetState, fleet_count, fleet_delete, fleet_event_insert, fleet_event_list, fleet_event_purge,
+    fleet_fetch, fleet_insert, fleet_launch_end, fleet_launch_fetch, fleet_launch_insert, fleet_launch_list,
+    fleet_launch_prune, fleet_list, fleet_list_old, fleet_list_open, fleet_member_forget, fleet_member_insert,
+    fleet_member_list, fleet_member_list_all, fleet_member_set, fleet_update,
+};
+pub use fleet_doc::{FleetCandidate, FleetDoc, FleetLaunchDoc, FleetOptions, FleetStrategy};
 pub use iam_account::{account_identities, account_leftovers, account_wipe};
 pub use iam_attachment::{
     IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,

@@ -27,10 +27,11 @@ steps! {
     8 "0008_sessions";
     10 "0010_audit";
     11 "0011_capacity";
+    12 "0012_spot";
+    13 "0013_fleet";
     14 "0014_quota";
     15 "0015_sts";
     16 "0016_trail";
-    12 "0012_spot";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

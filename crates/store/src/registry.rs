@@ -1,7 +1,9 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
-use crate::{account, address, audit, capacity, certificate, change, client_token, credential_report};
-use crate::{dedicated_host, dialect, iam_account};
+use crate::{
+    account, address, audit, capacity, certificate, change, client_token, credential_report, dedicated_host, dialect,
+    fleet, iam_account,
+};
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
     instance_credentials, instance_profile, instance_type, interface, key_pair, launch_template, lease, login, mfa,
@@ -23,6 +25,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
     ("dedicated_host.rs", dedicated_host::SQL),
+    ("fleet.rs", fleet::SQL),
     ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),
     ("iam_group.rs", iam_group::SQL),

@@ -2,9 +2,9 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, Generation, GroupId, GroupRuleId, HostId,
-    ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress, NodeId,
-    PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
+    AccountId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, FleetId, Generation, GroupId, GroupRuleId,
+    HostId, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress,
+    NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -239,6 +239,7 @@ macro_rules! texts {
 texts!(
     AccountId,
     AttachmentId,
+    FleetId,
     GroupId,
     GroupRuleId,
     ImageId,

@@ -104,6 +104,8 @@ ids! {
     CapacityReservationId = "cr";
     /// A dedicated host.
     HostId = "h";
+    /// A fleet of instances.
+    FleetId = "fleet";
     /// A request for a spot instance.
     SpotRequestId = "sir";
     /// A volume.

@@ -11,9 +11,9 @@ pub mod order;
 pub mod secret;
 
 pub use id::{
-    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, GroupId, GroupRuleId, HostId, IdError,
-    ImageId, InstanceId, InterfaceId, KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId, ProfileAssociationId,
-    ReservationId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
+    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, FleetId, GroupId, GroupRuleId, HostId,
+    IdError, ImageId, InstanceId, InterfaceId, KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId,
+    ProfileAssociationId, ReservationId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

@@ -19,3 +19,4 @@ mod status;
 mod testing;
 
 pub(crate) use shown::ShownCache;
+pub(crate) use status::impaired;

@@ -169,6 +169,7 @@ pub(crate) fn run_request(
         spot,
         instance_tags,
         system_tags: Vec::new(),
+        fleet: None,
         interface_tags,
         dry_run: dry_run == Some(true),
     })

@@ -6,7 +6,7 @@ use crate::Ec2Api;
 use crate::common::{Chunk, Look, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
 use crate::filter::Filterable;
 use mallee_app::ids::parse_ids;
-use mallee_app::{OpContext, ZoneState};
+use mallee_app::{Cloud, OpContext, ZoneState};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{
     DescribeInstanceStatusRequest, DescribeInstanceStatusResult, InstanceStatus, InstanceStatusDetails,
@@ -15,7 +15,7 @@ use mallee_ec2_types::ec2::{
 use mallee_proto::v1::NodeState;
 use mallee_store::{InstanceRow, instance_list};
 use mallee_types::{DomainPhase, InstanceId, InstanceState, ZoneName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What DescribeInstanceStatus filters by; there are no scheduled events and no volumes to check.
 const FILTERS: [&str; 18] = [
@@ -150,6 +150,17 @@ impl Nodes {
         let node = row.node_id.as_ref().and_then(|id| zone?.get(id.as_str()));
         node.copied().unwrap_or(NodeHealth::Unknown)
     }
+}
+
+/// Those of these instances of which a check fails now.
+pub(crate) fn impaired(cloud: &Cloud, rows: &[InstanceRow]) -> BTreeSet<InstanceId> {
+    let zones = cloud.zones().iter();
+    let nodes = Nodes(zones.map(|zone| (zone.clone(), Nodes::of_zone(&cloud.zone_state(zone)))).collect());
+    let fails = |row: &&InstanceRow| {
+        let (system, instance) = checks(row, nodes.health(row), cloud.clock().now_ms());
+        system == Check::Impaired || instance == Check::Impaired
+    };
+    rows.iter().filter(fails).map(|row| row.id.clone()).collect()
 }
 
 fn shape(row: &InstanceRow, node: NodeHealth, look: Look<'_>, now_ms: i64) -> InstanceStatus {

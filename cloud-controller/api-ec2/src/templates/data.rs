@@ -42,6 +42,21 @@ impl Data {
         self.0.iter().any(|(other, _)| slot(other) == slot(name))
     }
 
+    /// Whether it names the attributes of a type instead of a type.
+    pub(crate) fn says_requirements(&self) -> bool {
+        self.0.iter().any(|(name, _)| head(name) == "InstanceRequirements")
+    }
+
+    /// Puts its first network interface into this subnet; false if it has none.
+    pub(crate) fn place_interface(&mut self, subnet: &str) -> bool {
+        let index = |name: &str| Some(name.strip_prefix("NetworkInterface.")?.split('.').next()?.to_owned());
+        let mut indices: Vec<String> = self.0.iter().filter_map(|(name, _)| index(name)).collect();
+        indices.sort_by_key(|index| index.parse::<u32>().unwrap_or(u32::MAX));
+        let Some(first) = indices.first() else { return false };
+        self.set(format!("NetworkInterface.{first}.SubnetId"), subnet);
+        true
+    }
+
     /// As it is stored.
     pub(crate) fn to_text(&self) -> String {
         // Pairs of texts always serialise.

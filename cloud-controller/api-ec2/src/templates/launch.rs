@@ -15,11 +15,16 @@ use mallee_app::launch_templates::TemplateRef;
 use mallee_app::tags::Tag;
 use mallee_awswire::{ApiError, FromQuery as _, Params};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{ShutdownBehavior, instance_user_data};
+use mallee_store::{LaunchTemplateRow, LaunchTemplateVersionRow, ShutdownBehavior, instance_user_data};
 
 /// The tags by which an instance says what it was launched from.
 const ID_TAG: &str = "aws:ec2launchtemplate:id";
 const VERSION_TAG: &str = "aws:ec2launchtemplate:version";
+
+/// The tags of what is launched from this version.
+pub(crate) fn template_tags(template: &LaunchTemplateRow, version: &LaunchTemplateVersionRow) -> Vec<Tag> {
+    vec![(ID_TAG.to_owned(), template.id.to_string()), (VERSION_TAG.to_owned(), version.version.to_string())]
+}
 
 impl Ec2Api {
     /// A launch with its template's parameters filled in, and the tags that say where they are from.
@@ -37,9 +42,7 @@ impl Ec2Api {
         let request = RunInstancesRequest::from_query(merged.root())?;
         // What the template brings is asked about as if the caller had said it: above all its instance profile.
         self.cloud.authorize(cx, Service::Ec2, "RunInstances", &merged).await?;
-        let tags =
-            vec![(ID_TAG.to_owned(), template.id.to_string()), (VERSION_TAG.to_owned(), version.version.to_string())];
-        Ok((request, tags))
+        Ok((request, template_tags(&template, &version)))
     }
 
     /// Why a launch from this alone would be refused, as far as that can be told without looking anything up.

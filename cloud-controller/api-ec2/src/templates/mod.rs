@@ -4,13 +4,14 @@ mod check;
 pub(crate) mod data;
 mod describe;
 mod launch;
-mod shown;
+pub(crate) mod shown;
 
 use crate::Ec2Api;
 use crate::common::{refuse, tags_of_one, time, wire_tags};
 use check::check;
 use data::Data;
 use describe::version_shape;
+pub(crate) use launch::template_tags;
 use mallee_app::OpContext;
 use mallee_app::launch_templates::{NewTemplate, TAG_KIND, TemplateRef};
 use mallee_app::once::Once;

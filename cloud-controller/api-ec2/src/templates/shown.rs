@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use time::OffsetDateTime;
 
 /// Says the same in a reply.
-pub(super) trait Shown<T> {
+pub(crate) trait Shown<T> {
     /// The reply's form.
     fn shown(self) -> T;
 }

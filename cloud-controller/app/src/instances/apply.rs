@@ -41,6 +41,7 @@ pub async fn apply_observations(cloud: &Cloud, batch: &[InstanceObservation]) ->
 async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), StoreError> {
     let mut tx = cloud.store().write().await?;
     let mut changed = false;
+    let ended = batch.iter().any(|observation| observation.gone);
     for observation in batch {
         changed |= apply_one(cloud, &mut tx, observation).await?;
     }
@@ -51,6 +52,10 @@ async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), Store
     // What has gone may have left room.
     if batch.iter().any(|seen| seen.gone || seen.domain_phase() == DomainPhase::Stopped) {
         cloud.spot_nudge().wake();
+    }
+    if ended {
+        // It may have been a fleet's.
+        cloud.fleet_nudge().wake();
     }
     Ok(())
 }

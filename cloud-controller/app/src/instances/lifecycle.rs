@@ -66,15 +66,19 @@ impl Cloud {
             )));
         }
         let transition = self.user_initiated();
-        self.change(&rows, dry_run, "cloud.terminate", |row| {
-            if row.intent == RunIntent::Terminate {
-                return Ok(Step::Nothing);
-            }
-            row.intent = RunIntent::Terminate;
-            set_reason(row, &StateReason::user_terminate(), &transition);
-            Ok(Step::Changed)
-        })
-        .await
+        let changes = self
+            .change(&rows, dry_run, "cloud.terminate", |row| {
+                if row.intent == RunIntent::Terminate {
+                    return Ok(Step::Nothing);
+                }
+                row.intent = RunIntent::Terminate;
+                set_reason(row, &StateReason::user_terminate(), &transition);
+                Ok(Step::Changed)
+            })
+            .await?;
+        // They may have been a fleet's.
+        self.fleet_nudge().wake();
+        Ok(changes)
     }
 
     /// `StopInstances`. The guest always gets its grace before the plug is pulled.

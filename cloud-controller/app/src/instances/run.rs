@@ -5,6 +5,7 @@ mod resolve;
 
 use crate::capacity::{HostWish, reservation_gone};
 use crate::fail::{OrFail as _, store_failure};
+use crate::fleets::FleetLaunch;
 use crate::groups;
 use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
@@ -103,6 +104,9 @@ pub struct RunRequest {
     pub system_tags: Vec<Tag>,
     /// For their interfaces.
     pub interface_tags: Vec<Tag>,
+    /// The launch of a fleet that it is.
+    #[serde(default)]
+    pub fleet: Option<FleetLaunch>,
     /// Only check.
     pub dry_run: bool,
 }
@@ -233,6 +237,9 @@ impl Cloud {
             {
                 return Ok(Launched::Full(full));
             }
+        }
+        if let Some(fleet) = &request.fleet {
+            self.fleet_launched(&mut tx, fleet, placements, subnet).await?;
         }
         if let Some(token) = &request.client_token {
             client_token_result_set(&mut tx, cx.account(), OPERATION, token, reservation.as_str()).await.or_fail()?;

@@ -144,6 +144,11 @@ impl Cloud {
     /// `UnauthorizedOperation` for anyone but the cloud's administrator: it tells of other tenants.
     pub async fn type_capacity(&self, cx: &OpContext) -> Result<Vec<TypeCapacity>, ApiError> {
         self.require_types(cx, "ec2:DescribeInstanceTypeCapacity").await?;
+        self.capacities().await
+    }
+
+    /// As [`Cloud::type_capacity`], for the cloud's own use.
+    pub(crate) async fn capacities(&self) -> Result<Vec<TypeCapacity>, ApiError> {
         let sizes = self.sizes().await?;
         let mut out = Vec::with_capacity(sizes.len() * self.zones().len());
         for zone in self.zones() {

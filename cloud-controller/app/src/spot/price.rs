@@ -63,6 +63,12 @@ impl Price {
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
+
+    /// In millionths of a dollar.
+    #[must_use]
+    pub const fn millionths(self) -> u64 {
+        self.0
+    }
 }
 
 /// A type's price from some time on.

@@ -22,6 +22,8 @@ use tonic::Request;
 const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the cluster holds the room for us to commit.
 const RESERVATION_TTL_MS: u64 = 30_000;
+/// The cause of a refusal that says nothing of the room there is: the zone could not be asked.
+pub(crate) const NOT_NOW: &str = "the zone cannot say now";
 /// Longest list of refusals in an error text.
 const REASONS_MAX: usize = 5;
 
@@ -187,7 +189,7 @@ impl Cloud {
         let state = self.zone_state(zone);
         let Some((channel, epoch)) = state.session() else {
             let why = state.trouble().unwrap_or_else(|| "its cluster controller is not connected".into());
-            return Err(insufficient(room.instance_type, zone, &why).into());
+            return Err(insufficient(room.instance_type, zone, &why).because(NOT_NOW).into());
         };
         let mut request = Request::new(PlaceRequest {
             epoch: epoch.0,
@@ -230,7 +232,8 @@ impl Cloud {
                     self.give_back(zone, request_id).await;
                 }
                 let error = match error.kind {
-                    Kind::Capacity | Kind::Unavailable => insufficient(room.instance_type, zone, &error.message),
+                    Kind::Capacity => insufficient(room.instance_type, zone, &error.message),
+                    Kind::Unavailable => insufficient(room.instance_type, zone, &error.message).because(NOT_NOW),
                     _ => wire_failure(error),
                 };
                 return Err(error.into());
