@@ -149,7 +149,7 @@ async fn life(cloud: &mut TestCloud) {
         }
     };
     let again = allocate(cloud, &[("ClientToken", token.as_str())]).await.expect("it was done");
-    assert_eq!(again, [id.clone()], "one token, one host");
+    assert_eq!(again, std::slice::from_ref(&id), "one token, one host");
     cloud.sound().await;
     let instance = launch(cloud, &[(TENANCY, "host"), (HOST, id.as_str())]).await.expect("it is empty");
     cloud.sound().await;
