@@ -1,4 +1,5 @@
-use super::{Strategy, *};
+use super::*;
+use crate::{Sharing, Strategy};
 use mallee_types::NodeId;
 use proptest::prelude::*;
 
@@ -19,7 +20,16 @@ fn full(n: usize, vcpus: u32) -> Node {
 }
 
 fn request(vcpus: u32) -> Request {
-    Request { resources: size(vcpus), image: None, zone: None, node: None, group: None, strategy: Strategy::Spread }
+    Request {
+        resources: size(vcpus),
+        image: None,
+        zone: None,
+        node: None,
+        group: None,
+        slots: None,
+        sharing: Sharing::Shared,
+        strategy: Strategy::Spread,
+    }
 }
 
 const fn spot(node: usize, frees: Resources, started_ms: i64) -> Preemptible {

@@ -223,7 +223,7 @@ mod tests {
         };
         assert!(fixed(sent).is_ok());
         let nowhere = Placement { availability_zone: Some(String::new()), ..Default::default() };
-        assert_eq!(placement(Some(nowhere), Look { region: "eu-1", zones: &[] }).unwrap().0, None);
+        assert_eq!(placement(Some(nowhere), Look { region: "eu-1", zones: &[] }).unwrap().zone, None);
         let hibernate =
             Fixed { hibernation: Some(HibernationOptionsRequest { configured: Some(true) }), ..Default::default() };
         assert!(fixed(hibernate).is_err());

@@ -149,5 +149,6 @@ pub fn intent(n: u32, generation: u64, run: RunIntent) -> InstanceIntent {
             ports: vec![port],
             ..InstanceSpec::default()
         }),
+        ..InstanceIntent::default()
     }
 }
