@@ -1,7 +1,7 @@
 //! Spot instances: instances that give way. Each fulfils a request, a row of its own: made by `RequestSpotInstances`
 //! and fulfilled when there is room, or made by a launch that asks for spot instances, together with the instance.
 //! Who needs their room are launches of other instances: the zone's scheduler says which spot instances would have to
-//! go, these get a notice of two minutes, and then they are interrupted ([`keep_spot`]). See ADR 0012.
+//! go, these get a notice of two minutes, and then they are interrupted ([`keep_spot`]). See ADR 0010.
 
 pub mod change;
 mod differences;
