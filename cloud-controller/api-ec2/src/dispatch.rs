@@ -129,12 +129,16 @@ mod tests {
     use mallee_ec2_types::ec2::OPERATIONS;
 
     /// What AWS gave no `DryRun`.
-    const NOT_DRY: [&str; 5] = [
+    const NOT_DRY: [&str; 9] = [
+        "AllocateHosts",
+        "DescribeHosts",
         "DescribeIdFormat",
         "DescribeIdentityIdFormat",
+        "ModifyHosts",
         "ModifyIdFormat",
         "ModifyIdentityIdFormat",
         "ModifyInstancePlacement",
+        "ReleaseHosts",
     ];
 
     #[test]

@@ -31,7 +31,7 @@ CREATE TABLE trail_deliveries (
     position TEXT NOT NULL,
     since_ms INTEGER NOT NULL,
     plan TEXT,
-    CONSTRAINT trail_deliveries_key PRIMARY KEY (account_id, trail, replica),
+    CONSTRAINT trail_deliveries_account_id_trail_replica PRIMARY KEY (account_id, trail, replica),
     FOREIGN KEY (account_id, trail) REFERENCES trails (account_id, name) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX trail_deliveries_by_replica ON trail_deliveries (replica);
@@ -44,7 +44,7 @@ CREATE TABLE trail_files (
     hash TEXT NOT NULL,
     oldest_ms INTEGER NOT NULL,
     newest_ms INTEGER NOT NULL,
-    CONSTRAINT trail_files_key PRIMARY KEY (account_id, trail, object),
+    CONSTRAINT trail_files_account_id_trail_object PRIMARY KEY (account_id, trail, object),
     FOREIGN KEY (account_id, trail) REFERENCES trails (account_id, name) ON DELETE CASCADE
 ) STRICT;
 -- Keys that sign digests.
