@@ -1,8 +1,9 @@
 //! Which operations of a Query service are offered, and who answers them: one list for both.
 
 use crate::OpContext;
-use mallee_awswire::{Operation, Params, ServiceMeta, ToXml};
+use mallee_awswire::{ApiError, Operation, Params, ServiceMeta, ToXml};
 use std::marker::PhantomData;
+use std::pin::Pin;
 
 /// Whether an operation changes anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub struct Offered {
     /// Whether it changes anything.
     pub access: Access,
 }
+
+/// An operation on its way to its reply.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<String, ApiError>> + Send + 'a>>;
 
 /// What writes itself exactly as `T` does: `T` itself, or something that has parts of it written already.
 pub trait Writes<T>: ToXml {}
@@ -79,10 +83,16 @@ macro_rules! offered {
         ) -> Result<String, mallee_awswire::ApiError> {
             match request {
                 $($request::$name(boxed) => {
-                    let $r = *boxed;
-                    let reply = $crate::operation::reply(&$r, &$service);
-                    let output = $answer?;
-                    Ok(reply.write($cx, $params, &output))
+                    // In a function of its own: the stack of this one would have room for every arm's future at once.
+                    let answer = move || -> $crate::operation::Answering<'_> {
+                        Box::pin(async move {
+                            let $r = *boxed;
+                            let reply = $crate::operation::reply(&$r, &$service);
+                            let output = $answer?;
+                            Ok(reply.write($cx, $params, &output))
+                        })
+                    };
+                    answer().await
                 })*
                 other => Err(mallee_awswire::ApiError::unsupported_operation(other.name())),
             }

@@ -11,6 +11,7 @@ mod partition;
 mod placement;
 mod points;
 mod processes;
+mod quotas;
 mod random;
 mod roles;
 mod spot;
