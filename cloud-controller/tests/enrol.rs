@@ -336,7 +336,7 @@ async fn only_walrus_gets_signing_keys_and_only_its_own(db: TestDb) {
         date,
         region: "local".into(),
         service: service.into(),
-        session_token: String::new(),
+        ..ResolveKeyRequest::default()
     };
     let walrus = world.join(json!({ "role": "walrus" }), "").await;
     let mut as_walrus = world.directory(&walrus).await;
