@@ -1,5 +1,7 @@
 //! Signature version 2: the examples of AWS's documents, and what must not pass.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
