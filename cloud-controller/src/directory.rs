@@ -7,7 +7,8 @@ use crate::pass;
 use mallee_app::authorize::Ask;
 use mallee_app::{Cloud, OpContext, RequestFacts};
 use mallee_awswire::Code as ErrorCode;
-use mallee_awswire::sigv4::{KeyError, derive_signing_key};
+use mallee_awswire::sigv2::is_right;
+use mallee_awswire::sigv4::{CredentialSource as _, KeyError, derive_signing_key};
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
@@ -38,6 +39,9 @@ const QUESTIONS_MAX: usize = 1000;
 /// Walrus signs for nothing else: with keys for other services it could act as any user anywhere.
 const KEY_SERVICE: &str = "s3";
 
+/// Longest text that Walrus says was signed: headers of a request.
+const STRING_TO_SIGN_BYTES_MAX: usize = 128 * 1024;
+
 /// Daemons whose certificates the cloud controller renews; its own it renews without asking anyone.
 const RENEWED: &[Role] = &[Role::Cluster, Role::Node, Role::Walrus, Role::Block];
 const EVERYONE: &[Role] = &[Role::Cloud, Role::Cluster, Role::Node, Role::Walrus, Role::Block];
@@ -56,6 +60,9 @@ impl DirectoryService {
     #[must_use]
     pub fn server(control: &Arc<ControlPlane>, cloud: Option<Arc<Cloud>>) -> DirectoryServer<Self> {
         let credentials = StoreCredentials::new(control.store.clone());
+        if let Some(cloud) = &cloud {
+            credentials.follow_sigv2(cloud.sigv2());
+        }
         let service = Self { control: control.clone(), credentials, cloud };
         DirectoryServer::new(service).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
@@ -102,7 +109,15 @@ impl DirectoryService {
     }
 
     async fn resolve(&self, asked: &ResolveKeyRequest) -> Result<ResolveKeyReply, WireError> {
-        self.check_scope(asked)?;
+        let is_sigv2 = !asked.sigv2_string_to_sign.is_empty();
+        if is_sigv2 {
+            check_sigv2(asked)?;
+            if !self.credentials.takes_sigv2() {
+                return Ok(refused_key(KeyRefusal::Sigv2Off));
+            }
+        } else {
+            self.check_scope(asked)?;
+        }
         let holder = match self.credentials.holder(&asked.access_key_id, token(&asked.session_token)).await {
             Ok(holder) => holder,
             Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
@@ -110,16 +125,26 @@ impl DirectoryService {
                 let refusal = match refused {
                     KeyError::Expired => KeyRefusal::Expired,
                     KeyError::InvalidToken => KeyRefusal::InvalidToken,
+                    KeyError::Sigv2Off => KeyRefusal::Sigv2Off,
                     KeyError::Unknown | KeyError::Unavailable(_) => KeyRefusal::Unknown,
                 };
-                return Ok(ResolveKeyReply { refusal: refusal.into(), ..ResolveKeyReply::default() });
+                return Ok(refused_key(refusal));
             }
         };
-        let key = derive_signing_key(&holder.secret, &asked.date, &asked.region, &asked.service);
+        let signing_key = if is_sigv2 {
+            // The question was whether it is right: there is no key that only signs for so long.
+            if !is_right(&holder.secret, &asked.sigv2_string_to_sign, &asked.sigv2_signature) {
+                return Ok(refused_key(KeyRefusal::Mismatch));
+            }
+            Vec::new()
+        } else {
+            let key = derive_signing_key(&holder.secret, &asked.date, &asked.region, &asked.service);
+            key.expose_secret().to_vec()
+        };
         let (actor, expires_at_ms) = (holder.actor, holder.expires_ms.unwrap_or_default());
         Ok(ResolveKeyReply {
             found: true,
-            signing_key: key.expose_secret().to_vec(),
+            signing_key,
             account_id: actor.account.to_string(),
             principal_arn: actor.arn.to_string(),
             user_id: actor.user_id.to_string(),
@@ -149,7 +174,7 @@ impl DirectoryService {
         let holder = match held {
             Ok(holder) => holder,
             Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
-            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken) => {
+            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken | KeyError::Sigv2Off) => {
                 return refused("Access Denied".to_owned());
             }
         };
@@ -165,7 +190,8 @@ impl DirectoryService {
             region: text(&asked.region),
             access_key_id: text(&asked.access_key_id),
             presigned: asked.presigned,
-            signed_ms: Some(asked.signed_at_ms),
+            sigv2: asked.sigv2,
+            signed_ms: Some(asked.signed_at_ms).filter(|ms| *ms != 0),
         };
         let cx = OpContext::new(holder.actor, "").with_facts(facts);
         if cx.is_unrestricted() {
@@ -203,6 +229,22 @@ impl DirectoryService {
 }
 
 /// The token that came with a request, if one did.
+fn refused_key(refusal: KeyRefusal) -> ResolveKeyReply {
+    ResolveKeyReply { refusal: refusal.into(), ..ResolveKeyReply::default() }
+}
+
+/// A question whether a signature of version 2 is right: what Walrus learns of a secret is that.
+fn check_sigv2(asked: &ResolveKeyRequest) -> Result<(), WireError> {
+    if asked.service != KEY_SERVICE {
+        return Err(WireError::new(Kind::Forbidden, format!("signatures are compared for {KEY_SERVICE} only")));
+    }
+    let key_is_short = (1..=NAME_BYTES_MAX).contains(&asked.access_key_id.len());
+    if !key_is_short || asked.sigv2_string_to_sign.len() > STRING_TO_SIGN_BYTES_MAX {
+        return Err(WireError::new(Kind::Invalid, "the access key id or the text that was signed is too long"));
+    }
+    Ok(())
+}
+
 fn token(given: &str) -> Option<&str> {
     Some(given).filter(|token| !token.is_empty())
 }

@@ -2,6 +2,7 @@
 
 use mallee_app::sts::{SESSION_KEY_PREFIX, token_hash};
 use mallee_app::{Actor, Session};
+use mallee_awswire::sigv2::{Signatory, SignatureQuery, is_right};
 use mallee_awswire::sigv4::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
 use mallee_iam::{Policy, PolicyKind, Principal, RoleSession};
 use mallee_store::{
@@ -10,12 +11,17 @@ use mallee_store::{
 };
 use mallee_types::AccountId;
 use secrecy::{ExposeSecret as _, SecretString};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use subtle::ConstantTimeEq as _;
 
 /// Keys and users of the database.
 #[derive(Debug, Clone)]
-pub struct StoreCredentials(Store);
+pub struct StoreCredentials {
+    store: Store,
+    /// The switch of signature version 2; without one it is off.
+    sigv2: Arc<OnceLock<Arc<AtomicBool>>>,
+}
 
 /// Who has an access key.
 #[derive(Debug)]
@@ -31,8 +37,13 @@ pub struct Holder {
 impl StoreCredentials {
     /// Over this database.
     #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self(store)
+    pub fn new(store: Store) -> Self {
+        Self { store, sigv2: Arc::default() }
+    }
+
+    /// Takes signatures of version 2 while this switch is on; the first that it is given is the one.
+    pub fn follow_sigv2(&self, switch: &Arc<AtomicBool>) {
+        self.sigv2.get_or_init(|| switch.clone());
     }
 
     /// The owner of an active key.
@@ -40,11 +51,11 @@ impl StoreCredentials {
     /// # Errors
     /// [`KeyError::Unknown`] for a key that is not there or inactive.
     pub async fn owner(&self, access_key_id: &str) -> Result<Actor, KeyError> {
-        let key = access_key_fetch(&self.0, access_key_id).await.map_err(key_error)?;
+        let key = access_key_fetch(&self.store, access_key_id).await.map_err(key_error)?;
         if !key.active {
             return Err(KeyError::Unknown);
         }
-        let user = user_fetch(&self.0, &key.user_id).await.map_err(key_error)?;
+        let user = user_fetch(&self.store, &key.user_id).await.map_err(key_error)?;
         let is_admin = self.is_cloud_account(&user.account_id).await?;
         actor_of(user, is_admin)
     }
@@ -52,7 +63,7 @@ impl StoreCredentials {
 
 impl StoreCredentials {
     async fn is_cloud_account(&self, account: &AccountId) -> Result<bool, KeyError> {
-        Ok(cloud_account(&self.0).await.map_err(key_error)?.as_ref() == Some(account))
+        Ok(cloud_account(&self.store).await.map_err(key_error)?.as_ref() == Some(account))
     }
 
     /// Whose an access key is, with the token that came with it, and its secret.
@@ -68,18 +79,18 @@ impl StoreCredentials {
             return Err(KeyError::InvalidToken);
         }
         let actor = self.owner(access_key_id).await?;
-        let secret = access_key_secret(&self.0, access_key_id).await.map_err(key_error)?;
+        let secret = access_key_secret(&self.store, access_key_id).await.map_err(key_error)?;
         Ok(Holder { actor, secret, expires_ms: None })
     }
 
     /// The holder of a session's key now: of a user or role that is gone there is none.
     async fn session_holder(&self, access_key_id: &str, token: Option<&str>) -> Result<Holder, KeyError> {
-        let row = session_fetch(&self.0, access_key_id).await.map_err(key_error)?;
+        let row = session_fetch(&self.store, access_key_id).await.map_err(key_error)?;
         let given = token_hash(token.ok_or(KeyError::InvalidToken)?);
         if !bool::from(given.as_bytes().ct_eq(row.token_hash.as_bytes())) {
             return Err(KeyError::InvalidToken);
         }
-        let secret = session_secret(&self.0, &row.id).await.map_err(key_error)?;
+        let secret = session_secret(&self.store, &row.id).await.map_err(key_error)?;
         let expires_ms = Some(row.expires_ms);
         Ok(Holder { actor: self.session_actor(row).await?, secret, expires_ms })
     }
@@ -88,7 +99,7 @@ impl StoreCredentials {
         let is_admin = self.is_cloud_account(&row.account_id).await?;
         let actor = match row.kind {
             SessionKind::Role => {
-                let role = role_fetch(&self.0, &row.principal_id).await.map_err(key_error)?;
+                let role = role_fetch(&self.store, &row.principal_id).await.map_err(key_error)?;
                 let principal = Principal::Role(RoleSession {
                     account: role.account_id,
                     path: role.path.into(),
@@ -102,7 +113,7 @@ impl StoreCredentials {
                 let own = if row.principal_id == row.account_id.as_str() {
                     Actor::root(row.account_id.clone(), is_admin)
                 } else {
-                    let user = user_fetch(&self.0, &row.principal_id).await.map_err(key_error)?;
+                    let user = user_fetch(&self.store, &row.principal_id).await.map_err(key_error)?;
                     actor_of(user, is_admin)?
                 };
                 if row.kind == SessionKind::Federated { federated(own, row.name, row.principal_id)? } else { own }
@@ -166,6 +177,17 @@ impl CredentialSource for StoreCredentials {
         let key = derive_signing_key(&secret, query.date, query.region, query.service);
         let expires_at = expires_ms.map(mallee_runtime::clock::from_unix_ms);
         Ok(ResolvedKey { principal: actor, signing_key: SigningKey::new(key.expose_secret()), expires_at })
+    }
+
+    fn takes_sigv2(&self) -> bool {
+        self.sigv2.get().is_some_and(|switch| switch.load(Ordering::Relaxed))
+    }
+
+    async fn sigv2(&self, query: SignatureQuery<'_>) -> Result<Option<Signatory<Actor>>, KeyError> {
+        let Holder { actor, secret, expires_ms } = self.holder(query.access_key_id, query.session_token).await?;
+        let right = is_right(&secret, query.string_to_sign, query.signature);
+        let expires_at = expires_ms.map(mallee_runtime::clock::from_unix_ms);
+        Ok(right.then_some(Signatory { principal: actor, expires_at }))
     }
 }
 

@@ -336,7 +336,7 @@ async fn only_walrus_gets_signing_keys_and_only_its_own(db: TestDb) {
         date,
         region: "local".into(),
         service: service.into(),
-        session_token: String::new(),
+        ..ResolveKeyRequest::default()
     };
     let walrus = world.join(json!({ "role": "walrus" }), "").await;
     let mut as_walrus = world.directory(&walrus).await;
@@ -361,6 +361,16 @@ async fn only_walrus_gets_signing_keys_and_only_its_own(db: TestDb) {
     ] {
         assert_eq!(as_walrus.resolve_key(asked.clone()).await.unwrap_err().code(), code, "{asked:?}");
     }
+    // Signature version 2 is off here; switched on, it is still S3's alone.
+    let old = |service: &str| ResolveKeyRequest {
+        sigv2_string_to_sign: "GET".into(),
+        sigv2_signature: vec![0; 20],
+        ..ask("AKIA1", String::new(), service)
+    };
+    let reply = as_walrus.resolve_key(old("s3")).await.unwrap().into_inner();
+    assert!(!reply.found && reply.signing_key.is_empty());
+    assert_eq!(reply.refusal(), mallee_proto::v1::KeyRefusal::Sigv2Off);
+    assert_eq!(as_walrus.resolve_key(old("iam")).await.unwrap_err().code(), Code::PermissionDenied);
     for (wish, name) in [(json!({}), "node-1"), (json!({ "role": "cluster" }), "")] {
         let other = world.join(wish, name).await;
         let error = world.directory(&other).await.resolve_key(ask("AKIA1", date(0), "s3")).await.unwrap_err();

@@ -8,11 +8,17 @@ pub struct Switches {
     /// A provider of web identities that may be at a private address (HOST or HOST:PORT, as in its URL); once for each.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub private_issuer: Vec<String>,
+    /// Accept AWS signature version 2 too, which is weaker, from clients that know no other.
+    #[arg(long)]
+    pub allow_sigv2: bool,
 }
 
 impl Switches {
     /// Has the cloud follow them.
     pub(crate) fn apply(&self, cloud: &Cloud) {
+        if self.allow_sigv2 {
+            cloud.allow_sigv2();
+        }
         cloud.oidc().allow_private(self.private_issuer.iter().cloned());
     }
 }

@@ -18,12 +18,12 @@ impl fmt::Debug for RoleCredentials {
 
 impl fmt::Debug for ResolveKeyRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { access_key_id, date, region, service, session_token } = self;
+        let Self { access_key_id, date, region, service, session_token, .. } = self;
         f.debug_struct("ResolveKeyRequest")
             .field("access_key_id", access_key_id)
             .field("scope", &[date, region, service])
             .field("has_token", &!session_token.is_empty())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

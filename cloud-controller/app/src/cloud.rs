@@ -13,6 +13,7 @@ use mallee_store::Store;
 use mallee_types::ZoneName;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// What an operator sets.
@@ -68,6 +69,7 @@ pub struct Cloud {
     started_ms: i64,
     walrus: Watched,
     fleets: FleetDesk,
+    sigv2: Arc<AtomicBool>,
 }
 
 impl Cloud {
@@ -90,6 +92,7 @@ impl Cloud {
             key_uses: KeyUses::default(),
             oidc: mallee_oidc::Providers::default(),
             fleets: FleetDesk::default(),
+            sigv2: Arc::default(),
         })
     }
 
@@ -97,6 +100,17 @@ impl Cloud {
     #[must_use]
     pub const fn config(&self) -> &CloudConfig {
         &self.config
+    }
+
+    /// Has signatures of version 2 accepted.
+    pub fn allow_sigv2(&self) {
+        self.sigv2.store(true, Ordering::Relaxed);
+    }
+
+    /// The switch of signature version 2, for those who verify signatures.
+    #[must_use]
+    pub const fn sigv2(&self) -> &Arc<AtomicBool> {
+        &self.sigv2
     }
 
     /// The database.

@@ -97,6 +97,8 @@ pub struct RequestFacts {
     pub access_key_id: Option<Arc<str>>,
     /// Signed in the query string: a presigned URL.
     pub presigned: bool,
+    /// Signed with signature version 2: `s3:signatureversion`.
+    pub sigv2: bool,
     /// When it was signed, in milliseconds since 1970; with `presigned` gives `s3:signatureAge`.
     pub signed_ms: Option<i64>,
 }

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{AsHeaderName, REFERER, USER_AGENT};
 use mallee_app::RequestFacts;
-use mallee_awswire::sigv4::{Claim, Placement};
+use mallee_awswire::sigv4::{Claim, Placement, SignatureVersion};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,9 +23,10 @@ pub(super) fn of(claim: &Claim, headers: &HeaderMap, peer: Option<IpAddr>) -> Re
         user_agent: text(headers, USER_AGENT),
         referer: text(headers, REFERER),
         secure: false,
-        region: Some(claim.region.as_str().into()),
+        region: Some(claim.region.as_str()).filter(|region| !region.is_empty()).map(Into::into),
         access_key_id: Some(claim.access_key_id.as_str().into()),
         presigned: matches!(claim.placement, Placement::Query { .. }),
-        signed_ms: Some(claim.timestamp.unix_timestamp().saturating_mul(1000)),
+        sigv2: claim.version == SignatureVersion::V2,
+        signed_ms: claim.signed_at().map(|at| at.unix_timestamp().saturating_mul(1000)),
     }
 }

@@ -24,6 +24,7 @@ use mallee_api_ec2::Ec2Api;
 use mallee_api_iam::IdentityApi;
 use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
 use mallee_awswire::server::{self, Service};
+use mallee_awswire::sigv2;
 use mallee_awswire::sigv4::{Body as SignedBody, Claim, Fault, PathRules, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour, Params};
 use query::Asked;
@@ -72,6 +73,7 @@ impl Front {
     #[must_use]
     pub fn new(cloud: Arc<Cloud>, s3: Arc<dyn S3Service>, verifier: Arc<Verifier<StoreCredentials>>) -> Self {
         let (ec2, identity) = (Ec2Api::new(cloud.clone()), IdentityApi::new(cloud.clone()));
+        verifier.source().follow_sigv2(cloud.sigv2());
         let identities = AtomicU64::new(cloud.store().identity_version());
         Self {
             cloud,
@@ -193,6 +195,21 @@ async fn receive(request: Request) -> Result<Received, ApiError> {
     Ok(Received { method: parts.method, uri: parts.uri, headers: parts.headers, body, peer })
 }
 
+/// What is signed of a request of the control plane.
+fn signed_request<'a>(service: &'a Service, received: &'a Received) -> SignedRequest<'a> {
+    SignedRequest {
+        method: received.method.as_str(),
+        path: received.path(),
+        query: received.query(),
+        headers: &received.headers,
+        authority: received.uri.authority().map(http::uri::Authority::as_str),
+        body: SignedBody::Bytes(&received.body),
+        service: service.name(),
+        flavour: service.flavour(),
+        rules: PathRules::OTHERS,
+    }
+}
+
 fn respond(response: http::Response<Bytes>) -> Response {
     response.map(Body::from)
 }
@@ -311,7 +328,8 @@ impl Front {
         if *service != Service::Sts || asked.action != WEB_IDENTITY {
             return None;
         }
-        if !matches!(Claim::read(&received.headers, received.query()), Ok(None)) {
+        let is_signed = !matches!(Claim::read(&received.headers, received.query()), Ok(None));
+        if is_signed || sigv2::is_signed(&signed_request(service, received)) {
             return None;
         }
         let role = asked.params.as_ref().ok()?.get("RoleArn")?;
@@ -321,22 +339,14 @@ impl Front {
 
     async fn authenticate(&self, service: &Service, received: &Received) -> Result<(Actor, RequestFacts), ApiError> {
         let flavour = service.flavour();
-        let request = SignedRequest {
-            method: received.method.as_str(),
-            path: received.path(),
-            query: received.query(),
-            headers: &received.headers,
-            authority: received.uri.authority().map(http::uri::Authority::as_str),
-            body: SignedBody::Bytes(&received.body),
-            service: service.name(),
-            flavour,
-            rules: PathRules::OTHERS,
-        };
+        let request = signed_request(service, received);
         match self.verifier.verify(&request, self.cloud.clock().now()).await {
             Ok(Some(authenticated)) => {
                 let claim = &authenticated.claim;
                 let now_ms = self.cloud.clock().now_ms();
-                self.cloud.key_uses().note(&claim.access_key_id, &claim.service, &claim.region, now_ms);
+                // Signature version 2 names no region.
+                let region = if claim.region.is_empty() { &self.cloud.config().region } else { &claim.region };
+                self.cloud.key_uses().note(&claim.access_key_id, &claim.service, region, now_ms);
                 let facts = facts::of(claim, &received.headers, received.peer);
                 Ok((authenticated.principal, facts))
             }

@@ -31,7 +31,7 @@ pub const REGION: &str = "eu-1";
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/x-amz-json-1.1";
 const TARGET: &str = "x-amz-target";
-const HOST: &str = "cloud.test:8773";
+pub const HOST: &str = "cloud.test:8773";
 
 #[derive(Debug)]
 struct Alone;
@@ -308,7 +308,8 @@ impl World {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    /// The answer to a request as it is.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.unwrap().to_bytes();

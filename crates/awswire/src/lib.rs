@@ -1,4 +1,4 @@
-//! The AWS wire layer: Query parameters, XML replies, signatures (SigV4), error codes and bodies, and telling which service
+//! The AWS wire layer: Query parameters, XML replies, signatures (SigV4, and SigV2 for old clients), error codes and bodies, and telling which service
 //! a request is for. No I/O; nothing here knows what an operation does.
 
 pub mod codes;
@@ -6,6 +6,7 @@ pub mod error;
 pub mod operation;
 pub mod query;
 pub mod server;
+pub mod sigv2;
 pub mod sigv4;
 pub mod texts;
 pub mod xml;

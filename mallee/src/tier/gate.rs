@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
 use http::request::Parts;
 use mallee_awswire::server::{self, Service};
-use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignedRequest, Verifier};
+use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignatureVersion, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_cloud_controller::front::s3::{Needed, needed, peer};
 use mallee_cloud_controller::pass;
@@ -67,7 +67,8 @@ fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, p
     let ask = |Needed { action, resource }| S3Question { action: action.to_owned(), resource };
     AuthorizeS3Request {
         presigned: matches!(claim.placement, Placement::Query { .. }),
-        signed_at_ms: claim.timestamp.unix_timestamp().saturating_mul(1000),
+        signed_at_ms: claim.signed_at().map_or(0, |at| at.unix_timestamp().saturating_mul(1000)),
+        sigv2: claim.version == SignatureVersion::V2,
         signature: hex::encode(claim.signature),
         access_key_id: claim.access_key_id,
         session_token: claim.session_token.unwrap_or_default(),

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
-use mallee_awswire::{ApiError, Code, Flavour};
+use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits};
 use std::sync::Arc;
 
@@ -108,7 +108,6 @@ impl S3 {
 
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Reply, ApiError> {
         let query = parts.uri.query().unwrap_or_default();
-        refuse_old_signatures(parts)?;
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
         let now = self.engine().clock().now();
         let (caller, claim, payload) = self
@@ -121,7 +120,8 @@ impl S3 {
         let target = Target::of(parts, &self.0.config.domains)?;
         let known = Known {
             caller,
-            region: claim.region,
+            // Signature version 2 names none.
+            region: if claim.region.is_empty() { self.0.config.region.clone() } else { claim.region },
             headers: parts.headers.clone(),
             query: Query::read(query)?,
             payload,
@@ -135,18 +135,6 @@ impl S3 {
         let call = Call::new(s3, known, body);
         dispatch(&parts.method, target, call).await
     }
-}
-
-/// Signature version 2 (which boto3 still picks for presigned URLs in `us-east-1`) is refused in AWS's words, rather
-/// than taken for no signature.
-fn refuse_old_signatures(parts: &Parts) -> Result<(), ApiError> {
-    let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let mut parameters = parts.uri.query().unwrap_or_default().split('&');
-    if header.starts_with("AWS ") || parameters.any(|p| p.starts_with("AWSAccessKeyId=")) {
-        return Err(Code::InvalidRequest
-            .message("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."));
-    }
-    Ok(())
 }
 
 /// The reply to an error. HEAD gets the status alone.

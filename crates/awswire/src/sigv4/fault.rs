@@ -7,6 +7,9 @@ use super::parse::compact;
 use crate::codes::Code;
 use crate::error::{ApiError, Flavour};
 
+const USE_V4: &str =
+    "Please use AWS4-HMAC-SHA256. (The operator of this cloud can allow signature version 2 with --allow-sigv2.)";
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -16,6 +19,12 @@ pub enum Fault {
     /// The signature's syntax is wrong or a part is missing; AWS's words.
     #[error("{0}")]
     Incomplete(String),
+    /// A signature of version 2 is not well-formed or covers too little; AWS's words.
+    #[error("{0}")]
+    Old(String),
+    /// Signature version 2 is off.
+    #[error("signature version 2 is off")]
+    Sigv2Off,
     /// The credential scope is wrong; AWS's words.
     #[error("{0}")]
     Scope(String),
@@ -103,7 +112,12 @@ impl Fault {
     fn query(&self) -> ApiError {
         match self {
             Self::Missing => Code::MissingAuthenticationToken.error(),
-            Self::Incomplete(text) | Self::Query(text) => Code::IncompleteSignature.message(text.clone()),
+            Self::Incomplete(text) | Self::Query(text) | Self::Old(text) => {
+                Code::IncompleteSignature.message(text.clone())
+            }
+            Self::Sigv2Off => {
+                Code::IncompleteSignature.message(format!("Signature version 2 is not supported. {USE_V4}"))
+            }
             Self::Scope(text) => Code::SignatureDoesNotMatch.message(text.clone()),
             Self::Duplicate(name) => Code::IncompleteSignature.message(format!("{name} must be given exactly once.")),
             Self::Unsigned(name) => Code::SignatureDoesNotMatch
@@ -125,21 +139,28 @@ impl Fault {
     fn s3(&self) -> ApiError {
         match self {
             Self::Missing => Code::AccessDenied.error(),
-            Self::Incomplete(text) | Self::Scope(text) => Code::AuthorizationHeaderMalformed
-                .message(format!("The authorization header is malformed; {text}")),
+            Self::Old(text) => Code::AccessDenied.message(text.clone()),
+            Self::Sigv2Off => Code::InvalidRequest
+                .message(format!("The authorization mechanism you have provided is not supported. {USE_V4}")),
+            Self::Incomplete(text) | Self::Scope(text) => {
+                Code::AuthorizationHeaderMalformed.message(format!("The authorization header is malformed; {text}"))
+            }
             Self::Query(text) => Code::AuthorizationQueryParametersError.message(text.clone()),
             Self::Duplicate(name) => Code::InvalidArgument.message(format!("{name} must be given exactly once.")),
             Self::Unsigned(name) => Code::AccessDenied
                 .message("There were headers present in the request which were not signed")
                 .field("HeadersNotSigned", name.clone()),
             Self::UnknownKey(id) => Code::InvalidAccessKeyId.error().field("AWSAccessKeyId", id.clone()),
-            Self::Mismatch { access_key_id, string_to_sign, canonical } => Code::SignatureDoesNotMatch
-                .message(
-                    "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
-                )
-                .field("AWSAccessKeyId", access_key_id.clone())
-                .field("StringToSign", string_to_sign.clone())
-                .field("CanonicalRequest", canonical.clone()),
+            Self::Mismatch { access_key_id, string_to_sign, canonical } => {
+                let error = Code::SignatureDoesNotMatch
+                    .message(
+                        "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+                    )
+                    .field("AWSAccessKeyId", access_key_id.clone())
+                    .field("StringToSign", string_to_sign.clone());
+                // A policy and a request of version 2 have none.
+                if canonical.is_empty() { error } else { error.field("CanonicalRequest", canonical.clone()) }
+            }
             Self::Skewed { at, now } => Code::RequestTimeTooSkewed
                 .error()
                 .field("RequestTime", compact(*at))
@@ -153,8 +174,9 @@ impl Fault {
                 .error()
                 .field("ClientComputedContentSHA256", claimed.clone())
                 .field("S3ComputedContentSHA256", computed.clone()),
-            Self::BadBodyHash => Code::InvalidRequest
-                .message("Missing required header for this request: x-amz-content-sha256"),
+            Self::BadBodyHash => {
+                Code::InvalidRequest.message("Missing required header for this request: x-amz-content-sha256")
+            }
             Self::TokenExpired => Code::ExpiredToken.message("The provided token has expired."),
             Self::TokenInvalid => Code::InvalidToken.error(),
             Self::Unavailable(_) => Code::ServiceUnavailable.message("Please reduce your request rate."),

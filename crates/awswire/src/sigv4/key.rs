@@ -6,6 +6,8 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 use time::OffsetDateTime;
 
+use crate::sigv2::{Signatory, SignatureQuery};
+
 /// What a [`CredentialSource`] is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyQuery<'a> {
@@ -33,6 +35,9 @@ pub enum KeyError {
     /// The session token is missing, does not belong to this key, or is no token.
     #[error("invalid session token")]
     InvalidToken,
+    /// Signatures of version 2 are not taken.
+    #[error("signature version 2 is off")]
+    Sigv2Off,
     /// The source cannot answer now; the reason is for the log.
     #[error("the identity service cannot answer: {0}")]
     Unavailable(String),
@@ -50,6 +55,19 @@ pub trait CredentialSource: Send + Sync + 'static {
     /// # Errors
     /// [`KeyError`].
     async fn signing_key(&self, query: KeyQuery<'_>) -> Result<ResolvedKey<Self::Principal>, KeyError>;
+
+    /// Whether signatures of version 2 may be worth a question.
+    fn takes_sigv2(&self) -> bool {
+        false
+    }
+
+    /// Who made a signature of version 2; none if it is wrong.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    async fn sigv2(&self, _query: SignatureQuery<'_>) -> Result<Option<Signatory<Self::Principal>>, KeyError> {
+        Err(KeyError::Sigv2Off)
+    }
 }
 
 /// A signing key and whose it is.

@@ -14,10 +14,12 @@ mod verify;
 pub use canonical::{PathRules, canonical_query, uri_encode};
 pub use fault::Fault;
 pub use key::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
-pub use parse::{Claim, MAX_PRESIGN_SECONDS, Placement};
+pub use parse::{Claim, MAX_PRESIGN_SECONDS, Placement, SignatureVersion};
+pub(crate) use parse::{compact, in_query, single, timestamp};
 pub use stream::{
     ChunkContext, ChunkError, ChunkEvent, ChunkKind, ChunkVerifier, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES,
 };
+pub(crate) use verify::parse_hash;
 pub use verify::{Authenticated, Body, Payload, RegionPolicy, SignedRequest, Verifier, VerifierConfig};
 
 /// SHA-256 of nothing, in hex.

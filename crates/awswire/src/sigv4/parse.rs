@@ -26,24 +26,35 @@ pub enum Placement {
     },
 }
 
+/// Which signature it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignatureVersion {
+    /// [Version 2](crate::sigv2): it has no scope and no region.
+    V2,
+    /// Version 4.
+    V4,
+}
+
 /// What a request says of its own signature; nothing of it is proved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
+    /// Which signature it is.
+    pub version: SignatureVersion,
     /// Access key id.
     pub access_key_id: String,
-    /// Day of the scope, `YYYYMMDD`.
+    /// Day of the scope, `YYYYMMDD`; empty in version 2.
     pub date: String,
-    /// Region of the scope.
+    /// Region of the scope; empty in version 2.
     pub region: String,
     /// Service of the scope.
     pub service: String,
     /// Names of the signed headers: lower case, sorted, joined with `;`.
     pub signed_headers: String,
-    /// The signature.
+    /// The signature; one of 20 bytes, which version 2 has, is followed by zeros.
     pub signature: [u8; 32],
-    /// The request's time.
+    /// The request's time; of a request of version 2 that says only when it ends, that.
     pub timestamp: OffsetDateTime,
-    /// The time as it was written, `YYYYMMDDTHHMMSSZ`.
+    /// That as it was written, `YYYYMMDDTHHMMSSZ`; empty where only the end is told.
     pub timestamp_text: String,
     /// Session token.
     pub session_token: Option<String>,
@@ -70,16 +81,18 @@ impl Claim {
         )
     }
 
+    /// When it was signed, as far as it says so.
+    #[must_use]
+    pub fn signed_at(&self) -> Option<OffsetDateTime> {
+        (!self.timestamp_text.is_empty()).then_some(self.timestamp)
+    }
+
     /// Reads the claim of a request; `Ok(None)` if it carries no signature at all.
     ///
     /// # Errors
     /// [`Fault`] for anything but exactly one well-formed signature.
     pub fn read(headers: &HeaderMap, query: &str) -> Result<Option<Self>, Fault> {
-        let in_query = query.split('&').any(|p| {
-            let name = raw_name(p);
-            name == "X-Amz-Signature" || name == "X-Amz-Algorithm" || name == "X-Amz-Credential"
-        });
-        match (headers.contains_key(AUTHORIZATION), in_query) {
+        match (headers.contains_key(AUTHORIZATION), in_query(query)) {
             (false, false) => Ok(None),
             (true, true) => Err(Fault::Query(
                 "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization header should be specified"
@@ -91,13 +104,18 @@ impl Claim {
     }
 }
 
+/// Whether the query string has a signature of version 4.
+pub(crate) fn in_query(query: &str) -> bool {
+    query.split('&').any(|p| matches!(&*raw_name(p), "X-Amz-Signature" | "X-Amz-Algorithm" | "X-Amz-Credential"))
+}
+
 fn raw_name(part: &str) -> Cow<'_, str> {
     let name = part.split('=').next().unwrap_or_default();
     percent_encoding::percent_decode_str(name).decode_utf8_lossy()
 }
 
 /// The one value of a header; `None` if absent.
-pub(super) fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Fault> {
+pub(crate) fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Fault> {
     let mut values = headers.get_all(name).iter();
     let (first, second) = (values.next(), values.next());
     if second.is_some() {
@@ -277,6 +295,7 @@ fn claim(
         return Err(Fault::Incomplete("Signature must be 64 lower-case hexadecimal digits".to_owned()));
     }
     Ok(Claim {
+        version: SignatureVersion::V4,
         access_key_id: key.to_owned(),
         date: day.to_owned(),
         region: region.to_owned(),
@@ -291,7 +310,7 @@ fn claim(
 }
 
 /// `YYYYMMDDTHHMMSSZ`, exactly.
-fn timestamp(text: &str) -> Option<OffsetDateTime> {
+pub(crate) fn timestamp(text: &str) -> Option<OffsetDateTime> {
     let b = text.as_bytes();
     if b.len() != 16 || b[8] != b'T' || b[15] != b'Z' {
         return None;
@@ -307,7 +326,7 @@ fn timestamp(text: &str) -> Option<OffsetDateTime> {
 }
 
 /// A time as `YYYYMMDDTHHMMSSZ`.
-pub(super) fn compact(t: OffsetDateTime) -> String {
+pub(crate) fn compact(t: OffsetDateTime) -> String {
     let t = t.to_offset(time::UtcOffset::UTC);
     format!(
         "{:04}{:02}{:02}T{:02}{:02}{:02}Z",

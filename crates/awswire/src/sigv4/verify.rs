@@ -15,6 +15,7 @@ use super::stream::{ChunkContext, ChunkKind};
 use super::{CLOCK_WINDOW_SECONDS, EMPTY_SHA256, sha256};
 use crate::error::Flavour;
 use crate::server::Service;
+use crate::sigv2::{self, SignatureQuery, Unproved};
 
 /// Most signing keys kept at once.
 pub const MAX_CACHED_KEYS: u64 = 10_000;
@@ -176,6 +177,9 @@ impl<S: CredentialSource> Verifier<S> {
         req: &SignedRequest<'_>,
         now: OffsetDateTime,
     ) -> Result<Option<Authenticated<S::Principal>>, Fault> {
+        if sigv2::is_signed(req) {
+            return self.verify_sigv2(req, now).await.map(Some);
+        }
         let Some(claim) = Claim::read(req.headers, req.query)? else {
             return Ok(None);
         };
@@ -219,6 +223,41 @@ impl<S: CredentialSource> Verifier<S> {
             ))),
         };
         Ok(Some(Authenticated { principal: key.principal, claim, payload }))
+    }
+
+    /// Nothing of it is cached: every request asks the source, which has the secret.
+    async fn verify_sigv2(
+        &self,
+        req: &SignedRequest<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Authenticated<S::Principal>, Fault> {
+        if !self.source.takes_sigv2() {
+            return Err(Fault::Sigv2Off);
+        }
+        let unproved = Unproved::read(req)?;
+        unproved.check_clock(now)?;
+        let Unproved { claim, signature, strings_to_sign, payload, .. } = unproved;
+        for string_to_sign in &strings_to_sign {
+            let query = SignatureQuery {
+                access_key_id: &claim.access_key_id,
+                session_token: claim.session_token.as_deref(),
+                service: &claim.service,
+                string_to_sign,
+                signature: &signature,
+            };
+            match self.source.sigv2(query).await.map_err(|error| key_fault(error, &claim))? {
+                None => {}
+                Some(signatory) if signatory.expires_at.is_some_and(|end| now >= end) => {
+                    return Err(Fault::TokenExpired);
+                }
+                Some(signatory) => return Ok(Authenticated { principal: signatory.principal, claim, payload }),
+            }
+        }
+        Err(Fault::Mismatch {
+            access_key_id: claim.access_key_id,
+            string_to_sign: strings_to_sign.into_iter().next().unwrap_or_default(),
+            canonical: String::new(),
+        })
     }
 
     /// Verifies the signature of a base64 policy document, as in an S3 browser upload (POST form).
@@ -284,12 +323,7 @@ impl<S: CredentialSource> Verifier<S> {
                     region: &claim.region,
                     service: &claim.service,
                 };
-                let key = self.source.signing_key(query).await.map_err(|e| match e {
-                    KeyError::Unknown => Fault::UnknownKey(claim.access_key_id.clone()),
-                    KeyError::Expired => Fault::TokenExpired,
-                    KeyError::InvalidToken => Fault::TokenInvalid,
-                    KeyError::Unavailable(why) => Fault::Unavailable(why),
-                })?;
+                let key = self.source.signing_key(query).await.map_err(|error| key_fault(error, claim))?;
                 self.cache.insert(id, Arc::new(CachedKey { key: key.clone(), fetched: now }));
                 key
             }
@@ -298,6 +332,16 @@ impl<S: CredentialSource> Verifier<S> {
             return Err(Fault::TokenExpired);
         }
         Ok(key)
+    }
+}
+
+fn key_fault(error: KeyError, claim: &Claim) -> Fault {
+    match error {
+        KeyError::Unknown => Fault::UnknownKey(claim.access_key_id.clone()),
+        KeyError::Expired => Fault::TokenExpired,
+        KeyError::InvalidToken => Fault::TokenInvalid,
+        KeyError::Sigv2Off => Fault::Sigv2Off,
+        KeyError::Unavailable(why) => Fault::Unavailable(why),
     }
 }
 
@@ -386,7 +430,7 @@ fn compare(bytes: &[u8], given: &str) -> Result<(String, BodyKind), Fault> {
     }
 }
 
-fn parse_hash(text: &str) -> Result<[u8; 32], Fault> {
+pub(crate) fn parse_hash(text: &str) -> Result<[u8; 32], Fault> {
     let mut out = [0; 32];
     let lower = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     if lower && hex::decode_to_slice(text, &mut out).is_ok() { Ok(out) } else { Err(Fault::BadBodyHash) }
