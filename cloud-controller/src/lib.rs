@@ -20,7 +20,7 @@ use identity::{SharedVerifier, StoreCredentials};
 use mallee_api_ec2::Ec2Api;
 use mallee_app::bootstrap::{AdminAccess, bootstrap};
 use mallee_app::iam::key_uses::write_key_uses;
-use mallee_app::{Cloud, CloudConfig, Parts, capacity, cluster_link, images, instances, spot, sts};
+use mallee_app::{Cloud, CloudConfig, Parts, capacity, cluster_link, events, images, instances, spot, sts};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_pki::{Ca, ClientAuth, CredentialStore, PkiError, TlsIncoming};
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -41,6 +41,8 @@ const KEY_USES_PERIOD: Duration = Duration::from_secs(15);
 const IMAGES_PERIOD: Duration = Duration::from_secs(30);
 /// How often the spot keeper looks for interruptions that are due, and for room, when nobody wakes it.
 const SPOT_PERIOD: Duration = Duration::from_secs(1);
+/// How often the keeper of scheduled events looks for what is due, when nobody wakes it.
+const EVENTS_PERIOD: Duration = Duration::from_secs(1);
 /// How often fleets are looked at when nobody wakes their keeper.
 const FLEETS_PERIOD: Duration = Duration::from_secs(2);
 /// How often Walrus is asked for a sign of life.
@@ -88,6 +90,11 @@ impl CloudController {
         spawn_periodic(&scope, "spot-keeper", SPOT_PERIOD, cloud.spot_nudge().clone(), rng.clone(), move || {
             let cloud = keeper.clone();
             async move { spot::keep_spot(&cloud).await }
+        });
+        let keeper = cloud.clone();
+        spawn_periodic(&scope, "event-keeper", EVENTS_PERIOD, cloud.event_nudge().clone(), rng.clone(), move || {
+            let cloud = keeper.clone();
+            async move { events::keep_events(&cloud).await }
         });
         let (fleets, hands) = (cloud.clone(), Ec2Api::new(cloud.clone()));
         spawn_periodic(&scope, "fleet-keeper", FLEETS_PERIOD, cloud.fleet_nudge().clone(), rng.clone(), move || {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
 use mallee_cli::{
-    Access, CheckArgs, Client, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs, TokenArgs,
+    Access, CheckArgs, Client, EventCommand, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs, TokenArgs,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +41,9 @@ enum Command {
     /// Show and set the quotas of accounts; grant or refuse requests for more.
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// Announce maintenance of instances, list what is announced, and say what became of it.
+    #[command(subcommand)]
+    Event(EventCommand),
     /// Show what an hour of a spot instance costs, or set it for a type.
     SpotPrice(SpotPriceArgs),
     /// Follow the audit trail's chain and say whether it is whole.
@@ -107,6 +110,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Check(args) => mallee_cli::check(&client()?, &args).await,
         Command::Image(args) => mallee_cli::image(&client()?, &args).await,
         Command::Quota(command) => mallee_cli::quota(&client()?, &command).await,
+        Command::Event(command) => mallee_cli::event(&client()?, &command).await,
         Command::SpotPrice(args) => mallee_cli::spot_price(&client()?, &args).await,
         Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,

@@ -7,9 +7,9 @@ use mallee_network::{Model, compile};
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{Capacity, NodeStatus};
 use mallee_store::{
-    CapacityFilter, CapacityReservationRow, CapacityState, InstanceFilter, InstanceRow, InterfaceFilter,
-    SpotRequestRow, capacity_list, instance_list, interface_list, private_address_count, public_address_list,
-    spot_request_list, subnet_list_all,
+    CapacityFilter, CapacityReservationRow, CapacityState, InstanceEventRow, InstanceFilter, InstanceRow,
+    InterfaceFilter, SpotRequestRow, capacity_list, instance_list, interface_list, private_address_count,
+    public_address_list, spot_request_list, subnet_list_all,
 };
 use mallee_types::{InstanceId, InstanceState};
 use std::collections::BTreeMap;
@@ -152,6 +152,15 @@ impl TestCloud {
         let app = self.app();
         let list = async move { spot_request_list(app.store(), None, None, None, PAGE).await };
         self.process().run(list).await.expect("the database answers")
+    }
+
+    /// Every scheduled event, with those that have ended.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn events(&self) -> Vec<InstanceEventRow> {
+        let app = self.app();
+        self.process().run(async move { app.instance_events(false).await }).await.expect("the database answers")
     }
 
     /// Forgets what has been gone for long, as the background task does every minute.

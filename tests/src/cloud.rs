@@ -256,6 +256,32 @@ impl TestCloud {
         }
     }
 
+    /// What the administrator does, repeated as he does when the cloud fails or dies under him.
+    ///
+    /// # Panics
+    /// When it is not done within [`BOUND`].
+    pub async fn administer<T, E, F>(&mut self, what: &str, work: impl Fn(Arc<Cloud>) -> F) -> T
+    where
+        T: Send + 'static,
+        E: std::fmt::Display + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let deadline = Instant::now() + BOUND;
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = self.faults.killed() => None,
+                outcome = self.process().run(work(self.app())) => Some(outcome),
+            };
+            match outcome {
+                Some(Ok(value)) => return value,
+                Some(Err(_)) if Instant::now() < deadline => tokio::time::sleep(RETRY).await,
+                Some(Err(error)) => panic!("{what}: {error}; faults: {:?}", self.faults.hit()),
+                None => self.revive().await,
+            }
+        }
+    }
+
     /// Every instance's row.
     ///
     /// # Panics

@@ -93,6 +93,7 @@ mallee_app::offered! {
         api.modify_instance_capacity_reservation_attributes(cx, r).await;
     Write ModifyInstanceCpuOptions => api.modify_instance_cpu_options(cx, r).await;
     Write ModifyInstanceCreditSpecification => api.modify_instance_credit_specification(cx, r).await;
+    Write ModifyInstanceEventStartTime => api.modify_instance_event_start_time(cx, r).await;
     Write ModifyInstanceMaintenanceOptions => api.modify_instance_maintenance_options(cx, r).await;
     Write ModifyInstanceMetadataDefaults => api.modify_instance_metadata_defaults(cx, r).await;
     Write ModifyInstanceMetadataOptions => api.modify_instance_metadata_options(cx, r).await;

@@ -62,6 +62,7 @@ pub struct Cloud {
     image_nudge: Nudge,
     capacity_nudge: Nudge,
     spot_nudge: Nudge,
+    event_nudge: Nudge,
     images_changed: watch::Sender<u64>,
     authorizer: Authorizer,
     key_uses: KeyUses,
@@ -85,6 +86,7 @@ impl Cloud {
             image_nudge: Nudge::default(),
             capacity_nudge: Nudge::default(),
             spot_nudge: Nudge::default(),
+            event_nudge: Nudge::default(),
             images_changed,
             authorizer: Authorizer::default(),
             started_ms,
@@ -171,6 +173,12 @@ impl Cloud {
     #[must_use]
     pub const fn spot_nudge(&self) -> &Nudge {
         &self.spot_nudge
+    }
+
+    /// Wakes the keeper of scheduled events.
+    #[must_use]
+    pub const fn event_nudge(&self) -> &Nudge {
+        &self.event_nudge
     }
 
     /// Wakes whenever the image keeper has finished with an image.

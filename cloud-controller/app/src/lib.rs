@@ -10,6 +10,7 @@ pub mod check;
 mod cloud;
 pub mod cluster_link;
 mod context;
+pub mod events;
 pub mod fail;
 pub mod fleets;
 pub mod groups;

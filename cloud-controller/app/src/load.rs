@@ -17,6 +17,7 @@ use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, SubnetId,
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::capacity::wire_tenancy;
+use crate::events::{events_of, wire as wire_event};
 use crate::instances::credentials::wire_credentials;
 use crate::instances::view::{InstanceView, views};
 use crate::network::{dns_domain, private_dns_name, public_dns_name};
@@ -234,6 +235,7 @@ pub fn intent(view: &InstanceView, user_data: Option<Vec<u8>>, region: &str) -> 
         }),
         placement_group_name: doc.group.as_ref().map(|group| group.name.clone()).unwrap_or_default(),
         partition_number: doc.group.as_ref().map_or(0, |group| group.partition),
+        events: Vec::new(),
         spot: doc.spot.as_ref().map(|spot| SpotLife {
             stops: spot.behavior == InterruptionBehavior::Stop,
             notice_ms: spot.notice.map_or(0, |notice| notice.at_ms),
@@ -277,10 +279,16 @@ async fn instance_objects(store: &Store, rows: Vec<InstanceRow>, region: &str) -
     let wanted = |row: &&InstanceRow| row.intent != mallee_types::RunIntent::Terminate;
     let ids: Vec<InstanceId> = live.iter().filter(wanted).map(|row| row.id.clone()).collect();
     let mut credentials = wire_credentials(store, &ids).await?;
+    let mut events = events_of(store, &ids).await?;
     for view in views(store, live).await? {
         let user_data = found(instance_user_data(store, &view.row.id).await)?.flatten();
         let credentials = credentials.remove(&view.row.id);
-        out.push(Object::Instance(InstanceIntent { credentials, ..intent(&view, user_data, region) }));
+        let events = events.remove(&view.row.id).unwrap_or_default();
+        let mut intent = intent(&view, user_data, region);
+        if let Some(metadata) = intent.spec.as_mut().and_then(|spec| spec.metadata.as_mut()) {
+            metadata.events = events.iter().map(wire_event).collect();
+        }
+        out.push(Object::Instance(InstanceIntent { credentials, ..intent }));
     }
     Ok(out)
 }

@@ -4,6 +4,7 @@
 mod client;
 mod commands;
 mod credentials;
+mod event;
 mod quota;
 mod spot;
 
@@ -12,5 +13,6 @@ pub use commands::{
     CheckArgs, ExplainArgs, ImageArgs, StatusArgs, TokenArgs, check, env, explain, image, node_token, status,
 };
 pub use credentials::{Access, default_state_dir, write_access_files};
+pub use event::{EventArgs, EventCommand, event};
 pub use quota::{ListArgs, QuotaCommand, SetArgs, quota};
 pub use spot::{SpotPriceArgs, spot_price};

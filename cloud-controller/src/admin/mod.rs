@@ -2,6 +2,7 @@
 //! administrators only. The command line is its first client.
 
 mod check;
+mod events;
 mod explain;
 mod quotas;
 mod spot;
@@ -88,6 +89,9 @@ async fn route(
         (&Method::POST, ["quota-requests", id]) => quotas::decide(cloud, id, &body(request)?).await,
         (&Method::GET, ["spot-prices"]) => spot::prices(cloud).await,
         (&Method::POST, ["spot-prices"]) => spot::set(cloud, &body(request)?).await,
+        (&Method::GET, ["events"]) => events::list(cloud, request.query()).await,
+        (&Method::POST, ["events"]) => events::announce(cloud, &body(request)?).await,
+        (&Method::POST, ["events", id]) => events::end(cloud, id, &body(request)?).await,
         (&Method::GET, ["images", name]) => status::image(cloud, cx, name, request.query()).await,
         _ => Err(unknown()),
     }

@@ -30,6 +30,7 @@ mod image_permission;
 mod instance;
 mod instance_credentials;
 mod instance_doc;
+mod instance_event;
 mod instance_profile;
 mod instance_type;
 mod interface;
@@ -159,6 +160,11 @@ pub use instance_credentials::{
 };
 pub use instance_doc::{
     CpuCredits, GroupMembership, ImageRef, InstanceDoc, MetadataOptions, ShutdownBehavior, SpotMembership, SpotNotice,
+};
+pub use instance_event::{
+    EVENTS_PER_INSTANCE_MAX, EventCode, EventState, InstanceEventFilter, InstanceEventRow, instance_event_delete,
+    instance_event_due, instance_event_fetch, instance_event_insert, instance_event_list, instance_event_purge,
+    instance_event_update,
 };
 pub use instance_profile::{
     InstanceProfileRow, ProfileAssociationRow, instance_profile_by_name, instance_profile_delete,

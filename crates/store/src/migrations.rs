@@ -32,6 +32,7 @@ steps! {
     14 "0014_quota";
     15 "0015_sts";
     16 "0016_trail";
+    17 "0017_events";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

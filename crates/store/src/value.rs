@@ -3,8 +3,9 @@
 use crate::StoreError;
 use mallee_types::{
     AccountId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, FleetId, Generation, GroupId, GroupRuleId,
-    HostId, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId, MacAddress,
-    NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
+    HostId, ImageId, Incarnation, InstanceEventId, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId,
+    MacAddress, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId,
+    VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -254,6 +255,7 @@ texts!(
     HostId,
     ProfileAssociationId,
     ReservationId,
+    InstanceEventId,
     SpotRequestId,
     SubnetId,
     VpcId,

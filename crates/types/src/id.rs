@@ -108,6 +108,8 @@ ids! {
     FleetId = "fleet";
     /// A request for a spot instance.
     SpotRequestId = "sir";
+    /// A scheduled event of an instance.
+    InstanceEventId = "instance-event";
     /// A volume.
     VolumeId = "vol";
 }

@@ -12,7 +12,7 @@ pub mod secret;
 
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, FleetId, GroupId, GroupRuleId, HostId,
-    IdError, ImageId, InstanceId, InterfaceId, KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId,
+    IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, KeyPairId, LaunchTemplateId, NodeId, PlacementGroupId,
     ProfileAssociationId, ReservationId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};

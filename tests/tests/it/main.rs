@@ -4,6 +4,7 @@ mod capacity;
 mod crew;
 mod dedicated;
 mod drivers;
+mod events;
 mod fleets;
 mod hosts;
 mod lifecycle;

@@ -5,6 +5,7 @@ mod change;
 mod console;
 mod credits;
 mod describe;
+mod events;
 mod filters;
 mod image_metadata;
 mod modify;

@@ -1,23 +1,29 @@
-//! DescribeInstanceStatus: what the nodes last said, as EC2's two checks.
+//! DescribeInstanceStatus: what the nodes last said, as EC2's two checks, and the events that are scheduled.
 
 use super::describe::Lookup;
+use super::events::{shown, unix_ms};
 use super::shape::state;
 use crate::Ec2Api;
-use crate::common::{Chunk, Look, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
+use crate::common::{
+    Chunk, Look, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, time_text, values_of,
+};
 use crate::filter::Filterable;
+use mallee_app::events::events_of;
+use mallee_app::fail::OrFail as _;
 use mallee_app::ids::parse_ids;
 use mallee_app::{Cloud, OpContext, ZoneState};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{
     DescribeInstanceStatusRequest, DescribeInstanceStatusResult, InstanceStatus, InstanceStatusDetails,
-    InstanceStatusSummary,
+    InstanceStatusEvent, InstanceStatusSummary,
 };
 use mallee_proto::v1::NodeState;
-use mallee_store::{InstanceRow, instance_list};
+use mallee_store::{InstanceEventRow, InstanceRow, instance_list};
 use mallee_types::{DomainPhase, InstanceId, InstanceState, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
+use time::OffsetDateTime;
 
-/// What DescribeInstanceStatus filters by; there are no scheduled events and no volumes to check.
+/// What DescribeInstanceStatus filters by; there are no volumes to check.
 const FILTERS: [&str; 18] = [
     "attached-ebs-status.status",
     "availability-zone",
@@ -163,11 +169,18 @@ pub(crate) fn impaired(cloud: &Cloud, rows: &[InstanceRow]) -> BTreeSet<Instance
     rows.iter().filter(fails).map(|row| row.id.clone()).collect()
 }
 
-fn shape(row: &InstanceRow, node: NodeHealth, look: Look<'_>, now_ms: i64) -> InstanceStatus {
+fn shape(
+    row: &InstanceRow,
+    events: &[InstanceEventRow],
+    node: NodeHealth,
+    look: Look<'_>,
+    now_ms: i64,
+) -> InstanceStatus {
     let (system, instance) = checks(row, node, now_ms);
     InstanceStatus {
         availability_zone: Some(row.zone.to_string()),
         availability_zone_id: look.zone_id(&row.zone),
+        events: events.iter().map(shown).collect(),
         instance_id: Some(row.id.to_string()),
         instance_state: Some(state(row.state)),
         instance_status: Some(instance.summary()),
@@ -183,9 +196,18 @@ impl Filterable for InstanceStatus {
         let reachability = |summary: &Option<InstanceStatusSummary>| {
             summary.iter().flat_map(|s| &s.details).flat_map(|d| values_of(&d.status)).collect()
         };
+        let event =
+            |value: &dyn Fn(&InstanceStatusEvent) -> Option<String>| self.events.iter().filter_map(value).collect();
+        let time = |at: Option<OffsetDateTime>| at.map(|at| time_text(unix_ms(at)));
         match name {
             "availability-zone" => values_of(&self.availability_zone),
             "availability-zone-id" => values_of(&self.availability_zone_id),
+            "event.code" => event(&|event| event.code.clone()),
+            "event.description" => event(&|event| event.description.clone()),
+            "event.instance-event-id" => event(&|event| event.instance_event_id.clone()),
+            "event.not-after" => event(&|event| time(event.not_after)),
+            "event.not-before" => event(&|event| time(event.not_before)),
+            "event.not-before-deadline" => event(&|event| time(event.not_before_deadline)),
             "instance-id" => values_of(&self.instance_id),
             "instance-state-code" => self.instance_state.iter().flat_map(|s| values_of(&s.code)).collect(),
             "instance-state-name" => self.instance_state.iter().flat_map(|s| values_of(&s.name)).collect(),
@@ -231,7 +253,10 @@ impl Ec2Api {
         let read = |after: Option<InstanceId>| async move {
             let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
             let next = next_key(&rows, |row| row.id.clone());
-            let shapes = rows.iter().map(|row| shape(row, nodes.health(row), look, now_ms));
+            let ids: Vec<InstanceId> = rows.iter().map(|row| row.id.clone()).collect();
+            let events = events_of(store, &ids).await.or_fail()?;
+            let of = |row: &InstanceRow| events.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+            let shapes = rows.iter().map(|row| shape(row, of(row), nodes.health(row), look, now_ms));
             Ok(Chunk { found: shapes.filter(|status| filters.accept(status)).collect(), next })
         };
         let key = |status: &InstanceStatus| status.instance_id.clone().unwrap_or_default();
@@ -244,6 +269,7 @@ impl Ec2Api {
 mod tests {
     use super::*;
     use crate::instances::testing::view;
+    use mallee_store::{EventCode, EventState};
     use mallee_types::Incarnation;
 
     const NOW_MS: i64 = 1_700_000_002_000;
@@ -308,9 +334,30 @@ mod tests {
 
     #[test]
     fn waiters_and_filters_read_the_same() {
-        let shown = shape(&view().row, NodeHealth::Ready, Look { region: "eu-1", zones: &[] }, NOW_MS);
+        let event = InstanceEventRow {
+            id: "instance-event-0d59937288b749b32".parse().unwrap(),
+            account_id: view().row.account_id,
+            instance_id: view().row.id,
+            node_id: None,
+            code: EventCode::SystemReboot,
+            state: EventState::Completed,
+            description: "a new kernel".into(),
+            not_before_ms: 1_410_801_320_000,
+            not_after_ms: Some(1_410_801_320_500),
+            deadline_ms: Some(1_410_887_720_000),
+            reboot_seq: 0,
+            created_ms: 1,
+            ended_ms: Some(2),
+        };
+        let shown = shape(&view().row, &[event], NodeHealth::Ready, Look { region: "eu-1", zones: &[] }, NOW_MS);
         for (name, value) in [
             ("availability-zone", "zone-a"),
+            ("event.code", "system-reboot"),
+            ("event.description", "[Completed] a new kernel"),
+            ("event.instance-event-id", "instance-event-0d59937288b749b32"),
+            ("event.not-after", "2014-09-15T17:15:20.500Z"),
+            ("event.not-before", "2014-09-15T17:15:20.000Z"),
+            ("event.not-before-deadline", "2014-09-16T17:15:20.000Z"),
             ("instance-state-name", "running"),
             ("instance-state-code", "16"),
             ("instance-status.status", "ok"),

@@ -2,7 +2,7 @@
 
 use super::observe::{self, Known, Outcome, Seen, observe};
 use crate::spot::{self, change::Ending};
-use crate::{Cloud, load};
+use crate::{Cloud, events, load};
 use mallee_proto::v1::InstanceObservation;
 use mallee_proto::{Kind, WireError};
 use mallee_store::{
@@ -108,6 +108,7 @@ async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation
             row.transition_reason = reason.message.clone();
             record(cloud, tx, &mut row, state, Some(reason)).await?;
             instance_intent_update(tx, &row).await?;
+            events::follow(tx, &row, cloud.clock().now_ms()).await?;
             change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
         }
         Outcome::Release => {

@@ -8,7 +8,7 @@ use crate::fail::OrFail as _;
 use crate::placement_groups::wire_group;
 use crate::quotas::{Allowance, table as quotas};
 use crate::spot::{self, change::Ending};
-use crate::{Cloud, OpContext, load};
+use crate::{Cloud, OpContext, events, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
@@ -322,6 +322,7 @@ impl Cloud {
             }
         }
         row.generation = instance_intent_update(tx, row).await.or_fail()?;
+        events::follow(tx, row, self.clock().now_ms()).await.or_fail()?;
         if starting && !self.use_capacity(tx, row).await? {
             return Err(Code::InsufficientInstanceCapacity
                 .message("The slot of the capacity reservation was taken meanwhile. Please try again."));

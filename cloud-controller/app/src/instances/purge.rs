@@ -1,9 +1,10 @@
-//! Forgetting: terminated instances after their hour, client tokens after their day, workflows that ended, old changes.
+//! Forgetting: terminated instances after their hour, client tokens after their day, workflows that ended, old changes
+//! and events.
 
-use crate::{Cloud, load, spot};
+use crate::{Cloud, events, load, spot};
 use mallee_store::{
-    StoreError, change_append, changes_prune, client_token_purge, instance_delete, instance_list_purgeable,
-    join_token_purge, saga_purge, tag_delete_of,
+    StoreError, change_append, changes_prune, client_token_purge, instance_delete, instance_event_purge,
+    instance_list_purgeable, join_token_purge, saga_purge, tag_delete_of,
 };
 
 /// Instances forgotten in one transaction.
@@ -38,7 +39,8 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
     let tokens = client_token_purge(&mut tx, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
     let joins = join_token_purge(&mut tx).await?;
     let sagas = saga_purge(&mut tx, now_ms.saturating_sub(SAGA_KEPT_MS)).await?;
-    if tokens + joins + sagas > 0 {
+    let ended = instance_event_purge(&mut tx, now_ms.saturating_sub(events::SHOWN_MS)).await?;
+    if tokens + joins + sagas + ended > 0 {
         tx.commit().await?;
     } else {
         tx.rollback().await?;

@@ -78,6 +78,9 @@ codes! {
     InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400, false, "The instance ID '{}' does not exist";
     InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"i-...\")";
     InvalidInstanceIdNotLinkable = "InvalidInstanceID.NotLinkable", 400, false, "Instance {} is not in a linkable state.";
+    InvalidInstanceEventIdNotFound = "InvalidInstanceEventIDNotFound", 400, false, "The specified ID of the event whose date and time you are modifying, '{}', cannot be found. Verify the ID of the event and try your request again.";
+    InvalidInstanceEventStartTime = "InvalidInstanceEventStartTime", 400, false, "The specified scheduled event start time does not meet the requirements for rescheduling a scheduled event. {}";
+    InstanceEventStartTimeCannotChange = "InstanceEventStartTimeCannotChange", 400, false, "The start time of the scheduled event '{}' cannot be changed. {}";
     InvalidInstanceType = "InvalidInstanceType", 400, false, "The following supplied instance types do not exist: [{}]";
     InvalidAmiIdNotFound = "InvalidAMIID.NotFound", 400, false, "The image id '[{}]' does not exist";
     InvalidAmiIdMalformed = "InvalidAMIID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"ami-...\")";

@@ -11,6 +11,7 @@ mod addresses;
 mod audit;
 mod capacity;
 mod changes;
+mod events;
 mod iam;
 mod identity;
 mod instances;

@@ -2,7 +2,7 @@
 //! concerned, from the instance's intent otherwise; pure.
 
 use crate::model::{Port, Vpc};
-use mallee_proto::v1::{InstanceIntent, Metadata, RoleCredentials, SpotLife};
+use mallee_proto::v1::{InstanceIntent, MaintenanceEvent, Metadata, RoleCredentials, SpotLife};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -137,6 +137,8 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
     d.put("ami-manifest-path", "(unknown)");
     d.put("block-device-mapping/ami", ROOT_DEVICE);
     d.put("block-device-mapping/root", format!("/dev/{ROOT_DEVICE}"));
+    d.put("events/maintenance/history", events(m, |state| state != "active"));
+    d.put("events/maintenance/scheduled", events(m, |state| state == "active"));
     d.put("hostname", &host);
     d.put("instance-action", "none");
     d.put("instance-id", &intent.id);
@@ -178,6 +180,34 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
         d.insert("tags/instance", None, tags);
     }
     d
+}
+
+/// Maintenance events in these states, as a JSON array of objects, their members in EC2's order.
+fn events(m: &Metadata, wanted: impl Fn(&str) -> bool) -> String {
+    let told: Vec<String> = m.events.iter().filter(|event| wanted(&event.state)).map(event).collect();
+    if told.is_empty() { "[]".to_owned() } else { format!("[ {} ]", told.join(", ")) }
+}
+
+fn event(event: &MaintenanceEvent) -> String {
+    let mut members = vec![
+        ("NotBefore", event_time(event.not_before_ms)),
+        ("Code", event.code.clone()),
+        ("Description", event.description.clone()),
+        ("EventId", event.id.clone()),
+    ];
+    if event.not_after_ms > 0 {
+        members.push(("NotAfter", event_time(event.not_after_ms)));
+    }
+    members.push(("State", event.state.clone()));
+    object(&members)
+}
+
+/// `21 Jan 2019 09:00:43 GMT`, as EC2 writes the times of events.
+fn event_time(ms: i64) -> String {
+    let t = mallee_runtime::clock::from_unix_ms(ms);
+    let (hour, minute, second) = t.to_hms();
+    let month: String = t.month().to_string().chars().take(3).collect();
+    format!("{} {month} {:04} {hour:02}:{minute:02}:{second:02} GMT", t.day(), t.year())
 }
 
 /// The notice of a spot instance: before it is given there is nothing at these paths, as on EC2.
@@ -419,5 +449,34 @@ mod tests {
         let stops = Some(SpotLife { stops: true, notice_ms: 1_505_722_920_000 });
         assert!(told(stops, "spot/instance-action").unwrap().contains("\"stop\""));
         assert_eq!(told(stops, "spot/termination-time"), None);
+    }
+
+    #[test]
+    fn an_instance_reads_the_maintenance_that_is_announced() {
+        let told = |m: &Metadata, path: &str| {
+            String::from_utf8(seen(m, &format!("events/maintenance/{path}")).unwrap()).unwrap()
+        };
+        let none = Metadata::default();
+        assert_eq!((told(&none, "scheduled"), told(&none, "history")), ("[]".to_owned(), "[]".to_owned()));
+        assert_eq!(seen(&none, "events"), Some(b"maintenance/".to_vec()));
+        let active = MaintenanceEvent {
+            id: "instance-event-0d59937288b749b32".into(),
+            code: "system-reboot".into(),
+            description: "a \"new\" kernel".into(),
+            state: "active".into(),
+            not_before_ms: 1_548_061_243_999,
+            not_after_ms: 1_548_062_243_000,
+        };
+        let done = MaintenanceEvent { state: "completed".into(), not_after_ms: 0, ..active.clone() };
+        let both = Metadata { events: vec![done, active], ..Metadata::default() };
+        assert_eq!(
+            told(&both, "scheduled"),
+            "[ {\n  \"NotBefore\" : \"21 Jan 2019 09:00:43 GMT\",\n  \"Code\" : \"system-reboot\",\n  \
+             \"Description\" : \"a \\\"new\\\" kernel\",\n  \"EventId\" : \"instance-event-0d59937288b749b32\",\n  \
+             \"NotAfter\" : \"21 Jan 2019 09:17:23 GMT\",\n  \"State\" : \"active\"\n} ]"
+        );
+        let history: serde_json::Value = serde_json::from_str(&told(&both, "history")).unwrap();
+        assert_eq!((history.as_array().unwrap().len(), &history[0]["State"]), (1, &"completed".into()));
+        assert!(history[0].get("NotAfter").is_none());
     }
 }
