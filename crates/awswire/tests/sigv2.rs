@@ -308,7 +308,7 @@ fn the_example_of_the_general_reference() {
 fn forms_of_query_requests() {
     let now = rfc3339("2011-10-03T15:19:30Z");
     let form = |method: &str, time: &str, more: &str| {
-        let mut pairs = vec![
+        let mut pairs = [
             format!("AWSAccessKeyId={KEY}"),
             "Action=A".to_owned(),
             "N=a%20%2A~".to_owned(),
