@@ -52,8 +52,13 @@ async fn call(world: &World, service: &str, action: &str, keys: &Keys, time: &st
 async fn s3(world: &World, method: &str, path: &str, keys: &Keys, seconds: i64) -> Answer {
     let end = world.cloud.clock().now().unix_timestamp() + seconds;
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, keys.secret.as_bytes());
-    let signature = STANDARD.encode(hmac::sign(&key, format!("{method}\n\n\n{end}\n{path}").as_bytes()));
-    let uri = format!("{path}?AWSAccessKeyId={}&Expires={end}&Signature={}", keys.id, encode(&signature));
+    let token = keys.token.as_ref().map(|token| format!("x-amz-security-token:{token}\n")).unwrap_or_default();
+    let text = format!("{method}\n\n\n{end}\n{token}{path}");
+    let signature = encode(&STANDARD.encode(hmac::sign(&key, text.as_bytes())));
+    let mut uri = format!("{path}?AWSAccessKeyId={}&Expires={end}&Signature={signature}", keys.id);
+    if let Some(token) = &keys.token {
+        uri.push_str(&format!("&x-amz-security-token={}", encode(token)));
+    }
     world.send(Request::builder().method(method).uri(uri).header("host", HOST).body(Body::empty()).unwrap()).await
 }
 
