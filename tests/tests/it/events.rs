@@ -189,6 +189,12 @@ async fn every_step_of_a_reboot_that_is_announced_survives_failure_and_death() {
         shift_to(cloud, sooner);
         until_ended(cloud, &id, EventState::Completed).await;
         cloud.sound().await;
+        cloud
+            .until(&format!("{id} was rebooted"), async |cloud| {
+                let seen = row_of(cloud, &id).await.observed_reboot_seq;
+                if seen > before { Ok(()) } else { Err(format!("{seen} reboots")) }
+            })
+            .await;
         let row = row_of(cloud, &id).await;
         assert_eq!((row.reboot_seq, row.observed_reboot_seq), (before + 1, before + 1), "rebooted once");
         assert_eq!(row.state, InstanceState::Running);
