@@ -15,6 +15,7 @@ mod processes;
 mod quotas;
 mod random;
 mod roles;
+mod sdk;
 mod spot;
 mod storm;
 mod strays;
