@@ -18,6 +18,7 @@ pub mod iam;
 pub mod ids;
 pub mod images;
 pub mod instances;
+pub mod keeper;
 pub mod keys;
 pub mod launch_templates;
 pub mod load;

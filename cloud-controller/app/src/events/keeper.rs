@@ -5,6 +5,7 @@ use super::rules::{Act, act};
 use crate::Cloud;
 use crate::fail::OrFail as _;
 use crate::instances::lifecycle::set_reason;
+use crate::keeper::KeeperError;
 use crate::spot::{self, change::Ending};
 use mallee_awswire::ApiError;
 use mallee_store::{
@@ -17,18 +18,6 @@ use mallee_types::{InstanceEventId, InstanceState, RunIntent, StateReason};
 const DUE_MAX: u32 = 200;
 /// Events that one pass carries out at most.
 const PASS_MAX: usize = 10_000;
-
-/// Why a pass ended early.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeeperError(String);
-
-impl From<ApiError> for KeeperError {
-    fn from(error: ApiError) -> Self {
-        let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        Self(format!("{}{cause}", error.message()))
-    }
-}
 
 /// One pass of the background task. Idempotent; what failed is tried again by the next.
 ///

@@ -9,7 +9,7 @@ mod keeper;
 mod rules;
 
 pub use announce::{Announced, Announcement, Target};
-pub use keeper::{KeeperError, keep_events};
+pub use keeper::keep_events;
 pub use rules::shown_description;
 
 use crate::fail::OrFail as _;

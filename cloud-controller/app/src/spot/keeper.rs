@@ -6,6 +6,7 @@ use super::{Fulfils, Price, Wanted, change};
 use crate::context::Actor;
 use crate::fail::OrFail as _;
 use crate::instances::run::RunRequest;
+use crate::keeper::KeeperError;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
@@ -20,18 +21,6 @@ const OPEN_PAGE: u32 = 200;
 const OPEN_MAX: usize = 5_000;
 /// Lowest HTTP status of a failure of the cloud's own: it may pass.
 const OWN_FAULT: u16 = 500;
-
-/// Why a pass ended early.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeeperError(String);
-
-impl From<ApiError> for KeeperError {
-    fn from(error: ApiError) -> Self {
-        let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        Self(format!("{}{cause}", error.message()))
-    }
-}
 
 /// One pass of the background task. Idempotent; stops at the first failure that may pass, to be run again.
 ///

@@ -145,13 +145,7 @@ impl Cloud {
             source_identity: source_identity.clone(),
             ..SessionDoc::default()
         };
-        let session = RoleSession {
-            account: account.clone(),
-            path: role.path.into(),
-            name: role.name.into(),
-            id: role.id.clone().into(),
-            session: session_name.as_str().into(),
-        };
+        let session = session_of(&role, &session_name);
         let kind = SessionKind::Role;
         let new = NewSession { account, kind, principal_id: role.id, name: session_name, seconds, doc };
         Ok(Assumed { issued: self.issue(new).await?, session, packed_percent, source_identity })
@@ -184,6 +178,17 @@ impl Cloud {
         }
         let own = self.own_policies(&cx.actor).await.or_fail()?;
         Ok(Asker { actor: &cx.actor, own, context, role_arn, trust })
+    }
+}
+
+/// The role, as a session of this name acts in it.
+pub(super) fn session_of(role: &RoleRow, session_name: &str) -> RoleSession {
+    RoleSession {
+        account: role.account_id.clone(),
+        path: role.path.clone().into(),
+        name: role.name.clone().into(),
+        id: role.id.clone().into(),
+        session: session_name.into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! AssumeRoleWithWebIdentity: roles for those whom an OpenID Connect provider of the role's account vouches for.
 
-use super::assume::{Assumed, describe, duration, parse_role_arn};
+use super::assume::{Assumed, describe, duration, parse_role_arn, session_of};
 use super::issue::NewSession;
 use super::policies::packed_size;
 use super::rights::{context, trusts};
@@ -9,7 +9,7 @@ use crate::fail::OrFail as _;
 use crate::iam::oidc::provider_arn;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
-use mallee_iam::{Context, Principal, RoleSession};
+use mallee_iam::{Context, Principal};
 use mallee_oidc::{Claims, FetchError, JwtError, Provider, Refusal, Token};
 use mallee_runtime::clock::from_unix_ms;
 use mallee_store::{
@@ -191,13 +191,7 @@ impl Cloud {
             provider: Some(provider_arn(&provider)),
             ..SessionDoc::default()
         };
-        let session = RoleSession {
-            account: account.clone(),
-            path: role.path.into(),
-            name: role.name.into(),
-            id: role.id.clone().into(),
-            session: session_name.as_str().into(),
-        };
+        let session = session_of(&role, &session_name);
         let kind = SessionKind::Role;
         let new = NewSession { account, kind, principal_id: role.id, name: session_name, seconds, doc };
         let assumed = Assumed { issued: self.issue(new).await?, session, packed_percent, source_identity };
