@@ -19,7 +19,8 @@ pub enum ClientTokenClaim {
 }
 
 sql! {
-    CLAIM = "INSERT INTO client_tokens (account_id, operation, token, params_hash, created_ms) VALUES ($1, $2, $3, $4, $5)
+    CLAIM = "INSERT INTO client_tokens (account_id, operation, token, params_hash, created_ms, result)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (account_id, operation, token) DO NOTHING";
     FETCH = "SELECT params_hash, result FROM client_tokens WHERE account_id = $1 AND operation = $2 AND token = $3";
     RESULT = "UPDATE client_tokens SET result = $4 WHERE account_id = $1 AND operation = $2 AND token = $3";
@@ -34,8 +35,28 @@ pub async fn client_token_claim(
     token: &str,
     params_hash: &str,
 ) -> Result<ClientTokenClaim, StoreError> {
+    claim(tx, [account.as_str(), operation, token, params_hash], None).await
+}
+
+/// As [`client_token_claim`] for a call whose result is known before it is done: no other is recorded.
+pub async fn client_token_claim_with(
+    tx: &mut Tx,
+    account: &AccountId,
+    operation: &str,
+    token: &str,
+    params_hash: &str,
+    result: &str,
+) -> Result<ClientTokenClaim, StoreError> {
+    claim(tx, [account.as_str(), operation, token, params_hash], Some(result)).await
+}
+
+async fn claim(
+    tx: &mut Tx,
+    [account, operation, token, params_hash]: [&str; 4],
+    result: Option<&str>,
+) -> Result<ClientTokenClaim, StoreError> {
     let now_ms = tx.now_ms();
-    if Exec::Tx(tx).run(CLAIM, args![account, operation, token, params_hash, now_ms]).await? > 0 {
+    if Exec::Tx(tx).run(CLAIM, args![account, operation, token, params_hash, now_ms, result]).await? > 0 {
         return Ok(ClientTokenClaim::New);
     }
     let key = args![account, operation, token];

@@ -36,6 +36,7 @@ mod instance_type;
 mod interface;
 mod json;
 mod key_pair;
+mod later;
 mod launch_template;
 mod lease;
 mod login;
@@ -75,8 +76,8 @@ pub use account::{
 };
 pub use address::{
     ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_take_exact,
-    private_addresses_release, private_addresses_take, public_address_list, public_address_release,
-    public_address_take,
+    private_addresses_release, private_addresses_take, public_address_give, public_address_list,
+    public_address_release, public_address_take, public_addresses_take,
 };
 pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
@@ -98,7 +99,8 @@ pub use change::{
     changes_since,
 };
 pub use client_token::{
-    ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,
+    ClientTokenClaim, client_token_claim, client_token_claim_with, client_token_peek, client_token_purge,
+    client_token_result_set,
 };
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use dedicated_host::{
@@ -150,8 +152,9 @@ pub use image_permission::{
 };
 pub use instance::{
     InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
-    instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
-    instance_placement, instance_placement_set, instance_user_data, instance_user_data_set, instance_versions,
+    instance_insert, instance_insert_later, instance_intent_update, instance_list, instance_list_purgeable,
+    instance_observe, instance_observe_later, instance_placement, instance_user_data, instance_user_data_of,
+    instance_user_data_set, instance_versions, instances_fetch_locked,
 };
 pub use instance_credentials::{
     CREDENTIALS_DUE_MAX, CredentialsCode, InstanceCredentialsRow, instance_credentials_due,
@@ -175,8 +178,8 @@ pub use instance_profile::{
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_description_set,
-    interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
-    interface_source_dest_check_set,
+    interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert,
+    interface_insert_later, interface_list, interface_source_dest_check_set,
 };
 pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};

@@ -4,7 +4,7 @@
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, sql};
-use crate::select::insert_rows;
+use crate::select::insert_rows_later;
 use crate::tx::Tx;
 use crate::value::ToArg as _;
 use mallee_types::AccountId;
@@ -128,15 +128,14 @@ pub fn bucket_creator(bucket: &str) -> String {
 /// Notes who makes these resources. Forgotten by triggers when they are deleted.
 pub async fn creators_put(tx: &mut Tx, creator: &str, resources: &[String]) -> Result<(), StoreError> {
     if let [one] = resources {
-        return Exec::Tx(tx).run(CREATOR_PUT_ONE, args![one, creator]).await.map(drop);
+        return tx.later(CREATOR_PUT_ONE, args![one, creator]).await;
     }
     let rows = resources.iter().map(|resource| vec![resource.to_arg(), creator.to_arg()]).collect();
-    insert_rows(
-        Exec::Tx(tx),
+    insert_rows_later(
+        tx,
         "INSERT INTO resource_creators (resource_id, creator) VALUES ",
         " ON CONFLICT (resource_id) DO UPDATE SET creator = excluded.creator",
         rows,
     )
     .await
-    .map(drop)
 }

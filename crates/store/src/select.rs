@@ -5,6 +5,7 @@
 
 use crate::StoreError;
 use crate::exec::{Exec, Text};
+use crate::tx::Tx;
 use crate::value::{Arg, ToArg};
 
 /// Longest list a caller may filter by (EC2's own lists are at most 1,000 long).
@@ -176,14 +177,35 @@ pub(crate) async fn insert_rows(
     tail: &'static str,
     rows: Vec<Vec<Arg>>,
 ) -> Result<u64, StoreError> {
-    let width = rows.first().map_or(0, Vec::len);
-    if width == 0 {
-        return Ok(0);
-    }
-    let chunk_max = prev_power_of_two(INSERT_VALUES_MAX / width);
-    let mut rows = rows.into_iter();
     let mut written = 0;
-    while rows.len() > 0 {
+    for (text, args) in inserts(head, tail, rows) {
+        written += exec.again().run(text, args).await?;
+    }
+    Ok(written)
+}
+
+/// As [`insert_rows`], before the next query of the transaction ([`Tx::later`]).
+pub(crate) async fn insert_rows_later(
+    tx: &mut Tx,
+    head: &'static str,
+    tail: &'static str,
+    rows: Vec<Vec<Arg>>,
+) -> Result<(), StoreError> {
+    for (text, args) in inserts(head, tail, rows) {
+        tx.later(text, args).await?;
+    }
+    Ok(())
+}
+
+/// One insert a chunk.
+fn inserts(head: &'static str, tail: &'static str, rows: Vec<Vec<Arg>>) -> impl Iterator<Item = (Text, Vec<Arg>)> {
+    let width = rows.first().map_or(0, Vec::len);
+    let chunk_max = prev_power_of_two(INSERT_VALUES_MAX / width.max(1));
+    let mut rows = rows.into_iter();
+    std::iter::from_fn(move || {
+        if rows.len() == 0 || width == 0 {
+            return None;
+        }
         let chunk = chunk_max.min(prev_power_of_two(rows.len()));
         let mut text = head.to_owned();
         for row in 0..chunk {
@@ -194,10 +216,8 @@ pub(crate) async fn insert_rows(
             text.push(')');
         }
         text.push_str(tail);
-        let args = rows.by_ref().take(chunk).flatten().collect();
-        written += exec.again().run(Text::Built(text), args).await?;
-    }
-    Ok(written)
+        Some((Text::Built(text), rows.by_ref().take(chunk).flatten().collect()))
+    })
 }
 
 fn prev_power_of_two(n: usize) -> usize {

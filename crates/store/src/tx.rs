@@ -4,6 +4,7 @@
 
 use crate::StoreError;
 use crate::change::{self, Pending};
+use crate::later::Later;
 use crate::store::Store;
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -21,11 +22,12 @@ pub struct Tx {
     conn: Option<TxConn>,
     spoiled: bool,
     pub(crate) pending: Vec<Pending>,
+    pub(crate) later: Later,
 }
 
 impl Tx {
     pub(crate) const fn new(store: Store, conn: TxConn) -> Self {
-        Self { store, conn: Some(conn), spoiled: false, pending: Vec::new() }
+        Self { store, conn: Some(conn), spoiled: false, pending: Vec::new(), later: Later::EMPTY }
     }
 
     pub(crate) fn conn(&mut self) -> Result<&mut TxConn, StoreError> {
@@ -66,6 +68,7 @@ impl Tx {
     async fn commit_inner(mut self) -> Result<(), StoreError> {
         self.conn()?;
         let newest = change::flush(&mut self).await?;
+        self.run_later().await?;
         match self.conn.take() {
             Some(TxConn::Sqlite(transaction)) => transaction.commit().await?,
             Some(TxConn::Pg(transaction)) => transaction.commit().await?,

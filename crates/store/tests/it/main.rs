@@ -15,6 +15,7 @@ mod events;
 mod iam;
 mod identity;
 mod instances;
+mod later;
 mod launch_templates;
 mod placement_groups;
 mod quotas;

@@ -25,7 +25,8 @@ pub(super) struct Resolved {
     pub root_device_name: String,
     pub root_disk_bytes: u64,
     pub public_openssh: Option<String>,
-    pub groups: Vec<GroupId>,
+    /// Id and name, by id.
+    pub groups: Vec<(GroupId, String)>,
     /// The placement group; without a partition of its own if any will do.
     pub group: Option<GroupMembership>,
     pub profile: Option<InstanceProfileRow>,
@@ -215,7 +216,12 @@ impl Cloud {
         })
     }
 
-    async fn launch_groups(&self, cx: &OpContext, request: &RunRequest, vpc: &VpcId) -> Result<Vec<GroupId>, ApiError> {
+    async fn launch_groups(
+        &self,
+        cx: &OpContext,
+        request: &RunRequest,
+        vpc: &VpcId,
+    ) -> Result<Vec<(GroupId, String)>, ApiError> {
         if !request.group_ids.is_empty() && !request.group_names.is_empty() {
             return Err(ApiError::invalid_combination(
                 "The parameter groupName cannot be used with the parameter securityGroupIds",
@@ -242,14 +248,14 @@ impl Cloud {
                 return Err(Code::InvalidParameter
                     .message(format!("Security group {} and the subnet belong to different networks.", group.id)));
             }
-            if !groups.contains(&group.id) {
-                groups.push(group.id);
-            }
+            groups.push((group.id, group.name));
         }
+        groups.sort_unstable();
+        groups.dedup();
         Ok(groups)
     }
 
-    async fn group_by_name_in(&self, cx: &OpContext, vpc: &VpcId, name: &str) -> Result<GroupId, ApiError> {
+    async fn group_by_name_in(&self, cx: &OpContext, vpc: &VpcId, name: &str) -> Result<(GroupId, String), ApiError> {
         let names = [name.to_owned()];
         let filter = mallee_store::SecurityGroupFilter {
             names: Some(&names),
@@ -257,6 +263,6 @@ impl Cloud {
             ..Default::default()
         };
         let found = mallee_store::security_group_list(self.store(), cx.account(), filter, 1).await.or_fail()?.pop();
-        found.map(|group| group.id).ok_or_else(|| Code::InvalidGroupNotFound.with(&[name]))
+        found.map(|group| (group.id, group.name)).ok_or_else(|| Code::InvalidGroupNotFound.with(&[name]))
     }
 }
