@@ -17,6 +17,7 @@ mod identity;
 mod instances;
 mod launch_templates;
 mod placement_groups;
+mod plans;
 mod quotas;
 mod races;
 mod resources;
