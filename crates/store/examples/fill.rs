@@ -7,6 +7,10 @@
 //! Every row is written by the functions that the cloud itself writes with, so triggers, versions and addresses are
 //! as they would be. The instances have been stopped before any node took them: the cloud has nothing to do for them.
 //! Ten of them differ from all others in everything that can be filtered by; a tenth as many belong to another account.
+//! It prints, one object a line, where the ten are (`rare SUBNET VPC GROUP IMAGE`) and some of the others from all over
+//! (`known INSTANCE ADDRESS INTERFACE`).
+
+#![allow(clippy::print_stdout, reason = "the report of a tool")]
 
 use mallee_runtime::{Clock, Rng};
 use mallee_store::*;
@@ -22,6 +26,8 @@ const TERMINATED: u32 = 10;
 const PER_SUBNET: u32 = 50_000;
 /// Instances of one launch.
 const PER_LAUNCH: u32 = 10;
+/// Instances that are printed.
+const KNOWN: u32 = 500;
 /// Instances written in one transaction.
 const PER_COMMIT: u32 = 1000;
 /// The account that nobody calls from.
@@ -141,7 +147,13 @@ impl Fill {
     }
 
     /// One instance with its interface, address, group and tags; a terminated one has given back all but its tags.
-    async fn instance(&mut self, tx: &mut Tx, place: &Place, mut row: InstanceRow, n: u32) -> Result<(), StoreError> {
+    async fn instance(
+        &mut self,
+        tx: &mut Tx,
+        place: &Place,
+        mut row: InstanceRow,
+        n: u32,
+    ) -> Result<Option<InterfaceRow>, StoreError> {
         let (account, id) = (row.account_id.clone(), row.id.clone());
         let is_rare = row.instance_type != "t3.nano";
         let terminated = (RARE..RARE + TERMINATED).contains(&n);
@@ -163,7 +175,7 @@ impl Fill {
         }
         tag_put(tx, &tags).await?;
         if terminated {
-            return Ok(());
+            return Ok(None);
         }
         let first = u32::from(place.subnet.cidr.network()) + 10;
         let private_ip = Ipv4Addr::from(first + n % PER_SUBNET);
@@ -185,10 +197,17 @@ impl Fill {
             description: String::new(),
             created_ms: self.now_ms,
         };
-        interface_insert(tx, &interface, std::slice::from_ref(&place.group)).await
+        interface_insert(tx, &interface, std::slice::from_ref(&place.group)).await?;
+        Ok(Some(interface))
     }
 
-    async fn instances(&mut self, account: &AccountId, first_net: u8, count: u32) -> Result<(), StoreError> {
+    async fn instances(
+        &mut self,
+        account: &AccountId,
+        first_net: u8,
+        count: u32,
+        print: bool,
+    ) -> Result<(), StoreError> {
         let rare_place = self.place(account, first_net).await?;
         let mut place = self.place(account, first_net + 1).await?;
         let mut tx = self.store.write().await?;
@@ -206,7 +225,17 @@ impl Fill {
             let rare = n < RARE;
             let place = if rare { &rare_place } else { &place };
             let row = self.row(account, place, reservation, n, rare);
-            self.instance(&mut tx, place, row, n).await?;
+            let (id, image) = (row.id.clone(), row.image_id.clone());
+            let interface = self.instance(&mut tx, place, row, n).await?;
+            if print && n == 0 {
+                let Place { subnet, group } = place;
+                println!("rare {} {} {group} {image}", subnet.id, subnet.vpc_id);
+            } else if print
+                && n % (count / KNOWN).max(1) == 1
+                && let Some(interface) = interface
+            {
+                println!("known {id} {} {}", interface.private_ip, interface.id);
+            }
             if n % PER_COMMIT == PER_COMMIT - 1 {
                 tx.commit().await?;
                 tx = self.store.write().await?;
@@ -230,8 +259,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut tx = fill.store.write().await?;
     account_insert(&mut tx, &AccountRow { id: other.clone(), name: "other".into(), created_ms: 1 }).await?;
     tx.commit().await?;
-    fill.instances(&account, 100, count).await?;
-    fill.instances(&other, 200, count / 10).await?;
+    fill.instances(&account, 100, count, true).await?;
+    fill.instances(&other, 200, count / 10, false).await?;
     fill.store.close().await;
     Ok(())
 }

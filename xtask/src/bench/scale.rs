@@ -21,13 +21,15 @@ const RATIO_AIM: f64 = 2.0;
 const TURNS: usize = 5;
 const TURN: Duration = Duration::from_millis(600);
 const WARM_UP: Duration = Duration::from_millis(600);
-/// Different requests of one kind: the instances asked for are as many in both clouds, from all over their ids.
-const REQUESTS: usize = 500;
+/// Tokens that pages are asked for with.
+const TOKENS: usize = 9;
+/// Instances that are asked for one by one: as many in both clouds, from all over their ids.
+const KNOWN_MIN: usize = 400;
 /// Of those that differ (fill.rs).
 const RARE: usize = 10;
 const PAGE: usize = 100;
 /// A cloud that has just begun to run hears of all its instances first.
-const SETTLE_MAX: Duration = Duration::from_secs(120);
+const SETTLE_MAX: Duration = Duration::from_secs(600);
 const SETTLED_CPU: f64 = 0.03;
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -38,7 +40,7 @@ struct Filled {
     known: Vec<[String; 3]>,
     /// Of one that differs.
     rare: Rare,
-    /// Tokens of pages all the way through.
+    /// Tokens of pages one after the other; at many instances, ten times as far from each other.
     tokens: Vec<String>,
     idle_percent: f64,
     memory_mib: f64,
@@ -67,45 +69,35 @@ impl Filled {
         let zones = String::from_utf8_lossy(connection.call(&zones)?).into_owned();
         let zone = *elements(&zones, "zoneName").first().context("no zone")?;
         let database = format!("sqlite:{}", cloud.state.join("mallee.db").display());
+        let mut said = String::new();
         cloud.pause(bench, &name, &OPTIONS, || {
-            let filled = Command::new(loader).args([database.as_str(), zone, &count.to_string()]).status()?;
-            ensure!(filled.success(), "filling the database with {count} instances failed");
+            let filled = Command::new(loader).args([database.as_str(), zone, &count.to_string()]).output()?;
+            let error = String::from_utf8_lossy(&filled.stderr);
+            ensure!(filled.status.success(), "filling the database with {count} instances: {}", error.trim());
+            said = String::from_utf8(filled.stdout)?;
             Ok(())
         })?;
+        let (known, rare) = loaded(&said)?;
         let idle_percent = idle(&cloud)?;
         let mut connection = Connection::open(cloud.access.address)?;
-        let (mut known, mut tokens) = (Vec::new(), Vec::new());
+        let mut tokens: Vec<String> = Vec::new();
         let page = if count > FEW { "1000" } else { "100" };
-        let mut token: Option<String> = None;
-        let mut rare = None;
-        loop {
+        while tokens.len() < TOKENS {
             let mut params = vec![("MaxResults", page)];
-            params.extend(token.as_deref().map(|token| ("NextToken", token)));
+            params.extend(tokens.last().map(|token| ("NextToken", token.as_str())));
             let body = connection.call(&cloud.access.ec2("DescribeInstances", &params)?)?;
-            let body = String::from_utf8_lossy(body).into_owned();
-            let stopped = body.split("<instanceId>").skip(1).filter(|item| item.contains("<networkInterfaceId>"));
-            let here: Vec<&str> = stopped.collect();
-            let found = here.iter().find(|item| item.contains("t3.large"));
-            rare = rare.or(found.map(|item| rare_of(item)).transpose()?);
-            let step = here.len().div_ceil(REQUESTS * here.len() / count + 1).max(1);
-            for item in here.iter().step_by(step) {
-                let of = |name| elements(item, name).first().map(|text| (*text).to_owned()).context("an instance");
-                let id = item.split('<').next().unwrap_or_default().to_owned();
-                known.push([id, of("privateIpAddress")?, of("networkInterfaceId")?]);
-            }
-            token = elements(&body, "nextToken").first().map(|token| (*token).to_owned());
-            match &token {
-                Some(token) => tokens.push(token.clone()),
+            match elements(&String::from_utf8_lossy(body), "nextToken").first() {
+                Some(token) => tokens.push((*token).to_owned()),
                 None => break,
             }
         }
         let (memory_mib, _) = process::memory_mib(cloud.pid())?;
-        Ok(Self { rare: rare.context("none differs")?, cloud, known, tokens, idle_percent, memory_mib })
+        Ok(Self { cloud, known, rare, tokens, idle_percent, memory_mib })
     }
 
     /// Requests of one kind, one for each instance that is known.
     fn each(&self, action: &str, params: impl Fn(&[String; 3]) -> Vec<(String, String)>) -> Result<Vec<Prepared>> {
-        let prepared = self.known.iter().take(REQUESTS).map(|known| {
+        let prepared = self.known.iter().take(KNOWN_MIN).map(|known| {
             let params = params(known);
             let params: Params<'_> = params.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             self.cloud.access.ec2(action, &params)
@@ -124,9 +116,20 @@ impl Filled {
     }
 }
 
-fn rare_of(item: &str) -> Result<Rare> {
-    let of = |name| elements(item, name).first().map(|text| (*text).to_owned()).context("an instance");
-    Ok(Rare { subnet: of("subnetId")?, vpc: of("vpcId")?, group: of("groupId")?, image: of("imageId")? })
+/// What the loader said it wrote.
+fn loaded(said: &str) -> Result<(Vec<[String; 3]>, Rare)> {
+    let (mut known, mut rare) = (Vec::new(), None);
+    for line in said.lines() {
+        let mut words = line.split(' ').map(str::to_owned);
+        let kind = words.next().unwrap_or_default();
+        let mut word = || words.next().with_context(|| format!("a line of the loader: {line}"));
+        match kind.as_str() {
+            "rare" => rare = Some(Rare { subnet: word()?, vpc: word()?, group: word()?, image: word()? }),
+            _ => known.push([word()?, word()?, word()?]),
+        }
+    }
+    ensure!(known.len() >= KNOWN_MIN, "the loader named {} instances", known.len());
+    Ok((known, rare.context("none differs")?))
 }
 
 /// Waits until a cloud has heard of all its instances; what it then uses of a core when nobody asks it.
@@ -192,8 +195,7 @@ const KINDS: &[Kind] = &[
     kind("the pages of 100 after it", PAGE, |f| {
         let page =
             |token: &String| f.cloud.access.ec2("DescribeInstances", &[("MaxResults", "100"), ("NextToken", token)]);
-        // The last one may be shorter.
-        f.tokens.iter().rev().skip(1).map(page).collect()
+        f.tokens.iter().map(page).collect()
     }),
     kind("the first page of 100 by a state that nearly all are in", PAGE, |f| {
         let mut params = filter("instance-state-name", "stopped");
@@ -247,7 +249,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
         aim: "< 1 %".to_owned(),
         met: Some(many.idle_percent < 1.0),
         beside: format!(
-            "of one core, over {} s; at {FEW} {:.2} %; resident set {:.0} MiB beside {:.0} MiB, after all was paged through",
+            "of one core, over {} s; at {FEW} {:.2} %; resident set {:.0} MiB beside {:.0} MiB",
             IDLE.as_secs(),
             few.idle_percent,
             many.memory_mib,

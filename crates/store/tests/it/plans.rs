@@ -182,6 +182,14 @@ const CASES: &[Case] = &[
     Case {
         file: "tag.rs",
         name: "LIST",
+        tail: " AND (key || '') IN ($2,$3) ORDER BY resource_id, key LIMIT $4 + 0",
+        sqlite: &["INDEX tags_by_account (account_id=?)"],
+        postgres: &[],
+        sorts: false,
+    },
+    Case {
+        file: "tag.rs",
+        name: "LIST",
         tail: " AND resource_id IN ($2,$3) ORDER BY resource_id, key LIMIT $4 + 0",
         sqlite: &["INDEX tags_by_account (account_id=? AND resource_id=?)"],
         postgres: &["tags_by_account", "tags_resource_id_key"],
