@@ -231,6 +231,7 @@ impl Fill {
                 let Place { subnet, group } = place;
                 println!("rare {} {} {group} {image}", subnet.id, subnet.vpc_id);
             } else if print
+                && !rare
                 && n % (count / KNOWN).max(1) == 1
                 && let Some(interface) = interface
             {

@@ -234,14 +234,17 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-/// Measures.
+/// Measures, and says each figure as soon as it is known: all of them together take minutes.
+#[allow(clippy::print_stderr, reason = "the progress of a task")]
 pub fn run(bench: &Bench) -> Result<Table> {
     let loader = loader(bench)?;
     let few = Filled::new(bench, &loader, FEW)?;
     let many = Filled::new(bench, &loader, MANY)?;
     let mut rows = Vec::new();
     for kind in KINDS {
-        rows.push(measure(kind, &few, &many)?);
+        let row = measure(kind, &few, &many)?;
+        eprintln!("{}: {} ({})", row.what, row.figure, row.beside);
+        rows.push(row);
     }
     rows.push(Row {
         what: format!("idle with {MANY} stopped instances: CPU"),

@@ -171,6 +171,23 @@ const CASES: &[Case] = &[
         postgres: &[],
         sorts: false,
     },
+    // Quotas count from the index alone.
+    Case {
+        file: "quota_use.rs",
+        name: "INSTANCES",
+        tail: "",
+        sqlite: &["COVERING INDEX instances_by_use (account_id=?"],
+        postgres: &[],
+        sorts: false,
+    },
+    Case {
+        file: "quota_use.rs",
+        name: "VCPUS",
+        tail: "",
+        sqlite: &["COVERING INDEX instances_by_use (account_id=? AND state=?)"],
+        postgres: &[],
+        sorts: false,
+    },
     Case {
         file: "tag.rs",
         name: "LIST",
