@@ -120,7 +120,7 @@ sql! {
     USER_DATA_OF = "SELECT id, user_data FROM instances WHERE user_data IS NOT NULL";
     USER_DATA_SET = "UPDATE instances SET user_data = $2 WHERE id = $1";
     PLACEMENT = "SELECT placement FROM instances WHERE id = $1";
-    IMAGE_USERS = "SELECT COUNT(*) FROM instances WHERE image_id = $1 AND state <> 'terminated'";
+    IMAGE_USER = "SELECT id FROM instances WHERE image_id = $1 AND state <> 'terminated' LIMIT 1";
     DELETE = "DELETE FROM instances WHERE id = $1 AND terminated_ms IS NOT NULL";
 }
 /// PostgreSQL keeps other transactions from the row; in SQLite there is one writer anyway.
@@ -339,9 +339,9 @@ pub async fn instance_placement<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) 
     Ok(exec.into().one::<(Option<String>,)>(PLACEMENT, args![id], id).await?.0)
 }
 
-/// How many instances that are not terminated were made from this image.
-pub async fn instance_count_of_image<'a>(exec: impl Into<Exec<'a>>, image: &ImageId) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(IMAGE_USERS, args![image], image).await?.0)
+/// Whether an instance that is not terminated was made from this image.
+pub async fn instance_image_used<'a>(exec: impl Into<Exec<'a>>, image: &ImageId) -> Result<bool, StoreError> {
+    Ok(exec.into().maybe::<(InstanceId,)>(IMAGE_USER, args![image]).await?.is_some())
 }
 
 /// Forgets a terminated instance; true if it was there and terminated.

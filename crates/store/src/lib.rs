@@ -32,6 +32,7 @@ mod instance_credentials;
 mod instance_doc;
 mod instance_event;
 mod instance_profile;
+mod instance_search;
 mod instance_type;
 mod interface;
 mod json;
@@ -151,7 +152,7 @@ pub use image_permission::{
     ImagePermissionRow, image_permission_clear, image_permission_delete, image_permission_list, image_permission_put,
 };
 pub use instance::{
-    InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
+    InstanceFilter, InstanceRow, instance_delete, instance_fetch, instance_fetch_locked, instance_image_used,
     instance_insert, instance_insert_later, instance_intent_update, instance_list, instance_list_purgeable,
     instance_observe, instance_observe_later, instance_placement, instance_user_data, instance_user_data_of,
     instance_user_data_set, instance_versions, instances_fetch_locked,
@@ -175,6 +176,7 @@ pub use instance_profile::{
     profile_association_delete, profile_association_fetch, profile_association_insert, profile_association_list,
     profile_association_list_all, profile_association_list_of,
 };
+pub use instance_search::{InstanceMatches, InstanceTerm, instance_search};
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_description_set,

@@ -135,6 +135,21 @@ impl Select {
         exec.all(Text::Built(text), args).await
     }
 
+    /// ` LIMIT $n`, then runs it: some rows, in no order, so that none needs to be sorted.
+    pub(crate) async fn first<R: crate::value::Record>(
+        mut self,
+        exec: Exec<'_>,
+        limit: u32,
+    ) -> Result<Vec<R>, StoreError> {
+        if self.nothing {
+            return Ok(Vec::new());
+        }
+        let limit = Arg::Int(Some(i64::from(limit.min(PAGE_ROWS_MAX))));
+        self.parts.extend([Part::Text(" LIMIT "), Part::Bind(limit), Part::Text(crate::macros::LIMIT_TAIL)]);
+        let (text, args) = self.render(exec.is_sqlite());
+        exec.all(Text::Built(text), args).await
+    }
+
     /// Runs it as a statement.
     pub(crate) async fn run(self, exec: Exec<'_>) -> Result<u64, StoreError> {
         if self.nothing {

@@ -1,8 +1,8 @@
 //! Credit specifications of burstable instances. No guest is throttled and none pays: the choice is kept and shown.
 
-use super::describe::Lookup;
+use super::search::Lookup;
 use crate::Ec2Api;
-use crate::common::{Chunk, ROWS, choice, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
+use crate::common::{Chunk, Reach, choice, dry_run, fill, filters, page, rows as read_rows, values_of};
 use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::ids::parse_ids;
@@ -55,21 +55,27 @@ impl Ec2Api {
         self.require_instances(cx, &ids).await?;
         let by_id = !ids.is_empty();
         let (store, lookup) = (self.store(), &Lookup::new(ids, filters));
-        let read = |after: Option<InstanceId>| async move {
-            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
-            let next = next_key(&rows, |row| row.id.clone());
-            if by_id && let Some(row) = rows.iter().find(|row| !is_burstable(row)) {
-                return Err(Code::UnsupportedOperation.message(format!(
-                    "The instance '{}' is of type {}, which has no CPU credits.",
-                    row.id, row.instance_type
-                )));
-            }
-            let shapes =
-                rows.iter().filter(|row| is_burstable(row) && !row.released).map(|row| InstanceCreditSpecification {
-                    cpu_credits: Some(shown(row).into()),
-                    instance_id: Some(row.id.to_string()),
+        let mut reach = Reach::new(&page);
+        let read = |after: Option<InstanceId>| {
+            let count = reach.next();
+            async move {
+                let step = lookup.step(store, cx.account(), after, count).await?;
+                let rows = read_rows(instance_list(store, step.filter(cx.account()), step.rows()).await)?;
+                let next = step.next(&rows, |row| row.id.clone());
+                if by_id && let Some(row) = rows.iter().find(|row| !is_burstable(row)) {
+                    return Err(Code::UnsupportedOperation.message(format!(
+                        "The instance '{}' is of type {}, which has no CPU credits.",
+                        row.id, row.instance_type
+                    )));
+                }
+                let shapes = rows.iter().filter(|row| is_burstable(row) && !row.released).map(|row| {
+                    InstanceCreditSpecification {
+                        cpu_credits: Some(shown(row).into()),
+                        instance_id: Some(row.id.to_string()),
+                    }
                 });
-            Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+                Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+            }
         };
         let key = |shape: &InstanceCreditSpecification| shape.instance_id.clone().unwrap_or_default();
         let (instance_credit_specifications, next_token) = fill(&page, page.after()?, read, key).await?;

@@ -12,6 +12,7 @@ mod modify;
 mod network;
 mod options;
 pub(crate) mod run;
+mod search;
 mod settings;
 mod shape;
 mod shown;

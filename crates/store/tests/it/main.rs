@@ -18,6 +18,7 @@ mod instances;
 mod later;
 mod launch_templates;
 mod placement_groups;
+mod plans;
 mod quotas;
 mod races;
 mod resources;
