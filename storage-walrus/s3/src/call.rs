@@ -1,17 +1,17 @@
 //! One request on its way through an operation.
 
+use crate::asked::{Asked, Source};
 use crate::auth::Caller;
 use crate::error::{engine, invalid_argument};
 use crate::headers::text;
 use crate::names::check_key;
 use crate::service::S3;
-use crate::target::Query;
 use axum::body::Body;
 use http::HeaderMap;
 use mallee_awswire::sigv4::Payload;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Bucket, Object};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A verified request.
 pub(crate) struct Call {
@@ -20,7 +20,7 @@ pub(crate) struct Call {
     /// Region of the credential scope.
     pub(crate) region: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) query: Query,
+    pub(crate) asked: Arc<Asked>,
     pub(crate) payload: Payload,
     /// Never locked: it makes the call shareable between threads, which a body is not.
     body: Mutex<Body>,
@@ -33,15 +33,15 @@ pub(crate) struct Known {
     pub(crate) caller: Caller,
     pub(crate) region: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) query: Query,
+    pub(crate) asked: Arc<Asked>,
     pub(crate) payload: Payload,
     pub(crate) head: bool,
 }
 
 impl Call {
     pub(crate) fn new(s3: S3, known: Known, body: Body) -> Self {
-        let Known { caller, region, headers, query, payload, head } = known;
-        Self { s3, caller, region, headers, query, payload, body: Mutex::new(body), head }
+        let Known { caller, region, headers, asked, payload, head } = known;
+        Self { s3, caller, region, headers, asked, payload, body: Mutex::new(body), head }
     }
 
     /// The body; empty the second time.
@@ -90,9 +90,24 @@ impl Call {
     /// # Errors
     /// `InvalidArgument`, as AWS answers ids that are none.
     pub(crate) fn check_version(&self) -> Result<(), ApiError> {
-        match self.query.get("versionId") {
+        match self.asked.query.get("versionId") {
             None | Some("null") => Ok(()),
             Some(id) => Err(invalid_argument("Invalid version id specified", "versionId", id)),
+        }
+    }
+
+    /// What a copy is made of.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a version that there is not.
+    pub(crate) fn source(&self) -> Result<&Source, ApiError> {
+        match &self.asked.source {
+            Some(source) if source.version.as_deref().is_none_or(|v| v == "null") => Ok(source),
+            Some(Source { version, .. }) => {
+                let id = version.as_deref().unwrap_or_default();
+                Err(invalid_argument("Invalid version id specified", "x-amz-copy-source", id))
+            }
+            None => Err(ApiError::internal("a copy without a source")),
         }
     }
 }

@@ -21,7 +21,7 @@ const REGION_BYTES_MAX: usize = 63;
 
 /// GET /
 pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
-    let asked = call.query.number("max-buckets")?;
+    let asked = call.asked.query.number("max-buckets")?;
     let limit = match asked {
         None => LIST_BUCKETS_MAX,
         Some(n @ 1..) => usize::try_from(n).unwrap_or(LIST_BUCKETS_MAX).min(LIST_BUCKETS_MAX),
@@ -33,9 +33,9 @@ pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
             ));
         }
     };
-    let prefix = call.query.value("prefix").unwrap_or_default().to_owned();
-    let region = call.query.value("bucket-region");
-    let mut after = call.query.value("continuation-token").unwrap_or_default().to_owned();
+    let prefix = call.asked.query.value("prefix").unwrap_or_default().to_owned();
+    let region = call.asked.query.value("bucket-region");
+    let mut after = call.asked.query.value("continuation-token").unwrap_or_default().to_owned();
     let mut buckets: Vec<Bucket> = Vec::new();
     // Prefix and region are rare: they filter the account's buckets as they come.
     let mut more = false;

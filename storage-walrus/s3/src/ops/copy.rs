@@ -1,6 +1,7 @@
 //! CopyObject, and what UploadPartCopy shares with it.
 
 use crate::PUT_BYTES_MAX;
+use crate::asked::Source;
 use crate::call::Call;
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
@@ -13,33 +14,6 @@ use crate::reply::{self, Reply, document};
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Checksums, Description, Error, Object};
 use mallee_runtime::clock::from_unix_ms;
-use percent_encoding::percent_decode_str;
-
-/// The bucket and key that `x-amz-copy-source` names: `[/]bucket/key[?versionId=null]`, percent-encoded.
-pub(crate) fn source_name(call: &Call) -> Result<(String, String), ApiError> {
-    let header = text(&call.headers, "x-amz-copy-source").unwrap_or_default();
-    let wrong = || {
-        invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            header,
-        )
-    };
-    let (path, version) = match header.split_once("?versionId=") {
-        Some((path, version)) => (path, Some(version)),
-        None => (header, None),
-    };
-    if version.is_some_and(|v| v != "null") {
-        return Err(invalid_argument("Invalid version id specified", "x-amz-copy-source", header));
-    }
-    let path = percent_decode_str(path).decode_utf8().map_err(|_| wrong())?;
-    let path = path.strip_prefix('/').unwrap_or(&path);
-    let (bucket, key) = path.split_once('/').filter(|(b, k)| !b.is_empty() && !k.is_empty()).ok_or_else(wrong)?;
-    if bucket.starts_with("arn:") {
-        return Err(crate::error::not_implemented("Access points as copy source"));
-    }
-    Ok((bucket.to_owned(), key.to_owned()))
-}
 
 /// Looks up the source and checks the conditions on it.
 pub(crate) async fn source(call: &Call, bucket: &str, key: &str) -> Result<Object, ApiError> {
@@ -51,7 +25,7 @@ pub(crate) async fn source(call: &Call, bucket: &str, key: &str) -> Result<Objec
 /// PUT /bucket/key with `x-amz-copy-source`
 pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     check_key(&key)?;
-    let (from_bucket, from_key) = source_name(&call)?;
+    let Source { bucket: from_bucket, key: from_key, .. } = call.source()?;
     let replace = match text(&call.headers, "x-amz-metadata-directive") {
         None | Some("COPY") => false,
         Some("REPLACE") => true,
@@ -65,17 +39,20 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     };
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
-    call.source_bucket(&from_bucket).await?;
+    call.source_bucket(from_bucket).await?;
     call.bucket(&bucket).await?;
     let mut attempt = 1;
     let info = loop {
-        let object = source(&call, &from_bucket, &from_key).await?;
+        let object = source(&call, from_bucket, from_key).await?;
         if object.info.size > PUT_BYTES_MAX {
             return Err(Code::InvalidRequest.message(format!(
                 "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
             )));
         }
-        if !replace && from_bucket == bucket && from_key == key && text(&call.headers, "x-amz-storage-class").is_none()
+        if !replace
+            && *from_bucket == bucket
+            && *from_key == key
+            && text(&call.headers, "x-amz-storage-class").is_none()
         {
             return Err(Code::InvalidRequest.message(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \

@@ -23,8 +23,23 @@ pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-/// A key of a batch, and why it cannot be deleted, if so.
-type Wanted = (String, Result<(), ApiError>);
+/// A key of a batch.
+#[derive(Debug)]
+struct Wanted {
+    key: String,
+    /// It names a version.
+    versioned: bool,
+    /// Why it cannot be deleted, if so.
+    verdict: Result<(), ApiError>,
+}
+
+/// The keys that the body of a DeleteObjects names, and whether with a version each.
+///
+/// # Errors
+/// `MalformedXML`.
+pub(crate) fn names(body: &[u8]) -> Result<Vec<(String, bool)>, ApiError> {
+    Ok(parse(body)?.0.into_iter().map(|wanted| (wanted.key, wanted.versioned)).collect())
+}
 
 /// The keys and whether only errors are wanted.
 fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
@@ -38,6 +53,7 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
     for object in root.all("Object") {
         let key = object.child_text("Key").filter(|k| !k.is_empty()).ok_or_else(malformed)?;
         let mut verdict = check_key(key);
+        let versioned = object.child_text("VersionId").is_some_and(|id| !id.is_empty());
         for child in &object.children {
             match (child.name.as_str(), child.text.as_str()) {
                 ("Key", _) | ("VersionId", "" | "null") => {}
@@ -46,7 +62,7 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
                 _ => return Err(malformed()),
             }
         }
-        keys.push((key.to_owned(), verdict));
+        keys.push(Wanted { key: key.to_owned(), versioned, verdict });
     }
     if keys.is_empty() || keys.len() > DELETE_KEYS_MAX {
         return Err(malformed());
@@ -59,10 +75,16 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     call.bucket(&bucket).await?;
     let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
     let (keys, quiet) = parse(&body)?;
-    let wanted: Vec<String> = keys.iter().filter(|(_, v)| v.is_ok()).map(|(k, _)| k.clone()).collect();
+    // What was authorised is what is deleted, whatever way the body came.
+    let same =
+        |asked: &Vec<(String, bool)>| asked.iter().map(|(k, v)| (k, *v)).eq(keys.iter().map(|w| (&w.key, w.versioned)));
+    if call.asked.deleted.as_ref().is_some_and(|asked| !same(asked)) {
+        return Err(Code::AccessDenied.error());
+    }
+    let wanted: Vec<String> = keys.iter().filter(|w| w.verdict.is_ok()).map(|w| w.key.clone()).collect();
     call.s3.engine().delete_objects(&bucket, &wanted).await.map_err(engine)?;
     let mut w = document("DeleteResult");
-    for (key, verdict) in &keys {
+    for Wanted { key, verdict, .. } in &keys {
         match verdict {
             Ok(()) if quiet => {}
             Ok(()) => {
@@ -92,13 +114,13 @@ mod tests {
         let object = "<Object><Key>a&amp;b</Key></Object>";
         let body = |inner: &str| parse(format!("<Delete>{inner}</Delete>").as_bytes());
         let (keys, quiet) = body(&format!("{object}<Quiet>true</Quiet>")).expect("good");
-        assert!(quiet && keys.len() == 1 && keys[0].0 == "a&b");
+        assert!(quiet && keys.len() == 1 && keys[0].key == "a&b");
         assert!(body(&object.repeat(1000)).is_ok());
         assert_eq!(body(&object.repeat(1001)).expect_err("too many").code(), Code::MalformedXml);
         assert!(body("").is_err());
         assert!(body("<Object><Key></Key></Object>").is_err());
         assert!(body("<Object><Key>a</Key><Bad/></Object>").is_err());
         let (keys, _) = body("<Object><Key>a</Key><VersionId>x</VersionId></Object>").expect("good");
-        assert!(keys[0].1.is_err());
+        assert!(keys[0].versioned && keys[0].verdict.is_err());
     }
 }

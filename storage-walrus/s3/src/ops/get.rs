@@ -42,7 +42,7 @@ fn part_range(object: &Object, number: u64) -> Result<Wanted, ApiError> {
 fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
     let size = object.info.size;
     let range = text(&call.headers, "range");
-    if let Some(number) = call.query.number("partNumber")? {
+    if let Some(number) = call.asked.query.number("partNumber")? {
         if range.is_some() {
             return Err(Code::InvalidRequest.message("Cannot specify both Range header and partNumber query parameter"));
         }
@@ -94,7 +94,7 @@ async fn serve(call: &Call, object: &Object) -> Result<Result<Reply, Error>, Api
             Err(error) => return Ok(Err(error)),
         }
     };
-    describe(&mut response, info, &call.query)?;
+    describe(&mut response, info, &call.asked.query)?;
     reply::set(&mut response, CONTENT_LENGTH, &wanted.len.to_string());
     if wanted.partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
