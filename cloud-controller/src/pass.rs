@@ -1,6 +1,6 @@
 //! Passes: what the front door tells the cloud controller through a Walrus of its own, that it has decided a request
-//! already. Only there is it known where the request came from. A pass is sealed with the database's key, is for one
-//! signature, and is good for a minute; clients never see one.
+//! already, and the quotas that bind it. Only there is it known where the request came from. A pass is sealed with the
+//! database's key, is for one signature, and is good for a minute; clients never see one.
 
 use mallee_proto::v1::AuthorizeS3Request;
 use mallee_store::{Store, StoreError, text_open, text_seal};
@@ -11,28 +11,36 @@ pub const HEADER: &str = "x-mallee-pass";
 /// How long one is good, in milliseconds: clocks of replicas may differ by seconds.
 const LIFE_MS: i64 = 60_000;
 const NAME: &str = "s3 pass";
+/// Longest pass, in bytes: most of it are quotas.
+const PASS_BYTES_MAX: usize = 32 * 1024;
 
-/// A pass for the request of this signature.
+/// A pass for the request of this signature, with its quotas as JSON.
 ///
 /// # Errors
 /// None in practice.
-pub(crate) fn issue(store: &Store, access_key_id: &str, signature: &[u8], now_ms: i64) -> Result<String, StoreError> {
-    let text = format!("{access_key_id} {} {now_ms}", hex::encode(signature));
+pub(crate) fn issue(
+    store: &Store,
+    access_key_id: &str,
+    signature: &[u8],
+    limits: &str,
+    now_ms: i64,
+) -> Result<String, StoreError> {
+    let text = format!("{access_key_id} {} {now_ms}\n{limits}", hex::encode(signature));
     Ok(hex::encode(text_seal(store, NAME, &text)?))
 }
 
-/// Whether a request came with a pass that is its own.
-pub(crate) fn is_good(store: &Store, asked: &AuthorizeS3Request, now_ms: i64) -> bool {
-    if asked.pass.is_empty() || asked.pass.len() > 4096 {
-        return false;
+/// The quotas of a request that came with a pass of its own; `None`: it did not.
+pub(crate) fn opened(store: &Store, asked: &AuthorizeS3Request, now_ms: i64) -> Option<String> {
+    if asked.pass.is_empty() || asked.pass.len() > PASS_BYTES_MAX {
+        return None;
     }
-    let Some(text) = hex::decode(&asked.pass).ok().and_then(|sealed| text_open(store, NAME, &sealed).ok()) else {
-        return false;
-    };
-    let mut words = text.expose_secret().split(' ');
+    let text = hex::decode(&asked.pass).ok().and_then(|sealed| text_open(store, NAME, &sealed).ok())?;
+    let (head, limits) = text.expose_secret().split_once('\n')?;
+    let mut words = head.split(' ');
     let (key, signature, made) = (words.next(), words.next(), words.next().and_then(|ms| ms.parse::<i64>().ok()));
     let fresh = made.is_some_and(|made| (now_ms - made).abs() <= LIFE_MS);
-    fresh && key == Some(&asked.access_key_id) && signature == Some(&asked.signature) && !asked.signature.is_empty()
+    let own = key == Some(&asked.access_key_id) && signature == Some(&asked.signature) && !asked.signature.is_empty();
+    (fresh && own).then(|| limits.to_owned())
 }
 
 #[cfg(test)]
@@ -44,19 +52,19 @@ mod tests {
     #[tokio::test]
     async fn a_pass_is_for_one_signature_and_one_minute() {
         let store = TestDb::sqlite().await.open().await;
-        let pass = issue(&store, "AKIA1", &[7; 32], 1_000_000).unwrap();
+        let pass = issue(&store, "AKIA1", &[7; 32], "{}", 1_000_000).unwrap();
         let asked = AuthorizeS3Request {
             access_key_id: "AKIA1".into(),
             signature: hex::encode([7; 32]),
             pass,
             ..AuthorizeS3Request::default()
         };
-        assert!(is_good(&store, &asked, 1_030_000));
-        assert!(!is_good(&store, &asked, 1_061_000));
+        assert_eq!(opened(&store, &asked, 1_030_000).as_deref(), Some("{}"));
+        assert_eq!(opened(&store, &asked, 1_061_000), None);
         let other = |change: fn(&mut AuthorizeS3Request)| {
             let mut asked = asked.clone();
             change(&mut asked);
-            is_good(&store, &asked, 1_000_000)
+            opened(&store, &asked, 1_000_000).is_some()
         };
         assert!(!other(|a| a.access_key_id = "AKIA2".into()));
         assert!(!other(|a| a.signature = hex::encode([8; 32])));

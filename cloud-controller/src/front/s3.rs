@@ -9,9 +9,9 @@ use http::Method;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
-use mallee_app::OpContext;
 use mallee_app::authorize::Ask;
 use mallee_app::quotas::storage::{Storage, StorageLimit};
+use mallee_app::{Cloud, OpContext};
 pub use mallee_authz::s3::Ask as Needed;
 use mallee_authz::s3::{Asked, asks};
 use mallee_awswire::server::{self, Service};
@@ -37,61 +37,47 @@ impl Front {
                 &parts.headers,
                 peer,
             ));
-            if !cx.is_unrestricted() {
-                match self.allowed(&cx, &parts, body).await {
-                    Ok(read) => {
-                        body = read;
-                        parts.headers.extend(self.pass(&caller.claim));
-                    }
-                    Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
-                }
-            }
-            match self.limits(&cx, &parts).await {
-                Ok(limits) => {
-                    parts.extensions.extend(limits);
-                }
+            match self.decide(&cx, &caller.claim, &mut parts, body).await {
+                Ok(read) => body = read,
                 Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
             }
         }
         self.s3.call(Request::from_parts(parts, body)).await
     }
 
-    /// The quotas of a request that makes a bucket or an object.
-    async fn limits(&self, cx: &OpContext, parts: &Parts) -> Result<http::Extensions, ApiError> {
-        let mut extensions = http::Extensions::new();
-        if !matches!(parts.method, Method::PUT | Method::POST) {
-            return Ok(extensions);
+    /// Asks what policies say and which quotas bind the request, and lets Walrus know; gives the body back.
+    async fn decide(&self, cx: &OpContext, claim: &Claim, parts: &mut Parts, body: Body) -> Result<Body, ApiError> {
+        let body = if cx.is_unrestricted() { body } else { self.allowed(cx, parts, body).await? };
+        let limits = match (&parts.method, Target::of(parts, &[])?) {
+            (&Method::PUT | &Method::POST, Target::Bucket(bucket)) => {
+                Some(limits_of(&self.cloud, cx, CREATE_BUCKET, &format!("arn:aws:s3:::{bucket}")).await?)
+            }
+            (&Method::PUT | &Method::POST, Target::Object(bucket, key)) => {
+                Some(limits_of(&self.cloud, cx, PUT_OBJECT, &format!("arn:aws:s3:::{bucket}/{key}")).await?)
+            }
+            _ => None,
+        };
+        if self.s3.is_remote() {
+            let limits = limits.as_ref().map(limits_text).transpose()?;
+            parts.headers.extend(self.pass(claim, &limits.unwrap_or_default()));
+        } else {
+            parts.extensions.extend(
+                limits
+                    .map(|limits| {
+                        let mut extensions = http::Extensions::new();
+                        extensions.insert(Arc::new(limits));
+                        extensions
+                    })
+                    .unwrap_or_default(),
+            );
         }
-        let (action, resource) = match Target::of(parts, &[])? {
-            Target::Service => return Ok(extensions),
-            Target::Bucket(bucket) => ("s3:CreateBucket", format!("arn:aws:s3:::{bucket}")),
-            Target::Object(bucket, key) => ("s3:PutObject", format!("arn:aws:s3:::{bucket}/{key}")),
-        };
-        let found = self.cloud.storage_limits(cx, action, &resource).await?;
-        let limit = |limit: StorageLimit| Limit {
-            what: match limit.what {
-                Storage::Buckets => What::Buckets,
-                Storage::BucketObjects => What::BucketObjects,
-                Storage::BucketBytes => What::BucketBytes,
-                Storage::TotalBytes => What::TotalBytes,
-            },
-            max: limit.max,
-            own: limit.own,
-            // It travels in a header.
-            origin: limit.origin.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect(),
-        };
-        let limits = Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() };
-        extensions.insert(Arc::new(limits));
-        Ok(extensions)
+        Ok(body)
     }
 
     /// Tells another process what was decided here; without it it asks again.
-    fn pass(&self, claim: &Claim) -> Option<(HeaderName, HeaderValue)> {
-        if !self.s3.is_remote() {
-            return None;
-        }
+    fn pass(&self, claim: &Claim, limits: &str) -> Option<(HeaderName, HeaderValue)> {
         let (store, now_ms) = (self.cloud.store(), self.cloud.clock().now_ms());
-        let made = pass::issue(store, &claim.access_key_id, &claim.signature, now_ms).ok()?;
+        let made = pass::issue(store, &claim.access_key_id, &claim.signature, limits, now_ms).ok()?;
         Some((HeaderName::from_static(pass::HEADER), HeaderValue::from_str(&made).ok()?))
     }
 
@@ -103,6 +89,36 @@ impl Front {
         }
         Ok(body)
     }
+}
+
+const CREATE_BUCKET: &str = "s3:CreateBucket";
+const PUT_OBJECT: &str = "s3:PutObject";
+
+/// Whether requests of this action make something that quotas count.
+pub(crate) fn is_limited(action: &str) -> bool {
+    [CREATE_BUCKET, PUT_OBJECT].contains(&action)
+}
+
+/// The quotas of a request that makes a bucket or an object.
+pub(crate) async fn limits_of(cloud: &Cloud, cx: &OpContext, action: &str, resource: &str) -> Result<Limits, ApiError> {
+    let found = cloud.storage_limits(cx, action, resource).await?;
+    let limit = |limit: StorageLimit| Limit {
+        what: match limit.what {
+            Storage::Buckets => What::Buckets,
+            Storage::BucketObjects => What::BucketObjects,
+            Storage::BucketBytes => What::BucketBytes,
+            Storage::TotalBytes => What::TotalBytes,
+        },
+        max: limit.max,
+        own: limit.own,
+        origin: limit.origin,
+    };
+    Ok(Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() })
+}
+
+/// Quotas as another process reads them.
+pub(crate) fn limits_text(limits: &Limits) -> Result<String, ApiError> {
+    serde_json::to_string(limits).map_err(ApiError::internal)
 }
 
 /// The actions that an S3 request needs and what on; and its body, which is read for it where it must be.

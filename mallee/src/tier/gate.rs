@@ -1,5 +1,5 @@
-//! Before the S3 of a Walrus of its own: what the policies of whoever signed a request say is asked of the cloud
-//! controller, for requests that come here directly as for those that come through its port. Who has no valid signature
+//! Before the S3 of a Walrus of its own: what the policies of whoever signed a request say, and which quotas bind what it
+//! writes, is asked of the cloud controller, for requests that come here directly as for those that come through its port. Who has no valid signature
 //! is left to Walrus, which says so in S3's words.
 
 use super::directory::CloudLink;
@@ -8,9 +8,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignatureVersion, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour};
@@ -19,6 +19,7 @@ use mallee_cloud_controller::pass;
 use mallee_proto::Kind;
 use mallee_proto::v1::{AuthorizeS3Request, S3Question};
 use mallee_runtime::{Clock, Rng};
+use mallee_walrus::Limits;
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -43,7 +44,8 @@ impl Gate {
         let pass = pass.and_then(|value| value.to_str().map(str::to_owned).ok()).unwrap_or_default();
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
         let Ok(Some(signed)) = self.verifier.verify(&signed, self.clock.now()).await else { return Ok(body) };
-        if signed.principal.unrestricted {
+        // No policy can stand in the way of some; quotas do.
+        if signed.principal.unrestricted && !matches!(parts.method, Method::PUT | Method::POST) {
             return Ok(body);
         }
         let (needed, body) = needed(parts, body).await?;
@@ -55,7 +57,14 @@ impl Gate {
             };
             code.message(text)
         })?;
-        if reply.allowed { Ok(body) } else { Err(Code::AccessDenied.message(reply.refusal)) }
+        if !reply.allowed {
+            return Err(Code::AccessDenied.message(reply.refusal));
+        }
+        if !reply.limits.is_empty() {
+            let limits: Limits = serde_json::from_str(&reply.limits).map_err(ApiError::internal)?;
+            parts.extensions.insert(Arc::new(limits));
+        }
+        Ok(body)
     }
 }
 

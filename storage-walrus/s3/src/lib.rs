@@ -25,7 +25,7 @@ mod target;
 pub use auth::{Authenticator, Caller, VerifierAuth};
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
-pub use service::{LIMITS_HEADER, S3, S3Config, router, router_of_process};
+pub use service::{S3, S3Config, router};
 pub use target::{Query, Target};
 
 /// Largest object of one PUT, largest part, largest copy source of one request, in bytes (AWS: 5 GiB).
