@@ -97,14 +97,14 @@ async fn for_a_user(postgres: bool) {
         cloud.app().config().region.clone(),
     );
     let template = [
-        ("LaunchTemplateName", "t"),
+        ("LaunchTemplateName", "web"),
         ("LaunchTemplateData.ImageId", image.as_str()),
         ("LaunchTemplateData.InstanceType", "t3.nano"),
     ];
     user.call("CreateLaunchTemplate", &template).await.expect("a template");
     let fleet = [
         ("Type", "instant"),
-        ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "t"),
+        ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "web"),
         ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version", "$Latest"),
         ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
         ("TargetCapacitySpecification.DefaultTargetCapacityType", "on-demand"),
