@@ -60,16 +60,8 @@ impl Front {
         if self.s3.is_remote() {
             let limits = limits.as_ref().map(limits_text).transpose()?;
             parts.headers.extend(self.pass(claim, &limits.unwrap_or_default()));
-        } else {
-            parts.extensions.extend(
-                limits
-                    .map(|limits| {
-                        let mut extensions = http::Extensions::new();
-                        extensions.insert(Arc::new(limits));
-                        extensions
-                    })
-                    .unwrap_or_default(),
-            );
+        } else if let Some(limits) = limits {
+            parts.extensions.insert(Arc::new(limits));
         }
         Ok(body)
     }
