@@ -68,7 +68,11 @@ async fn ends(setup: Setup) {
 
     call("CreateKeyPair", &[("KeyName", "k"), ("KeyType", "ed25519")]).await;
     assert!(in_the_way(&app, "tenant", false).await.contains("1 key pairs; remove them first, or set Recursive"));
-    let template = [("LaunchTemplateName", "web"), ("LaunchTemplateData.InstanceType", "t3.nano")];
+    let template = [
+        ("LaunchTemplateName", "web"),
+        ("LaunchTemplateData.InstanceType", "t3.nano"),
+        ("LaunchTemplateData.ImageId", "ami-0123456789abcdef0"),
+    ];
     call("CreateLaunchTemplate", &template).await;
     call("CreatePlacementGroup", &[("GroupName", "apart"), ("Strategy", "spread")]).await;
     call("ModifyInstanceMetadataDefaults", &[("HttpTokens", "required")]).await;
@@ -79,18 +83,16 @@ async fn ends(setup: Setup) {
         ("TargetCapacitySpecification.TotalTargetCapacity", "0"),
         ("TargetCapacitySpecification.DefaultTargetCapacityType", "on-demand"),
     ];
-    // The template names no image: the fleet is of nothing, and is there.
-    if let Ok(made) = client.call("CreateFleet", &fleet).await {
-        let id = made.first("fleetId").expect("an id").to_owned();
-        assert!(in_the_way(&app, "tenant", true).await.contains("1 fleets that are not over"));
-        call("DeleteFleets", &[("FleetId.1", &id), ("TerminateInstances", "true")]).await;
-        cloud
-            .until("the fleet is over", async |cloud| {
-                let open = fleet_count(cloud.app().store(), &account).await.map_err(|error| error.to_string())?;
-                if open == 0 { Ok(()) } else { Err(format!("{open} are not")) }
-            })
-            .await;
-    }
+    let made = call("CreateFleet", &fleet).await;
+    let id = made.first("fleetId").expect("an id").to_owned();
+    assert!(in_the_way(&app, "tenant", true).await.contains("1 fleets that are not over"));
+    call("DeleteFleets", &[("FleetId.1", id.as_str()), ("TerminateInstances", "true")]).await;
+    cloud
+        .until("the fleet is over", async |cloud| {
+            let open = fleet_count(cloud.app().store(), &account).await.map_err(|error| error.to_string())?;
+            if open == 0 { Ok(()) } else { Err(format!("{open} are not")) }
+        })
+        .await;
 
     // A failure at the last moment changes nothing; the same again then does it.
     for point in ["cloud.account.delete.before-wipe", "cloud.account.delete.before-commit"] {
