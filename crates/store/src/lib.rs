@@ -100,8 +100,8 @@ pub use change::{
     changes_since,
 };
 pub use client_token::{
-    ClientTokenClaim, client_token_claim, client_token_claim_with, client_token_peek, client_token_purge,
-    client_token_result_set,
+    ClientTokenClaim, OldClientToken, client_token_claim, client_token_claim_with, client_token_forget, client_token_old, client_token_peek,
+    client_token_renew, client_token_renew_of, client_token_renew_of_instance, client_token_result_set,
 };
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use dedicated_host::{
@@ -113,12 +113,12 @@ pub use exec::Exec;
 pub use fleet::{
     FleetEventKind, FleetEventRow, FleetKind, FleetLaunchRow, FleetLaunchState, FleetMemberRow, FleetMemberState,
     FleetRow, FleetState, fleet_count, fleet_delete, fleet_event_insert, fleet_event_list, fleet_event_purge,
-    fleet_fetch, fleet_insert, fleet_launch_end, fleet_launch_fetch, fleet_launch_insert, fleet_launch_list,
-    fleet_launch_prune, fleet_list, fleet_list_old, fleet_list_open, fleet_member_forget, fleet_member_insert,
-    fleet_member_list, fleet_member_list_all, fleet_member_set, fleet_update,
+    fleet_fetch, fleet_hold, fleet_insert, fleet_launch_end, fleet_launch_fetch, fleet_launch_insert,
+    fleet_launch_list, fleet_launch_prune, fleet_list, fleet_list_old, fleet_list_open, fleet_member_forget,
+    fleet_member_insert, fleet_member_list, fleet_member_list_all, fleet_member_set, fleet_update,
 };
 pub use fleet_doc::{FleetCandidate, FleetDoc, FleetLaunchDoc, FleetOptions, FleetStrategy};
-pub use iam_account::{account_identities, account_leftovers, account_wipe};
+pub use iam_account::{account_belongings, account_leftovers, account_wipe};
 pub use iam_attachment::{
     IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
     iam_attachment_count, iam_attachment_counts, iam_attachment_list, iam_attachment_list_of, iam_boundary_counts,
@@ -214,7 +214,7 @@ pub use quota::{
     quota_request_list, quota_request_settle, quota_setting_clear, quota_setting_fetch, quota_setting_list,
     quota_setting_put,
 };
-pub use quota_use::{Counted, bucket_creator, creators_put, quota_use};
+pub use quota_use::{Counted, bucket_creator, creators_forget, creators_put, oidc_creator, quota_use};
 pub use role::{
     RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
     role_used,

@@ -1,5 +1,6 @@
 //! The whole cloud, from the HTTP port to the simulated hosts: its life, and what becomes of it when anything fails.
 
+mod accounts;
 mod capacity;
 mod crew;
 mod dedicated;
@@ -20,3 +21,4 @@ mod spot;
 mod storm;
 mod strays;
 mod templates;
+mod tokens;

@@ -8,6 +8,7 @@ use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::instances::run::place::{Keep, Room};
 use crate::once::{Once, record};
+use crate::quotas::hold_account;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -180,6 +181,7 @@ impl Cloud {
         if let Some(before) = self.claim(&mut tx, cx, OPERATION, &new.once).await? {
             return Ok((ids_of(&before)?, false));
         }
+        hold_account(&mut tx, cx.account()).await?;
         if host_count(&mut tx, cx.account()).await.or_fail()? + u64::from(new.quantity) > HOSTS_MAX {
             return Err(Code::HostLimitExceeded.message(format!("You can have {HOSTS_MAX} dedicated hosts.")));
         }

@@ -18,6 +18,7 @@ use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::instances::run::place::{Keep, Room};
 use crate::once::{Once, record};
+use crate::quotas::hold_account;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -210,6 +211,7 @@ impl Cloud {
         if let Some(before) = self.claim(&mut tx, cx, OPERATION, &new.once).await? {
             return Ok(Some(before));
         }
+        hold_account(&mut tx, cx.account()).await?;
         if capacity_count(&mut tx, cx.account()).await.or_fail()? >= RESERVATIONS_MAX {
             return Err(Code::CapacityReservationLimitExceeded
                 .message(format!("You have reached your limit of {RESERVATIONS_MAX} capacity reservations.")));

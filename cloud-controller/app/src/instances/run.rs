@@ -171,7 +171,14 @@ impl Cloud {
         }
         match client_token_peek(self.store(), cx.account(), OPERATION, token).await.or_fail()? {
             Some((hash, _)) if hash != params_hash => Err(Code::IdempotentParameterMismatch.error()),
-            Some((_, Some(result))) => self.reservation(cx, parse_reservation(&result)?).await.map(Some),
+            Some((_, Some(result))) => {
+                let (id, instances) = self.reservation(cx, parse_reservation(&result)?).await?;
+                // They are forgotten; the token is not yet.
+                if instances.is_empty() {
+                    return Err(Code::IdempotentInstanceTerminated.error());
+                }
+                Ok(Some((id, instances)))
+            }
             Some((_, None)) | None => Ok(None),
         }
     }

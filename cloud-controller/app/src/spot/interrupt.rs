@@ -28,12 +28,18 @@ fn reason(behavior: InterruptionBehavior) -> StateReason {
     }
 }
 
-/// Interrupts every instance whose notice has run out.
+/// Interrupts every instance whose notice has run out. One that fails does not keep the others waiting.
 pub(super) async fn interrupt_due(cloud: &Cloud) -> Result<(), ApiError> {
     loop {
         let due = spot_request_due(cloud.store(), cloud.clock().now_ms(), DUE_MAX).await.or_fail()?;
+        let mut trouble = None;
         for id in &due {
-            interrupt(cloud, id).await?;
+            if let Err(error) = interrupt(cloud, id).await {
+                trouble.get_or_insert(error);
+            }
+        }
+        if let Some(error) = trouble {
+            return Err(error);
         }
         if due.len() < DUE_MAX as usize {
             return Ok(());
@@ -81,5 +87,7 @@ async fn interrupt(cloud: &Cloud, id: &SpotRequestId) -> Result<(), ApiError> {
     spot_request_update(&mut tx, &request).await.or_fail()?;
     cloud.faults().point("cloud.spot.interrupt.before-commit").await.or_fail()?;
     tx.commit().await.or_fail()?;
+    // It may have been a fleet's.
+    cloud.fleet_nudge().wake();
     cloud.faults().point("cloud.spot.interrupt.committed").await.or_fail()
 }

@@ -3,7 +3,7 @@
 
 use super::interrupt::interrupt_due;
 use super::{Fulfils, Price, Wanted, change};
-use crate::context::Actor;
+use crate::context::{Actor, Maker};
 use crate::fail::OrFail as _;
 use crate::instances::run::RunRequest;
 use crate::keeper::KeeperError;
@@ -110,7 +110,7 @@ async fn try_one(cloud: &Cloud, row: &SpotRequestRow, full: &mut HashSet<String>
     if !cloud.zones().iter().any(|zone| cloud.zone_state(zone).session().is_some()) {
         return Ok(Found::Done);
     }
-    let Wanted { requester, launch } = match Wanted::of(row) {
+    let Wanted { requester, maker, launch } = match Wanted::of(row) {
         Ok(wanted) => wanted,
         Err(error) => return Ok(Found::Hopeless(format!("{}", KeeperError::from(error)))),
     };
@@ -129,7 +129,7 @@ async fn try_one(cloud: &Cloud, row: &SpotRequestRow, full: &mut HashSet<String>
     cloud.faults().point("cloud.spot.fulfil").await.or_fail()?;
     let tried = match &row.instance_id {
         Some(_) => start_again(cloud, row).await,
-        None => launch_one(cloud, row, launch, requester).await,
+        None => launch_one(cloud, row, launch, (requester, maker)).await,
     };
     match tried {
         Ok(()) => cloud.faults().point("cloud.spot.fulfilled").await.or_fail().map(|()| Found::Done),
@@ -140,7 +140,10 @@ async fn try_one(cloud: &Cloud, row: &SpotRequestRow, full: &mut HashSet<String>
             }
             // Cancelled, or fulfilled by another replica, meanwhile.
             Code::IncorrectSpotRequestState => Ok(Found::Done),
-            Code::InstanceLimitExceeded | Code::VcpuLimitExceeded | Code::MaxSpotInstanceCountExceeded => {
+            Code::InstanceLimitExceeded
+            | Code::VcpuLimitExceeded
+            | Code::ResourceLimitExceeded
+            | Code::MaxSpotInstanceCountExceeded => {
                 Ok(Found::Waits("limit-exceeded".to_owned(), error.message().to_owned()))
             }
             _ if error.status() >= OWN_FAULT => Err(error),
@@ -158,14 +161,14 @@ async fn launch_one(
     cloud: &Cloud,
     row: &SpotRequestRow,
     launch: RunRequest,
-    requester: String,
+    (requester, maker): (String, Option<Maker>),
 ) -> Result<(), ApiError> {
     let user_data = spot_request_user_data(cloud.store(), &row.id).await.or_fail()?;
     let fulfils = Some(Fulfils { request: row.id.clone(), requester });
     // Its end was looked at; what is left of it is the request's.
     let spot = launch.spot.clone().map(|spot| super::SpotOptions { fulfils, valid_until_ms: None, ..spot });
     let request = RunRequest { user_data, spot, ..launch };
-    let cx = OpContext::new(Actor::root(row.account_id.clone(), false), cloud.rng().uuid());
+    let cx = OpContext::new(Actor::root(row.account_id.clone(), false), cloud.rng().uuid()).made_for(maker);
     cloud.run_instances(&cx, request).await.map(drop)
 }
 

@@ -6,6 +6,7 @@ use crate::fail::OrFail as _;
 use crate::instances::lifecycle::set_reason;
 use crate::instances::run::RunRequest;
 use crate::once::{self, Once};
+use crate::quotas::hold_account;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
@@ -14,7 +15,8 @@ use mallee_store::{
 };
 use mallee_types::{RunIntent, SpotRequestId, StateReason};
 
-const OPERATION: &str = "RequestSpotInstances";
+/// The operation of client tokens.
+pub(super) const OPERATION: &str = "RequestSpotInstances";
 /// Requests that one call makes at most.
 const INSTANCES_MAX: u32 = 1000;
 /// Requests of an account that are not over.
@@ -71,6 +73,7 @@ impl Cloud {
             let ids: Vec<String> = before.split(' ').map(str::to_owned).collect();
             return self.known_spot_requests(cx, &ids).await;
         }
+        hold_account(&mut tx, cx.account()).await?;
         if spot_request_count(&mut tx, cx.account()).await.or_fail()? + u64::from(count) > REQUESTS_MAX {
             return Err(Code::MaxSpotInstanceCountExceeded.error());
         }
@@ -130,10 +133,12 @@ impl Cloud {
         ids: &[String],
         dry_run: bool,
     ) -> Result<Vec<SpotRequestRow>, ApiError> {
-        let rows = self.find_spot_requests(cx, ids).await?;
+        let mut rows = self.find_spot_requests(cx, ids).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        // Locks of instances are taken by id, everywhere.
+        rows.sort_by(|a, b| (&a.instance_id, &a.id).cmp(&(&b.instance_id, &b.id)));
         self.faults().point("cloud.spot.cancel").await.or_fail()?;
         let now_ms = self.clock().now_ms();
         let mut tx = self.store().write().await.or_fail()?;
@@ -166,6 +171,8 @@ impl Cloud {
         self.faults().point("cloud.spot.cancel.before-commit").await.or_fail()?;
         tx.commit().await.or_fail()?;
         self.faults().point("cloud.spot.cancel.committed").await.or_fail()?;
+        let asked = |row: &SpotRequestRow| ids.iter().position(|id| id == row.id.as_str());
+        cancelled.sort_by_key(asked);
         Ok(cancelled)
     }
 }

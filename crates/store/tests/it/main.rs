@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and reads better plain"
 )]
 
+mod account_end;
 mod addresses;
 mod audit;
 mod capacity;
