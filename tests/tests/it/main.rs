@@ -20,3 +20,4 @@ mod spot;
 mod storm;
 mod strays;
 mod templates;
+mod trail;
