@@ -2,6 +2,7 @@
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
+use crate::front::s3::limits_of;
 use crate::identity::StoreCredentials;
 use crate::pass;
 use mallee_app::authorize::Ask;
@@ -13,7 +14,7 @@ use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
     AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KeyRefusal, LocateReply,
-    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
+    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest, S3Question,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
@@ -167,9 +168,9 @@ impl DirectoryService {
             ));
         }
         if pass::is_good(&self.control.store, &asked, self.control.clock.now_ms()) {
-            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() });
+            return Ok(AuthorizeS3Reply { allowed: true, passed: true, ..AuthorizeS3Reply::default() });
         }
-        let refused = |refusal: String| Ok(AuthorizeS3Reply { allowed: false, refusal });
+        let refused = |refusal: String| Ok(AuthorizeS3Reply { refusal, ..AuthorizeS3Reply::default() });
         let held = self.credentials.holder(&asked.access_key_id, token(&asked.session_token)).await;
         let holder = match held {
             Ok(holder) => holder,
@@ -194,10 +195,8 @@ impl DirectoryService {
             signed_ms: Some(asked.signed_at_ms).filter(|ms| *ms != 0),
         };
         let cx = OpContext::new(holder.actor, "").with_facts(facts);
-        if cx.is_unrestricted() {
-            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() });
-        }
-        for question in &asked.questions {
+        let questions = if cx.is_unrestricted() { &[] } else { asked.questions.as_slice() };
+        for question in questions {
             let ask = Ask { action: &question.action, resource: &question.resource, ..Ask::default() };
             match cloud.require(&cx, &ask).await {
                 Ok(()) => {}
@@ -205,7 +204,11 @@ impl DirectoryService {
                 Err(error) => return Err(WireError::new(Kind::Unavailable, error.to_string())),
             }
         }
-        Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() })
+        let limits = match &asked.makes {
+            Some(S3Question { action, resource }) => limits(cloud, &cx, action, resource).await?,
+            None => String::new(),
+        };
+        Ok(AuthorizeS3Reply { allowed: true, limits, ..AuthorizeS3Reply::default() })
     }
 
     /// A signing key is good for a day, a region and a service: no more of them are given away than requests can use.
@@ -226,6 +229,13 @@ impl DirectoryService {
         }
         Ok(())
     }
+}
+
+/// The quotas of a request that did not come through the front door, which would have sent them with it.
+async fn limits(cloud: &Cloud, cx: &OpContext, action: &str, resource: &str) -> Result<String, WireError> {
+    let unavailable = |error: &dyn std::fmt::Display| WireError::new(Kind::Unavailable, error.to_string());
+    let limits = limits_of(cloud, cx, action, resource).await.map_err(|error| unavailable(&error))?;
+    serde_json::to_string(&limits).map_err(|error| unavailable(&error))
 }
 
 /// The token that came with a request, if one did.

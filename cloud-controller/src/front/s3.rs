@@ -9,9 +9,10 @@ use http::Method;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
-use mallee_app::OpContext;
+
 use mallee_app::authorize::Ask;
 use mallee_app::quotas::storage::{Storage, StorageLimit};
+use mallee_app::{Cloud, OpContext};
 pub use mallee_authz::s3::Ask as Needed;
 use mallee_authz::s3::{Asked, asks};
 use mallee_awswire::server::{self, Service};
@@ -24,12 +25,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Front {
-    /// One S3 request. Who has no valid signature is left to Walrus, which says so in S3's words.
+    /// One S3 request. Who has no signature is left to Walrus, which says so in S3's words. Who has one that is not right
+    /// goes no further: Walrus looks again, a moment later, when it may have become right (clocks move, and what did not
+    /// answer does), and asks no policy.
     pub(super) async fn object(&self, request: Request) -> Response {
         let (mut parts, mut body) = request.into_parts();
         parts.headers.remove(pass::HEADER);
         let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
-        if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
+        let verified = self.verifier.verify(&signed, self.cloud.clock().now()).await;
+        let caller = match verified {
+            Ok(caller) => caller,
+            Err(fault) => {
+                let (id, error) = (self.request_id(), fault.to_api(Flavour::S3));
+                return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path()));
+            }
+        };
+        if let Some(caller) = caller {
             let peer = peer(&parts);
             let id = self.request_id();
             let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts::of(
@@ -59,29 +70,9 @@ impl Front {
     /// The quotas of a request that makes a bucket or an object.
     async fn limits(&self, cx: &OpContext, parts: &Parts) -> Result<http::Extensions, ApiError> {
         let mut extensions = http::Extensions::new();
-        if !matches!(parts.method, Method::PUT | Method::POST) {
-            return Ok(extensions);
+        if let Some(Needed { action, resource }) = made(parts)? {
+            extensions.insert(Arc::new(limits_of(&self.cloud, cx, action, &resource).await?));
         }
-        let (action, resource) = match Target::of(parts, &[])? {
-            Target::Service => return Ok(extensions),
-            Target::Bucket(bucket) => ("s3:CreateBucket", format!("arn:aws:s3:::{bucket}")),
-            Target::Object(bucket, key) => ("s3:PutObject", format!("arn:aws:s3:::{bucket}/{key}")),
-        };
-        let found = self.cloud.storage_limits(cx, action, &resource).await?;
-        let limit = |limit: StorageLimit| Limit {
-            what: match limit.what {
-                Storage::Buckets => What::Buckets,
-                Storage::BucketObjects => What::BucketObjects,
-                Storage::BucketBytes => What::BucketBytes,
-                Storage::TotalBytes => What::TotalBytes,
-            },
-            max: limit.max,
-            own: limit.own,
-            // It travels in a header.
-            origin: limit.origin.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect(),
-        };
-        let limits = Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() };
-        extensions.insert(Arc::new(limits));
         Ok(extensions)
     }
 
@@ -103,6 +94,40 @@ impl Front {
         }
         Ok(body)
     }
+}
+
+/// What a request may make, a bucket or an object: the action whose quotas hold, and what on.
+///
+/// # Errors
+/// What S3 answers to a request that does not read.
+pub fn made(parts: &Parts) -> Result<Option<Needed>, ApiError> {
+    if !matches!(parts.method, Method::PUT | Method::POST) {
+        return Ok(None);
+    }
+    let (action, resource) = match Target::of(parts, &[])? {
+        Target::Service => return Ok(None),
+        Target::Bucket(bucket) => ("s3:CreateBucket", format!("arn:aws:s3:::{bucket}")),
+        Target::Object(bucket, key) => ("s3:PutObject", format!("arn:aws:s3:::{bucket}/{key}")),
+    };
+    Ok(Some(Needed { action, resource }))
+}
+
+/// The quotas of a caller for one of these actions.
+pub(crate) async fn limits_of(cloud: &Cloud, cx: &OpContext, action: &str, resource: &str) -> Result<Limits, ApiError> {
+    let found = cloud.storage_limits(cx, action, resource).await?;
+    let limit = |limit: StorageLimit| Limit {
+        what: match limit.what {
+            Storage::Buckets => What::Buckets,
+            Storage::BucketObjects => What::BucketObjects,
+            Storage::BucketBytes => What::BucketBytes,
+            Storage::TotalBytes => What::TotalBytes,
+        },
+        max: limit.max,
+        own: limit.own,
+        // It travels in a header.
+        origin: limit.origin.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect(),
+    };
+    Ok(Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() })
 }
 
 /// The actions that an S3 request needs and what on; and its body, which is read for it where it must be.

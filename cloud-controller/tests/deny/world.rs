@@ -301,8 +301,14 @@ impl World {
 
     /// One S3 request without a body.
     pub async fn s3(&self, method: &str, path: &str, keys: &Keys) -> Answer {
+        self.s3_at(method, path, keys, 0).await
+    }
+
+    /// As [`World::s3`], signed with a clock that is off by so many seconds.
+    pub async fn s3_at(&self, method: &str, path: &str, keys: &Keys, seconds_off: i64) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", HOST);
-        for (name, value) in self.signature(Signed { service: "s3", target: None }, method, path, "", keys, 0) {
+        for (name, value) in self.signature(Signed { service: "s3", target: None }, method, path, "", keys, seconds_off)
+        {
             request = request.header(name, value);
         }
         self.send(request.body(Body::empty()).unwrap()).await

@@ -1,6 +1,7 @@
 //! Before the S3 of a Walrus of its own: what the policies of whoever signed a request say is asked of the cloud
-//! controller, for requests that come here directly as for those that come through its port. Who has no valid signature
-//! is left to Walrus, which says so in S3's words.
+//! controller, for requests that come here directly as for those that come through its port. Who has no signature is left
+//! to Walrus, which says so in S3's words. Who has one that is not right goes no further: Walrus looks again, a moment
+//! later, when it may have become right (clocks move, and what did not answer does), and asks no policy.
 
 use super::directory::CloudLink;
 use super::keys::{DirectoryKeys, Signer};
@@ -8,17 +9,18 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignatureVersion, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_cloud_controller::front::s3::{Needed, needed, peer};
+use mallee_cloud_controller::front::s3::{Needed, made, needed, peer};
 use mallee_cloud_controller::pass;
 use mallee_proto::Kind;
 use mallee_proto::v1::{AuthorizeS3Request, S3Question};
 use mallee_runtime::{Clock, Rng};
+use mallee_walrus::LIMITS_HEADER;
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -41,13 +43,19 @@ impl Gate {
     async fn pass(&self, parts: &mut Parts, body: Body) -> Result<Body, ApiError> {
         let pass = parts.headers.remove(pass::HEADER);
         let pass = pass.and_then(|value| value.to_str().map(str::to_owned).ok()).unwrap_or_default();
+        // Who comes directly may write this as well: it counts with a pass only.
+        let limits = parts.headers.remove(LIMITS_HEADER);
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
-        let Ok(Some(signed)) = self.verifier.verify(&signed, self.clock.now()).await else { return Ok(body) };
-        if signed.principal.unrestricted {
-            return Ok(body);
-        }
-        let (needed, body) = needed(parts, body).await?;
-        let reply = self.link.authorize_s3(question(parts, signed, needed, pass)).await.map_err(|error| {
+        let verified = self.verifier.verify(&signed, self.clock.now()).await;
+        let Some(signed) = verified.map_err(|fault| fault.to_api(Flavour::S3))? else { return Ok(body) };
+        let made = made(parts)?;
+        let (needed, body) = match signed.principal.unrestricted {
+            true if made.is_none() => return Ok(body),
+            true => (Vec::new(), body),
+            false => needed(parts, body).await?,
+        };
+        let asked = AuthorizeS3Request { makes: made.map(ask), ..question(parts, signed, needed, pass) };
+        let reply = self.link.authorize_s3(asked).await.map_err(|error| {
             tracing::info!(%error, "the cloud controller did not say what policies allow");
             let (code, text) = match error.kind {
                 Kind::Invalid => (Code::InvalidRequest, "The request asks for too much at once."),
@@ -55,8 +63,25 @@ impl Gate {
             };
             code.message(text)
         })?;
-        if reply.allowed { Ok(body) } else { Err(Code::AccessDenied.message(reply.refusal)) }
+        if !reply.allowed {
+            return Err(Code::AccessDenied.message(reply.refusal));
+        }
+        let known = if reply.passed { limits } else { limits_header(&reply.limits)? };
+        parts.headers.extend(known.map(|limits| (HeaderName::from_static(LIMITS_HEADER), limits)));
+        Ok(body)
     }
+}
+
+fn ask(Needed { action, resource }: Needed) -> S3Question {
+    S3Question { action: action.to_owned(), resource }
+}
+
+/// As the front door sends quotas.
+fn limits_header(limits: &str) -> Result<Option<HeaderValue>, ApiError> {
+    if limits.is_empty() {
+        return Ok(None);
+    }
+    HeaderValue::from_str(limits).map(Some).map_err(ApiError::internal)
 }
 
 fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, pass: String) -> AuthorizeS3Request {
@@ -64,7 +89,6 @@ fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, p
         headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
     let claim = signed.claim;
-    let ask = |Needed { action, resource }| S3Question { action: action.to_owned(), resource };
     AuthorizeS3Request {
         presigned: matches!(claim.placement, Placement::Query { .. }),
         signed_at_ms: claim.signed_at().map_or(0, |at| at.unix_timestamp().saturating_mul(1000)),
@@ -78,6 +102,7 @@ fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, p
         user_agent: text(&parts.headers, USER_AGENT),
         referer: text(&parts.headers, REFERER),
         region: claim.region,
+        makes: None,
     }
 }
 
