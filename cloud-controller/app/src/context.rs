@@ -46,6 +46,22 @@ pub struct Session {
     pub provider: Option<String>,
     /// `ec2:SourceInstanceARN`: the instance to which the metadata service gave the credentials.
     pub source_instance: Option<String>,
+    /// `aws:Ec2InstanceSourceVpc`: its VPC.
+    pub source_vpc: Option<String>,
+    /// `aws:Ec2InstanceSourcePrivateIPv4`: the address of its first interface.
+    pub source_private_ip: Option<String>,
+}
+
+impl Session {
+    /// The condition keys of credentials that an instance was given.
+    pub(crate) fn of_instance(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let texts = [
+            ("ec2:SourceInstanceARN", &self.source_instance),
+            ("aws:Ec2InstanceSourceVpc", &self.source_vpc),
+            ("aws:Ec2InstanceSourcePrivateIPv4", &self.source_private_ip),
+        ];
+        texts.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)))
+    }
 }
 
 impl Actor {

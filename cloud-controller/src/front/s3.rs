@@ -19,13 +19,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Front {
-    /// One S3 request. Who has no valid signature is left to Walrus, which says so in S3's words.
+    /// One S3 request. Who has no signature is left to Walrus, which says so in S3's words. Who has one that is not right
+    /// goes no further: Walrus looks again, a moment later, when it may have become right (clocks move, and what did not
+    /// answer does), and asks no policy.
     pub(super) async fn object(&self, request: Request) -> Response {
         let (mut parts, mut body) = request.into_parts();
         parts.headers.remove(pass::HEADER);
         let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
-        if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
-            let id = self.request_id();
+        let verified = self.verifier.verify(&signed, self.cloud.clock().now()).await;
+        let id = self.request_id();
+        let refuse = |error: &ApiError| respond(server::error_response(error, Flavour::S3, &id, parts.uri.path()));
+        let caller = match verified {
+            Ok(caller) => caller,
+            Err(fault) => return refuse(&fault.to_api(Flavour::S3)),
+        };
+        if let Some(caller) = caller {
             let facts = facts::of(&caller.claim, &parts.headers, peer(&parts));
             let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts);
             match self.decide(&cx, &caller.claim, &mut parts, body).await {
@@ -112,7 +120,6 @@ pub(crate) async fn limits_of(cloud: &Cloud, cx: &OpContext, action: &str, resou
 /// Quotas as another process reads them.
 pub(crate) fn limits_text(limits: &Limits) -> Result<String, ApiError> {
     serde_json::to_string(limits).map_err(ApiError::internal)
-}
 }
 
 /// The address that a request came from, as the server of [`serve`](super::serve()) noted it.

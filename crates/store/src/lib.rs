@@ -100,8 +100,9 @@ pub use change::{
     changes_since,
 };
 pub use client_token::{
-    ClientTokenClaim, OldClientToken, client_token_claim, client_token_claim_with, client_token_forget, client_token_old, client_token_peek,
-    client_token_renew, client_token_renew_of, client_token_renew_of_instance, client_token_result_set,
+    ClientTokenClaim, OldClientToken, client_token_claim, client_token_claim_with, client_token_forget,
+    client_token_old, client_token_peek, client_token_renew, client_token_renew_of, client_token_renew_of_instance,
+    client_token_result_set,
 };
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use dedicated_host::{

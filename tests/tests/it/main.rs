@@ -22,3 +22,4 @@ mod storm;
 mod strays;
 mod templates;
 mod tokens;
+mod trail;

@@ -188,7 +188,8 @@ async fn record(
     Ok(())
 }
 
-async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mallee_store::InterfaceRow>, StoreError> {
+/// The interfaces of an instance.
+pub(super) async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mallee_store::InterfaceRow>, StoreError> {
     let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
     interface_list(&mut *tx, filter, INTERFACES_MAX).await
 }
