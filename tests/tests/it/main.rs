@@ -8,6 +8,7 @@ mod events;
 mod fleets;
 mod hosts;
 mod lifecycle;
+mod meetings;
 mod partition;
 mod placement;
 mod points;

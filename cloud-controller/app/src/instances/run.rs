@@ -80,6 +80,9 @@ pub struct RunRequest {
     pub ebs_optimized: bool,
     /// What happens without CPU credits; shown only.
     pub credits: Option<CpuCredits>,
+    /// The cores it asks for: only those of its type can be had.
+    #[serde(default)]
+    pub core_count: Option<u32>,
     /// The wish about capacity reservations: `open` (none is that too), `none`, `capacity-reservations-only`.
     pub capacity_preference: Option<String>,
     /// The one reservation to run in.

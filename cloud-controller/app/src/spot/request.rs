@@ -9,7 +9,7 @@ use crate::once::{self, Once};
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, spot_request_count,
+    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, quota_hold, spot_request_count,
     spot_request_fetch_locked, spot_request_insert, spot_request_list, spot_request_update, tag_put,
 };
 use mallee_types::{RunIntent, SpotRequestId, StateReason};
@@ -71,6 +71,7 @@ impl Cloud {
             let ids: Vec<String> = before.split(' ').map(str::to_owned).collect();
             return self.known_spot_requests(cx, &ids).await;
         }
+        quota_hold(&mut tx, cx.account()).await.or_fail()?;
         if spot_request_count(&mut tx, cx.account()).await.or_fail()? + u64::from(count) > REQUESTS_MAX {
             return Err(Code::MaxSpotInstanceCountExceeded.error());
         }
@@ -119,8 +120,8 @@ impl Cloud {
         Ok(rows)
     }
 
-    /// `CancelSpotInstanceRequests`: all of them, or none. Instances that run go on; one that an interruption had
-    /// stopped is terminated, because nothing would start it again.
+    /// `CancelSpotInstanceRequests`: all of them, or none. Instances that run go on; one that is stopped is terminated,
+    /// as on AWS, because nothing could start it again.
     ///
     /// # Errors
     /// As [`Cloud::find_spot_requests`].
@@ -130,10 +131,12 @@ impl Cloud {
         ids: &[String],
         dry_run: bool,
     ) -> Result<Vec<SpotRequestRow>, ApiError> {
-        let rows = self.find_spot_requests(cx, ids).await?;
+        let mut rows = self.find_spot_requests(cx, ids).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        // By instance, as everywhere where several are locked.
+        rows.sort_by(|a, b| (&a.instance_id, &a.id).cmp(&(&b.instance_id, &b.id)));
         self.faults().point("cloud.spot.cancel").await.or_fail()?;
         let now_ms = self.clock().now_ms();
         let mut tx = self.store().write().await.or_fail()?;
@@ -151,13 +154,13 @@ impl Cloud {
             if row.instance_id != seen.instance_id {
                 return Err(Code::IncorrectSpotRequestState.with(&[row.id.as_str()]));
             }
-            let was_stopped = row.state == SpotState::Open;
+            let was_stopped = matches!(row.state, SpotState::Open | SpotState::Disabled);
             change::cancel(&mut row, now_ms);
             if let Some(mut instance) = instance.filter(|i| was_stopped && i.intent == RunIntent::Stop) {
                 instance.intent = RunIntent::Terminate;
                 let transition = self.transition("User initiated");
                 set_reason(&mut instance, &StateReason::user_terminate(), &transition);
-                change::terminated(&mut row, Ending::User, now_ms);
+                change::terminated(&mut row, Ending::Service, true, now_ms);
                 self.write_intent(&mut tx, &mut instance).await?;
             }
             spot_request_update(&mut tx, &row).await.or_fail()?;
