@@ -145,6 +145,40 @@ async fn a_request_beyond_a_quota_waits_for_it() {
 }
 
 #[tokio::test]
+async fn nobody_gives_way_to_those_that_find_a_slot() {
+    let mut cloud = TestCloud::with(setup(5, 3)).await;
+    let zone = cloud.app().zones()[0].to_string();
+    let reserve = [
+        ("AvailabilityZone", zone.as_str()),
+        ("InstanceType", "t3.nano"),
+        ("InstancePlatform", "Linux/UNIX"),
+        ("InstanceCount", "1"),
+    ];
+    let reserved = cloud.insist("CreateCapacityReservation", &reserve).await;
+    let reservation = reserved.first("capacityReservationId").expect("an id").to_owned();
+    let first = request(&mut cloud, "a", &[]).await;
+    let stays = until_running(&mut cloud, &first).await;
+    let second = request(&mut cloud, "b", &[]).await;
+    let goes = until_running(&mut cloud, &second).await;
+    let image = cloud.image().await;
+    let two = [("ImageId", image.as_str()), ("InstanceType", "t3.nano"), ("MinCount", "2"), ("MaxCount", "2")];
+    let error = refused(&mut cloud, "RunInstances", &two).await;
+    assert!(error.contains("1 Spot Instances have now been given notice"), "one finds a slot: {error}");
+    assert_eq!(found(&cloud, &first).await.status_code, "fulfilled");
+    cloud.clock.shift_ms(NOTICE_MS + 1);
+    cloud.until_state(&goes, InstanceState::Terminated).await;
+    let made = cloud.insist("RunInstances", &two).await;
+    assert_eq!(made.all("instanceId").len(), 2);
+    let rows = cloud.rows().await;
+    let inside = rows.iter().filter(|row| row.doc.capacity_reservation.is_some() && !row.released).count();
+    assert_eq!(inside, 1);
+    cloud.sound().await;
+    assert_eq!(row_of(&cloud, &stays).await.state, InstanceState::Running);
+    cloud.insist("CancelCapacityReservation", &[("CapacityReservationId", &reservation)]).await;
+    cloud.clear().await;
+}
+
+#[tokio::test]
 async fn what_does_not_go_together_is_refused_everywhere() {
     let mut cloud = TestCloud::with(Setup { nodes: 2, ..Setup::default() }).await;
     let image = cloud.image().await;
