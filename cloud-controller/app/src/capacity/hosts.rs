@@ -213,7 +213,11 @@ impl Cloud {
         }
         for (id, placement) in &placed {
             let node = nodes.iter().find(|node| node.node_id == placement.node_id);
-            let total = node.and_then(|node| node.total).unwrap_or_default();
+            // What it shows of itself from then on.
+            let total = node.and_then(|node| node.total).ok_or_else(|| {
+                let text = format!("The node {} has not told what it hands out. Please try again.", placement.node_id);
+                Code::Unavailable.message(text)
+            })?;
             let (instance_type, instance_family) = match &new.sizes {
                 HostSizes::Type(name) => (Some(name.clone()), None),
                 HostSizes::Family(name) => (None, Some(name.clone())),

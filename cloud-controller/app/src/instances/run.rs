@@ -11,7 +11,7 @@ use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
 use crate::quotas::{Demand, table as quotas};
-use crate::spot::SpotOptions;
+use crate::spot::{SpotOptions, check_launch_count};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -223,6 +223,7 @@ impl Cloud {
         }
         let ids: Vec<String> = placements.iter().map(|placement| placement.instance_id.clone()).collect();
         allowance.take(&mut tx, &demands(resolved, placements.len() as u64), &ids).await?;
+        check_launch_count(&mut tx, cx, request.spot.as_ref(), placements.len() as u64).await?;
         let reservation = ReservationId::from_random(self.rng().u128());
         let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
         // Locks are taken in one order, before anything is written.

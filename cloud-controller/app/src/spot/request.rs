@@ -1,7 +1,7 @@
 //! `RequestSpotInstances` and `CancelSpotInstanceRequests`.
 
 use super::change::{self, Ending};
-use super::{SpotOptions, TAG_KIND, Wanted};
+use super::{SpotOptions, TAG_KIND, Wanted, check_spot_count};
 use crate::fail::OrFail as _;
 use crate::instances::lifecycle::set_reason;
 use crate::instances::run::RunRequest;
@@ -9,16 +9,14 @@ use crate::once::{self, Once};
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, quota_hold, spot_request_count,
-    spot_request_fetch_locked, spot_request_insert, spot_request_list, spot_request_update, tag_put,
+    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, quota_hold, spot_request_fetch_locked,
+    spot_request_insert, spot_request_list, spot_request_update, tag_put,
 };
 use mallee_types::{RunIntent, SpotRequestId, StateReason};
 
 const OPERATION: &str = "RequestSpotInstances";
 /// Requests that one call makes at most.
 const INSTANCES_MAX: u32 = 1000;
-/// Requests of an account that are not over.
-const REQUESTS_MAX: u64 = 5_000;
 /// How long a one-time request that says no end waits, in milliseconds (EC2: seven days).
 const VALID_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Ids one call may name.
@@ -72,9 +70,7 @@ impl Cloud {
             return self.known_spot_requests(cx, &ids).await;
         }
         quota_hold(&mut tx, cx.account()).await.or_fail()?;
-        if spot_request_count(&mut tx, cx.account()).await.or_fail()? + u64::from(count) > REQUESTS_MAX {
-            return Err(Code::MaxSpotInstanceCountExceeded.error());
-        }
+        check_spot_count(&mut tx, cx, u64::from(count)).await?;
         let wanted = Wanted::text(cx, &launch)?;
         let mut rows = Vec::new();
         for _ in 0..count {
