@@ -98,7 +98,8 @@ macro_rules! on {
 
 impl Exec<'_> {
     /// The same executor for one of several queries.
-    pub(crate) const fn again(&mut self) -> Exec<'_> {
+    #[must_use]
+    pub const fn again(&mut self) -> Exec<'_> {
         match self {
             Self::Tx(tx) => Exec::Tx(tx),
             Self::Store(store) => Exec::Store(store),

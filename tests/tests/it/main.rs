@@ -9,6 +9,7 @@ mod events;
 mod fleets;
 mod hosts;
 mod lifecycle;
+mod meetings;
 mod partition;
 mod placement;
 mod points;

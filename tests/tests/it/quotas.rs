@@ -12,7 +12,7 @@ const CALLS: usize = 200;
 /// Virtual CPUs of a t3.nano.
 const NANO_VCPUS: u64 = 2;
 
-async fn set(cloud: &TestCloud, quota: &'static Quota, value: u64) {
+pub async fn set(cloud: &TestCloud, quota: &'static Quota, value: u64) {
     let app = cloud.app();
     let account = account_list(app.store()).await.unwrap().remove(0).id;
     app.set_quota(&account, quota, Some(value)).await.unwrap();

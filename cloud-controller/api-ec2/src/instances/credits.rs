@@ -18,13 +18,14 @@ pub(super) const WORDS: [(&str, CpuCredits); 2] =
     [("standard", CpuCredits::Standard), ("unlimited", CpuCredits::Unlimited)];
 
 /// The instance's choice; where it made none, what AWS has for its family.
-fn shown(row: &InstanceRow) -> &'static str {
+pub(crate) fn shown(row: &InstanceRow) -> &'static str {
     let of_family = if row.instance_type.starts_with("t2.") { CpuCredits::Standard } else { CpuCredits::Unlimited };
     let credits = row.doc.credits.unwrap_or(of_family);
     WORDS.iter().find(|(_, meaning)| *meaning == credits).map_or("", |(word, _)| word)
 }
 
-fn is_burstable(row: &InstanceRow) -> bool {
+/// Whether it is of a type that has CPU credits.
+pub(crate) fn is_burstable(row: &InstanceRow) -> bool {
     instance_type(&row.instance_type).is_some_and(|size| size.burstable)
 }
 

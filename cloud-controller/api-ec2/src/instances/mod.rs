@@ -3,7 +3,7 @@
 mod attribute;
 mod change;
 mod console;
-mod credits;
+pub(crate) mod credits;
 mod describe;
 mod events;
 mod filters;
@@ -18,7 +18,7 @@ mod shape;
 mod shown;
 mod status;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub(crate) use shown::ShownCache;
 pub(crate) use status::impaired;

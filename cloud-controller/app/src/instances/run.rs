@@ -12,7 +12,7 @@ use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
 use crate::quotas::{Demand, table as quotas};
-use crate::spot::SpotOptions;
+use crate::spot::{SpotOptions, check_launch_count};
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use make::{Made, Maker, Place, group_gone};
@@ -77,6 +77,9 @@ pub struct RunRequest {
     pub ebs_optimized: bool,
     /// What happens without CPU credits; shown only.
     pub credits: Option<CpuCredits>,
+    /// The cores it asks for: only those of its type can be had.
+    #[serde(default)]
+    pub core_count: Option<u32>,
     /// The wish about capacity reservations: `open` (none is that too), `none`, `capacity-reservations-only`.
     pub capacity_preference: Option<String>,
     /// The one reservation to run in.
@@ -226,6 +229,7 @@ impl Cloud {
         }
         let ids: Vec<String> = placements.iter().map(|placement| placement.instance_id.clone()).collect();
         allowance.take(&mut tx, &demands(resolved, placements.len() as u64), &ids).await?;
+        check_launch_count(&mut tx, cx, request.spot.as_ref(), placements.len() as u64).await?;
         let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
         // Locks are taken in one order, before anything is written.
         let mut reserved: Vec<&str> = placements.iter().map(|p| p.capacity_reservation_id.as_str()).collect();

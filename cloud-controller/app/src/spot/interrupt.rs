@@ -14,13 +14,15 @@ use mallee_types::{RunIntent, SpotRequestId, StateReason};
 /// Interruptions that one pass makes at most before it looks at other things.
 const DUE_MAX: u32 = 200;
 
+/// EC2's reason for an instance that the spot service ended.
+pub(super) fn terminated_reason() -> StateReason {
+    StateReason::new("Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination")
+}
+
 /// EC2's reason for an instance that was interrupted.
 fn reason(behavior: InterruptionBehavior) -> StateReason {
     match behavior {
-        InterruptionBehavior::Terminate => StateReason::new(
-            "Server.SpotInstanceTermination",
-            "Server.SpotInstanceTermination: Spot instance termination",
-        ),
+        InterruptionBehavior::Terminate => terminated_reason(),
         InterruptionBehavior::Stop => StateReason::new(
             "Server.SpotInstanceShutdown",
             "Server.SpotInstanceShutdown: Instance was stopped because its capacity was needed",

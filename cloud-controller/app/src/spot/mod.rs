@@ -18,8 +18,8 @@ use crate::{Cloud, Maker, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InstanceRow, InterruptionBehavior, SpotKind, SpotMembership, SpotRequestRow, SpotState, StoreError, Tx,
-    client_token_renew_of, spot_price_purge, spot_request_delete, spot_request_fetch_locked, spot_request_insert,
-    spot_request_list_purgeable, spot_request_update, tag_delete_of, tag_put,
+    client_token_renew_of, spot_price_purge, spot_request_count, spot_request_delete, spot_request_fetch_locked,
+    spot_request_insert, spot_request_list_purgeable, spot_request_update, tag_delete_of, tag_put,
 };
 use mallee_types::SpotRequestId;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,37 @@ pub const TAG_KIND: &str = "spot-instances-request";
 const PRICES_KEPT_MS: i64 = 100 * 24 * 3600 * 1000;
 /// Requests forgotten in one transaction.
 const FORGET_BATCH: u32 = 200;
+
+/// Requests of an account that are not over.
+const REQUESTS_MAX: u64 = 5_000;
+
+/// Whether the account may have so many more requests; it holds its quotas (`quota_hold`).
+///
+/// # Errors
+/// `MaxSpotInstanceCountExceeded`.
+async fn check_spot_count(tx: &mut Tx, cx: &OpContext, more: u64) -> Result<(), ApiError> {
+    match spot_request_count(tx, cx.account()).await.or_fail()? {
+        count if count.saturating_add(more) > REQUESTS_MAX => Err(Code::MaxSpotInstanceCountExceeded.error()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a launch of so many instances may make its requests, before it makes the first. Requests may outlive their
+/// instances, so that the quotas of these do not bound them.
+///
+/// # Errors
+/// `MaxSpotInstanceCountExceeded`.
+pub(crate) async fn check_launch_count(
+    tx: &mut Tx,
+    cx: &OpContext,
+    spot: Option<&SpotOptions>,
+    count: u64,
+) -> Result<(), ApiError> {
+    match spot {
+        Some(spot) if spot.fulfils.is_none() => check_spot_count(tx, cx, count).await,
+        _ => Ok(()),
+    }
+}
 
 /// Forgets requests that ended a while ago, when their instance is forgotten too. Part of the purge; idempotent.
 ///
