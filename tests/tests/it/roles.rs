@@ -81,7 +81,7 @@ async fn an_instance_has_the_credentials_of_its_role_and_of_no_other() {
         let allow = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"ec2:Describe*","Resource":"*","Condition":{{
             "StringEquals":{{"aws:Ec2InstanceSourceVpc":"{vpc}","aws:Ec2InstanceSourcePrivateIPv4":"{ip}"}},
-            "ArnLike":{{"ec2:SourceInstanceARN":"arn:aws:ec2:*:instance/{id}"}}}}}}}}"#
+            "ArnLike":{{"ec2:SourceInstanceARN":"arn:aws:ec2:*:*:instance/{id}"}}}}}}}}"#
         );
         let put = [("RoleName", "web"), ("PolicyName", "look"), ("PolicyDocument", allow.as_str())];
         iam(&cloud, "PutRolePolicy", &put).await;
