@@ -65,6 +65,8 @@ impl TaskScope {
         let abort = self.abort.clone();
         self.tracker.spawn(async move {
             tokio::select! {
+                // Who is killed does not take one more step.
+                biased;
                 () = abort.cancelled() => {}
                 () = task => {}
             }

@@ -135,7 +135,7 @@ async fn another_replica_takes_over_when_the_lease_has_ended(db: TestDb) {
     first.scope.kill().await;
     second.engine.recover_now();
     let early = tokio::time::timeout(Duration::from_millis(500), second.engine.handle(handle.id()).wait()).await;
-    assert!(early.is_err(), "the lease of the dead replica still runs");
+    assert!(early.is_err(), "the lease of the dead replica still runs: {early:?}");
     // The lease runs out by itself; the second replica looks every second.
     assert_eq!(end(watching).await, done());
     assert_eq!(second.counts[0].load(Ordering::SeqCst), 1);
