@@ -33,6 +33,7 @@ steps! {
     15 "0015_sts";
     16 "0016_trail";
     17 "0017_events";
+    19 "0019_s3";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

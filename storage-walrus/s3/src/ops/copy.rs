@@ -87,11 +87,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             key: key.clone(),
             etag: object.info.etag.clone(),
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
-            attributes: if replace {
-                attributes.clone()
-            } else {
-                mallee_objects::Attributes { upload: None, ..object.info.attributes.clone() }
-            },
+            attributes: if replace { attributes.clone() } else { object.info.attributes.clone() },
             checksums: Checksums::default(),
         };
         let result = match checksums(&call, &object, algorithm).await {

@@ -9,6 +9,7 @@ use crate::{DELETE_KEYS_MAX, DELETE_XML_BYTES_MAX};
 use http::StatusCode;
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
+use mallee_objects::Delete;
 
 /// DELETE /bucket/key
 pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
@@ -19,7 +20,7 @@ pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply
     }
     check_key(&key)?;
     call.bucket(&bucket).await?;
-    call.s3.engine().delete_objects(&bucket, &[key]).await.map_err(engine)?;
+    call.s3.engine().delete_objects(&bucket, vec![Delete::key(key)]).await.map_err(engine)?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -59,8 +60,8 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     call.bucket(&bucket).await?;
     let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
     let (keys, quiet) = parse(&body)?;
-    let wanted: Vec<String> = keys.iter().filter(|(_, v)| v.is_ok()).map(|(k, _)| k.clone()).collect();
-    call.s3.engine().delete_objects(&bucket, &wanted).await.map_err(engine)?;
+    let wanted = keys.iter().filter(|(_, v)| v.is_ok()).map(|(k, _)| Delete::key(k.as_str())).collect();
+    call.s3.engine().delete_objects(&bucket, wanted).await.map_err(engine)?;
     let mut w = document("DeleteResult");
     for (key, verdict) in &keys {
         match verdict {
