@@ -1,10 +1,11 @@
 //! Passes: what the front door tells the cloud controller through a Walrus of its own, that it has decided a request
 //! already. Only there is it known where the request came from. A pass is sealed with the database's key, is for one
-//! signature, and is good for a minute; clients never see one.
+//! signature and the rights that were found to be there, and is good for a minute; clients never see one.
 
 use mallee_proto::v1::AuthorizeS3Request;
 use mallee_store::{Store, StoreError, text_open, text_seal};
 use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
 
 /// The header in which a pass goes to Walrus.
 pub const HEADER: &str = "x-mallee-pass";
@@ -12,12 +13,28 @@ pub const HEADER: &str = "x-mallee-pass";
 const LIFE_MS: i64 = 60_000;
 const NAME: &str = "s3 pass";
 
-/// A pass for the request of this signature.
+/// A digest of actions and what on, in their order: a Walrus that reads a request otherwise has to ask.
+pub(crate) fn digest<'a>(rights: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut hash = Sha256::new();
+    for text in rights.flat_map(|(action, resource)| [action, resource]) {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    hex::encode(hash.finalize())
+}
+
+/// A pass for the request of this signature, which takes rights of this digest.
 ///
 /// # Errors
 /// None in practice.
-pub(crate) fn issue(store: &Store, access_key_id: &str, signature: &[u8], now_ms: i64) -> Result<String, StoreError> {
-    let text = format!("{access_key_id} {} {now_ms}", hex::encode(signature));
+pub(crate) fn issue(
+    store: &Store,
+    access_key_id: &str,
+    signature: &[u8],
+    rights: &str,
+    now_ms: i64,
+) -> Result<String, StoreError> {
+    let text = format!("{access_key_id} {} {rights} {now_ms}", hex::encode(signature));
     Ok(hex::encode(text_seal(store, NAME, &text)?))
 }
 
@@ -30,25 +47,35 @@ pub(crate) fn is_good(store: &Store, asked: &AuthorizeS3Request, now_ms: i64) ->
         return false;
     };
     let mut words = text.expose_secret().split(' ');
-    let (key, signature, made) = (words.next(), words.next(), words.next().and_then(|ms| ms.parse::<i64>().ok()));
+    let (key, signature, rights) = (words.next(), words.next(), words.next());
+    let made = words.next().and_then(|ms| ms.parse::<i64>().ok());
+    let asks = digest(asked.questions.iter().map(|question| (question.action.as_str(), question.resource.as_str())));
     let fresh = made.is_some_and(|made| (now_ms - made).abs() <= LIFE_MS);
-    fresh && key == Some(&asked.access_key_id) && signature == Some(&asked.signature) && !asked.signature.is_empty()
+    fresh
+        && key == Some(&asked.access_key_id)
+        && signature == Some(&asked.signature)
+        && rights == Some(&asks)
+        && !asked.signature.is_empty()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 mod tests {
     use super::*;
+    use mallee_proto::v1::S3Question;
     use mallee_store::test_support::TestDb;
 
     #[tokio::test]
-    async fn a_pass_is_for_one_signature_and_one_minute() {
+    async fn a_pass_is_for_one_signature_its_rights_and_one_minute() {
         let store = TestDb::sqlite().await.open().await;
-        let pass = issue(&store, "AKIA1", &[7; 32], 1_000_000).unwrap();
+        let question = |action: &str, resource: &str| S3Question { action: action.into(), resource: resource.into() };
+        let rights = digest([("s3:GetObject", "arn:aws:s3:::b/k")].into_iter());
+        let pass = issue(&store, "AKIA1", &[7; 32], &rights, 1_000_000).unwrap();
         let asked = AuthorizeS3Request {
             access_key_id: "AKIA1".into(),
             signature: hex::encode([7; 32]),
             pass,
+            questions: vec![question("s3:GetObject", "arn:aws:s3:::b/k")],
             ..AuthorizeS3Request::default()
         };
         assert!(is_good(&store, &asked, 1_030_000));
@@ -60,6 +87,10 @@ mod tests {
         };
         assert!(!other(|a| a.access_key_id = "AKIA2".into()));
         assert!(!other(|a| a.signature = hex::encode([8; 32])));
+        assert!(!other(|a| a.questions[0].action = "s3:PutObject".into()));
+        assert!(!other(|a| a.questions[0].resource = "arn:aws:s3:::b/l".into()));
+        assert!(!other(|a| a.questions.clear()));
+        assert!(!other(|a| a.questions.push(a.questions[0].clone())));
         assert!(!other(|a| a.pass = String::new()));
         assert!(!other(|a| a.pass = "00".repeat(60)));
     }

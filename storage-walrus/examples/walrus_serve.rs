@@ -33,6 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
     config.domains = arguments.collect();
+    config.open = true;
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);

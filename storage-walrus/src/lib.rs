@@ -8,7 +8,7 @@ mod lock;
 
 pub use keys::{StaticKey, StaticKeys};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Authenticator, Caller, LIMITS_HEADER, Limits, S3, VerifierAuth};
+pub use mallee_s3::{Asked, Authenticator, Caller, LIMITS_HEADER, Limits, Right, S3, VerifierAuth};
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
@@ -38,6 +38,9 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
+    /// Whether whoever has a valid signature may do everything in its account: without a front door. Else only what a
+    /// front door has granted is done.
+    pub open: bool,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -52,6 +55,7 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
+            open: false,
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
         }
@@ -89,7 +93,7 @@ impl Walrus {
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone() };
+        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone(), open: config.open };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })
@@ -99,6 +103,12 @@ impl Walrus {
     #[must_use]
     pub const fn s3(&self) -> &S3 {
         &self.s3
+    }
+
+    /// The domains under which `BUCKET.DOMAIN` names a bucket: a front door reads requests for the same.
+    #[must_use]
+    pub fn domains(&self) -> &[String] {
+        &self.config.domains
     }
 
     /// The S3 service as an axum router, under the front door of this process.

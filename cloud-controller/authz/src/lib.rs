@@ -5,7 +5,7 @@
 //! what resources are like, is not here.
 //!
 //! A new operation is a line in the file of its resource. Source: AWS Service Authorization Reference (actions,
-//! resource types, condition keys of EC2, IAM, STS, S3).
+//! resource types, condition keys of EC2, IAM, STS). S3's table is with its protocol, which runs what it says.
 
 mod ec2;
 mod iam;
@@ -13,7 +13,6 @@ mod kind;
 mod path;
 mod plan;
 mod row;
-pub mod s3;
 mod sts;
 
 pub use kind::{Kind, Service};

@@ -225,20 +225,3 @@ fn arns_have_their_services_form() {
     assert_eq!(Kind::of_id("snap-1"), Some(kind::SNAPSHOT));
     assert_eq!(Kind::of_id("x-1"), None);
 }
-
-#[test]
-fn s3_requests_ask_as_aws_does() {
-    let ask = |method, bucket, key, copy_source, query: &[&str]| {
-        let asked = s3::Asked { method, bucket, key, copy_source };
-        let asks = s3::asks(&asked, |name| query.contains(&name));
-        asks.into_iter().map(|ask| (ask.action, ask.resource)).collect::<Vec<_>>()
-    };
-    assert_eq!(ask("GET", None, None, None, &[]), [("s3:ListAllMyBuckets", "*".to_owned())]);
-    assert_eq!(ask("GET", Some("b"), None, None, &[]), [("s3:ListBucket", "arn:aws:s3:::b".to_owned())]);
-    assert_eq!(ask("PUT", Some("b"), None, None, &["policy"])[0].0, "s3:PutBucketPolicy");
-    assert_eq!(
-        ask("PUT", Some("b"), Some("k/1"), Some("c/d"), &[]),
-        [("s3:PutObject", "arn:aws:s3:::b/k/1".to_owned()), ("s3:GetObject", "arn:aws:s3:::c/d".to_owned())]
-    );
-    assert_eq!(ask("DELETE", Some("b"), Some("k"), None, &["uploadId"])[0].0, "s3:AbortMultipartUpload");
-}

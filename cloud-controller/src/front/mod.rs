@@ -47,6 +47,12 @@ pub trait S3Service: Send + Sync + std::fmt::Debug {
     /// Answers one S3 request, body and all.
     async fn call(&self, request: Request) -> Response;
 
+    /// Domains under which `BUCKET.DOMAIN` names a bucket. Of another process they need not be known: it asks again
+    /// where it reads a request otherwise than the front door.
+    fn domains(&self) -> &[String] {
+        &[]
+    }
+
     /// Whether it is another process, which decides for itself what it has not been told.
     fn is_remote(&self) -> bool {
         false

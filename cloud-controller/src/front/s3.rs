@@ -1,25 +1,20 @@
-//! S3 behind the one port: what the caller's policies say is decided here, before Walrus has the request.
+//! S3 behind the one port: what the caller's policies say is decided here, before Walrus has the request. The request is
+//! read once, by S3's own reader; what was decided about is what is run.
 
 use super::{Front, facts, respond, serve};
 use crate::pass;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::Method;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
-use http_body_util::{BodyExt as _, Limited};
 use mallee_app::OpContext;
 use mallee_app::authorize::Ask;
 use mallee_app::quotas::storage::{Storage, StorageLimit};
-pub use mallee_authz::s3::Ask as Needed;
-use mallee_authz::s3::{Asked, asks};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Body as SignedBody, Claim, SignedRequest};
-use mallee_awswire::xml_read::{Element, XmlLimits};
-use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_s3::{DELETE_XML_BYTES_MAX, Limit, Limited as What, Limits, Query, Target};
-use percent_encoding::percent_decode_str;
+use mallee_awswire::{ApiError, Flavour};
+use mallee_s3::{Asked, Limit, Limited as What, Limits, Operation, Right};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,44 +25,48 @@ impl Front {
         parts.headers.remove(pass::HEADER);
         let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
         if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
-            let peer = peer(&parts);
             let id = self.request_id();
-            let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts::of(
-                &caller.claim,
-                &parts.headers,
-                peer,
-            ));
-            if !cx.is_unrestricted() {
-                match self.allowed(&cx, &parts, body).await {
-                    Ok(read) => {
-                        body = read;
-                        parts.headers.extend(self.pass(&caller.claim));
-                    }
-                    Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
-                }
-            }
-            match self.limits(&cx, &parts).await {
-                Ok(limits) => {
-                    parts.extensions.extend(limits);
-                }
+            let facts = facts::of(&caller.claim, &parts.headers, peer(&parts));
+            let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts);
+            match self.decide(&cx, &caller.claim, &mut parts, body).await {
+                Ok(read) => body = read,
                 Err(error) => return respond(server::error_response(&error, Flavour::S3, &id, parts.uri.path())),
             }
         }
         self.s3.call(Request::from_parts(parts, body)).await
     }
 
-    /// The quotas of a request that makes a bucket or an object.
-    async fn limits(&self, cx: &OpContext, parts: &Parts) -> Result<http::Extensions, ApiError> {
-        let mut extensions = http::Extensions::new();
-        if !matches!(parts.method, Method::PUT | Method::POST) {
-            return Ok(extensions);
+    /// Grants a request, or says why not. Gives its body back.
+    async fn decide(&self, cx: &OpContext, claim: &Claim, parts: &mut Parts, body: Body) -> Result<Body, ApiError> {
+        let mut asked = Asked::read(parts, self.s3.domains())?;
+        let mut body = body;
+        if !cx.is_unrestricted() {
+            (asked, body) = asked.with_body(body).await?;
+            let rights = asked.rights();
+            for Right { action, resource } in &rights {
+                self.cloud.require(cx, &Ask { action, resource, ..Ask::default() }).await?;
+            }
+            parts.headers.extend(self.pass(claim, &rights));
         }
-        let (action, resource) = match Target::of(parts, &[])? {
-            Target::Service => return Ok(extensions),
-            Target::Bucket(bucket) => ("s3:CreateBucket", format!("arn:aws:s3:::{bucket}")),
-            Target::Object(bucket, key) => ("s3:PutObject", format!("arn:aws:s3:::{bucket}/{key}")),
+        parts.extensions.extend(self.limits(cx, &asked).await?);
+        asked.grant(parts);
+        Ok(body)
+    }
+
+    /// The quotas of a request that makes a bucket or an object.
+    async fn limits(&self, cx: &OpContext, asked: &Asked) -> Result<http::Extensions, ApiError> {
+        let mut extensions = http::Extensions::new();
+        let action = match asked.operation() {
+            Operation::CreateBucket => "s3:CreateBucket",
+            Operation::PutObject
+            | Operation::CopyObject
+            | Operation::CreateMultipartUpload
+            | Operation::UploadPart
+            | Operation::UploadPartCopy
+            | Operation::CompleteMultipartUpload => "s3:PutObject",
+            _ => return Ok(extensions),
         };
-        let found = self.cloud.storage_limits(cx, action, &resource).await?;
+        let found = self.cloud.storage_limits(cx, action, &asked.resource()).await?;
         let limit = |limit: StorageLimit| Limit {
             what: match limit.what {
                 Storage::Buckets => What::Buckets,
@@ -86,70 +85,19 @@ impl Front {
     }
 
     /// Tells another process what was decided here; without it it asks again.
-    fn pass(&self, claim: &Claim) -> Option<(HeaderName, HeaderValue)> {
+    fn pass(&self, claim: &Claim, rights: &[Right]) -> Option<(HeaderName, HeaderValue)> {
         if !self.s3.is_remote() {
             return None;
         }
         let (store, now_ms) = (self.cloud.store(), self.cloud.clock().now_ms());
-        let made = pass::issue(store, &claim.access_key_id, &claim.signature, now_ms).ok()?;
+        let rights = pass::digest(rights.iter().map(|right| (right.action, right.resource.as_str())));
+        let made = pass::issue(store, &claim.access_key_id, &claim.signature, &rights, now_ms).ok()?;
         Some((HeaderName::from_static(pass::HEADER), HeaderValue::from_str(&made).ok()?))
     }
-
-    /// Asks what the request needs; gives its body back.
-    async fn allowed(&self, cx: &OpContext, parts: &Parts, body: Body) -> Result<Body, ApiError> {
-        let (needed, body) = needed(parts, body).await?;
-        for Needed { action, resource } in &needed {
-            self.cloud.require(cx, &Ask { action, resource, ..Ask::default() }).await?;
-        }
-        Ok(body)
-    }
-}
-
-/// The actions that an S3 request needs and what on; and its body, which is read for it where it must be.
-///
-/// # Errors
-/// What S3 answers to a request that does not read.
-pub async fn needed(parts: &Parts, mut body: Body) -> Result<(Vec<Needed>, Body), ApiError> {
-    let query = Query::read(parts.uri.query().unwrap_or_default())?;
-    let (bucket, key) = match Target::of(parts, &[])? {
-        Target::Service => (None, None),
-        Target::Bucket(bucket) => (Some(bucket), None),
-        Target::Object(bucket, key) => (Some(bucket), Some(key)),
-    };
-    let source = copy_source(parts)?;
-    let method = parts.method.as_str();
-    let asked = Asked { method, bucket: bucket.as_deref(), key: key.as_deref(), copy_source: source.as_deref() };
-    let mut needed = asks(&asked, |name| query.has(name));
-    if let (Some(bucket), None, "POST", true) = (&bucket, &key, method, query.has("delete")) {
-        let (keys, read) = keys_to_delete(body).await?;
-        body = read;
-        let arn = |key: String| format!("arn:aws:s3:::{bucket}/{key}");
-        needed = keys.into_iter().map(|key| Needed { action: "s3:DeleteObject", resource: arn(key) }).collect();
-    }
-    Ok((needed, body))
 }
 
 /// The address that a request came from, as the server of [`serve`](super::serve()) noted it.
 #[must_use]
 pub fn peer(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<serve::Peer>().map(|peer| peer.0)
-}
-
-/// Bucket and key of `x-amz-copy-source`, without its version.
-fn copy_source(parts: &Parts) -> Result<Option<String>, ApiError> {
-    let Some(value) = parts.headers.get("x-amz-copy-source") else { return Ok(None) };
-    let invalid = || Code::InvalidUri.error();
-    let text = value.to_str().map_err(|_| invalid())?.split('?').next().unwrap_or_default();
-    let text = percent_decode_str(text).decode_utf8().map_err(|_| invalid())?;
-    Ok(Some(text.trim_start_matches('/').to_owned()))
-}
-
-/// The keys that a DeleteObjects names, and its body once more: each of them is a question of its own.
-async fn keys_to_delete(body: Body) -> Result<(Vec<String>, Body), ApiError> {
-    let malformed = || Code::MalformedXml.error();
-    let bytes = Limited::new(body, DELETE_XML_BYTES_MAX).collect().await.map_err(|_| malformed())?.to_bytes();
-    let root = Element::parse(&bytes, XmlLimits::bytes(DELETE_XML_BYTES_MAX)).map_err(|_| malformed())?;
-    let objects = root.children.iter().filter(|child| child.name == "Object");
-    let keys = objects.flat_map(|object| object.children.iter().filter(|child| child.name == "Key"));
-    Ok((keys.map(|key| key.text.clone()).collect(), Body::from(bytes)))
 }

@@ -24,6 +24,7 @@ use mallee_types::{AccountId, ImageId, ZoneName};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::transport::Channel;
 use tower::ServiceExt as _;
 
@@ -32,6 +33,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/x-amz-json-1.1";
 const TARGET: &str = "x-amz-target";
 pub const HOST: &str = "cloud.test:8773";
+/// The domain of its object store's virtual hosts.
+pub const DOMAIN: &str = "s3.cloud.test";
+/// What the object store of these tests answers.
+pub const THROUGH: &str = "through";
 
 #[derive(Debug)]
 struct Alone;
@@ -58,11 +63,22 @@ impl ImageService for Alone {
     }
 }
 
-/// Answers 200 to whatever comes through.
+/// Answers 200 to whatever comes through, and counts it.
+#[derive(Debug)]
+struct Through {
+    calls: AtomicU64,
+    domains: [String; 1],
+}
+
 #[async_trait]
-impl S3Service for Alone {
+impl S3Service for Through {
+    fn domains(&self) -> &[String] {
+        &self.domains
+    }
+
     async fn call(&self, _: Request<Body>) -> axum::response::Response {
-        axum::response::Response::new(Body::from("through"))
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        axum::response::Response::new(Body::from(THROUGH))
     }
 }
 
@@ -78,6 +94,8 @@ pub struct Keys {
 struct Signed<'a> {
     service: &'a str,
     target: Option<&'a str>,
+    /// Further headers of an S3 request.
+    headers: &'a [(&'static str, &'a str)],
 }
 
 /// An answer.
@@ -94,6 +112,7 @@ pub struct World {
     pub account: AccountId,
     pub root: Keys,
     router: axum::Router,
+    s3: Arc<Through>,
     db: TestDb,
 }
 
@@ -129,10 +148,11 @@ impl World {
         };
         let cloud = Cloud::new(config, parts);
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
-        let router = Arc::new(Front::new(cloud.clone(), Arc::new(Alone), verifier(&store))).router();
+        let s3 = Arc::new(Through { calls: AtomicU64::new(0), domains: [DOMAIN.to_owned()] });
+        let router = Arc::new(Front::new(cloud.clone(), s3.clone(), verifier(&store))).router();
         let root =
             Keys { id: access.access_key_id, secret: access.secret_access_key.expose_secret().to_owned(), token: None };
-        Self { store, cloud, account: access.account, root, router, db }
+        Self { store, cloud, account: access.account, root, router, s3, db }
     }
 
     /// Another account, and its administrator's keys.
@@ -270,7 +290,8 @@ impl World {
         }
         let mut request = Request::builder().method("POST").uri("/").header("host", HOST).header("content-type", FORM);
         if let Some(keys) = keys {
-            for (name, value) in self.signature(Signed { service, target: None }, "POST", "/", &form, keys, seconds_off)
+            for (name, value) in
+                self.signature(Signed { service, target: None, headers: &[] }, "POST", "/", &form, keys, seconds_off)
             {
                 request = request.header(name, value);
             }
@@ -284,7 +305,7 @@ impl World {
         let mut request = Request::builder().method("POST").uri("/").header("host", HOST).header("content-type", JSON);
         match keys {
             Some(keys) => {
-                let service = Signed { service: "cloudtrail", target: Some(&target) };
+                let service = Signed { service: "cloudtrail", target: Some(&target), headers: &[] };
                 for (name, value) in self.signature(service, "POST", "/", body, keys, seconds_off) {
                     request = request.header(name, value);
                 }
@@ -299,13 +320,32 @@ impl World {
         self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
+    /// S3 requests that came through to the object store.
+    pub fn s3_calls(&self) -> u64 {
+        self.s3.calls.load(Ordering::Relaxed)
+    }
+
     /// One S3 request without a body.
     pub async fn s3(&self, method: &str, path: &str, keys: &Keys) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("host", HOST);
-        for (name, value) in self.signature(Signed { service: "s3", target: None }, method, path, "", keys, 0) {
+        self.s3_with(method, path, &[], "", keys).await
+    }
+
+    /// One S3 request. Its query is written as it is signed: sorted, and with `=` behind every name.
+    pub async fn s3_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &str,
+        keys: &Keys,
+    ) -> Answer {
+        let host = headers.iter().find(|(name, _)| *name == "host").map_or(HOST, |(_, value)| *value);
+        let mut request = Request::builder().method(method).uri(path).header("host", host);
+        let signed = Signed { service: "s3", target: None, headers };
+        for (name, value) in self.signature(signed, method, path, body, keys, 0) {
             request = request.header(name, value);
         }
-        self.send(request.body(Body::empty()).unwrap()).await
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     /// The answer to a request as it is.
@@ -321,7 +361,7 @@ impl World {
 
     fn signature(
         &self,
-        Signed { service, target }: Signed<'_>,
+        Signed { service, target, headers: further }: Signed<'_>,
         method: &str,
         path: &str,
         body: &str,
@@ -332,6 +372,8 @@ impl World {
         let date = format!("{:04}{:02}{:02}", at.year(), u8::from(at.month()), at.day());
         let stamp = format!("{date}T{:02}{:02}{:02}Z", at.hour(), at.minute(), at.second());
         let mut headers = vec![("host", HOST.to_owned()), ("x-amz-date", stamp.clone())];
+        headers.retain(|(name, _)| further.iter().all(|(given, _)| given != name));
+        headers.extend(further.iter().map(|(name, value)| (*name, (*value).to_owned())));
         if service == "s3" {
             headers.push(("x-amz-content-sha256", sha256(body.as_bytes())));
         } else {

@@ -14,11 +14,12 @@ use http::request::Parts;
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignatureVersion, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_cloud_controller::front::s3::{Needed, needed, peer};
+use mallee_cloud_controller::front::s3::peer;
 use mallee_cloud_controller::pass;
 use mallee_proto::Kind;
 use mallee_proto::v1::{AuthorizeS3Request, S3Question};
 use mallee_runtime::{Clock, Rng};
+use mallee_walrus::{Asked, Right};
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -30,6 +31,8 @@ pub(super) struct Gate {
     pub clock: Clock,
     pub rng: Rng,
     pub s3: Router,
+    /// Walrus's domains of virtual hosts.
+    pub domains: Vec<String>,
 }
 
 impl Gate {
@@ -43,11 +46,13 @@ impl Gate {
         let pass = pass.and_then(|value| value.to_str().map(str::to_owned).ok()).unwrap_or_default();
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
         let Ok(Some(signed)) = self.verifier.verify(&signed, self.clock.now()).await else { return Ok(body) };
+        let asked = Asked::read(parts, &self.domains)?;
         if signed.principal.unrestricted {
+            asked.grant(parts);
             return Ok(body);
         }
-        let (needed, body) = needed(parts, body).await?;
-        let reply = self.link.authorize_s3(question(parts, signed, needed, pass)).await.map_err(|error| {
+        let (asked, body) = asked.with_body(body).await?;
+        let reply = self.link.authorize_s3(question(parts, signed, asked.rights(), pass)).await.map_err(|error| {
             tracing::info!(%error, "the cloud controller did not say what policies allow");
             let (code, text) = match error.kind {
                 Kind::Invalid => (Code::InvalidRequest, "The request asks for too much at once."),
@@ -55,16 +60,20 @@ impl Gate {
             };
             code.message(text)
         })?;
-        if reply.allowed { Ok(body) } else { Err(Code::AccessDenied.message(reply.refusal)) }
+        if !reply.allowed {
+            return Err(Code::AccessDenied.message(reply.refusal));
+        }
+        asked.grant(parts);
+        Ok(body)
     }
 }
 
-fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, pass: String) -> AuthorizeS3Request {
+fn question(parts: &Parts, signed: Authenticated<Signer>, rights: Vec<Right>, pass: String) -> AuthorizeS3Request {
     let text = |headers: &HeaderMap, name| {
         headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
     let claim = signed.claim;
-    let ask = |Needed { action, resource }| S3Question { action: action.to_owned(), resource };
+    let ask = |Right { action, resource }| S3Question { action: action.to_owned(), resource };
     AuthorizeS3Request {
         presigned: matches!(claim.placement, Placement::Query { .. }),
         signed_at_ms: claim.signed_at().map_or(0, |at| at.unix_timestamp().saturating_mul(1000)),
@@ -72,7 +81,7 @@ fn question(parts: &Parts, signed: Authenticated<Signer>, needed: Vec<Needed>, p
         signature: hex::encode(claim.signature),
         access_key_id: claim.access_key_id,
         session_token: claim.session_token.unwrap_or_default(),
-        questions: needed.into_iter().map(ask).collect(),
+        questions: rights.into_iter().map(ask).collect(),
         pass,
         source_ip: peer(parts).map(|ip| ip.to_string()).unwrap_or_default(),
         user_agent: text(&parts.headers, USER_AGENT),

@@ -108,6 +108,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         clock: around.clock.clone(),
         rng: around.rng.clone(),
         s3: walrus.router_of_process(),
+        domains: walrus.domains().to_vec(),
     };
     servers.spawn(front::serve(s3_listener, gate.router(), servers.clone()));
     member.rotate(&servers, &around);

@@ -189,7 +189,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
-        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
+        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router(), walrus.domains().to_vec())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }
 

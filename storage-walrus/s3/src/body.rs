@@ -32,7 +32,9 @@ impl Announced {
     pub(crate) fn read(call: &Call) -> Result<Self, ApiError> {
         let of = |algorithm: Algorithm| {
             let name = algorithm.header();
-            text(&call.headers, name).or_else(|| call.query.value(name)).map(|value| (algorithm, value.to_owned()))
+            text(&call.headers, name)
+                .or_else(|| call.asked.query.value(name))
+                .map(|value| (algorithm, value.to_owned()))
         };
         let mut values = Algorithm::ALL.into_iter().filter_map(of);
         let header = values.next();
@@ -46,7 +48,7 @@ impl Announced {
         }
         let this = Self { header, trailer };
         let named = text(&call.headers, "x-amz-sdk-checksum-algorithm");
-        if let Some(name) = named.or_else(|| call.query.value("x-amz-sdk-checksum-algorithm")) {
+        if let Some(name) = named.or_else(|| call.asked.query.value("x-amz-sdk-checksum-algorithm")) {
             let named = Algorithm::parse(name).ok_or_else(|| {
                 Code::InvalidRequest.message("Value for x-amz-sdk-checksum-algorithm header is invalid.")
             })?;

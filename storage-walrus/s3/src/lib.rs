@@ -4,9 +4,13 @@
 //! signature (body hash, chunk signatures, trailers) is known only while they are read. Nothing of an upload is visible
 //! before all of it is verified.
 //!
+//! A request is read into one [`Asked`], which the door before this service authorises and which is then run: what is
+//! checked and what is done cannot differ.
+//!
 //! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
 //! (without it small replies wait 40 ms for the client's delayed acknowledgement).
 
+mod asked;
 pub mod auth;
 mod body;
 mod call;
@@ -16,17 +20,19 @@ mod dispatch;
 mod error;
 mod headers;
 mod names;
+mod operation;
 mod ops;
 mod range;
 mod reply;
 mod service;
 mod target;
 
+pub use asked::{Asked, Right};
 pub use auth::{Authenticator, Caller, VerifierAuth};
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
+pub use operation::{Operation, Row, Scope, When};
 pub use service::{LIMITS_HEADER, S3, S3Config, router, router_of_process};
-pub use target::{Query, Target};
 
 /// Largest object of one PUT, largest part, largest copy source of one request, in bytes (AWS: 5 GiB).
 pub const PUT_BYTES_MAX: u64 = 5 << 30;
@@ -48,6 +54,8 @@ pub const KEY_BYTES_MAX: usize = 1024;
 pub const METADATA_BYTES_MAX: usize = 2048;
 /// Bytes of the XML of a CreateBucket.
 pub const CREATE_BUCKET_XML_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the XML of a configuration that is a few words.
+pub const SMALL_XML_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the XML of a DeleteObjects.
 pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 /// Bytes of the XML of a CompleteMultipartUpload.

@@ -1,10 +1,10 @@
 //! The service: from an HTTP request to an HTTP reply.
 
+use crate::asked::{Asked, Granted};
 use crate::auth::Authenticator;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::reply::{self, Reply};
-use crate::target::{Query, Target};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
-use mallee_awswire::{ApiError, Flavour};
+use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_objects::{Engine, Limits};
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ pub struct S3Config {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` is a virtual host; empty for path style only.
     pub domains: Vec<String>,
+    /// Whether whoever has a valid signature may do everything in its account. Else only what a door before the service
+    /// has granted is run.
+    pub open: bool,
 }
 
 struct Inner {
@@ -107,7 +110,6 @@ impl S3 {
     }
 
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Reply, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
         let now = self.engine().clock().now();
         let (caller, claim, payload) = self
@@ -117,13 +119,20 @@ impl S3 {
             .await
             .and_then(|known| known.ok_or(Fault::Missing))
             .map_err(|fault| fault.to_api(Flavour::S3))?;
-        let target = Target::of(parts, &self.0.config.domains)?;
+        let asked = match parts.extensions.get::<Granted>() {
+            Some(Granted(asked)) => asked.clone(),
+            None if self.0.config.open => Arc::new(Asked::read(parts, &self.0.config.domains)?),
+            // The door did not know the caller a moment ago, or could not tell: it has decided nothing.
+            None => {
+                return Err(Code::ServiceUnavailable.message("What policies say is not known yet. Please try again."));
+            }
+        };
         let known = Known {
             caller,
             // Signature version 2 names none.
             region: if claim.region.is_empty() { self.0.config.region.clone() } else { claim.region },
             headers: parts.headers.clone(),
-            query: Query::read(query)?,
+            asked,
             payload,
             head: parts.method == Method::HEAD,
         };
@@ -133,7 +142,7 @@ impl S3 {
             None => self.clone(),
         };
         let call = Call::new(s3, known, body);
-        dispatch(&parts.method, target, call).await
+        dispatch(call).await
     }
 }
 

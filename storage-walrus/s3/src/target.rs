@@ -51,6 +51,10 @@ impl Target {
         }
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let bucket = decode(bucket)?;
+        // Else `a%2Fb` and its key would have the ARN of another object of `a`.
+        if bucket.contains('/') {
+            return Err(Code::InvalidBucketName.error().field("BucketName", bucket));
+        }
         Ok(match (bucket.is_empty(), key.is_empty()) {
             (true, true) => Self::Service,
             (true, false) => return Err(Code::InvalidBucketName.error().field("BucketName", "")),
@@ -80,6 +84,11 @@ impl Query {
             pairs.push((plain(name)?, plain(value)?));
         }
         Ok(Self(pairs))
+    }
+
+    /// Every parameter and its value, in the order of the request.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The first value of a parameter.
@@ -136,6 +145,7 @@ mod tests {
         assert_eq!(prefixed, Target::Object("b".into(), "k".into()));
         assert!(Target::read("h", "/b/%ff", 0, &[]).is_err(), "not UTF-8");
         assert!(Target::read("h", "//k", 0, &[]).is_err());
+        assert!(Target::read("h", "/a%2Fb/k", 0, &[]).is_err(), "the ARN of b/k in a");
     }
 
     #[test]

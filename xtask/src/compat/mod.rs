@@ -141,8 +141,8 @@ mod tests {
     fn sources() -> Vec<File> {
         let list = "cloud-controller/ec2-types/operations";
         let identity = "const STS_OFFERED: &[&str] = &[\"GetCallerIdentity\"];\nconst IAM_OFFERED: &[&str] = &[];";
-        let policy = "(\"policy\", \"Policies\", Answer::Absent(Code::NoSuchBucketPolicy)),";
-        let mut files = s3::tests::tree("put::put(call, bucket)", policy);
+        let policy = "(Operation::GetBucketPolicy, Answer::Absent(Code::NoSuchBucketPolicy)),";
+        let mut files = s3::tests::tree("Operation::PutObject => put::put(call, bucket)", policy);
         files.extend([
             file(&format!("{list}/ec2.txt"), "# EC2\nAllocateHosts\nRunInstances\n"),
             file(&format!("{list}/sts.txt"), "GetCallerIdentity\n"),

@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::{HeaderName, LOCATION};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Error};
+use mallee_objects::{Bucket, Error, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The region that AWS writes as no location at all.
@@ -21,7 +21,7 @@ const REGION_BYTES_MAX: usize = 63;
 
 /// GET /
 pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
-    let asked = call.query.number("max-buckets")?;
+    let asked = call.asked.query.number("max-buckets")?;
     let limit = match asked {
         None => LIST_BUCKETS_MAX,
         Some(n @ 1..) => usize::try_from(n).unwrap_or(LIST_BUCKETS_MAX).min(LIST_BUCKETS_MAX),
@@ -33,9 +33,9 @@ pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
             ));
         }
     };
-    let prefix = call.query.value("prefix").unwrap_or_default().to_owned();
-    let region = call.query.value("bucket-region");
-    let mut after = call.query.value("continuation-token").unwrap_or_default().to_owned();
+    let prefix = call.asked.query.value("prefix").unwrap_or_default().to_owned();
+    let region = call.asked.query.value("bucket-region");
+    let mut after = call.asked.query.value("continuation-token").unwrap_or_default().to_owned();
     let mut buckets: Vec<Bucket> = Vec::new();
     // Prefix and region are rare: they filter the account's buckets as they come.
     let mut more = false;
@@ -160,7 +160,14 @@ pub(crate) async fn location(call: Call, name: String) -> Result<Reply, ApiError
 
 /// DELETE /bucket
 pub(crate) async fn delete(call: Call, name: String) -> Result<Reply, ApiError> {
-    call.bucket(&name).await?;
-    call.s3.engine().delete_bucket(&name).await.map_err(|e| engine(e).field("BucketName", name))?;
+    let bucket = call.bucket(&name).await?;
+    call.s3.engine().delete_bucket(&name).await.map_err(|error| {
+        let told = match error {
+            Error::BucketNotEmpty if bucket.versioning != Versioning::Off => Code::BucketNotEmpty
+                .message("The bucket you tried to delete is not empty. You must delete all versions in the bucket."),
+            other => engine(other),
+        };
+        told.field("BucketName", name)
+    })?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }

@@ -1,7 +1,7 @@
 //! CompleteMultipartUpload: every check on the list of parts, then one transaction that copies nothing.
 
 use crate::body::read_small;
-use crate::call::Call;
+use crate::call::{Call, shown_version};
 use crate::checksum::Algorithm;
 use crate::conditions::{self, bare};
 use crate::error::engine;
@@ -136,7 +136,7 @@ fn object_checksums(call: &Call, upload: &Upload, parts: &[Part]) -> Result<Chec
 
 /// POST /bucket/key?uploadId
 pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
-    call.bucket(&bucket).await?;
+    let within = call.bucket(&bucket).await?;
     let condition = conditions::write(&call.headers)?;
     // A checksum header is that of the object here, not of this body.
     let body = read_small(&mut call, COMPLETE_XML_BYTES_MAX, false, false).await?;
@@ -175,7 +175,9 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
         w.text("ChecksumType", reply::checksum_type(&info.checksums));
     }
     w.close("CompleteMultipartUploadResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    reply::set_version(&mut response, shown_version(&within, info.version));
+    Ok(response)
 }
 
 /// A completion that was done already (its reply was lost, the client asks again) finds its result while the version

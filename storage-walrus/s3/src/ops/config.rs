@@ -1,68 +1,47 @@
-//! Bucket configurations. None can be set yet; reading one tells, as AWS does, that there is none, because that is true.
+//! Bucket configurations that cannot be set yet; reading one tells, as AWS does, that there is none, because that is true.
 //! (Terraform and the SDKs read all of them.) Writing one is refused by name.
 
 use crate::call::Call;
 use crate::error::not_implemented;
+use crate::operation::Operation;
 use crate::reply::{self, Reply, document};
-use crate::target::Query;
-use http::Method;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
-/// What a GET answers.
+/// What a read answers.
 enum Answer {
     /// An error that says there is no such configuration.
     Absent(Code),
     /// A document.
     Document(fn(&Call) -> XmlWriter),
-    /// Not offered at all.
-    Refused,
 }
 
-/// Sub-resource, the feature's name, and the answer to a GET.
-const TABLE: &[(&str, &str, Answer)] = &[
-    ("versioning", "Versioning", Answer::Document(|_| whole("VersioningConfiguration"))),
-    ("versions", "Versioning", Answer::Refused),
-    ("acl", "Access control by ACL", Answer::Document(owner_full_control)),
-    ("policy", "Bucket policies", Answer::Absent(Code::NoSuchBucketPolicy)),
-    ("policyStatus", "Bucket policies", Answer::Absent(Code::NoSuchBucketPolicy)),
-    ("cors", "CORS", Answer::Absent(Code::NoSuchCorsConfiguration)),
-    ("website", "Website hosting", Answer::Absent(Code::NoSuchWebsiteConfiguration)),
-    ("lifecycle", "Lifecycle rules", Answer::Absent(Code::NoSuchLifecycleConfiguration)),
-    ("tagging", "Bucket tagging", Answer::Absent(Code::NoSuchTagSet)),
-    ("replication", "Replication", Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
-    ("encryption", "Server-side encryption", Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
-    ("object-lock", "Object lock", Answer::Absent(Code::ObjectLockConfigurationNotFoundError)),
-    ("publicAccessBlock", "Public access block", Answer::Absent(Code::NoSuchPublicAccessBlockConfiguration)),
-    ("ownershipControls", "Ownership controls", Answer::Absent(Code::OwnershipControlsNotFoundError)),
-    ("logging", "Bucket logging", Answer::Document(|_| whole("BucketLoggingStatus"))),
-    ("notification", "Notifications", Answer::Document(|_| whole("NotificationConfiguration"))),
-    ("accelerate", "Transfer acceleration", Answer::Document(|_| whole("AccelerateConfiguration"))),
-    ("requestPayment", "Requester pays", Answer::Document(|_| payer())),
-    ("analytics", "Analytics", Answer::Refused),
-    ("intelligent-tiering", "Intelligent tiering", Answer::Refused),
-    ("inventory", "Inventory", Answer::Refused),
-    ("metrics", "Bucket metrics", Answer::Refused),
-    ("metadataTable", "Metadata tables", Answer::Refused),
-    ("metadataConfiguration", "Metadata tables", Answer::Refused),
-    ("abac", "Attribute-based access control", Answer::Refused),
-    ("session", "Directory buckets", Answer::Refused),
+/// The reads that are answered.
+const TABLE: &[(Operation, Answer)] = &[
+    (Operation::GetBucketAcl, Answer::Document(owner_full_control)),
+    (Operation::GetBucketPolicy, Answer::Absent(Code::NoSuchBucketPolicy)),
+    (Operation::GetBucketPolicyStatus, Answer::Absent(Code::NoSuchBucketPolicy)),
+    (Operation::GetBucketCors, Answer::Absent(Code::NoSuchCorsConfiguration)),
+    (Operation::GetBucketWebsite, Answer::Absent(Code::NoSuchWebsiteConfiguration)),
+    (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
+    (Operation::GetBucketTagging, Answer::Absent(Code::NoSuchTagSet)),
+    (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
+    (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
+    (Operation::GetObjectLockConfiguration, Answer::Absent(Code::ObjectLockConfigurationNotFoundError)),
+    (Operation::GetPublicAccessBlock, Answer::Absent(Code::NoSuchPublicAccessBlockConfiguration)),
+    (Operation::GetBucketOwnershipControls, Answer::Absent(Code::OwnershipControlsNotFoundError)),
+    (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
+    (Operation::GetBucketNotificationConfiguration, Answer::Document(|_| whole("NotificationConfiguration"))),
+    (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
+    (Operation::GetBucketRequestPayment, Answer::Document(|_| payer())),
 ];
 
-/// The sub-resource that a request is about, if any.
-pub(crate) fn subresource(query: &Query) -> Option<&'static str> {
-    TABLE.iter().map(|(name, ..)| *name).find(|name| query.has(name))
-}
-
-/// Answers a request on a sub-resource.
-pub(crate) async fn answer(call: Call, method: &Method, bucket: String, name: &str) -> Result<Reply, ApiError> {
+/// Answers what no other handler does: reads of configurations, and what is not offered.
+pub(crate) async fn answer(call: Call, bucket: String, operation: Operation) -> Result<Reply, ApiError> {
     call.bucket(&bucket).await?;
-    let Some((_, feature, answer)) = TABLE.iter().find(|(n, ..)| *n == name) else {
-        return Err(not_implemented(name));
-    };
-    match (method, answer) {
-        (&Method::GET, Answer::Absent(code)) => Err(code.error().field("BucketName", bucket)),
-        (&Method::GET, Answer::Document(document)) => Ok(reply::xml(document(&call))),
-        _ => Err(not_implemented(feature)),
+    match TABLE.iter().find(|(known, _)| *known == operation) {
+        Some((_, Answer::Absent(code))) => Err(code.error().field("BucketName", bucket)),
+        Some((_, Answer::Document(document))) => Ok(reply::xml(document(&call))),
+        None => Err(not_implemented(operation.name())),
     }
 }
 

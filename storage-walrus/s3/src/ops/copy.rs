@@ -1,7 +1,8 @@
 //! CopyObject, and what UploadPartCopy shares with it.
 
 use crate::PUT_BYTES_MAX;
-use crate::call::Call;
+use crate::asked::Source;
+use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
 use crate::error::invalid_argument;
@@ -10,48 +11,47 @@ use crate::names::check_key;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
 use crate::reply::{self, Reply, document};
+use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Checksums, Description, Error, Object};
+use mallee_objects::{Bucket, Checksums, Description, Error, Object, VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
-use percent_encoding::percent_decode_str;
 
-/// The bucket and key that `x-amz-copy-source` names: `[/]bucket/key[?versionId=null]`, percent-encoded.
-pub(crate) fn source_name(call: &Call) -> Result<(String, String), ApiError> {
-    let header = text(&call.headers, "x-amz-copy-source").unwrap_or_default();
-    let wrong = || {
-        invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            header,
-        )
-    };
-    let (path, version) = match header.split_once("?versionId=") {
-        Some((path, version)) => (path, Some(version)),
-        None => (header, None),
-    };
-    if version.is_some_and(|v| v != "null") {
-        return Err(invalid_argument("Invalid version id specified", "x-amz-copy-source", header));
-    }
-    let path = percent_decode_str(path).decode_utf8().map_err(|_| wrong())?;
-    let path = path.strip_prefix('/').unwrap_or(&path);
-    let (bucket, key) = path.split_once('/').filter(|(b, k)| !b.is_empty() && !k.is_empty()).ok_or_else(wrong)?;
-    if bucket.starts_with("arn:") {
-        return Err(crate::error::not_implemented("Access points as copy source"));
-    }
-    Ok((bucket.to_owned(), key.to_owned()))
+/// The version of the source that a copy names.
+pub(crate) fn source_version(call: &Call, bucket: &Bucket) -> Result<Option<VersionName>, ApiError> {
+    let version = call.source()?.version.as_deref();
+    version.map(|id| version_name(bucket, id, "x-amz-copy-source")).transpose()
 }
 
 /// Looks up the source and checks the conditions on it.
-pub(crate) async fn source(call: &Call, bucket: &str, key: &str) -> Result<Object, ApiError> {
-    let object = call.object(bucket, key).await?;
+pub(crate) async fn source(
+    call: &Call,
+    bucket: &Bucket,
+    key: &str,
+    version: Option<VersionName>,
+) -> Result<Object, ApiError> {
+    let found = call.object(bucket, key, version).await;
+    let object = found.map_err(|error| match (error.code(), version) {
+        (Code::MethodNotAllowed, Some(_)) => Code::InvalidRequest
+            .message("The source of a copy request may not specifically refer to a delete marker by version id."),
+        // What it says of the marker is about the target of a request.
+        (Code::NoSuchKey, None) => Code::NoSuchKey.error().field("Key", key),
+        _ => error,
+    })?;
     conditions::copy_source(&call.headers, &object.info)?;
     Ok(object)
+}
+
+/// Tells which version was copied.
+pub(crate) fn set_source_version(response: &mut Reply, bucket: &Bucket, version: VersionId) {
+    if let Some(id) = shown_version(bucket, version) {
+        reply::set(response, HeaderName::from_static("x-amz-copy-source-version-id"), &id);
+    }
 }
 
 /// PUT /bucket/key with `x-amz-copy-source`
 pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     check_key(&key)?;
-    let (from_bucket, from_key) = source_name(&call)?;
+    let Source { bucket: from_bucket, key: from_key, .. } = call.source()?;
     let replace = match text(&call.headers, "x-amz-metadata-directive") {
         None | Some("COPY") => false,
         Some("REPLACE") => true,
@@ -65,17 +65,24 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     };
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
-    call.source_bucket(&from_bucket).await?;
-    call.bucket(&bucket).await?;
+    let from = call.source_bucket(from_bucket).await?;
+    let to = call.bucket(&bucket).await?;
+    let version = source_version(&call, &from)?;
+    // An older version may become the newest again.
+    let older = version.is_some() && from.versioning != Versioning::Off;
     let mut attempt = 1;
-    let info = loop {
-        let object = source(&call, &from_bucket, &from_key).await?;
+    let (info, copied) = loop {
+        let object = source(&call, &from, from_key, version).await?;
         if object.info.size > PUT_BYTES_MAX {
             return Err(Code::InvalidRequest.message(format!(
                 "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
             )));
         }
-        if !replace && from_bucket == bucket && from_key == key && text(&call.headers, "x-amz-storage-class").is_none()
+        if !replace
+            && !older
+            && *from_bucket == bucket
+            && *from_key == key
+            && text(&call.headers, "x-amz-storage-class").is_none()
         {
             return Err(Code::InvalidRequest.message(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
@@ -95,7 +102,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             Err(error) => Err(error),
         };
         match result {
-            Ok(info) => break info,
+            Ok(info) => break (info, object.info.version),
             // The source was overwritten between look-up and commit: copy what is there now.
             Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
             Err(error) => return Err(conditional(error, &condition, &key)),
@@ -109,7 +116,10 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     }
     reply::write_checksums(&mut w, &info.checksums);
     w.close("CopyObjectResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    reply::set_version(&mut response, shown_version(&to, info.version));
+    set_source_version(&mut response, &from, copied);
+    Ok(response)
 }
 
 /// The checksums of the copy: the source's, unless another algorithm is asked for.

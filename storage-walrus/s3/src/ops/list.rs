@@ -18,7 +18,7 @@ pub(crate) struct Encoding(bool);
 
 impl Encoding {
     pub(crate) fn read(call: &Call) -> Result<Self, ApiError> {
-        match call.query.value("encoding-type") {
+        match call.asked.query.value("encoding-type") {
             None => Ok(Self(false)),
             Some("url") => Ok(Self(true)),
             Some(other) => {
@@ -46,7 +46,7 @@ impl Encoding {
 
 /// A page size parameter; larger values are cut, as AWS does.
 pub(crate) fn page_size(call: &Call, name: &str) -> Result<usize, ApiError> {
-    let asked = call.query.number(name)?;
+    let asked = call.asked.query.number(name)?;
     Ok(asked.map_or(LIST_ENTRIES_MAX, |n| usize::try_from(n).unwrap_or(LIST_ENTRIES_MAX).min(LIST_ENTRIES_MAX)))
 }
 
@@ -85,10 +85,10 @@ pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
     let bucket = call.bucket(&bucket).await?;
-    let marker = call.query.value("marker").unwrap_or_default();
+    let marker = call.asked.query.value("marker").unwrap_or_default();
     let query = ListQuery {
-        prefix: call.query.value("prefix").unwrap_or_default().to_owned(),
-        delimiter: call.query.value("delimiter").map(str::to_owned),
+        prefix: call.asked.query.value("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.asked.query.value("delimiter").map(str::to_owned),
         after: (!marker.is_empty()).then(|| marker.to_owned()),
         limit,
     };
@@ -116,7 +116,7 @@ pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
 pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
-    let token = match call.query.get("continuation-token") {
+    let token = match call.asked.query.get("continuation-token") {
         None => None,
         Some(token) => {
             let last =
@@ -127,10 +127,10 @@ pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
         }
     };
     let bucket = call.bucket(&bucket).await?;
-    let start_after = call.query.value("start-after");
+    let start_after = call.asked.query.value("start-after");
     let query = ListQuery {
-        prefix: call.query.value("prefix").unwrap_or_default().to_owned(),
-        delimiter: call.query.value("delimiter").map(str::to_owned),
+        prefix: call.asked.query.value("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.asked.query.value("delimiter").map(str::to_owned),
         after: token.as_ref().map(|(_, last)| last.clone()).or_else(|| start_after.map(str::to_owned)),
         limit,
     };
@@ -154,7 +154,7 @@ pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
     }
     encoding.name(&mut w);
     w.display("IsTruncated", page.truncated);
-    let owner = call.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let owner = call.asked.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     contents(&mut w, &page, encoding, owner.then_some(bucket.account.as_str()));
     common_prefixes(&mut w, &page.prefixes, encoding);
     w.close("ListBucketResult");

@@ -1,5 +1,6 @@
 //! UploadPart and UploadPartCopy.
 
+use crate::asked::Source;
 use crate::body::{Announced, Incoming};
 use crate::call::Call;
 use crate::checksum::{Algorithm, Hasher};
@@ -19,7 +20,7 @@ use mallee_runtime::clock::from_unix_ms;
 use md5::{Digest as _, Md5};
 
 fn part_number(call: &Call) -> Result<u32, ApiError> {
-    let text = call.query.get("partNumber").unwrap_or_default();
+    let text = call.asked.query.get("partNumber").unwrap_or_default();
     match text.parse::<u32>() {
         Ok(number) if (1..=PARTS_MAX).contains(&number) => Ok(number),
         _ => Err(invalid_argument("Part number must be an integer between 1 and 10000, inclusive", "partNumber", text)),
@@ -78,13 +79,14 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
 /// PUT /bucket/key?partNumber&uploadId with `x-amz-copy-source`
 pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     let number = part_number(&call)?;
-    let (from_bucket, from_key) = copy::source_name(&call)?;
-    call.source_bucket(&from_bucket).await?;
+    let Source { bucket: from_bucket, key: from_key, .. } = call.source()?;
+    let from = call.source_bucket(from_bucket).await?;
     call.bucket(&bucket).await?;
+    let version = copy::source_version(&call, &from)?;
     let upload = find_upload(&call, &bucket, &key).await?;
     let mut attempt = 1;
-    let part = loop {
-        let object = copy::source(&call, &from_bucket, &from_key).await?;
+    let (part, copied) = loop {
+        let object = copy::source(&call, &from, from_key, version).await?;
         let (offset, len) = match text(&call.headers, "x-amz-copy-source-range") {
             Some(_) if object.info.size <= PART_BYTES_MIN => {
                 return Err(Code::InvalidRequest
@@ -99,7 +101,7 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
             )));
         }
         match copy_range(&call, &upload, number, &object, offset, len).await {
-            Ok(part) => break part,
+            Ok(part) => break (part, object.info.version),
             Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
             Err(error) => return Err(engine(error)),
         }
@@ -111,7 +113,9 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
         reply::write_checksums(&mut w, &part.checksums);
     }
     w.close("CopyPartResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    copy::set_source_version(&mut response, &from, copied);
+    Ok(response)
 }
 
 async fn copy_range(

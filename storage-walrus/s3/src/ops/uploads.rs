@@ -70,7 +70,7 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
 
 /// The id of the upload that a request names.
 pub(crate) fn upload_id(call: &Call) -> &str {
-    call.query.get("uploadId").unwrap_or_default()
+    call.asked.query.get("uploadId").unwrap_or_default()
 }
 
 /// DELETE /bucket/key?uploadId
@@ -87,12 +87,12 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
     let limit = page_size(&call, "max-uploads")?;
     let encoding = Encoding::read(&call)?;
     let bucket = call.bucket(&bucket).await?;
-    let key_marker = call.query.value("key-marker");
+    let key_marker = call.asked.query.value("key-marker");
     // Without a key marker the id marker means nothing.
-    let id_marker = call.query.value("upload-id-marker").filter(|_| key_marker.is_some()).unwrap_or_default();
+    let id_marker = call.asked.query.value("upload-id-marker").filter(|_| key_marker.is_some()).unwrap_or_default();
     let query = ListQuery {
-        prefix: call.query.value("prefix").unwrap_or_default().to_owned(),
-        delimiter: call.query.value("delimiter").map(str::to_owned),
+        prefix: call.asked.query.value("prefix").unwrap_or_default().to_owned(),
+        delimiter: call.asked.query.value("delimiter").map(str::to_owned),
         after: key_marker.map(str::to_owned),
         limit,
     };
@@ -138,7 +138,7 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
 pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-parts")?;
     let encoding = Encoding::read(&call)?;
-    let after = call.query.number("part-number-marker")?.unwrap_or_default();
+    let after = call.asked.query.number("part-number-marker")?.unwrap_or_default();
     let bucket = call.bucket(&bucket).await?;
     let missing = |e| engine(e).field("UploadId", upload_id(&call));
     let upload = call.s3.engine().upload(&bucket.name, &key, upload_id(&call)).await.map_err(missing)?;
