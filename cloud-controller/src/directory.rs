@@ -2,18 +2,19 @@
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
+use crate::front::s3::{is_limited, limits_of, limits_text};
 use crate::identity::StoreCredentials;
 use crate::pass;
 use mallee_app::authorize::Ask;
 use mallee_app::{Cloud, OpContext, RequestFacts};
-use mallee_awswire::Code as ErrorCode;
 use mallee_awswire::sigv2::is_right;
 use mallee_awswire::sigv4::{CredentialSource as _, KeyError, derive_signing_key};
+use mallee_awswire::{ApiError, Code as ErrorCode};
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
     AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KeyRefusal, LocateReply,
-    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
+    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest, S3Question,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
@@ -166,10 +167,10 @@ impl DirectoryService {
                 format!("at most {QUESTIONS_MAX} questions can be asked at once"),
             ));
         }
-        if pass::is_good(&self.control.store, &asked, self.control.clock.now_ms()) {
-            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() });
+        if let Some(limits) = pass::opened(&self.control.store, &asked, self.control.clock.now_ms()) {
+            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new(), limits });
         }
-        let refused = |refusal: String| Ok(AuthorizeS3Reply { allowed: false, refusal });
+        let refused = |refusal: String| Ok(AuthorizeS3Reply { allowed: false, refusal, limits: String::new() });
         let held = self.credentials.holder(&asked.access_key_id, token(&asked.session_token)).await;
         let holder = match held {
             Ok(holder) => holder,
@@ -194,10 +195,7 @@ impl DirectoryService {
             signed_ms: Some(asked.signed_at_ms).filter(|ms| *ms != 0),
         };
         let cx = OpContext::new(holder.actor, "").with_facts(facts);
-        if cx.is_unrestricted() {
-            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() });
-        }
-        for question in &asked.questions {
+        for question in asked.questions.iter().filter(|_| !cx.is_unrestricted()) {
             let ask = Ask { action: &question.action, resource: &question.resource, ..Ask::default() };
             match cloud.require(&cx, &ask).await {
                 Ok(()) => {}
@@ -205,7 +203,12 @@ impl DirectoryService {
                 Err(error) => return Err(WireError::new(Kind::Unavailable, error.to_string())),
             }
         }
-        Ok(AuthorizeS3Reply { allowed: true, refusal: String::new() })
+        let failed = |error: ApiError| WireError::new(Kind::Unavailable, error.to_string());
+        let mut limits = String::new();
+        if let Some(S3Question { action, resource }) = asked.questions.iter().find(|q| is_limited(&q.action)) {
+            limits = limits_text(&limits_of(cloud, &cx, action, resource).await.map_err(failed)?).map_err(failed)?;
+        }
+        Ok(AuthorizeS3Reply { allowed: true, refusal: String::new(), limits })
     }
 
     /// A signing key is good for a day, a region and a service: no more of them are given away than requests can use.

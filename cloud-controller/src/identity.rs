@@ -138,11 +138,32 @@ fn federated(issuer: Actor, name: String, issuer_id: String) -> Result<Actor, Ke
 
 /// What the session brings. A policy that does not read now must not be passed over: without it more is allowed.
 fn session_of(issued_ms: i64, doc: SessionDoc) -> Result<Session, KeyError> {
-    let SessionDoc { policies, tags, transitive_tag_keys, source_identity, provider, mfa_ms, source_instance } = doc;
+    let SessionDoc {
+        policies,
+        tags,
+        transitive_tag_keys,
+        source_identity,
+        provider,
+        mfa_ms,
+        source_instance,
+        source_vpc,
+        source_private_ip,
+    } = doc;
     let read = |document: &String| Policy::parse(document, PolicyKind::BuiltIn).map(Arc::new);
     let policies = policies.map(|documents| documents.iter().map(read).collect::<Result<Vec<_>, _>>()).transpose();
     let policies = policies.map_err(|error| KeyError::Unavailable(format!("a session policy: {error}")))?;
-    Ok(Session { issued_ms, mfa_ms, policies, tags, transitive_tag_keys, source_identity, provider, source_instance })
+    Ok(Session {
+        issued_ms,
+        mfa_ms,
+        policies,
+        tags,
+        transitive_tag_keys,
+        source_identity,
+        provider,
+        source_instance,
+        source_vpc,
+        source_private_ip,
+    })
 }
 
 /// The caller that a user is with its own key. A user whose id is the account's number is the account's root.

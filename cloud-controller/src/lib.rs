@@ -165,8 +165,10 @@ impl CloudController {
         verifier: SharedVerifier,
         tokens: Option<Arc<JoinTokens>>,
     ) {
-        let front =
-            front::Front::new(self.cloud.clone(), s3, verifier).with_join_tokens(tokens).with_trail(self.trail.clone());
+        let front = front::Front::new(self.cloud.clone(), s3, verifier)
+            .with_join_tokens(tokens)
+            .with_trail(self.trail.clone())
+            .within(self.scope.clone());
         let router = Arc::new(front).router();
         self.scope.spawn(front::serve(listener, router, self.scope.clone()));
     }

@@ -11,6 +11,10 @@ use mallee_cli::{
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Calls of the API allocate much and briefly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An EC2- and S3-compatible cloud for your own machines.
 #[derive(Debug, Parser)]
 #[command(version, about, arg_required_else_help = true)]

@@ -8,7 +8,7 @@ mod lock;
 
 pub use keys::{StaticKey, StaticKeys};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Asked, Authenticator, Caller, LIMITS_HEADER, Limits, Right, S3, VerifierAuth};
+pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
@@ -111,14 +111,9 @@ impl Walrus {
         &self.config.domains
     }
 
-    /// The S3 service as an axum router, under the front door of this process.
+    /// The S3 service as an axum router. Whoever is before it puts the quotas of a request in its extensions.
     pub fn router(&self) -> axum::Router {
         mallee_s3::router(self.s3.clone())
-    }
-
-    /// As [`Walrus::router`], for the front door of another process.
-    pub fn router_of_process(&self) -> axum::Router {
-        mallee_s3::router_of_process(self.s3.clone())
     }
 
     /// The image service.

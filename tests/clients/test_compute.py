@@ -47,6 +47,39 @@ def test_a_launch_goes_from_pending_to_running_to_terminated(ec2, image, launch)
     assert gone["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
 
+def test_the_reply_to_a_launch_is_what_a_description_shows(ec2, launch):
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+    groups = [
+        ec2.create_security_group(GroupName=f"reply-{n}", Description="d", VpcId=vpc)["GroupId"] for n in range(3)
+    ]
+    tags = [{"Key": key, "Value": "v"} for key in ("b", "a", "c")]
+    kinds = ("instance", "network-interface")
+    reply = launch(
+        MaxCount=3,
+        SecurityGroupIds=list(reversed(groups)),
+        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in kinds],
+        UserData="#!/bin/sh",
+        ClientToken="the-reply-of-a-launch",
+    )
+    assert [instance["AmiLaunchIndex"] for instance in reply["Instances"]] == [0, 1, 2]
+    assert len({instance["PublicIpAddress"] for instance in reply["Instances"]}) == 3
+    moving = ("State", "StateReason", "StateTransitionReason")
+
+    def still(instance):
+        return {key: value for key, value in instance.items() if key not in moving}
+
+    for replied in reply["Instances"]:
+        assert still(replied) == still(one(ec2, replied["InstanceId"]))
+    again = launch(
+        MaxCount=3,
+        SecurityGroupIds=list(reversed(groups)),
+        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in kinds],
+        UserData="#!/bin/sh",
+        ClientToken="the-reply-of-a-launch",
+    )
+    assert [still(instance) for instance in again["Instances"]] == [still(instance) for instance in reply["Instances"]]
+
+
 def test_stop_start_reboot(ec2, launch):
     instance_id = launch()["Instances"][0]["InstanceId"]
     wait(ec2, "instance_running", [instance_id])

@@ -1,6 +1,7 @@
 """Quotas: Service Quotas through boto3, the administrator's CLI, Limit policies, and what a tenant is told at the edge."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -229,3 +230,66 @@ def test_the_aws_command_line(cloud, tenant):
     assert float(told.stdout) == 10_000
     listed = cloud.mallee("quota", "list", tenant.name).stdout
     assert "vpc/L-E79EC296" in listed and "VPC security groups per Region" in listed
+
+
+def test_a_users_own_limit_binds_what_is_launched_for_it_later(cloud):
+    iam = cloud.client("iam")
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {
+            "Effect": "Limit",
+            "Action": "ec2:RunInstances",
+            "Resource": "*",
+            "Condition": {"NumericLessThanEquals": {"ec2:quota-vminstancenumber": "2"}},
+        },
+    ]
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    name = fresh("few")
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="few", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    user, admin = cloud.client("ec2", **keys), cloud.client("ec2")
+    image = admin.describe_images(Owners=["self"])["Images"][0]["ImageId"]
+    user.create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "InstanceType": "t3.nano"}
+    )
+    template = {"LaunchTemplateName": name, "Version": "$Latest"}
+    target = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"}
+    fleets, instances = [], []
+    for wanted in ([], [], ["InstanceLimitExceeded"]):
+        fleet = user.create_fleet(
+            Type="instant",
+            LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template}],
+            TargetCapacitySpecification=target,
+        )
+        fleets.append(fleet["FleetId"])
+        assert [error["ErrorCode"] for error in fleet["Errors"]] == wanted
+        instances += [id for made in fleet["Instances"] for id in made["InstanceIds"]]
+    assert len(instances) == 2
+    launch = {"ImageId": image, "InstanceType": "t3.nano"}
+    asked = user.request_spot_instances(InstanceCount=1, LaunchSpecification=launch)["SpotInstanceRequests"][0]
+    requests = [asked["SpotInstanceRequestId"]]
+
+    def request():
+        return admin.describe_spot_instance_requests(SpotInstanceRequestIds=requests)["SpotInstanceRequests"][0]
+
+    def until(reached):
+        for _ in range(600):
+            if reached(request()):
+                return
+            time.sleep(0.1)
+        raise AssertionError(request())
+
+    until(lambda seen: seen["Status"]["Code"] == "limit-exceeded")
+    # Of the policies as they are now.
+    iam.delete_user_policy(UserName=name, PolicyName="few")
+    until(lambda seen: seen["State"] == "active")
+    instances.append(request()["InstanceId"])
+    admin.cancel_spot_instance_requests(SpotInstanceRequestIds=requests)
+    admin.delete_fleets(FleetIds=fleets, TerminateInstances=True)
+    admin.terminate_instances(InstanceIds=instances)
+    wait(admin, "instance_terminated", instances)
+    admin.delete_launch_template(LaunchTemplateName=name)
+    iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName=name)

@@ -134,6 +134,19 @@ def test_a_launch_may_ask_for_spot_instances_and_so_may_its_template(ec2, launch
         "stop",
         "active",
     )
+    # Its template is enough for another like it, once it is read back.
+    data = ec2.get_launch_template_data(InstanceId=instance["InstanceId"])["LaunchTemplateData"]
+    assert data["InstanceMarketOptions"]["SpotOptions"]["SpotInstanceType"] == "persistent"
+    assert data["CapacityReservationSpecification"] == {"CapacityReservationPreference": "open"}
+    assert data["Placement"]["Tenancy"] == "default" and "HostId" not in data["Placement"]
+    data["MetadataOptions"].pop("State")
+    again = f"t-{uuid.uuid4()}"
+    made = ec2.create_launch_template(LaunchTemplateName=again, LaunchTemplateData=data)
+    assert "Warning" not in made, made
+    (other,) = launch(LaunchTemplate={"LaunchTemplateName": again})["Instances"]
+    assert other["InstanceLifecycle"] == "spot"
+    ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=[other["SpotInstanceRequestId"]])
+    ec2.delete_launch_template(LaunchTemplateName=again)
     # A persistent one may be stopped and started by its owner.
     ids = [instance["InstanceId"]]
     wait(ec2, "instance_running", ids)
@@ -209,6 +222,27 @@ def test_what_cannot_be_is_refused_by_name(ec2, image, spot):
         ec2.run_instances(
             ImageId=image, InstanceType="t3.nano", MinCount=1, MaxCount=1, InstanceMarketOptions=market
         )
+
+
+def test_spot_instances_are_on_no_host_and_in_no_reservation(ec2, image, spot):
+    market = {"MarketType": "spot"}
+    reservation = {"CapacityReservationTarget": {"CapacityReservationId": "cr-00000000000000001"}}
+    for options, wanted in [
+        ({"Placement": {"Tenancy": "host"}}, "'host' tenancy is not supported for Spot Instances"),
+        ({"CapacityReservationSpecification": reservation}, "Capacity Reservations can't be used with Spot Instances"),
+        ({"DisableApiTermination": True}, "termination protection"),
+        (
+            {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "persistent"}}},
+            "persistent Spot Instance requests are only supported",
+        ),
+    ]:
+        asked = {"InstanceMarketOptions": market, **options}
+        with pytest.raises(ClientError, match=wanted) as error:
+            ec2.run_instances(ImageId=image, InstanceType="t3.nano", MinCount=1, MaxCount=1, **asked)
+        assert code(error) == "InvalidParameterCombination"
+    with pytest.raises(ClientError, match="'host' tenancy") as error:
+        spot(specification={"Placement": {"Tenancy": "host"}})
+    assert code(error) == "InvalidParameterCombination"
 
 
 def test_the_command_line_requests_and_waits(cloud, ec2, image, spot):

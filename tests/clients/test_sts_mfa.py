@@ -77,6 +77,12 @@ def test_a_second_factor(cloud, iam, user):
         refused("AccessDenied", client.get_federation_token, Name="fred")
         refused("AccessDenied", client.get_access_key_info, AccessKeyId=of["AccessKeyId"])
     iam.delete_role(RoleName="with-factor")
+    # Six digits are not guessed: after ten wrong codes even the right one has to wait, and only this caller.
+    for n in range(10):
+        refused("AccessDenied", sts.get_session_token, SerialNumber=user["serial"], TokenCode=f"{n:06}")
+    late = refused("AccessDenied", sts.get_session_token, SerialNumber=user["serial"], TokenCode="999999")
+    assert "too many codes" in str(late)
+    sts.get_session_token()
 
 
 def test_awss_own_policies_as_session_policies(cloud, iam):

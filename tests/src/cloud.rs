@@ -122,7 +122,7 @@ impl TestCloud {
 
     fn options(&self) -> Options {
         Options {
-            state: self.dir.path().join("state"),
+            state: self.state(),
             database: self.database.as_ref().map(|db| db.url.clone()),
             region: "local".into(),
             zones: 1,
@@ -178,6 +178,12 @@ impl TestCloud {
                 () = tokio::time::sleep_until(deadline) => panic!("the cloud is not ready: {trouble:?}; faults: {:?}", self.faults.hit()),
             }
         }
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state(&self) -> std::path::PathBuf {
+        self.dir.path().join("state")
     }
 
     /// kill -9 of everything but the hosts.

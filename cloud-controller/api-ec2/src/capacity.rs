@@ -13,7 +13,9 @@ use mallee_app::ids::{parse_id, parse_ids, require_all};
 use mallee_app::once::Once;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{CapacityFilter, CapacityReservationRow, CapacityState, CapacityUsed, capacity_list, capacity_used};
+use mallee_store::{
+    CapacityFilter, CapacityReservationRow, CapacityState, CapacityUsed, InstanceDoc, capacity_list, capacity_used,
+};
 use mallee_types::{CapacityReservationId, ZoneName};
 use time::OffsetDateTime;
 
@@ -166,6 +168,20 @@ pub(crate) fn wish(
     }
     let target = parse_id(&target, Code::InvalidCapacityReservationIdMalformed)?;
     Ok((preference, Some(target)))
+}
+
+/// The wish of an instance as it is shown: where it has none, what that means.
+pub(crate) fn shown_wish(doc: &InstanceDoc) -> (Option<String>, Option<CapacityReservationTargetResponse>) {
+    let preference = match (&doc.capacity_preference, &doc.capacity_target) {
+        (Some(preference), _) => Some(preference.clone()),
+        (None, None) => Some("open".into()),
+        (None, Some(_)) => None,
+    };
+    let target = doc.capacity_target.as_ref().map(|id| CapacityReservationTargetResponse {
+        capacity_reservation_id: Some(id.to_string()),
+        capacity_reservation_resource_group_arn: None,
+    });
+    (preference, target)
 }
 
 impl Ec2Api {

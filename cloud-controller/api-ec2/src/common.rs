@@ -161,6 +161,24 @@ pub(crate) struct Chunk<K, T> {
     pub next: Option<K>,
 }
 
+/// How many rows to read next: a page's worth first, then ever more where few of them pass the filters.
+#[derive(Debug)]
+pub(crate) struct Reach(u32);
+
+impl Reach {
+    /// Before the first read.
+    pub(crate) fn new(page: &Page) -> Self {
+        Self(u32::try_from(page.wanted()).map_or(ROWS, |wanted| wanted.min(ROWS)))
+    }
+
+    /// Rows of the next read.
+    pub(crate) fn next(&mut self) -> u32 {
+        let rows = self.0;
+        self.0 = rows.saturating_mul(2).min(ROWS);
+        rows
+    }
+}
+
 /// The key to go on from after a read of up to [`ROWS`] rows.
 pub(crate) fn next_key<R, K>(rows: &[R], key: impl Fn(&R) -> K) -> Option<K> {
     rows.last().filter(|_| rows.len() >= ROWS as usize).map(key)

@@ -137,6 +137,12 @@ impl Filters {
         filter.patterns.iter().map(Pattern::literal).collect()
     }
 
+    /// Names and values of all filters whose values are all literal.
+    pub fn all_literals(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+        let literals = |filter: &Filter| filter.patterns.iter().map(Pattern::literal).collect::<Option<Vec<_>>>();
+        self.0.iter().filter_map(move |filter| Some((filter.name.as_str(), literals(filter)?)))
+    }
+
     /// Whether there is no filter.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -61,6 +61,12 @@ impl Page {
         self.after.as_deref().map(|key| key.parse().map_err(bad)).transpose()
     }
 
+    /// Items that fill the page and tell whether another one follows.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.limit.map_or(usize::MAX, |limit| limit.saturating_add(1))
+    }
+
     /// Whether so many items are enough to cut the page and to know that another one follows.
     #[must_use]
     pub fn is_full(&self, items: usize) -> bool {

@@ -5,6 +5,7 @@ use crate::cluster_link::ClusterConnector;
 use crate::fleets::FleetDesk;
 use crate::iam::key_uses::KeyUses;
 use crate::images::{ImageService, Watched};
+use crate::sts::Guesses;
 use crate::zone::ZoneState;
 use ipnet::Ipv4Net;
 use mallee_runtime::task::Nudge;
@@ -66,6 +67,7 @@ pub struct Cloud {
     images_changed: watch::Sender<u64>,
     authorizer: Authorizer,
     key_uses: KeyUses,
+    guesses: Guesses,
     oidc: mallee_oidc::Providers,
     started_ms: i64,
     walrus: Watched,
@@ -92,6 +94,7 @@ impl Cloud {
             started_ms,
             walrus: Watched::default(),
             key_uses: KeyUses::default(),
+            guesses: Guesses::default(),
             oidc: mallee_oidc::Providers::default(),
             fleets: FleetDesk::default(),
             sigv2: Arc::default(),
@@ -125,6 +128,11 @@ impl Cloud {
     #[must_use]
     pub const fn clock(&self) -> &Clock {
         &self.parts.clock
+    }
+
+    /// Codes of second factors that were tried.
+    pub(crate) const fn guesses(&self) -> &Guesses {
+        &self.guesses
     }
 
     /// Randomness.

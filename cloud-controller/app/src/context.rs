@@ -2,6 +2,7 @@
 
 use mallee_iam::{Policy, Principal};
 use mallee_types::AccountId;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -45,6 +46,22 @@ pub struct Session {
     pub provider: Option<String>,
     /// `ec2:SourceInstanceARN`: the instance to which the metadata service gave the credentials.
     pub source_instance: Option<String>,
+    /// `aws:Ec2InstanceSourceVpc`: its VPC.
+    pub source_vpc: Option<String>,
+    /// `aws:Ec2InstanceSourcePrivateIPv4`: the address of its first interface.
+    pub source_private_ip: Option<String>,
+}
+
+impl Session {
+    /// The condition keys of credentials that an instance was given.
+    pub(crate) fn of_instance(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let texts = [
+            ("ec2:SourceInstanceARN", &self.source_instance),
+            ("aws:Ec2InstanceSourceVpc", &self.source_vpc),
+            ("aws:Ec2InstanceSourcePrivateIPv4", &self.source_private_ip),
+        ];
+        texts.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)))
+    }
 }
 
 impl Actor {
@@ -103,6 +120,17 @@ pub struct RequestFacts {
     pub signed_ms: Option<i64>,
 }
 
+/// A user or role for whom the cloud acts later: a fleet's, or a spot request's. Its own quotas bind what is made then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maker {
+    /// IAM's unique id (`AIDA…`, `AROA…`).
+    pub id: String,
+    /// It is a role.
+    pub is_role: bool,
+    /// An administrator of its account: bound by the account's quotas only.
+    pub is_account_admin: bool,
+}
+
 /// One operation in progress.
 #[derive(Debug, Clone)]
 pub struct OpContext {
@@ -112,19 +140,28 @@ pub struct OpContext {
     pub request_id: Arc<str>,
     /// What else is known of the request.
     pub facts: Arc<RequestFacts>,
+    /// Of a call that the cloud makes itself: for whom.
+    pub maker: Option<Maker>,
 }
 
 impl OpContext {
     /// A context for this actor, of a call that the cloud makes itself.
     #[must_use]
     pub fn new(actor: Actor, request_id: impl Into<Arc<str>>) -> Self {
-        Self { actor, request_id: request_id.into(), facts: Arc::default() }
+        Self { actor, request_id: request_id.into(), facts: Arc::default(), maker: None }
     }
 
     /// With what is known of the request.
     #[must_use]
     pub fn with_facts(mut self, facts: RequestFacts) -> Self {
         self.facts = Arc::new(facts);
+        self
+    }
+
+    /// For this user or role.
+    #[must_use]
+    pub fn made_for(mut self, maker: Option<Maker>) -> Self {
+        self.maker = maker;
         self
     }
 

@@ -9,15 +9,18 @@ use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_default_set,
-    launch_template_delete, launch_template_insert, launch_template_list, launch_template_next_version,
-    launch_template_version_count, launch_template_version_delete, launch_template_version_insert,
-    launch_template_version_latest, launch_template_version_list, tag_delete_of, tag_put,
+    LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, client_token_renew_of,
+    launch_template_default_set, launch_template_delete, launch_template_insert, launch_template_list,
+    launch_template_next_version, launch_template_version_count, launch_template_version_delete,
+    launch_template_version_insert, launch_template_version_latest, launch_template_version_list, tag_delete_of,
+    tag_put,
 };
 use mallee_types::LaunchTemplateId;
 
 /// EC2's resource type for tags.
 pub const TAG_KIND: &str = "launch-template";
+/// The operation of client tokens.
+const CREATE: &str = "CreateLaunchTemplate";
 /// Longest description of a version, in characters (EC2: 255).
 const DESCRIPTION_CHARS_MAX: usize = 255;
 /// Names have 3 to 128 characters (EC2).
@@ -163,7 +166,7 @@ impl Cloud {
         once: &Once,
         dry_run: bool,
     ) -> Result<LaunchTemplateRow, ApiError> {
-        const OPERATION: &str = "CreateLaunchTemplate";
+        const OPERATION: &str = CREATE;
         check_name(&new.name)?;
         check_description(new.description.as_deref())?;
         tags::validate(&new.tags)?;
@@ -294,6 +297,7 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
+        client_token_renew_of(&mut tx, cx.account(), CREATE, template.id.as_str()).await.or_fail()?;
         launch_template_delete(&mut tx, cx.account(), &template.id).await.or_fail()?;
         tag_delete_of(&mut tx, template.id.as_str()).await.or_fail()?;
         tx.commit().await.or_fail()

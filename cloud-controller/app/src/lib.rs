@@ -34,5 +34,5 @@ pub mod trails;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};
-pub use context::{Actor, OpContext, RequestFacts, Session};
+pub use context::{Actor, Maker, OpContext, RequestFacts, Session};
 pub use zone::ZoneState;

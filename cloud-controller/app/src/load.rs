@@ -9,7 +9,7 @@ use mallee_proto::v1::{
 use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow,
     InterruptionBehavior, Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch,
-    host_list, instance_list, instance_user_data, security_group_fetch, security_group_list_all,
+    host_list, instance_list, instance_user_data_of, security_group_fetch, security_group_list_all,
     security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch,
     vpc_list_all,
 };
@@ -280,8 +280,9 @@ async fn instance_objects(store: &Store, rows: Vec<InstanceRow>, region: &str) -
     let ids: Vec<InstanceId> = live.iter().filter(wanted).map(|row| row.id.clone()).collect();
     let mut credentials = wire_credentials(store, &ids).await?;
     let mut events = events_of(store, &ids).await?;
+    let mut user_data: BTreeMap<InstanceId, Vec<u8>> = instance_user_data_of(store, &ids).await?.into_iter().collect();
     for view in views(store, live).await? {
-        let user_data = found(instance_user_data(store, &view.row.id).await)?.flatten();
+        let user_data = user_data.remove(&view.row.id);
         let credentials = credentials.remove(&view.row.id);
         let events = events.remove(&view.row.id).unwrap_or_default();
         let mut intent = intent(&view, user_data, region);

@@ -1,14 +1,18 @@
 //! Appending to a trail: one thread writes what many calls bring, in order.
 //!
+//! A call that may change something is noted before it is done ([`Journal::begin`]); its record closes it.
+//!
 //! A record has been written when [`Journal::append`] returns: it survives the end of the process. Against a loss of
 //! power it is safe about a second later ([`Journal::sync`] is called by a background task).
 
 use crate::chain::{self, Head};
-use crate::{Position, Record, files};
+use crate::open_calls::OpenCalls;
+use crate::{Position, Record, files, recover};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Records waiting for the writer; more callers wait.
@@ -31,7 +35,7 @@ pub enum JournalError {
 }
 
 enum Message {
-    Append { json: String, done: Option<oneshot::Sender<Result<(), JournalError>>> },
+    Append { json: String, closes: Option<String>, done: Option<oneshot::Sender<Result<(), JournalError>>> },
     Sync(oneshot::Sender<Result<(), JournalError>>),
 }
 
@@ -40,28 +44,45 @@ enum Message {
 pub struct Journal {
     sender: mpsc::Sender<Message>,
     written: watch::Receiver<Position>,
+    open_calls: Arc<OpenCalls>,
 }
 
 impl Journal {
-    /// Opens the trail in a directory, which is made if it is not there. A line that a crash cut short is cut off.
+    /// Opens the trail in a directory, which is made if it is not there. A line that a crash cut short is cut off. Calls
+    /// that were begun and have no record get one, which says that their outcome is not known.
     ///
     /// # Errors
     /// When the files cannot be read or written; [`io::ErrorKind::WouldBlock`] while another writer has them.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        let writer = Writer::open(directory)?;
+        let mut writer = Writer::open(directory)?;
+        recover::recover(directory, &mut writer)?;
+        let open_calls = Arc::new(OpenCalls::emptied(directory)?);
+        writer.open_calls = Some(open_calls.clone());
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let (position, written) = watch::channel(writer.at);
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(receiver, &position))?;
-        Ok(Self { sender, written })
+        Ok(Self { sender, written, open_calls })
     }
 
-    /// Writes a record; returns when it is in the file.
+    /// Notes that a call is about to be done, of which the record says what is known so far. The note survives the end of
+    /// the process. The record that is [appended](Journal::append) with the same request id closes the call.
+    ///
+    /// # Errors
+    /// When it could not be written: the call would have no record if the process ended during it.
+    pub fn begin(&self, record: &Record) -> Result<(), JournalError> {
+        let after = *self.written.borrow();
+        let noted = self.open_calls.begin(&record.request_id, &json(record)?, after);
+        noted.map_err(|error| JournalError::Io(error.to_string()))
+    }
+
+    /// Writes a record; returns when it is in the file. Its call is closed.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn append(&self, record: &Record) -> Result<(), JournalError> {
         let (done, outcome) = oneshot::channel();
-        self.send(Message::Append { json: json(record)?, done: Some(done) }).await?;
+        let closes = Some(record.request_id.clone());
+        self.send(Message::Append { json: json(record)?, closes, done: Some(done) }).await?;
         outcome.await.map_err(|_| JournalError::Closed)?
     }
 
@@ -70,7 +91,7 @@ impl Journal {
     /// # Errors
     /// When the writer has ended. That it could not be written is logged.
     pub async fn note(&self, record: &Record) -> Result<(), JournalError> {
-        self.send(Message::Append { json: json(record)?, done: None }).await
+        self.send(Message::Append { json: json(record)?, closes: None, done: None }).await
     }
 
     /// Has the disk keep what was written.
@@ -94,12 +115,12 @@ impl Journal {
     }
 }
 
-fn json(record: &Record) -> Result<String, JournalError> {
+pub(crate) fn json(record: &Record) -> Result<String, JournalError> {
     serde_json::to_string(record).map_err(|error| JournalError::Form(error.to_string()))
 }
 
 /// What the thread works on.
-struct Writer {
+pub(crate) struct Writer {
     directory: PathBuf,
     /// Held: two writers would break the chain.
     _lock: File,
@@ -107,6 +128,8 @@ struct Writer {
     at: Position,
     head: Head,
     dirty: bool,
+    /// None until what was left open has its records.
+    open_calls: Option<Arc<OpenCalls>>,
 }
 
 impl Writer {
@@ -144,6 +167,7 @@ impl Writer {
             at: Position { segment, offset },
             head,
             dirty: false,
+            open_calls: None,
         })
     }
 
@@ -175,7 +199,10 @@ impl Writer {
             .collect();
         let outcome = self.write(&text).map_err(|error| JournalError::Io(error.to_string()));
         match &outcome {
-            Ok(()) => self.head = head,
+            Ok(()) => {
+                self.head = head;
+                self.close(batch);
+            }
             Err(error) => {
                 tracing::error!(%error, "calls leave no audit record: make room on the disk of the state directory")
             }
@@ -190,6 +217,23 @@ impl Writer {
                 }
             }
         }
+    }
+
+    fn close(&self, batch: &[Message]) {
+        let Some(open_calls) = &self.open_calls else { return };
+        open_calls.close(batch.iter().filter_map(|message| match message {
+            Message::Append { closes, .. } => closes.as_deref(),
+            Message::Sync(_) => None,
+        }));
+    }
+
+    /// Writes records, and has the disk keep them.
+    pub(crate) fn add(&mut self, records: &[String]) -> io::Result<()> {
+        let mut head = self.head.clone();
+        let text: String = records.iter().map(|json| head.link(json)).collect();
+        self.write(&text)?;
+        self.head = head;
+        self.sync()
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {

@@ -7,11 +7,13 @@
 pub mod chain;
 mod files;
 pub mod journal;
+mod open_calls;
 pub mod parameters;
 pub mod read;
 mod record;
+mod recover;
 pub mod resources;
 
 pub use files::Position;
 pub use journal::{Journal, JournalError};
-pub use record::{EVENT_VERSION, Record, Resource, SessionContext, SessionIssuer, UserIdentity};
+pub use record::{EVENT_VERSION, Record, Resource, SessionContext, SessionIssuer, UNKNOWN_CODE, UserIdentity};

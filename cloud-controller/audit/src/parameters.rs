@@ -52,12 +52,39 @@ pub fn shown<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
         }
         bytes += name.len() + value.len();
         if bytes > BYTES_MAX {
-            return serde_json::json!({ "omitted": true, "originalSizeExceeds": BYTES_MAX });
+            return omitted();
         }
         let parts: Vec<&str> = name.splitn(DEPTH_MAX, '.').collect();
         insert(&mut root, &parts, if is_secret(name) { HIDDEN } else { value });
     }
     if root.is_empty() { Value::Null } else { lists(Value::Object(root)) }
+}
+
+/// What a body of JSON asks for, as [`shown`] shows forms; null for what is none.
+#[must_use]
+pub fn shown_json(body: &[u8]) -> Value {
+    if body.len() > BYTES_MAX {
+        return omitted();
+    }
+    serde_json::from_slice(body).map_or(Value::Null, without_secrets)
+}
+
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let shown = |(name, value): (String, Value)| {
+                let value = if is_secret(&name) { Value::from(HIDDEN) } else { without_secrets(value) };
+                (camel(&name), value)
+            };
+            Value::Object(map.into_iter().map(shown).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(without_secrets).collect()),
+        other => other,
+    }
+}
+
+fn omitted() -> Value {
+    serde_json::json!({ "omitted": true, "originalSizeExceeds": BYTES_MAX })
 }
 
 /// `InstanceId` → `instanceId`.
@@ -140,6 +167,20 @@ mod tests {
             assert!(!text.contains("canary") && text.contains(HIDDEN), "{name}: {text}");
         }
         assert!(shown([("PasswordResetRequired", "true")]).to_string().contains("true"));
+    }
+
+    #[test]
+    fn json_is_shown_as_forms_are() {
+        let body = br#"{"Name":"main","TagsList":[{"Key":"a","Value":"b"}],"Inner":{"Password":"canary"},"N":1}"#;
+        let expected = json!({
+            "name": "main",
+            "tagsList": [{ "key": "a", "value": "b" }],
+            "inner": { "password": HIDDEN },
+            "n": 1,
+        });
+        assert_eq!(shown_json(body), expected);
+        assert_eq!((shown_json(b""), shown_json(b"{")), (Value::Null, Value::Null));
+        assert_eq!(shown_json(&vec![b' '; BYTES_MAX + 1])["omitted"], true);
     }
 
     #[test]

@@ -74,6 +74,11 @@ pub struct Resource {
     pub name: String,
 }
 
+/// The error of a call whose outcome nobody recorded.
+pub const UNKNOWN_CODE: &str = "OutcomeUnknown";
+const UNKNOWN_TEXT: &str = "The service stopped during this call, before its outcome was recorded. Whether the call took \
+                            effect is not known.";
+
 /// One call. Times are UTC, to the second, as CloudTrail has them; `event_ms` is kept for the order of events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,4 +131,44 @@ pub struct Record {
     pub recipient_account_id: String,
     /// `Management`.
     pub event_category: String,
+}
+
+impl Record {
+    /// The record of a call that was begun, and whose end nobody wrote down: the service stopped meanwhile.
+    #[must_use]
+    pub fn abandoned(self) -> Self {
+        Self { error_code: Some(UNKNOWN_CODE.to_owned()), error_message: Some(UNKNOWN_TEXT.to_owned()), ..self }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record of a call of this name.
+    pub(crate) fn record(name: &str) -> Record {
+        Record {
+            event_version: EVENT_VERSION.into(),
+            user_identity: UserIdentity { kind: "IAMUser".into(), ..UserIdentity::default() },
+            event_time: "2026-11-21T12:00:00Z".into(),
+            event_ms: 1,
+            event_source: "ec2.amazonaws.com".into(),
+            event_name: name.into(),
+            aws_region: "local".into(),
+            source_ip_address: "127.0.0.1".into(),
+            user_agent: "test".into(),
+            request_parameters: Value::Null,
+            response_elements: Value::Null,
+            error_code: None,
+            error_message: None,
+            request_id: name.into(),
+            event_id: format!("e-{name}"),
+            read_only: false,
+            resources: vec![],
+            event_type: "AwsApiCall".into(),
+            management_event: true,
+            recipient_account_id: "000000000001".into(),
+            event_category: "Management".into(),
+        }
+    }
 }

@@ -52,38 +52,48 @@ fn kind_of(word: &str) -> Option<&'static str> {
     IDS.iter().find(|(id, _)| is_id && *id == prefix).map(|(_, kind)| *kind)
 }
 
-/// Those that the parameters name and, where the call made something, those in its reply.
+/// Those that the parameters name.
 #[must_use]
-pub fn of<'a>(
-    service: &str,
-    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-    reply: Option<&str>,
-) -> Vec<Resource> {
-    let mut found = BTreeSet::new();
-    let mut add = |kind: &str, name: &str| {
-        if found.len() < RESOURCES_MAX {
-            found.insert(Resource { kind: kind.to_owned(), name: name.to_owned() });
-        }
-    };
+pub fn of<'a>(service: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Resource> {
+    let mut found = Found::default();
     for (name, value) in pairs {
         if let Some(kind) = kind_of(value) {
-            add(kind, value);
+            found.add(kind, value);
         }
         let named = NAMES.iter().find(|(parameter, _)| *parameter == name);
         match named {
             // A group of EC2 is a security group.
-            Some(("GroupName", _)) if service == "ec2" => add("AWS::EC2::SecurityGroup", value),
-            Some((_, kind)) => add(kind, value),
+            Some(("GroupName", _)) if service == "ec2" => found.add("AWS::EC2::SecurityGroup", value),
+            Some((_, kind)) => found.add(kind, value),
             None => {}
         }
     }
+    found.0.into_iter().collect()
+}
+
+/// With those that a call made: their ids are in its reply.
+#[must_use]
+pub fn with_made(named: Vec<Resource>, reply: &str) -> Vec<Resource> {
+    let mut found = Found(named.into_iter().collect());
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    for word in reply.into_iter().flat_map(|text| text.split(|c| !is_word(c))) {
+    for word in reply.split(|c| !is_word(c)) {
         if let Some(kind) = kind_of(word) {
-            add(kind, word);
+            found.add(kind, word);
         }
     }
-    found.into_iter().collect()
+    found.0.into_iter().collect()
+}
+
+/// In order, each once, up to [`RESOURCES_MAX`].
+#[derive(Default)]
+struct Found(BTreeSet<Resource>);
+
+impl Found {
+    fn add(&mut self, kind: &str, name: &str) {
+        if self.0.len() < RESOURCES_MAX {
+            self.0.insert(Resource { kind: kind.to_owned(), name: name.to_owned() });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +105,7 @@ mod tests {
         let pairs = [("ImageId", "ami-0123456789abcdef0"), ("KeyName", "k"), ("ClientToken", "i-am-no-id")];
         let reply = "<r><instanceId>i-0123456789abcdef0</instanceId><groupId>sg-01234567</groupId></r>";
         let found: Vec<String> =
-            of("ec2", pairs, Some(reply)).into_iter().map(|r| format!("{} {}", r.kind, r.name)).collect();
+            with_made(of("ec2", pairs), reply).into_iter().map(|r| format!("{} {}", r.kind, r.name)).collect();
         assert_eq!(
             found,
             [
@@ -110,6 +120,6 @@ mod tests {
     #[test]
     fn a_list_has_an_end() {
         let reply: String = (0..200).map(|n| format!("<id>i-{n:08x}</id>")).collect();
-        assert_eq!(of("ec2", [], Some(&reply)).len(), RESOURCES_MAX);
+        assert_eq!(with_made(Vec::new(), &reply).len(), RESOURCES_MAX);
     }
 }

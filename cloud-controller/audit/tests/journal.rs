@@ -6,6 +6,7 @@ use mallee_audit::{EVENT_VERSION, Journal, Position, Record, UserIdentity};
 use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 
 fn record(name: &str) -> Record {
     Record {
@@ -33,7 +34,7 @@ fn record(name: &str) -> Record {
     }
 }
 
-fn first(directory: &std::path::Path) -> std::path::PathBuf {
+fn first(directory: &Path) -> std::path::PathBuf {
     directory.join("audit-00000001.jsonl")
 }
 
@@ -106,4 +107,97 @@ async fn a_record_that_was_taken_out_shows() {
     fs::write(first(dir.path()), without).unwrap();
     let error = verify(dir.path()).unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("record 3 does not follow record 1"), "{error}");
+}
+
+/// A call of this name, with a request id of its own.
+fn call(name: &str) -> Record {
+    Record { request_id: format!("r-{name}"), ..record(name) }
+}
+
+/// Opens a trail whose writer before is about to end, and ends it.
+fn reopen(directory: &Path) {
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    loop {
+        match Journal::open(directory) {
+            Ok(_) => return,
+            Err(error) => assert!(std::time::Instant::now() < patience, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// What the trail says of each call: its name, and its error.
+fn said(directory: &Path) -> Vec<(String, Option<String>)> {
+    verify(directory).unwrap();
+    let (records, _) = since(directory, Position::default(), 1000).unwrap();
+    records.into_iter().map(|record| (record.event_name, record.error_code)).collect()
+}
+
+/// A trail in which `a` is recorded, `b` was begun, and `c` is recorded but, by its notes, open.
+async fn killed_in_the_middle(directory: &Path) {
+    let journal = Journal::open(directory).unwrap();
+    for name in ["a", "b", "c"] {
+        journal.begin(&call(name)).unwrap();
+    }
+    journal.append(&call("a")).await.unwrap();
+    let notes = fs::read(directory.join("open-calls")).unwrap();
+    journal.append(&call("c")).await.unwrap();
+    journal.note(&record("looked")).await.unwrap();
+    drop(journal);
+    reopen_with(directory, &notes);
+}
+
+/// As if the process had been killed when its notes were these.
+fn reopen_with(directory: &Path, notes: &[u8]) {
+    // The writer's thread must have ended: it may still write.
+    while fs::File::open(directory.join("lock")).unwrap().try_lock().is_err() {
+        std::thread::yield_now();
+    }
+    fs::write(directory.join("open-calls"), notes).unwrap();
+}
+
+#[tokio::test]
+async fn a_call_without_a_record_gets_one_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    killed_in_the_middle(dir.path()).await;
+    let notes = fs::read(dir.path().join("open-calls")).unwrap();
+    let before = fs::read(first(dir.path())).unwrap();
+    reopen(dir.path());
+    let known = |name: &str| (name.to_owned(), None);
+    let whole = [known("a"), known("c"), known("looked"), ("b".to_owned(), Some("OutcomeUnknown".to_owned()))];
+    assert_eq!(said(dir.path()), whole);
+    let (records, _) = since(dir.path(), Position::default(), 10).unwrap();
+    assert!(records[3].error_message.as_deref().unwrap().contains("not known"), "{:?}", records[3]);
+    assert_eq!(fs::read(dir.path().join("open-calls")).unwrap(), b"", "nothing is open");
+
+    // Killed in the recovery, at any byte of what it writes, and before its notes were taken away: once is enough.
+    let after = fs::read(first(dir.path())).unwrap();
+    for end in before.len()..=after.len() {
+        fs::write(first(dir.path()), &after[..end]).unwrap();
+        reopen_with(dir.path(), &notes);
+        reopen(dir.path());
+        assert_eq!(said(dir.path()), whole, "killed at byte {end}");
+    }
+    // And a loss of power, which takes records too: each has one again.
+    reopen_with(dir.path(), &notes);
+    fs::write(first(dir.path()), b"").unwrap();
+    reopen(dir.path());
+    assert!(said(dir.path()).iter().all(|(_, error)| error.is_some()));
+}
+
+#[tokio::test]
+async fn closed_calls_are_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    for n in 0..50 {
+        let call = call(&n.to_string());
+        journal.begin(&call).unwrap();
+        journal.append(&Record { error_code: Some("Denied".into()), ..call }).await.unwrap();
+    }
+    drop(journal);
+    reopen_with(dir.path(), &fs::read(dir.path().join("open-calls")).unwrap());
+    reopen(dir.path());
+    let said = said(dir.path());
+    assert_eq!(said.len(), 50);
+    assert!(said.iter().all(|(_, error)| error.as_deref() == Some("Denied")));
 }

@@ -17,8 +17,9 @@ const PROVIDERS_MAX: u64 = 1_000;
 const KEYS_TTL: Duration = Duration::from_secs(600);
 /// How long after keys were fetched a token of an unknown key has them fetched again; how long a failure is remembered.
 const REFETCH_AFTER: Duration = Duration::from_secs(20);
-/// Documents fetched at the same time.
+/// Providers asked at the same time, and how long a caller waits for its turn.
 const FETCHES_MAX: usize = 16;
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A provider as an account has registered it.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +45,10 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 struct Remembered {
     keys: Result<Arc<KeySet>, FetchError>,
+    /// When they were last asked for.
     since: Instant,
+    /// When they were had.
+    had: Instant,
 }
 
 /// Fetches and remembers providers' keys.
@@ -88,20 +92,39 @@ impl Providers {
             name.push(' ');
             name.push_str(thumbprint);
         }
-        let remembered = self.known.get(&name).filter(|remembered| match &remembered.keys {
+        let before = self.known.get(&name);
+        let remembered = before.clone().filter(|remembered| match &remembered.keys {
             // The provider may have a new key.
-            Ok(keys) => token.is_known_to(keys) || remembered.since.elapsed() < REFETCH_AFTER,
+            Ok(keys) if remembered.had.elapsed() < KEYS_TTL => {
+                token.is_known_to(keys) || remembered.since.elapsed() < REFETCH_AFTER
+            }
+            Ok(_) => false,
             Err(_) => remembered.since.elapsed() < REFETCH_AFTER,
         });
         let keys = match remembered {
             Some(remembered) => remembered.keys,
             None => {
-                let keys = self.fetch_keys(provider).await.map(Arc::new);
-                self.known.insert(name, Remembered { keys: keys.clone(), since: Instant::now() });
-                keys
+                let _turn = self.turn().await?;
+                let found = self.fetch_keys(provider).await.map(Arc::new);
+                let since = Instant::now();
+                // Anybody can send a token of an unknown key: a provider that is away meanwhile keeps the keys it had.
+                let kept = before.filter(|before| before.keys.is_ok() && before.had.elapsed() < KEYS_TTL);
+                let now = match (found, kept) {
+                    (Err(_), Some(kept)) => Remembered { since, ..kept },
+                    (keys, _) => Remembered { keys, since, had: since },
+                };
+                self.known.insert(name, now.clone());
+                now.keys
             }
         };
         Ok(token.verify(&*keys?, now)?)
+    }
+
+    /// One of a few places; that there was none says nothing of the provider, and is not remembered.
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, FetchError> {
+        let busy = || FetchError::Unreachable("too many providers are being asked".to_owned());
+        let turn = tokio::time::timeout(TURN_TIMEOUT, self.fetches.acquire()).await;
+        turn.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     fn rules(&self, url: &str, trust: &Arc<Trust>) -> Result<Rules, FetchError> {
@@ -112,8 +135,6 @@ impl Providers {
     }
 
     async fn fetch_keys(&self, provider: Provider<'_>) -> Result<KeySet, FetchError> {
-        let busy = || FetchError::Unreachable("too many providers are being asked".to_owned());
-        let _permit = self.fetches.try_acquire().map_err(|_| busy())?;
         let trust = Arc::new(Trust::new(provider.thumbprints));
         let issuer = format!("https://{}", provider.url);
         let url = format!("{issuer}/.well-known/openid-configuration");

@@ -14,6 +14,7 @@ use mallee_runtime::TaskScope;
 use mallee_runtime::clock::from_unix_ms;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 use mallee_store::StoreError;
+use serde_json::{Value, json};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,27 +35,52 @@ const INDEX_PERIOD: Duration = Duration::from_secs(1);
 const DELIVER_PERIOD: Duration = Duration::from_secs(2);
 /// How often old events are forgotten by the index.
 const FORGET_PERIOD: Duration = Duration::from_secs(3600);
+/// First words of the names of operations that only look by CloudTrail's rules, though they make credentials.
+const ISSUES: &[&str] = &["AssumeRole", "GetSessionToken", "GetFederationToken"];
 /// Longest user agent and error text that are recorded, in characters.
 const TEXT_CHARS_MAX: usize = 1024;
 /// First words of the names of operations that only look.
 const LOOKS: &[&str] = &["Describe", "Get", "List", "Lookup", "Simulate", "Search", "Decode", "AssumeRole", "Download"];
 
-/// One call and its outcome.
+/// One call.
 pub(crate) struct Call<'a> {
     /// Name of the service in credential scopes.
     pub(crate) service: &'a str,
     /// The operation; what the request names, whether there is such an operation or not.
     pub(crate) action: &'a str,
-    /// The parameters, as far as they could be read.
-    pub(crate) params: Option<&'a Params>,
+    /// What for.
+    pub(crate) said: Said<'a>,
     /// Who; none when nobody was recognised.
     pub(crate) actor: Option<&'a Actor>,
     /// What else is known of the request.
     pub(crate) facts: &'a RequestFacts,
     /// The id that the reply carries.
     pub(crate) request_id: &'a str,
-    /// The body of the reply, or the error.
-    pub(crate) outcome: Result<Option<&'a str>, &'a ApiError>,
+}
+
+/// The parameters of a call.
+pub(crate) enum Said<'a> {
+    /// A form, as far as it could be read.
+    Form(Option<&'a Params>),
+    /// A body of JSON.
+    Json(&'a [u8]),
+    /// A path of the administration API, and its body of JSON.
+    Path(&'a str, &'a [u8]),
+}
+
+impl Said<'_> {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let form = if let Self::Form(params) = self { *params } else { None };
+        form.into_iter().flat_map(Params::iter)
+    }
+
+    fn shown(&self) -> Value {
+        match self {
+            Self::Form(_) => parameters::shown(self.pairs()),
+            Self::Json(body) => parameters::shown_json(body),
+            Self::Path(path, body) => json!({ "path": path, "body": parameters::shown_json(body) }),
+        }
+    }
 }
 
 /// The trail of one cloud controller.
@@ -131,58 +157,107 @@ impl Trail {
         });
     }
 
-    /// Records a call. A call that changed something, or was refused, is in the file when this returns; of one that
-    /// only looked the writer takes care.
-    pub(crate) async fn record(&self, cloud: &Cloud, call: &Call<'_>) {
-        let record = record(cloud, call);
-        let written = if record.read_only && record.error_code.is_none() {
-            self.journal.note(&record).await
-        } else {
+    /// Notes a call that is about to be done: should the process end in it, its record says so when the trail is next
+    /// opened.
+    pub(crate) fn begin(&self, draft: &Record) {
+        // As with the record itself: a cloud whose disk is full goes on.
+        if let Err(error) = self.journal.begin(draft) {
+            let (request_id, action) = (&draft.request_id, &draft.event_name);
+            tracing::error!(request_id, action, %error, "a call is not noted: a crash in it would leave no audit record");
+        }
+    }
+
+    /// Records a call: what was known before it, with its outcome (the body of the reply, or the error). A call that
+    /// changed something, or was refused, is in the file when this returns; of one that only looked the writer takes
+    /// care.
+    pub(crate) async fn record(&self, cloud: &Cloud, draft: Record, outcome: Result<&str, &ApiError>) {
+        let record = ended(draft, cloud.clock().now_ms(), outcome);
+        let written = if may_change(&record.event_name) || record.error_code.is_some() {
             self.journal.append(&record).await
+        } else {
+            self.journal.note(&record).await
         };
         // The call has been done, and its caller is told so: an answer of "failed" would be false.
         if let Err(error) = written {
-            tracing::error!(request_id = call.request_id, action = call.action, %error, "a call left no audit record");
+            let (request_id, action) = (&record.request_id, &record.event_name);
+            tracing::error!(request_id, action, %error, "a call left no audit record");
         }
     }
 }
 
-/// Whether an operation only looks, by its name.
+/// Whether an operation only looks, by its name, as CloudTrail sees it.
 pub(crate) fn is_read_only(action: &str) -> bool {
     LOOKS.iter().any(|first| action.starts_with(first))
+}
+
+/// Whether an operation may leave something behind.
+pub(crate) fn may_change(action: &str) -> bool {
+    !is_read_only(action) || ISSUES.iter().any(|first| action.starts_with(first))
 }
 
 fn shortened(text: &str) -> String {
     text.chars().take(TEXT_CHARS_MAX).collect()
 }
 
-fn record(cloud: &Cloud, call: &Call<'_>) -> Record {
+fn event_time(event_ms: i64) -> String {
+    from_unix_ms(event_ms / 1000 * 1000).format(&Rfc3339).unwrap_or_default()
+}
+
+/// The record of a call, up to its outcome.
+pub(crate) fn draft(cloud: &Cloud, call: &Call<'_>) -> Record {
     let event_ms = cloud.clock().now_ms();
-    let read_only = is_read_only(call.action);
-    let pairs = || call.params.into_iter().flat_map(Params::iter);
-    let reply = call.outcome.ok().flatten().filter(|_| !read_only);
-    let error = call.outcome.err();
     Record {
         event_version: EVENT_VERSION.to_owned(),
         user_identity: identity::of(call.actor, call.facts),
-        event_time: from_unix_ms(event_ms / 1000 * 1000).format(&Rfc3339).unwrap_or_default(),
+        event_time: event_time(event_ms),
         event_ms,
         event_source: format!("{}.amazonaws.com", call.service),
         event_name: shortened(call.action),
         aws_region: cloud.config().region.clone(),
         source_ip_address: call.facts.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
         user_agent: shortened(call.facts.user_agent.as_deref().unwrap_or_default()),
-        request_parameters: parameters::shown(pairs()),
-        response_elements: serde_json::Value::Null,
-        error_code: error.map(|e| e.code().as_str().to_owned()),
-        error_message: error.map(|e| shortened(e.message())),
+        request_parameters: call.said.shown(),
+        response_elements: Value::Null,
+        error_code: None,
+        error_message: None,
         request_id: call.request_id.to_owned(),
         event_id: cloud.rng().uuid(),
-        read_only,
-        resources: resources::of(call.service, pairs(), reply),
+        read_only: is_read_only(call.action),
+        resources: resources::of(call.service, call.said.pairs()),
         event_type: "AwsApiCall".to_owned(),
         management_event: true,
         recipient_account_id: call.actor.map(|actor| actor.account.to_string()).unwrap_or_default(),
         event_category: "Management".to_owned(),
+    }
+}
+
+/// CloudTrail's time of an event is that of its end.
+fn ended(mut record: Record, now_ms: i64, outcome: Result<&str, &ApiError>) -> Record {
+    (record.event_ms, record.event_time) = (now_ms, event_time(now_ms));
+    match outcome {
+        Ok(reply) if !record.read_only => {
+            record.resources = resources::with_made(std::mem::take(&mut record.resources), reply);
+        }
+        Ok(_) => {}
+        Err(error) => {
+            record.error_code = Some(error.code().as_str().to_owned());
+            record.error_message = Some(shortened(error.message()));
+        }
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_credentials_leaves_something_behind() {
+        for action in ["RunInstances", "AssumeRole", "AssumeRoleWithWebIdentity", "GetSessionToken", "", "Nonsense"] {
+            assert!(may_change(action), "{action}");
+        }
+        for action in ["DescribeInstances", "GetCallerIdentity", "ListUsers", "DecodeAuthorizationMessage"] {
+            assert!(!may_change(action), "{action}");
+        }
     }
 }

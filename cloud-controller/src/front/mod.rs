@@ -10,7 +10,7 @@ mod throttle;
 pub use serve::serve;
 
 use crate::admin;
-use crate::audit::{Call, Trail, cloudtrail, is_read_only};
+use crate::audit::{Call, Said, Trail, cloudtrail, draft, is_read_only, may_change};
 use crate::identity::StoreCredentials;
 use crate::servicequotas;
 use crate::tokens::JoinTokens;
@@ -22,22 +22,28 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use mallee_api_ec2::Ec2Api;
 use mallee_api_iam::IdentityApi;
+use mallee_app::fail::OrFail as _;
 use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
+use mallee_audit::Record;
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv2;
 use mallee_awswire::sigv4::{Body as SignedBody, Claim, Fault, PathRules, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour, Params};
+use mallee_runtime::TaskScope;
 use query::Asked;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use throttle::{CallRates, Throttle};
+use tokio::sync::{Semaphore, oneshot};
 
 /// The operation that is called unsigned.
 const WEB_IDENTITY: &str = "AssumeRoleWithWebIdentity";
 /// Largest body of a control-plane request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Calls that may change something, and run on when their callers go away; more wait.
+const CALLS_MAX: usize = 4096;
 /// Longest time a client may take to send it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -69,6 +75,8 @@ pub struct Front {
     verifier: Arc<Verifier<StoreCredentials>>,
     join_tokens: Option<Arc<JoinTokens>>,
     trail: Option<Arc<Trail>>,
+    scope: Option<TaskScope>,
+    calls: Arc<Semaphore>,
     throttle: Throttle,
     /// The newest change of identities that the verifier's keys take into account.
     identities: AtomicU64,
@@ -89,6 +97,8 @@ impl Front {
             verifier,
             join_tokens: None,
             trail: None,
+            scope: None,
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
             throttle: Throttle::new(CallRates::default()),
             identities,
         }
@@ -105,6 +115,14 @@ impl Front {
     #[must_use]
     pub fn with_trail(mut self, trail: Option<Arc<Trail>>) -> Self {
         self.trail = trail;
+        self
+    }
+
+    /// With a scope in which calls that may change something run to their end, though their callers go away: who hangs
+    /// up at the right moment would else leave a change without its record.
+    #[must_use]
+    pub fn within(mut self, scope: TaskScope) -> Self {
+        self.scope = Some(scope);
         self
     }
 
@@ -164,6 +182,7 @@ fn health(cloud: &Cloud) -> Response {
 }
 
 /// A request whose body has been read.
+#[derive(Clone)]
 pub(crate) struct Received {
     pub(crate) method: Method,
     uri: http::Uri,
@@ -216,13 +235,26 @@ fn signed_request<'a>(service: &'a Service, received: &'a Received) -> SignedReq
     }
 }
 
+/// The reply in the words of the service.
+fn reply(service: Service, outcome: Result<String, ApiError>, received: &Received, id: &str) -> Response {
+    let flavour = service.flavour();
+    match (service, outcome) {
+        (Service::Mallee, outcome) => admin::respond(outcome.as_ref().cloned()),
+        (Service::Other(name), outcome) if query::is_json(&name) => {
+            respond(cloudtrail::respond(outcome.as_ref().cloned(), id))
+        }
+        (_, Ok(body)) => respond(server::xml_response(200, flavour, id, body)),
+        (_, Err(error)) => respond(server::error_response(&error, flavour, id, received.path())),
+    }
+}
+
 fn respond(response: http::Response<Bytes>) -> Response {
     response.map(Body::from)
 }
 
 impl Front {
     /// An unsigned form: a service that allows it, or a refusal in the service's words.
-    async fn form(&self, request: Request) -> Response {
+    async fn form(self: &Arc<Self>, request: Request) -> Response {
         let id = self.request_id();
         let received = match receive(request).await {
             Ok(received) => received,
@@ -230,46 +262,70 @@ impl Front {
         };
         let params = Params::parse(received.query(), &received.body).ok();
         let route = server::route(received.path(), received.query(), &received.headers, params.as_ref());
-        self.answer(route.service, &received, &id).await
+        self.answer(route.service, received, id).await
     }
 
-    async fn control(&self, service: Service, request: Request) -> Response {
+    async fn control(self: &Arc<Self>, service: Service, request: Request) -> Response {
         let id = self.request_id();
         match receive(request).await {
-            Ok(received) => self.answer(service, &received, &id).await,
+            Ok(received) => self.answer(service, received, id).await,
             Err(error) => respond(server::error_response(&error, service.flavour(), &id, "")),
         }
     }
 
-    async fn answer(&self, service: Service, received: &Received, id: &str) -> Response {
-        let asked = Asked::of(&service, received);
-        let known = match self.stranger(&service, received, &asked) {
-            Some(stranger) => stranger,
-            None => self.authenticate(&service, received).await,
+    async fn answer(self: &Arc<Self>, service: Service, received: Received, id: String) -> Response {
+        let asked = Asked::of(&service, &received);
+        let Some(scope) = self.scope.as_ref().filter(|_| may_change(&asked.action)) else {
+            return reply(service.clone(), self.done(&service, &received, &asked, &id).await, &received, &id);
         };
-        let (cx, outcome) = match known {
-            Ok((actor, facts)) => {
-                let cx = OpContext::new(actor, id).with_facts(facts);
-                let outcome = self.call(&service, &cx, received, &asked).await;
-                (Some(cx), outcome)
-            }
-            Err(error) => (None, Err(error)),
+        let Ok(permit) = self.calls.clone().acquire_owned().await else {
+            return reply(service, Err(ApiError::internal("no more calls are taken")), &received, &id);
+        };
+        let (done, replied) = oneshot::channel();
+        let (front, said) = (self.clone(), received.clone());
+        let (called, call_id) = (service.clone(), id.clone());
+        scope.spawn(async move {
+            let outcome = front.done(&called, &said, &asked, &call_id).await;
+            drop(permit);
+            // Its caller may be gone.
+            drop(done.send(outcome));
+        });
+        let cut = |_| Err(ApiError::internal("the call was cut off"));
+        reply(service, replied.await.unwrap_or_else(cut), &received, &id)
+    }
+
+    /// Does one call, and records it.
+    async fn done(&self, service: &Service, received: &Received, asked: &Asked, id: &str) -> Result<String, ApiError> {
+        let known = match self.stranger(service, received, asked) {
+            Some(stranger) => stranger,
+            None => self.authenticate(service, received).await,
+        };
+        let (cx, refused) = match known {
+            Ok((actor, facts)) => (Some(OpContext::new(actor, id).with_facts(facts)), None),
+            Err(error) => (None, Some(error)),
+        };
+        let draft = self.trail.as_ref().map(|_| self.draft(service, received, asked, cx.as_ref(), id));
+        let outcome = match (&cx, refused) {
+            (Some(cx), _) => self.call(service, cx, received, asked, draft.as_ref()).await,
+            (None, refused) => Err(refused.unwrap_or_else(|| ApiError::internal("nobody was recognised"))),
         };
         if let Err(error) = &outcome
             && let Some(cause) = error.cause()
         {
             tracing::error!(request_id = id, code = error.code().as_str(), cause, "request failed");
         }
-        self.record(&service, received, &asked, cx.as_ref(), id, &outcome).await;
-        let flavour = service.flavour();
-        match (service, outcome) {
-            (Service::Mallee, outcome) => admin::respond(outcome.as_ref().cloned()),
-            (Service::Other(name), outcome) if query::is_json(&name) => {
-                respond(cloudtrail::respond(outcome.as_ref().cloned(), id))
+        if let (Some(trail), Some(draft)) = (&self.trail, draft) {
+            // A place to be killed at, as the next is; failing here is the disk's affair.
+            let changes = may_change(&asked.action);
+            if changes && self.cloud.faults().point("front.call.done").await.is_err() {
+                return outcome;
             }
-            (_, Ok(body)) => respond(server::xml_response(200, flavour, id, body)),
-            (_, Err(error)) => respond(server::error_response(&error, flavour, id, received.path())),
+            trail.record(&self.cloud, draft, outcome.as_ref().map(String::as_str)).await;
+            if changes {
+                self.cloud.faults().point("front.call.recorded").await.or_fail()?;
+            }
         }
+        outcome
     }
 
     /// One call of somebody who is known.
@@ -279,9 +335,16 @@ impl Front {
         cx: &OpContext,
         received: &Received,
         asked: &Asked,
+        draft: Option<&Record>,
     ) -> Result<String, ApiError> {
         let now_ms = self.cloud.clock().now_ms();
         self.throttle.take(service, cx.account(), &asked.action, is_read_only(&asked.action), now_ms)?;
+        if let (Some(trail), Some(draft)) = (&self.trail, draft)
+            && may_change(&asked.action)
+        {
+            trail.begin(draft);
+            self.cloud.faults().point("front.call.begun").await.or_fail()?;
+        }
         match service {
             Service::Mallee => admin::answer(&self.cloud, self.join_tokens.as_deref(), cx, received).await,
             Service::S3 => Err(Code::MethodNotAllowed.error()),
@@ -300,27 +363,24 @@ impl Front {
         }
     }
 
-    async fn record(
-        &self,
-        service: &Service,
-        received: &Received,
-        asked: &Asked,
-        cx: Option<&OpContext>,
-        id: &str,
-        outcome: &Result<String, ApiError>,
-    ) {
-        let Some(trail) = &self.trail else { return };
+    fn draft(&self, service: &Service, received: &Received, asked: &Asked, cx: Option<&OpContext>, id: &str) -> Record {
         let stranger = facts::of_stranger(&received.headers, received.peer);
+        let said = match service {
+            Service::Mallee => {
+                Said::Path(received.uri.path_and_query().map_or("", |path| path.as_str()), &received.body)
+            }
+            Service::Other(name) if query::is_json(name) => Said::Json(&received.body),
+            _ => Said::Form(asked.params.as_ref().ok()),
+        };
         let call = Call {
             service: service.name(),
             action: &asked.action,
-            params: asked.params.as_ref().ok(),
+            said,
             actor: cx.map(|cx| &cx.actor),
             facts: cx.map_or(&stranger, |cx| &cx.facts),
             request_id: id,
-            outcome: outcome.as_ref().map(|body| Some(body.as_str())),
         };
-        trail.record(&self.cloud, &call).await;
+        draft(&self.cloud, &call)
     }
 
     /// The caller of an operation that needs no signature, as what it brings proves who calls; none if it is signed, or

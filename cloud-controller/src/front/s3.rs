@@ -8,9 +8,9 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
-use mallee_app::OpContext;
 use mallee_app::authorize::Ask;
 use mallee_app::quotas::storage::{Storage, StorageLimit};
+use mallee_app::{Cloud, OpContext};
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Body as SignedBody, Claim, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
@@ -19,13 +19,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 impl Front {
-    /// One S3 request. Who has no valid signature is left to Walrus, which says so in S3's words.
+    /// One S3 request. Who has no signature is left to Walrus, which says so in S3's words. Who has one that is not right
+    /// goes no further: Walrus looks again, a moment later, when it may have become right (clocks move, and what did not
+    /// answer does), and asks no policy.
     pub(super) async fn object(&self, request: Request) -> Response {
         let (mut parts, mut body) = request.into_parts();
         parts.headers.remove(pass::HEADER);
         let signed = SignedRequest::new(&parts, SignedBody::Stream, &Service::S3);
-        if let Ok(Some(caller)) = self.verifier.verify(&signed, self.cloud.clock().now()).await {
-            let id = self.request_id();
+        let verified = self.verifier.verify(&signed, self.cloud.clock().now()).await;
+        let id = self.request_id();
+        let refuse = |error: &ApiError| respond(server::error_response(error, Flavour::S3, &id, parts.uri.path()));
+        let caller = match verified {
+            Ok(caller) => caller,
+            Err(fault) => return refuse(&fault.to_api(Flavour::S3)),
+        };
+        if let Some(caller) = caller {
             let facts = facts::of(&caller.claim, &parts.headers, peer(&parts));
             let cx = OpContext::new(caller.principal, id.as_str()).with_facts(facts);
             match self.decide(&cx, &caller.claim, &mut parts, body).await {
@@ -36,64 +44,82 @@ impl Front {
         self.s3.call(Request::from_parts(parts, body)).await
     }
 
-    /// Grants a request, or says why not. Gives its body back.
+    /// Grants a request, or says why not, and lets Walrus know which quotas bind it. Gives its body back.
     async fn decide(&self, cx: &OpContext, claim: &Claim, parts: &mut Parts, body: Body) -> Result<Body, ApiError> {
         let mut asked = Asked::read(parts, self.s3.domains())?;
         let mut body = body;
         if !cx.is_unrestricted() {
             (asked, body) = asked.with_body(body).await?;
-            let rights = asked.rights();
-            for Right { action, resource } in &rights {
+            for Right { action, resource } in &asked.rights() {
                 self.cloud.require(cx, &Ask { action, resource, ..Ask::default() }).await?;
             }
-            parts.headers.extend(self.pass(claim, &rights));
         }
-        parts.extensions.extend(self.limits(cx, &asked).await?);
+        let limits = match limited(asked.operation()) {
+            Some(action) => Some(limits_of(&self.cloud, cx, action, &asked.resource()).await?),
+            None => None,
+        };
+        if self.s3.is_remote() {
+            let limits = limits.as_ref().map(limits_text).transpose()?;
+            parts.headers.extend(self.pass(claim, &asked.rights(), &limits.unwrap_or_default()));
+        } else if let Some(limits) = limits {
+            parts.extensions.insert(Arc::new(limits));
+        }
         asked.grant(parts);
         Ok(body)
     }
 
-    /// The quotas of a request that makes a bucket or an object.
-    async fn limits(&self, cx: &OpContext, asked: &Asked) -> Result<http::Extensions, ApiError> {
-        let mut extensions = http::Extensions::new();
-        let action = match asked.operation() {
-            Operation::CreateBucket => "s3:CreateBucket",
-            Operation::PutObject
-            | Operation::CopyObject
-            | Operation::CreateMultipartUpload
-            | Operation::UploadPart
-            | Operation::UploadPartCopy
-            | Operation::CompleteMultipartUpload => "s3:PutObject",
-            _ => return Ok(extensions),
-        };
-        let found = self.cloud.storage_limits(cx, action, &asked.resource()).await?;
-        let limit = |limit: StorageLimit| Limit {
-            what: match limit.what {
-                Storage::Buckets => What::Buckets,
-                Storage::BucketObjects => What::BucketObjects,
-                Storage::BucketBytes => What::BucketBytes,
-                Storage::TotalBytes => What::TotalBytes,
-            },
-            max: limit.max,
-            own: limit.own,
-            // It travels in a header.
-            origin: limit.origin.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect(),
-        };
-        let limits = Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() };
-        extensions.insert(Arc::new(limits));
-        Ok(extensions)
-    }
-
     /// Tells another process what was decided here; without it it asks again.
-    fn pass(&self, claim: &Claim, rights: &[Right]) -> Option<(HeaderName, HeaderValue)> {
-        if !self.s3.is_remote() {
-            return None;
-        }
+    fn pass(&self, claim: &Claim, rights: &[Right], limits: &str) -> Option<(HeaderName, HeaderValue)> {
         let (store, now_ms) = (self.cloud.store(), self.cloud.clock().now_ms());
         let rights = pass::digest(rights.iter().map(|right| (right.action, right.resource.as_str())));
-        let made = pass::issue(store, &claim.access_key_id, &claim.signature, &rights, now_ms).ok()?;
+        let made = pass::issue(store, &claim.access_key_id, &claim.signature, &rights, limits, now_ms).ok()?;
         Some((HeaderName::from_static(pass::HEADER), HeaderValue::from_str(&made).ok()?))
     }
+}
+
+const CREATE_BUCKET: &str = "s3:CreateBucket";
+const PUT_OBJECT: &str = "s3:PutObject";
+
+/// The action whose quotas bind an operation, if any do: it makes a bucket or an object.
+#[must_use]
+pub const fn limited(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::CreateBucket => Some(CREATE_BUCKET),
+        Operation::PutObject
+        | Operation::CopyObject
+        | Operation::CreateMultipartUpload
+        | Operation::UploadPart
+        | Operation::UploadPartCopy
+        | Operation::CompleteMultipartUpload => Some(PUT_OBJECT),
+        _ => None,
+    }
+}
+
+/// Whether requests of this action make something that quotas count.
+pub(crate) fn is_limited(action: &str) -> bool {
+    [CREATE_BUCKET, PUT_OBJECT].contains(&action)
+}
+
+/// The quotas of a request that makes a bucket or an object.
+pub(crate) async fn limits_of(cloud: &Cloud, cx: &OpContext, action: &str, resource: &str) -> Result<Limits, ApiError> {
+    let found = cloud.storage_limits(cx, action, resource).await?;
+    let limit = |limit: StorageLimit| Limit {
+        what: match limit.what {
+            Storage::Buckets => What::Buckets,
+            Storage::BucketObjects => What::BucketObjects,
+            Storage::BucketBytes => What::BucketBytes,
+            Storage::TotalBytes => What::TotalBytes,
+        },
+        max: limit.max,
+        own: limit.own,
+        origin: limit.origin,
+    };
+    Ok(Limits { creator: found.creator, list: found.limits.into_iter().map(limit).collect() })
+}
+
+/// Quotas as another process reads them.
+pub(crate) fn limits_text(limits: &Limits) -> Result<String, ApiError> {
+    serde_json::to_string(limits).map_err(ApiError::internal)
 }
 
 /// The address that a request came from, as the server of [`serve`](super::serve()) noted it.

@@ -258,6 +258,18 @@ async fn policies_allow_what_they_say() {
     assert_eq!(world.s3("GET", "/b/closed", &ann).await.code, "AccessDenied");
     assert_eq!(world.s3("GET", "/b/open/x?acl=", &ann).await.code, "AccessDenied");
     assert_eq!(world.s3("PUT", "/b/open/x", &ann).await.code, "AccessDenied");
+    // A signature that is not right goes no further, though it may be right in a moment, when Walrus looks at it.
+    for seconds_off in [1000, -1000] {
+        let skewed = world.s3_at("GET", "/b/open/x", &ann, seconds_off).await;
+        assert_eq!((skewed.status, skewed.code.as_str()), (403, "RequestTimeTooSkewed"));
+    }
+    for (keys, code) in [
+        (Keys { secret: "another".into(), ..ann.clone() }, "SignatureDoesNotMatch"),
+        (Keys { id: "AKIA0000000000000000".into(), ..ann.clone() }, "InvalidAccessKeyId"),
+        (Keys { token: Some("no token of it".into()), ..ann.clone() }, "InvalidToken"),
+    ] {
+        assert_eq!(world.s3("GET", "/b/open/x", &keys).await.code, code);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! What policies say about objects: every operation that S3's table has, by whoever may not and by whoever may. The
 //! requests that once did more than was asked about are in `tests/clients/test_s3_rights.py`, over real HTTP.
 
-use crate::world::{DOMAIN, THROUGH, World};
+use crate::world::{DOMAIN, Keys, THROUGH, World};
 use mallee_s3::{Operation, Scope, When};
 
 const BATCH: &str = "<Delete><Object><Key>k</Key></Object><Object><Key>l</Key></Object></Delete>";
@@ -65,10 +65,12 @@ async fn each_operation_takes_exactly_its_rights() {
     let nobody = world.user("nobody", &[], None).await;
     let cases: Vec<Case> = Operation::ALL.iter().copied().map(case).collect();
     for (at, case) in cases.iter().enumerate() {
-        let send = async |keys| world.s3_with(case.method, &case.path, case.headers, case.body, keys).await;
+        let send = async |keys: &Keys| world.s3_with(case.method, &case.path, case.headers, case.body, keys).await;
         let (before, calls) = (world.fingerprint(), world.s3_calls());
         let answer = send(&nobody).await;
-        assert_eq!((answer.status, answer.code.as_str()), (403, "AccessDenied"), "{}: {}", case.name, answer.text);
+        // HEAD has the status alone.
+        let code = if case.method == "HEAD" { "" } else { "AccessDenied" };
+        assert_eq!((answer.status, answer.code.as_str()), (403, code), "{}: {}", case.name, answer.text);
         assert_eq!((world.fingerprint(), world.s3_calls()), (before, calls), "{} did something", case.name);
         // All but one are too few.
         let alone = case.rights.len() == 1;
@@ -85,7 +87,7 @@ async fn each_operation_takes_exactly_its_rights() {
         let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
         let user = world.user(&format!("exact{at}"), &policies, None).await;
         let answer = send(&user).await;
-        assert_eq!(answer.text, THROUGH, "{} with {:?}", case.name, case.rights);
+        assert_eq!(answer.status, 200, "{} with {:?}: {}", case.name, case.rights, answer.text);
         assert_eq!(world.s3_calls(), calls + 1, "{}", case.name);
     }
 }

@@ -16,9 +16,9 @@ use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::{
-    AccessKeyRow, AccountRow, IamBoundaryRow, IamInlinePolicyRow, IamPolicyRow, Json, PrincipalKind, SessionDoc,
-    SessionKind, SessionRow, Store, Tx, UserRow, access_key_insert, account_insert, iam_boundary_put, iam_inline_put,
-    iam_policy_insert, session_insert, user_insert,
+    AccessKeyRow, AccountRow, IamBoundaryRow, IamInlinePolicyRow, IamPolicyRow, Json, PrincipalKind, RoleRow,
+    SessionDoc, SessionKind, SessionRow, Store, Tx, UserRow, access_key_insert, account_insert, iam_boundary_put,
+    iam_inline_put, iam_policy_insert, role_insert, session_insert, user_insert,
 };
 use mallee_types::{AccountId, ImageId, ZoneName};
 use secrecy::ExposeSecret as _;
@@ -236,7 +236,8 @@ impl World {
         keys
     }
 
-    /// A session that a user of the first account has, with session policies.
+    /// A session of a role of the first account that may everything, with session policies. (Of a federated user IAM would
+    /// say so whatever its policies are.)
     pub async fn session(&self, user: &str, policies: &[&str], expires_in_ms: i64) -> Keys {
         let token = format!("token of {user}");
         let keys = Keys {
@@ -245,11 +246,31 @@ impl World {
             token: Some(token.clone()),
         };
         let now_ms = self.cloud.clock().now_ms();
+        let role = RoleRow {
+            id: format!("AROA{user}"),
+            account_id: self.account.clone(),
+            name: format!("role-{user}"),
+            path: "/".to_owned(),
+            description: None,
+            trust: r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned(),
+            max_session_seconds: 3600,
+            created_ms: now_ms,
+            last_used_ms: None,
+            last_used_region: None,
+        };
+        let everything = IamInlinePolicyRow {
+            principal_kind: PrincipalKind::Role,
+            principal_id: role.id.clone(),
+            name: "all".to_owned(),
+            account_id: self.account.clone(),
+            document: r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#
+                .to_owned(),
+        };
         let row = SessionRow {
             id: keys.id.clone(),
             account_id: self.account.clone(),
-            kind: SessionKind::Federated,
-            principal_id: self.user_id(user),
+            kind: SessionKind::Role,
+            principal_id: role.id.clone(),
             name: "guest".to_owned(),
             token_hash: token_hash(&token),
             issued_ms: now_ms,
@@ -260,6 +281,8 @@ impl World {
             }),
         };
         let mut tx = self.store.write().await.unwrap();
+        role_insert(&mut tx, &role).await.unwrap();
+        iam_inline_put(&mut tx, &everything).await.unwrap();
         session_insert(&mut tx, &row, &keys.secret.clone().into()).await.unwrap();
         tx.commit().await.unwrap();
         keys
@@ -328,6 +351,16 @@ impl World {
     /// One S3 request without a body.
     pub async fn s3(&self, method: &str, path: &str, keys: &Keys) -> Answer {
         self.s3_with(method, path, &[], "", keys).await
+    }
+
+    /// As [`World::s3`], signed with a clock that is off by so many seconds.
+    pub async fn s3_at(&self, method: &str, path: &str, keys: &Keys, seconds_off: i64) -> Answer {
+        let signed = Signed { service: "s3", target: None, headers: &[] };
+        let mut request = Request::builder().method(method).uri(path).header("host", HOST);
+        for (name, value) in self.signature(signed, method, path, "", keys, seconds_off) {
+            request = request.header(name, value);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
     }
 
     /// One S3 request. Its query is written as it is signed: sorted, and with `=` behind every name.

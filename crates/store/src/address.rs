@@ -7,7 +7,7 @@
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
-use crate::select::{Select, insert_rows};
+use crate::select::{Select, insert_rows_later};
 use crate::tx::Tx;
 use ipnet::Ipv4Net;
 use mallee_types::{AccountId, InterfaceId, SubnetId};
@@ -77,13 +77,13 @@ record! {
 
 sql! {
     EXPIRE = "DELETE FROM addresses WHERE pool = $1 AND released_ms IS NOT NULL AND released_ms <= $2";
-    FREE_FROM = "SELECT MIN(free) FROM (
+    FREE_FROM = "SELECT free, (SELECT MIN(address) FROM addresses WHERE pool = $1 AND address > free)
+        FROM (SELECT MIN(free) AS free FROM (
         SELECT CAST($2 AS BIGINT) AS free WHERE NOT EXISTS (SELECT 1 FROM addresses WHERE pool = $1 AND address = $2)
         UNION ALL
         SELECT gap FROM (SELECT a.address + 1 AS gap FROM addresses a WHERE a.pool = $1 AND a.address >= $2
             AND a.address < $3 AND NOT EXISTS (SELECT 1 FROM addresses b WHERE b.pool = $1 AND b.address = a.address + 1)
-            ORDER BY a.address LIMIT 1) AS first_gap) AS candidates";
-    NEXT_USED = "SELECT MIN(address) FROM addresses WHERE pool = $1 AND address > $2";
+            ORDER BY a.address LIMIT 1) AS first_gap) AS candidates) AS first_free";
     TAKE_EXACT = "INSERT INTO addresses (pool, address) VALUES ($1, $2) ON CONFLICT (pool, address) DO NOTHING";
     RELEASE = "UPDATE addresses SET released_ms = $1 WHERE released_ms IS NULL AND pool = $2";
     COUNT = "SELECT COUNT(*) FROM addresses WHERE pool = $1 AND released_ms IS NULL";
@@ -95,7 +95,7 @@ sql! {
 async fn pool_open(tx: &mut Tx, pool: &str) -> Result<(), StoreError> {
     tx.lock(&format!("addresses/{pool}")).await?;
     let before = tx.now_ms() - ADDRESS_HOLD_MS;
-    Exec::Tx(tx).run(EXPIRE, args![pool, before]).await.map(drop)
+    tx.later(EXPIRE, args![pool, before]).await
 }
 
 /// Takes `count` free addresses, all or none.
@@ -107,9 +107,9 @@ async fn take(tx: &mut Tx, pool: &str, range: AddressRange, count: usize) -> Res
     // From the random start to the end, then from the beginning to the start.
     for (mut from, to) in [(start, last), (first, start - 1)] {
         while taken.len() < count && from <= to {
-            let (free,) = Exec::Tx(tx).one::<(Option<i64>,)>(FREE_FROM, args![pool, from, to], pool).await?;
+            let found = Exec::Tx(tx).one(FREE_FROM, args![pool, from, to], pool).await?;
+            let (free, next_used): (Option<i64>, Option<i64>) = found;
             let Some(free) = free.filter(|free| *free <= to) else { break };
-            let (next_used,) = Exec::Tx(tx).one::<(Option<i64>,)>(NEXT_USED, args![pool, free], pool).await?;
             let end = next_used.map_or(to, |used| (used - 1).min(to));
             taken.extend((free..=end).take(count - taken.len()));
             from = end + 1;
@@ -119,7 +119,7 @@ async fn take(tx: &mut Tx, pool: &str, range: AddressRange, count: usize) -> Res
         return Err(StoreError::Exhausted { what: format!("the address pool {pool}") });
     }
     let rows = taken.iter().map(|address| args![pool, address]).collect();
-    insert_rows(Exec::Tx(tx), "INSERT INTO addresses (pool, address) VALUES ", "", rows).await?;
+    insert_rows_later(tx, "INSERT INTO addresses (pool, address) VALUES ", "", rows).await?;
     Ok(taken.into_iter().filter_map(|address| u32::try_from(address).ok()).map(Ipv4Addr::from).collect())
 }
 
@@ -179,11 +179,31 @@ pub async fn public_address_take(
     interface: &InterfaceId,
     account: &AccountId,
 ) -> Result<Ipv4Addr, StoreError> {
-    let address = take(tx, PUBLIC, AddressRange::of_pool(pool), 1).await?.into_iter().next();
+    let address = public_addresses_take(tx, pool, 1).await?.into_iter().next();
     let address = address.ok_or_else(|| StoreError::Exhausted { what: "the public address pool".to_owned() })?;
-    let now_ms = tx.now_ms();
-    Exec::Tx(tx).run(PUBLIC_INSERT, args![address, interface, account, now_ms]).await?;
+    public_address_give(tx, address, interface, account).await?;
+    tx.run_later().await?;
     Ok(address)
+}
+
+/// Takes so many public addresses of the pool, for interfaces that this transaction makes: each is to be given to one
+/// ([`public_address_give`]).
+///
+/// # Errors
+/// [`StoreError::Exhausted`] when the pool has not so many.
+pub async fn public_addresses_take(tx: &mut Tx, pool: Ipv4Net, count: usize) -> Result<Vec<Ipv4Addr>, StoreError> {
+    take(tx, PUBLIC, AddressRange::of_pool(pool), count).await
+}
+
+/// Gives the interface a public address that was taken for it. That it has none is for the caller to know.
+pub async fn public_address_give(
+    tx: &mut Tx,
+    address: Ipv4Addr,
+    interface: &InterfaceId,
+    account: &AccountId,
+) -> Result<(), StoreError> {
+    let now_ms = tx.now_ms();
+    tx.later(PUBLIC_INSERT, args![address, interface, account, now_ms]).await
 }
 
 /// Takes back the interface's public address, if it has one.

@@ -3,7 +3,7 @@
 
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
-use crate::select::insert_rows;
+use crate::select::insert_rows_later;
 use crate::tx::{Tx, TxConn};
 use crate::value::ToArg as _;
 use crate::{Store, StoreError, dialect};
@@ -66,7 +66,7 @@ pub(crate) async fn flush(tx: &mut Tx) -> Result<Option<(u64, bool)>, StoreError
     let pending = std::mem::take(&mut tx.pending);
     let identities = pending.iter().any(|change| change.kind == IDENTITY_CHANGE);
     let rows = pending.iter().map(|c| args![c.kind, c.id, c.zone]).collect();
-    insert_rows(Exec::Tx(tx), "INSERT INTO changes (kind, id, zone) VALUES ", "", rows).await?;
+    insert_rows_later(tx, "INSERT INTO changes (kind, id, zone) VALUES ", "", rows).await?;
     let (newest,) = Exec::Tx(tx).one::<(u64,)>(NEWEST, vec![], "changes").await?;
     if matches!(tx.conn()?, TxConn::Pg(_)) {
         let payload = if identities { format!("{newest} {IDENTITY_CHANGE}") } else { newest.to_string() };

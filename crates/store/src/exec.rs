@@ -28,7 +28,7 @@ impl<'a> From<&'a Store> for Exec<'a> {
     }
 }
 
-/// A query's text: a constant of the registry, or one that select.rs put together from constants.
+/// A query's text: a constant of the registry, or one that select.rs or later.rs put together from constants.
 #[derive(Debug)]
 pub(crate) enum Text {
     Constant(&'static str),
@@ -40,7 +40,15 @@ impl From<&'static str> for Text {
     }
 }
 impl Text {
-    /// Built texts hold only our own constants and parameter numbers, never a value (select.rs is the only maker).
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Constant(text) => text,
+            Self::Built(text) => text,
+        }
+    }
+
+    /// Built texts hold only our own constants and parameter numbers, never a value (their makers are select.rs and
+    /// later.rs).
     fn into_sql(self) -> SqlStr {
         match self {
             Self::Constant(text) => text.into_sql_str(),
@@ -90,7 +98,8 @@ macro_rules! on {
 
 impl Exec<'_> {
     /// The same executor for one of several queries.
-    pub(crate) const fn again(&mut self) -> Exec<'_> {
+    #[must_use]
+    pub const fn again(&mut self) -> Exec<'_> {
         match self {
             Self::Tx(tx) => Exec::Tx(tx),
             Self::Store(store) => Exec::Store(store),
@@ -105,6 +114,15 @@ impl Exec<'_> {
         }
     }
 
+    /// What waits in the transaction ([`Tx::later`]) is run before this query: by SQLite together with it.
+    async fn after_later(&mut self, text: Text, args: Vec<Arg>) -> Result<(Text, Vec<Arg>), StoreError> {
+        match self {
+            Self::Tx(tx) if tx.is_sqlite() => Ok(tx.later.before(text, args)),
+            Self::Tx(tx) => tx.run_later().await.map(|()| (text, args)),
+            Self::Store(_) => Ok((text, args)),
+        }
+    }
+
     /// A statement that failed ends its transaction on both databases (PostgreSQL does so by itself, and then even
     /// says that the commit succeeded).
     fn settle<T>(self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -116,7 +134,8 @@ impl Exec<'_> {
 
     /// Every row.
     pub(crate) async fn all<R: Record>(mut self, text: impl Into<Text>, args: Vec<Arg>) -> Result<Vec<R>, StoreError> {
-        let result = self.again().all_rows(text.into().into_sql(), args).await;
+        let (text, args) = self.after_later(text.into(), args).await?;
+        let result = self.again().all_rows(text.into_sql(), args).await;
         self.settle(result)
     }
 
@@ -133,7 +152,8 @@ impl Exec<'_> {
         text: impl Into<Text>,
         args: Vec<Arg>,
     ) -> Result<Option<R>, StoreError> {
-        let result = self.again().maybe_row(text.into().into_sql(), args).await;
+        let (text, args) = self.after_later(text.into(), args).await?;
+        let result = self.again().maybe_row(text.into_sql(), args).await;
         self.settle(result)
     }
 
@@ -156,7 +176,16 @@ impl Exec<'_> {
 
     /// Runs a statement; how many rows it touched.
     pub(crate) async fn run(mut self, text: impl Into<Text>, args: Vec<Arg>) -> Result<u64, StoreError> {
-        let result = self.again().run_statement(text.into().into_sql(), args).await;
+        // Not in one with what waits: the rows touched would be counted together.
+        if let Self::Tx(tx) = &mut self {
+            tx.run_later().await?;
+        }
+        self.run_now(text.into(), args).await
+    }
+
+    /// As [`Exec::run`], whatever waits in the transaction.
+    pub(crate) async fn run_now(mut self, text: Text, args: Vec<Arg>) -> Result<u64, StoreError> {
+        let result = self.again().run_statement(text.into_sql(), args).await;
         self.settle(result)
     }
 

@@ -206,6 +206,15 @@ pub async fn fleet_insert(tx: &mut Tx, row: &FleetRow) -> Result<(), StoreError>
     Exec::Tx(tx).run(INSERT, row.args()).await.map(drop)
 }
 
+/// Lets one transaction at a time change a fleet, its launches, members and events, until it ends. After every other
+/// lock.
+///
+/// # Errors
+/// As [`Tx::lock`].
+pub async fn fleet_hold(tx: &mut Tx, id: &FleetId) -> Result<(), StoreError> {
+    tx.lock(&format!("fleet {id}")).await
+}
+
 /// The fleet of this id.
 pub async fn fleet_fetch<'a>(exec: impl Into<Exec<'a>>, id: &FleetId) -> Result<FleetRow, StoreError> {
     exec.into().one(FETCH, args![id], id).await

@@ -74,6 +74,8 @@ pub struct FleetCandidate {
 pub struct FleetDoc {
     /// The request as it was given (and modified), to be shown.
     pub request: Vec<(String, String)>,
+    /// The user or role that made it, whose own quotas bind its launches: the cloud controller's JSON.
+    pub maker: Option<serde_json::Value>,
     /// What may be launched.
     pub candidates: Vec<FleetCandidate>,
     /// On-demand capacity wanted, in thousandths of a unit.

@@ -16,6 +16,14 @@ sql! {
     VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
+    CAPACITY = "SELECT COUNT(*) FROM capacity_reservations WHERE account_id = $1 AND ended_ms IS NULL";
+    HOSTS = "SELECT COUNT(*) FROM dedicated_hosts WHERE account_id = $1 AND released_ms IS NULL";
+    UPLOADS = "SELECT COUNT(*) FROM s3_uploads WHERE account_id = $1";
+    TEMPLATES = "SELECT COUNT(*) FROM launch_templates WHERE account_id = $1";
+    PLACEMENT = "SELECT COUNT(*) FROM placement_groups WHERE account_id = $1";
+    CERTIFICATES = "SELECT COUNT(*) FROM server_certificates WHERE account_id = $1";
+    OIDC = "SELECT COUNT(*) FROM oidc_providers WHERE account_id = $1";
+    TRAILS = "SELECT COUNT(*) FROM trails WHERE account_id = $1";
     USERS = "SELECT COUNT(*) FROM users WHERE account_id = $1 AND NOT is_admin";
     GROUPS = "SELECT COUNT(*) FROM iam_groups WHERE account_id = $1";
     POLICIES = "SELECT COUNT(*) FROM iam_policies WHERE account_id = $1";
@@ -45,6 +53,17 @@ sql! {
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
     WIPE_SPOT_REQUESTS = "DELETE FROM spot_requests WHERE account_id = $1";
     WIPE_FLEETS = "DELETE FROM fleets WHERE account_id = $1";
+    WIPE_KEY_PAIRS = "DELETE FROM key_pairs WHERE account_id = $1";
+    WIPE_TEMPLATES = "DELETE FROM launch_templates WHERE account_id = $1";
+    WIPE_PLACEMENT = "DELETE FROM placement_groups WHERE account_id = $1";
+    WIPE_CAPACITY = "DELETE FROM capacity_reservations WHERE account_id = $1";
+    WIPE_HOSTS = "DELETE FROM dedicated_hosts WHERE account_id = $1";
+    // What others let it see; what it let others see goes with its images.
+    WIPE_PERMISSIONS = "DELETE FROM image_launch_permissions WHERE account_id = $1";
+    WIPE_CREATORS = "DELETE FROM resource_creators WHERE creator IN (SELECT id FROM users WHERE account_id = $1)
+        OR creator IN (SELECT id FROM roles WHERE account_id = $1)
+        OR resource_id IN (SELECT id FROM users WHERE account_id = $1)
+        OR resource_id IN (SELECT id FROM iam_groups WHERE account_id = $1)";
     WIPE_USERS = "DELETE FROM users WHERE account_id = $1";
 }
 
@@ -65,31 +84,42 @@ pub async fn account_leftovers(tx: &mut Tx, account: &AccountId) -> Result<Vec<S
         ("instances (terminated ones count while they are shown)", INSTANCES),
         ("network interfaces", INTERFACES),
         ("images", IMAGES),
-        ("key pairs", KEY_PAIRS),
         ("public addresses", ADDRESSES),
         ("buckets", BUCKETS),
+        ("multipart uploads under way", UPLOADS),
         ("VPCs beside the default one", VPCS),
         ("spot requests that are not over", SPOT_REQUESTS),
         ("fleets that are not over", FLEETS),
+        ("capacity reservations that are not over", CAPACITY),
+        ("dedicated hosts", HOSTS),
     ];
     counted(tx, account, &texts).await
 }
 
-/// The identities of an account beside its administrator, in words with counts.
-pub async fn account_identities(tx: &mut Tx, account: &AccountId) -> Result<Vec<String>, StoreError> {
+/// What an account has besides its administrator and its default network that takes nothing of the cloud: its identities
+/// and what is only written down. In words with counts.
+pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<String>, StoreError> {
     let texts = [
         ("users", USERS),
         ("groups", GROUPS),
         ("policies", POLICIES),
         ("instance profiles", PROFILES),
         ("roles", ROLES),
+        ("key pairs", KEY_PAIRS),
+        ("launch templates", TEMPLATES),
+        ("placement groups", PLACEMENT),
+        ("server certificates", CERTIFICATES),
+        ("OpenID Connect providers", OIDC),
+        ("trails", TRAILS),
     ];
     counted(tx, account, &texts).await
 }
 
-/// Removes every identity of an account, and what is noted of it.
+/// Removes what [`account_belongings`] counts, and everything that is noted of the account. What was written of it to the
+/// audit trail stays.
 pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreError> {
     let texts = [
+        WIPE_CREATORS,
         WIPE_MEMBERS,
         WIPE_KEYS,
         WIPE_ATTACHMENTS,
@@ -114,6 +144,12 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_TRAILS,
         WIPE_SPOT_REQUESTS,
         WIPE_FLEETS,
+        WIPE_KEY_PAIRS,
+        WIPE_TEMPLATES,
+        WIPE_PLACEMENT,
+        WIPE_CAPACITY,
+        WIPE_HOSTS,
+        WIPE_PERMISSIONS,
         WIPE_USERS,
     ];
     for text in texts {

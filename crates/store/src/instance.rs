@@ -15,6 +15,7 @@ use mallee_types::{
     AccountId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, NodeId, ReservationId,
     RunIntent, SubnetId, VpcId, ZoneName,
 };
+use std::collections::BTreeSet;
 
 record! {
     /// An instance, without its user data ([`instance_user_data`]) and placement ([`instance_placement`]).
@@ -101,9 +102,9 @@ macro_rules! set {
 }
 
 sql! {
-    INSERT = concat!("INSERT INTO instances (", columns!(), ", user_data)
+    INSERT = concat!("INSERT INTO instances (", columns!(), ", user_data, placement)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-        $23, $24, $25, $26, $27, $28, $29, $30, $31)");
+        $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)");
     FETCH = concat!("SELECT ", columns!(), " FROM instances WHERE id = $1");
     LIST_ACCOUNT = concat!("SELECT ", columns!(), " FROM instances WHERE account_id = $1");
     LIST_ANY = concat!("SELECT ", columns!(), " FROM instances WHERE 1 = 1");
@@ -116,10 +117,10 @@ sql! {
     OBSERVE = concat!("UPDATE instances SET ", set!(), " WHERE id = $1 AND generation = $2
         AND (observed_incarnation < $10 OR (observed_incarnation = $10 AND observed_generation <= $9))");
     USER_DATA = "SELECT user_data FROM instances WHERE id = $1";
+    USER_DATA_OF = "SELECT id, user_data FROM instances WHERE user_data IS NOT NULL";
     USER_DATA_SET = "UPDATE instances SET user_data = $2 WHERE id = $1";
     PLACEMENT = "SELECT placement FROM instances WHERE id = $1";
-    PLACEMENT_SET = "UPDATE instances SET placement = $2 WHERE id = $1";
-    IMAGE_USERS = "SELECT COUNT(*) FROM instances WHERE image_id = $1 AND state <> 'terminated'";
+    IMAGE_USER = "SELECT id FROM instances WHERE image_id = $1 AND state <> 'terminated' LIMIT 1";
     DELETE = "DELETE FROM instances WHERE id = $1 AND terminated_ms IS NOT NULL";
 }
 /// PostgreSQL keeps other transactions from the row; in SQLite there is one writer anyway.
@@ -153,9 +154,21 @@ fn mutable(row: &InstanceRow) -> Vec<Arg> {
 
 /// Makes an instance.
 pub async fn instance_insert(tx: &mut Tx, row: &InstanceRow, user_data: Option<&[u8]>) -> Result<(), StoreError> {
+    instance_insert_later(tx, row, user_data, None).await?;
+    tx.run_later().await
+}
+
+/// Makes an instance with how it was placed, as JSON. What the database has against it is said by the transaction's
+/// next query or its commit.
+pub async fn instance_insert_later(
+    tx: &mut Tx,
+    row: &InstanceRow,
+    user_data: Option<&[u8]>,
+    placement: Option<&str>,
+) -> Result<(), StoreError> {
     let mut values = row.args();
-    values.push(user_data.to_arg());
-    Exec::Tx(tx).run(INSERT, values).await.map(drop)
+    values.extend([user_data.to_arg(), placement.to_arg()]);
+    tx.later(INSERT, values).await
 }
 
 /// The instance of this id.
@@ -167,6 +180,25 @@ pub async fn instance_fetch<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) -> R
 pub async fn instance_fetch_locked(tx: &mut Tx, id: &InstanceId) -> Result<InstanceRow, StoreError> {
     let text = if matches!(tx.conn()?, TxConn::Pg(_)) { PG_FETCH_LOCKED } else { FETCH };
     Exec::Tx(tx).one(text, args![id], id).await
+}
+
+/// Those of these instances that there are, which nobody else changes until this transaction ends. At most
+/// [`crate::FILTER_VALUES_MAX`].
+///
+/// # Errors
+/// What the database says.
+pub async fn instances_fetch_locked(tx: &mut Tx, ids: &BTreeSet<InstanceId>) -> Result<Vec<InstanceRow>, StoreError> {
+    let ids: Vec<InstanceId> = ids.iter().cloned().collect();
+    if tx.is_sqlite() {
+        let filter = InstanceFilter { ids: Some(&ids), ..Default::default() };
+        return instance_list(tx, filter, u32::MAX).await;
+    }
+    let mut rows = Vec::with_capacity(ids.len());
+    // In order of ids, so that two who lock several do not wait for each other.
+    for id in ids {
+        rows.extend(Exec::Tx(tx).maybe(PG_FETCH_LOCKED, args![id]).await?);
+    }
+    Ok(rows)
 }
 
 /// Which instances.
@@ -262,6 +294,15 @@ pub async fn instance_observe(tx: &mut Tx, row: &InstanceRow) -> Result<(), Stor
     }
 }
 
+/// As [`instance_observe`] for a row that was read in this transaction by [`instances_fetch_locked`], and of which the
+/// caller knows that the observation is not old: nothing can have come between.
+///
+/// # Errors
+/// What the database says.
+pub async fn instance_observe_later(tx: &mut Tx, row: &InstanceRow) -> Result<(), StoreError> {
+    tx.later(OBSERVE, mutable(row)).await
+}
+
 async fn stale_or_gone(tx: &mut Tx, id: &InstanceId) -> StoreError {
     match instance_fetch(tx, id).await {
         Ok(_) => StoreError::stale(id),
@@ -272,6 +313,17 @@ async fn stale_or_gone(tx: &mut Tx, id: &InstanceId) -> StoreError {
 /// The user data of an instance, decoded.
 pub async fn instance_user_data<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(exec.into().one::<(Option<Vec<u8>>,)>(USER_DATA, args![id], id).await?.0)
+}
+
+/// The user data of those of these instances that have some.
+///
+/// # Errors
+/// What the database says.
+pub async fn instance_user_data_of<'a>(
+    exec: impl Into<Exec<'a>>,
+    ids: &[InstanceId],
+) -> Result<Vec<(InstanceId, Vec<u8>)>, StoreError> {
+    Select::new(USER_DATA_OF, vec![]).and_in("id", Some(ids))?.page(exec.into(), "id", u32::MAX).await
 }
 
 /// Replaces the user data (of a stopped instance).
@@ -287,17 +339,9 @@ pub async fn instance_placement<'a>(exec: impl Into<Exec<'a>>, id: &InstanceId) 
     Ok(exec.into().one::<(Option<String>,)>(PLACEMENT, args![id], id).await?.0)
 }
 
-/// Keeps the scheduler's decision.
-pub async fn instance_placement_set(tx: &mut Tx, id: &InstanceId, json: &str) -> Result<(), StoreError> {
-    match Exec::Tx(tx).run(PLACEMENT_SET, args![id, json]).await? {
-        0 => Err(StoreError::not_found(id)),
-        _ => Ok(()),
-    }
-}
-
-/// How many instances that are not terminated were made from this image.
-pub async fn instance_count_of_image<'a>(exec: impl Into<Exec<'a>>, image: &ImageId) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(IMAGE_USERS, args![image], image).await?.0)
+/// Whether an instance that is not terminated was made from this image.
+pub async fn instance_image_used<'a>(exec: impl Into<Exec<'a>>, image: &ImageId) -> Result<bool, StoreError> {
+    Ok(exec.into().maybe::<(InstanceId,)>(IMAGE_USER, args![image]).await?.is_some())
 }
 
 /// Forgets a terminated instance; true if it was there and terminated.

@@ -4,7 +4,7 @@ use crate::StoreError;
 use crate::address::{private_addresses_release, public_address_release};
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
-use crate::select::{Select, insert_rows};
+use crate::select::{Select, insert_rows_later};
 use crate::tx::Tx;
 use mallee_types::{AccountId, AttachmentId, GroupId, InstanceId, InterfaceId, MacAddress, SubnetId, VpcId, ZoneName};
 use std::net::Ipv4Addr;
@@ -80,14 +80,20 @@ sql! {
 
 /// Makes an interface in these groups. Conflicts: `interfaces_mac` (draw another), `interfaces_subnet_id_private_ip`.
 pub async fn interface_insert(tx: &mut Tx, row: &InterfaceRow, groups: &[GroupId]) -> Result<(), StoreError> {
-    Exec::Tx(tx).run(INSERT, row.args()).await?;
+    interface_insert_later(tx, row, groups).await?;
+    tx.run_later().await
+}
+
+/// As [`interface_insert`], but what the database has against it is said by the transaction's next query or its commit.
+pub async fn interface_insert_later(tx: &mut Tx, row: &InterfaceRow, groups: &[GroupId]) -> Result<(), StoreError> {
+    tx.later(INSERT, row.args()).await?;
     groups_insert(tx, &row.id, groups).await
 }
 
 async fn groups_insert(tx: &mut Tx, id: &InterfaceId, groups: &[GroupId]) -> Result<(), StoreError> {
     let rows = groups.iter().map(|group| args![id, group]).collect();
     let head = "INSERT INTO interface_groups (interface_id, group_id) VALUES ";
-    insert_rows(Exec::Tx(tx), head, " ON CONFLICT (interface_id, group_id) DO NOTHING", rows).await.map(drop)
+    insert_rows_later(tx, head, " ON CONFLICT (interface_id, group_id) DO NOTHING", rows).await
 }
 
 /// The interface of this id.
@@ -150,7 +156,8 @@ pub async fn interface_group_list<'a>(
 /// Puts the interface in these groups and no other.
 pub async fn interface_groups_set(tx: &mut Tx, id: &InterfaceId, groups: &[GroupId]) -> Result<(), StoreError> {
     Exec::Tx(tx).run(GROUPS_CLEAR, args![id]).await?;
-    groups_insert(tx, id, groups).await
+    groups_insert(tx, id, groups).await?;
+    tx.run_later().await
 }
 
 /// Whether packets not from or to its address are dropped from now on.

@@ -32,10 +32,12 @@ mod instance_credentials;
 mod instance_doc;
 mod instance_event;
 mod instance_profile;
+mod instance_search;
 mod instance_type;
 mod interface;
 mod json;
 mod key_pair;
+mod later;
 mod launch_template;
 mod lease;
 mod login;
@@ -75,8 +77,8 @@ pub use account::{
 };
 pub use address::{
     ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_take_exact,
-    private_addresses_release, private_addresses_take, public_address_list, public_address_release,
-    public_address_take,
+    private_addresses_release, private_addresses_take, public_address_give, public_address_list,
+    public_address_release, public_address_take, public_addresses_take,
 };
 pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
@@ -98,7 +100,9 @@ pub use change::{
     changes_since,
 };
 pub use client_token::{
-    ClientTokenClaim, client_token_claim, client_token_peek, client_token_purge, client_token_result_set,
+    ClientTokenClaim, OldClientToken, client_token_claim, client_token_claim_with, client_token_forget,
+    client_token_old, client_token_peek, client_token_renew, client_token_renew_of, client_token_renew_of_instance,
+    client_token_result_set,
 };
 pub use credential_report::{CredentialReportRow, credential_report_fetch, credential_report_put};
 pub use dedicated_host::{
@@ -110,12 +114,12 @@ pub use exec::Exec;
 pub use fleet::{
     FleetEventKind, FleetEventRow, FleetKind, FleetLaunchRow, FleetLaunchState, FleetMemberRow, FleetMemberState,
     FleetRow, FleetState, fleet_count, fleet_delete, fleet_event_insert, fleet_event_list, fleet_event_purge,
-    fleet_fetch, fleet_insert, fleet_launch_end, fleet_launch_fetch, fleet_launch_insert, fleet_launch_list,
-    fleet_launch_prune, fleet_list, fleet_list_old, fleet_list_open, fleet_member_forget, fleet_member_insert,
-    fleet_member_list, fleet_member_list_all, fleet_member_set, fleet_update,
+    fleet_fetch, fleet_hold, fleet_insert, fleet_launch_end, fleet_launch_fetch, fleet_launch_insert,
+    fleet_launch_list, fleet_launch_prune, fleet_list, fleet_list_old, fleet_list_open, fleet_member_forget,
+    fleet_member_insert, fleet_member_list, fleet_member_list_all, fleet_member_set, fleet_update,
 };
 pub use fleet_doc::{FleetCandidate, FleetDoc, FleetLaunchDoc, FleetOptions, FleetStrategy};
-pub use iam_account::{account_identities, account_leftovers, account_wipe};
+pub use iam_account::{account_belongings, account_leftovers, account_wipe};
 pub use iam_attachment::{
     IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
     iam_attachment_count, iam_attachment_counts, iam_attachment_list, iam_attachment_list_of, iam_boundary_counts,
@@ -149,9 +153,10 @@ pub use image_permission::{
     ImagePermissionRow, image_permission_clear, image_permission_delete, image_permission_list, image_permission_put,
 };
 pub use instance::{
-    InstanceFilter, InstanceRow, instance_count_of_image, instance_delete, instance_fetch, instance_fetch_locked,
-    instance_insert, instance_intent_update, instance_list, instance_list_purgeable, instance_observe,
-    instance_placement, instance_placement_set, instance_user_data, instance_user_data_set, instance_versions,
+    InstanceFilter, InstanceRow, instance_delete, instance_fetch, instance_fetch_locked, instance_image_used,
+    instance_insert, instance_insert_later, instance_intent_update, instance_list, instance_list_purgeable,
+    instance_observe, instance_observe_later, instance_placement, instance_user_data, instance_user_data_of,
+    instance_user_data_set, instance_versions, instances_fetch_locked,
 };
 pub use instance_credentials::{
     CREDENTIALS_DUE_MAX, CredentialsCode, InstanceCredentialsRow, instance_credentials_due,
@@ -172,11 +177,12 @@ pub use instance_profile::{
     profile_association_delete, profile_association_fetch, profile_association_insert, profile_association_list,
     profile_association_list_all, profile_association_list_of,
 };
+pub use instance_search::{InstanceMatches, InstanceTerm, instance_search};
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
     InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_description_set,
-    interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert, interface_list,
-    interface_source_dest_check_set,
+    interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert,
+    interface_insert_later, interface_list, interface_source_dest_check_set,
 };
 pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
@@ -209,7 +215,7 @@ pub use quota::{
     quota_request_list, quota_request_settle, quota_setting_clear, quota_setting_fetch, quota_setting_list,
     quota_setting_put,
 };
-pub use quota_use::{Counted, bucket_creator, creators_put, quota_use};
+pub use quota_use::{Counted, bucket_creator, creators_forget, creators_put, oidc_creator, quota_use};
 pub use role::{
     RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
     role_used,

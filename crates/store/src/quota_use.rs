@@ -4,7 +4,7 @@
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, sql};
-use crate::select::insert_rows;
+use crate::select::insert_rows_later;
 use crate::tx::Tx;
 use crate::value::ToArg as _;
 use mallee_types::AccountId;
@@ -31,6 +31,7 @@ macro_rules! counted {
         sql! {
             CREATOR_PUT_ONE = "INSERT INTO resource_creators (resource_id, creator) VALUES ($1, $2)
                 ON CONFLICT (resource_id) DO UPDATE SET creator = excluded.creator";
+            CREATOR_FORGET = "DELETE FROM resource_creators WHERE resource_id = $1";
             $($all = $text; $own = made_by!($text, $id);)*
         }
 
@@ -91,7 +92,7 @@ counted! {
     ServerCertificates: CERTIFICATES, CERTIFICATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM server_certificates r WHERE r.account_id = $1";
     /// OpenID Connect providers.
-    OidcProviders: OIDC, OIDC_OWN, "r.url" = "SELECT COUNT(*) FROM oidc_providers r WHERE r.account_id = $1";
+    OidcProviders: OIDC, OIDC_OWN, "'oidc:' || r.account_id || ':' || r.url" = "SELECT COUNT(*) FROM oidc_providers r WHERE r.account_id = $1";
     /// Buckets.
     Buckets: BUCKETS, BUCKETS_OWN, "'bucket:' || r.name" =
         "SELECT COUNT(*) FROM s3_buckets r WHERE r.account_id = $1";
@@ -125,18 +126,28 @@ pub fn bucket_creator(bucket: &str) -> String {
     format!("bucket:{bucket}")
 }
 
+/// The id under which the creator of an OpenID Connect provider is kept: many accounts may have one of the same URL.
+#[must_use]
+pub fn oidc_creator(account: &AccountId, url: &str) -> String {
+    format!("oidc:{account}:{url}")
+}
+
+/// Forgets who made a resource: of those kinds that no trigger looks after (users, groups, OpenID Connect providers).
+pub async fn creators_forget(tx: &mut Tx, resource: &str) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(CREATOR_FORGET, args![resource]).await.map(drop)
+}
+
 /// Notes who makes these resources. Forgotten by triggers when they are deleted.
 pub async fn creators_put(tx: &mut Tx, creator: &str, resources: &[String]) -> Result<(), StoreError> {
     if let [one] = resources {
-        return Exec::Tx(tx).run(CREATOR_PUT_ONE, args![one, creator]).await.map(drop);
+        return tx.later(CREATOR_PUT_ONE, args![one, creator]).await;
     }
     let rows = resources.iter().map(|resource| vec![resource.to_arg(), creator.to_arg()]).collect();
-    insert_rows(
-        Exec::Tx(tx),
+    insert_rows_later(
+        tx,
         "INSERT INTO resource_creators (resource_id, creator) VALUES ",
         " ON CONFLICT (resource_id) DO UPDATE SET creator = excluded.creator",
         rows,
     )
     .await
-    .map(drop)
 }

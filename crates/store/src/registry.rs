@@ -6,9 +6,9 @@ use crate::{
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
-    instance_credentials, instance_event, instance_profile, instance_type, interface, key_pair, launch_template, lease,
-    login, mfa, oidc_provider, placement_group, quota, quota_use, role, s3, saga, security_group, session, setting,
-    spot_price, spot_request, ssh_public_key, tag, topology, trail, vpc,
+    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface, key_pair,
+    launch_template, lease, login, mfa, oidc_provider, placement_group, quota, quota_use, role, s3, saga,
+    security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology, trail, vpc,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -38,6 +38,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance_credentials.rs", instance_credentials::SQL),
     ("instance_event.rs", instance_event::SQL),
     ("instance_profile.rs", instance_profile::SQL),
+    ("instance_search.rs", instance_search::SQL),
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),

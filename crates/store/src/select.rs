@@ -5,6 +5,7 @@
 
 use crate::StoreError;
 use crate::exec::{Exec, Text};
+use crate::tx::Tx;
 use crate::value::{Arg, ToArg};
 
 /// Longest list a caller may filter by (EC2's own lists are at most 1,000 long).
@@ -148,6 +149,21 @@ impl Select {
         exec.all(Text::Built(text), args).await
     }
 
+    /// ` LIMIT $n`, then runs it: some rows, in no order, so that none needs to be sorted.
+    pub(crate) async fn first<R: crate::value::Record>(
+        mut self,
+        exec: Exec<'_>,
+        limit: u32,
+    ) -> Result<Vec<R>, StoreError> {
+        if self.nothing {
+            return Ok(Vec::new());
+        }
+        let limit = Arg::Int(Some(i64::from(limit.min(PAGE_ROWS_MAX))));
+        self.parts.extend([Part::Text(" LIMIT "), Part::Bind(limit), Part::Text(crate::macros::LIMIT_TAIL)]);
+        let (text, args) = self.render(exec.is_sqlite());
+        exec.all(Text::Built(text), args).await
+    }
+
     /// Runs it as a statement.
     pub(crate) async fn run(self, exec: Exec<'_>) -> Result<u64, StoreError> {
         if self.nothing {
@@ -190,14 +206,35 @@ pub(crate) async fn insert_rows(
     tail: &'static str,
     rows: Vec<Vec<Arg>>,
 ) -> Result<u64, StoreError> {
-    let width = rows.first().map_or(0, Vec::len);
-    if width == 0 {
-        return Ok(0);
-    }
-    let chunk_max = prev_power_of_two(INSERT_VALUES_MAX / width);
-    let mut rows = rows.into_iter();
     let mut written = 0;
-    while rows.len() > 0 {
+    for (text, args) in inserts(head, tail, rows) {
+        written += exec.again().run(text, args).await?;
+    }
+    Ok(written)
+}
+
+/// As [`insert_rows`], before the next query of the transaction ([`Tx::later`]).
+pub(crate) async fn insert_rows_later(
+    tx: &mut Tx,
+    head: &'static str,
+    tail: &'static str,
+    rows: Vec<Vec<Arg>>,
+) -> Result<(), StoreError> {
+    for (text, args) in inserts(head, tail, rows) {
+        tx.later(text, args).await?;
+    }
+    Ok(())
+}
+
+/// One insert a chunk.
+fn inserts(head: &'static str, tail: &'static str, rows: Vec<Vec<Arg>>) -> impl Iterator<Item = (Text, Vec<Arg>)> {
+    let width = rows.first().map_or(0, Vec::len);
+    let chunk_max = prev_power_of_two(INSERT_VALUES_MAX / width.max(1));
+    let mut rows = rows.into_iter();
+    std::iter::from_fn(move || {
+        if rows.len() == 0 || width == 0 {
+            return None;
+        }
         let chunk = chunk_max.min(prev_power_of_two(rows.len()));
         let mut text = head.to_owned();
         for row in 0..chunk {
@@ -208,10 +245,8 @@ pub(crate) async fn insert_rows(
             text.push(')');
         }
         text.push_str(tail);
-        let args = rows.by_ref().take(chunk).flatten().collect();
-        written += exec.again().run(Text::Built(text), args).await?;
-    }
-    Ok(written)
+        Some((Text::Built(text), rows.by_ref().take(chunk).flatten().collect()))
+    })
 }
 
 fn prev_power_of_two(n: usize) -> usize {

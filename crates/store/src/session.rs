@@ -44,6 +44,10 @@ pub struct SessionDoc {
     pub mfa_ms: Option<i64>,
     /// The instance to which the metadata service gave the credentials.
     pub source_instance: Option<String>,
+    /// Its VPC.
+    pub source_vpc: Option<String>,
+    /// The private address of its first interface.
+    pub source_private_ip: Option<String>,
 }
 
 record! {

@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
-use crate::select::{Select, insert_rows};
+use crate::select::{Select, insert_rows_later};
 use crate::tx::Tx;
 use crate::value::ToArg as _;
 use mallee_types::AccountId;
@@ -42,7 +42,7 @@ pub async fn tag_put(tx: &mut Tx, tags: &[TagRow]) -> Result<(), StoreError> {
     }
     let head = "INSERT INTO tags (resource_id, key, value, resource_type, account_id) VALUES ";
     let tail = " ON CONFLICT (resource_id, key) DO UPDATE SET value = excluded.value";
-    insert_rows(Exec::Tx(tx), head, tail, last.into_values().map(TagRow::args).collect()).await.map(drop)
+    insert_rows_later(tx, head, tail, last.into_values().map(TagRow::args).collect()).await
 }
 
 /// Which tags of an account.
@@ -73,7 +73,8 @@ pub async fn tag_list<'a>(
     }
     let select = select
         .and_in("resource_id", filter.resources)?
-        .and_in("key", filter.keys)?
+        // As an expression, so that no index on keys is taken: its rows would all have to be sorted for each page.
+        .and_in("(key || '')", filter.keys)?
         .and_in("value", filter.values)?
         .and_in("resource_type", filter.types)?;
     select.page(exec.into(), "resource_id, key", limit).await

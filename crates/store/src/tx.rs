@@ -4,6 +4,7 @@
 
 use crate::StoreError;
 use crate::change::{self, Pending};
+use crate::later::Later;
 use crate::store::Store;
 use sqlx::{Postgres, Sqlite, Transaction};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -26,12 +27,13 @@ pub struct Tx {
     number: i64,
     spoiled: bool,
     pub(crate) pending: Vec<Pending>,
+    pub(crate) later: Later,
 }
 
 impl Tx {
     pub(crate) fn new(store: Store, conn: TxConn) -> Self {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { store, conn: Some(conn), number, spoiled: false, pending: Vec::new() }
+        Self { store, conn: Some(conn), number, spoiled: false, pending: Vec::new(), later: Later::EMPTY }
     }
 
     pub(crate) fn conn(&mut self) -> Result<&mut TxConn, StoreError> {
@@ -77,6 +79,7 @@ impl Tx {
     async fn commit_inner(mut self) -> Result<(), StoreError> {
         self.conn()?;
         let newest = change::flush(&mut self).await?;
+        self.run_later().await?;
         match self.conn.take() {
             Some(TxConn::Sqlite(transaction)) => transaction.commit().await?,
             Some(TxConn::Pg(transaction)) => transaction.commit().await?,

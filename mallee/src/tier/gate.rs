@@ -1,6 +1,8 @@
-//! Before the S3 of a Walrus of its own: what the policies of whoever signed a request say is asked of the cloud
-//! controller, for requests that come here directly as for those that come through its port. Who has no valid signature
-//! is left to Walrus, which says so in S3's words.
+//! Before the S3 of a Walrus of its own: what the policies of whoever signed a request say and which quotas bind
+//! what it writes, is asked of the cloud controller, for requests that come here directly as for those that come through
+//! its port. Who has no signature is left to Walrus, which says so in S3's words. Who has one that is not right goes no
+//! further: Walrus looks again, a moment later, when it may have become right (clocks move, and what did not answer
+//! does), and asks no policy.
 
 use super::directory::CloudLink;
 use super::keys::{DirectoryKeys, Signer};
@@ -14,12 +16,12 @@ use http::request::Parts;
 use mallee_awswire::server::{self, Service};
 use mallee_awswire::sigv4::{Authenticated, Body as SignedBody, Placement, SignatureVersion, SignedRequest, Verifier};
 use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_cloud_controller::front::s3::peer;
+use mallee_cloud_controller::front::s3::{limited, peer};
 use mallee_cloud_controller::pass;
 use mallee_proto::Kind;
 use mallee_proto::v1::{AuthorizeS3Request, S3Question};
 use mallee_runtime::{Clock, Rng};
-use mallee_walrus::{Asked, Right};
+use mallee_walrus::{Asked, Limits, Right};
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -45,13 +47,19 @@ impl Gate {
         let pass = parts.headers.remove(pass::HEADER);
         let pass = pass.and_then(|value| value.to_str().map(str::to_owned).ok()).unwrap_or_default();
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
-        let Ok(Some(signed)) = self.verifier.verify(&signed, self.clock.now()).await else { return Ok(body) };
-        let asked = Asked::read(parts, &self.domains)?;
-        if signed.principal.unrestricted {
-            asked.grant(parts);
-            return Ok(body);
+        let verified = self.verifier.verify(&signed, self.clock.now()).await;
+        let Some(signed) = verified.map_err(|fault| fault.to_api(Flavour::S3))? else { return Ok(body) };
+        let mut asked = Asked::read(parts, &self.domains)?;
+        let mut body = body;
+        // No policy can stand in the way of some; quotas do.
+        match signed.principal.unrestricted {
+            true if limited(asked.operation()).is_none() => {
+                asked.grant(parts);
+                return Ok(body);
+            }
+            true => {}
+            false => (asked, body) = asked.with_body(body).await?,
         }
-        let (asked, body) = asked.with_body(body).await?;
         let reply = self.link.authorize_s3(question(parts, signed, asked.rights(), pass)).await.map_err(|error| {
             tracing::info!(%error, "the cloud controller did not say what policies allow");
             let (code, text) = match error.kind {
@@ -62,6 +70,10 @@ impl Gate {
         })?;
         if !reply.allowed {
             return Err(Code::AccessDenied.message(reply.refusal));
+        }
+        if !reply.limits.is_empty() {
+            let limits: Limits = serde_json::from_str(&reply.limits).map_err(ApiError::internal)?;
+            parts.extensions.insert(Arc::new(limits));
         }
         asked.grant(parts);
         Ok(body)

@@ -16,8 +16,7 @@ use mallee_cloud_controller::S3Service;
 use mallee_cloud_controller::enrol::S3_ENDPOINT;
 use mallee_runtime::Rng;
 use mallee_store::{Store, setting_fetch};
-use mallee_walrus::{LIMITS_HEADER, Limits};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest wait for a connection.
@@ -86,12 +85,6 @@ impl RemoteS3 {
         let address = self.address().await?;
         let (mut parts, body) = request.into_parts();
         strip(&mut parts.headers);
-        parts.headers.remove(LIMITS_HEADER);
-        if let Some(limits) = parts.extensions.get::<Arc<Limits>>() {
-            let text = serde_json::to_string(&**limits).map_err(ApiError::internal)?;
-            let value = HeaderValue::from_str(&text).map_err(ApiError::internal)?;
-            parts.headers.insert(HeaderName::from_static(LIMITS_HEADER), value);
-        }
         // HTTP/2 has the host in the address; what was signed is the same text.
         let host = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         if let (Some(host), false) = (host, parts.headers.contains_key(HOST)) {

@@ -107,7 +107,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         link: member.link.clone(),
         clock: around.clock.clone(),
         rng: around.rng.clone(),
-        s3: walrus.router_of_process(),
+        s3: walrus.router(),
         domains: walrus.domains().to_vec(),
     };
     servers.spawn(front::serve(s3_listener, gate.router(), servers.clone()));

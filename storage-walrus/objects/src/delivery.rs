@@ -9,11 +9,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 use mallee_proto::v1::objects_server::{Objects, ObjectsServer};
-use mallee_proto::v1::{BucketReply, BucketRequest, PutObjectReply, PutObjectRequest};
+use mallee_proto::v1::{
+    BucketReply, BucketRequest, CountBucketsReply, CountBucketsRequest, PutObjectReply, PutObjectRequest,
+};
 use mallee_proto::{Kind, WireError};
 use md5::{Digest as _, Md5};
 use tonic::{Request, Response, Status};
 
+/// Buckets that are counted.
+const BUCKETS_MAX: usize = 1000;
 /// Largest object taken, in bytes: one message carries it.
 pub const OBJECT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What a message has beside the object.
@@ -64,6 +68,15 @@ impl Objects for ObjectsService {
     async fn bucket(&self, request: Request<BucketRequest>) -> Result<Response<BucketReply>, Status> {
         let bucket = self.found(&request.into_inner().bucket).await?;
         Ok(Response::new(BucketReply { account_id: bucket.account }))
+    }
+
+    async fn count_buckets(
+        &self,
+        request: Request<CountBucketsRequest>,
+    ) -> Result<Response<CountBucketsReply>, Status> {
+        let found = self.engine.buckets(&request.into_inner().account_id, "", BUCKETS_MAX).await;
+        let buckets = found.map_err(|e| engine_error(&e))?.len();
+        Ok(Response::new(CountBucketsReply { buckets: u32::try_from(buckets).unwrap_or(u32::MAX) }))
     }
 
     async fn put(&self, request: Request<PutObjectRequest>) -> Result<Response<PutObjectReply>, Status> {

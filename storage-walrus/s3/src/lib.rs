@@ -32,7 +32,7 @@ pub use auth::{Authenticator, Caller, VerifierAuth};
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
-pub use service::{LIMITS_HEADER, S3, S3Config, router, router_of_process};
+pub use service::{S3, S3Config, router};
 
 /// Largest object of one PUT, largest part, largest copy source of one request, in bytes (AWS: 5 GiB).
 pub const PUT_BYTES_MAX: u64 = 5 << 30;

@@ -45,29 +45,10 @@ impl std::fmt::Debug for S3 {
     }
 }
 
-/// An axum router that gives every request to the service.
+/// An axum router that gives every request to the service. The quotas of a request are in its extensions, as
+/// `Arc<Limits>`, put there by whoever is before it.
 pub fn router(s3: S3) -> Router {
     async fn serve(State(s3): State<S3>, request: Request<Body>) -> Response<Body> {
-        s3.handle(request).await
-    }
-    Router::new().fallback(serve).with_state(s3)
-}
-
-/// The header in which a front door in another process sends the quotas of a request, as JSON. It takes away what the
-/// client sent under this name.
-pub const LIMITS_HEADER: &str = "x-mallee-limits";
-
-/// As [`router`], behind a front door in another process: the quotas come in [`LIMITS_HEADER`].
-pub fn router_of_process(s3: S3) -> Router {
-    async fn serve(State(s3): State<S3>, mut request: Request<Body>) -> Response<Body> {
-        if let Some(header) = request.headers_mut().remove(LIMITS_HEADER) {
-            match serde_json::from_slice::<Limits>(header.as_bytes()) {
-                Ok(limits) => {
-                    request.extensions_mut().insert(Arc::new(limits));
-                }
-                Err(error) => tracing::warn!(%error, "the quotas of a request do not read"),
-            }
-        }
         s3.handle(request).await
     }
     Router::new().fallback(serve).with_state(s3)

@@ -15,7 +15,7 @@ const QUIET: Duration = Duration::from_millis(1_500);
 const HOUR: i64 = 3_600_000;
 
 /// An announcement for an instance, as the administrator repeats it until the cloud takes it.
-async fn announce(cloud: &mut TestCloud, target: Target, code: EventCode, not_before_ms: i64) -> Announced {
+pub async fn announce(cloud: &mut TestCloud, target: Target, code: EventCode, not_before_ms: i64) -> Announced {
     let wanted = Announcement {
         target,
         code,
@@ -32,13 +32,13 @@ async fn announce(cloud: &mut TestCloud, target: Target, code: EventCode, not_be
 }
 
 /// A time as clients write it, in whole seconds.
-fn text_of(ms: i64) -> String {
+pub fn text_of(ms: i64) -> String {
     let t = mallee_runtime::clock::from_unix_ms(ms);
     let (hour, minute, second) = t.to_hms();
     format!("{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", t.year(), u8::from(t.month()), t.day())
 }
 
-fn only(id: &InstanceId) -> Target {
+pub fn only(id: &InstanceId) -> Target {
     Target::Instances(vec![id.to_string()])
 }
 
@@ -46,7 +46,7 @@ async fn found(cloud: &TestCloud, id: &InstanceId) -> Vec<InstanceEventRow> {
     cloud.events().await.into_iter().filter(|row| row.instance_id == *id).collect()
 }
 
-async fn row_of(cloud: &TestCloud, id: &InstanceId) -> InstanceRow {
+pub async fn row_of(cloud: &TestCloud, id: &InstanceId) -> InstanceRow {
     cloud.rows().await.into_iter().find(|row| row.id == *id).expect("it has a row")
 }
 
@@ -65,7 +65,7 @@ async fn running(cloud: &mut TestCloud, token: &str) -> InstanceId {
     id
 }
 
-fn shift_to(cloud: &TestCloud, at_ms: i64) {
+pub fn shift_to(cloud: &TestCloud, at_ms: i64) {
     cloud.clock.shift_ms(at_ms - cloud.clock.now_ms() + 1);
 }
 

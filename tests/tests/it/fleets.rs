@@ -332,3 +332,37 @@ async fn a_fleet_survives_a_failure_at_each_point() {
 async fn a_fleet_survives_death_at_each_point() {
     survives(FaultAction::Kill, 1).await;
 }
+
+/// Modified over and over while it launches: of those who write a fleet's history at once nobody fails.
+async fn is_changed_while_it_launches(postgres: bool) {
+    let mut cloud = TestCloud::with(Setup { postgres, ..Setup::default() }).await;
+    let template = template(&mut cloud).await;
+    let pairs = fleet(&cloud, &template, "maintain", 2);
+    let id = call(&mut cloud, "CreateFleet", &pairs).await.first("fleetId").expect("an id").to_owned();
+    let client = cloud.client();
+    let modify = async |n: usize| {
+        let total = (1 + n % 4).to_string();
+        let params = [("FleetId", id.as_str()), ("TargetCapacitySpecification.TotalTargetCapacity", total.as_str())];
+        client.call("ModifyFleet", &params).await
+    };
+    for round in 0..10 {
+        let calls = futures::future::join_all((0..4).map(|n| modify(round * 5 + n)));
+        for refused in calls.await.into_iter().filter_map(Result::err) {
+            assert!(refused.to_string().contains("was changed by another request"), "{refused}");
+        }
+    }
+    modify(1).await.expect("the last word");
+    until_fleet(&mut cloud, &id, "fulfilledCapacity", "2").await;
+    cloud.sound().await;
+    delete(&mut cloud, &id).await;
+}
+
+#[tokio::test]
+async fn a_fleet_is_changed_while_it_launches() {
+    is_changed_while_it_launches(false).await;
+}
+
+#[tokio::test]
+async fn a_fleet_is_changed_while_it_launches_on_postgresql() {
+    is_changed_while_it_launches(true).await;
+}

@@ -1,5 +1,6 @@
 //! The whole cloud, from the HTTP port to the simulated hosts: its life, and what becomes of it when anything fails.
 
+mod accounts;
 mod capacity;
 mod crew;
 mod dedicated;
@@ -8,6 +9,7 @@ mod events;
 mod fleets;
 mod hosts;
 mod lifecycle;
+mod meetings;
 mod partition;
 mod placement;
 mod points;
@@ -20,3 +22,5 @@ mod spot;
 mod storm;
 mod strays;
 mod templates;
+mod tokens;
+mod trail;

@@ -296,6 +296,42 @@ async fn sessions_reach_objects(client: &Client, walrus: SocketAddr) {
     }
 }
 
+/// Quotas bind what is written, through the cloud's port and at Walrus's own: what was set for an account its root too,
+/// and a user's policy the user.
+async fn quotas_bind_at_both_ports(processes: &Processes, client: &Client, walrus: SocketAddr) {
+    const FEW: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},
+        {"Effect":"Limit","Action":"s3:PutObject","Resource":"*",
+         "Condition":{"NumericLessThanEquals":{"s3:quota-bucketobjectnumber":"1"}}}]}"#;
+    let doors = [client.address(), walrus];
+    let told = client.ask("sts", "2011-06-15", "GetCallerIdentity", &[]).await.unwrap();
+    let account = told.first("Account").unwrap();
+    let buckets = client.s3("GET", "/", "").await.unwrap().0.matches("<Bucket>").count();
+    processes.ask(&["quota", "set", account, "s3/L-DC2B2D3D", &(buckets + 1).to_string()]);
+    client.at(walrus).s3("PUT", "/few", "").await.unwrap();
+    for address in doors {
+        let refused = client.at(address).s3("PUT", "/more", "").await.unwrap_err();
+        assert_eq!(refused.code(), "TooManyBuckets", "{address}: {refused}");
+    }
+    processes.ask(&["quota", "set", account, "s3/L-DC2B2D3D", "--default"]);
+    client.at(walrus).s3("PUT", "/more", "").await.unwrap();
+
+    let iam =
+        async |action: &str, params: &[(&str, &str)]| client.ask("iam", "2010-05-08", action, params).await.unwrap();
+    iam("CreateUser", &[("UserName", "few")]).await;
+    iam("PutUserPolicy", &[("UserName", "few"), ("PolicyName", "p"), ("PolicyDocument", FEW)]).await;
+    let key = iam("CreateAccessKey", &[("UserName", "few")]).await;
+    let text = |name| key.first(name).unwrap().to_owned();
+    let user = Client::new(client.address(), text("AccessKeyId"), text("SecretAccessKey").into(), "local".to_owned());
+    for (address, bucket) in doors.into_iter().zip(["few", "more"]) {
+        let user = user.at(address);
+        user.s3("PUT", &format!("/{bucket}/1"), "text").await.unwrap();
+        user.s3("PUT", &format!("/{bucket}/1"), "over it").await.unwrap();
+        let refused = user.s3("PUT", &format!("/{bucket}/2"), "text").await.unwrap_err();
+        assert_eq!(refused.code(), "QuotaExceeded", "{address}: {refused}");
+        client.at(address).s3("PUT", &format!("/{bucket}/2"), "text").await.unwrap();
+    }
+}
+
 /// One line that says why.
 fn refused(output: &Output, why: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
@@ -366,6 +402,7 @@ async fn every_tier_in_a_process_of_its_own() {
     assert_eq!(nodes, BTreeSet::from(["node-1", "node-2"]), "both nodes take part");
 
     sessions_reach_objects(&client, s3.parse().unwrap()).await;
+    quotas_bind_at_both_ports(&processes, &client, s3.parse().unwrap()).await;
 
     // Without the cloud controller nodes and cluster find each other, by what they remember.
     processes.kill("cloud");

@@ -4,7 +4,7 @@
 use futures::future::join_all;
 use mallee_app::quotas::table::{self, Quota};
 use mallee_store::account_list;
-use mallee_tests::{CallError, Setup, TestCloud};
+use mallee_tests::{CallError, Client, Setup, TestCloud};
 use mallee_types::{InstanceId, InstanceState};
 
 /// Calls at once.
@@ -12,7 +12,7 @@ const CALLS: usize = 200;
 /// Virtual CPUs of a t3.nano.
 const NANO_VCPUS: u64 = 2;
 
-async fn set(cloud: &TestCloud, quota: &'static Quota, value: u64) {
+pub async fn set(cloud: &TestCloud, quota: &'static Quota, value: u64) {
     let app = cloud.app();
     let account = account_list(app.store()).await.unwrap().remove(0).id;
     app.set_quota(&account, quota, Some(value)).await.unwrap();
@@ -72,4 +72,86 @@ async fn parallel_calls_make_exactly_the_quota() {
 #[tokio::test]
 async fn parallel_calls_make_exactly_the_quota_on_postgresql() {
     at_the_edge(true).await;
+}
+
+/// A user whose own policy lets it have two instances, and what the cloud launches for it later.
+async fn for_a_user(postgres: bool) {
+    const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":"*","Resource":"*"},
+        {"Effect":"Limit","Action":"ec2:RunInstances","Resource":"*",
+         "Condition":{"NumericLessThanEquals":{"ec2:quota-vminstancenumber":"2"}}}]}"#;
+    let mut cloud = TestCloud::with(Setup { postgres, ..Setup::default() }).await;
+    let image = cloud.image().await;
+    let admin = cloud.client();
+    let iam = async |action: &str, params: &[(&str, &str)]| {
+        admin.ask("iam", "2010-05-08", action, params).await.expect("an administrator may")
+    };
+    iam("CreateUser", &[("UserName", "u")]).await;
+    iam("PutUserPolicy", &[("UserName", "u"), ("PolicyName", "p"), ("PolicyDocument", POLICY)]).await;
+    let key = iam("CreateAccessKey", &[("UserName", "u")]).await;
+    let text = |name| key.first(name).expect("a key").to_owned();
+    let user = Client::new(
+        admin.address(),
+        text("AccessKeyId"),
+        text("SecretAccessKey").into(),
+        cloud.app().config().region.clone(),
+    );
+    let template = [
+        ("LaunchTemplateName", "web"),
+        ("LaunchTemplateData.ImageId", image.as_str()),
+        ("LaunchTemplateData.InstanceType", "t3.nano"),
+    ];
+    user.call("CreateLaunchTemplate", &template).await.expect("a template");
+    let fleet = [
+        ("Type", "instant"),
+        ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.LaunchTemplateName", "web"),
+        ("LaunchTemplateConfigs.1.LaunchTemplateSpecification.Version", "$Latest"),
+        ("TargetCapacitySpecification.TotalTargetCapacity", "1"),
+        ("TargetCapacitySpecification.DefaultTargetCapacityType", "on-demand"),
+    ];
+    for wanted in [None, None, Some("InstanceLimitExceeded")] {
+        let reply = user.call("CreateFleet", &fleet).await.expect("a fleet, of what may be");
+        assert_eq!(reply.first("errorCode"), wanted, "{}", reply.0);
+    }
+    assert_eq!(cloud.rows().await.len(), 2);
+    let spot = [
+        ("InstanceCount", "1"),
+        ("LaunchSpecification.ImageId", image.as_str()),
+        ("LaunchSpecification.InstanceType", "t3.nano"),
+    ];
+    let asked = user.call("RequestSpotInstances", &spot).await.expect("a request");
+    let id = asked.first("spotInstanceRequestId").expect("an id").to_owned();
+    cloud
+        .until("the request waits for the quota", async |cloud| {
+            let reply = cloud.client().call("DescribeSpotInstanceRequests", &[("SpotInstanceRequestId.1", &id)]).await;
+            let reply = reply.map_err(|error| error.to_string())?;
+            if reply.0.contains("<code>limit-exceeded</code>") { Ok(()) } else { Err(reply.0) }
+        })
+        .await;
+    assert_eq!(cloud.rows().await.len(), 2);
+    // The account has more to give than this user.
+    let launch = [("ImageId", image.as_str()), ("InstanceType", "t3.nano"), ("MinCount", "1"), ("MaxCount", "1")];
+    cloud.insist("RunInstances", &launch).await;
+    // Without the user's own policy the request is fulfilled: the quota was asked of the policies as they are now.
+    admin
+        .ask("iam", "2010-05-08", "DeleteUserPolicy", &[("UserName", "u"), ("PolicyName", "p")])
+        .await
+        .expect("an administrator may");
+    cloud
+        .until("the request is fulfilled", async |cloud| {
+            let there = cloud.rows().await.len();
+            if there == 4 { Ok(()) } else { Err(format!("{there} instances")) }
+        })
+        .await;
+    cloud.clear().await;
+}
+
+#[tokio::test]
+async fn a_users_own_quota_binds_what_is_launched_for_it_later() {
+    for_a_user(false).await;
+}
+
+#[tokio::test]
+async fn a_users_own_quota_binds_what_is_launched_for_it_later_on_postgresql() {
+    for_a_user(true).await;
 }

@@ -74,9 +74,19 @@ async fn an_instance_has_the_credentials_of_its_role_and_of_no_other() {
     // The role may nothing yet.
     let refused = session(&cloud, &web).call("DescribeInstances", &[]).await.unwrap_err();
     assert_eq!(refused.code(), "UnauthorizedOperation");
-    let allow = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:Describe*","Resource":"*"}}"#;
-    let put = [("RoleName", "web"), ("PolicyName", "look"), ("PolicyDocument", allow)];
-    iam(&cloud, "PutRolePolicy", &put).await;
+    // Only from where they were delivered to.
+    let seen = cloud.insist("DescribeInstances", &[("InstanceId.1", id.as_str())]).await;
+    let (vpc, ip) = (seen.first("vpcId").unwrap(), seen.first("privateIpAddress").unwrap());
+    for (vpc, allowed) in [("vpc-00000000", false), (vpc, true)] {
+        let allow = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"ec2:Describe*","Resource":"*","Condition":{{
+            "StringEquals":{{"aws:Ec2InstanceSourceVpc":"{vpc}","aws:Ec2InstanceSourcePrivateIPv4":"{ip}"}},
+            "ArnLike":{{"ec2:SourceInstanceARN":"arn:aws:ec2:*:instance/{id}"}}}}}}}}"#
+        );
+        let put = [("RoleName", "web"), ("PolicyName", "look"), ("PolicyDocument", allow.as_str())];
+        iam(&cloud, "PutRolePolicy", &put).await;
+        assert_eq!(session(&cloud, &web).call("DescribeInstances", &[]).await.is_ok(), allowed);
+    }
     session(&cloud, &web).call("DescribeInstances", &[]).await.unwrap();
 
     // Another profile: at once.

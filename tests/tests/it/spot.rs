@@ -17,13 +17,13 @@ const MOMENT: i64 = 1_500;
 const QUIET: Duration = Duration::from_millis(1_500);
 
 /// One node with room for so many of the smallest size.
-fn setup(seed: u64, room: u32) -> Setup {
+pub fn setup(seed: u64, room: u32) -> Setup {
     let usual = Setup::default();
     let host = SimConfig { vcpus: NANO * room, ..usual.host };
     Setup { seed, nodes: 1, host, ..usual }
 }
 
-async fn request(cloud: &mut TestCloud, token: &str, more: &[(&str, &str)]) -> String {
+pub async fn request(cloud: &mut TestCloud, token: &str, more: &[(&str, &str)]) -> String {
     let image = cloud.image().await;
     let params = [
         ("LaunchSpecification.ImageId", image.as_str()),
@@ -36,7 +36,7 @@ async fn request(cloud: &mut TestCloud, token: &str, more: &[(&str, &str)]) -> S
 }
 
 /// A launch of an ordinary instance; the token makes it one.
-async fn launch(cloud: &mut TestCloud, token: &str) -> Result<InstanceId, String> {
+pub async fn launch(cloud: &mut TestCloud, token: &str) -> Result<InstanceId, String> {
     let image = cloud.image().await;
     let params = [
         ("ImageId", image.as_str()),
@@ -49,11 +49,11 @@ async fn launch(cloud: &mut TestCloud, token: &str) -> Result<InstanceId, String
     Ok(reply.first("instanceId").expect("an instance").parse().expect("an id"))
 }
 
-async fn found(cloud: &TestCloud, id: &str) -> SpotRequestRow {
+pub async fn found(cloud: &TestCloud, id: &str) -> SpotRequestRow {
     cloud.spot_requests().await.into_iter().find(|row| row.id.as_str() == id).expect("the request is there")
 }
 
-async fn until_status(cloud: &mut TestCloud, id: &str, code: &str) -> SpotRequestRow {
+pub async fn until_status(cloud: &mut TestCloud, id: &str, code: &str) -> SpotRequestRow {
     cloud
         .until(&format!("{id} is {code}"), async |cloud| {
             let row = found(cloud, id).await;
@@ -67,14 +67,14 @@ async fn until_status(cloud: &mut TestCloud, id: &str, code: &str) -> SpotReques
     found(cloud, id).await
 }
 
-async fn until_running(cloud: &mut TestCloud, id: &str) -> InstanceId {
+pub async fn until_running(cloud: &mut TestCloud, id: &str) -> InstanceId {
     let instance = until_status(cloud, id, "fulfilled").await.instance_id.expect("fulfilled by one");
     cloud.until_state(&instance, InstanceState::Running).await;
     instance
 }
 
 /// Asks for room until the answer is that it is being made.
-async fn make_room(cloud: &mut TestCloud) {
+pub async fn make_room(cloud: &mut TestCloud) {
     for _ in 0..20 {
         match launch(cloud, "no-room").await {
             Err(error) if error.contains("Room is being made") => return,

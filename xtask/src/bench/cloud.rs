@@ -4,7 +4,7 @@ use super::client::{Access, Connection, Prepared, elements};
 use super::{Bench, pause};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,26 +28,23 @@ impl Cloud {
     pub fn start(bench: &Bench, name: &str, options: &[&str]) -> Result<Self> {
         let state = bench.scratch.join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&state)?;
-        let log = File::create(bench.scratch.join(format!("{name}.log")))?;
-        let mut child = Command::new(&bench.binary)
-            .arg("--state")
-            .arg(&state)
-            .args(["up", "--listen", "127.0.0.1:0"])
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("starting {}", bench.binary.display()))?;
-        let access = match ready(&mut child, &state) {
-            Ok(access) => access,
-            Err(error) => {
-                // What failed is the error to report; the child is gone or ends with us.
-                drop(child.kill());
-                return Err(error.context(format!("see {name}.log in {}", bench.scratch.display())));
-            }
-        };
+        let (child, access) = up(bench, name, &state, options)?;
         Ok(Self { binary: bench.binary.clone(), child, state, access })
+    }
+
+    /// Stops it, has `work` done while it does not run, and starts it again.
+    pub fn pause(
+        &mut self,
+        bench: &Bench,
+        name: &str,
+        options: &[&str],
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        self.mallee(&["down"])?;
+        self.child.wait()?;
+        work()?;
+        (self.child, self.access) = up(bench, name, &self.state, options)?;
+        Ok(())
     }
 
     /// The process.
@@ -112,7 +109,32 @@ impl Drop for Cloud {
     }
 }
 
-fn ready(child: &mut Child, state: &std::path::Path) -> Result<Access> {
+/// Starts `mallee up` on a state directory.
+fn up(bench: &Bench, name: &str, state: &Path, options: &[&str]) -> Result<(Child, Access)> {
+    // What a cloud before it said is not where this one listens.
+    drop(std::fs::remove_file(state.join("env")));
+    let log = File::create(bench.scratch.join(format!("{name}.log")))?;
+    let mut child = Command::new(&bench.binary)
+        .arg("--state")
+        .arg(state)
+        .args(["up", "--listen", "127.0.0.1:0"])
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("starting {}", bench.binary.display()))?;
+    match ready(&mut child, state) {
+        Ok(access) => Ok((child, access)),
+        Err(error) => {
+            // What failed is the error to report; the child is gone or ends with us.
+            drop(child.kill());
+            Err(error.context(format!("see {name}.log in {}", bench.scratch.display())))
+        }
+    }
+}
+
+fn ready(child: &mut Child, state: &Path) -> Result<Access> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {

@@ -13,6 +13,7 @@ mod launches;
 mod load;
 mod process;
 mod report;
+mod scale;
 
 use crate::tree;
 use anyhow::{Context as _, Result, ensure};
@@ -37,11 +38,13 @@ enum Group {
     Describe,
     /// Signature and policies before every call.
     Authorize,
+    /// Descriptions at a hundred thousand instances beside the same at a thousand.
+    Scale,
     /// Memory and CPU of a cloud that nobody uses. Needs root and libvirt for the real one.
     Idle,
 }
 
-const ALL: &[Group] = &[Group::Guest, Group::Launches, Group::Describe, Group::Authorize, Group::Idle];
+const ALL: &[Group] = &[Group::Guest, Group::Launches, Group::Describe, Group::Authorize, Group::Scale, Group::Idle];
 
 /// What `xtask bench` is asked.
 #[derive(Debug, clap::Args)]
@@ -90,6 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
             Group::Launches => launches::run(&bench),
             Group::Describe => describe::run(&bench),
             Group::Authorize => authorize::run(&bench),
+            Group::Scale => scale::run(&bench),
             Group::Idle => idle::run(&bench),
         };
         let table: Table = table.with_context(|| format!("measuring {group:?}"))?;

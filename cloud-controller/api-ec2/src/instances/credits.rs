@@ -1,8 +1,8 @@
 //! Credit specifications of burstable instances. No guest is throttled and none pays: the choice is kept and shown.
 
-use super::describe::Lookup;
+use super::search::Lookup;
 use crate::Ec2Api;
-use crate::common::{Chunk, ROWS, choice, dry_run, fill, filters, next_key, page, rows as read_rows, values_of};
+use crate::common::{Chunk, Reach, choice, dry_run, fill, filters, page, rows as read_rows, values_of};
 use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::ids::parse_ids;
@@ -18,13 +18,14 @@ pub(super) const WORDS: [(&str, CpuCredits); 2] =
     [("standard", CpuCredits::Standard), ("unlimited", CpuCredits::Unlimited)];
 
 /// The instance's choice; where it made none, what AWS has for its family.
-fn shown(row: &InstanceRow) -> &'static str {
+pub(crate) fn shown(row: &InstanceRow) -> &'static str {
     let of_family = if row.instance_type.starts_with("t2.") { CpuCredits::Standard } else { CpuCredits::Unlimited };
     let credits = row.doc.credits.unwrap_or(of_family);
     WORDS.iter().find(|(_, meaning)| *meaning == credits).map_or("", |(word, _)| word)
 }
 
-fn is_burstable(row: &InstanceRow) -> bool {
+/// Whether it is of a type that has CPU credits.
+pub(crate) fn is_burstable(row: &InstanceRow) -> bool {
     instance_type(&row.instance_type).is_some_and(|size| size.burstable)
 }
 
@@ -55,21 +56,27 @@ impl Ec2Api {
         self.require_instances(cx, &ids).await?;
         let by_id = !ids.is_empty();
         let (store, lookup) = (self.store(), &Lookup::new(ids, filters));
-        let read = |after: Option<InstanceId>| async move {
-            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
-            let next = next_key(&rows, |row| row.id.clone());
-            if by_id && let Some(row) = rows.iter().find(|row| !is_burstable(row)) {
-                return Err(Code::UnsupportedOperation.message(format!(
-                    "The instance '{}' is of type {}, which has no CPU credits.",
-                    row.id, row.instance_type
-                )));
-            }
-            let shapes =
-                rows.iter().filter(|row| is_burstable(row) && !row.released).map(|row| InstanceCreditSpecification {
-                    cpu_credits: Some(shown(row).into()),
-                    instance_id: Some(row.id.to_string()),
+        let mut reach = Reach::new(&page);
+        let read = |after: Option<InstanceId>| {
+            let count = reach.next();
+            async move {
+                let step = lookup.step(store, cx.account(), after, count).await?;
+                let rows = read_rows(instance_list(store, step.filter(cx.account()), step.rows()).await)?;
+                let next = step.next(&rows, |row| row.id.clone());
+                if by_id && let Some(row) = rows.iter().find(|row| !is_burstable(row)) {
+                    return Err(Code::UnsupportedOperation.message(format!(
+                        "The instance '{}' is of type {}, which has no CPU credits.",
+                        row.id, row.instance_type
+                    )));
+                }
+                let shapes = rows.iter().filter(|row| is_burstable(row) && !row.released).map(|row| {
+                    InstanceCreditSpecification {
+                        cpu_credits: Some(shown(row).into()),
+                        instance_id: Some(row.id.to_string()),
+                    }
                 });
-            Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+                Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+            }
         };
         let key = |shape: &InstanceCreditSpecification| shape.instance_id.clone().unwrap_or_default();
         let (instance_credit_specifications, next_token) = fill(&page, page.after()?, read, key).await?;

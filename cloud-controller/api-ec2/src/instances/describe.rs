@@ -1,57 +1,18 @@
 //! DescribeInstances: looking up what the store can, filtering the rest, grouping by reservation.
 
 use super::filters::{Candidate, FILTERS};
+use super::search::Lookup;
 use super::shown::{Shown, ShownInstances};
 use crate::Ec2Api;
-use crate::common::{Chunk, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows};
-use crate::filter::Filters;
+use crate::common::{Chunk, ROWS, Reach, dry_run, fill, filters, page, rows as read_rows};
 use mallee_app::OpContext;
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{DescribeInstancesRequest, Instance, Reservation};
 use mallee_store::{InstanceFilter, instance_versions};
-use mallee_types::{AccountId, InstanceId, InstanceState, ReservationId, ZoneName};
+use mallee_types::{AccountId, InstanceId, ReservationId};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// What the store can look up of a request, so that a description of a few reads a few.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Lookup {
-    pub ids: Option<Vec<InstanceId>>,
-    pub states: Option<Vec<InstanceState>>,
-    pub reservations: Option<Vec<ReservationId>>,
-    pub zone: Option<ZoneName>,
-}
-
-impl Lookup {
-    /// Ids that were given are looked up; of filters, those whose values are all literal. A literal that is no id (or
-    /// state) names nothing.
-    pub(super) fn new(ids: Vec<InstanceId>, filters: &Filters) -> Self {
-        fn parsed<T: std::str::FromStr>(literals: Option<Vec<String>>) -> Option<Vec<T>> {
-            literals.map(|texts| texts.iter().filter_map(|text| text.parse().ok()).collect())
-        }
-        let states = filters.literals("instance-state-name");
-        let zones: Option<Vec<ZoneName>> = parsed(filters.literals("availability-zone"));
-        Self {
-            ids: if ids.is_empty() { parsed(filters.literals("instance-id")) } else { Some(ids) },
-            states: states.map(|names| names.iter().filter_map(|name| InstanceState::from_name(name)).collect()),
-            reservations: parsed(filters.literals("reservation-id")),
-            zone: zones.filter(|zones| zones.len() == 1).and_then(|mut zones| zones.pop()),
-        }
-    }
-
-    pub(super) fn filter<'a>(&'a self, account: &'a AccountId, after: Option<&'a InstanceId>) -> InstanceFilter<'a> {
-        InstanceFilter {
-            account: Some(account),
-            ids: self.ids.as_deref(),
-            states: self.states.as_deref(),
-            zone: self.zone.as_ref(),
-            reservations: self.reservations.as_deref(),
-            after,
-            ..Default::default()
-        }
-    }
-}
 
 /// Instances with their reservation's id, as reservations in the order of first appearance.
 pub(super) fn reservations(account: &AccountId, instances: Vec<(ReservationId, Instance)>) -> Vec<Reservation> {
@@ -108,19 +69,23 @@ impl Ec2Api {
         }
         let lookup = &Lookup::new(ids, filters);
         let look = self.look();
-        let read = |after: Option<InstanceId>| async move {
-            let versions = instance_versions(self.store(), lookup.filter(cx.account(), after.as_ref()), ROWS);
-            let there = read_rows(versions.await)?;
-            if by_id_only {
-                require_found(lookup.ids.as_deref().unwrap_or_default(), &there)?;
+        let mut reach = Reach::new(&page);
+        let read = |after: Option<InstanceId>| {
+            let rows = reach.next();
+            async move {
+                let step = lookup.step(self.store(), cx.account(), after, rows).await?;
+                let there = instance_versions(self.store(), step.filter(cx.account()), step.rows()).await;
+                let there = read_rows(there)?;
+                if by_id_only {
+                    require_found(lookup.ids.as_deref().unwrap_or_default(), &there)?;
+                }
+                let next = step.next(&there, |(id, _)| id.clone());
+                let mut found = self.shown(cx.account(), &there).await?;
+                if !filters.is_empty() {
+                    found.retain(|shown| filters.accept(&Candidate::new(&shown.view, look)));
+                }
+                Ok(Chunk { found, next })
             }
-            // Ids are looked up at once: there are no more of them than rows of one read.
-            let next = next_key(&there, |(id, _)| id.clone()).filter(|_| !by_id_only);
-            let mut found = self.shown(cx.account(), &there).await?;
-            if !filters.is_empty() {
-                found.retain(|shown| filters.accept(&Candidate::new(&shown.view, look)));
-            }
-            Ok(Chunk { found, next })
         };
         let start = page.after()?;
         let key = |shown: &Arc<Shown>| shown.view.row.id.to_string();
@@ -153,24 +118,5 @@ mod tests {
         assert_eq!(indexes, [vec![0, 1], vec![0]]);
         assert_eq!(got[0].reservation_id.as_deref(), Some("r-00000000000000001"));
         assert_eq!(got[0].owner_id.as_deref(), Some("123456789012"));
-    }
-
-    #[test]
-    fn literal_filters_are_looked_up() {
-        let texts = |values: &[&str]| values.iter().map(|v| (*v).to_owned()).collect::<Vec<_>>();
-        let states = texts(&["running", "lost"]);
-        let zones = texts(&["zone-a"]);
-        let ids = texts(&["i-0000000000000000*"]);
-        let wanted = [
-            (Some("instance-state-name"), states.as_slice()),
-            (Some("availability-zone"), zones.as_slice()),
-            (Some("instance-id"), ids.as_slice()),
-        ];
-        let lookup = Lookup::new(Vec::new(), &Filters::new(wanted, FILTERS).unwrap());
-        assert_eq!(lookup.states, Some(vec![InstanceState::Running]));
-        assert_eq!(lookup.zone, Some("zone-a".parse().unwrap()));
-        assert_eq!(lookup.ids, None, "a pattern is no id");
-        let given = vec![InstanceId::from_random(1)];
-        assert_eq!(Lookup::new(given.clone(), &Filters::default()).ids, Some(given));
     }
 }

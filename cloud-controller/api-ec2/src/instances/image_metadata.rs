@@ -3,12 +3,12 @@
 use super::shape::state;
 use crate::Ec2Api;
 use crate::common::{
-    Chunk, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, tag_filter_values, tags_on, time,
-    time_text, values_of,
+    Chunk, ROWS, Reach, dry_run, fill, filters, page, rows as read_rows, tag_filter_values, tags_on, time, time_text,
+    values_of,
 };
 use crate::filter::Filterable;
 use crate::images::state_name;
-use crate::instances::describe::Lookup;
+use crate::instances::search::Lookup;
 use mallee_app::OpContext;
 use mallee_app::ids::parse_ids;
 use mallee_awswire::{ApiError, Code};
@@ -81,33 +81,42 @@ impl Ec2Api {
         dry_run(dry)?;
         self.require_instances(cx, &ids).await?;
         let (store, look, lookup) = (self.store(), self.look(), &Lookup::new(ids, filters));
-        let read = |after: Option<InstanceId>| async move {
-            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
-            let next = next_key(&rows, |row| row.id.clone());
-            let mut ids: Vec<ImageId> = rows.iter().map(|row| row.image_id.clone()).collect();
-            ids.sort();
-            ids.dedup();
-            let filter = ImageFilter {
-                visible_to: Some(cx.account()),
-                ids: Some(&ids),
-                deregistered: true,
-                ..Default::default()
-            };
-            let images = if ids.is_empty() { Vec::new() } else { read_rows(image_list(store, filter, ROWS).await)? };
-            let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
-            let shapes = rows.iter().map(|row| InstanceImageMetadata {
-                availability_zone: Some(row.zone.to_string()),
-                image_metadata: Some(image_shape(&row.image_id, images.iter().find(|image| image.id == row.image_id))),
-                instance_id: Some(row.id.to_string()),
-                instance_type: Some(row.instance_type.clone()),
-                launch_time: time(row.launch_ms),
-                operator: Some(OperatorResponse { managed: Some(false), ..Default::default() }),
-                owner_id: Some(row.account_id.to_string()),
-                state: Some(state(row.state)),
-                tags: tags.remove(row.id.as_str()).unwrap_or_default(),
-                zone_id: look.zone_id(&row.zone),
-            });
-            Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+        let mut reach = Reach::new(&page);
+        let read = |after: Option<InstanceId>| {
+            let count = reach.next();
+            async move {
+                let step = lookup.step(store, cx.account(), after, count).await?;
+                let rows = read_rows(instance_list(store, step.filter(cx.account()), step.rows()).await)?;
+                let next = step.next(&rows, |row| row.id.clone());
+                let mut ids: Vec<ImageId> = rows.iter().map(|row| row.image_id.clone()).collect();
+                ids.sort();
+                ids.dedup();
+                let filter = ImageFilter {
+                    visible_to: Some(cx.account()),
+                    ids: Some(&ids),
+                    deregistered: true,
+                    ..Default::default()
+                };
+                let images =
+                    if ids.is_empty() { Vec::new() } else { read_rows(image_list(store, filter, ROWS).await)? };
+                let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
+                let shapes = rows.iter().map(|row| InstanceImageMetadata {
+                    availability_zone: Some(row.zone.to_string()),
+                    image_metadata: Some(image_shape(
+                        &row.image_id,
+                        images.iter().find(|image| image.id == row.image_id),
+                    )),
+                    instance_id: Some(row.id.to_string()),
+                    instance_type: Some(row.instance_type.clone()),
+                    launch_time: time(row.launch_ms),
+                    operator: Some(OperatorResponse { managed: Some(false), ..Default::default() }),
+                    owner_id: Some(row.account_id.to_string()),
+                    state: Some(state(row.state)),
+                    tags: tags.remove(row.id.as_str()).unwrap_or_default(),
+                    zone_id: look.zone_id(&row.zone),
+                });
+                Ok(Chunk { found: shapes.filter(|shape| filters.accept(shape)).collect(), next })
+            }
         };
         let key = |shape: &InstanceImageMetadata| shape.instance_id.clone().unwrap_or_default();
         let (instance_image_metadata, next_token) = fill(&page, page.after()?, read, key).await?;

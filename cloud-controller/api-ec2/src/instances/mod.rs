@@ -3,7 +3,7 @@
 mod attribute;
 mod change;
 mod console;
-mod credits;
+pub(crate) mod credits;
 mod describe;
 mod events;
 mod filters;
@@ -12,12 +12,13 @@ mod modify;
 mod network;
 mod options;
 pub(crate) mod run;
+mod search;
 mod settings;
 mod shape;
 mod shown;
 mod status;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub(crate) use shown::ShownCache;
 pub(crate) use status::impaired;

@@ -105,16 +105,16 @@ pub(super) fn placement(placement: Option<Placement>, look: Look<'_>) -> Result<
     })
 }
 
-/// CPU options: only those that are the type's own.
-pub(super) fn cpu(options: Option<CpuOptionsRequest>, size: Option<&InstanceType>) -> Result<(), ApiError> {
+/// CPU options: only those that are the type's own. The cores, if they are said: whether they are the type's is seen
+/// where it is known how the administrator has set it.
+pub(super) fn cpu(options: Option<CpuOptionsRequest>) -> Result<Option<u32>, ApiError> {
     let CpuOptionsRequest { amd_sev_snp, core_count, nested_virtualization, threads_per_core } =
         options.unwrap_or_default();
     only("CpuOptions.AmdSevSnp", amd_sev_snp.as_deref(), &["disabled"])?;
     only("CpuOptions.NestedVirtualization", nested_virtualization.as_deref(), &["disabled"])?;
-    // A type that does not exist is refused later, as such.
-    let cores = size.and_then(|size| i32::try_from(size.vcpus).ok());
-    refuse("CpuOptions.CoreCount", core_count.is_some() && cores.is_some() && core_count != cores)?;
-    refuse("CpuOptions.ThreadsPerCore", threads_per_core.is_some_and(|threads| threads != 1))
+    refuse("CpuOptions.ThreadsPerCore", threads_per_core.is_some_and(|threads| threads != 1))?;
+    let cores = core_count.map(u32::try_from).transpose();
+    cores.map_err(|_| ApiError::unsupported_parameter("CpuOptions.CoreCount"))
 }
 
 /// What a burstable type is to do when its CPU credits are used up. A type that does not exist is refused later.
@@ -241,10 +241,11 @@ mod tests {
 
     #[test]
     fn cpu_options_are_the_types_own() {
-        let size = instance_type("t3.nano");
         let own = CpuOptionsRequest { core_count: Some(2), threads_per_core: Some(1), ..Default::default() };
-        assert!(cpu(Some(own), size).is_ok());
-        let fewer = CpuOptionsRequest { core_count: Some(1), ..Default::default() };
-        assert!(cpu(Some(fewer), size).unwrap_err().message().contains("CpuOptions.CoreCount"));
+        assert_eq!((cpu(Some(own)).unwrap(), cpu(None).unwrap()), (Some(2), None));
+        let twice = CpuOptionsRequest { threads_per_core: Some(2), ..Default::default() };
+        assert!(cpu(Some(twice)).unwrap_err().message().contains("CpuOptions.ThreadsPerCore"));
+        let none = CpuOptionsRequest { core_count: Some(-1), ..Default::default() };
+        assert!(cpu(Some(none)).unwrap_err().message().contains("CpuOptions.CoreCount"));
     }
 }

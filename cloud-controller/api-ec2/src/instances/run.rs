@@ -111,7 +111,7 @@ pub(crate) fn run_request(
     let (capacity_preference, capacity_target) = crate::capacity::wish(capacity)?;
     let credits = options::credits(credit, instance_type(&type_name))?;
     options::fixed(options::Fixed { dns, enclave, hibernation, maintenance, performance })?;
-    options::cpu(cpu_options, instance_type(&type_name))?;
+    let core_count = options::cpu(cpu_options)?;
     let behaviors = [("stop", ShutdownBehavior::Stop), ("terminate", ShutdownBehavior::Terminate)];
     let behavior = instance_initiated_shutdown_behavior.as_deref();
     let mut spot = market::options(instance_market_options)?;
@@ -138,7 +138,7 @@ pub(crate) fn run_request(
     }
     let options::Whereabouts { zone, group, tenancy, host } = options::placement(placement, look)?;
     let image_id = image_id.ok_or_else(|| ApiError::missing_parameter("ImageId"))?;
-    Ok(RunRequest {
+    let request = RunRequest {
         image: parse_id(&image_id, Code::InvalidAmiIdMalformed)?,
         instance_type: type_name,
         min_count: count("MinCount", min_count)?,
@@ -159,6 +159,7 @@ pub(crate) fn run_request(
         monitoring: monitoring == Some(true),
         ebs_optimized: ebs_optimized == Some(true),
         credits,
+        core_count,
         capacity_preference,
         capacity_target,
         profile: iam_instance_profile.map(profiles::reference),
@@ -172,7 +173,10 @@ pub(crate) fn run_request(
         fleet: None,
         interface_tags,
         dry_run: dry_run == Some(true),
-    })
+    };
+    // Here too, so that a template that asks for it is warned of.
+    request.check_combination()?;
+    Ok(request)
 }
 
 impl Ec2Api {
@@ -211,7 +215,10 @@ impl Ec2Api {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_ec2_types::ec2::{BlockDeviceMapping, Tag, TagSpecification};
+    use mallee_ec2_types::ec2::{
+        BlockDeviceMapping, CapacityReservationSpecification, CapacityReservationTarget, InstanceMarketOptionsRequest,
+        Placement, Tag, TagSpecification,
+    };
 
     const LOOK: Look<'_> = Look { region: "eu-1", zones: &[] };
 
@@ -272,6 +279,58 @@ mod tests {
             refused(RunInstancesRequest { image_id: Some("emi-1".into()), ..base() }),
             "Invalid id: \"emi-1\" (expecting \"ami-...\")"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_together_is_refused() {
+        let on_host = || Some(Placement { host_id: Some("h-00000000000000001".into()), ..Default::default() });
+        let spot = || Some(InstanceMarketOptionsRequest { market_type: Some("spot".into()), spot_options: None });
+        let refused = |r| {
+            let error = run(r).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidParameterCombination, "{}", error.message());
+            error.message().to_owned()
+        };
+        let both = RunInstancesRequest { placement: on_host(), instance_market_options: spot(), ..base() };
+        assert_eq!(refused(both), "The 'host' tenancy is not supported for Spot Instances.");
+        for market in [spot(), None] {
+            let placement = if market.is_some() { None } else { on_host() };
+            let target = CapacityReservationTarget {
+                capacity_reservation_id: Some("cr-00000000000000001".into()),
+                capacity_reservation_resource_group_arn: None,
+            };
+            let only = "capacity-reservations-only".to_owned();
+            for (preference, target) in [(None, Some(target)), (Some(only), None)] {
+                let wish = CapacityReservationSpecification {
+                    capacity_reservation_preference: preference,
+                    capacity_reservation_target: target,
+                };
+                let r = RunInstancesRequest {
+                    capacity_reservation_specification: Some(wish),
+                    instance_market_options: market.clone(),
+                    placement: placement.clone(),
+                    ..base()
+                };
+                assert!(refused(r).starts_with("Capacity Reservations can't be used with"));
+            }
+        }
+        let protected =
+            RunInstancesRequest { disable_api_termination: Some(true), instance_market_options: spot(), ..base() };
+        assert!(refused(protected).contains("termination protection"));
+        let fine = RunInstancesRequest {
+            capacity_reservation_specification: Some(CapacityReservationSpecification {
+                capacity_reservation_preference: Some("open".into()),
+                capacity_reservation_target: None,
+            }),
+            disable_api_termination: Some(false),
+            instance_market_options: spot(),
+            ..base()
+        };
+        assert!(run(fine).is_ok(), "what clients always send");
+    }
+
+    #[test]
+    fn addresses_are_addresses() {
+        let refused = |r| run(r).unwrap_err().message().to_owned();
         let address = RunInstancesRequest { private_ip_address: Some("10.0.0".into()), ..base() };
         assert!(refused(address).contains("PrivateIpAddress"));
     }

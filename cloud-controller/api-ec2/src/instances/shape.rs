@@ -85,19 +85,13 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
     let takes_room = !matches!(row.state.name(), "stopped" | "terminated");
     let partition = doc.group.as_ref().map(|group| group.partition).filter(|number| *number > 0);
     let dns_name = first.map(|i| private_dns_name(i.row.private_ip, look.region));
+    let (capacity_reservation_preference, capacity_reservation_target) = crate::capacity::shown_wish(doc);
     Instance {
         ami_launch_index: i32::try_from(row.launch_index).ok(),
         architecture: Some(doc.architecture.clone()),
         capacity_reservation_specification: Some(CapacityReservationSpecificationResponse {
-            capacity_reservation_preference: match (&doc.capacity_preference, &doc.capacity_target) {
-                (Some(preference), _) => Some(preference.clone()),
-                (None, None) => Some("open".into()),
-                (None, Some(_)) => None,
-            },
-            capacity_reservation_target: doc.capacity_target.as_ref().map(|id| CapacityReservationTargetResponse {
-                capacity_reservation_id: Some(id.to_string()),
-                capacity_reservation_resource_group_arn: None,
-            }),
+            capacity_reservation_preference,
+            capacity_reservation_target,
         }),
         capacity_reservation_id: doc.capacity_reservation.as_ref().filter(|_| takes_room).map(ToString::to_string),
         client_token: Some(row.client_token.clone().unwrap_or_default()),

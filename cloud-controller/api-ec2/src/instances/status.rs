@@ -1,12 +1,10 @@
 //! DescribeInstanceStatus: what the nodes last said, as EC2's two checks, and the events that are scheduled.
 
-use super::describe::Lookup;
 use super::events::{shown, unix_ms};
+use super::search::Lookup;
 use super::shape::state;
 use crate::Ec2Api;
-use crate::common::{
-    Chunk, Look, ROWS, dry_run, fill, filters, next_key, page, rows as read_rows, time_text, values_of,
-};
+use crate::common::{Chunk, Look, Reach, dry_run, fill, filters, page, rows as read_rows, time_text, values_of};
 use crate::filter::Filterable;
 use mallee_app::events::events_of;
 use mallee_app::fail::OrFail as _;
@@ -18,7 +16,7 @@ use mallee_ec2_types::ec2::{
     InstanceStatusEvent, InstanceStatusSummary,
 };
 use mallee_proto::v1::NodeState;
-use mallee_store::{InstanceEventRow, InstanceRow, instance_list};
+use mallee_store::{InstanceEventRow, InstanceRow, InstanceTerm, instance_list};
 use mallee_types::{DomainPhase, InstanceId, InstanceState, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
@@ -242,22 +240,29 @@ impl Ec2Api {
         dry_run(dry)?;
         self.require_instances(cx, &ids).await?;
         let mut lookup = Lookup::new(ids, filters);
-        if include_all_instances != Some(true) {
-            // A filter for another state then finds nothing, as on EC2.
-            lookup.states = Some(vec![InstanceState::Running]);
+        let running_only = include_all_instances != Some(true);
+        if running_only && lookup.ids.is_none() {
+            lookup.terms.push(InstanceTerm::States(vec![InstanceState::Running]));
         }
         let zones = self.cloud.zones().iter();
         let nodes = &Nodes(zones.map(|zone| (zone.clone(), Nodes::of_zone(&self.cloud.zone_state(zone)))).collect());
         let (store, look, lookup) = (self.store(), self.look(), &lookup);
         let now_ms = self.cloud.clock().now_ms();
-        let read = |after: Option<InstanceId>| async move {
-            let rows = read_rows(instance_list(store, lookup.filter(cx.account(), after.as_ref()), ROWS).await)?;
-            let next = next_key(&rows, |row| row.id.clone());
-            let ids: Vec<InstanceId> = rows.iter().map(|row| row.id.clone()).collect();
-            let events = events_of(store, &ids).await.or_fail()?;
-            let of = |row: &InstanceRow| events.get(&row.id).map(Vec::as_slice).unwrap_or_default();
-            let shapes = rows.iter().map(|row| shape(row, of(row), nodes.health(row), look, now_ms));
-            Ok(Chunk { found: shapes.filter(|status| filters.accept(status)).collect(), next })
+        let mut reach = Reach::new(&page);
+        let read = |after: Option<InstanceId>| {
+            let count = reach.next();
+            async move {
+                let step = lookup.step(store, cx.account(), after, count).await?;
+                let mut rows = read_rows(instance_list(store, step.filter(cx.account()), step.rows()).await)?;
+                let next = step.next(&rows, |row| row.id.clone());
+                // A filter for another state then finds nothing, as on EC2.
+                rows.retain(|row| !running_only || row.state == InstanceState::Running);
+                let ids: Vec<InstanceId> = rows.iter().map(|row| row.id.clone()).collect();
+                let events = events_of(store, &ids).await.or_fail()?;
+                let of = |row: &InstanceRow| events.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+                let shapes = rows.iter().map(|row| shape(row, of(row), nodes.health(row), look, now_ms));
+                Ok(Chunk { found: shapes.filter(|status| filters.accept(status)).collect(), next })
+            }
         };
         let key = |status: &InstanceStatus| status.instance_id.clone().unwrap_or_default();
         let (instance_statuses, next_token) = fill(&page, page.after()?, read, key).await?;

@@ -7,7 +7,7 @@ use mallee_types::{
 };
 
 /// A running instance with one interface.
-pub(super) fn view() -> InstanceView {
+pub(crate) fn view() -> InstanceView {
     InstanceView {
         row: InstanceRow {
             id: InstanceId::from_random(1),

@@ -7,12 +7,12 @@ use mallee_ec2_types::ec2::{InstanceMarketOptionsRequest, SpotMarketOptions};
 use mallee_store::{InterruptionBehavior, ShutdownBehavior, SpotKind};
 use time::OffsetDateTime;
 
-pub(super) const KINDS: [(&str, SpotKind); 2] = [("one-time", SpotKind::OneTime), ("persistent", SpotKind::Persistent)];
-pub(super) const BEHAVIORS: [(&str, InterruptionBehavior); 2] =
+pub(crate) const KINDS: [(&str, SpotKind); 2] = [("one-time", SpotKind::OneTime), ("persistent", SpotKind::Persistent)];
+pub(crate) const BEHAVIORS: [(&str, InterruptionBehavior); 2] =
     [("terminate", InterruptionBehavior::Terminate), ("stop", InterruptionBehavior::Stop)];
 
 /// The word of a kind or behaviour.
-pub(super) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> Option<String> {
+pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> Option<String> {
     words.iter().find(|(_, meaning)| meaning == value).map(|(word, _)| (*word).to_owned())
 }
 
@@ -61,6 +61,14 @@ pub(crate) fn options(options: Option<InstanceMarketOptionsRequest>) -> Result<O
     let name = |field: &str| format!("InstanceMarketOptions.SpotOptions.{field}");
     refuse(&name("BlockDurationMinutes"), block_duration_minutes.is_some())?;
     let kind = choice(&name("SpotInstanceType"), spot_instance_type.as_deref(), &KINDS)?.unwrap_or_default();
+    let parameter = name("InstanceInterruptionBehavior");
+    let behavior = behavior(&parameter, instance_interruption_behavior.as_deref(), kind)?;
+    if kind == SpotKind::Persistent && behavior == InterruptionBehavior::Terminate {
+        return Err(ApiError::invalid_combination(
+            "For RunInstances, persistent Spot Instance requests are only supported when InstanceInterruptionBehavior \
+             is set to either hibernate or stop.",
+        ));
+    }
     if valid_until.is_some() && kind == SpotKind::OneTime {
         return Err(ApiError::invalid_combination(
             "ValidUntil is not supported for a one-time Spot Instance request: it is fulfilled at once or not at all.",
@@ -69,7 +77,7 @@ pub(crate) fn options(options: Option<InstanceMarketOptionsRequest>) -> Result<O
     Ok(Some(SpotOptions {
         max_price: price(&name("MaxPrice"), max_price.as_deref())?,
         kind,
-        behavior: behavior(&name("InstanceInterruptionBehavior"), instance_interruption_behavior.as_deref(), kind)?,
+        behavior,
         valid_until_ms: valid_until.map(stored),
         tags: Vec::new(),
         fulfils: None,
@@ -138,6 +146,8 @@ mod tests {
         assert!(refused(hibernate).message().contains("hibernate"));
         let stop = SpotMarketOptions { instance_interruption_behavior: Some("stop".into()), ..Default::default() };
         assert_eq!(refused(stop).code(), Code::InvalidParameterCombination);
+        let ends = SpotMarketOptions { spot_instance_type: Some("persistent".into()), ..Default::default() };
+        assert_eq!(refused(ends).code(), Code::InvalidParameterCombination, "as RunInstances of EC2");
         let until = SpotMarketOptions { valid_until: Some(OffsetDateTime::UNIX_EPOCH), ..Default::default() };
         assert_eq!(refused(until).code(), Code::InvalidParameterCombination);
         for text in ["0", "-1", "cheap"] {

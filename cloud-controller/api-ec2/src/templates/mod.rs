@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod data;
 mod describe;
+mod from_instance;
 mod launch;
 pub(crate) mod shown;
 

@@ -43,15 +43,14 @@ pub(super) fn of_request(cloud: &Cloud, cx: &OpContext, rights: &Rights) -> Cont
         for (key, value) in &session.tags {
             context.set(&format!("aws:PrincipalTag/{key}"), value.as_str());
         }
-        let texts = [
-            ("aws:SourceIdentity", &session.source_identity),
-            ("aws:FederatedProvider", &session.provider),
-            ("ec2:SourceInstanceARN", &session.source_instance),
-        ];
+        let texts = [("aws:SourceIdentity", &session.source_identity), ("aws:FederatedProvider", &session.provider)];
         for (key, value) in texts {
             if let Some(value) = value {
                 context.set(key, value.as_str());
             }
+        }
+        for (key, value) in session.of_instance() {
+            context.set(key, value);
         }
     }
     context

@@ -2,6 +2,7 @@
 
 use super::rights::caller;
 use super::{Ask, keys};
+use crate::context::Maker;
 use crate::iam::EffectivePolicy;
 use crate::{Cloud, OpContext};
 use mallee_iam::{Principal, QUOTA_KEYS, Request, quota_limits};
@@ -33,8 +34,21 @@ fn source(policy: &EffectivePolicy) -> String {
 impl OpContext {
     /// The unique id under which is kept what the caller makes: of its user or role. The root of an account has none.
     pub(crate) fn creator(&self) -> Option<String> {
+        self.as_maker().map(|maker| maker.id)
+    }
+
+    /// Whose quotas bind what is made now, and what the cloud makes later because of this call. The root of an account
+    /// has none of its own.
+    pub(crate) fn as_maker(&self) -> Option<Maker> {
+        if self.maker.is_some() {
+            return self.maker.clone();
+        }
         match self.actor.principal {
-            Principal::User { .. } | Principal::Role(_) | Principal::Federated { .. } => Some(caller(self).1),
+            Principal::User { .. } | Principal::Role(_) | Principal::Federated { .. } => {
+                let (kind, id, _) = caller(self);
+                let is_role = kind == PrincipalKind::Role;
+                Some(Maker { id, is_role, is_account_admin: self.actor.is_account_admin })
+            }
             _ => None,
         }
     }
@@ -44,10 +58,15 @@ impl Cloud {
     /// The quotas that policies set for this request: those of the account, and those of the user or role itself. As in
     /// Eucalyptus a group's have no effect, and the administrator of an account is bound by the account's only.
     pub(crate) async fn policy_limits(&self, cx: &OpContext, ask: &Ask<'_>) -> Result<Vec<PolicyLimit>, StoreError> {
-        let caller = caller(cx);
+        let (caller, is_admin) = match &cx.maker {
+            Some(Maker { id, is_role, is_account_admin }) => {
+                let kind = if *is_role { PrincipalKind::Role } else { PrincipalKind::User };
+                ((kind, id.clone(), false), *is_account_admin)
+            }
+            None => (caller(cx), cx.actor.is_account_admin),
+        };
         let policies = self.policies_of_caller(cx, &caller).await?;
-        let is_bound =
-            |policy: &&EffectivePolicy| policy.holder.0 != PrincipalKind::Group && !cx.actor.is_account_admin;
+        let is_bound = |policy: &&EffectivePolicy| policy.holder.0 != PrincipalKind::Group && !is_admin;
         let own = policies.identity.iter().filter(is_bound).map(|policy| (true, policy));
         let all: Vec<_> = policies.account.iter().map(|policy| (false, policy)).chain(own).collect();
         let limits = |policy: &EffectivePolicy| {

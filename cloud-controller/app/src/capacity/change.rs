@@ -185,6 +185,8 @@ impl Cloud {
     ) -> Result<(), ApiError> {
         let row = self.find_instances(cx, std::slice::from_ref(&id.to_owned())).await?.pop();
         let row = row.ok_or_else(|| ApiError::instance_not_found(&[id]))?;
+        let is_spot = row.doc.spot.is_some();
+        super::offer::check_wish(is_spot, &row.doc.tenancy, preference.as_deref(), target.as_ref())?;
         if let Some(target) = &target {
             let reservation = self.find_capacity_reservation(cx, target.as_str()).await?;
             super::offer::fits(&reservation, &super::Want::of(&row))?;

@@ -8,13 +8,15 @@ use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::instances::run::place::{Keep, Room};
 use crate::once::{Once, record};
+use crate::quotas::hold_account;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    HostFilter, HostRow, HostState, InstanceRow, StoreError, Tx, change_append, client_token_peek, host_count,
-    host_fetch_locked, host_insert, host_list, host_unuse, host_update, host_use, host_users, instance_list, tag_put,
+    Exec, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow, StoreError, Tx, change_append,
+    client_token_peek, host_count, host_fetch_locked, host_insert, host_list, host_unuse, host_update, host_use,
+    host_users, instance_list, quota_hold, tag_put,
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::{AccountId, Generation, HostId, InstanceId, NodeId, ZoneName};
@@ -84,6 +86,32 @@ pub fn takes(row: &HostRow, instance_type: &str) -> bool {
 /// Ids as a token's result has them.
 fn ids_of(text: &str) -> Result<Vec<HostId>, ApiError> {
     text.split(',').map(str::parse).collect::<Result<_, _>>().map_err(ApiError::internal)
+}
+
+fn takes_not(id: &HostId, instance_type: &str) -> ApiError {
+    Code::InvalidParameterValue
+        .message(format!("The dedicated host {id} does not take instances of type {instance_type}."))
+}
+
+/// The instances on these hosts, stopped ones too.
+async fn instances_on<'a>(exec: impl Into<Exec<'a>>, ids: &[HostId]) -> Result<Vec<(HostId, InstanceRow)>, ApiError> {
+    let (mut out, mut exec) = (Vec::new(), exec.into());
+    for some in ids.chunks(PAGE as usize) {
+        let mut after: Option<InstanceId> = None;
+        loop {
+            let users = host_users(exec.again(), some, after.as_ref(), PAGE).await.or_fail()?;
+            let Some((_, last)) = users.last() else { break };
+            after = Some(last.clone());
+            let ids: Vec<InstanceId> = users.iter().map(|(_, id)| id.clone()).collect();
+            let filter = InstanceFilter { ids: Some(&ids), ..Default::default() };
+            for row in instance_list(exec.again(), filter, PAGE).await.or_fail()? {
+                if let Some((host, _)) = users.iter().find(|(_, id)| *id == row.id) {
+                    out.push((host.clone(), row));
+                }
+            }
+        }
+    }
+    Ok(out)
 }
 
 fn occupied(id: &HostId) -> ApiError {
@@ -180,12 +208,17 @@ impl Cloud {
         if let Some(before) = self.claim(&mut tx, cx, OPERATION, &new.once).await? {
             return Ok((ids_of(&before)?, false));
         }
+        hold_account(&mut tx, cx.account()).await?;
         if host_count(&mut tx, cx.account()).await.or_fail()? + u64::from(new.quantity) > HOSTS_MAX {
             return Err(Code::HostLimitExceeded.message(format!("You can have {HOSTS_MAX} dedicated hosts.")));
         }
         for (id, placement) in &placed {
             let node = nodes.iter().find(|node| node.node_id == placement.node_id);
-            let total = node.and_then(|node| node.total).unwrap_or_default();
+            // What it shows of itself from then on.
+            let total = node.and_then(|node| node.total).ok_or_else(|| {
+                let text = format!("The node {} has not told what it hands out. Please try again.", placement.node_id);
+                Code::Unavailable.message(text)
+            })?;
             let (instance_type, instance_family) = match &new.sizes {
                 HostSizes::Type(name) => (Some(name.clone()), None),
                 HostSizes::Family(name) => (None, Some(name.clone())),
@@ -286,7 +319,7 @@ impl Cloud {
                 HostSizes::Type(name) => (Some(name.clone()), None),
                 HostSizes::Family(name) => (None, Some(name.clone())),
             };
-            for (_, instance) in self.host_instances(std::slice::from_ref(&row.id)).await? {
+            for (_, instance) in instances_on(&mut tx, std::slice::from_ref(&row.id)).await? {
                 if !takes(&row, &instance.instance_type) {
                     return Err(Code::InvalidParameterValue.message(format!(
                         "Instance {} of type {} is on the dedicated host {}.",
@@ -306,23 +339,7 @@ impl Cloud {
     /// # Errors
     /// When the database does not answer.
     pub async fn host_instances(&self, ids: &[HostId]) -> Result<Vec<(HostId, InstanceRow)>, ApiError> {
-        let mut out = Vec::new();
-        for some in ids.chunks(PAGE as usize) {
-            let mut after: Option<InstanceId> = None;
-            loop {
-                let users = host_users(self.store(), some, after.as_ref(), PAGE).await.or_fail()?;
-                let Some((_, last)) = users.last() else { break };
-                after = Some(last.clone());
-                let ids: Vec<InstanceId> = users.iter().map(|(_, id)| id.clone()).collect();
-                let filter = mallee_store::InstanceFilter { ids: Some(&ids), ..Default::default() };
-                for row in instance_list(self.store(), filter, PAGE).await.or_fail()? {
-                    if let Some((host, _)) = users.iter().find(|(_, id)| *id == row.id) {
-                        out.push((host.clone(), row));
-                    }
-                }
-            }
-        }
-        Ok(out)
+        instances_on(self.store(), ids).await
     }
 
     /// The hosts a launch with the tenancy `host` may go to in a zone.
@@ -348,8 +365,7 @@ impl Cloud {
         if let Some(id) = &wish.id {
             let row = rows.first().ok_or_else(|| Code::InvalidHostIdNotFound.with(&[id.as_str()]))?;
             if !takes(row, instance_type) {
-                return Err(Code::InvalidParameterValue
-                    .message(format!("The dedicated host {id} does not take instances of type {instance_type}.")));
+                return Err(takes_not(id, instance_type));
             }
             return Ok(vec![id.clone()]);
         }
@@ -373,6 +389,10 @@ impl Cloud {
         })?;
         if host.state != HostState::Available {
             return Err(gone());
+        }
+        // It may have been modified since the launch was placed.
+        if !takes(&host, &row.instance_type) {
+            return Err(takes_not(id, &row.instance_type));
         }
         host_use(tx, &row.id, id).await.or_fail()
     }

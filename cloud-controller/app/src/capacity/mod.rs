@@ -12,19 +12,20 @@ mod offer;
 
 pub use change::ReservationChange;
 pub use hosts::{HOST_TAG_KIND, HostSizes, HostWish, NewHosts, family, takes};
-pub(crate) use offer::{Offer, Want};
+pub(crate) use offer::{Offer, Want, check_wish};
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::instances::run::place::{Keep, Room};
 use crate::once::{Once, record};
+use crate::quotas::hold_account;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::{self, Placement};
 use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, Json, StoreError, capacity_count, capacity_insert,
-    capacity_list, change_append, client_token_peek, tag_put,
+    capacity_list, change_append, client_token_peek, quota_hold, tag_put,
 };
 use mallee_types::limits::RUN_INSTANCES_COUNT_MAX;
 use mallee_types::{CapacityReservationId, Generation, InstanceId, NodeId, ZoneName};
@@ -210,6 +211,7 @@ impl Cloud {
         if let Some(before) = self.claim(&mut tx, cx, OPERATION, &new.once).await? {
             return Ok(Some(before));
         }
+        hold_account(&mut tx, cx.account()).await?;
         if capacity_count(&mut tx, cx.account()).await.or_fail()? >= RESERVATIONS_MAX {
             return Err(Code::CapacityReservationLimitExceeded
                 .message(format!("You have reached your limit of {RESERVATIONS_MAX} capacity reservations.")));

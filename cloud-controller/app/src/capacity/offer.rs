@@ -35,9 +35,31 @@ impl<'a> Want<'a> {
             tenancy: &row.doc.tenancy,
             // Reservations are not for spot instances.
             preference: if row.doc.spot.is_some() { Some("none") } else { row.doc.capacity_preference.as_deref() },
-            target: row.doc.capacity_target.as_ref(),
+            target: row.doc.capacity_target.as_ref().filter(|_| row.doc.spot.is_none()),
         }
     }
+}
+
+/// Whether an instance may be bound to capacity reservations by this wish at all.
+pub(crate) fn check_wish(
+    is_spot: bool,
+    tenancy: &str,
+    preference: Option<&str>,
+    target: Option<&CapacityReservationId>,
+) -> Result<(), ApiError> {
+    let whose = match (is_spot, tenancy) {
+        (true, _) => "Spot Instances",
+        (false, "host") => "Dedicated Hosts",
+        (false, _) => return Ok(()),
+    };
+    let what = match (target, preference) {
+        (Some(_), _) => "CapacityReservationTarget",
+        (None, Some("capacity-reservations-only")) => "CapacityReservationPreference 'capacity-reservations-only'",
+        (None, _) => return Ok(()),
+    };
+    Err(ApiError::invalid_combination(format!(
+        "Capacity Reservations can't be used with {whose}: the parameter {what} cannot be given."
+    )))
 }
 
 /// Reservations that may be used, and whether there is no other place.

@@ -1,12 +1,13 @@
 //! Intent down: a snapshot when the cluster has none, then every change in order.
 
-use super::{push, store_error};
+use super::{ROUND_GAP, push, store_error};
 use crate::Cloud;
 use crate::load::{self, Wanted};
 use mallee_proto::WireError;
 use mallee_proto::v1::cloud_to_cluster::Message as Down;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{CloudToCluster, IntentChange, SnapshotBegin, SnapshotEnd};
+use mallee_runtime::Pace;
 use mallee_store::{changes_bounds, changes_since};
 use mallee_types::ZoneName;
 use std::collections::BTreeMap;
@@ -27,7 +28,9 @@ pub(super) async fn push_intent(
     let (oldest, newest) = changes_bounds(cloud.store()).await.map_err(store_error)?;
     let resumable = applied > 0 && applied <= newest && applied + 1 >= oldest;
     let mut seq = if resumable { applied } else { snapshot(cloud, zone, newest, send).await? };
+    let mut pace = Pace::new(ROUND_GAP);
     loop {
+        pace.round().await;
         changed.borrow_and_update();
         loop {
             let changes = changes_since(cloud.store(), seq, CHANGES_PAGE).await.map_err(store_error)?;

@@ -25,6 +25,8 @@ use tonic::transport::Channel;
 
 /// Messages to a cluster that may wait for the network.
 const DOWN_QUEUE_MAX: usize = 1024;
+/// Between two rounds of either direction: what has come meanwhile goes together.
+const ROUND_GAP: Duration = Duration::from_millis(10);
 /// How long a lease lasts without renewal.
 const LEASE_TTL: Duration = Duration::from_secs(10);
 /// How often it is renewed. Only the holder acts, and only while its lease stands by the monotonic clock.

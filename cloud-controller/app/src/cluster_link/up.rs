@@ -1,6 +1,6 @@
 //! Observations up: each batch is one transaction, acknowledged after its commit.
 
-use super::push;
+use super::{ROUND_GAP, push};
 use crate::Cloud;
 use crate::instances::apply::apply_observations;
 use futures::StreamExt as _;
@@ -8,6 +8,7 @@ use mallee_proto::v1::cloud_to_cluster::Message as Down;
 use mallee_proto::v1::cluster_to_cloud::Message as Up;
 use mallee_proto::v1::{CloudToCluster, ClusterToCloud, Cursor};
 use mallee_proto::{Kind, WireError};
+use mallee_runtime::Pace;
 use mallee_types::ZoneName;
 use tokio::sync::mpsc;
 use tonic::Streaming;
@@ -23,9 +24,12 @@ pub(super) async fn take_observations(
     send: &mpsc::Sender<CloudToCluster>,
     observed: &mut Cursor,
 ) -> Result<(), WireError> {
-    // What has arrived while the last commit ran goes into one transaction: group commit without a timer.
+    // What has arrived since the last commit began goes into one transaction.
     let mut incoming = incoming.ready_chunks(MESSAGES_PER_COMMIT_MAX);
-    while let Some(messages) = incoming.next().await {
+    let mut pace = Pace::new(ROUND_GAP);
+    loop {
+        pace.round().await;
+        let Some(messages) = incoming.next().await else { break };
         let mut instances = Vec::new();
         let mut cursor = None;
         for message in messages {

@@ -92,7 +92,7 @@ async fn carry_out(cloud: &Cloud, id: &InstanceEventId) -> Result<(), ApiError> 
     if !is_due || !change(cloud, &event, &mut row, now_ms) {
         return tx.rollback().await.or_fail();
     }
-    spot::follow(&mut tx, &mut row, before, Ending::User, now_ms).await.or_fail()?;
+    spot::follow(&mut tx, &mut row, before, Ending::Service, now_ms).await.or_fail()?;
     // This ends the event too.
     cloud.write_intent(&mut tx, &mut row).await?;
     tracing::info!(instance = %row.id, event = %event.id, code = event.code.name(), "a scheduled event is carried out");

@@ -9,9 +9,9 @@ use crate::{Actor, Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     FleetCandidate, FleetEventKind, FleetLaunchState, FleetMemberState, FleetRow, FleetStrategy, InstanceFilter,
-    InstanceRow, Json, StoreError, Tx, fleet_fetch, fleet_launch_end, fleet_launch_fetch, fleet_launch_insert,
-    fleet_launch_list, fleet_launch_prune, fleet_member_forget, fleet_member_list, fleet_member_set, fleet_update,
-    instance_list,
+    InstanceRow, Json, StoreError, Tx, fleet_fetch, fleet_hold, fleet_launch_end, fleet_launch_fetch,
+    fleet_launch_insert, fleet_launch_list, fleet_launch_prune, fleet_member_forget, fleet_member_list,
+    fleet_member_set, fleet_update, instance_list,
 };
 use mallee_types::{FleetId, InstanceId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,11 +27,12 @@ const SETTLING_MS: i64 = 30_000;
 /// Instances looked up at once.
 const IDS_AT_ONCE: usize = 1_000;
 
-/// For whom a fleet acts: whoever made it was asked then whether they may.
-fn acting(fleet: &FleetRow) -> OpContext {
+/// For whom a fleet acts: whoever made it was asked then whether they may. Their quotas are looked up now.
+fn acting(fleet: &FleetRow) -> Result<OpContext, ApiError> {
     let mut actor = Actor::root(fleet.account_id.clone(), false);
     actor.arn = fleet.created_by.as_str().into();
-    OpContext::new(actor, fleet.id.as_str())
+    let maker = fleet.doc.0.maker.clone().map(serde_json::from_value).transpose().map_err(ApiError::internal)?;
+    Ok(OpContext::new(actor, fleet.id.as_str()).made_for(maker))
 }
 
 /// Whether trying the same again may help. Just after its start the cloud's zones cannot say yet whether there is
@@ -53,7 +54,9 @@ pub async fn drive(cloud: &Cloud, hands: &dyn FleetHands, id: &FleetId) -> Resul
         if !decision.terminate.is_empty() {
             let ids: Vec<String> = decision.terminate.iter().map(ToString::to_string).collect();
             cloud.faults().point("cloud.fleet.terminate").await.or_fail()?;
-            cloud.terminate_instances(&acting(&fleet), &ids, false).await?;
+            for some in ids.chunks(IDS_AT_ONCE) {
+                cloud.terminate_instances(&acting(&fleet)?, some, false).await?;
+            }
             cloud.faults().point("cloud.fleet.terminated").await.or_fail()?;
         }
         if decision.launches.is_empty() {
@@ -84,6 +87,7 @@ async fn look(
         let market = market(cloud, &fleet).await?;
         cloud.faults().point("cloud.fleet.look").await.or_fail()?;
         let mut tx = cloud.store().write().await.or_fail()?;
+        fleet_hold(&mut tx, id).await.or_fail()?;
         match look_in(cloud, hands, &mut tx, fleet, &market, passed_over).await {
             Ok((fleet, decision, changed)) => {
                 cloud.faults().point("cloud.fleet.before-commit").await.or_fail()?;
@@ -226,7 +230,7 @@ async fn make(
             interface_tags: &doc.interface_tags,
         };
         cloud.faults().point("cloud.fleet.launch").await.or_fail()?;
-        let outcome = hands.launch(&acting(fleet), &order).await;
+        let outcome = hands.launch(&acting(fleet)?, &order).await;
         cloud.faults().point("cloud.fleet.launched").await.or_fail()?;
         outcome
     } else {
@@ -242,6 +246,7 @@ async fn make(
             row.state = FleetLaunchState::Failed;
             row.doc = Json(mallee_store::FleetLaunchDoc { error: Some((code.clone(), text.clone())), ..row.doc.0 });
             let mut tx = cloud.store().write().await.or_fail()?;
+            fleet_hold(&mut tx, &fleet.id).await.or_fail()?;
             if fleet_launch_end(&mut tx, &row).await.or_fail()? {
                 let what = &row.doc.0.candidate;
                 let text =

@@ -7,7 +7,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
     FleetEventKind, FleetEventRow, FleetLaunchDoc, FleetLaunchState, FleetMemberRow, FleetMemberState, InstanceRow,
-    SubnetRow, Tx, fleet_event_insert, fleet_launch_end, fleet_launch_fetch, fleet_member_insert,
+    SubnetRow, Tx, fleet_event_insert, fleet_hold, fleet_launch_end, fleet_launch_fetch, fleet_member_insert,
 };
 use mallee_types::{FleetId, InstanceId};
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,7 @@ impl Cloud {
         subnet: &SubnetRow,
     ) -> Result<(), ApiError> {
         let over = || Code::Unavailable.message(format!("{} does not want this launch any more", of.fleet));
+        fleet_hold(tx, &of.fleet).await.or_fail()?;
         let mut row = fleet_launch_fetch(&mut *tx, &of.fleet, of.attempt).await.or_fail()?.ok_or_else(over)?;
         let ids: Result<Vec<InstanceId>, _> = placements.iter().map(|placed| placed.instance_id.parse()).collect();
         row.state = FleetLaunchState::Launched;

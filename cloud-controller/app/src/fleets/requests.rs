@@ -5,13 +5,14 @@ use super::{FLEETS_MAX, TAG_KIND, drive};
 use crate::fail::OrFail as _;
 use crate::ids::parse_id;
 use crate::once::{Once, record};
+use crate::quotas::hold_account;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     FleetDoc, FleetEventKind, FleetKind, FleetLaunchState, FleetRow, FleetState, Json, StoreError, fleet_count,
-    fleet_fetch, fleet_insert, fleet_launch_end, fleet_launch_list, fleet_update, tag_put,
+    fleet_fetch, fleet_hold, fleet_insert, fleet_launch_end, fleet_launch_list, fleet_update, tag_put,
 };
 use mallee_types::FleetId;
 use std::time::Duration;
@@ -88,11 +89,14 @@ impl Cloud {
             drop(tx);
             return self.find_fleet(cx, &before).await;
         }
+        hold_account(&mut tx, cx.account()).await?;
         if fleet_count(&mut tx, cx.account()).await.or_fail()? >= FLEETS_MAX {
             return Err(Code::InvalidFleetConfig.message(format!(
                 "An account may have {FLEETS_MAX} fleets that are submitted, active or being deleted"
             )));
         }
+        let mut doc = new.doc;
+        doc.maker = cx.as_maker().map(serde_json::to_value).transpose().map_err(ApiError::internal)?;
         let row = FleetRow {
             id: FleetId::from_random(self.rng().u128()),
             account_id: cx.account().clone(),
@@ -105,7 +109,7 @@ impl Cloud {
             deleted_ms: None,
             client_token: once.token.clone(),
             attempts: 0,
-            doc: Json(new.doc),
+            doc: Json(doc),
         };
         fleet_insert(&mut tx, &row).await.or_fail()?;
         tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, row.id.as_str(), &new.tags)).await.or_fail()?;
@@ -155,6 +159,7 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
+        fleet_hold(&mut tx, &row.id).await.or_fail()?;
         let mut row = fleet_fetch(&mut tx, &row.id).await.or_fail()?;
         modifiable(&row)?;
         change(&mut row.doc.0)?;
@@ -190,6 +195,7 @@ impl Cloud {
             Err(error) => return Err(error),
         };
         let mut tx = self.store().write().await.or_fail()?;
+        fleet_hold(&mut tx, &row.id).await.or_fail()?;
         let mut row = fleet_fetch(&mut tx, &row.id).await.or_fail()?;
         let before = row.state;
         if before == FleetState::Deleted || (before == FleetState::DeletedTerminating && terminate) {

@@ -3,14 +3,15 @@
 
 use super::base::IAM_CHANGE;
 use crate::fail::{OrFail as _, store_failure};
+use crate::instances::metadata_defaults;
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    AccessKeyRow, AccountRow, PAGE_ROWS_MAX, SecurityGroupFilter, StoreError, Tx, UserRow, account_by_name,
-    account_delete, account_fetch, account_identities, account_insert, account_leftovers, account_page, account_rename,
-    account_wipe, change_append, cloud_account, security_group_delete, security_group_list, subnet_delete, subnet_list,
-    user_insert, vpc_delete, vpc_list,
+    AccessKeyRow, AccountRow, PAGE_ROWS_MAX, SecurityGroupFilter, StoreError, Tx, UserRow, account_belongings,
+    account_by_name, account_delete, account_fetch, account_insert, account_leftovers, account_page, account_rename,
+    account_wipe, change_append, cloud_account, quota_hold, security_group_delete, security_group_list, setting_delete,
+    subnet_delete, subnet_list, user_insert, vpc_delete, vpc_list,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
@@ -145,8 +146,8 @@ impl Cloud {
         found.filter(visible).ok_or_else(|| not_found(name))
     }
 
-    /// `DeleteAccount`: with `recursive` also its users, groups, roles and policies. What runs or is stored in it must
-    /// be gone before.
+    /// `DeleteAccount`: with `recursive` also its identities and what it has written down (key pairs, launch templates,
+    /// placement groups, trails). What runs in it, is stored in it, or is kept for it must be gone before.
     ///
     /// # Errors
     /// `AccessDenied`, `NoSuchEntity`, `DeleteConflict`.
@@ -154,21 +155,30 @@ impl Cloud {
         self.require_cloud_admin(cx, "DeleteAccount")?;
         let account = self.find_account(cx, name).await?;
         let conflict = |text: String| Err(Code::DeleteConflict.message(text));
+        // Walrus may keep them in a database of its own.
+        let buckets = self.image_service().buckets(&account.id).await.or_fail()?;
+        if buckets > 0 {
+            return conflict(format!("Cannot delete entity, the account has {buckets} buckets; remove them first."));
+        }
         let mut tx = self.store().write().await.or_fail()?;
         tx.lock(&format!("iam {}", account.id)).await.or_fail()?;
+        // Whoever makes something in it now is waited for, and who comes later finds no account.
+        quota_hold(&mut tx, &account.id).await.or_fail()?;
         if cloud_account(&mut tx).await.or_fail()?.as_ref() == Some(&account.id) {
             return conflict("Cannot delete the account that administers the cloud.".to_owned());
         }
         if let Some(what) = account_leftovers(&mut tx, &account.id).await.or_fail()?.first() {
             return conflict(format!("Cannot delete entity, the account has {what}; remove them first."));
         }
-        let identities = account_identities(&mut tx, &account.id).await.or_fail()?;
-        if let Some(what) = identities.first().filter(|_| !recursive) {
+        let belongings = account_belongings(&mut tx, &account.id).await.or_fail()?;
+        if let Some(what) = belongings.first().filter(|_| !recursive) {
             return conflict(format!(
                 "Cannot delete entity, the account has {what}; remove them first, or set Recursive."
             ));
         }
         self.remove_default_network(&mut tx, &account.id).await?;
+        setting_delete(&mut tx, &metadata_defaults::key(&account.id)).await.or_fail()?;
+        self.faults().point("cloud.account.delete.before-wipe").await.or_fail()?;
         let gone = account_wipe(&mut tx, &account.id).await.and(account_delete(&mut tx, &account.id).await);
         match gone {
             Ok(_) => {}
@@ -178,7 +188,9 @@ impl Cloud {
             Err(error) => return Err(store_failure(error)),
         }
         change_append(&mut tx, IAM_CHANGE, &account.id, None);
-        tx.commit().await.or_fail()
+        self.faults().point("cloud.account.delete.before-commit").await.or_fail()?;
+        tx.commit().await.or_fail()?;
+        self.faults().point("cloud.account.delete.committed").await.or_fail()
     }
 
     async fn remove_default_network(&self, tx: &mut Tx, account: &AccountId) -> Result<(), ApiError> {

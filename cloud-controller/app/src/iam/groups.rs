@@ -6,9 +6,9 @@ use crate::quotas::table as quotas;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, IamGroupRow, PrincipalKind, StoreError, iam_attachment_count, iam_group_by_name, iam_group_count_of_user,
-    iam_group_delete, iam_group_insert, iam_group_member_add, iam_group_member_count, iam_group_member_remove,
-    iam_group_update, iam_inline_list_of, iam_principal_forget,
+    Exec, IamGroupRow, PrincipalKind, StoreError, creators_forget, iam_attachment_count, iam_group_by_name,
+    iam_group_count_of_user, iam_group_delete, iam_group_insert, iam_group_member_add, iam_group_member_count,
+    iam_group_member_remove, iam_group_update, iam_inline_list_of, iam_principal_forget,
 };
 use mallee_types::AccountId;
 
@@ -108,6 +108,7 @@ impl Cloud {
         }
         iam_principal_forget(&mut tx, PrincipalKind::Group, &group.id).await.or_fail()?;
         iam_group_delete(&mut tx, &group.id).await.or_fail()?;
+        creators_forget(&mut tx, &group.id).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 

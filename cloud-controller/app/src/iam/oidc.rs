@@ -8,8 +8,8 @@ use crate::tags::Tag;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, Json, OidcProviderRow, Tx, iam_tag_delete, iam_tag_delete_of, oidc_provider_delete, oidc_provider_fetch,
-    oidc_provider_insert, oidc_provider_update,
+    Exec, Json, OidcProviderRow, Tx, creators_forget, iam_tag_delete, iam_tag_delete_of, oidc_creator,
+    oidc_provider_delete, oidc_provider_fetch, oidc_provider_insert, oidc_provider_update,
 };
 use mallee_types::AccountId;
 
@@ -98,7 +98,7 @@ impl Cloud {
         };
         let allowance = self.iam_allowance(cx, "iam:CreateOpenIDConnectProvider", "oidc-provider", &row.url).await?;
         let mut tx = self.iam_write(cx).await?;
-        allowance.take(&mut tx, &[(&quotas::OIDC_PROVIDERS, 1)], &[]).await?;
+        allowance.take(&mut tx, &[(&quotas::OIDC_PROVIDERS, 1)], &[oidc_creator(cx.account(), &row.url)]).await?;
         oidc_provider_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("oidc_providers_account_id_url") {
                 Code::EntityAlreadyExists.message(format!("Provider with url https://{} already exists.", row.url))
@@ -177,6 +177,7 @@ impl Cloud {
         let (mut tx, row) = self.oidc_provider_to_change(cx, arn).await?;
         iam_tag_delete_of(&mut tx, &provider_arn(&row)).await.or_fail()?;
         oidc_provider_delete(&mut tx, cx.account(), &row.url).await.or_fail()?;
+        creators_forget(&mut tx, &oidc_creator(cx.account(), &row.url)).await.or_fail()?;
         tx.commit().await.or_fail()
     }
 

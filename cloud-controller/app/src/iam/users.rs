@@ -8,9 +8,9 @@ use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::Principal;
 use mallee_store::{
-    Exec, PrincipalKind, StoreError, Tx, UserRow, access_key_list, iam_attachment_count, iam_boundary_fetch,
-    iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete, iam_tag_delete_of, iam_tag_list,
-    user_admin, user_by_name, user_delete, user_fetch, user_insert, user_update,
+    Exec, PrincipalKind, StoreError, Tx, UserRow, access_key_list, creators_forget, iam_attachment_count,
+    iam_boundary_fetch, iam_group_count_of_user, iam_inline_list_of, iam_principal_forget, iam_tag_delete,
+    iam_tag_delete_of, iam_tag_list, user_admin, user_by_name, user_delete, user_fetch, user_insert, user_update,
 };
 use mallee_types::AccountId;
 
@@ -188,6 +188,7 @@ impl Cloud {
         check_delete(&mut tx, &user).await?;
         iam_principal_forget(&mut tx, PrincipalKind::User, &user.id).await.or_fail()?;
         iam_tag_delete_of(&mut tx, &user.id).await.or_fail()?;
+        creators_forget(&mut tx, &user.id).await.or_fail()?;
         user_delete(&mut tx, &user.id).await.map_err(|error| match error {
             StoreError::InUse => conflict("remove referenced objects"),
             other => store_failure(other),

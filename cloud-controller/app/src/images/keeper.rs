@@ -4,8 +4,7 @@ use super::split_location;
 use crate::Cloud;
 use mallee_proto::{Kind, WireError};
 use mallee_store::{
-    ImageRow, ImageState, StoreError, image_delete, image_fetch, image_list_state, image_update,
-    instance_count_of_image,
+    ImageRow, ImageState, StoreError, image_delete, image_fetch, image_list_state, image_update, instance_image_used,
 };
 
 /// Why a pass ended early.
@@ -86,7 +85,7 @@ async fn import(cloud: &Cloud, mut row: ImageRow) -> Result<(), KeeperError> {
 /// Walrus's claim goes first, the row last: a crash in between repeats the release.
 async fn release(cloud: &Cloud, row: ImageRow) -> Result<(), KeeperError> {
     // The bytes stay while an instance may need them again: a node whose cache was lost fetches the backing file.
-    if instance_count_of_image(cloud.store(), &row.id).await? > 0 {
+    if instance_image_used(cloud.store(), &row.id).await? {
         return Ok(());
     }
     point(cloud, "cloud.image.release").await?;

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use mallee_proto::v1::images_client::ImagesClient;
-use mallee_proto::v1::{ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest};
+use mallee_proto::v1::objects_client::ObjectsClient;
+use mallee_proto::v1::{
+    CountBucketsRequest, ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest,
+};
 use mallee_proto::{Kind, WireError};
 use mallee_types::{AccountId, ImageId};
 use std::fmt;
@@ -12,7 +15,7 @@ use tonic::transport::Channel;
 
 /// Longest import: a large image is hashed once.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(900);
-/// Longest wait for a release.
+/// Longest wait for a release, or for a count.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for a sign of life.
 const REACH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -36,6 +39,11 @@ pub trait ImageService: Send + Sync + fmt::Debug {
 
     /// Whether Walrus answers; an error says what is wrong.
     async fn reach(&self) -> Result<(), WireError>;
+
+    /// How many buckets an account has (of very many: a thousand). Without an object store: none.
+    async fn buckets(&self, _account: &AccountId) -> Result<u32, WireError> {
+        Ok(0)
+    }
 }
 
 /// Makes a channel to Walrus.
@@ -90,5 +98,12 @@ impl<C: WalrusConnector> ImageService for RemoteImages<C> {
             }
         };
         tokio::time::timeout(REACH_TIMEOUT, ask).await.map_err(|_| late())?
+    }
+
+    async fn buckets(&self, account: &AccountId) -> Result<u32, WireError> {
+        let mut client = ObjectsClient::new(self.0.connect().await?);
+        let mut request = Request::new(CountBucketsRequest { account_id: account.to_string() });
+        request.set_timeout(RELEASE_TIMEOUT);
+        Ok(client.count_buckets(request).await.map_err(WireError::from)?.into_inner().buckets)
     }
 }

@@ -6,11 +6,12 @@ use crate::{Cloud, events, load};
 use mallee_proto::v1::InstanceObservation;
 use mallee_proto::{Kind, WireError};
 use mallee_store::{
-    InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, capacity_unuse, change_append, host_unuse,
-    instance_fetch_locked, instance_intent_update, instance_observe, interface_delete, interface_list,
-    placement_group_leave, private_addresses_release, public_address_release, tag_delete_of,
+    FILTER_VALUES_MAX, InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, capacity_unuse, change_append,
+    host_unuse, instance_intent_update, instance_observe_later, instances_fetch_locked, interface_delete,
+    interface_list, placement_group_leave, private_addresses_release, public_address_release, tag_delete_of,
 };
 use mallee_types::{DomainPhase, Generation, Incarnation, InstanceState, RunIntent, StateReason};
+use std::collections::BTreeMap;
 
 /// Interfaces of one instance, at most.
 const INTERFACES_MAX: u32 = 100;
@@ -42,8 +43,19 @@ async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), Store
     let mut tx = cloud.store().write().await?;
     let mut changed = false;
     let ended = batch.iter().any(|observation| observation.gone);
-    for observation in batch {
-        changed |= apply_one(cloud, &mut tx, observation).await?;
+    for some in batch.chunks(FILTER_VALUES_MAX) {
+        let ids = some.iter().filter_map(|observation| observation.id.parse().ok()).collect();
+        let rows = instances_fetch_locked(&mut tx, &ids).await?;
+        let mut rows: BTreeMap<String, InstanceRow> = rows.into_iter().map(|row| (row.id.to_string(), row)).collect();
+        for observation in some {
+            match rows.get_mut(&observation.id) {
+                Some(row) => changed |= apply_one(cloud, &mut tx, row, observation).await?,
+                // Purged: the cluster forgets it when the change log says so.
+                None => {
+                    tracing::debug!(id = %observation.id, node = %observation.node_id, "an observation of no instance")
+                }
+            }
+        }
     }
     if !changed {
         return tx.rollback().await;
@@ -61,17 +73,12 @@ async fn apply(cloud: &Cloud, batch: &[InstanceObservation]) -> Result<(), Store
 }
 
 /// True if something was written.
-async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation) -> Result<bool, StoreError> {
-    let Ok(id) = observation.id.parse() else {
-        tracing::warn!(id = %observation.id, node = %observation.node_id, "an observation of no instance");
-        return Ok(false);
-    };
-    let mut row = match instance_fetch_locked(tx, &id).await {
-        Ok(row) => row,
-        // Purged: the cluster forgets it when the change log says so.
-        Err(StoreError::NotFound { .. }) => return Ok(false),
-        Err(error) => return Err(error),
-    };
+async fn apply_one(
+    cloud: &Cloud,
+    tx: &mut Tx,
+    row: &mut InstanceRow,
+    observation: &InstanceObservation,
+) -> Result<bool, StoreError> {
     if row.released || row.node_id.as_ref().map(AsRef::as_ref) != Some(observation.node_id.as_str()) {
         return Ok(false);
     }
@@ -83,12 +90,11 @@ async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation
         gone: observation.gone,
         reason: observation.reason.clone().map(StateReason::from),
     };
-    let known = known(&row);
-    let outcome = observe(&known, &seen);
+    let outcome = observe(&known(row), &seen);
     if outcome == Outcome::Stale {
         return Ok(false);
     }
-    note_boot(cloud, &mut row, observation);
+    note_boot(cloud, row, observation);
     row.observed_phase = seen.phase;
     row.observed_generation = seen.generation;
     row.observed_incarnation = seen.incarnation;
@@ -97,23 +103,23 @@ async fn apply_one(cloud: &Cloud, tx: &mut Tx, observation: &InstanceObservation
     match outcome {
         Outcome::Stale => {}
         Outcome::Record { state, reason } => {
-            record(cloud, tx, &mut row, state, reason).await?;
-            instance_observe(tx, &row).await?;
+            record(cloud, tx, row, state, reason).await?;
+            instance_observe_later(tx, row).await?;
         }
         Outcome::Redirect { intent, state, reason } => {
             tracing::info!(instance = %row.id, node = %observation.node_id, reason = %reason.message, "the instance changed by itself");
             let before = std::mem::replace(&mut row.intent, intent);
             let by = if reason.code.starts_with("Client.") { Ending::User } else { Ending::Failure };
-            spot::follow(tx, &mut row, before, by, cloud.clock().now_ms()).await?;
+            spot::follow(tx, row, before, by, cloud.clock().now_ms()).await?;
             row.transition_reason = reason.message.clone();
-            record(cloud, tx, &mut row, state, Some(reason)).await?;
-            instance_intent_update(tx, &row).await?;
-            events::follow(tx, &row, cloud.clock().now_ms()).await?;
+            record(cloud, tx, row, state, Some(reason)).await?;
+            row.generation = instance_intent_update(tx, row).await?;
+            events::follow(tx, row, cloud.clock().now_ms()).await?;
             change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
         }
         Outcome::Release => {
-            release(cloud, tx, &mut row).await?;
-            instance_observe(tx, &row).await?;
+            release(cloud, tx, row).await?;
+            instance_observe_later(tx, row).await?;
             change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
         }
     }
@@ -182,7 +188,8 @@ async fn record(
     Ok(())
 }
 
-async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mallee_store::InterfaceRow>, StoreError> {
+/// The interfaces of an instance.
+pub(super) async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mallee_store::InterfaceRow>, StoreError> {
     let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
     interface_list(&mut *tx, filter, INTERFACES_MAX).await
 }

@@ -4,6 +4,7 @@
 //! They are pushed, not asked for: a node holds them on its disk and goes on serving them while everything above it is
 //! away. A session lasts six hours and is replaced after three, so an outage of three hours is not noticed in a guest.
 
+use super::apply::interfaces;
 use crate::fail::{OrFail as _, store_failure};
 use crate::sts::{NewSession, trusts};
 use crate::{Cloud, load};
@@ -93,7 +94,11 @@ impl Cloud {
             return instance_credentials_put(tx, &row, None).await.or_fail();
         }
         let (region, account) = (&self.config().region, &instance.account_id);
+        let interfaces = interfaces(tx, instance).await.or_fail()?;
+        let first = interfaces.iter().find(|interface| interface.device_index == Some(0));
         let doc = SessionDoc {
+            source_vpc: Some(instance.vpc_id.to_string()),
+            source_private_ip: first.map(|interface| interface.private_ip.to_string()),
             source_instance: Some(format!("arn:aws:ec2:{region}:{account}:instance/{}", instance.id)),
             ..SessionDoc::default()
         };

@@ -141,13 +141,13 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         let allowance = self.ec2_allowance(cx, "ec2:StartInstances", "instance", &[]).await?;
-        self.start_rows(Some(&allowance), &rows).await
+        self.start_rows(&allowance, &rows).await
     }
 
-    /// Starts instances that may be started; without an allowance, those that were running and only made way.
+    /// Starts instances that may be started, within the allowance.
     pub(crate) async fn start_rows(
         &self,
-        allowance: Option<&Allowance>,
+        allowance: &Allowance,
         rows: &[InstanceRow],
     ) -> Result<Vec<StateChange>, ApiError> {
         let mut reserved: Vec<(ZoneName, String)> = Vec::new();
@@ -162,7 +162,7 @@ impl Cloud {
 
     async fn start_reserved(
         &self,
-        allowance: Option<&Allowance>,
+        allowance: &Allowance,
         rows: &[InstanceRow],
         reserved: &mut Vec<(ZoneName, String)>,
     ) -> Result<Vec<StateChange>, ApiError> {
@@ -179,7 +179,7 @@ impl Cloud {
             placements.extend(placed.into_iter().next().map(|placement| (row.id.clone(), placement)));
         }
         let now_ms = self.clock().now_ms();
-        self.change_within(allowance, rows, "cloud.start", |row| match row.state {
+        self.change_within(Some(allowance), rows, "cloud.start", |row| match row.state {
             InstanceState::Pending | InstanceState::Running => Ok(Step::Nothing),
             InstanceState::Stopped => {
                 row.intent = RunIntent::Run;

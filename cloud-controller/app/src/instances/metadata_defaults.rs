@@ -42,7 +42,8 @@ pub struct DefaultsChange {
     pub tags: Setting<bool>,
 }
 
-fn key(account: &AccountId) -> String {
+/// The setting that keeps an account's defaults.
+pub(crate) fn key(account: &AccountId) -> String {
     format!("metadata-defaults/{account}")
 }
 

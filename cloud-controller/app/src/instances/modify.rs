@@ -118,6 +118,14 @@ fn allowed(row: &InstanceRow, change: &Change) -> Result<(), ApiError> {
             row.id
         )));
     }
+    let refused = match change {
+        Change::InstanceType(_) => Some("its instance type can not be modified"),
+        Change::DisableApiTermination(true) => Some("termination protection can not be enabled for it"),
+        _ => None,
+    };
+    if let Some(refused) = refused.filter(|_| row.doc.spot.is_some()) {
+        return Err(Code::UnsupportedOperation.message(format!("'{}' is a Spot Instance: {refused}.", row.id)));
+    }
     // A stop that its node has not confirmed is not over: the guest may still be saving what it has.
     if change.needs_stopped() && row.state != InstanceState::Stopped {
         return Err(
@@ -181,6 +189,10 @@ impl Cloud {
             let mut row = instance_fetch_locked(&mut tx, &row.id).await.or_fail()?;
             allowed(&row, change)?;
             put(&mut tx, &mut row, change, size.as_ref(), &groups).await?;
+            if size.is_some() && row.doc.host.is_some() {
+                // Its dedicated host must take the new size.
+                self.join_host(&mut tx, &row).await?;
+            }
             if change.concerns_node() {
                 row.generation = instance_intent_update(&mut tx, &row).await.or_fail()?;
                 change_append(&mut tx, load::INSTANCE, &row.id, Some(&row.zone));

@@ -3,13 +3,15 @@
 
 use crate::{Cloud, events, load, spot};
 use mallee_store::{
-    StoreError, change_append, changes_prune, client_token_purge, instance_delete, instance_event_purge,
-    instance_list_purgeable, join_token_purge, saga_purge, tag_delete_of,
+    StoreError, change_append, changes_prune, client_token_forget, client_token_old, client_token_renew,
+    client_token_renew_of_instance, instance_delete, instance_event_purge, instance_list_purgeable, join_token_purge,
+    saga_purge, tag_delete_of,
 };
 
 /// Instances forgotten in one transaction.
 const PURGE_BATCH: u32 = 200;
-/// How long a client token is remembered after its use, in milliseconds (EC2: at least 24 h).
+/// How long a client token is remembered after its use, and after what was made with it is forgotten, in milliseconds
+/// (EC2: at least 24 h after the termination).
 const CLIENT_TOKEN_KEPT_MS: i64 = 48 * 3600 * 1000;
 /// How long a workflow that ended is kept, for those who ask what became of it, in milliseconds.
 const SAGA_KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
@@ -29,21 +31,42 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
         let mut tx = cloud.store().write().await?;
         for id in &ids {
             tag_delete_of(&mut tx, id.as_str()).await?;
+            client_token_renew_of_instance(&mut tx, id).await?;
             instance_delete(&mut tx, id).await?;
             change_append(&mut tx, load::INSTANCE, id, None);
         }
         tx.commit().await?;
     }
     spot::forget(cloud, now_ms, visible_ms).await?;
+    purge_tokens(cloud, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
     let mut tx = cloud.store().write().await?;
-    let tokens = client_token_purge(&mut tx, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
     let joins = join_token_purge(&mut tx).await?;
     let sagas = saga_purge(&mut tx, now_ms.saturating_sub(SAGA_KEPT_MS)).await?;
     let ended = instance_event_purge(&mut tx, now_ms.saturating_sub(events::SHOWN_MS)).await?;
-    if tokens + joins + sagas + ended > 0 {
+    if joins + sagas + ended > 0 {
         tx.commit().await?;
     } else {
         tx.rollback().await?;
     }
     changes_prune(cloud.store()).await.map(drop)
+}
+
+/// Forgets tokens whose time is over. The time of those whose resources are still known begins anew: it is counted from
+/// when these are gone.
+async fn purge_tokens(cloud: &Cloud, before_ms: i64) -> Result<(), StoreError> {
+    loop {
+        let old = client_token_old(cloud.store(), before_ms, PURGE_BATCH).await?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut tx = cloud.store().write().await?;
+        for token in &old {
+            if token.is_alive {
+                client_token_renew(&mut tx, token).await?;
+            } else {
+                client_token_forget(&mut tx, token).await?;
+            }
+        }
+        tx.commit().await?;
+    }
 }

@@ -1,5 +1,6 @@
 //! `RunInstances`: resolve, place, then one transaction that makes everything; the reply follows the commit.
 
+mod make;
 pub(crate) mod place;
 mod resolve;
 
@@ -11,22 +12,18 @@ use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
 use crate::placement_groups::GroupWish;
 use crate::quotas::{Demand, table as quotas};
-use crate::spot::SpotOptions;
-use crate::tags::{self, Tag};
-use crate::{Cloud, OpContext, load};
+use crate::spot::{SpotOptions, check_launch_count};
+use crate::tags::Tag;
+use crate::{Cloud, OpContext};
+use make::{Made, Maker, Place, group_gone};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    ClientTokenClaim, CpuCredits, GroupMembership, InstanceDoc, InstanceFilter, InstanceRow, InterfaceRow,
-    MetadataOptions, ShutdownBehavior, StoreError, Tx, capacity_fetch_locked, change_append, client_token_claim,
-    client_token_peek, client_token_result_set, instance_insert, instance_list, instance_placement_set,
-    interface_insert, placement_group_join, private_address_take_exact, private_addresses_take, public_address_take,
-    tag_put,
+    ClientTokenClaim, CpuCredits, InstanceFilter, InterfaceRow, MetadataOptions, ShutdownBehavior, StoreError,
+    SubnetRow, Tx, capacity_fetch_locked, client_token_claim_with, client_token_peek, instance_list,
+    private_address_take_exact, private_addresses_take, public_address_take, public_addresses_take,
 };
-use mallee_types::{
-    AttachmentId, CapacityReservationId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState,
-    InterfaceId, MacAddress, NodeId, ReservationId, RunIntent,
-};
+use mallee_types::{CapacityReservationId, ImageId, ReservationId};
 use resolve::Resolved;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -80,6 +77,9 @@ pub struct RunRequest {
     pub ebs_optimized: bool,
     /// What happens without CPU credits; shown only.
     pub credits: Option<CpuCredits>,
+    /// The cores it asks for: only those of its type can be had.
+    #[serde(default)]
+    pub core_count: Option<u32>,
     /// The wish about capacity reservations: `open` (none is that too), `none`, `capacity-reservations-only`.
     pub capacity_preference: Option<String>,
     /// The one reservation to run in.
@@ -131,20 +131,21 @@ impl Cloud {
         }
         self.faults().point("cloud.run.resolved").await.or_fail()?;
         let mut full = Vec::new();
-        let reservation = loop {
+        let launched = loop {
             let placed = self.place(cx, &request, &resolved, &full).await?;
             let outcome = self.launch(cx, &request, &resolved, &placed.placements, &placed.subnet).await;
-            if !matches!(outcome, Ok(Launched::Made(_))) {
+            if !matches!(outcome, Ok(Launched::Made(..))) {
                 self.unplace(&placed).await;
             }
             match outcome? {
-                Launched::Made(reservation) | Launched::Before(reservation) => break reservation,
+                Launched::Made(reservation, views) => break (reservation, views),
+                Launched::Before(reservation) => break self.reservation(cx, reservation).await?,
                 // Each is tried once, so this ends.
                 Launched::Full(reservation) => full.push(reservation),
             }
         };
         self.faults().point("cloud.run.committed").await.or_fail()?;
-        self.reservation(cx, reservation).await
+        Ok(launched)
     }
 
     /// Whether a launch could be made, if there were room.
@@ -173,7 +174,14 @@ impl Cloud {
         }
         match client_token_peek(self.store(), cx.account(), OPERATION, token).await.or_fail()? {
             Some((hash, _)) if hash != params_hash => Err(Code::IdempotentParameterMismatch.error()),
-            Some((_, Some(result))) => self.reservation(cx, parse_reservation(&result)?).await.map(Some),
+            Some((_, Some(result))) => {
+                let (id, instances) = self.reservation(cx, parse_reservation(&result)?).await?;
+                // They are forgotten; the token is not yet.
+                if instances.is_empty() {
+                    return Err(Code::IdempotentInstanceTerminated.error());
+                }
+                Ok(Some((id, instances)))
+            }
             Some((_, None)) | None => Ok(None),
         }
     }
@@ -201,18 +209,19 @@ impl Cloud {
         request: &RunRequest,
         resolved: &Resolved,
         placements: &[Placement],
-        subnet: &mallee_store::SubnetRow,
+        subnet: &SubnetRow,
     ) -> Result<Launched, ApiError> {
         let keys = [
             ("ec2:InstanceType", vec![resolved.size.name.to_owned()]),
             ("ec2:AvailabilityZone", vec![subnet.zone.to_string()]),
         ];
         let allowance = self.ec2_allowance(cx, "ec2:RunInstances", "instance", &keys).await?;
+        let reservation = ReservationId::from_random(self.rng().u128());
         let mut tx = self.store().write().await.or_fail()?;
         if let Some(token) = &request.client_token {
-            let claim =
-                client_token_claim(&mut tx, cx.account(), OPERATION, token, &request.params_hash).await.or_fail()?;
-            match claim {
+            let (hash, result) = (&request.params_hash, reservation.as_str());
+            let claim = client_token_claim_with(&mut tx, cx.account(), OPERATION, token, hash, result).await;
+            match claim.or_fail()? {
                 ClientTokenClaim::New => {}
                 ClientTokenClaim::Mismatch => return Err(Code::IdempotentParameterMismatch.error()),
                 ClientTokenClaim::Repeat(result) => return Ok(Launched::Before(parse_reservation(&result)?)),
@@ -220,7 +229,7 @@ impl Cloud {
         }
         let ids: Vec<String> = placements.iter().map(|placement| placement.instance_id.clone()).collect();
         allowance.take(&mut tx, &demands(resolved, placements.len() as u64), &ids).await?;
-        let reservation = ReservationId::from_random(self.rng().u128());
+        check_launch_count(&mut tx, cx, request.spot.as_ref(), placements.len() as u64).await?;
         let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
         // Locks are taken in one order, before anything is written.
         let mut reserved: Vec<&str> = placements.iter().map(|p| p.capacity_reservation_id.as_str()).collect();
@@ -230,36 +239,29 @@ impl Cloud {
             let id = id.parse().map_err(ApiError::internal)?;
             capacity_fetch_locked(&mut tx, &id).await.map_err(reservation_gone(&id))?;
         }
-        let mut maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
-        for (index, (placement, address)) in placements.iter().zip(addresses).enumerate() {
-            if let Some(full) =
-                maker.make(&mut tx, u32::try_from(index).unwrap_or(u32::MAX), placement, address).await?
-            {
-                return Ok(Launched::Full(full));
+        let public = self.take_public_addresses(&mut tx, request, subnet, placements.len()).await?;
+        let maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
+        let mut views = Vec::with_capacity(placements.len());
+        for ((index, placement), (address, public)) in (0..).zip(placements).zip(addresses.into_iter().zip(public)) {
+            match maker.make(&mut tx, Place { index, placement, address, public }).await? {
+                Made::Instance(view) => views.push(*view),
+                Made::Full(full) => return Ok(Launched::Full(full)),
             }
         }
         if let Some(fleet) = &request.fleet {
+            tx.run_later().await.map_err(group_gone)?;
             self.fleet_launched(&mut tx, fleet, placements, subnet).await?;
         }
-        if let Some(token) = &request.client_token {
-            client_token_result_set(&mut tx, cx.account(), OPERATION, token, reservation.as_str()).await.or_fail()?;
-        }
         self.faults().point("cloud.run.before-commit").await.or_fail()?;
-        tx.commit().await.map_err(|error| match error {
-            // A group that was deleted between the look-up and the commit.
-            StoreError::InUse => {
-                Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
-            }
-            other => store_failure(other),
-        })?;
-        Ok(Launched::Made(reservation))
+        tx.commit().await.map_err(group_gone)?;
+        Ok(Launched::Made(reservation, views))
     }
 
     async fn take_addresses(
         &self,
         tx: &mut Tx,
         request: &RunRequest,
-        subnet: &mallee_store::SubnetRow,
+        subnet: &SubnetRow,
         count: usize,
     ) -> Result<Vec<Ipv4Addr>, ApiError> {
         if let Some(address) = request.private_ip {
@@ -273,6 +275,21 @@ impl Cloud {
             StoreError::Exhausted { .. } => Code::InsufficientFreeAddressesInSubnet.with(&[subnet.id.as_str()]),
             other => store_failure(other),
         })
+    }
+
+    /// One for each instance that is to have one.
+    async fn take_public_addresses(
+        &self,
+        tx: &mut Tx,
+        request: &RunRequest,
+        subnet: &SubnetRow,
+        count: usize,
+    ) -> Result<Vec<Option<Ipv4Addr>>, ApiError> {
+        if !request.public_ip.unwrap_or(subnet.map_public_ip) {
+            return Ok(vec![None; count]);
+        }
+        let taken = public_addresses_take(tx, self.config().public_pool, count).await.map_err(no_public_address)?;
+        Ok(taken.into_iter().map(Some).collect())
     }
 }
 
@@ -289,8 +306,8 @@ fn demands(resolved: &Resolved, count: u64) -> [Demand; 5] {
 }
 
 enum Launched {
-    /// By this call.
-    Made(ReservationId),
+    /// By this call: what a description would show.
+    Made(ReservationId, Vec<InstanceView>),
     /// By an earlier call with the same token.
     Before(ReservationId),
     /// By none: this capacity reservation has ended or is full, by its rows.
@@ -301,176 +318,19 @@ fn parse_reservation(text: &str) -> Result<ReservationId, ApiError> {
     text.parse().map_err(ApiError::internal)
 }
 
-/// Makes the rows of one instance after the other.
-struct Maker<'a> {
-    cloud: &'a Cloud,
-    cx: &'a OpContext,
-    request: &'a RunRequest,
-    resolved: &'a Resolved,
-    subnet: &'a mallee_store::SubnetRow,
-    reservation: &'a ReservationId,
-}
-
-impl Maker<'_> {
-    async fn make(
-        &mut self,
-        tx: &mut Tx,
-        index: u32,
-        placement: &Placement,
-        address: Ipv4Addr,
-    ) -> Result<Option<CapacityReservationId>, ApiError> {
-        let id: InstanceId = placement.instance_id.parse().map_err(ApiError::internal)?;
-        let node: NodeId = placement.node_id.parse().map_err(ApiError::internal)?;
-        let mut row = self.instance(id, node, index, address, placement)?;
-        row.doc.spot = self.cloud.take_spot(tx, self.cx, self.request, &row).await?;
-        let user_data = self.request.user_data.as_deref();
-        instance_insert(tx, &row, user_data).await.or_fail()?;
-        if !self.cloud.use_capacity(tx, &row).await? {
-            return Ok(row.doc.capacity_reservation);
-        }
-        if let Some(decision) = &placement.decision {
-            instance_placement_set(tx, &row.id, &place::decision_json(decision)).await.or_fail()?;
-        }
-        if let Some(group) = &row.doc.group {
-            placement_group_join(tx, &row.id, &group.id, &row.zone).await.map_err(|error| match error {
-                StoreError::InUse => Code::InvalidPlacementGroupUnknown.with(&[&group.name]),
-                other => store_failure(other),
-            })?;
-        }
-        self.cloud.join_host(tx, &row).await?;
-        let interface = self.interface(&row, address);
-        interface_insert(tx, &interface, &self.resolved.groups).await.map_err(|error| match error {
-            StoreError::InUse => {
-                Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
-            }
-            other => store_failure(other),
-        })?;
-        if row.doc.auto_public_ip {
-            take_public_address(self.cloud, tx, &interface).await?;
-        }
-        let account = self.cx.account();
-        for given in [&self.request.instance_tags, &self.request.system_tags] {
-            tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), given)).await.or_fail()?;
-        }
-        tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
-            .await
-            .or_fail()?;
-        if let Some(profile) = &self.resolved.profile {
-            self.cloud.give_profile(tx, &row, profile).await?;
-        }
-        change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
-        Ok(None)
-    }
-
-    fn instance(
-        &self,
-        id: InstanceId,
-        node: NodeId,
-        index: u32,
-        address: Ipv4Addr,
-        placement: &Placement,
-    ) -> Result<InstanceRow, ApiError> {
-        let partition = placement.partition;
-        let reservation = Some(placement.capacity_reservation_id.as_str()).filter(|id| !id.is_empty());
-        let capacity_reservation = reservation.map(str::parse).transpose().map_err(ApiError::internal)?;
-        let host = Some(placement.host_id.as_str()).filter(|_| self.request.tenancy == "host");
-        let host = host.map(str::parse).transpose().map_err(ApiError::internal)?;
-        let (request, resolved) = (self.request, self.resolved);
-        let now_ms = self.cloud.clock().now_ms();
-        Ok(InstanceRow {
-            id,
-            account_id: self.cx.account().clone(),
-            reservation_id: self.reservation.clone(),
-            launch_index: index,
-            zone: self.subnet.zone.clone(),
-            node_id: Some(node),
-            instance_type: resolved.size.name.to_owned(),
-            image_id: request.image.clone(),
-            vpc_id: self.subnet.vpc_id.clone(),
-            subnet_id: self.subnet.id.clone(),
-            key_name: request.key_name.clone(),
-            intent: RunIntent::Run,
-            generation: Generation(1),
-            incarnation: Incarnation(1),
-            reboot_seq: 0,
-            observed_phase: DomainPhase::Absent,
-            observed_generation: Generation(0),
-            observed_incarnation: Incarnation(0),
-            observed_network: false,
-            observed_reboot_seq: 0,
-            state: InstanceState::Pending,
-            state_reason_code: Some("pending".to_owned()),
-            state_reason_message: Some("pending".to_owned()),
-            transition_reason: String::new(),
-            released: false,
-            launch_ms: now_ms,
-            state_changed_ms: now_ms,
-            terminated_ms: None,
-            client_token: request.client_token.clone(),
-            doc: InstanceDoc {
-                vcpus: resolved.size.vcpus,
-                memory_mib: resolved.size.memory_mib,
-                root_disk_bytes: resolved.root_disk_bytes,
-                image: resolved.image.clone(),
-                architecture: resolved.architecture.clone(),
-                root_device_name: resolved.root_device_name.clone(),
-                hostname: crate::network::private_dns_name(address, &self.cloud.config().region),
-                public_openssh: resolved.public_openssh.clone(),
-                metadata: request.metadata.clone(),
-                shutdown_behavior: request.shutdown_behavior,
-                disable_api_termination: request.disable_api_termination,
-                disable_api_stop: request.disable_api_stop,
-                monitoring: request.monitoring,
-                ebs_optimized: request.ebs_optimized,
-                credits: request.credits,
-                tenancy: request.tenancy.clone(),
-                has_run: false,
-                guest_heard: false,
-                booted_ms: 0,
-                auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
-                host,
-                host_affinity: request.host.affinity,
-                capacity_preference: request.capacity_preference.clone(),
-                capacity_target: request.capacity_target.clone(),
-                capacity_reservation,
-                group: resolved.group.clone().map(|group| GroupMembership { partition, ..group }),
-                spot: None,
-                requester: crate::spot::requester(self.cx, request.spot.as_ref()),
-                extra: Default::default(),
-            },
-        })
-    }
-
-    fn interface(&self, row: &InstanceRow, address: Ipv4Addr) -> InterfaceRow {
-        let rng = self.cloud.rng();
-        InterfaceRow {
-            id: InterfaceId::from_random(rng.u128()),
-            account_id: row.account_id.clone(),
-            vpc_id: row.vpc_id.clone(),
-            subnet_id: row.subnet_id.clone(),
-            zone: row.zone.clone(),
-            mac: MacAddress::from_random(rng.u64()),
-            private_ip: address,
-            instance_id: Some(row.id.clone()),
-            attachment_id: Some(AttachmentId::from_random(rng.u128())),
-            device_index: Some(0),
-            source_dest_check: true,
-            delete_on_termination: true,
-            description: String::new(),
-            created_ms: row.launch_ms,
-        }
-    }
-}
-
 /// Gives an interface a public address of the cloud's pool.
 pub(crate) async fn take_public_address(cloud: &Cloud, tx: &mut Tx, interface: &InterfaceRow) -> Result<(), ApiError> {
     let taken = public_address_take(tx, cloud.config().public_pool, &interface.id, &interface.account_id).await;
-    taken.map(drop).map_err(|error| match error {
+    taken.map(drop).map_err(no_public_address)
+}
+
+fn no_public_address(error: StoreError) -> ApiError {
+    match error {
         StoreError::Exhausted { .. } => {
             Code::InsufficientAddressCapacity.message("Insufficient capacity of public addresses.")
         }
         other => store_failure(other),
-    })
+    }
 }
 
 /// The names of the default group, for launches that name none.

@@ -13,7 +13,8 @@ use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    Exec, QuotaSettingRow, StoreError, Tx, creators_put, quota_hold, quota_setting_fetch, quota_setting_list, quota_use,
+    Exec, QuotaSettingRow, StoreError, Tx, account_fetch, creators_put, quota_hold, quota_setting_fetch,
+    quota_setting_list, quota_use,
 };
 use mallee_types::AccountId;
 use table::{Quota, Use, Words};
@@ -89,6 +90,19 @@ impl Cloud {
     }
 }
 
+/// Lets one transaction at a time count and make something in an account, until it ends: also for limits that are no
+/// quotas. After the claim of a client token, before other locks.
+///
+/// # Errors
+/// `AuthFailure` for an account that was deleted since the request was let in: nothing is made in it any more.
+pub(crate) async fn hold_account(tx: &mut Tx, account: &AccountId) -> Result<(), ApiError> {
+    quota_hold(tx, account).await.or_fail()?;
+    match account_fetch(tx, account).await {
+        Err(StoreError::NotFound { .. }) => Err(Code::AuthFailure.error()),
+        other => other.or_fail().map(drop),
+    }
+}
+
 /// The value of a quota of an account; none: as much as there is.
 ///
 /// # Errors
@@ -139,7 +153,7 @@ impl Allowance {
 
     /// Keeps every other transaction from counting in the account until this one ends. Before other locks.
     pub(crate) async fn hold(&self, tx: &mut Tx) -> Result<(), ApiError> {
-        quota_hold(tx, &self.account).await.or_fail()
+        hold_account(tx, &self.account).await
     }
 
     /// After [`Allowance::hold`] and after the rows were changed so that they count this much more: whether it may be.

@@ -35,12 +35,17 @@ const STOPPED_NO_CAPACITY: Status = (
     "instance-stopped-no-capacity",
     "Your Spot Instance was stopped because there is no more Spot capacity available.",
 );
+const TERMINATED_BY_EVENT: Status =
+    ("instance-terminated-no-capacity", "Your Spot Instance was terminated due to a scheduled event of its host.");
+const STOPPED_BY_EVENT: Status =
+    ("instance-stopped-no-capacity", "Your Spot Instance was stopped due to a scheduled event of its host.");
+const TERMINATED_BY_SERVICE: Status =
+    ("instance-terminated-by-service", "Your Spot Instance was terminated from a stopped state.");
 const TERMINATED_BY_USER: Status =
     ("instance-terminated-by-user", "Spot Instance terminated due to user-initiated termination.");
 const STOPPED_BY_USER: Status = ("instance-stopped-by-user", "Spot Instance stopped due to user-initiated stop.");
 const SYSTEM_ERROR: Status = ("system-error", "Your Spot Instance was stopped because its node could not bring it up.");
-const LAUNCH_FAILED: Status =
-    ("instance-terminated-launch-failure", "Your Spot Instance was terminated because it could not be launched.");
+const LAUNCH_FAILED: Status = ("system-error", "Your Spot Instance was terminated because it could not be launched.");
 
 /// How an instance came to its end or stop, other than by an interruption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +54,8 @@ pub enum Ending {
     User,
     /// Its node could not bring it up.
     Failure,
+    /// The cloud ended it, for reasons that are not the owner's: its host is worked on or goes, or its request is over.
+    Service,
 }
 
 fn tell(row: &mut SpotRequestRow, (code, message): Status, now_ms: i64) {
@@ -90,7 +97,8 @@ pub fn fail(row: &mut SpotRequestRow, message: &str, now_ms: i64) {
     tell_text(row, "bad-parameters", message, now_ms);
 }
 
-/// Ends an open request whose time has run out; true if it has.
+/// Ends an open request whose time has run out; true if it has. An instance that an interruption had stopped is to be
+/// terminated with it ([`terminated`]): nothing would start it again.
 pub fn expire(row: &mut SpotRequestRow, now_ms: i64) -> bool {
     if row.state != SpotState::Open || !expired(row, now_ms) {
         return false;
@@ -156,13 +164,17 @@ fn reopen_or_close(row: &mut SpotRequestRow, now_ms: i64) {
     }
 }
 
-/// Its instance is being terminated, not by an interruption.
-pub fn terminated(row: &mut SpotRequestRow, by: Ending, now_ms: i64) {
+/// Its instance is being terminated, not by an interruption; `was_stopped`: it did not run.
+pub fn terminated(row: &mut SpotRequestRow, by: Ending, was_stopped: bool, now_ms: i64) {
     row.interrupt_ms = None;
     match by {
         Ending::User => {
             reopen_or_close(row, now_ms);
             tell(row, TERMINATED_BY_USER, now_ms);
+        }
+        Ending::Service => {
+            reopen_or_close(row, now_ms);
+            tell(row, if was_stopped { TERMINATED_BY_SERVICE } else { TERMINATED_BY_EVENT }, now_ms);
         }
         // To launch it over and over would fail over and over.
         Ending::Failure => {
@@ -180,7 +192,11 @@ pub fn stopped(row: &mut SpotRequestRow, by: Ending, now_ms: i64) {
     if row.state == SpotState::Active {
         row.state = SpotState::Disabled;
     }
-    let status = if by == Ending::User { STOPPED_BY_USER } else { SYSTEM_ERROR };
+    let status = match by {
+        Ending::User => STOPPED_BY_USER,
+        Ending::Failure => SYSTEM_ERROR,
+        Ending::Service => STOPPED_BY_EVENT,
+    };
     tell(row, status, now_ms);
 }
 
@@ -271,16 +287,16 @@ mod tests {
     #[test]
     fn who_terminates_gets_another_only_of_a_persistent_request() {
         let mut once = active(SpotKind::OneTime, TERMINATE);
-        terminated(&mut once, Ending::User, 5);
+        terminated(&mut once, Ending::User, false, 5);
         assert_eq!(shown(&once), (SpotState::Closed, "instance-terminated-by-user", true, true));
         let mut again = active(SpotKind::Persistent, STOP);
         mark(&mut again, 120, "room", 2);
-        terminated(&mut again, Ending::User, 5);
+        terminated(&mut again, Ending::User, false, 5);
         assert_eq!(shown(&again), (SpotState::Open, "instance-terminated-by-user", false, false));
         assert_eq!(again.interrupt_ms, None, "a notice ends with its instance");
         let mut broken = active(SpotKind::Persistent, TERMINATE);
-        terminated(&mut broken, Ending::Failure, 5);
-        assert_eq!(shown(&broken), (SpotState::Closed, "instance-terminated-launch-failure", true, true));
+        terminated(&mut broken, Ending::Failure, false, 5);
+        assert_eq!(shown(&broken), (SpotState::Closed, "system-error", true, true));
     }
 
     #[test]
@@ -298,10 +314,47 @@ mod tests {
         mark(&mut marked, 120, "room", 3);
         cancel(&mut marked, 4);
         assert_eq!((shown(&marked).1, marked.interrupt_ms), ("marked-for-termination", Some(120)));
-        terminated(&mut marked, Ending::User, 5);
+        terminated(&mut marked, Ending::User, false, 5);
         assert_eq!(shown(&marked), (SpotState::Cancelled, "instance-terminated-by-user", true, true));
         cancel(&mut marked, 6);
         assert_eq!(marked.status_ms, 5, "a second time changes nothing");
+    }
+
+    #[test]
+    fn what_the_cloud_ends_is_not_told_as_its_owners_doing() {
+        let mut once = active(SpotKind::OneTime, TERMINATE);
+        terminated(&mut once, Ending::Service, false, 5);
+        assert_eq!(shown(&once), (SpotState::Closed, "instance-terminated-no-capacity", true, true));
+        assert_eq!(once.interrupted_ms, None, "no room was made for anybody");
+        let mut again = active(SpotKind::Persistent, TERMINATE);
+        terminated(&mut again, Ending::Service, false, 5);
+        assert_eq!(shown(&again), (SpotState::Open, "instance-terminated-no-capacity", false, false));
+        let mut row = active(SpotKind::Persistent, STOP);
+        mark(&mut row, 120, "room", 2);
+        stopped(&mut row, Ending::Service, 5);
+        // Its owner starts it when the work is done: it does not come back by itself to a host that is worked on.
+        assert_eq!(shown(&row), (SpotState::Disabled, "instance-stopped-no-capacity", true, false));
+        assert_eq!(row.interrupt_ms, None, "a notice ends with what was announced");
+        terminated(&mut row, Ending::Service, true, 6);
+        assert_eq!(shown(&row), (SpotState::Open, "instance-terminated-by-service", false, false));
+    }
+
+    #[test]
+    fn a_stopped_instance_goes_with_its_request() {
+        let stopped_by_interruption = || {
+            let mut row = active(SpotKind::Persistent, STOP);
+            row.valid_until_ms = Some(50);
+            interrupt(&mut row, 40);
+            row
+        };
+        let mut late = stopped_by_interruption();
+        assert!(expire(&mut late, 50));
+        terminated(&mut late, Ending::Service, true, 50);
+        assert_eq!(shown(&late), (SpotState::Closed, "instance-terminated-by-service", true, true));
+        let mut given_up = stopped_by_interruption();
+        cancel(&mut given_up, 45);
+        terminated(&mut given_up, Ending::Service, true, 45);
+        assert_eq!(shown(&given_up), (SpotState::Cancelled, "instance-terminated-by-service", true, true));
     }
 
     #[test]

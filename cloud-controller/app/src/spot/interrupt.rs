@@ -14,13 +14,15 @@ use mallee_types::{RunIntent, SpotRequestId, StateReason};
 /// Interruptions that one pass makes at most before it looks at other things.
 const DUE_MAX: u32 = 200;
 
+/// EC2's reason for an instance that the spot service ended.
+pub(super) fn terminated_reason() -> StateReason {
+    StateReason::new("Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination")
+}
+
 /// EC2's reason for an instance that was interrupted.
 fn reason(behavior: InterruptionBehavior) -> StateReason {
     match behavior {
-        InterruptionBehavior::Terminate => StateReason::new(
-            "Server.SpotInstanceTermination",
-            "Server.SpotInstanceTermination: Spot instance termination",
-        ),
+        InterruptionBehavior::Terminate => terminated_reason(),
         InterruptionBehavior::Stop => StateReason::new(
             "Server.SpotInstanceShutdown",
             "Server.SpotInstanceShutdown: Instance was stopped because its capacity was needed",
@@ -28,12 +30,18 @@ fn reason(behavior: InterruptionBehavior) -> StateReason {
     }
 }
 
-/// Interrupts every instance whose notice has run out.
+/// Interrupts every instance whose notice has run out. One that fails does not keep the others waiting.
 pub(super) async fn interrupt_due(cloud: &Cloud) -> Result<(), ApiError> {
     loop {
         let due = spot_request_due(cloud.store(), cloud.clock().now_ms(), DUE_MAX).await.or_fail()?;
+        let mut trouble = None;
         for id in &due {
-            interrupt(cloud, id).await?;
+            if let Err(error) = interrupt(cloud, id).await {
+                trouble.get_or_insert(error);
+            }
+        }
+        if let Some(error) = trouble {
+            return Err(error);
         }
         if due.len() < DUE_MAX as usize {
             return Ok(());
@@ -81,5 +89,7 @@ async fn interrupt(cloud: &Cloud, id: &SpotRequestId) -> Result<(), ApiError> {
     spot_request_update(&mut tx, &request).await.or_fail()?;
     cloud.faults().point("cloud.spot.interrupt.before-commit").await.or_fail()?;
     tx.commit().await.or_fail()?;
+    // It may have been a fleet's.
+    cloud.fleet_nudge().wake();
     cloud.faults().point("cloud.spot.interrupt.committed").await.or_fail()
 }

@@ -1,18 +1,21 @@
 //! The spot keeper: interrupts what is due, and fulfils open requests when there is room. It keeps nothing in memory:
 //! what is to be done stands in the requests' rows, so that a restart, or another replica, goes on where it stopped.
 
-use super::interrupt::interrupt_due;
+use super::change::Ending;
+use super::interrupt::{interrupt_due, terminated_reason};
 use super::{Fulfils, Price, Wanted, change};
-use crate::context::Actor;
+use crate::context::{Actor, Maker};
 use crate::fail::OrFail as _;
+use crate::instances::lifecycle::set_reason;
 use crate::instances::run::RunRequest;
 use crate::keeper::KeeperError;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SpotRequestRow, SpotState, StoreError, instance_fetch, spot_request_fetch_locked, spot_request_open,
-    spot_request_update, spot_request_user_data,
+    SpotRequestRow, SpotState, StoreError, instance_fetch, instance_fetch_locked, spot_request_fetch_locked,
+    spot_request_open, spot_request_update, spot_request_user_data,
 };
+use mallee_types::RunIntent;
 use std::collections::HashSet;
 
 /// Open requests read at once.
@@ -82,11 +85,21 @@ async fn look_at(cloud: &Cloud, row: SpotRequestRow, full: &mut HashSet<String>)
     };
     cloud.faults().point("cloud.spot.status").await.or_fail()?;
     let mut tx = cloud.store().write().await.or_fail()?;
+    // The instance first, as everywhere.
+    let stopped = match row.instance_id.as_ref().filter(|_| matches!(found, Found::Late)) {
+        None => None,
+        Some(id) => match instance_fetch_locked(&mut tx, id).await {
+            Err(StoreError::NotFound { .. }) => None,
+            other => Some(other.or_fail()?).filter(|instance| instance.intent == RunIntent::Stop),
+        },
+    };
+    let seen = row.instance_id;
     let mut row = match spot_request_fetch_locked(&mut tx, &row.id).await {
         Err(StoreError::NotFound { .. }) => return tx.rollback().await.or_fail(),
         other => other.or_fail()?,
     };
     let changed = row.state == SpotState::Open
+        && row.instance_id == seen
         && match found {
             Found::Done => false,
             Found::Waits(..) => change::tell_text(&mut row, code, message, now_ms),
@@ -99,6 +112,15 @@ async fn look_at(cloud: &Cloud, row: SpotRequestRow, full: &mut HashSet<String>)
     if !changed {
         return tx.rollback().await.or_fail();
     }
+    // Nothing would start it again.
+    if let Some(mut instance) = stopped {
+        instance.intent = RunIntent::Terminate;
+        let transition = cloud.transition("Server.SpotInstanceTermination");
+        set_reason(&mut instance, &terminated_reason(), &transition);
+        change::terminated(&mut row, Ending::Service, true, now_ms);
+        cloud.write_intent(&mut tx, &mut instance).await?;
+        cloud.faults().point("cloud.spot.late.before-commit").await.or_fail()?;
+    }
     spot_request_update(&mut tx, &row).await.or_fail()?;
     tx.commit().await.or_fail()?;
     cloud.faults().point("cloud.spot.status.committed").await.or_fail()
@@ -110,7 +132,7 @@ async fn try_one(cloud: &Cloud, row: &SpotRequestRow, full: &mut HashSet<String>
     if !cloud.zones().iter().any(|zone| cloud.zone_state(zone).session().is_some()) {
         return Ok(Found::Done);
     }
-    let Wanted { requester, launch } = match Wanted::of(row) {
+    let Wanted { requester, maker, launch } = match Wanted::of(row) {
         Ok(wanted) => wanted,
         Err(error) => return Ok(Found::Hopeless(format!("{}", KeeperError::from(error)))),
     };
@@ -121,32 +143,45 @@ async fn try_one(cloud: &Cloud, row: &SpotRequestRow, full: &mut HashSet<String>
         );
         return Ok(Found::Waits("price-too-low".to_owned(), message));
     }
-    let place = (&launch.zone, &launch.subnet, &launch.instance_type, &launch.group, &launch.private_ip);
-    let kind = format!("{place:?} {:?}", row.instance_id);
+    // Subnets, groups and nodes of its own differ from account to account.
+    let place = (&row.account_id, &launch.zone, &launch.subnet, &launch.private_ip);
+    let what = (&launch.instance_type, &launch.group, &launch.tenancy, &row.instance_id);
+    let kind = format!("{place:?} {what:?}");
     if full.contains(&kind) {
         return Ok(unavailable(row));
     }
     cloud.faults().point("cloud.spot.fulfil").await.or_fail()?;
     let tried = match &row.instance_id {
-        Some(_) => start_again(cloud, row).await,
-        None => launch_one(cloud, row, launch, requester).await,
+        Some(_) => start_again(cloud, row, maker).await,
+        None => launch_one(cloud, row, launch, (requester, maker)).await,
     };
     match tried {
         Ok(()) => cloud.faults().point("cloud.spot.fulfilled").await.or_fail().map(|()| Found::Done),
         Err(error) => match error.code() {
-            Code::InsufficientInstanceCapacity | Code::InsufficientFreeAddressesInSubnet => {
+            Code::InsufficientInstanceCapacity
+            | Code::InsufficientFreeAddressesInSubnet
+            | Code::InsufficientAddressCapacity => {
                 full.insert(kind);
                 Ok(unavailable(row))
             }
             // Cancelled, or fulfilled by another replica, meanwhile.
             Code::IncorrectSpotRequestState => Ok(Found::Done),
-            Code::InstanceLimitExceeded | Code::VcpuLimitExceeded | Code::MaxSpotInstanceCountExceeded => {
+            // Quotas: others of the account may end.
+            Code::InstanceLimitExceeded
+            | Code::VcpuLimitExceeded
+            | Code::ResourceLimitExceeded
+            | Code::MaxSpotInstanceCountExceeded => {
                 Ok(Found::Waits("limit-exceeded".to_owned(), error.message().to_owned()))
             }
             _ if error.status() >= OWN_FAULT => Err(error),
             _ => Ok(Found::Hopeless(error.message().to_owned())),
         },
     }
+}
+
+/// The cloud acts for the account.
+fn acting(cloud: &Cloud, row: &SpotRequestRow) -> OpContext {
+    OpContext::new(Actor::root(row.account_id.clone(), false), cloud.rng().uuid())
 }
 
 /// No room. Why a request waits again after an interruption stays told.
@@ -158,19 +193,18 @@ async fn launch_one(
     cloud: &Cloud,
     row: &SpotRequestRow,
     launch: RunRequest,
-    requester: String,
+    (requester, maker): (String, Option<Maker>),
 ) -> Result<(), ApiError> {
     let user_data = spot_request_user_data(cloud.store(), &row.id).await.or_fail()?;
     let fulfils = Some(Fulfils { request: row.id.clone(), requester });
     // Its end was looked at; what is left of it is the request's.
     let spot = launch.spot.clone().map(|spot| super::SpotOptions { fulfils, valid_until_ms: None, ..spot });
     let request = RunRequest { user_data, spot, ..launch };
-    let cx = OpContext::new(Actor::root(row.account_id.clone(), false), cloud.rng().uuid());
-    cloud.run_instances(&cx, request).await.map(drop)
+    cloud.run_instances(&acting(cloud, row).made_for(maker), request).await.map(drop)
 }
 
 /// The instance that an interruption stopped.
-async fn start_again(cloud: &Cloud, row: &SpotRequestRow) -> Result<(), ApiError> {
+async fn start_again(cloud: &Cloud, row: &SpotRequestRow, maker: Option<Maker>) -> Result<(), ApiError> {
     let Some(id) = &row.instance_id else { return Ok(()) };
     let instance = match instance_fetch(cloud.store(), id).await {
         Err(StoreError::NotFound { .. }) => return Ok(()),
@@ -180,5 +214,8 @@ async fn start_again(cloud: &Cloud, row: &SpotRequestRow) -> Result<(), ApiError
     if instance.state != mallee_types::InstanceState::Stopped {
         return Ok(());
     }
-    cloud.start_rows(None, std::slice::from_ref(&instance)).await.map(drop)
+    // While it was stopped its account may have used up what it had left.
+    let cx = acting(cloud, row).made_for(maker);
+    let allowance = cloud.ec2_allowance(&cx, "ec2:StartInstances", "instance", &[]).await?;
+    cloud.start_rows(&allowance, std::slice::from_ref(&instance)).await.map(drop)
 }

@@ -14,12 +14,12 @@ mod request;
 use crate::fail::OrFail as _;
 use crate::instances::run::RunRequest;
 use crate::tags::{self, Tag};
-use crate::{Cloud, OpContext};
+use crate::{Cloud, Maker, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InstanceRow, InterruptionBehavior, SpotKind, SpotMembership, SpotRequestRow, SpotState, StoreError, Tx,
-    spot_price_purge, spot_request_delete, spot_request_fetch_locked, spot_request_insert, spot_request_list_purgeable,
-    spot_request_update, tag_delete_of, tag_put,
+    client_token_renew_of, spot_price_purge, spot_request_count, spot_request_delete, spot_request_fetch_locked,
+    spot_request_insert, spot_request_list_purgeable, spot_request_update, tag_delete_of, tag_put,
 };
 use mallee_types::SpotRequestId;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,37 @@ const PRICES_KEPT_MS: i64 = 100 * 24 * 3600 * 1000;
 /// Requests forgotten in one transaction.
 const FORGET_BATCH: u32 = 200;
 
+/// Requests of an account that are not over.
+const REQUESTS_MAX: u64 = 5_000;
+
+/// Whether the account may have so many more requests; it holds its quotas (`quota_hold`).
+///
+/// # Errors
+/// `MaxSpotInstanceCountExceeded`.
+async fn check_spot_count(tx: &mut Tx, cx: &OpContext, more: u64) -> Result<(), ApiError> {
+    match spot_request_count(tx, cx.account()).await.or_fail()? {
+        count if count.saturating_add(more) > REQUESTS_MAX => Err(Code::MaxSpotInstanceCountExceeded.error()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a launch of so many instances may make its requests, before it makes the first. Requests may outlive their
+/// instances, so that the quotas of these do not bound them.
+///
+/// # Errors
+/// `MaxSpotInstanceCountExceeded`.
+pub(crate) async fn check_launch_count(
+    tx: &mut Tx,
+    cx: &OpContext,
+    spot: Option<&SpotOptions>,
+    count: u64,
+) -> Result<(), ApiError> {
+    match spot {
+        Some(spot) if spot.fulfils.is_none() => check_spot_count(tx, cx, count).await,
+        _ => Ok(()),
+    }
+}
+
 /// Forgets requests that ended a while ago, when their instance is forgotten too. Part of the purge; idempotent.
 ///
 /// # Errors
@@ -53,6 +84,8 @@ pub(crate) async fn forget(cloud: &Cloud, now_ms: i64, visible_ms: i64) -> Resul
         let mut tx = cloud.store().write().await?;
         for id in &ids {
             tag_delete_of(&mut tx, id.as_str()).await?;
+            let row = spot_request_fetch_locked(&mut tx, id).await?;
+            client_token_renew_of(&mut tx, &row.account_id, request::OPERATION, id.as_str()).await?;
             spot_request_delete(&mut tx, id).await?;
         }
         tx.commit().await?;
@@ -95,6 +128,9 @@ pub struct Fulfils {
 pub struct Wanted {
     /// ARN of who made the request.
     pub requester: String,
+    /// Whose own quotas bind the launch.
+    #[serde(default)]
+    pub maker: Option<Maker>,
     /// Of one instance.
     pub launch: RunRequest,
 }
@@ -110,7 +146,7 @@ impl Wanted {
 
     fn text(cx: &OpContext, request: &RunRequest) -> Result<String, ApiError> {
         let launch = RunRequest { min_count: 1, max_count: 1, client_token: None, user_data: None, ..request.clone() };
-        let wanted = Self { requester: requester(cx, request.spot.as_ref()), launch };
+        let wanted = Self { requester: requester(cx, request.spot.as_ref()), maker: cx.as_maker(), launch };
         serde_json::to_string(&wanted).map_err(ApiError::internal)
     }
 }

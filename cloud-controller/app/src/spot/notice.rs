@@ -11,6 +11,7 @@ use mallee_store::{
     spot_request_fetch, spot_request_fetch_locked, spot_request_last_interruption, spot_request_update,
 };
 use mallee_types::{InstanceId, RunIntent, ZoneName};
+use std::collections::BTreeSet;
 
 /// How long before its interruption a spot instance is told, in milliseconds (EC2: two minutes).
 pub const NOTICE_MS: i64 = 120_000;
@@ -43,7 +44,7 @@ pub(crate) async fn follow(
         return Ok(());
     }
     match row.intent {
-        RunIntent::Terminate => change::terminated(&mut request, by, now_ms),
+        RunIntent::Terminate => change::terminated(&mut request, by, before == RunIntent::Stop, now_ms),
         RunIntent::Stop => change::stopped(&mut request, by, now_ms),
         RunIntent::Run => change::started(&mut request, now_ms),
     }
@@ -82,11 +83,16 @@ impl Cloud {
     /// Gives these instances their notice, all in one transaction. When the last of them is interrupted (0: none of
     /// them is there any more), and how many had none before.
     async fn give_notice(&self, victims: &[InstanceId], instance_type: &str) -> Result<(i64, usize), ApiError> {
+        // By id, as everywhere where several are locked.
+        let victims: BTreeSet<&InstanceId> = victims.iter().collect();
         let now_ms = self.clock().now_ms();
         let why = format!("room was needed for a launch of {instance_type} that is not preemptible");
         self.faults().point("cloud.spot.notice").await.or_fail()?;
         let mut tx = self.store().write().await.or_fail()?;
         let (mut last_ms, mut given) = (0, 0);
+        // Locks of instances are taken by id, everywhere.
+        let mut victims: Vec<&InstanceId> = victims.iter().collect();
+        victims.sort_unstable();
         for id in victims {
             let mut row = match instance_fetch_locked(&mut tx, id).await {
                 Err(StoreError::NotFound { .. }) => continue,

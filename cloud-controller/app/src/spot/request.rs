@@ -1,24 +1,24 @@
 //! `RequestSpotInstances` and `CancelSpotInstanceRequests`.
 
 use super::change::{self, Ending};
-use super::{SpotOptions, TAG_KIND, Wanted};
+use super::{SpotOptions, TAG_KIND, Wanted, check_spot_count};
 use crate::fail::OrFail as _;
 use crate::instances::lifecycle::set_reason;
 use crate::instances::run::RunRequest;
 use crate::once::{self, Once};
+use crate::quotas::hold_account;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, spot_request_count,
-    spot_request_fetch_locked, spot_request_insert, spot_request_list, spot_request_update, tag_put,
+    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, quota_hold, spot_request_fetch_locked,
+    spot_request_insert, spot_request_list, spot_request_update, tag_put,
 };
 use mallee_types::{RunIntent, SpotRequestId, StateReason};
 
-const OPERATION: &str = "RequestSpotInstances";
+/// The operation of client tokens.
+pub(super) const OPERATION: &str = "RequestSpotInstances";
 /// Requests that one call makes at most.
 const INSTANCES_MAX: u32 = 1000;
-/// Requests of an account that are not over.
-const REQUESTS_MAX: u64 = 5_000;
 /// How long a one-time request that says no end waits, in milliseconds (EC2: seven days).
 const VALID_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Ids one call may name.
@@ -71,9 +71,8 @@ impl Cloud {
             let ids: Vec<String> = before.split(' ').map(str::to_owned).collect();
             return self.known_spot_requests(cx, &ids).await;
         }
-        if spot_request_count(&mut tx, cx.account()).await.or_fail()? + u64::from(count) > REQUESTS_MAX {
-            return Err(Code::MaxSpotInstanceCountExceeded.error());
-        }
+        hold_account(&mut tx, cx.account()).await?;
+        check_spot_count(&mut tx, cx, u64::from(count)).await?;
         let wanted = Wanted::text(cx, &launch)?;
         let mut rows = Vec::new();
         for _ in 0..count {
@@ -119,8 +118,8 @@ impl Cloud {
         Ok(rows)
     }
 
-    /// `CancelSpotInstanceRequests`: all of them, or none. Instances that run go on; one that an interruption had
-    /// stopped is terminated, because nothing would start it again.
+    /// `CancelSpotInstanceRequests`: all of them, or none. Instances that run go on; one that is stopped is terminated,
+    /// as on AWS, because nothing could start it again.
     ///
     /// # Errors
     /// As [`Cloud::find_spot_requests`].
@@ -130,10 +129,12 @@ impl Cloud {
         ids: &[String],
         dry_run: bool,
     ) -> Result<Vec<SpotRequestRow>, ApiError> {
-        let rows = self.find_spot_requests(cx, ids).await?;
+        let mut rows = self.find_spot_requests(cx, ids).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
+        // Locks of instances are taken by id, everywhere.
+        rows.sort_by(|a, b| (&a.instance_id, &a.id).cmp(&(&b.instance_id, &b.id)));
         self.faults().point("cloud.spot.cancel").await.or_fail()?;
         let now_ms = self.clock().now_ms();
         let mut tx = self.store().write().await.or_fail()?;
@@ -151,13 +152,13 @@ impl Cloud {
             if row.instance_id != seen.instance_id {
                 return Err(Code::IncorrectSpotRequestState.with(&[row.id.as_str()]));
             }
-            let was_stopped = row.state == SpotState::Open;
+            let was_stopped = matches!(row.state, SpotState::Open | SpotState::Disabled);
             change::cancel(&mut row, now_ms);
             if let Some(mut instance) = instance.filter(|i| was_stopped && i.intent == RunIntent::Stop) {
                 instance.intent = RunIntent::Terminate;
                 let transition = self.transition("User initiated");
                 set_reason(&mut instance, &StateReason::user_terminate(), &transition);
-                change::terminated(&mut row, Ending::User, now_ms);
+                change::terminated(&mut row, Ending::Service, true, now_ms);
                 self.write_intent(&mut tx, &mut instance).await?;
             }
             spot_request_update(&mut tx, &row).await.or_fail()?;
@@ -166,6 +167,8 @@ impl Cloud {
         self.faults().point("cloud.spot.cancel.before-commit").await.or_fail()?;
         tx.commit().await.or_fail()?;
         self.faults().point("cloud.spot.cancel.committed").await.or_fail()?;
+        let asked = |row: &SpotRequestRow| ids.iter().position(|id| id == row.id.as_str());
+        cancelled.sort_by_key(asked);
         Ok(cancelled)
     }
 }

@@ -48,6 +48,11 @@ impl Cloud {
             Err(StoreError::NotFound { .. }) => return Err(not_theirs()),
             other => other.map_err(store_failure)?,
         };
+        if !self.guesses().take(&holder, self.clock().now_ms()) {
+            return Err(Code::AccessDenied.message(
+                "MultiFactorAuthentication failed: too many codes were wrong. Please try again in a few minutes.",
+            ));
+        }
         if !take_code(&mut tx, &user, serial, code).await? {
             return Err(
                 Code::AccessDenied.message("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
@@ -55,6 +60,7 @@ impl Cloud {
         }
         let now_ms = self.clock().now_ms();
         tx.commit().await.or_fail()?;
+        self.guesses().forget(&holder);
         Ok(Some(now_ms))
     }
 }

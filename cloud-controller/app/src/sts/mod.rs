@@ -1,6 +1,7 @@
 //! STS: temporary credentials, who may have them, and what they may.
 
 pub mod assume;
+mod guesses;
 mod issue;
 pub mod message;
 mod mfa;
@@ -10,6 +11,7 @@ mod tags;
 pub mod tokens;
 pub mod web_identity;
 
+pub(crate) use guesses::Guesses;
 pub(crate) use issue::NewSession;
 pub use issue::{Issued, SESSION_KEY_PREFIX, purge_sessions, token_hash};
 pub use mfa::SecondFactor;

@@ -107,7 +107,7 @@ pub(super) fn context(cx: &OpContext, now_ms: i64) -> Context {
     };
     set("aws:EpochTime", Some((now_ms / 1000).to_string()));
     set("aws:CurrentTime", Some((now_ms / 1000).to_string()));
-    set("aws:SourceIp", facts.source_ip.map(|ip| ip.to_string()));
+    set("aws:SourceIp", facts.source_ip.map(|ip| ip.to_canonical().to_string()));
     set("aws:UserAgent", facts.user_agent.as_deref().map(str::to_owned));
     set("aws:referer", facts.referer.as_deref().map(str::to_owned));
     set("aws:RequestedRegion", facts.region.as_deref().map(str::to_owned));
@@ -115,7 +115,9 @@ pub(super) fn context(cx: &OpContext, now_ms: i64) -> Context {
     if let Some(session) = &cx.actor.session {
         set("aws:SourceIdentity", session.source_identity.clone());
         set("aws:FederatedProvider", session.provider.clone());
-        set("ec2:SourceInstanceARN", session.source_instance.clone());
+        for (key, value) in session.of_instance() {
+            set(key, Some(value.to_owned()));
+        }
         set("aws:TokenIssueTime", Some((session.issued_ms / 1000).to_string()));
         set("aws:MultiFactorAuthPresent", Some(session.mfa_ms.is_some().to_string()));
         set("aws:MultiFactorAuthAge", session.mfa_ms.map(|ms| ((now_ms - ms) / 1000).to_string()));

@@ -4,7 +4,7 @@ use crate::Actor;
 use mallee_awswire::{ApiError, Code};
 
 /// Tags of one session (AWS: 50).
-const TAGS_MAX: usize = 50;
+pub(super) const TAGS_MAX: usize = 50;
 
 /// What a request says of tags.
 #[derive(Debug, Clone, Default)]

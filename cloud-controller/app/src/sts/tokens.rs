@@ -48,14 +48,25 @@ fn holder(cx: &OpContext, operation: &str) -> Result<(String, bool), ApiError> {
 
 /// What STS still answers to a session of GetSessionToken, with a second factor or without.
 const WITH_A_SESSION: [&str; 2] = ["AssumeRole", "GetCallerIdentity"];
+/// And to one of GetFederationToken.
+const WITH_FEDERATION: &str = "GetCallerIdentity";
 
 /// What sessions of users may not call whatever their policies say, as AWS documents GetSessionToken: IAM without a
-/// second factor, and STS but for two operations.
+/// second factor, and STS but for two operations; and GetFederationToken: IAM, and STS but for GetCallerIdentity.
 ///
 /// # Errors
 /// `InvalidClientTokenId` (IAM), `AccessDenied` (STS).
 pub fn check_session(cx: &OpContext, service: Service, operation: &str) -> Result<(), ApiError> {
     let Some(session) = &cx.actor.session else { return Ok(()) };
+    if matches!(cx.actor.principal, Principal::Federated { .. }) {
+        let allowed = match service {
+            Service::Iam => false,
+            Service::Sts => operation == WITH_FEDERATION,
+            Service::Ec2 | Service::S3 => true,
+        };
+        let text = || format!("Cannot call {operation} with the credentials of a federated user");
+        return if allowed { Ok(()) } else { Err(Code::AccessDenied.message(text())) };
+    }
     if !matches!(cx.actor.principal, Principal::User { .. } | Principal::Root { .. }) {
         return Ok(());
     }

@@ -4,6 +4,7 @@ use super::assume::{Assumed, describe, duration, parse_role_arn, session_of};
 use super::issue::NewSession;
 use super::policies::packed_size;
 use super::rights::{context, trusts};
+use super::tags::TAGS_MAX;
 use super::{SessionPolicies, SessionTags};
 use crate::fail::OrFail as _;
 use crate::iam::oidc::provider_arn;
@@ -24,6 +25,9 @@ use time::format_description::well_known::Rfc3339;
 const TAGS_CLAIM: &str = "https://aws.amazon.com/tags";
 const SOURCE_CLAIM: &str = "https://aws.amazon.com/source_identity";
 const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
+/// Characters of a session tag's key and value (AWS: 128 and 256).
+const TAG_KEY_CHARS_MAX: usize = 128;
+const TAG_VALUE_CHARS_MAX: usize = 256;
 
 /// What AssumeRoleWithWebIdentity is asked. Lengths and ranges are checked by the model.
 #[derive(Debug, Default)]
@@ -118,8 +122,31 @@ fn tags(claims: &Claims) -> Result<SessionTags, ApiError> {
         Some(list) => list.as_array().and_then(|list| list.iter().map(|key| key.as_str().map(str::to_owned)).collect()),
     };
     let tags = SessionTags { tags: tags.ok_or_else(bad)?, transitive: transitive.ok_or_else(bad)? };
+    // What the model says of AssumeRole's parameters holds for claims too.
+    let is_tag = |(key, value): &(String, String)| {
+        let key_fits = (1..=TAG_KEY_CHARS_MAX).contains(&key.chars().count());
+        key_fits && value.chars().count() <= TAG_VALUE_CHARS_MAX && key.chars().chain(value.chars()).all(is_tag_char)
+    };
+    if tags.tags.len() > TAGS_MAX || !tags.tags.iter().all(is_tag) {
+        return Err(bad());
+    }
     tags.check()?;
     Ok(tags)
+}
+
+fn is_tag_char(c: char) -> bool {
+    c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c)
+}
+
+/// Who it really is, as the token gives it.
+fn source_identity(claims: &Claims) -> Result<Option<String>, ApiError> {
+    let Some(given) = claims.all.get(SOURCE_CLAIM) else { return Ok(None) };
+    let fits = |text: &&str| {
+        (2..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
+    };
+    let text = given.as_str().filter(fits);
+    let bad = || Code::InvalidIdentityToken.message(format!("The claim {SOURCE_CLAIM} does not read"));
+    text.map(|text| Some(text.to_owned())).ok_or_else(bad)
 }
 
 impl Cloud {
@@ -163,7 +190,7 @@ impl Cloud {
         let claims = claims.map_err(|error| refusal(&error, &provider.url))?;
         let audience = audience(&claims, &provider)?;
         let tags = tags(&claims)?;
-        let source_identity = claims.all.get(SOURCE_CLAIM).and_then(Value::as_str).map(str::to_owned);
+        let source_identity = source_identity(&claims)?;
         let role = role.ok_or_else(not_authorized)?;
 
         let vouched = Vouched { provider: &provider, claims: &claims, audience: &audience };
@@ -228,4 +255,43 @@ struct Vouched<'a> {
     provider: &'a OidcProviderRow,
     claims: &'a Claims,
     audience: &'a String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn claims(all: Value) -> Claims {
+        let Value::Object(all) = all else { panic!("{all}") };
+        let (subject, audiences, methods) = ("s".into(), vec!["a".into()], Vec::new());
+        Claims { subject, audiences, authorized_party: None, methods, all }
+    }
+
+    #[test]
+    fn claims_are_held_to_what_parameters_are_held_to() {
+        let tagged = |pairs: Value| tags(&claims(json!({ (TAGS_CLAIM): { "principal_tags": pairs } })));
+        assert_eq!(tagged(json!({"team": ["red"]})).unwrap().tags, [("team".into(), "red".into())]);
+        assert!(tags(&claims(json!({}))).unwrap().tags.is_empty());
+        let many: serde_json::Map<String, Value> = (0..=TAGS_MAX).map(|n| (format!("k{n}"), json!("v"))).collect();
+        let (long_key, long_value) = ("k".repeat(TAG_KEY_CHARS_MAX + 1), "v".repeat(TAG_VALUE_CHARS_MAX + 1));
+        for bad in [
+            json!({ (long_key): "v" }),
+            json!({ "k": long_value }),
+            json!({ "": "v" }),
+            json!({ "k": "${aws:userid}" }),
+            json!({ "k*": "v" }),
+            json!({ "aws:k": "v" }),
+            json!({ "k": ["a", "b"] }),
+            Value::Object(many),
+        ] {
+            assert!(tagged(bad.clone()).is_err(), "{bad}");
+        }
+        let source = |given: Value| source_identity(&claims(json!({ (SOURCE_CLAIM): given })));
+        assert_eq!(source(json!("ann@example.com")).unwrap().as_deref(), Some("ann@example.com"));
+        assert_eq!(source_identity(&claims(json!({}))).unwrap(), None);
+        for bad in [json!("a"), json!("a b"), json!("x".repeat(65)), json!(7), json!("*")] {
+            assert!(source(bad.clone()).is_err(), "{bad}");
+        }
+    }
 }

@@ -56,7 +56,10 @@ impl ClusterState {
                 return Ok(reply);
             }
             let wanted = self.scheduler_request(&request, &ids)?;
-            return self.with_victims(reply, &request, &wanted, &ids);
+            // Nobody has to go for those that find a slot.
+            let slots = chosen.placements.iter().filter(|placed| !placed.capacity_reservation_id.is_empty()).count();
+            let count = usize::try_from(request.count_min).unwrap_or(usize::MAX).saturating_sub(slots);
+            return self.with_victims(reply, &request, &wanted, &ids, count);
         }
         let reply = chosen;
         let ttl_max = u64::try_from(RESERVATION_TTL_MAX.as_millis()).unwrap_or(u64::MAX);

@@ -18,17 +18,17 @@ struct Spot {
 }
 
 impl ClusterState {
-    /// The reply to a request that found no room, with what would make it.
+    /// The reply to a request that found no room, with what would make it for `count` instances.
     pub(super) fn with_victims(
         &self,
         reply: PlaceReply,
         request: &PlaceRequest,
         wanted: &sched::Request,
         ids: &[InstanceId],
+        count: usize,
     ) -> Result<PlaceReply, WireError> {
         let spots = self.spots(ids);
         let from: Vec<Preemptible> = spots.iter().map(|spot| spot.may_go).collect();
-        let count = usize::try_from(request.count_min).unwrap_or(usize::MAX);
         let mut found = None;
         for wanted in self.wishes(request, wanted, ids)? {
             found = sched::make_room(&wanted, &self.fleet, &from, count);

@@ -8,6 +8,9 @@ use crate::texts::clip;
 /// Character ranges of a model pattern that is one class, and the pattern as the error text shows it.
 type Class<'c> = (&'c [(char, char)], &'c str);
 
+/// Members that are secrets though the model does not say so: they are not repeated.
+const CODES: [&str; 3] = ["AuthenticationCode1", "AuthenticationCode2", "TokenCode"];
+
 impl<'a> Node<'a> {
     /// The child of this name, if any parameter lies there.
     #[must_use]
@@ -89,7 +92,7 @@ impl<'a> Node<'a> {
     ) -> Result<(), ApiError> {
         let Some(v) = value else { return Ok(()) };
         let length = v.chars().count();
-        let shown = if secret { "***" } else { v };
+        let shown = if secret || CODES.contains(&member) { "***" } else { v };
         if let Some(min) = min.filter(|min| length < *min) {
             return Err(self.violated(member, shown, &format!("have length greater than or equal to {min}")));
         }

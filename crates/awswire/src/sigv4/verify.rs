@@ -17,6 +17,17 @@ use crate::error::Flavour;
 use crate::server::Service;
 use crate::sigv2::{self, SignatureQuery, Unproved};
 
+/// What stands for a session token where a caller is told what we signed: replies end in logs.
+const HIDDEN_TOKEN: &str = "HIDDEN";
+
+/// What we signed, as its caller may see it.
+fn without_token(text: String, token: Option<&str>) -> String {
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return text };
+    let mut escaped = String::new();
+    canonical::uri_encode(&mut escaped, token.as_bytes(), false);
+    text.replace(token, HIDDEN_TOKEN).replace(&escaped, HIDDEN_TOKEN)
+}
+
 /// Most signing keys kept at once.
 pub const MAX_CACHED_KEYS: u64 = 10_000;
 
@@ -208,6 +219,7 @@ impl<S: CredentialSource> Verifier<S> {
         let key = self.key(&claim, now).await?;
         let ours = key.signing_key.sign(string_to_sign.as_bytes());
         if !bool::from(ours.ct_eq(&claim.signature)) {
+            let canonical = without_token(canonical, claim.session_token.as_deref());
             return Err(Fault::Mismatch { access_key_id: claim.access_key_id, string_to_sign, canonical });
         }
         let payload = match kind {
@@ -253,9 +265,10 @@ impl<S: CredentialSource> Verifier<S> {
                 Some(signatory) => return Ok(Authenticated { principal: signatory.principal, claim, payload }),
             }
         }
+        let string_to_sign = strings_to_sign.into_iter().next().unwrap_or_default();
         Err(Fault::Mismatch {
+            string_to_sign: without_token(string_to_sign, claim.session_token.as_deref()),
             access_key_id: claim.access_key_id,
-            string_to_sign: strings_to_sign.into_iter().next().unwrap_or_default(),
             canonical: String::new(),
         })
     }

@@ -38,7 +38,7 @@ sql! {
 /// Records a stored file that `refs` rows are going to refer to, in the same transaction.
 pub async fn s3_blob_insert(tx: &mut Tx, id: &str, size_bytes: u64, refs: u64) -> Result<(), StoreError> {
     let now_ms = tx.now_ms();
-    Exec::Tx(tx).run(INSERT, args![id, size_bytes, now_ms, refs]).await.map(drop)
+    tx.later(INSERT, args![id, size_bytes, now_ms, refs]).await
 }
 
 /// The file of this id.

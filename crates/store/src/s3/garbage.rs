@@ -23,6 +23,7 @@ record! {
 }
 
 sql! {
+    INSERT_ONE = "INSERT INTO s3_garbage (blob_id, size_bytes, freed_ms, due_ms, tries) VALUES ($1, $2, $3, $4, $5)";
     LIST = "SELECT blob_id, size_bytes, freed_ms, due_ms, tries FROM s3_garbage WHERE due_ms <= $1
         ORDER BY due_ms LIMIT $2 + 0";
     DELETE = "DELETE FROM s3_garbage WHERE 1 = 1";
@@ -32,6 +33,9 @@ sql! {
 /// Records blobs (id, size) whose rows the transaction removed.
 pub(super) async fn insert(tx: &mut Tx, freed: Vec<(String, u64)>) -> Result<(), StoreError> {
     let now_ms = tx.now_ms();
+    if let [(id, size)] = freed.as_slice() {
+        return tx.later(INSERT_ONE, args![id, size, now_ms, now_ms, 0u32]).await;
+    }
     let head = "INSERT INTO s3_garbage (blob_id, size_bytes, freed_ms, due_ms, tries) VALUES ";
     let rows = freed.into_iter().map(|(id, size)| args![id, size, now_ms, now_ms, 0u32]).collect();
     insert_rows(Exec::Tx(tx), head, "", rows).await.map(drop)

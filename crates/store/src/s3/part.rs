@@ -41,7 +41,7 @@ sql! {
 pub async fn s3_part_put(tx: &mut Tx, upload: &S3UploadRow, row: &S3PartRow) -> Result<usize, StoreError> {
     s3_blob_insert(tx, &row.blob_id, row.size_bytes, 1).await?;
     let old: Option<(String, u64)> = Exec::Tx(tx).maybe(DELETE, args![upload.id, row.part_number]).await?;
-    Exec::Tx(tx).run(INSERT, row.args()).await?;
+    tx.later(INSERT, row.args()).await?;
     let part_bytes = signed(row.size_bytes) - old.as_ref().map_or(0, |(_, size)| signed(*size));
     let dropped: Vec<String> = old.into_iter().map(|(blob, _)| blob).collect();
     let freed = s3_blobs_release(tx, &dropped).await?;

@@ -66,7 +66,7 @@ pub(super) async fn add(tx: &mut Tx, bucket_id: i64, class: &str, by: &S3Usage) 
     let slot = if tx.is_sqlite() { 0 } else { tx.number().rem_euclid(SLOTS) };
     let S3Usage { objects, bytes, versions, version_bytes, part_bytes } = *by;
     let values = args![bucket_id, slot, class, objects, bytes, versions, version_bytes, part_bytes];
-    Exec::Tx(tx).run(ADD, values).await.map(drop)
+    tx.later(ADD, values).await
 }
 
 /// What a bucket holds.

@@ -145,7 +145,7 @@ pub async fn s3_version_fetch<'a>(
     }
 }
 
-/// Writes a row over the one of its rank.
+/// Writes a row over the one of its rank. Nothing in it can be refused: its bucket is held.
 pub(super) async fn put(tx: &mut crate::tx::Tx, row: &S3VersionRow) -> Result<(), StoreError> {
-    Exec::Tx(tx).run(PUT, row.args()).await.map(drop)
+    tx.later(PUT, row.args()).await
 }

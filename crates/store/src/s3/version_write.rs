@@ -200,13 +200,13 @@ async fn apply(
         match *change {
             S3Change::Remove { rank } => {
                 let head = old(rank)?;
-                Exec::Tx(tx).run(REMOVE, args![bucket_id, key.as_bytes(), rank]).await?;
+                tx.later(REMOVE, args![bucket_id, key.as_bytes(), rank]).await?;
                 tally.class(&head.class).version(-1, head.size_bytes, head.listed());
                 release(tx, head, tally).await?;
             }
             S3Change::Promote { rank } | S3Change::Demote { rank } => {
                 let (head, up) = (old(rank)?, matches!(change, S3Change::Promote { .. }));
-                Exec::Tx(tx).run(SET_LATEST, args![bucket_id, key.as_bytes(), rank, up]).await?;
+                tx.later(SET_LATEST, args![bucket_id, key.as_bytes(), rank, up]).await?;
                 if !head.marker {
                     tally.class(&head.class).listed(if up { 1 } else { -1 }, head.size_bytes);
                 }

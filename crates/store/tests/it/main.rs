@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and reads better plain"
 )]
 
+mod account_end;
 mod addresses;
 mod audit;
 mod capacity;
@@ -15,8 +16,10 @@ mod events;
 mod iam;
 mod identity;
 mod instances;
+mod later;
 mod launch_templates;
 mod placement_groups;
+mod plans;
 mod quotas;
 mod races;
 mod resources;

@@ -91,7 +91,10 @@ async fn one_call_with_a_token_does_the_work(db: TestDb) {
     let mut tx = store.write().await.unwrap();
     let claim = client_token_claim(&mut tx, &account(), "RunInstances", "t", "other").await.unwrap();
     assert_eq!(claim, ClientTokenClaim::Mismatch);
-    assert_eq!(client_token_purge(&mut tx, i64::MAX).await.unwrap(), 1);
+    let old = client_token_old(&mut tx, i64::MAX, 10).await.unwrap();
+    assert_eq!(old.iter().map(|old| (old.token.as_str(), old.is_alive)).collect::<Vec<_>>(), [("t", false)]);
+    client_token_forget(&mut tx, &old[0]).await.unwrap();
+    assert!(client_token_old(&mut tx, i64::MAX, 10).await.unwrap().is_empty());
 }
 
 async fn a_join_token_works_once(db: TestDb) {

@@ -175,11 +175,11 @@ async fn group_rules_are_unique(db: TestDb) {
     assert!(security_group_rule_list_all(&mut tx).await.unwrap().is_empty(), "its rules went with it");
 }
 
-async fn image_names_are_unique_among_live_ones(db: TestDb) {
-    let store = db.open().await;
-    let row = |n: u128| ImageRow {
+/// An image that is still to be imported.
+pub fn image(of: &AccountId, n: u128) -> ImageRow {
+    ImageRow {
         id: ImageId::from_random(n),
-        account_id: account(),
+        account_id: of.clone(),
         name: "tiny".into(),
         description: String::new(),
         location: "images/tiny.qcow2".into(),
@@ -198,7 +198,12 @@ async fn image_names_are_unique_among_live_ones(db: TestDb) {
         deprecation_ms: None,
         protection: ImageProtection::Off,
         protected_until_ms: None,
-    };
+    }
+}
+
+async fn image_names_are_unique_among_live_ones(db: TestDb) {
+    let store = db.open().await;
+    let row = |n| image(&account(), n);
     let mut tx = store.write().await.unwrap();
     image_insert(&mut tx, &row(1)).await.unwrap();
     tx.commit().await.unwrap();

@@ -1,6 +1,7 @@
 //! From names and ids of a launch to what they stand for; every refusal of a launch that needs no capacity.
 
 use super::{FALLBACK_GROUP, RunRequest};
+use crate::capacity::check_wish;
 use crate::fail::OrFail as _;
 use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
@@ -25,7 +26,8 @@ pub(super) struct Resolved {
     pub root_device_name: String,
     pub root_disk_bytes: u64,
     pub public_openssh: Option<String>,
-    pub groups: Vec<GroupId>,
+    /// Id and name, by id.
+    pub groups: Vec<(GroupId, String)>,
     /// The placement group; without a partition of its own if any will do.
     pub group: Option<GroupMembership>,
     pub profile: Option<InstanceProfileRow>,
@@ -55,6 +57,24 @@ fn check_counts(request: &RunRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
+impl RunRequest {
+    /// Refuses what cannot be asked for together, whatever there is.
+    ///
+    /// # Errors
+    /// `InvalidParameterCombination`, as AWS has it: spot instances on dedicated hosts or in capacity reservations,
+    /// or protected from termination; capacity reservations on dedicated hosts.
+    pub fn check_combination(&self) -> Result<(), ApiError> {
+        let is_spot = self.spot.is_some();
+        if is_spot && self.tenancy == "host" {
+            return Err(ApiError::invalid_combination("The 'host' tenancy is not supported for Spot Instances."));
+        }
+        if is_spot && self.disable_api_termination {
+            return Err(ApiError::invalid_combination("You can't enable termination protection for Spot Instances."));
+        }
+        check_wish(is_spot, &self.tenancy, self.capacity_preference.as_deref(), self.capacity_target.as_ref())
+    }
+}
+
 fn fits(subnet: &SubnetRow, address: Ipv4Addr) -> bool {
     AddressRange::of_subnet(subnet.cidr).is_some_and(|range| range.contains(address))
 }
@@ -66,9 +86,13 @@ fn not_in_subnet(address: Ipv4Addr) -> ApiError {
 impl Cloud {
     pub(super) async fn resolve(&self, cx: &OpContext, request: &RunRequest) -> Result<Resolved, ApiError> {
         check_counts(request)?;
+        request.check_combination()?;
         tags::validate(&request.instance_tags)?;
         tags::validate(&request.interface_tags)?;
         let size = self.size_named(&request.instance_type).await?;
+        if request.core_count.is_some_and(|cores| cores != size.vcpus) {
+            return Err(ApiError::unsupported_parameter("CpuOptions.CoreCount"));
+        }
         if request.user_data.as_ref().is_some_and(|data| data.len() > USER_DATA_BYTES_MAX) {
             return Err(Code::InvalidParameterValue.message("User data is limited to 16384 bytes"));
         }
@@ -215,7 +239,12 @@ impl Cloud {
         })
     }
 
-    async fn launch_groups(&self, cx: &OpContext, request: &RunRequest, vpc: &VpcId) -> Result<Vec<GroupId>, ApiError> {
+    async fn launch_groups(
+        &self,
+        cx: &OpContext,
+        request: &RunRequest,
+        vpc: &VpcId,
+    ) -> Result<Vec<(GroupId, String)>, ApiError> {
         if !request.group_ids.is_empty() && !request.group_names.is_empty() {
             return Err(ApiError::invalid_combination(
                 "The parameter groupName cannot be used with the parameter securityGroupIds",
@@ -242,14 +271,14 @@ impl Cloud {
                 return Err(Code::InvalidParameter
                     .message(format!("Security group {} and the subnet belong to different networks.", group.id)));
             }
-            if !groups.contains(&group.id) {
-                groups.push(group.id);
-            }
+            groups.push((group.id, group.name));
         }
+        groups.sort_unstable();
+        groups.dedup();
         Ok(groups)
     }
 
-    async fn group_by_name_in(&self, cx: &OpContext, vpc: &VpcId, name: &str) -> Result<GroupId, ApiError> {
+    async fn group_by_name_in(&self, cx: &OpContext, vpc: &VpcId, name: &str) -> Result<(GroupId, String), ApiError> {
         let names = [name.to_owned()];
         let filter = mallee_store::SecurityGroupFilter {
             names: Some(&names),
@@ -257,6 +286,6 @@ impl Cloud {
             ..Default::default()
         };
         let found = mallee_store::security_group_list(self.store(), cx.account(), filter, 1).await.or_fail()?.pop();
-        found.map(|group| group.id).ok_or_else(|| Code::InvalidGroupNotFound.with(&[name]))
+        found.map(|group| (group.id, group.name)).ok_or_else(|| Code::InvalidGroupNotFound.with(&[name]))
     }
 }
