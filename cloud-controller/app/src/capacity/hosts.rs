@@ -16,7 +16,7 @@ use mallee_proto::v1::Placement;
 use mallee_store::{
     Exec, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow, StoreError, Tx, change_append,
     client_token_peek, host_count, host_fetch_locked, host_insert, host_list, host_unuse, host_update, host_use,
-    host_users, instance_list, quota_hold, tag_put,
+    host_users, instance_list, tag_put,
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::{AccountId, Generation, HostId, InstanceId, NodeId, ZoneName};

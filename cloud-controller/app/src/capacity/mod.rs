@@ -25,7 +25,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::{self, Placement};
 use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, Json, StoreError, capacity_count, capacity_insert,
-    capacity_list, change_append, client_token_peek, quota_hold, tag_put,
+    capacity_list, change_append, client_token_peek, tag_put,
 };
 use mallee_types::limits::RUN_INSTANCES_COUNT_MAX;
 use mallee_types::{CapacityReservationId, Generation, InstanceId, NodeId, ZoneName};

@@ -90,9 +90,6 @@ impl Cloud {
         self.faults().point("cloud.spot.notice").await.or_fail()?;
         let mut tx = self.store().write().await.or_fail()?;
         let (mut last_ms, mut given) = (0, 0);
-        // Locks of instances are taken by id, everywhere.
-        let mut victims: Vec<&InstanceId> = victims.iter().collect();
-        victims.sort_unstable();
         for id in victims {
             let mut row = match instance_fetch_locked(&mut tx, id).await {
                 Err(StoreError::NotFound { .. }) => continue,

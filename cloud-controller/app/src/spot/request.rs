@@ -10,7 +10,7 @@ use crate::quotas::hold_account;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, quota_hold, spot_request_fetch_locked,
+    SpotKind, SpotRequestRow, SpotState, StoreError, instance_fetch_locked, spot_request_fetch_locked,
     spot_request_insert, spot_request_list, spot_request_update, tag_put,
 };
 use mallee_types::{RunIntent, SpotRequestId, StateReason};

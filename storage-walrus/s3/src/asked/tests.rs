@@ -52,7 +52,8 @@ fn request(operation: Operation) -> (String, Vec<(&'static str, &'static str)>) 
 fn every_operation_is_read_and_asks_for_its_actions() {
     for operation in Operation::ALL {
         let (uri, headers) = request(*operation);
-        let asked = read_with(operation.row().method, &uri, &headers).expect(operation.name());
+        let asked = read_with(operation.row().method, &uri, &headers)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", operation.name()));
         assert_eq!(asked.operation(), *operation);
         let actions: Vec<_> = asked.rights().into_iter().map(|right| right.action).collect();
         assert!(operation.row().actions.iter().all(|action| actions.contains(action)), "{}", operation.name());
