@@ -151,6 +151,7 @@ pub struct Marker {
 
 /// What is found under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and nearly always the large one")]
 pub enum Found {
     /// An object.
     Object(Object),

@@ -214,7 +214,8 @@ async fn check_listing(engine: &Engine, model: &Model, limit: usize, delimiter: 
         prefixes.extend(page.prefixes);
         let last = page.items.last().filter(|row| Some(&row.listed.key) == page.last.as_ref()).map(|row| row.version);
         // A null version's place is given as its mark, or by its name.
-        after = last.map(|id| VersionMarker::parse(&if limit % 2 == 0 { id.to_string() } else { id.mark() }).unwrap());
+        after = last
+            .map(|id| VersionMarker::parse(&if limit.is_multiple_of(2) { id.to_string() } else { id.mark() }).unwrap());
         rows.extend(page.items);
         if !page.truncated {
             break;

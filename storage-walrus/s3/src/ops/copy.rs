@@ -1,7 +1,7 @@
 //! CopyObject, and what UploadPartCopy shares with it.
 
 use crate::PUT_BYTES_MAX;
-use crate::asked::Source;
+use crate::asked::{COPY_SOURCE, Source};
 use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
@@ -19,7 +19,7 @@ use mallee_runtime::clock::from_unix_ms;
 /// The version of the source that a copy names.
 pub(crate) fn source_version(call: &Call, bucket: &Bucket) -> Result<Option<VersionName>, ApiError> {
     let version = call.source()?.version.as_deref();
-    version.map(|id| version_name(bucket, id, "x-amz-copy-source")).transpose()
+    version.map(|id| version_name(bucket, id, COPY_SOURCE)).transpose()
 }
 
 /// Looks up the source and checks the conditions on it.
