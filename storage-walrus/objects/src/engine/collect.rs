@@ -25,12 +25,12 @@ impl Engine {
     pub async fn collect(&self) -> Result<u64, Error> {
         let mut deleted = 0;
         loop {
-            self.faults.point("walrus.gc.take").await?;
             let now_ms = self.clock.now_ms();
             let batch = self.meta.garbage(now_ms, BATCH).await?;
             if batch.is_empty() {
                 return Ok(deleted);
             }
+            self.faults.point("walrus.gc.take").await?;
             let (mut gone, mut stuck) = (Vec::new(), Vec::new());
             for id in batch {
                 match self.blobs.delete(&id).await {
