@@ -26,6 +26,9 @@ use std::time::Duration;
 /// Time between two sweeps.
 pub const SWEEP_PERIOD: Duration = Duration::from_secs(3600);
 
+/// Time between two looks for garbage that nobody told of: what an earlier process left, what could not be deleted.
+pub const COLLECT_PERIOD: Duration = Duration::from_secs(60);
+
 /// Settings of the daemon.
 #[derive(Debug, Clone)]
 pub struct WalrusConfig {
@@ -137,8 +140,14 @@ impl Walrus {
         &self.engine
     }
 
-    /// Starts the sweep, now and every [`WalrusConfig::sweep_period`].
+    /// Starts the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
+        let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
+        let rng = engine.rng().clone();
+        spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {
+            let engine = engine.clone();
+            async move { engine.collect().await.map(drop) }
+        });
         let (engine, grace) = (self.engine.clone(), self.config.orphan_grace);
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-sweep", self.config.sweep_period, Nudge::default(), rng, move || {

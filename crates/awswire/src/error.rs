@@ -30,6 +30,7 @@ pub struct ApiError {
 #[derive(Clone, PartialEq, Eq, Default)]
 struct Extra {
     fields: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, String)>,
     internal: Option<String>,
 }
 
@@ -44,6 +45,13 @@ impl ApiError {
     #[must_use]
     pub fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.extra.get_or_insert_default().fields.push((name, value.into()));
+        self
+    }
+
+    /// Adds a header to the reply, its name in lower case.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.extra.get_or_insert_default().headers.push((name, value.into()));
         self
     }
 
@@ -64,6 +72,12 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// The headers that its reply has besides.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.headers)
     }
 
     /// HTTP status, from the table.

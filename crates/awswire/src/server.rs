@@ -1,7 +1,7 @@
 //! The front door: which service a request is for, request ids, and HTTP replies.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::error::{ApiError, Flavour};
@@ -203,7 +203,13 @@ pub fn xml_response(status: u16, flavour: Flavour, request_id: &str, body: impl 
 #[must_use]
 pub fn error_response(error: &ApiError, flavour: Flavour, request_id: &str, resource: &str) -> Response<Bytes> {
     let body = error.body(flavour, request_id, resource);
-    xml_response(error.status(), flavour, request_id, body)
+    let mut response = xml_response(error.status(), flavour, request_id, body);
+    for (name, value) in error.headers() {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
 }
 
 #[cfg(test)]
@@ -211,7 +217,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), v.parse().unwrap())).collect()
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap())).collect()
     }
 
     fn service(path: &str, query: &str, h: &[(&'static str, &str)], form: Option<&str>) -> String {

@@ -5,6 +5,8 @@ use crate::value::{Record, Row};
 
 /// PostgreSQL: a lock that the transaction keeps until its end. `pg_advisory_xact_lock` returns void, hence the text.
 pub(crate) const PG_LOCK: &str = "SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)";
+/// PostgreSQL: the same lock, as many may have it who take it so.
+pub(crate) const PG_LOCK_SHARED: &str = "SELECT CAST(pg_advisory_xact_lock_shared($1) AS TEXT)";
 /// PostgreSQL: wakes the other replicas when the transaction commits.
 pub(crate) const PG_NOTIFY: &str = "SELECT CAST(pg_notify($1, $2) AS TEXT)";
 /// The channel of [`PG_NOTIFY`].
@@ -13,7 +15,8 @@ pub(crate) const CHANGES_CHANNEL: &str = "mallee_changes";
 pub(crate) const CHANGES_LOCK: &str = "changes";
 
 /// PostgreSQL's own texts, for the registry.
-pub(crate) const PG_SQL: &[(&str, &str)] = &[("PG_LOCK", PG_LOCK), ("PG_NOTIFY", PG_NOTIFY)];
+pub(crate) const PG_SQL: &[(&str, &str)] =
+    &[("PG_LOCK", PG_LOCK), ("PG_LOCK_SHARED", PG_LOCK_SHARED), ("PG_NOTIFY", PG_NOTIFY)];
 
 /// The result of a function that returns nothing.
 #[derive(Debug)]

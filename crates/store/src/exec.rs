@@ -214,9 +214,21 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Unavailable`] when the database cannot give it.
     pub async fn lock(&mut self, name: &str) -> Result<(), StoreError> {
+        self.take(dialect::PG_LOCK, name).await
+    }
+
+    /// As [`Tx::lock`], but any number of transactions may hold it that take it this way.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database cannot give it.
+    pub async fn lock_shared(&mut self, name: &str) -> Result<(), StoreError> {
+        self.take(dialect::PG_LOCK_SHARED, name).await
+    }
+
+    async fn take(&mut self, text: &'static str, name: &str) -> Result<(), StoreError> {
         if matches!(self.conn()?, TxConn::Pg(_)) {
             let key = dialect::lock_key(name);
-            Exec::Tx(self).maybe::<PgPrelude>(dialect::PG_LOCK, crate::macros::args![key]).await?;
+            Exec::Tx(self).maybe::<PgPrelude>(text, crate::macros::args![key]).await?;
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ steps! {
     16 "0016_trail";
     17 "0017_events";
     18 "0018_search";
+    19 "0019_s3";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -96,10 +96,10 @@ counted! {
     /// Buckets.
     Buckets: BUCKETS, BUCKETS_OWN, "'bucket:' || r.name" =
         "SELECT COUNT(*) FROM s3_buckets r WHERE r.account_id = $1";
-    /// Bytes of the objects in them.
+    /// Bytes of all versions in them.
     BucketBytes: BUCKET_BYTES, BUCKET_BYTES_OWN, "'bucket:' || r.name" =
-        "SELECT CAST(COALESCE(SUM(o.size_bytes), 0) AS BIGINT) FROM s3_buckets r
-        JOIN s3_objects o ON o.bucket = r.name WHERE r.account_id = $1";
+        "SELECT CAST(COALESCE(SUM(u.version_bytes), 0) AS BIGINT) FROM s3_buckets r
+        JOIN s3_usage u ON u.bucket_id = r.id WHERE r.account_id = $1";
 }
 
 /// How much of something an account has; with a creator, how much of it that user or role made.

@@ -135,6 +135,20 @@ impl Select {
         exec.all(Text::Built(text), args).await
     }
 
+    /// Runs it with a last clause; every row.
+    pub(crate) async fn all<R: crate::value::Record>(
+        mut self,
+        exec: Exec<'_>,
+        tail: &'static str,
+    ) -> Result<Vec<R>, StoreError> {
+        if self.nothing {
+            return Ok(Vec::new());
+        }
+        self.parts.push(Part::Text(tail));
+        let (text, args) = self.render(exec.is_sqlite());
+        exec.all(Text::Built(text), args).await
+    }
+
     /// ` LIMIT $n`, then runs it: some rows, in no order, so that none needs to be sorted.
     pub(crate) async fn first<R: crate::value::Record>(
         mut self,

@@ -7,6 +7,10 @@ use crate::change::{self, Pending};
 use crate::later::Later;
 use crate::store::Store;
 use sqlx::{Postgres, Sqlite, Transaction};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Numbers the transactions of this process.
+static NUMBERS: AtomicI64 = AtomicI64::new(0);
 
 /// The connection of a transaction.
 #[derive(Debug)]
@@ -20,14 +24,16 @@ pub(crate) enum TxConn {
 pub struct Tx {
     store: Store,
     conn: Option<TxConn>,
+    number: i64,
     spoiled: bool,
     pub(crate) pending: Vec<Pending>,
     pub(crate) later: Later,
 }
 
 impl Tx {
-    pub(crate) const fn new(store: Store, conn: TxConn) -> Self {
-        Self { store, conn: Some(conn), spoiled: false, pending: Vec::new(), later: Later::EMPTY }
+    pub(crate) fn new(store: Store, conn: TxConn) -> Self {
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { store, conn: Some(conn), number, spoiled: false, pending: Vec::new(), later: Later::EMPTY }
     }
 
     pub(crate) fn conn(&mut self) -> Result<&mut TxConn, StoreError> {
@@ -37,6 +43,11 @@ impl Tx {
 
     pub(crate) const fn is_sqlite(&self) -> bool {
         matches!(self.conn, Some(TxConn::Sqlite(_)))
+    }
+
+    /// Tells it from the others of this process.
+    pub(crate) const fn number(&self) -> i64 {
+        self.number
     }
 
     pub(crate) const fn spoil(&mut self) {

@@ -102,7 +102,6 @@ impl Objects for ObjectsService {
             attributes: Attributes {
                 system: encoding.into_iter().map(|encoding| ("content-encoding".to_owned(), encoding)).collect(),
                 user: metadata.into_iter().collect(),
-                upload: None,
             },
             checksums: Checksums {
                 composite: false,

@@ -2,7 +2,8 @@
 //! (bytes with a checksum per block) — and the image store that keeps disk images by their content.
 //!
 //! The order of every write is: bytes to a temporary file, `fdatasync`, rename, `fsync` of the directory, and the metadata
-//! commit last. Whatever dies in between leaves at most a file without a row, which the sweep removes. Keys are never
+//! commit last. Whatever dies in between leaves at most a file without a row, which the sweep removes. What loses its last
+//! reference is noted in the transaction that drops it, and deleted behind it (`engine::collect`). Keys are never
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
@@ -15,18 +16,21 @@ pub mod memory;
 pub mod metadata;
 pub mod model;
 pub mod stored;
+mod version;
 
 pub use blob::{BlobId, BlobStore, FileBlobs};
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
+pub use engine::collect::COLLECT_RETRY;
 pub use engine::multipart::{PartSink, StoredPart};
 pub use engine::objects::Description;
 pub use engine::sweep::{ORPHAN_GRACE, SweepReport};
-pub use engine::{Engine, ListQuery, Listing, ObjectReader, Sink, Stored};
+pub use engine::{Engine, ListQuery, Listing, ObjectReader, Sink, Stored, VersionMarker};
 pub use error::Error;
 pub use limits::{Limit, Limited, Limits};
-pub use metadata::{Metadata, Place};
+pub use metadata::{Deletion, Metadata, Place, VersionPlace, Written};
 pub use model::{
-    Attributes, Bucket, Checksums, Condition, Content, Image, Listed, Object, ObjectInfo, Part, PutObject, Upload,
-    UploadDoc,
+    Attributes, Bucket, Checksums, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo,
+    Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use stored::StoreMetadata;
+pub use version::{Delete, Deleted, VersionId, VersionName, Versioning, Which};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Limited {
     /// Buckets of the account.
     Buckets,
-    /// Objects of the bucket that is written to.
+    /// Objects of the bucket that is written to, with their older versions.
     BucketObjects,
     /// Bytes of that bucket.
     BucketBytes,

@@ -4,8 +4,11 @@
 use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{Freed, Metadata, Place};
-use crate::model::{Bucket, Condition, Content, Image, Listed, Object, Part, PutObject, Upload};
+use crate::metadata::{Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::model::{
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, Part, PutObject, Upload, Usage,
+};
+use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,11 +19,29 @@ pub struct MemoryMetadata(Mutex<State>);
 #[derive(Debug, Default, Clone)]
 struct State {
     buckets: BTreeMap<String, Bucket>,
-    objects: BTreeMap<(String, String), Object>,
+    /// Versions by bucket and key, the newest first; none is empty.
+    keys: BTreeMap<(String, String), Vec<Found>>,
     uploads: BTreeMap<String, (Upload, BTreeMap<u32, Part>)>,
     images: BTreeMap<String, Image>,
     /// Blob to its number of references.
     blobs: HashMap<BlobId, u64>,
+    /// Blob to when it may be deleted.
+    garbage: BTreeMap<BlobId, i64>,
+}
+
+const fn version(found: &Found) -> VersionId {
+    match found {
+        Found::Object(object) => object.info.version,
+        Found::Marker(marker) => marker.version,
+    }
+}
+
+/// What a version adds to the bytes of its bucket.
+const fn size(found: &Found) -> u64 {
+    match found {
+        Found::Object(object) => object.info.size,
+        Found::Marker(_) => 0,
+    }
 }
 
 impl State {
@@ -38,25 +59,64 @@ impl State {
     }
 
     fn drop_refs(&mut self, blobs: &[&BlobId]) -> Freed {
-        let mut freed = Freed::new();
+        let mut freed = 0;
         for blob in blobs {
             if let Some(refs) = self.blobs.get_mut(*blob) {
                 *refs -= 1;
                 if *refs == 0 {
                     self.blobs.remove(*blob);
-                    freed.push((*blob).clone());
+                    self.garbage.insert((*blob).clone(), i64::MIN);
+                    freed += 1;
                 }
             }
         }
         freed
     }
 
-    fn put(&mut self, put: &PutObject, condition: &Condition) -> Result<Freed, Error> {
-        if !self.buckets.contains_key(&put.bucket) {
-            return Err(Error::NoBucket);
+    fn drop_version(&mut self, found: &Found) -> Freed {
+        match found {
+            Found::Object(object) => self.drop_refs(&object.content.blobs()),
+            Found::Marker(_) => 0,
         }
-        let place = (put.bucket.clone(), put.object.info.key.clone());
-        let old = self.objects.get(&place).cloned();
+    }
+
+    fn versioning(&self, bucket: &str) -> Result<Versioning, Error> {
+        self.buckets.get(bucket).map(|b| b.versioning).ok_or(Error::NoBucket)
+    }
+
+    /// Makes a version the newest of its key; in what stays behind of the others is what versioning keeps.
+    fn write(&mut self, bucket: &str, key: &str, mut new: Found, now_ms: i64) -> Result<Written, Error> {
+        let versioning = self.versioning(bucket)?;
+        let place = (bucket.to_owned(), key.to_owned());
+        let old = self.keys.remove(&place).unwrap_or_default();
+        let (kept, dropped): (Vec<Found>, Vec<Found>) = old.into_iter().partition(|found| match versioning {
+            Versioning::Off => false,
+            Versioning::Enabled => true,
+            Versioning::Suspended => !version(found).is_null(),
+        });
+        let newest = kept.first().into_iter().chain(&dropped).map(|found| version(found).rank).min();
+        let by_time = -(now_ms.max(1) * 1000);
+        let id = match &mut new {
+            Found::Object(object) => &mut object.info.version,
+            Found::Marker(marker) => &mut marker.version,
+        };
+        id.rank = match versioning {
+            Versioning::Off => 0,
+            Versioning::Enabled | Versioning::Suspended => newest.map_or(by_time, |newest| by_time.min(newest - 1)),
+        };
+        if versioning != Versioning::Enabled {
+            id.random = 0;
+        }
+        let id = *id;
+        self.keys.insert(place, [new].into_iter().chain(kept).collect());
+        let freed = dropped.iter().map(|found| self.drop_version(found)).sum();
+        Ok(Written { version: id, freed })
+    }
+
+    fn put(&mut self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
+        self.versioning(&put.bucket)?;
+        let info = &put.object.info;
+        let old = self.find(&put.bucket, &info.key, Which::Latest).and_then(Found::object);
         match (condition, &old) {
             (Condition::None, _) | (Condition::Absent, None) => {}
             (Condition::Etag(wanted), Some(old)) if *wanted == old.info.etag => {}
@@ -64,13 +124,67 @@ impl State {
             _ => return Err(Error::Precondition),
         }
         self.add(&put.object.content.blobs(), put.new_blob.as_ref().map(|(id, _)| id))?;
-        self.objects.insert(place, put.object.clone());
-        Ok(old.map_or_else(Vec::new, |old| self.drop_refs(&old.content.blobs())))
+        self.write(&put.bucket, &info.key, Found::Object(put.object.clone()), info.created_ms)
+    }
+
+    fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Option<Found> {
+        let versions = self.keys.get(&(bucket.to_owned(), key.to_owned()))?;
+        let wanted = |found: &&Found| match which {
+            Which::Latest => true,
+            Which::Named(VersionName::Null) => version(found).is_null(),
+            Which::Named(VersionName::Id(id)) => version(found) == id,
+            Which::OfUpload(id) => matches!(found, Found::Object(o) if o.info.upload.as_deref() == Some(id)),
+        };
+        versions.iter().find(wanted).cloned()
+    }
+
+    fn delete(&mut self, bucket: &str, deletion: &Deletion, now_ms: i64) -> Result<(Deleted, Freed), Error> {
+        let (key, place) = (&deletion.delete.key, (bucket.to_owned(), deletion.delete.key.clone()));
+        let which = match deletion.delete.version {
+            None if self.versioning(bucket)? != Versioning::Off => {
+                let marker = Marker { version: VersionId { rank: 0, random: deletion.random }, created_ms: now_ms };
+                let written = self.write(bucket, key, Found::Marker(marker), now_ms)?;
+                return Ok((Deleted::Marked(written.version), written.freed));
+            }
+            name => Which::from(name),
+        };
+        let Some(gone) = self.find(bucket, key, which) else { return Ok((Deleted::Nothing, 0)) };
+        if let Some(versions) = self.keys.get_mut(&place) {
+            versions.retain(|found| version(found) != version(&gone));
+            if versions.is_empty() {
+                self.keys.remove(&place);
+            }
+        }
+        let removed = Deleted::Removed { version: version(&gone), marker: matches!(gone, Found::Marker(_)) };
+        Ok((removed, self.drop_version(&gone)))
     }
 
     fn drop_upload(&mut self, id: &str) -> Option<Freed> {
         let (_, parts) = self.uploads.remove(id)?;
         Some(self.drop_refs(&parts.values().map(|p| &p.blob).collect::<Vec<_>>()))
+    }
+
+    fn of_bucket<'s>(&'s self, bucket: &'s str) -> impl Iterator<Item = (&'s String, &'s Vec<Found>)> {
+        self.keys.iter().filter(move |((b, _), _)| b == bucket).map(|((_, key), versions)| (key, versions))
+    }
+}
+
+fn listed(key: &str, found: &Found) -> Listed {
+    match found {
+        Found::Object(Object { info, .. }) => Listed {
+            key: key.to_owned(),
+            size: info.size,
+            etag: info.etag.clone(),
+            created_ms: info.created_ms,
+            checksums: info.checksums.clone(),
+        },
+        Found::Marker(marker) => Listed {
+            key: key.to_owned(),
+            size: 0,
+            etag: String::new(),
+            created_ms: marker.created_ms,
+            checksums: crate::model::Checksums::default(),
+        },
     }
 }
 
@@ -125,38 +239,67 @@ impl Metadata for MemoryMetadata {
         Ok(mine.take(limit).cloned().collect())
     }
 
+    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
+        self.state().buckets.get_mut(bucket).ok_or(Error::NoBucket)?.versioning = versioning;
+        Ok(())
+    }
+
+    async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
+        let state = self.state();
+        state.versioning(bucket)?;
+        let mut usage = Usage::default();
+        for (_, versions) in state.of_bucket(bucket) {
+            usage.versions += versions.len() as u64;
+            usage.version_bytes += versions.iter().map(size).sum::<u64>();
+            if let Some(Found::Object(object)) = versions.first() {
+                usage.objects += 1;
+                usage.bytes += object.info.size;
+            }
+        }
+        let uploads = state.uploads.values().filter(|(upload, _)| upload.bucket == bucket);
+        usage.part_bytes = uploads.flat_map(|(_, parts)| parts.values()).map(|part| part.size).sum();
+        Ok(usage)
+    }
+
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {
         let mut state = self.state();
         if !state.buckets.contains_key(name) {
             return Err(Error::NoBucket);
         }
-        if state.objects.keys().any(|(bucket, _)| bucket == name) {
+        if state.of_bucket(name).next().is_some() {
             return Err(Error::BucketNotEmpty);
         }
         let uploads: Vec<_> =
             state.uploads.values().filter(|(u, _)| u.bucket == name).map(|(u, _)| u.id.clone()).collect();
-        let freed = uploads.iter().filter_map(|id| state.drop_upload(id)).flatten().collect();
+        let freed = uploads.iter().filter_map(|id| state.drop_upload(id)).sum();
         state.buckets.remove(name);
         Ok(freed)
     }
 
-    async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Freed, Error> {
+    async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| state.put(put, condition))
     }
 
-    async fn object(&self, bucket: &str, key: &str) -> Result<Option<Object>, Error> {
-        Ok(self.state().objects.get(&(bucket.to_owned(), key.to_owned())).cloned())
+    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+        Ok(self.state().find(bucket, key, which))
     }
 
-    async fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<Freed, Error> {
-        let mut state = self.state();
-        let mut freed = Freed::new();
-        for key in keys {
-            if let Some(old) = state.objects.remove(&(bucket.to_owned(), key.clone())) {
-                freed.extend(state.drop_refs(&old.content.blobs()));
+    async fn delete_objects(
+        &self,
+        bucket: &str,
+        deletions: &[Deletion],
+        now_ms: i64,
+    ) -> Result<(Vec<Deleted>, Freed), Error> {
+        self.transaction(|state| {
+            state.versioning(bucket)?;
+            let (mut done, mut all) = (Vec::new(), 0);
+            for deletion in deletions {
+                let (deleted, freed) = state.delete(bucket, deletion, now_ms)?;
+                done.push(deleted);
+                all += freed;
             }
-        }
-        Ok(freed)
+            Ok((done, all))
+        })
     }
 
     async fn list_objects(
@@ -167,18 +310,38 @@ impl Metadata for MemoryMetadata {
         limit: usize,
     ) -> Result<Vec<Listed>, Error> {
         let state = self.state();
-        let wanted = |b: &str, key: &str| b == bucket && key.starts_with(prefix) && is_after(key, from);
-        let mine = state.objects.iter().filter(|((b, key), _)| wanted(b, key));
-        Ok(mine
-            .take(limit)
-            .map(|((_, key), object)| Listed {
-                key: key.clone(),
-                size: object.info.size,
-                etag: object.info.etag.clone(),
-                created_ms: object.info.created_ms,
-                checksums: object.info.checksums.clone(),
+        let mine = state.of_bucket(bucket).filter(|(key, _)| key.starts_with(prefix) && is_after(key, from));
+        let shown = mine.filter_map(|(key, versions)| match versions.first() {
+            Some(object @ Found::Object(_)) => Some(listed(key, object)),
+            _ => None,
+        });
+        Ok(shown.take(limit).collect())
+    }
+
+    async fn list_versions(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        from: VersionPlace<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListedVersion>, Error> {
+        let state = self.state();
+        let mine = state.of_bucket(bucket).filter(|(key, _)| key.starts_with(prefix));
+        let rows = mine.flat_map(|(key, versions)| {
+            versions.iter().enumerate().map(|(n, found)| ListedVersion {
+                listed: listed(key, found),
+                version: version(found),
+                latest: n == 0,
+                marker: matches!(found, Found::Marker(_)),
             })
-            .collect())
+        });
+        let after = |row: &ListedVersion| match from {
+            VersionPlace::Keys(place) => is_after(&row.listed.key, place),
+            VersionPlace::AfterVersion(key, version) => {
+                (row.listed.key.as_str(), row.version.rank) > (key, version.rank)
+            }
+        };
+        Ok(rows.filter(after).take(limit).collect())
     }
 
     async fn create_upload(&self, upload: &Upload) -> Result<(), Error> {
@@ -219,14 +382,14 @@ impl Metadata for MemoryMetadata {
         self.state().drop_upload(id).ok_or(Error::NoUpload)
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part, new: bool) -> Result<Freed, Error> {
+    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
         self.transaction(|state| {
             if !state.uploads.contains_key(upload_id) {
                 return Err(Error::NoUpload);
             }
-            state.add(&[&part.blob], new.then_some(&part.blob))?;
+            state.add(&[&part.blob], Some(&part.blob))?;
             let old = state.uploads.get_mut(upload_id).and_then(|(_, parts)| parts.insert(part.number, part.clone()));
-            Ok(old.map_or_else(Vec::new, |old| state.drop_refs(&[&old.blob])))
+            Ok(old.map_or(0, |old| state.drop_refs(&[&old.blob])))
         })
     }
 
@@ -236,7 +399,7 @@ impl Metadata for MemoryMetadata {
         Ok(parts.into_iter().flat_map(|p| p.values()).filter(|p| p.number > after).take(limit).cloned().collect())
     }
 
-    async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Freed, Error> {
+    async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| {
             let (_, parts) = state.uploads.get(upload_id).ok_or(Error::NoUpload)?;
             if let Content::Parts(chosen) = &put.object.content
@@ -244,9 +407,9 @@ impl Metadata for MemoryMetadata {
             {
                 return Err(Error::PartChanged);
             }
-            let mut freed = state.put(put, condition)?;
-            freed.extend(state.drop_upload(upload_id).unwrap_or_default());
-            Ok(freed)
+            let written = state.put(put, condition)?;
+            let freed = written.freed + state.drop_upload(upload_id).unwrap_or_default();
+            Ok(Written { freed, ..written })
         })
     }
 
@@ -255,34 +418,47 @@ impl Metadata for MemoryMetadata {
         Ok(ids.iter().filter(|id| state.blobs.contains_key(*id)).cloned().collect())
     }
 
+    async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error> {
+        let state = self.state();
+        let due = state.garbage.iter().filter(|(_, due_ms)| **due_ms <= now_ms);
+        Ok(due.take(limit).map(|(id, _)| id.clone()).collect())
+    }
+
+    async fn forget_garbage(&self, gone: &[BlobId], stuck: &[BlobId], retry_ms: i64) -> Result<(), Error> {
+        let mut state = self.state();
+        state.garbage.retain(|id, _| !gone.contains(id));
+        for id in stuck {
+            state.garbage.entry(id.clone()).and_modify(|due_ms| *due_ms = retry_ms);
+        }
+        Ok(())
+    }
+
     async fn image(&self, digest: &str) -> Result<Option<Image>, Error> {
         Ok(self.state().images.get(digest).cloned())
     }
 
-    async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<Freed, Error> {
+    async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<bool, Error> {
         self.transaction(|state| {
-            let mut freed = Freed::new();
-            if !state.images.contains_key(&image.digest) {
+            let unknown = !state.images.contains_key(&image.digest);
+            if unknown {
                 state.add(&[&image.blob], new.then_some(&image.blob))?;
                 state.images.insert(image.digest.clone(), Image { holders: Vec::new(), ..image.clone() });
-            } else if new {
-                freed.push(image.blob.clone());
             }
             if let Some(stored) = state.images.get_mut(&image.digest)
                 && let Err(at) = stored.holders.binary_search_by(|h| h.as_str().cmp(holder))
             {
                 stored.holders.insert(at, holder.to_owned());
             }
-            Ok(freed)
+            Ok(unknown)
         })
     }
 
     async fn release_image(&self, digest: &str, holder: &str) -> Result<Freed, Error> {
         let mut state = self.state();
-        let Some(image) = state.images.get_mut(digest) else { return Ok(Freed::new()) };
+        let Some(image) = state.images.get_mut(digest) else { return Ok(0) };
         image.holders.retain(|h| h != holder);
         if !image.holders.is_empty() {
-            return Ok(Freed::new());
+            return Ok(0);
         }
         let blob = image.blob.clone();
         state.images.remove(digest);

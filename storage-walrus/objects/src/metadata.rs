@@ -1,15 +1,18 @@
-//! What the engine needs of a metadata store. Each method is one transaction, durable when it returns.
+//! What the engine needs of a metadata store. Each method is one transaction, durable when it returns. Those that may
+//! drop references to blobs tell how many blobs lost their last one: these are garbage from then on
+//! ([`Metadata::garbage`]), also when nobody comes to use the answer.
 
 use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::model::{Bucket, Condition, Image, Listed, Object, Part, PutObject, Upload};
+use crate::model::{Bucket, Condition, Found, Image, Listed, ListedVersion, Part, PutObject, Upload, Usage};
+use crate::version::{Delete, Deleted, VersionId, Versioning, Which};
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Blobs whose last reference went with the transaction: their rows are gone, their bytes may be deleted.
-pub type Freed = Vec<BlobId>;
+/// How many blobs became garbage.
+pub type Freed = usize;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,35 @@ pub enum Place<'a> {
     AfterPrefix(&'a str),
 }
 
+/// Where a listing of versions goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionPlace<'a> {
+    /// As a listing of objects: keys come with all their versions.
+    Keys(Place<'a>),
+    /// After this version of a key (whether it is still there or not).
+    AfterVersion(&'a str, VersionId),
+}
+
+/// What a write made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The new version.
+    pub version: VersionId,
+    /// What it freed.
+    pub freed: Freed,
+}
+
+/// A deletion, with what a delete marker is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// What goes.
+    pub delete: Delete,
+    /// Names the writing of the marker.
+    pub write_id: String,
+    /// Random part of the marker's version id: positive.
+    pub random: i64,
+}
+
 /// Buckets, objects, uploads, blob references and images. Two implementations: the database
 /// ([`crate::StoreMetadata`]) and a reference in memory ([`crate::memory::MemoryMetadata`]), held equal by tests.
 #[async_trait::async_trait]
@@ -29,22 +61,32 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
-    /// Makes a bucket; [`Error::BucketExists`] with its row if the name is taken.
+    /// Makes a bucket, not versioned; [`Error::BucketExists`] with its row if the name is taken.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error>;
     /// One bucket.
     async fn bucket(&self, name: &str) -> Result<Option<Bucket>, Error>;
     /// Buckets of an account whose names sort after `after`.
     async fn buckets(&self, account: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error>;
-    /// Removes an empty bucket and its unfinished uploads; [`Error::NoBucket`], [`Error::BucketNotEmpty`].
+    /// Enables or suspends versioning; [`Error::NoBucket`].
+    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error>;
+    /// What a bucket holds; [`Error::NoBucket`].
+    async fn usage(&self, bucket: &str) -> Result<Usage, Error>;
+    /// Removes a bucket without any version, and its unfinished uploads; [`Error::NoBucket`], [`Error::BucketNotEmpty`].
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error>;
 
-    /// Writes an object in place of the one under its key. [`Error::NoBucket`], [`Error::Precondition`],
+    /// Writes an object as the newest version of its key, in place of what the bucket's versioning does not keep.
+    /// Of its version id only the random part is taken. [`Error::NoBucket`], [`Error::Precondition`],
     /// [`Error::NoObject`] (a wanted tag and no object), [`Error::Gone`] (a referenced blob has no row).
-    async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Freed, Error>;
-    /// One object.
-    async fn object(&self, bucket: &str, key: &str) -> Result<Option<Object>, Error>;
-    /// Removes objects; keys that are not there are passed over.
-    async fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<Freed, Error>;
+    async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error>;
+    /// One version of a key, or a delete marker.
+    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error>;
+    /// Deletes keys and versions, at a time; what was done, in the same order. [`Error::NoBucket`].
+    async fn delete_objects(
+        &self,
+        bucket: &str,
+        deletions: &[Deletion],
+        now_ms: i64,
+    ) -> Result<(Vec<Deleted>, Freed), Error>;
     /// Objects whose key begins with `prefix`, in byte order.
     async fn list_objects(
         &self,
@@ -53,6 +95,14 @@ pub trait Metadata: Send + Sync + Debug {
         from: Place<'_>,
         limit: usize,
     ) -> Result<Vec<Listed>, Error>;
+    /// Versions and delete markers of keys that begin with `prefix`, in byte order, and of a key the newest first.
+    async fn list_versions(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        from: VersionPlace<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListedVersion>, Error>;
 
     /// Records an upload; [`Error::NoBucket`].
     async fn create_upload(&self, upload: &Upload) -> Result<(), Error>;
@@ -68,23 +118,26 @@ pub trait Metadata: Send + Sync + Debug {
     ) -> Result<Vec<Upload>, Error>;
     /// Removes an upload and its parts; [`Error::NoUpload`].
     async fn abort_upload(&self, id: &str) -> Result<Freed, Error>;
-    /// Writes a part, in place of one of the same number. `new` tells that the blob has no row yet.
-    /// [`Error::NoUpload`], [`Error::Gone`].
-    async fn put_part(&self, upload_id: &str, part: &Part, new: bool) -> Result<Freed, Error>;
+    /// Writes a part, whose blob has no row yet, in place of one of the same number. [`Error::NoUpload`].
+    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error>;
     /// Parts numbered above `after`.
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error>;
     /// Turns parts into an object and removes the upload. [`Error::NoUpload`], [`Error::PartChanged`] when a part of
     /// the content is not the upload's current one, and what [`Metadata::put_object`] answers.
-    async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Freed, Error>;
+    async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Written, Error>;
 
     /// Which of these blobs, all of one shard (the same first two digits), have a row.
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error>;
+    /// Blobs whose bytes may be deleted at `now_ms`, those that wait longest first.
+    async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error>;
+    /// Forgets garbage whose bytes are `gone`, and puts off until `retry_ms` what is `stuck`.
+    async fn forget_garbage(&self, gone: &[BlobId], stuck: &[BlobId], retry_ms: i64) -> Result<(), Error>;
 
     /// One image.
     async fn image(&self, digest: &str) -> Result<Option<Image>, Error>;
     /// Records an image, unless the digest is known, and adds `holder` to it. `new` tells that the blob has no row yet.
-    /// Returns the blobs that ended unused (the given one, when the digest was known). [`Error::Gone`].
-    async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<Freed, Error>;
+    /// False: the digest was known, and nothing refers to a new blob. [`Error::Gone`].
+    async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<bool, Error>;
     /// Drops a holder; the image goes with the last one. Unknown digests and holders are passed over.
     async fn release_image(&self, digest: &str, holder: &str) -> Result<Freed, Error>;
     /// Images with digests above `after`.

@@ -1,6 +1,7 @@
 //! What the engine stores. Times are milliseconds since 1970, sizes are bytes, keys are UTF-8 and sorted by their bytes.
 
 use crate::blob::BlobId;
+use crate::version::{VersionId, Versioning};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,6 +17,23 @@ pub struct Bucket {
     pub region: String,
     /// When.
     pub created_ms: i64,
+    /// Whether older versions of its objects are kept.
+    pub versioning: Versioning,
+}
+
+/// What a bucket holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Objects that a listing shows.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// All versions, with delete markers.
+    pub versions: u64,
+    /// Their bytes.
+    pub version_bytes: u64,
+    /// Bytes of parts of uploads that are not complete.
+    pub part_bytes: u64,
 }
 
 /// Headers that are stored with an object and given back with it.
@@ -27,9 +45,6 @@ pub struct Attributes {
     /// User metadata, names in lower case and without the `x-amz-meta-` prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub user: BTreeMap<String, String>,
-    /// The upload that an object was completed from, so that a repeated completion finds its own result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upload: Option<String>,
 }
 
 /// Checksums by algorithm name (`CRC32`, `SHA256`, …), base64, and whether they cover the whole object or its parts.
@@ -80,13 +95,17 @@ pub struct ObjectInfo {
     /// When it was written.
     pub created_ms: i64,
     /// Names this very write; never repeats.
-    pub version: String,
+    pub write_id: String,
+    /// Which version of its key it is.
+    pub version: VersionId,
     /// `Content-Type`.
     pub content_type: String,
     /// Other stored headers.
     pub attributes: Attributes,
     /// Checksums that were given or computed.
     pub checksums: Checksums,
+    /// The upload that it was completed from, so that a repeated completion finds its own result.
+    pub upload: Option<String>,
 }
 
 /// Where the bytes are.
@@ -121,6 +140,36 @@ pub struct Object {
     pub content: Content,
 }
 
+/// A delete marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker {
+    /// Which version of its key it is.
+    pub version: VersionId,
+    /// When it was written.
+    pub created_ms: i64,
+}
+
+/// What is found under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and nearly always the large one")]
+pub enum Found {
+    /// An object.
+    Object(Object),
+    /// A delete marker.
+    Marker(Marker),
+}
+
+impl Found {
+    /// The object, unless it is a marker.
+    #[must_use]
+    pub fn object(self) -> Option<Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Marker(_) => None,
+        }
+    }
+}
+
 /// One part, of an upload or of a completed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -151,6 +200,19 @@ pub struct Listed {
     pub created_ms: i64,
     /// Its checksums.
     pub checksums: Checksums,
+}
+
+/// A row of a listing of versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// What a listing of objects would show of it (of a marker: without size, tag and checksums).
+    pub listed: Listed,
+    /// Which version of the key it is.
+    pub version: VersionId,
+    /// It is what the key stands for.
+    pub latest: bool,
+    /// It is a delete marker.
+    pub marker: bool,
 }
 
 /// A multipart upload under way.

@@ -54,7 +54,9 @@ async fn a_flipped_bit_is_never_given_out() {
 #[tokio::test]
 async fn inline_bytes_carry_a_checksum_too() {
     use mallee_runtime::{Clock, Rng};
-    use mallee_store::{S3Key, SealKey, Store, StoreConfig, s3_object_fetch, s3_object_put};
+    use mallee_store::{
+        S3Which, SealKey, Store, StoreConfig, s3_bucket_hold, s3_version_fetch, s3_version_heads, s3_version_put,
+    };
     let dir = tempfile::tempdir().unwrap();
     let rng = Rng::system();
     let config = StoreConfig::new(format!("sqlite:{}", dir.path().join("db").display()));
@@ -65,11 +67,12 @@ async fn inline_bytes_carry_a_checksum_too() {
     engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
     support::put(&engine, "k", "hello".into(), &Condition::None).await.unwrap();
     assert_eq!(support::get(&engine, "k").await.unwrap().unwrap(), b"hello");
-    let mut row = s3_object_fetch(&store, BUCKET, "k").await.unwrap().unwrap();
-    assert_eq!(row.key, S3Key("k".into()));
+    let mut row = s3_version_fetch(&store, BUCKET, "k", S3Which::Latest).await.unwrap().unwrap();
     row.inline.as_mut().unwrap()[6] ^= 4;
     let mut tx = store.write().await.unwrap();
-    s3_object_put(&mut tx, &row, &[]).await.unwrap();
+    let bucket = s3_bucket_hold(&mut tx, BUCKET).await.unwrap();
+    let heads = s3_version_heads(&mut tx, &bucket, "k").await.unwrap();
+    s3_version_put(&mut tx, &bucket, &heads, row, 1, &[], &[]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(matches!(support::get(&engine, "k").await, Err(Error::Corrupt(_))));
 }
@@ -110,6 +113,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     }
     assert_eq!(support::get(&engine, "k").await.unwrap().unwrap(), support::bytes(1, 1 << 20), "the old bytes stay");
     support::put(&engine, "k", support::bytes(3, 2 << 20), &Condition::None).await.unwrap();
+    assert_eq!(engine.collect().await.unwrap(), 1);
     assert_eq!(support::files(at.path()).len(), 1);
 }
 

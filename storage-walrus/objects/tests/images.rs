@@ -83,7 +83,7 @@ async fn an_image_outlives_its_object() {
             assert_eq!(image.virtual_size_bytes, len as u64);
             assert_eq!(import(&service, ACCOUNT, &key, "ami-1").await.unwrap(), image, "repeating it is harmless");
             assert_eq!(import(&service, ACCOUNT, &key, "ami-2").await.unwrap(), image);
-            engine.delete_objects(BUCKET, &[key]).await.unwrap();
+            support::delete(&engine, &[&key]).await.unwrap();
             assert_eq!(read(&service, &image.digest, 0).await.unwrap(), disk(n, len));
             assert_eq!(read(&service, &image.digest, 1000).await.unwrap(), disk(n, len)[1000..]);
             assert_eq!(read(&service, &image.digest, len as u64).await.unwrap(), b"");
@@ -92,6 +92,7 @@ async fn an_image_outlives_its_object() {
         }
         let listed = service.list(Request::new(ListImagesRequest {})).await.unwrap().into_inner().images;
         assert_eq!(listed.len(), 3);
+        support::collect(&engine).await;
         assert_eq!(support::files(&world.blobs_dir()).len(), 3, "one file for each image");
         for image in listed {
             assert_eq!(image.holders, ["ami-1", "ami-2"]);
@@ -101,6 +102,7 @@ async fn an_image_outlives_its_object() {
             }
             assert_eq!(read(&service, &image.digest, 0).await.unwrap_err().kind, ErrorKind::NotFound);
         }
+        support::collect(&engine).await;
         assert!(support::files(&world.blobs_dir()).is_empty());
     }
 }

@@ -110,9 +110,9 @@ async fn run(kind: Kind, ops: Vec<Op>) {
                 engine.abort_upload(&upload.id).await.unwrap();
             }
             Op::Delete { keys } => {
-                let keys: Vec<String> = keys.into_iter().map(|k| KEYS[k].to_owned()).collect();
-                engine.delete_objects(BUCKET, &keys).await.unwrap();
-                model.retain(|k, _| !keys.contains(k));
+                let keys: Vec<&str> = keys.into_iter().map(|k| KEYS[k]).collect();
+                support::delete(&engine, &keys).await.unwrap();
+                model.retain(|k, _| !keys.contains(&k.as_str()));
             }
             Op::Read { key, offset, len } => {
                 let Some(data) = model.get(KEYS[key]).filter(|d| d.len() as u64 > offset) else { continue };
@@ -144,7 +144,12 @@ async fn run(kind: Kind, ops: Vec<Op>) {
     for key in KEYS {
         assert!(support::get(&engine, key).await.unwrap() == model.get(*key).cloned(), "{key}");
     }
+    engine.collect().await.unwrap();
     assert_eq!(engine.sweep(Duration::ZERO).await.unwrap().deleted, 0, "a blob leaked");
+    let usage = engine.usage(BUCKET).await.unwrap();
+    let bytes = model.values().map(|data| data.len() as u64).sum::<u64>();
+    assert_eq!((usage.objects, usage.bytes, usage.part_bytes), (model.len() as u64, bytes, 0));
+    assert_eq!((usage.versions, usage.version_bytes), (usage.objects, usage.bytes));
     if !model.is_empty() {
         assert!(matches!(engine.delete_bucket(BUCKET).await, Err(Error::BucketNotEmpty)));
     }

@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 
 /// The header that names what is copied.
-const COPY_SOURCE: &str = "x-amz-copy-source";
+pub(crate) const COPY_SOURCE: &str = "x-amz-copy-source";
 /// Parameters that say something without a value, or name nothing: no sub-resources. Those that begin with `x-` are the
 /// SDKs' and the signatures'.
 const PARAMETERS: &[&str] = &["annotationName", "id", "partNumber", "select-type", "versionId"];

@@ -5,12 +5,14 @@ use crate::auth::Caller;
 use crate::error::{engine, invalid_argument};
 use crate::headers::text;
 use crate::names::check_key;
+use crate::reply::{self, DELETE_MARKER, VERSION_ID};
 use crate::service::S3;
 use axum::body::Body;
 use http::HeaderMap;
 use mallee_awswire::sigv4::Payload;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Object};
+use mallee_objects::{Bucket, Found, Marker, Object, VersionId, VersionName, Versioning};
+use mallee_runtime::clock::from_unix_ms;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A verified request.
@@ -76,38 +78,98 @@ impl Call {
         if bucket.account == self.caller.account { Ok(bucket) } else { Err(Code::AccessDenied.error()) }
     }
 
-    /// An object of a bucket that was looked up.
+    /// The version that the request names, if any.
     ///
     /// # Errors
-    /// `NoSuchKey`.
-    pub(crate) async fn object(&self, bucket: &str, key: &str) -> Result<Object, ApiError> {
-        check_key(key)?;
-        self.s3.engine().object(bucket, key).await.map_err(|e| engine(e).field("Key", key))
+    /// `InvalidArgument` for what can be no version of this bucket.
+    pub(crate) fn version(&self, bucket: &Bucket) -> Result<Option<VersionName>, ApiError> {
+        self.asked.query.get("versionId").map(|id| version_name(bucket, id, "versionId")).transpose()
     }
 
-    /// Checks a `versionId`: without versioning there is only `null`.
+    /// Refuses a `versionId` where none can be meant.
     ///
     /// # Errors
-    /// `InvalidArgument`, as AWS answers ids that are none.
-    pub(crate) fn check_version(&self) -> Result<(), ApiError> {
+    /// `InvalidArgument`.
+    pub(crate) fn refuse_version(&self) -> Result<(), ApiError> {
         match self.asked.query.get("versionId") {
-            None | Some("null") => Ok(()),
-            Some(id) => Err(invalid_argument("Invalid version id specified", "versionId", id)),
+            None => Ok(()),
+            Some(id) => Err(invalid_argument("This operation does not accept a version-id.", "versionId", id)),
+        }
+    }
+
+    /// An object of a bucket that was looked up: the version of this name, or what the key stands for.
+    ///
+    /// # Errors
+    /// `NoSuchKey`, `NoSuchVersion`, and what AWS answers for delete markers.
+    pub(crate) async fn object(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        version: Option<VersionName>,
+    ) -> Result<Object, ApiError> {
+        check_key(key)?;
+        let found = self.s3.engine().find(&bucket.name, key, version.into()).await.map_err(engine)?;
+        match found {
+            Some(Found::Object(object)) => Ok(object),
+            Some(Found::Marker(marker)) => Err(marker_error(self, key, version.is_some(), &marker)),
+            None => Err(absent(bucket, key, version)),
         }
     }
 
     /// What a copy is made of.
     ///
     /// # Errors
-    /// `InvalidArgument` for a version that there is not.
+    /// When the operation is no copy.
     pub(crate) fn source(&self) -> Result<&Source, ApiError> {
-        match &self.asked.source {
-            Some(source) if source.version.as_deref().is_none_or(|v| v == "null") => Ok(source),
-            Some(Source { version, .. }) => {
-                let id = version.as_deref().unwrap_or_default();
-                Err(invalid_argument("Invalid version id specified", "x-amz-copy-source", id))
-            }
-            None => Err(ApiError::internal("a copy without a source")),
-        }
+        self.asked.source.as_ref().ok_or_else(|| ApiError::internal("a copy without a source"))
     }
+}
+
+/// Reads the name of a version of an object in this bucket, given as this argument.
+///
+/// # Errors
+/// `InvalidArgument`, as AWS answers ids that are none.
+pub(crate) fn version_name(bucket: &Bucket, id: &str, argument: &str) -> Result<VersionName, ApiError> {
+    if id.is_empty() {
+        return Err(invalid_argument("Version id cannot be the empty string", argument, id));
+    }
+    // Without versioning there is only `null`.
+    VersionName::parse(id)
+        .filter(|name| bucket.versioning != Versioning::Off || *name == VersionName::Null)
+        .ok_or_else(|| invalid_argument("Invalid version id specified", argument, id))
+}
+
+/// The answer where there is no such key, or no such version of it.
+pub(crate) fn absent(bucket: &Bucket, key: &str, version: Option<VersionName>) -> ApiError {
+    match version.filter(|_| bucket.versioning != Versioning::Off) {
+        None => Code::NoSuchKey.error().field("Key", key),
+        Some(name) => Code::NoSuchVersion.error().field("Key", key).field("VersionId", shown_name(name)),
+    }
+}
+
+/// A version's name as text.
+pub(crate) fn shown_name(name: VersionName) -> String {
+    match name {
+        VersionName::Null => "null".to_owned(),
+        VersionName::Id(id) => id.to_string(),
+    }
+}
+
+/// The id of a version, where clients are told one: not in a bucket that was never versioned.
+pub(crate) fn shown_version(bucket: &Bucket, version: VersionId) -> Option<String> {
+    (!version.is_null() || bucket.versioning != Versioning::Off).then(|| version.to_string())
+}
+
+/// The answer where a delete marker is found: the key has no object; and a marker itself cannot be read.
+fn marker_error(call: &Call, key: &str, named: bool, marker: &Marker) -> ApiError {
+    let id = marker.version.to_string();
+    let error = if named {
+        let method = if call.head { "HEAD" } else { "GET" };
+        let modified = reply::http_date(from_unix_ms(marker.created_ms));
+        let error = Code::MethodNotAllowed.error().field("Method", method).field("ResourceType", "DeleteMarker");
+        error.header("allow", "DELETE").header("last-modified", modified)
+    } else {
+        Code::NoSuchKey.error().field("Key", key)
+    };
+    error.header(DELETE_MARKER, "true").header(VERSION_ID, id)
 }

@@ -133,7 +133,9 @@ mod tests {
             etag: "abc".into(),
             // 1970-01-01 00:01:40.5
             created_ms: 100_500,
-            version: String::new(),
+            write_id: String::new(),
+            version: mallee_objects::VersionId::default(),
+            upload: None,
             content_type: String::new(),
             attributes: mallee_objects::Attributes::default(),
             checksums: mallee_objects::Checksums::default(),

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
-use crate::ops::{buckets, complete, config, copy, delete, get, list, parts, put, uploads};
+use crate::ops::{buckets, complete, config, copy, delete, get, list, parts, put, uploads, versioning, versions};
 use crate::reply::Reply;
 use mallee_awswire::ApiError;
 
@@ -12,9 +12,10 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
     refuse_unsupported(&call.headers)?;
     let (operation, bucket, key) = (call.asked.operation, call.asked.bucket.clone(), call.asked.key.clone());
     let row = operation.row();
-    // What is not offered says that first.
-    if row.scope == Scope::Object && matches!(row.subresource, "" | "uploads" | "uploadId") {
-        call.check_version()?;
+    // What is not offered says that first; the others read or delete the version.
+    let writes = row.subresource.is_empty() && row.method == "PUT";
+    if row.scope == Scope::Object && (writes || matches!(row.subresource, "uploads" | "uploadId")) {
+        call.refuse_version()?;
     }
     match operation {
         Operation::ListBuckets => buckets::list(call).await,
@@ -24,6 +25,9 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetBucketLocation => buckets::location(call, bucket).await,
         Operation::ListObjects => list::v1(call, bucket).await,
         Operation::ListObjectsV2 => list::v2(call, bucket).await,
+        Operation::GetBucketVersioning => versioning::get(call, bucket).await,
+        Operation::PutBucketVersioning => versioning::put(call, bucket).await,
+        Operation::ListObjectVersions => versions::list(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,

@@ -54,6 +54,8 @@ pub const KEY_BYTES_MAX: usize = 1024;
 pub const METADATA_BYTES_MAX: usize = 2048;
 /// Bytes of the XML of a CreateBucket.
 pub const CREATE_BUCKET_XML_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the XML of a configuration that is a few words.
+pub const SMALL_XML_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the XML of a DeleteObjects.
 pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 /// Bytes of the XML of a CompleteMultipartUpload.

@@ -14,6 +14,11 @@ use crate::checksum::Algorithm;
 /// The namespace of all S3 documents.
 pub(crate) const XMLNS: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
+/// The header that tells the id of a version.
+pub(crate) const VERSION_ID: &str = "x-amz-version-id";
+/// The header that tells that something is a delete marker.
+pub(crate) const DELETE_MARKER: &str = "x-amz-delete-marker";
+
 pub(crate) type Reply = Response<Body>;
 
 /// A reply without a body.
@@ -65,6 +70,13 @@ pub(crate) fn quoted(etag: &str) -> String {
 /// Sets `Last-Modified`.
 pub(crate) fn set_modified(reply: &mut Reply, ms: i64) {
     set(reply, LAST_MODIFIED, &http_date(from_unix_ms(ms)));
+}
+
+/// Sets the version id, if there is one to tell.
+pub(crate) fn set_version(reply: &mut Reply, id: Option<String>) {
+    if let Some(id) = id {
+        set(reply, HeaderName::from_static(VERSION_ID), &id);
+    }
 }
 
 /// Sets the checksum headers.

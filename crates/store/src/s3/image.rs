@@ -1,6 +1,6 @@
 //! Disk images by content: one stored file per digest, kept while someone claims it.
 
-use super::blob::{s3_blob_release, s3_blob_retain};
+use super::blob::{s3_blobs_release, s3_blobs_retain};
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
@@ -42,7 +42,7 @@ pub async fn image_blob_insert(tx: &mut Tx, row: &ImageBlobRow) -> Result<bool, 
     if Exec::Tx(tx).run(INSERT, row.args()).await? == 0 {
         return Ok(false);
     }
-    s3_blob_retain(tx, &row.blob_id).await?;
+    s3_blobs_retain(tx, std::slice::from_ref(&row.blob_id)).await?;
     Ok(true)
 }
 
@@ -56,12 +56,11 @@ pub async fn image_blob_list<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<ImageB
     exec.into().all(LIST, vec![]).await
 }
 
-/// Forgets an image nobody claims. `None`: it is claimed, or not there; else the blobs that became garbage.
-pub async fn image_blob_delete_unclaimed(tx: &mut Tx, digest: &str) -> Result<Option<Vec<String>>, StoreError> {
+/// Forgets an image nobody claims. `None`: it is claimed, or not there; else how many blobs became garbage.
+pub async fn image_blob_delete_unclaimed(tx: &mut Tx, digest: &str) -> Result<Option<usize>, StoreError> {
     let gone = Exec::Tx(tx).maybe::<(String,)>(UNCLAIMED, args![digest]).await?;
     let Some((blob,)) = gone else { return Ok(None) };
-    let garbage = s3_blob_release(tx, &blob).await?;
-    Ok(Some(if garbage { vec![blob] } else { Vec::new() }))
+    s3_blobs_release(tx, &[blob]).await.map(Some)
 }
 
 /// `holder` (for example an image id) needs the image; [`StoreError::InUse`] when the image is not there.

@@ -1,7 +1,7 @@
 //! Listing by range scans: a page costs what it returns. With a delimiter the engine, having met a common prefix, asks
 //! for what comes after all keys of that prefix ([`S3ListFrom::AfterPrefix`]), so that those are never read.
 
-use super::object::S3Key;
+use super::version::S3Key;
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
@@ -18,17 +18,20 @@ record! {
         /// Without quotes.
         etag: String,
         /// When it was written.
-        created_ms: i64,
-        /// Its checksums, JSON.
+        modified_ms: i64,
+        /// Its checksums, as text.
         checksums: String,
     }
 }
 
 sql! {
-    FROM_KEY = "SELECT key, size_bytes, etag, created_ms, checksums FROM s3_objects
-        WHERE bucket = $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4 + 0";
-    FROM_KEY_OPEN = "SELECT key, size_bytes, etag, created_ms, checksums FROM s3_objects
-        WHERE bucket = $1 AND key >= $2 ORDER BY key LIMIT $3 + 0";
+    // The index `s3_versions_listed` holds all that is read here.
+    FROM_KEY = "SELECT key, size_bytes, etag, modified_ms, checksums FROM s3_versions
+        WHERE bucket_id = (SELECT id FROM s3_buckets WHERE name = $1) AND latest AND NOT marker
+        AND key >= $2 AND key < $3 ORDER BY key LIMIT $4 + 0";
+    FROM_KEY_OPEN = "SELECT key, size_bytes, etag, modified_ms, checksums FROM s3_versions
+        WHERE bucket_id = (SELECT id FROM s3_buckets WHERE name = $1) AND latest AND NOT marker
+        AND key >= $2 ORDER BY key LIMIT $3 + 0";
 }
 
 /// Where a listing goes on.
@@ -54,7 +57,7 @@ pub fn prefix_successor(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The first key's bytes a listing may return, or `None` if it can return none.
-fn lower_bound(prefix: &str, from: S3ListFrom<'_>) -> Option<Vec<u8>> {
+pub(super) fn lower_bound(prefix: &str, from: S3ListFrom<'_>) -> Option<Vec<u8>> {
     let after = match from {
         S3ListFrom::Start => Vec::new(),
         S3ListFrom::AfterKey(key) => {

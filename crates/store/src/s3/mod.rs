@@ -1,30 +1,54 @@
-//! Walrus's metadata: buckets, objects, uploads, and the stored files ("blobs") they refer to.
+//! Walrus's metadata: buckets and their documents, versions of objects, uploads, and the stored files ("blobs") they
+//! refer to.
 //!
 //! A blob's references are counted in the transaction that makes or removes them. Whatever drops the last reference
-//! returns the blob's id: after the commit its file is garbage and may be unlinked. A file without a row is garbage too
-//! (a crash between the two), once it is older than any running upload.
+//! removes the blob's row and leaves one in `s3_garbage`, until somebody has deleted the bytes. A file without a row in
+//! either table is garbage too (a crash before its commit), once it is older than any running upload.
+//!
+//! What a bucket holds is counted along (`s3_usage`): each function below that changes it does so by itself.
+//!
+//! Locks, in the order they are taken: the bucket ([`s3_bucket_hold`]), uploads, keys (ascending), blobs, counters.
 
 pub(crate) mod blob;
 pub(crate) mod bucket;
+pub(crate) mod bucket_doc;
+pub(crate) mod garbage;
 pub(crate) mod image;
 pub(crate) mod listing;
-pub(crate) mod object;
+pub(crate) mod listing_versions;
+pub(crate) mod part;
+pub(crate) mod pieces;
 pub(crate) mod upload;
+pub(crate) mod usage;
+pub(crate) mod version;
+pub(crate) mod version_plan;
+pub(crate) mod version_write;
 
-pub use blob::{S3BlobRow, s3_blob_fetch, s3_blob_insert, s3_blob_list, s3_blob_release, s3_blob_retain};
+pub use blob::{S3BlobRow, s3_blob_fetch, s3_blob_insert, s3_blob_list, s3_blobs_release, s3_blobs_retain};
 pub use bucket::{
-    S3BucketRow, s3_bucket_bytes, s3_bucket_delete, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list,
-    s3_bucket_objects,
+    S3BucketRow, S3Versioning, s3_bucket_delete, s3_bucket_fetch, s3_bucket_hold, s3_bucket_insert, s3_bucket_list,
+    s3_bucket_versioning_set,
 };
+pub use bucket_doc::{S3BucketDocRow, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put};
+pub use garbage::{S3GarbageRow, s3_garbage_delay, s3_garbage_delete, s3_garbage_list};
 pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
     image_claim_delete, image_claim_insert, image_claim_list,
 };
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
-pub use object::{
-    S3Key, S3ObjectPartRow, S3ObjectRow, s3_object_delete, s3_object_fetch, s3_object_parts, s3_object_put,
-};
+pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
+pub use part::{S3PartRow, s3_part_list, s3_part_put};
+pub use pieces::{S3PieceRow, s3_piece_list};
 pub use upload::{
-    S3PartRow, S3UploadRow, s3_part_list, s3_part_put, s3_upload_delete, s3_upload_fetch, s3_upload_insert,
-    s3_upload_list, s3_upload_list_stale,
+    S3UploadRow, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
+    s3_upload_list,
 };
+pub use usage::{S3Usage, s3_usage};
+pub use version::{S3Key, S3VersionRow, S3Which, s3_version_fetch};
+pub use version_plan::{S3Change, S3VersionHead, plan_delete, plan_write};
+pub use version_write::{
+    S3Deleted, S3Deletion, S3Heads, S3Target, S3Written, s3_version_heads, s3_version_put, s3_versions_delete,
+};
+
+/// The storage class of everything that names none.
+pub const STANDARD_CLASS: &str = "STANDARD";

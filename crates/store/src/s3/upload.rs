@@ -1,7 +1,8 @@
 //! Uploads in parts that are not complete.
 
-use super::blob::{release_all, s3_blob_retain};
-use super::object::S3Key;
+use super::s3_blobs_release;
+use super::usage::{self, S3Usage, signed};
+use super::version::S3Key;
 use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
@@ -9,13 +10,16 @@ use crate::select::Select;
 use crate::tx::Tx;
 use crate::value::ToArg as _;
 use mallee_types::AccountId;
+use std::collections::HashSet;
 
 record! {
     /// An upload.
     pub struct S3UploadRow {
         /// Its id.
         id: String,
-        /// The bucket it goes to.
+        /// The number of the bucket it goes to.
+        bucket_id: i64,
+        /// That bucket's name.
         bucket: String,
         /// The key it goes to.
         key: S3Key,
@@ -26,48 +30,45 @@ record! {
         /// The headers of the object to be, JSON.
         doc: String,
     }
-    /// A part that was uploaded.
-    pub struct S3PartRow {
-        /// Of which upload.
-        upload_id: String,
-        /// From 1.
-        part_number: u32,
-        /// Its size.
-        size_bytes: u64,
-        /// Without quotes.
-        etag: String,
-        /// Where its bytes are.
-        blob_id: String,
-        /// Its checksums, JSON.
-        checksums: String,
-        /// When it was written.
-        created_ms: i64,
-    }
+}
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT u.id, u.bucket_id, b.name, u.key, u.account_id, u.created_ms, u.doc FROM s3_uploads u \
+             JOIN s3_buckets b ON b.id = u.bucket_id WHERE ",
+            $tail
+        )
+    };
 }
 
 sql! {
-    INSERT = "INSERT INTO s3_uploads (id, bucket, key, account_id, created_ms, doc) VALUES ($1, $2, $3, $4, $5, $6)";
-    FETCH = "SELECT id, bucket, key, account_id, created_ms, doc FROM s3_uploads WHERE id = $1";
-    LIST = "SELECT id, bucket, key, account_id, created_ms, doc FROM s3_uploads WHERE bucket = $1 AND key >= $2";
-    LIST_STALE = "SELECT id, bucket, key, account_id, created_ms, doc FROM s3_uploads WHERE created_ms < $1
-        ORDER BY created_ms, id LIMIT $2 + 0";
-    DELETE = "DELETE FROM s3_uploads WHERE id = $1";
-    PARTS = "SELECT upload_id, part_number, size_bytes, etag, blob_id, checksums, created_ms
-        FROM s3_parts WHERE upload_id = $1 AND part_number > $2 ORDER BY part_number LIMIT $3 + 0";
-    PART_BLOBS = "SELECT blob_id FROM s3_parts WHERE upload_id = $1";
-    PART_DELETE = "DELETE FROM s3_parts WHERE upload_id = $1 AND part_number = $2 RETURNING blob_id";
-    PART_INSERT = "INSERT INTO s3_parts (upload_id, part_number, size_bytes, etag, blob_id, checksums, created_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    INSERT = "INSERT INTO s3_uploads (id, bucket_id, key, account_id, created_ms, doc) VALUES ($1, $2, $3, $4, $5, $6)";
+    FETCH = select!("u.id = $1");
+    LIST = select!("u.bucket_id = (SELECT id FROM s3_buckets WHERE name = $1) AND u.key >= $2");
+    DELETE = "DELETE FROM s3_uploads WHERE id = $1 RETURNING bucket_id";
+    PARTS = "SELECT blob_id, size_bytes FROM s3_parts WHERE upload_id = $1";
 }
 
 /// Begins an upload; [`StoreError::InUse`] when the bucket is not there.
 pub async fn s3_upload_insert(tx: &mut Tx, row: &S3UploadRow) -> Result<(), StoreError> {
-    Exec::Tx(tx).run(INSERT, row.args()).await.map(drop)
+    let S3UploadRow { id, bucket_id, key, account_id, created_ms, doc, .. } = row;
+    Exec::Tx(tx).run(INSERT, args![id, bucket_id, key, account_id, created_ms, doc]).await.map(drop)
 }
 
 /// The upload of this id.
 pub async fn s3_upload_fetch<'a>(exec: impl Into<Exec<'a>>, id: &str) -> Result<S3UploadRow, StoreError> {
     exec.into().one(FETCH, args![id], id).await
+}
+
+async fn lock(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    tx.lock(&format!("s3-upload/{id}")).await
+}
+
+/// The upload of this id, whose parts nobody else changes until the end of the transaction.
+pub async fn s3_upload_hold(tx: &mut Tx, id: &str) -> Result<S3UploadRow, StoreError> {
+    lock(tx, id).await?;
+    s3_upload_fetch(tx, id).await
 }
 
 /// The bucket's uploads whose key begins with `prefix`, by key and id, after `after`.
@@ -79,57 +80,32 @@ pub async fn s3_upload_list<'a>(
     limit: u32,
 ) -> Result<Vec<S3UploadRow>, StoreError> {
     let high = super::prefix_successor(prefix.as_bytes());
-    let mut select = Select::new(LIST, args![bucket, prefix.as_bytes()]).and("key <", high);
+    let mut select = Select::new(LIST, args![bucket, prefix.as_bytes()]).and("u.key <", high);
     if let Some((key, id)) = after {
-        select = select.and_pair("(key, id) >", key.as_bytes().to_arg(), id.to_arg());
+        select = select.and_pair("(u.key, u.id) >", key.as_bytes().to_arg(), id.to_arg());
     }
-    select.page(exec.into(), "key, id", limit).await
+    select.page(exec.into(), "u.key, u.id", limit).await
 }
 
-/// Uploads begun before this, oldest first.
-pub async fn s3_upload_list_stale<'a>(
-    exec: impl Into<Exec<'a>>,
-    before_ms: i64,
-    limit: u32,
-) -> Result<Vec<S3UploadRow>, StoreError> {
-    exec.into().all(LIST_STALE, args![before_ms, limit]).await
-}
-
-async fn lock(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
-    tx.lock(&format!("s3-upload/{id}")).await
-}
-
-/// Writes a part over the one of the same number and refers to its blob, whose row must be there. Returns the blobs that
-/// became garbage.
-///
-/// # Errors
-/// [`StoreError::NotFound`] when the upload or the blob is gone.
-pub async fn s3_part_put(tx: &mut Tx, row: &S3PartRow) -> Result<Vec<String>, StoreError> {
-    lock(tx, &row.upload_id).await?;
-    s3_upload_fetch(&mut *tx, &row.upload_id).await?;
-    s3_blob_retain(tx, &row.blob_id).await?;
-    let old = Exec::Tx(tx).maybe::<(String,)>(PART_DELETE, args![row.upload_id, row.part_number]).await?;
-    Exec::Tx(tx).run(PART_INSERT, row.args()).await?;
-    release_all(tx, old.into_iter().map(|(blob,)| blob).collect()).await
-}
-
-/// The upload's parts by number, after `after`.
-pub async fn s3_part_list<'a>(
-    exec: impl Into<Exec<'a>>,
-    upload: &str,
-    after: u32,
-    limit: u32,
-) -> Result<Vec<S3PartRow>, StoreError> {
-    exec.into().all(PARTS, args![upload, after, limit]).await
-}
-
-/// Ends an upload, with its parts: given up, or after its object was put in the same transaction (which kept the blobs
-/// it needs). Of two that try, one gets `Some`: the blobs that became garbage.
-pub async fn s3_upload_delete(tx: &mut Tx, id: &str) -> Result<Option<Vec<String>>, StoreError> {
+/// Gives up an upload, with its parts. Of two that try, one gets `Some`: how many blobs became garbage.
+pub async fn s3_upload_delete(tx: &mut Tx, id: &str) -> Result<Option<usize>, StoreError> {
     lock(tx, id).await?;
-    let blobs = Exec::Tx(tx).all::<(String,)>(PART_BLOBS, args![id]).await?;
-    if Exec::Tx(tx).run(DELETE, args![id]).await? == 0 {
-        return Ok(None);
-    }
-    release_all(tx, blobs.into_iter().map(|(blob,)| blob).collect()).await.map(Some)
+    end(tx, id, &HashSet::new()).await
+}
+
+/// Ends an upload whose version was put in the same transaction, which takes over the references to the blobs `kept`.
+/// `None`: it has ended already.
+pub async fn s3_upload_complete(tx: &mut Tx, id: &str, kept: &HashSet<&str>) -> Result<Option<usize>, StoreError> {
+    end(tx, id, kept).await
+}
+
+async fn end(tx: &mut Tx, id: &str, kept: &HashSet<&str>) -> Result<Option<usize>, StoreError> {
+    let parts = Exec::Tx(tx).all::<(String, u64)>(PARTS, args![id]).await?;
+    let Some((bucket_id,)) = Exec::Tx(tx).maybe::<(i64,)>(DELETE, args![id]).await? else { return Ok(None) };
+    let part_bytes = -parts.iter().map(|(_, size)| signed(*size)).sum::<i64>();
+    let dropped: Vec<String> =
+        parts.into_iter().map(|(blob, _)| blob).filter(|blob| !kept.contains(blob.as_str())).collect();
+    let freed = s3_blobs_release(tx, &dropped).await?;
+    usage::add(tx, bucket_id, super::STANDARD_CLASS, &S3Usage { part_bytes, ..S3Usage::default() }).await?;
+    Ok(Some(freed))
 }

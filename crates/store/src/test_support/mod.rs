@@ -63,6 +63,25 @@ impl TestDb {
         opened.expect("the test database opens")
     }
 
+    /// Brings the fresh database to where an older build had it: all steps up to this one, and no row.
+    ///
+    /// # Panics
+    /// When a step does not run.
+    pub async fn migrate_to(&self, last: i64) {
+        use sqlx::Connection as _;
+        let steps = if self.is_postgres() { crate::migrations::postgres() } else { crate::migrations::sqlite() };
+        let older = steps.iter().filter(|step| step.version <= last).cloned().collect();
+        let older = sqlx::migrate::Migrator::with_migrations(older);
+        let ran = if self.is_postgres() {
+            older.run(&mut sqlx::PgConnection::connect(&self.url).await.expect("the server answers")).await
+        } else {
+            let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().expect("a path");
+            let options = options.create_if_missing(true);
+            older.run(&mut sqlx::SqliteConnection::connect_with(&options).await.expect("the file opens")).await
+        };
+        ran.expect("the older steps run");
+    }
+
     /// Whether several handles may write at once.
     #[must_use]
     pub fn is_postgres(&self) -> bool {

@@ -95,11 +95,10 @@ async fn a_reader_never_misses_a_change(db: TestDb) {
 
 async fn a_failed_statement_spoils_the_transaction(db: TestDb) {
     let store = db.open().await;
-    let bucket =
-        S3BucketRow { name: "b".into(), account_id: crate::seed::account(), region: "r".into(), created_ms: 1 };
+    let account = crate::seed::account();
     let mut tx = store.write().await.unwrap();
-    s3_bucket_insert(&mut tx, &bucket).await.unwrap();
-    let error = s3_bucket_insert(&mut tx, &bucket).await.unwrap_err();
+    s3_bucket_insert(&mut tx, "b", &account, "r", 1).await.unwrap();
+    let error = s3_bucket_insert(&mut tx, "b", &account, "r", 1).await.unwrap_err();
     assert!(error.is_conflict("s3_buckets_name"), "{error:?}");
     assert!(matches!(setting_put(&mut tx, "a", "v").await, Err(StoreError::Aborted)));
     assert!(matches!(tx.commit().await, Err(StoreError::Aborted)));

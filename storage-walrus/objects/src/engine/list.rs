@@ -3,8 +3,9 @@
 
 use super::Engine;
 use crate::error::Error;
-use crate::metadata::Place;
-use crate::model::{Listed, Upload};
+use crate::metadata::{Place, VersionPlace};
+use crate::model::{Found, Listed, ListedVersion, Upload};
+use crate::version::{VersionId, VersionName, Which};
 
 /// Rows fetched at once when a delimiter may make most of them useless.
 const PROBE_ROWS: usize = 64;
@@ -22,6 +23,23 @@ pub struct ListQuery {
     pub after: Option<String>,
     /// Most entries (keys and common prefixes together).
     pub limit: usize,
+}
+
+/// After which version of a key a listing of versions goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionMarker {
+    /// After the null version, if the key has one.
+    Null,
+    /// After this place, whether there is a version still or not.
+    At(VersionId),
+}
+
+impl VersionMarker {
+    /// Reads what [`VersionId::mark`] wrote, or a version's name; `None` if it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "null" { Some(Self::Null) } else { VersionId::parse(text).map(Self::At) }
+    }
 }
 
 /// One page.
@@ -133,6 +151,65 @@ impl Engine {
             }
         }
         Ok(filler.page)
+    }
+
+    /// One page of a bucket's versions and delete markers: by key, of a key the newest first. `after` goes on within
+    /// the key `query.after`; without it that key is passed.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn list_versions(
+        &self,
+        bucket: &str,
+        query: &ListQuery,
+        after: Option<VersionMarker>,
+    ) -> Result<Listing<ListedVersion>, Error> {
+        let mut filler = Filler { query, page: Listing::default(), within: None };
+        if query.limit == 0 {
+            return Ok(filler.page);
+        }
+        let begin = start(query);
+        let mut last = match (begin, after) {
+            (Place::AfterKey(key), Some(marker)) => {
+                self.resolve(bucket, key, marker).await?.map(|version| (key.to_owned(), version))
+            }
+            _ => None,
+        };
+        loop {
+            let room = query.limit - filler.len();
+            let rows = if query.delimiter.is_some() { (room + 1).min(PROBE_ROWS) } else { room + 1 };
+            let from = match (&filler.within, &last) {
+                (Some(common), _) => VersionPlace::Keys(Place::AfterPrefix(common)),
+                (None, Some((key, version))) => VersionPlace::AfterVersion(key, *version),
+                (None, None) => VersionPlace::Keys(begin),
+            };
+            let batch = self.meta.list_versions(bucket, &query.prefix, from, rows).await?;
+            let complete = batch.len() < rows;
+            for row in batch {
+                let place = (row.listed.key.clone(), row.version);
+                if !filler.add(&place.0, row) {
+                    return Ok(filler.page);
+                }
+                last = Some(place);
+            }
+            if complete {
+                return Ok(filler.page);
+            }
+        }
+    }
+
+    /// The place of a marker among the versions of its key; `None`: there is no null version, so that the key is passed.
+    async fn resolve(&self, bucket: &str, key: &str, marker: VersionMarker) -> Result<Option<VersionId>, Error> {
+        match marker {
+            VersionMarker::At(version) => Ok(Some(version)),
+            VersionMarker::Null => {
+                let found = self.meta.object(bucket, key, Which::Named(VersionName::Null)).await?;
+                Ok(found.map(|found| match found {
+                    Found::Object(object) => object.info.version,
+                    Found::Marker(marker) => marker.version,
+                }))
+            }
+        }
     }
 
     /// One page of a bucket's unfinished uploads, by key and id. `after_id` goes on within the key `query.after`;

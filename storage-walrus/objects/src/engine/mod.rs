@@ -1,5 +1,6 @@
 //! The engine: one handle over the metadata and the blobs. Every method is safe to stop dead at any point.
 
+pub mod collect;
 mod list;
 pub mod multipart;
 pub mod objects;
@@ -7,15 +8,18 @@ mod read;
 mod sink;
 pub mod sweep;
 
-pub use list::{ListQuery, Listing};
+pub use list::{ListQuery, Listing, VersionMarker};
 pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
 use crate::blob::{BlobId, BlobStore};
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::metadata::Freed;
 use crate::metadata::Metadata;
-use crate::model::Bucket;
+use crate::model::{Bucket, Usage};
+use crate::version::Versioning;
+use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
 use std::sync::Arc;
 
@@ -30,13 +34,15 @@ pub struct Engine {
     pub(crate) clock: Clock,
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
+    /// Wakes whoever deletes garbage.
+    pub(crate) garbage: Nudge,
 }
 
 impl Engine {
     /// An engine over the two stores.
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
-        Self { meta, blobs, clock, rng, faults }
+        Self { meta, blobs, clock, rng, faults, garbage: Nudge::default() }
     }
 
     /// The same engine for one request with these quotas.
@@ -68,6 +74,7 @@ impl Engine {
             account: account.to_owned(),
             region: region.to_owned(),
             created_ms: self.clock.now_ms(),
+            versioning: Versioning::Off,
         };
         self.meta.create_bucket(&bucket).await?;
         self.faults.point("walrus.bucket.create.done").await?;
@@ -90,7 +97,26 @@ impl Engine {
         self.meta.buckets(account, after, limit).await
     }
 
-    /// Removes an empty bucket, with the uploads that were never completed.
+    /// Enables or suspends versioning. What is written afterwards goes by it.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
+        self.faults.point("walrus.config.commit").await?;
+        self.meta.set_versioning(bucket, versioning).await?;
+        self.faults.point("walrus.config.commit.done").await?;
+        Ok(())
+    }
+
+    /// What a bucket holds.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
+        self.meta.usage(bucket).await
+    }
+
+    /// Removes a bucket without any version, with the uploads that were never completed.
     ///
     /// # Errors
     /// [`Error::NoBucket`], [`Error::BucketNotEmpty`]; a failing store.
@@ -98,35 +124,40 @@ impl Engine {
         self.faults.point("walrus.bucket.delete").await?;
         let freed = self.meta.delete_bucket(name).await?;
         self.faults.point("walrus.bucket.delete.done").await?;
-        self.discard(freed).await;
+        self.freed(freed);
         Ok(())
     }
 
-    /// Deletes blobs that lost their last reference. A failure is no error of the request, which is committed: the
-    /// sweep deletes what stays.
-    pub(crate) async fn discard(&self, freed: Vec<BlobId>) {
-        for id in freed {
-            if let Err(error) = self.blobs.delete(&id).await {
-                tracing::warn!(blob = %id, %error, "an unused blob stays; the sweep will delete it");
-            }
+    /// A random 63-bit number that is not 0, for a version id.
+    pub(crate) fn version_random(&self) -> i64 {
+        i64::try_from(self.rng.u64() >> 1).unwrap_or_default().max(1)
+    }
+
+    /// Something became garbage: wakes whoever deletes it.
+    pub(crate) fn freed(&self, freed: Freed) {
+        if freed > 0 {
+            self.garbage.wake();
         }
     }
 
-    /// Ends a transaction that writes a new blob: deletes what it freed, or the blob itself when it was refused.
-    pub(crate) async fn settle(&self, result: Result<Vec<BlobId>, Error>, new: Option<BlobId>) -> Result<(), Error> {
-        match result {
-            Ok(freed) => {
-                self.discard(freed).await;
-                Ok(())
-            }
-            Err(error) => {
-                // A lost connection may hide a commit: then the blob could be in use, and only the sweep, which asks
-                // for its row, may delete it.
-                if !matches!(error, Error::Uncertain(_)) {
-                    self.discard(new.into_iter().collect()).await;
-                }
-                Err(error)
-            }
+    /// Deletes a blob that no row ever referred to. A failure is no error of the request: the sweep deletes what stays.
+    pub(crate) async fn discard(&self, unused: Option<BlobId>) {
+        if let Some(id) = unused
+            && let Err(error) = self.blobs.delete(&id).await
+        {
+            tracing::warn!(blob = %id, %error, "an unused blob stays; the sweep will delete it");
         }
+    }
+
+    /// Ends a transaction that writes a new blob: deletes that blob when the write was refused.
+    pub(crate) async fn settle<T>(&self, result: Result<T, Error>, new: Option<BlobId>) -> Result<T, Error> {
+        // A lost connection may hide a commit: then the blob could be in use, and only the sweep, which asks for its
+        // row, may delete it.
+        if let Err(error) = &result
+            && !matches!(error, Error::Uncertain(_))
+        {
+            self.discard(new).await;
+        }
+        result
     }
 }

@@ -43,13 +43,19 @@ impl PartSink {
 }
 
 impl Engine {
+    /// A fresh upload id. It begins with the time, so that uploads of one key are listed in the order of their start.
+    fn upload_id(&self) -> String {
+        let ms = u64::try_from(self.clock.now_ms()).unwrap_or_default() & 0xffff_ffff_ffff;
+        format!("{ms:012x}{:020x}", self.rng.u128() >> 48)
+    }
+
     /// Starts an upload and gives its id.
     ///
     /// # Errors
     /// [`Error::NoBucket`]; a failing store.
     pub async fn create_upload(&self, bucket: &str, key: &str, account: &str, doc: UploadDoc) -> Result<Upload, Error> {
         let upload = Upload {
-            id: format!("{:032x}", self.rng.u128()),
+            id: self.upload_id(),
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             account: account.to_owned(),
@@ -90,13 +96,14 @@ impl Engine {
         let part =
             Part { number, size: stored.size, etag, blob: stored.blob, checksums, created_ms: self.clock.now_ms() };
         let result = match self.faults.point("walrus.part.commit").await {
-            Ok(()) => self.meta.put_part(upload_id, &part, true).await,
+            Ok(()) => self.meta.put_part(upload_id, &part).await,
             Err(fault) => Err(fault.into()),
         };
         if result.is_ok() {
             self.faults.point("walrus.part.commit.done").await?;
         }
-        self.settle(result, Some(part.blob.clone())).await?;
+        let freed = self.settle(result, Some(part.blob.clone())).await?;
+        self.freed(freed);
         Ok(part)
     }
 
@@ -120,25 +127,25 @@ impl Engine {
         checksums: Checksums,
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
-        let mut attributes = upload.doc.attributes.clone();
-        attributes.upload = Some(upload.id.clone());
         let size = parts.iter().map(|p| p.size).sum();
         let what = Description {
             bucket: upload.bucket.clone(),
             key: upload.key.clone(),
             etag,
             content_type: upload.doc.content_type.clone(),
-            attributes,
+            attributes: upload.doc.attributes.clone(),
             checksums,
         };
-        let (bucket, info) = self.describe(what, size);
+        let (bucket, mut info) = self.describe(what, size);
+        info.upload = Some(upload.id.clone());
         let parts = parts.into_iter().map(|p| Part { etag: String::new(), created_ms: 0, ..p }).collect();
         let object = Object { info: info.clone(), content: Content::Parts(parts) };
         self.faults.point("walrus.complete.commit").await?;
         let put = PutObject { bucket, object, new_blob: None };
-        let freed = self.meta.complete_upload(&upload.id, &put, condition).await?;
+        let written = self.meta.complete_upload(&upload.id, &put, condition).await?;
         self.faults.point("walrus.complete.commit.done").await?;
-        self.discard(freed).await;
+        self.freed(written.freed);
+        info.version = written.version;
         Ok(info)
     }
 
@@ -150,7 +157,7 @@ impl Engine {
         self.faults.point("walrus.abort.commit").await?;
         let freed = self.meta.abort_upload(id).await?;
         self.faults.point("walrus.abort.commit.done").await?;
-        self.discard(freed).await;
+        self.freed(freed);
         Ok(())
     }
 }

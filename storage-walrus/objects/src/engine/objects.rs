@@ -2,7 +2,9 @@
 
 use super::{Engine, Stored};
 use crate::error::Error;
-use crate::model::{Attributes, Checksums, Condition, Content, Object, ObjectInfo, PutObject};
+use crate::metadata::Deletion;
+use crate::model::{Attributes, Checksums, Condition, Content, Found, Object, ObjectInfo, PutObject};
+use crate::version::{Delete, Deleted, VersionId, Which};
 
 /// What an object is described by when it is written.
 #[derive(Debug, Clone, Default)]
@@ -29,15 +31,22 @@ impl Engine {
             size,
             etag: what.etag,
             created_ms: self.clock.now_ms(),
-            version: format!("{:032x}", self.rng.u128()),
+            write_id: self.write_id(),
+            version: VersionId { rank: 0, random: self.version_random() },
             content_type: what.content_type,
             attributes: what.attributes,
             checksums: what.checksums,
+            upload: None,
         };
         (what.bucket, info)
     }
 
-    /// Makes stored bytes an object. On success it is durable and what was under the key before is gone.
+    fn write_id(&self) -> String {
+        format!("{:032x}", self.rng.u128())
+    }
+
+    /// Makes stored bytes an object. On success it is durable, and what was under the key before is gone or, where the
+    /// bucket is versioned, an older version.
     ///
     /// # Errors
     /// [`Error::NoBucket`], [`Error::Precondition`], [`Error::NoObject`]; a failing store. The bytes are dropped then.
@@ -48,7 +57,7 @@ impl Engine {
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
         let new_blob = stored.new_blob();
-        let (bucket, info) = self.describe(what, stored.size);
+        let (bucket, mut info) = self.describe(what, stored.size);
         let put = PutObject { bucket, object: Object { info: info.clone(), content: stored.content }, new_blob };
         let new = put.new_blob.as_ref().map(|(id, _)| id.clone());
         let result = match self.faults.point("walrus.put.commit").await {
@@ -58,7 +67,9 @@ impl Engine {
         if result.is_ok() {
             self.faults.point("walrus.put.commit.done").await?;
         }
-        self.settle(result, new).await?;
+        let written = self.settle(result, new).await?;
+        self.freed(written.freed);
+        info.version = written.version;
         Ok(info)
     }
 
@@ -72,33 +83,47 @@ impl Engine {
         what: Description,
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
-        let (bucket, info) = self.describe(what, source.info.size);
+        let (bucket, mut info) = self.describe(what, source.info.size);
         let object = Object { info: info.clone(), content: source.content.clone() };
         self.faults.point("walrus.copy.commit").await?;
-        let freed = self.meta.put_object(&PutObject { bucket, object, new_blob: None }, condition).await?;
+        let written = self.meta.put_object(&PutObject { bucket, object, new_blob: None }, condition).await?;
         self.faults.point("walrus.copy.commit.done").await?;
-        self.discard(freed).await;
+        self.freed(written.freed);
+        info.version = written.version;
         Ok(info)
     }
 
-    /// One object.
+    /// The object that a key stands for.
     ///
     /// # Errors
     /// [`Error::NoObject`]; a failing store. Whether the bucket exists is not looked at.
     pub async fn object(&self, bucket: &str, key: &str) -> Result<Object, Error> {
-        self.meta.object(bucket, key).await?.ok_or(Error::NoObject)
+        self.find(bucket, key, Which::Latest).await?.and_then(Found::object).ok_or(Error::NoObject)
     }
 
-    /// Deletes objects in one transaction; keys without an object are passed over.
+    /// One version of a key, or a delete marker; `None` if there is none.
     ///
     /// # Errors
-    /// A failing store.
-    pub async fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<(), Error> {
+    /// A failing store. Whether the bucket exists is not looked at.
+    pub async fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+        self.meta.object(bucket, key, which).await
+    }
+
+    /// Deletes keys and versions in one transaction; what was done of each, in the same order.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn delete_objects(&self, bucket: &str, deletes: Vec<Delete>) -> Result<Vec<Deleted>, Error> {
+        let random = |delete| Deletion { delete, write_id: self.write_id(), random: self.version_random() };
+        let deletions: Vec<Deletion> = deletes.into_iter().map(random).collect();
+        if deletions.is_empty() {
+            return Ok(Vec::new());
+        }
         self.faults.point("walrus.delete.commit").await?;
-        let freed = self.meta.delete_objects(bucket, keys).await?;
+        let (deleted, freed) = self.meta.delete_objects(bucket, &deletions, self.clock.now_ms()).await?;
         self.faults.point("walrus.delete.commit.done").await?;
-        self.discard(freed).await;
-        Ok(())
+        self.freed(freed);
+        Ok(deleted)
     }
 
     /// True if the object's bytes are shared parts (its entity tag is then no MD5).

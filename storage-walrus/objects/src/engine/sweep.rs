@@ -1,5 +1,5 @@
-//! The sweep: deletes files that no row refers to. They are what dies between the rename of a blob and its commit, or
-//! between a commit and the deletion of what it freed.
+//! The sweep: deletes files that no row refers to. They are what dies between the rename of a blob and its commit; and
+//! what comes back when a power failure undoes a deletion.
 
 use super::Engine;
 use crate::error::Error;

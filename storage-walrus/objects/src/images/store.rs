@@ -3,7 +3,8 @@
 use super::format::{Detected, HEAD_BYTES, Refusal, TAIL_BYTES, detect};
 use crate::engine::{Engine, ObjectReader};
 use crate::error::Error;
-use crate::model::{Content, Image, Object};
+use crate::model::{Content, Found, Image, Object};
+use crate::version::Which;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
@@ -57,7 +58,8 @@ impl ImageStore {
         let absent = || ImportError::NotFound(format!("{bucket}/{key}"));
         // Another account's bucket reads as absent: whether it has such an object is nobody's business.
         let owner = self.engine.meta.bucket(bucket).await?.filter(|b| b.account == account).ok_or_else(absent)?;
-        let object = self.engine.meta.object(&owner.name, key).await?.ok_or_else(absent)?;
+        let found = self.engine.meta.object(&owner.name, key, Which::Latest).await?;
+        let object = found.and_then(Found::object).ok_or_else(absent)?;
         let detected = self.inspect(&object).await?;
         self.engine.faults.point("walrus.image.checked").await.map_err(Error::from)?;
         let (digest, blob, new) = self.take(&object).await?;
@@ -78,7 +80,8 @@ impl ImageStore {
         if result.is_ok() {
             self.engine.faults.point("walrus.image.commit.done").await.map_err(Error::from)?;
         }
-        self.engine.settle(result, new_blob).await?;
+        let taken = self.engine.settle(result, new_blob.clone()).await?;
+        self.engine.discard(new_blob.filter(|_| !taken)).await;
         Ok(image)
     }
 
@@ -140,7 +143,7 @@ impl ImageStore {
         self.engine.faults.point("walrus.image.release").await?;
         let freed = self.engine.meta.release_image(digest, holder).await?;
         self.engine.faults.point("walrus.image.release.done").await?;
-        self.engine.discard(freed).await;
+        self.engine.freed(freed);
         Ok(())
     }
 

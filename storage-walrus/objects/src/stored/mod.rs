@@ -2,24 +2,29 @@
 
 mod quota;
 mod rows;
+mod write;
 
 use rows::{
-    account, blob, blobs, bucket, document, found, object_part, open_inline, or_gone, part, rows, seal_inline,
-    to_document, upload,
+    account, blob, bucket, deleted, deletion, found, info, listed, listed_version, open_inline, or_gone, part, piece,
+    rows, to_document, upload, usage, versioning_text,
 };
+use write::{References, hold, put};
 
 use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{Freed, Metadata, Place};
-use crate::model::{Bucket, Checksums, Condition, Content, Image, Listed, Object, ObjectInfo, Part, PutObject, Upload};
+use crate::metadata::{Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::model::{
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, Part, PutObject, Upload, Usage,
+};
+use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use mallee_store::{
-    ImageBlobRow, S3BucketRow, S3Key, S3ListFrom, S3ObjectPartRow, S3ObjectRow, S3PartRow, S3UploadRow, Store,
-    StoreError, Tx, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
-    image_claim_delete, image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list,
-    s3_bucket_delete, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list, s3_object_delete, s3_object_fetch,
-    s3_object_list, s3_object_parts, s3_object_put, s3_part_list, s3_part_put, s3_upload_delete, s3_upload_fetch,
-    s3_upload_insert, s3_upload_list,
+    ImageBlobRow, S3Key, S3ListFrom, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store, StoreError,
+    image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
+    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete, s3_bucket_fetch,
+    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
+    s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
+    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_list, s3_versions_delete,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,54 +42,16 @@ pub struct StoreMetadata {
     limits: Option<Arc<Limits>>,
 }
 
-/// Writes an object within a transaction.
-async fn put(tx: &mut Tx, put: &PutObject, condition: &Condition) -> Result<Freed, Error> {
-    let info = &put.object.info;
-    found(s3_bucket_fetch(&mut *tx, &put.bucket).await)?.ok_or(Error::NoBucket)?;
-    if *condition != Condition::None {
-        // The same lock that the write takes: nobody writes between this look and that write.
-        tx.lock(&format!("s3/{}/{}", put.bucket, info.key)).await?;
-        let old = s3_object_fetch(&mut *tx, &put.bucket, &info.key).await?;
-        match (condition, old) {
-            (Condition::None, _) | (Condition::Absent, None) => {}
-            (Condition::Etag(wanted), Some(old)) if *wanted == old.etag => {}
-            (Condition::Etag(_), None) => return Err(Error::NoObject),
-            _ => return Err(Error::Precondition),
-        }
+fn place(from: Place<'_>) -> S3ListFrom<'_> {
+    match from {
+        Place::Start => S3ListFrom::Start,
+        Place::AfterKey(key) => S3ListFrom::AfterKey(key),
+        Place::AfterPrefix(prefix) => S3ListFrom::AfterPrefix(prefix),
     }
-    if let Some((id, size)) = &put.new_blob {
-        s3_blob_insert(tx, id.as_str(), *size).await?;
-    }
-    let (mut blob_id, mut inline, mut parts) = (None, None, Vec::new());
-    match &put.object.content {
-        Content::Inline(data) => inline = Some(seal_inline(data)),
-        Content::Blob(id) => blob_id = Some(id.as_str().to_owned()),
-        Content::Parts(list) => {
-            parts = list
-                .iter()
-                .map(|p| S3ObjectPartRow {
-                    part_number: p.number,
-                    size_bytes: p.size,
-                    blob_id: p.blob.as_str().to_owned(),
-                    checksums: p.checksums.to_text(),
-                })
-                .collect();
-        }
-    }
-    let row = S3ObjectRow {
-        bucket: put.bucket.clone(),
-        key: S3Key(info.key.clone()),
-        size_bytes: info.size,
-        etag: info.etag.clone(),
-        blob_id,
-        inline,
-        content_type: info.content_type.clone(),
-        metadata: to_document(&info.attributes)?,
-        checksums: info.checksums.to_text(),
-        created_ms: info.created_ms,
-        version: info.version.clone(),
-    };
-    blobs(or_gone(s3_object_put(tx, &row, &parts).await)?)
+}
+
+fn texts(ids: &[BlobId]) -> Vec<String> {
+    ids.iter().map(|id| id.as_str().to_owned()).collect()
 }
 
 impl StoreMetadata {
@@ -92,17 +59,6 @@ impl StoreMetadata {
     #[must_use]
     pub const fn new(store: Store) -> Self {
         Self { store, limits: None }
-    }
-
-    /// [`put`], within the quotas.
-    async fn put(&self, tx: &mut Tx, new: &PutObject, condition: &Condition) -> Result<Freed, Error> {
-        let Some(limits) = &self.limits else { return put(tx, new, condition).await };
-        let account = quota::before_object(tx, &new.bucket, limits).await?;
-        let freed = put(tx, new, condition).await?;
-        if let Some(account) = account {
-            quota::after_object(tx, &account, &new.bucket, limits).await?;
-        }
-        Ok(freed)
     }
 
     async fn holders(&self, row: ImageBlobRow) -> Result<Image, Error> {
@@ -126,20 +82,15 @@ impl Metadata for StoreMetadata {
     }
 
     async fn create_bucket(&self, new: &Bucket) -> Result<(), Error> {
-        let row = S3BucketRow {
-            name: new.name.clone(),
-            account_id: account(&new.account)?,
-            region: new.region.clone(),
-            created_ms: new.created_ms,
-        };
+        let owner = account(&new.account)?;
         let mut tx = self.store.write().await?;
         if self.limits.is_some() {
-            quota_hold(&mut tx, &row.account_id).await?;
+            quota_hold(&mut tx, &owner).await?;
         }
-        match s3_bucket_insert(&mut tx, &row).await {
-            Ok(()) => {
+        match s3_bucket_insert(&mut tx, &new.name, &owner, &new.region, new.created_ms).await {
+            Ok(row) => {
                 if let Some(limits) = &self.limits {
-                    quota::after_bucket(&mut tx, &row.account_id, &row.name, limits).await?;
+                    quota::after_bucket(&mut tx, &row, limits).await?;
                 }
                 Ok(tx.commit().await?)
             }
@@ -158,23 +109,37 @@ impl Metadata for StoreMetadata {
     }
 
     async fn buckets(&self, owner: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error> {
-        let all = s3_bucket_list(&self.store, &account(owner)?).await?;
-        Ok(all.into_iter().filter(|b| b.name.as_str() > after).take(limit).map(bucket).collect())
+        let page = s3_bucket_list(&self.store, &account(owner)?, after, rows(limit)).await?;
+        Ok(page.into_iter().map(bucket).collect())
+    }
+
+    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
+        let mut tx = self.store.write().await?;
+        if !s3_bucket_versioning_set(&mut tx, bucket, versioning_text(versioning)).await? {
+            return Err(Error::NoBucket);
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
+        let row = found(s3_bucket_fetch(&self.store, bucket).await)?.ok_or(Error::NoBucket)?;
+        Ok(usage(s3_usage(&self.store, row.id).await?))
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {
         let mut tx = self.store.write().await?;
-        if !s3_object_list(&mut tx, name, "", S3ListFrom::Start, 1).await?.is_empty() {
+        let anything = S3VersionsFrom::Keys(S3ListFrom::Start);
+        if !s3_version_list(&mut tx, name, "", anything, 1).await?.is_empty() {
             return Err(Error::BucketNotEmpty);
         }
-        let mut freed = Vec::new();
+        let mut freed = 0;
         loop {
             let uploads = s3_upload_list(&mut tx, name, "", None, PAGE).await?;
             if uploads.is_empty() {
                 break;
             }
             for upload in uploads {
-                freed.extend(s3_upload_delete(&mut tx, &upload.id).await?.unwrap_or_default());
+                freed += s3_upload_delete(&mut tx, &upload.id).await?.unwrap_or_default();
             }
         }
         match s3_bucket_delete(&mut tx, name).await {
@@ -184,58 +149,60 @@ impl Metadata for StoreMetadata {
             Err(error) => return Err(error.into()),
         }
         tx.commit().await?;
-        blobs(freed)
-    }
-
-    async fn put_object(&self, new: &PutObject, condition: &Condition) -> Result<Freed, Error> {
-        let mut tx = self.store.write().await?;
-        let freed = self.put(&mut tx, new, condition).await?;
-        tx.commit().await?;
         Ok(freed)
     }
 
-    async fn object(&self, bucket: &str, key: &str) -> Result<Option<Object>, Error> {
+    async fn put_object(&self, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
+        let mut tx = self.store.write().await?;
+        let bucket = hold(&mut tx, &new.bucket).await?;
+        let limits = self.limits.as_deref();
+        let written = put(&mut tx, &bucket, new, condition, References::New, limits).await?;
+        tx.commit().await?;
+        Ok(written)
+    }
+
+    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+        let which = match which {
+            Which::Latest => S3Which::Latest,
+            Which::Named(VersionName::Null) => S3Which::Null,
+            Which::Named(VersionName::Id(id)) => S3Which::Id { rank: id.rank, vid: id.random },
+            Which::OfUpload(id) => S3Which::OfUpload(id),
+        };
         for _ in 0..LOOKUP_ATTEMPTS {
-            let Some(row) = s3_object_fetch(&self.store, bucket, key).await? else { return Ok(None) };
-            let content = match (row.inline, row.blob_id) {
+            let Some(mut row) = s3_version_fetch(&self.store, bucket, key, which).await? else { return Ok(None) };
+            if row.marker {
+                let version = VersionId { rank: row.rank, random: row.vid };
+                return Ok(Some(Found::Marker(Marker { version, created_ms: row.modified_ms })));
+            }
+            let content = match (row.inline.take(), row.blob_id.take()) {
                 (Some(sealed), _) => Content::Inline(open_inline(sealed, key)?),
                 (None, Some(id)) => Content::Blob(blob(&id)?),
                 (None, None) => {
-                    let parts = s3_object_parts(&self.store, &row.version).await?;
-                    if parts.is_empty() {
-                        // Overwritten since the first query; an object always has parts, a blob or inline bytes.
+                    let pieces = s3_piece_list(&self.store, &row.write_id).await?;
+                    if pieces.is_empty() {
+                        // Overwritten since the first query; an object always has pieces, a blob or inline bytes.
                         continue;
                     }
-                    Content::Parts(parts.into_iter().map(object_part).collect::<Result<_, _>>()?)
+                    Content::Parts(pieces.into_iter().map(piece).collect::<Result<_, _>>()?)
                 }
             };
-            let info = ObjectInfo {
-                key: row.key.0,
-                size: row.size_bytes,
-                etag: row.etag,
-                created_ms: row.created_ms,
-                version: row.version,
-                content_type: row.content_type,
-                attributes: document(&row.metadata, "object's headers")?,
-                checksums: Checksums::from_text(&row.checksums),
-            };
-            return Ok(Some(Object { info, content }));
+            return Ok(Some(Found::Object(Object { info: info(row)?, content })));
         }
         Err(Error::Gone)
     }
 
-    async fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<Freed, Error> {
-        // In one order, so that two batches cannot wait for each other's locks.
-        let mut keys: Vec<&String> = keys.iter().collect();
-        keys.sort_unstable();
-        keys.dedup();
+    async fn delete_objects(
+        &self,
+        bucket: &str,
+        deletions: &[Deletion],
+        now_ms: i64,
+    ) -> Result<(Vec<Deleted>, Freed), Error> {
         let mut tx = self.store.write().await?;
-        let mut freed = Vec::new();
-        for key in keys {
-            freed.extend(found(s3_object_delete(&mut tx, bucket, key).await)?.flatten().unwrap_or_default());
-        }
+        let row = hold(&mut tx, bucket).await?;
+        let deletions: Vec<_> = deletions.iter().map(deletion).collect();
+        let (done, freed) = s3_versions_delete(&mut tx, &row, &deletions, now_ms).await?;
         tx.commit().await?;
-        blobs(freed)
+        Ok((done.into_iter().map(deleted).collect(), freed))
     }
 
     async fn list_objects(
@@ -245,39 +212,39 @@ impl Metadata for StoreMetadata {
         from: Place<'_>,
         limit: usize,
     ) -> Result<Vec<Listed>, Error> {
+        let page = s3_object_list(&self.store, bucket, prefix, place(from), rows(limit)).await?;
+        Ok(page.into_iter().map(listed).collect())
+    }
+
+    async fn list_versions(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        from: VersionPlace<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListedVersion>, Error> {
         let from = match from {
-            Place::Start => S3ListFrom::Start,
-            Place::AfterKey(key) => S3ListFrom::AfterKey(key),
-            Place::AfterPrefix(prefix) => S3ListFrom::AfterPrefix(prefix),
+            VersionPlace::Keys(from) => S3VersionsFrom::Keys(place(from)),
+            VersionPlace::AfterVersion(key, version) => S3VersionsFrom::AfterVersion { key, rank: version.rank },
         };
-        let page = s3_object_list(&self.store, bucket, prefix, from, rows(limit)).await?;
-        Ok(page
-            .into_iter()
-            .map(|row| Listed {
-                key: row.key.0,
-                size: row.size_bytes,
-                etag: row.etag,
-                created_ms: row.created_ms,
-                checksums: Checksums::from_text(&row.checksums),
-            })
-            .collect())
+        let page = s3_version_list(&self.store, bucket, prefix, from, rows(limit)).await?;
+        Ok(page.into_iter().map(listed_version).collect())
     }
 
     async fn create_upload(&self, new: &Upload) -> Result<(), Error> {
+        let mut tx = self.store.write().await?;
+        let bucket = hold(&mut tx, &new.bucket).await?;
         let row = S3UploadRow {
             id: new.id.clone(),
-            bucket: new.bucket.clone(),
+            bucket_id: bucket.id,
+            bucket: bucket.name,
             key: S3Key(new.key.clone()),
             account_id: account(&new.account)?,
             created_ms: new.created_ms,
             doc: to_document(&new.doc)?,
         };
-        let mut tx = self.store.write().await?;
-        match s3_upload_insert(&mut tx, &row).await {
-            Ok(()) => Ok(tx.commit().await?),
-            Err(StoreError::InUse) => Err(Error::NoBucket),
-            Err(error) => Err(error.into()),
-        }
+        s3_upload_insert(&mut tx, &row).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn upload(&self, id: &str) -> Result<Option<Upload>, Error> {
@@ -299,10 +266,10 @@ impl Metadata for StoreMetadata {
         let mut tx = self.store.write().await?;
         let freed = s3_upload_delete(&mut tx, id).await?.ok_or(Error::NoUpload)?;
         tx.commit().await?;
-        blobs(freed)
+        Ok(freed)
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part, new: bool) -> Result<Freed, Error> {
+    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
         let row = S3PartRow {
             upload_id: upload_id.to_owned(),
             part_number: part.number,
@@ -313,15 +280,10 @@ impl Metadata for StoreMetadata {
             created_ms: part.created_ms,
         };
         let mut tx = self.store.write().await?;
-        if found(s3_upload_fetch(&mut tx, upload_id).await)?.is_none() {
-            return Err(Error::NoUpload);
-        }
-        if new {
-            s3_blob_insert(&mut tx, part.blob.as_str(), part.size).await?;
-        }
-        let freed = or_gone(s3_part_put(&mut tx, &row).await)?;
+        let upload = found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
+        let freed = s3_part_put(&mut tx, &upload, &row).await?;
         tx.commit().await?;
-        blobs(freed)
+        Ok(freed)
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {
@@ -329,24 +291,25 @@ impl Metadata for StoreMetadata {
         page.into_iter().map(part).collect()
     }
 
-    async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Freed, Error> {
+    async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
         let mut tx = self.store.write().await?;
-        // The lock that parts are written under: none changes until the end of this transaction.
-        tx.lock(&format!("s3-upload/{upload_id}")).await?;
-        if found(s3_upload_fetch(&mut tx, upload_id).await)?.is_none() {
-            return Err(Error::NoUpload);
-        }
+        let bucket = hold(&mut tx, &new.bucket).await?;
+        // Held: no part changes until the end of this transaction.
+        found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
+        let mut kept = HashSet::new();
         if let Content::Parts(chosen) = &new.object.content {
             let current = s3_part_list(&mut tx, upload_id, 0, u32::MAX >> 1).await?;
             let current: HashSet<_> = current.into_iter().map(|p| (p.part_number, p.blob_id)).collect();
             if chosen.iter().any(|p| !current.contains(&(p.number, p.blob.as_str().to_owned()))) {
                 return Err(Error::PartChanged);
             }
+            kept.extend(chosen.iter().map(|p| p.blob.as_str()));
         }
-        let mut freed = self.put(&mut tx, new, condition).await?;
-        freed.extend(blobs(s3_upload_delete(&mut tx, upload_id).await?.ok_or(Error::NoUpload)?)?);
+        let limits = self.limits.as_deref();
+        let written = put(&mut tx, &bucket, new, condition, References::OfUpload, limits).await?;
+        let freed = s3_upload_complete(&mut tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
         tx.commit().await?;
-        Ok(freed)
+        Ok(Written { freed: written.freed + freed, ..written })
     }
 
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error> {
@@ -370,6 +333,18 @@ impl Metadata for StoreMetadata {
         }
     }
 
+    async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error> {
+        let due = s3_garbage_list(&self.store, now_ms, rows(limit)).await?;
+        due.iter().map(|row| blob(&row.blob_id)).collect()
+    }
+
+    async fn forget_garbage(&self, gone: &[BlobId], stuck: &[BlobId], retry_ms: i64) -> Result<(), Error> {
+        let mut tx = self.store.write().await?;
+        s3_garbage_delete(&mut tx, &texts(gone)).await?;
+        s3_garbage_delay(&mut tx, &texts(stuck), retry_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn image(&self, digest: &str) -> Result<Option<Image>, Error> {
         match image_blob_fetch(&self.store, digest).await? {
             Some(row) => self.holders(row).await.map(Some),
@@ -377,15 +352,13 @@ impl Metadata for StoreMetadata {
         }
     }
 
-    async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<Freed, Error> {
+    async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<bool, Error> {
         let mut tx = self.store.write().await?;
         tx.lock(&format!("s3-image/{}", image.digest)).await?;
-        let mut freed = Freed::new();
-        if image_blob_fetch(&mut tx, &image.digest).await?.is_some() {
-            freed.extend(new.then(|| image.blob.clone()));
-        } else {
+        let unknown = image_blob_fetch(&mut tx, &image.digest).await?.is_none();
+        if unknown {
             if new {
-                s3_blob_insert(&mut tx, image.blob.as_str(), image.size).await?;
+                s3_blob_insert(&mut tx, image.blob.as_str(), image.size, 0).await?;
             }
             let row = ImageBlobRow {
                 digest: image.digest.clone(),
@@ -399,7 +372,7 @@ impl Metadata for StoreMetadata {
         }
         image_claim_insert(&mut tx, &image.digest, holder).await?;
         tx.commit().await?;
-        Ok(freed)
+        Ok(unknown)
     }
 
     async fn release_image(&self, digest: &str, holder: &str) -> Result<Freed, Error> {
@@ -408,7 +381,7 @@ impl Metadata for StoreMetadata {
         image_claim_delete(&mut tx, digest, holder).await?;
         let freed = image_blob_delete_unclaimed(&mut tx, digest).await?.unwrap_or_default();
         tx.commit().await?;
-        blobs(freed)
+        Ok(freed)
     }
 
     async fn images(&self, after: &str, limit: usize) -> Result<Vec<Image>, Error> {

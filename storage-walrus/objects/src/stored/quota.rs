@@ -2,49 +2,37 @@
 
 use crate::error::Error;
 use crate::limits::{Limited, Limits};
-use mallee_store::{
-    Counted, Tx, bucket_creator, creators_put, quota_hold, quota_use, s3_bucket_bytes, s3_bucket_fetch,
-    s3_bucket_objects,
-};
-use mallee_types::AccountId;
+use mallee_store::{Counted, S3BucketRow, Tx, bucket_creator, creators_put, quota_use, s3_usage};
 
 /// After a bucket was made: notes who made it, and says whether there may be so many.
-pub(super) async fn after_bucket(tx: &mut Tx, account: &AccountId, name: &str, limits: &Limits) -> Result<(), Error> {
+pub(super) async fn after_bucket(tx: &mut Tx, bucket: &S3BucketRow, limits: &Limits) -> Result<(), Error> {
     if let Some(creator) = &limits.creator {
-        creators_put(tx, creator, &[bucket_creator(name)]).await?;
+        creators_put(tx, creator, &[bucket_creator(&bucket.name)]).await?;
     }
-    check(tx, account, name, limits, &[Limited::Buckets]).await
+    check(tx, bucket, limits, &[Limited::Buckets]).await
 }
 
-/// Before an object is written: nobody else counts in the account of its bucket until the end of the transaction.
-pub(super) async fn before_object(tx: &mut Tx, bucket: &str, limits: &Limits) -> Result<Option<AccountId>, Error> {
-    if !limits.list.iter().any(|limit| limit.what != Limited::Buckets) {
-        return Ok(None);
-    }
-    let Some(row) = super::found(s3_bucket_fetch(&mut *tx, bucket).await)? else { return Ok(None) };
-    quota_hold(tx, &row.account_id).await?;
-    Ok(Some(row.account_id))
+/// Whether any of the quotas is about objects or their bytes.
+pub(super) fn concerns_objects(limits: &Limits) -> bool {
+    limits.list.iter().any(|limit| limit.what != Limited::Buckets)
 }
 
-/// After it was written.
-pub(super) async fn after_object(tx: &mut Tx, account: &AccountId, bucket: &str, limits: &Limits) -> Result<(), Error> {
-    check(tx, account, bucket, limits, &[Limited::BucketObjects, Limited::BucketBytes, Limited::TotalBytes]).await
+/// After an object was written.
+pub(super) async fn after_object(tx: &mut Tx, bucket: &S3BucketRow, limits: &Limits) -> Result<(), Error> {
+    check(tx, bucket, limits, &[Limited::BucketObjects, Limited::BucketBytes, Limited::TotalBytes]).await
 }
 
-async fn check(
-    tx: &mut Tx,
-    account: &AccountId,
-    bucket: &str,
-    limits: &Limits,
-    kinds: &[Limited],
-) -> Result<(), Error> {
+async fn check(tx: &mut Tx, bucket: &S3BucketRow, limits: &Limits, kinds: &[Limited]) -> Result<(), Error> {
+    let account = &bucket.account_id;
     for limit in limits.list.iter().filter(|limit| kinds.contains(&limit.what)) {
         let creator = limits.creator.as_deref().filter(|_| limit.own);
+        let count = |n: i64| u64::try_from(n).unwrap_or_default();
+        // Older versions and delete markers count: they take room as others do.
         let used = match limit.what {
             Limited::Buckets => quota_use(&mut *tx, Counted::Buckets, account, creator).await?,
             Limited::TotalBytes => quota_use(&mut *tx, Counted::BucketBytes, account, creator).await?,
-            Limited::BucketBytes => s3_bucket_bytes(&mut *tx, bucket).await?,
-            Limited::BucketObjects => s3_bucket_objects(&mut *tx, bucket).await?,
+            Limited::BucketBytes => count(s3_usage(&mut *tx, bucket.id).await?.version_bytes),
+            Limited::BucketObjects => count(s3_usage(&mut *tx, bucket.id).await?.versions),
         };
         if used > limit.max {
             return Err(Error::Quota { what: limit.what, origin: limit.origin.clone() });

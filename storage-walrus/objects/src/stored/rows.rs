@@ -2,10 +2,14 @@
 
 use crate::blob::BlobId;
 use crate::error::Error;
-use crate::metadata::Freed;
-use crate::model::{Bucket, Checksums, Part, Upload};
+use crate::metadata::Deletion;
+use crate::model::{Attributes, Bucket, Checksums, Content, Listed, ListedVersion, ObjectInfo, Part, Upload, Usage};
+use crate::version::{Deleted, VersionId, VersionName, Versioning};
 use bytes::Bytes;
-use mallee_store::{S3BucketRow, S3ObjectPartRow, S3PartRow, S3UploadRow, StoreError};
+use mallee_store::{
+    S3BucketRow, S3Deleted, S3Deletion, S3ListedRow, S3ListedVersionRow, S3PartRow, S3PieceRow, S3Target, S3UploadRow,
+    S3Usage, S3VersionRow, S3Versioning, StoreError,
+};
 use mallee_types::AccountId;
 
 /// Texts of an error and its causes, for the log.
@@ -51,8 +55,9 @@ pub(super) fn blob(text: &str) -> Result<BlobId, Error> {
     BlobId::parse(text).ok_or_else(|| Error::Corrupt(format!("{text:?} is no blob id")))
 }
 
-pub(super) fn blobs(texts: Vec<String>) -> Result<Freed, Error> {
-    texts.iter().map(|t| blob(t)).collect()
+/// The blobs that a content refers to, one entry for each reference.
+pub(super) fn blob_texts(content: &Content) -> Vec<String> {
+    content.blobs().into_iter().map(|id| id.as_str().to_owned()).collect()
 }
 
 pub(super) fn rows(limit: usize) -> u32 {
@@ -60,7 +65,93 @@ pub(super) fn rows(limit: usize) -> u32 {
 }
 
 pub(super) fn bucket(row: S3BucketRow) -> Bucket {
-    Bucket { name: row.name, account: row.account_id.into(), region: row.region, created_ms: row.created_ms }
+    Bucket {
+        name: row.name,
+        account: row.account_id.into(),
+        region: row.region,
+        created_ms: row.created_ms,
+        versioning: match row.versioning {
+            S3Versioning::Off => Versioning::Off,
+            S3Versioning::Enabled => Versioning::Enabled,
+            S3Versioning::Suspended => Versioning::Suspended,
+        },
+    }
+}
+
+pub(super) const fn versioning_text(versioning: Versioning) -> S3Versioning {
+    match versioning {
+        Versioning::Off => S3Versioning::Off,
+        Versioning::Enabled => S3Versioning::Enabled,
+        Versioning::Suspended => S3Versioning::Suspended,
+    }
+}
+
+pub(super) fn usage(sum: S3Usage) -> Usage {
+    let count = |n: i64| u64::try_from(n).unwrap_or_default();
+    Usage {
+        objects: count(sum.objects),
+        bytes: count(sum.bytes),
+        versions: count(sum.versions),
+        version_bytes: count(sum.version_bytes),
+        part_bytes: count(sum.part_bytes),
+    }
+}
+
+pub(super) fn deletion(deletion: &Deletion) -> S3Deletion {
+    let target = match deletion.delete.version {
+        None => S3Target::Key,
+        Some(VersionName::Null) => S3Target::Null,
+        Some(VersionName::Id(id)) => S3Target::Id { rank: id.rank, vid: id.random },
+    };
+    let (key, write_id) = (deletion.delete.key.clone(), deletion.write_id.clone());
+    S3Deletion { key, target, write_id, vid: deletion.random }
+}
+
+pub(super) const fn deleted(done: S3Deleted) -> Deleted {
+    match done {
+        S3Deleted::Nothing => Deleted::Nothing,
+        S3Deleted::Removed { rank, vid, marker } => {
+            Deleted::Removed { version: VersionId { rank, random: vid }, marker }
+        }
+        S3Deleted::Marked { rank, vid } => Deleted::Marked(VersionId { rank, random: vid }),
+    }
+}
+
+pub(super) fn listed(row: S3ListedRow) -> Listed {
+    Listed {
+        key: row.key.0,
+        size: row.size_bytes,
+        etag: row.etag,
+        created_ms: row.modified_ms,
+        checksums: Checksums::from_text(&row.checksums),
+    }
+}
+
+pub(super) fn listed_version(row: S3ListedVersionRow) -> ListedVersion {
+    let S3ListedVersionRow { key, rank, vid, latest, marker, size_bytes, etag, modified_ms, checksums } = row;
+    ListedVersion {
+        listed: listed(S3ListedRow { key, size_bytes, etag, modified_ms, checksums }),
+        version: VersionId { rank, random: vid },
+        latest,
+        marker,
+    }
+}
+
+/// Everything about an object except where its bytes are.
+pub(super) fn info(row: S3VersionRow) -> Result<ObjectInfo, Error> {
+    let attributes: Attributes = document(&row.headers, "object's headers")?;
+    Ok(ObjectInfo {
+        key: row.key.0,
+        size: row.size_bytes,
+        etag: row.etag,
+        created_ms: row.modified_ms,
+        write_id: row.write_id,
+        version: VersionId { rank: row.rank, random: row.vid },
+        content_type: row.content_type,
+        attributes,
+        checksums: Checksums::from_text(&row.checksums),
+        upload: row.upload_id,
+    })
 }
 
 /// A document column.
@@ -111,7 +202,7 @@ pub(super) fn part(row: S3PartRow) -> Result<Part, Error> {
     })
 }
 
-pub(super) fn object_part(row: S3ObjectPartRow) -> Result<Part, Error> {
+pub(super) fn piece(row: S3PieceRow) -> Result<Part, Error> {
     Ok(Part {
         number: row.part_number,
         size: row.size_bytes,

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use mallee_objects::memory::MemoryMetadata;
 use mallee_objects::{
-    Condition, Description, Engine, Error, FileBlobs, Metadata, Object, Part, StoreMetadata, Upload, UploadDoc,
+    Condition, Delete, Description, Engine, Error, FileBlobs, ListQuery, Metadata, Object, Part, StoreMetadata, Upload,
+    UploadDoc, VersionName,
 };
 use mallee_runtime::{Clock, Faults, Rng};
 use mallee_store::test_support::TestDb;
@@ -155,12 +156,21 @@ pub async fn complete(engine: &Engine, upload: &Upload, parts: Vec<Part>) -> Res
     engine.complete_upload(upload, parts, "tag-1".to_owned(), sums, &Condition::None).await.map(drop)
 }
 
-/// Removes every object, upload and image.
+/// Deletes keys.
+pub async fn delete(engine: &Engine, keys: &[&str]) -> Result<(), Error> {
+    engine.delete_objects(BUCKET, keys.iter().map(|key| Delete::key(*key)).collect()).await.map(drop)
+}
+
+/// Removes every version, upload and image, and their bytes.
 pub async fn clear(engine: &Engine) {
-    let query = mallee_objects::ListQuery { limit: 1000, ..Default::default() };
-    let page = engine.list_objects(BUCKET, &query).await.unwrap();
-    let keys: Vec<_> = page.items.into_iter().map(|o| o.key).collect();
-    engine.delete_objects(BUCKET, &keys).await.unwrap();
+    let query = ListQuery { limit: 1000, ..Default::default() };
+    let page = engine.list_versions(BUCKET, &query, None).await.unwrap();
+    let all = page.items.into_iter().map(|row| {
+        let version = VersionName::parse(&row.version.to_string());
+        assert!(version.is_some());
+        Delete { key: row.listed.key, version }
+    });
+    engine.delete_objects(BUCKET, all.collect()).await.unwrap();
     for upload in engine.list_uploads(BUCKET, &query, "").await.unwrap().items {
         engine.abort_upload(&upload.id).await.unwrap();
     }
@@ -170,4 +180,12 @@ pub async fn clear(engine: &Engine) {
             images.release(&image.digest, holder).await.unwrap();
         }
     }
+    assert_eq!(engine.usage(BUCKET).await.unwrap(), mallee_objects::Usage::default());
+    collect(engine).await;
+}
+
+/// Deletes all garbage, also what could not be deleted a moment ago.
+pub async fn collect(engine: &Engine) {
+    engine.clock().shift_ms(1000 + i64::try_from(mallee_objects::COLLECT_RETRY.as_millis()).unwrap());
+    engine.collect().await.unwrap();
 }

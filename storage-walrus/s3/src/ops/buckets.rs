@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::{HeaderName, LOCATION};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Error};
+use mallee_objects::{Bucket, Error, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The region that AWS writes as no location at all.
@@ -160,7 +160,14 @@ pub(crate) async fn location(call: Call, name: String) -> Result<Reply, ApiError
 
 /// DELETE /bucket
 pub(crate) async fn delete(call: Call, name: String) -> Result<Reply, ApiError> {
-    call.bucket(&name).await?;
-    call.s3.engine().delete_bucket(&name).await.map_err(|e| engine(e).field("BucketName", name))?;
+    let bucket = call.bucket(&name).await?;
+    call.s3.engine().delete_bucket(&name).await.map_err(|error| {
+        let told = match error {
+            Error::BucketNotEmpty if bucket.versioning != Versioning::Off => Code::BucketNotEmpty
+                .message("The bucket you tried to delete is not empty. You must delete all versions in the bucket."),
+            other => engine(other),
+        };
+        told.field("BucketName", name)
+    })?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }

@@ -1,7 +1,7 @@
 //! CompleteMultipartUpload: every check on the list of parts, then one transaction that copies nothing.
 
 use crate::body::read_small;
-use crate::call::Call;
+use crate::call::{Call, shown_version};
 use crate::checksum::Algorithm;
 use crate::conditions::{self, bare};
 use crate::error::engine;
@@ -12,7 +12,7 @@ use crate::reply::{self, Reply, document};
 use crate::{COMPLETE_XML_BYTES_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Checksums, Error, ObjectInfo, Part, Upload};
+use mallee_objects::{Checksums, Error, Found, ObjectInfo, Part, Upload, Which};
 use md5::{Digest as _, Md5};
 use std::collections::HashMap;
 
@@ -136,7 +136,7 @@ fn object_checksums(call: &Call, upload: &Upload, parts: &[Part]) -> Result<Chec
 
 /// POST /bucket/key?uploadId
 pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
-    call.bucket(&bucket).await?;
+    let within = call.bucket(&bucket).await?;
     let condition = conditions::write(&call.headers)?;
     // A checksum header is that of the object here, not of this body.
     let body = read_small(&mut call, COMPLETE_XML_BYTES_MAX, false, false).await?;
@@ -175,17 +175,18 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
         w.text("ChecksumType", reply::checksum_type(&info.checksums));
     }
     w.close("CompleteMultipartUploadResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    reply::set_version(&mut response, shown_version(&within, info.version));
+    Ok(response)
 }
 
-/// A completion that was done already (its reply was lost, the client asks again) finds its result while the object
-/// is still the one it wrote.
+/// A completion that was done already (its reply was lost, the client asks again) finds its result while the version
+/// that it wrote is there.
 async fn repeated(call: &Call, bucket: &str, key: &str) -> Result<ObjectInfo, ApiError> {
     let id = upload_id(call);
-    match call.s3.engine().object(bucket, key).await {
-        Ok(object) if object.info.attributes.upload.as_deref() == Some(id) => Ok(object.info),
-        Ok(_) | Err(Error::NoObject) => Err(Code::NoSuchUpload.error().field("UploadId", id)),
-        Err(error) => Err(engine(error)),
+    match call.s3.engine().find(bucket, key, Which::OfUpload(id)).await.map_err(engine)? {
+        Some(Found::Object(object)) => Ok(object.info),
+        Some(Found::Marker(_)) | None => Err(Code::NoSuchUpload.error().field("UploadId", id)),
     }
 }
 

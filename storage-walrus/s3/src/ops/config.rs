@@ -1,4 +1,4 @@
-//! Bucket configurations. None can be set yet; reading one tells, as AWS does, that there is none, because that is true.
+//! Bucket configurations that cannot be set yet; reading one tells, as AWS does, that there is none, because that is true.
 //! (Terraform and the SDKs read all of them.) Writing one is refused by name.
 
 use crate::call::Call;
@@ -17,7 +17,6 @@ enum Answer {
 
 /// The reads that are answered.
 const TABLE: &[(Operation, Answer)] = &[
-    (Operation::GetBucketVersioning, Answer::Document(|_| whole("VersioningConfiguration"))),
     (Operation::GetBucketAcl, Answer::Document(owner_full_control)),
     (Operation::GetBucketPolicy, Answer::Absent(Code::NoSuchBucketPolicy)),
     (Operation::GetBucketPolicyStatus, Answer::Absent(Code::NoSuchBucketPolicy)),

@@ -1,8 +1,8 @@
 //! CopyObject, and what UploadPartCopy shares with it.
 
 use crate::PUT_BYTES_MAX;
-use crate::asked::Source;
-use crate::call::Call;
+use crate::asked::{COPY_SOURCE, Source};
+use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
 use crate::error::invalid_argument;
@@ -11,15 +11,41 @@ use crate::names::check_key;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
 use crate::reply::{self, Reply, document};
+use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Checksums, Description, Error, Object};
+use mallee_objects::{Bucket, Checksums, Description, Error, Object, VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
+/// The version of the source that a copy names.
+pub(crate) fn source_version(call: &Call, bucket: &Bucket) -> Result<Option<VersionName>, ApiError> {
+    let version = call.source()?.version.as_deref();
+    version.map(|id| version_name(bucket, id, COPY_SOURCE)).transpose()
+}
+
 /// Looks up the source and checks the conditions on it.
-pub(crate) async fn source(call: &Call, bucket: &str, key: &str) -> Result<Object, ApiError> {
-    let object = call.object(bucket, key).await?;
+pub(crate) async fn source(
+    call: &Call,
+    bucket: &Bucket,
+    key: &str,
+    version: Option<VersionName>,
+) -> Result<Object, ApiError> {
+    let found = call.object(bucket, key, version).await;
+    let object = found.map_err(|error| match (error.code(), version) {
+        (Code::MethodNotAllowed, Some(_)) => Code::InvalidRequest
+            .message("The source of a copy request may not specifically refer to a delete marker by version id."),
+        // What it says of the marker is about the target of a request.
+        (Code::NoSuchKey, None) => Code::NoSuchKey.error().field("Key", key),
+        _ => error,
+    })?;
     conditions::copy_source(&call.headers, &object.info)?;
     Ok(object)
+}
+
+/// Tells which version was copied.
+pub(crate) fn set_source_version(response: &mut Reply, bucket: &Bucket, version: VersionId) {
+    if let Some(id) = shown_version(bucket, version) {
+        reply::set(response, HeaderName::from_static("x-amz-copy-source-version-id"), &id);
+    }
 }
 
 /// PUT /bucket/key with `x-amz-copy-source`
@@ -39,17 +65,21 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     };
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
-    call.source_bucket(from_bucket).await?;
-    call.bucket(&bucket).await?;
+    let from = call.source_bucket(from_bucket).await?;
+    let to = call.bucket(&bucket).await?;
+    let version = source_version(&call, &from)?;
+    // An older version may become the newest again.
+    let older = version.is_some() && from.versioning != Versioning::Off;
     let mut attempt = 1;
-    let info = loop {
-        let object = source(&call, from_bucket, from_key).await?;
+    let (info, copied) = loop {
+        let object = source(&call, &from, from_key, version).await?;
         if object.info.size > PUT_BYTES_MAX {
             return Err(Code::InvalidRequest.message(format!(
                 "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
             )));
         }
         if !replace
+            && !older
             && *from_bucket == bucket
             && *from_key == key
             && text(&call.headers, "x-amz-storage-class").is_none()
@@ -64,11 +94,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             key: key.clone(),
             etag: object.info.etag.clone(),
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
-            attributes: if replace {
-                attributes.clone()
-            } else {
-                mallee_objects::Attributes { upload: None, ..object.info.attributes.clone() }
-            },
+            attributes: if replace { attributes.clone() } else { object.info.attributes.clone() },
             checksums: Checksums::default(),
         };
         let result = match checksums(&call, &object, algorithm).await {
@@ -76,7 +102,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             Err(error) => Err(error),
         };
         match result {
-            Ok(info) => break info,
+            Ok(info) => break (info, object.info.version),
             // The source was overwritten between look-up and commit: copy what is there now.
             Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
             Err(error) => return Err(conditional(error, &condition, &key)),
@@ -90,7 +116,10 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     }
     reply::write_checksums(&mut w, &info.checksums);
     w.close("CopyObjectResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    reply::set_version(&mut response, shown_version(&to, info.version));
+    set_source_version(&mut response, &from, copied);
+    Ok(response)
 }
 
 /// The checksums of the copy: the source's, unless another algorithm is asked for.

@@ -1,14 +1,16 @@
 //! DeleteObject and DeleteObjects.
 
 use crate::body::read_small;
-use crate::call::Call;
+use crate::call::{Call, shown_name, shown_version, version_name};
 use crate::error::{engine, not_implemented};
 use crate::names::check_key;
-use crate::reply::{self, Reply, document};
+use crate::reply::{self, DELETE_MARKER, Reply, document};
 use crate::{DELETE_KEYS_MAX, DELETE_XML_BYTES_MAX};
 use http::StatusCode;
+use http::header::HeaderName;
 use mallee_awswire::xml_read::{Element, XmlLimits};
-use mallee_awswire::{ApiError, Code};
+use mallee_awswire::{ApiError, Code, XmlWriter};
+use mallee_objects::{Bucket, Delete, Deleted, VersionName};
 
 /// DELETE /bucket/key
 pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
@@ -18,17 +20,34 @@ pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply
         }
     }
     check_key(&key)?;
-    call.bucket(&bucket).await?;
-    call.s3.engine().delete_objects(&bucket, &[key]).await.map_err(engine)?;
-    Ok(reply::empty(StatusCode::NO_CONTENT))
+    let bucket = call.bucket(&bucket).await?;
+    let version = call.version(&bucket)?;
+    let deleted = call.s3.engine().delete_objects(&bucket.name, vec![Delete { key, version }]).await.map_err(engine)?;
+    let mut response = reply::empty(StatusCode::NO_CONTENT);
+    let (id, marker) = match deleted.first() {
+        Some(Deleted::Marked(id)) => (Some(id.to_string()), true),
+        Some(Deleted::Removed { version: id, marker }) => (version.and_then(|_| shown_version(&bucket, *id)), *marker),
+        // What is not there is deleted.
+        Some(Deleted::Nothing) | None => (version.and_then(|name| told(&bucket, name)), false),
+    };
+    reply::set_version(&mut response, id);
+    if marker {
+        reply::set(&mut response, HeaderName::from_static(DELETE_MARKER), "true");
+    }
+    Ok(response)
+}
+
+/// The name of a version that is not there, where clients are told of versions.
+fn told(bucket: &Bucket, name: VersionName) -> Option<String> {
+    (bucket.versioning != mallee_objects::Versioning::Off).then(|| shown_name(name))
 }
 
 /// A key of a batch.
 #[derive(Debug)]
 struct Wanted {
     key: String,
-    /// It names a version.
-    versioned: bool,
+    /// The version it names.
+    version: Option<String>,
     /// Why it cannot be deleted, if so.
     verdict: Result<(), ApiError>,
 }
@@ -38,7 +57,7 @@ struct Wanted {
 /// # Errors
 /// `MalformedXML`.
 pub(crate) fn names(body: &[u8]) -> Result<Vec<(String, bool)>, ApiError> {
-    Ok(parse(body)?.0.into_iter().map(|wanted| (wanted.key, wanted.versioned)).collect())
+    Ok(parse(body)?.0.into_iter().map(|wanted| (wanted.key, wanted.version.is_some())).collect())
 }
 
 /// The keys and whether only errors are wanted.
@@ -53,16 +72,15 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
     for object in root.all("Object") {
         let key = object.child_text("Key").filter(|k| !k.is_empty()).ok_or_else(malformed)?;
         let mut verdict = check_key(key);
-        let versioned = object.child_text("VersionId").is_some_and(|id| !id.is_empty());
+        let version = object.child_text("VersionId").filter(|id| !id.is_empty()).map(str::to_owned);
         for child in &object.children {
-            match (child.name.as_str(), child.text.as_str()) {
-                ("Key", _) | ("VersionId", "" | "null") => {}
-                ("VersionId", _) => verdict = Err(Code::NoSuchVersion.error()),
-                ("ETag" | "LastModifiedTime" | "Size", _) => verdict = Err(not_implemented("Conditional deletes")),
+            match child.name.as_str() {
+                "Key" | "VersionId" => {}
+                "ETag" | "LastModifiedTime" | "Size" => verdict = Err(not_implemented("Conditional deletes")),
                 _ => return Err(malformed()),
             }
         }
-        keys.push(Wanted { key: key.to_owned(), versioned, verdict });
+        keys.push(Wanted { key: key.to_owned(), version, verdict });
     }
     if keys.is_empty() || keys.len() > DELETE_KEYS_MAX {
         return Err(malformed());
@@ -72,29 +90,41 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
 
 /// POST /bucket?delete
 pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
-    call.bucket(&bucket).await?;
+    let bucket = call.bucket(&bucket).await?;
     let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
-    let (keys, quiet) = parse(&body)?;
+    let (mut keys, quiet) = parse(&body)?;
     // What was authorised is what is deleted, whatever way the body came.
-    let same =
-        |asked: &Vec<(String, bool)>| asked.iter().map(|(k, v)| (k, *v)).eq(keys.iter().map(|w| (&w.key, w.versioned)));
+    let same = |asked: &Vec<(String, bool)>| {
+        asked.iter().map(|(k, v)| (k, *v)).eq(keys.iter().map(|w| (&w.key, w.version.is_some())))
+    };
     if call.asked.deleted.as_ref().is_some_and(|asked| !same(asked)) {
         return Err(Code::AccessDenied.error());
     }
-    let wanted: Vec<String> = keys.iter().filter(|w| w.verdict.is_ok()).map(|w| w.key.clone()).collect();
-    call.s3.engine().delete_objects(&bucket, &wanted).await.map_err(engine)?;
+    let mut deletes = Vec::with_capacity(keys.len());
+    for wanted in keys.iter_mut().filter(|wanted| wanted.verdict.is_ok()) {
+        let version = wanted.version.as_deref().map(|id| version_name(&bucket, id, "VersionId")).transpose();
+        match version {
+            Ok(version) => deletes.push(Delete { key: wanted.key.clone(), version }),
+            // In a batch it is one of the keys that there is not.
+            Err(_) => wanted.verdict = Err(Code::NoSuchVersion.error()),
+        }
+    }
+    let mut deleted = call.s3.engine().delete_objects(&bucket.name, deletes).await.map_err(engine)?.into_iter();
     let mut w = document("DeleteResult");
-    for Wanted { key, verdict, .. } in &keys {
-        match verdict {
-            Ok(()) if quiet => {}
+    for wanted in &keys {
+        match &wanted.verdict {
             Ok(()) => {
-                w.open("Deleted");
-                w.text("Key", key);
-                w.close("Deleted");
+                let done = deleted.next().unwrap_or(Deleted::Nothing);
+                if !quiet {
+                    write_deleted(&mut w, wanted, done);
+                }
             }
             Err(error) => {
                 w.open("Error");
-                w.text("Key", key);
+                w.text("Key", &wanted.key);
+                if let Some(id) = &wanted.version {
+                    w.text("VersionId", &mallee_awswire::texts::clip(id));
+                }
                 w.text("Code", error.code().as_str());
                 w.text("Message", error.message());
                 w.close("Error");
@@ -103,6 +133,19 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     }
     w.close("DeleteResult");
     Ok(reply::xml(w))
+}
+
+fn write_deleted(w: &mut XmlWriter, wanted: &Wanted, done: Deleted) {
+    w.open("Deleted");
+    w.text("Key", &wanted.key);
+    if let Some(id) = &wanted.version {
+        w.text("VersionId", id);
+    }
+    if let Deleted::Marked(id) | Deleted::Removed { version: id, marker: true } = done {
+        w.text("DeleteMarker", "true");
+        w.text("DeleteMarkerVersionId", &id.to_string());
+    }
+    w.close("Deleted");
 }
 
 #[cfg(test)]
@@ -121,6 +164,8 @@ mod tests {
         assert!(body("<Object><Key></Key></Object>").is_err());
         assert!(body("<Object><Key>a</Key><Bad/></Object>").is_err());
         let (keys, _) = body("<Object><Key>a</Key><VersionId>x</VersionId></Object>").expect("good");
-        assert!(keys[0].versioned && keys[0].verdict.is_err());
+        assert_eq!(keys[0].version.as_deref(), Some("x"));
+        let (keys, _) = body("<Object><Key>a</Key><VersionId/></Object>").expect("good");
+        assert!(keys[0].version.is_none() && keys[0].verdict.is_ok());
     }
 }

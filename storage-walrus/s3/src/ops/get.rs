@@ -1,6 +1,6 @@
 //! GetObject and HeadObject.
 
-use crate::call::Call;
+use crate::call::{Call, shown_version};
 use crate::conditions::{self, Verdict};
 use crate::error::{engine, invalid_argument};
 use crate::headers::{describe, text};
@@ -10,7 +10,7 @@ use axum::body::Body;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Content, Error, Object};
+use mallee_objects::{Bucket, Content, Error, Object};
 
 /// How often a read starts over because the object was overwritten between look-up and opening.
 pub(crate) const READ_ATTEMPTS: u32 = 5;
@@ -65,11 +65,12 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
 
 /// GET, HEAD /bucket/key
 pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
-    call.bucket(&bucket).await?;
+    let bucket = call.bucket(&bucket).await?;
+    let version = call.version(&bucket)?;
     let mut attempt = 1;
     loop {
-        let object = call.object(&bucket, &key).await?;
-        match serve(&call, &object).await? {
+        let object = call.object(&bucket, &key, version).await?;
+        match serve(&call, &bucket, &object).await? {
             Ok(response) => return Ok(response),
             Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
             Err(error) => return Err(engine(error)),
@@ -77,12 +78,13 @@ pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply
     }
 }
 
-async fn serve(call: &Call, object: &Object) -> Result<Result<Reply, Error>, ApiError> {
+async fn serve(call: &Call, bucket: &Bucket, object: &Object) -> Result<Result<Reply, Error>, ApiError> {
     let info = &object.info;
     if conditions::read(&call.headers, info)? == Verdict::NotModified {
         let mut response = reply::empty(StatusCode::NOT_MODIFIED);
         reply::set_etag(&mut response, &info.etag);
         reply::set_modified(&mut response, info.created_ms);
+        reply::set_version(&mut response, shown_version(bucket, info.version));
         return Ok(Ok(response));
     }
     let wanted = wanted(call, object)?;
@@ -95,6 +97,7 @@ async fn serve(call: &Call, object: &Object) -> Result<Result<Reply, Error>, Api
         }
     };
     describe(&mut response, info, &call.asked.query)?;
+    reply::set_version(&mut response, shown_version(bucket, info.version));
     reply::set(&mut response, CONTENT_LENGTH, &wanted.len.to_string());
     if wanted.partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -10,3 +10,5 @@ pub(crate) mod list;
 pub(crate) mod parts;
 pub(crate) mod put;
 pub(crate) mod uploads;
+pub(crate) mod versioning;
+pub(crate) mod versions;

@@ -80,12 +80,13 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
 pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     let number = part_number(&call)?;
     let Source { bucket: from_bucket, key: from_key, .. } = call.source()?;
-    call.source_bucket(from_bucket).await?;
+    let from = call.source_bucket(from_bucket).await?;
     call.bucket(&bucket).await?;
+    let version = copy::source_version(&call, &from)?;
     let upload = find_upload(&call, &bucket, &key).await?;
     let mut attempt = 1;
-    let part = loop {
-        let object = copy::source(&call, from_bucket, from_key).await?;
+    let (part, copied) = loop {
+        let object = copy::source(&call, &from, from_key, version).await?;
         let (offset, len) = match text(&call.headers, "x-amz-copy-source-range") {
             Some(_) if object.info.size <= PART_BYTES_MIN => {
                 return Err(Code::InvalidRequest
@@ -100,7 +101,7 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
             )));
         }
         match copy_range(&call, &upload, number, &object, offset, len).await {
-            Ok(part) => break part,
+            Ok(part) => break (part, object.info.version),
             Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
             Err(error) => return Err(engine(error)),
         }
@@ -112,7 +113,9 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
         reply::write_checksums(&mut w, &part.checksums);
     }
     w.close("CopyPartResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    copy::set_source_version(&mut response, &from, copied);
+    Ok(response)
 }
 
 async fn copy_range(

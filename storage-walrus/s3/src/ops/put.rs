@@ -2,7 +2,7 @@
 
 use crate::PUT_BYTES_MAX;
 use crate::body::{Announced, Incoming, Received};
-use crate::call::Call;
+use crate::call::{Call, shown_version};
 use crate::checksum::Algorithm;
 use crate::conditions;
 use crate::error::engine;
@@ -41,7 +41,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let condition = conditions::write(&call.headers)?;
-    call.bucket(&bucket).await?;
+    let bucket = call.bucket(&bucket).await?;
     let store = call.s3.engine();
     let mut sink = store.sink();
     while let Some(data) = incoming.next().await? {
@@ -49,7 +49,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     }
     let received = incoming.finish();
     let what = Description {
-        bucket,
+        bucket: bucket.name.clone(),
         key: key.clone(),
         etag: hex::encode(received.md5),
         content_type,
@@ -61,5 +61,6 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     let mut response = reply::empty(StatusCode::OK);
     reply::set_etag(&mut response, &info.etag);
     reply::set_checksums(&mut response, &info.checksums);
+    reply::set_version(&mut response, shown_version(&bucket, info.version));
     Ok(response)
 }

@@ -1,0 +1,113 @@
+//! Writing a version within a transaction.
+
+use super::quota;
+use super::rows::{blob_texts, found, or_gone, seal_inline, to_document};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::metadata::Written;
+use crate::model::{Condition, Content, PutObject};
+use crate::version::VersionId;
+use mallee_store::{
+    S3BucketRow, S3Key, S3PieceRow, S3VersionHead, S3VersionRow, STANDARD_CLASS, Tx, quota_hold, s3_blob_insert,
+    s3_bucket_hold, s3_version_heads, s3_version_put,
+};
+
+/// Whether a write may take place over what is there.
+fn check(condition: &Condition, newest: Option<&S3VersionHead>) -> Result<(), Error> {
+    // A delete marker is no object.
+    match (condition, newest.filter(|newest| !newest.marker)) {
+        (Condition::None, _) | (Condition::Absent, None) => Ok(()),
+        (Condition::Etag(wanted), Some(old)) if *wanted == old.etag => Ok(()),
+        (Condition::Etag(_), None) => Err(Error::NoObject),
+        _ => Err(Error::Precondition),
+    }
+}
+
+/// Where the references to the blobs of a write come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum References {
+    /// They are new.
+    New,
+    /// The upload that is completed has them, and gives them over.
+    OfUpload,
+}
+
+fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3PieceRow>), Error> {
+    let info = &put.object.info;
+    let (mut blob_id, mut inline, mut pieces) = (None, None, Vec::new());
+    match &put.object.content {
+        Content::Inline(data) => inline = Some(seal_inline(data)),
+        Content::Blob(id) => blob_id = Some(id.as_str().to_owned()),
+        Content::Parts(list) => {
+            let piece = |p: &crate::model::Part| S3PieceRow {
+                part_number: p.number,
+                size_bytes: p.size,
+                blob_id: p.blob.as_str().to_owned(),
+                checksums: p.checksums.to_text(),
+            };
+            pieces = list.iter().map(piece).collect();
+        }
+    }
+    let row = S3VersionRow {
+        bucket_id: bucket.id,
+        key: S3Key(info.key.clone()),
+        rank: 0,
+        vid: 0,
+        latest: true,
+        marker: false,
+        write_id: info.write_id.clone(),
+        size_bytes: info.size,
+        etag: info.etag.clone(),
+        modified_ms: info.created_ms,
+        class: STANDARD_CLASS.to_owned(),
+        owner: bucket.account_id.clone(),
+        checksums: info.checksums.to_text(),
+        content_type: info.content_type.clone(),
+        headers: to_document(&info.attributes)?,
+        upload_id: info.upload.clone(),
+        blob_id,
+        pieces: u32::try_from(pieces.len()).unwrap_or(u32::MAX),
+        inline,
+    };
+    Ok((row, pieces))
+}
+
+/// The bucket of a write, held until the end of the transaction.
+pub(super) async fn hold(tx: &mut Tx, bucket: &str) -> Result<S3BucketRow, Error> {
+    found(s3_bucket_hold(tx, bucket).await)?.ok_or(Error::NoBucket)
+}
+
+/// Writes an object into a bucket that is held, within the quotas.
+pub(super) async fn put(
+    tx: &mut Tx,
+    bucket: &S3BucketRow,
+    put: &PutObject,
+    condition: &Condition,
+    references: References,
+    limits: Option<&Limits>,
+) -> Result<Written, Error> {
+    let limits = limits.filter(|limits| quota::concerns_objects(limits));
+    if limits.is_some() {
+        // Nobody else counts in the account until the end of the transaction.
+        quota_hold(tx, &bucket.account_id).await?;
+    }
+    let info = &put.object.info;
+    let heads = s3_version_heads(tx, bucket, &info.key).await?;
+    check(condition, heads.newest.as_ref())?;
+    let mut retained = match references {
+        References::New => blob_texts(&put.object.content),
+        References::OfUpload => Vec::new(),
+    };
+    if let Some((id, size)) = &put.new_blob {
+        let (new, others): (Vec<_>, Vec<_>) = retained.into_iter().partition(|blob| blob == id.as_str());
+        s3_blob_insert(tx, id.as_str(), *size, new.len() as u64).await?;
+        retained = others;
+    }
+    let (row, pieces) = row(bucket, put)?;
+    let written = s3_version_put(tx, bucket, &heads, row, info.version.random, &pieces, &retained).await;
+    let written = or_gone(written)?;
+    if let Some(limits) = limits {
+        quota::after_object(tx, bucket, limits).await?;
+    }
+    Ok(Written { version: VersionId { rank: written.rank, random: written.vid }, freed: written.freed })
+}
