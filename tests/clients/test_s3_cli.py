@@ -49,7 +49,8 @@ def test_sync_both_ways(s3, s3_bucket, aws, tmp_path):
     (source / "deep/a/b/c").write_bytes(noise(1000))
     assert tree(back) == tree(source)
     told = aws("s3", "ls", "--recursive", "--summarize", f"{there}/").stdout
-    assert "Total Objects: 5" in told and f"Total Size: {sum(keys(s3, s3_bucket, 'tree/').values())}" in told, told
+    sizes = keys(s3, s3_bucket, "tree/").values()
+    assert f"Total Objects: {len(sizes)}" in told and f"Total Size: {sum(sizes)}" in told, told
     aws("s3", "rm", "--recursive", "--exclude", "*", "--include", "*.bin", there)
     assert "tree/large.bin" not in keys(s3, s3_bucket) and "tree/new" in keys(s3, s3_bucket)
     assert "bucket is not empty" in aws("s3", "rb", f"s3://{s3_bucket}", check=False).stderr
@@ -63,16 +64,16 @@ def test_copies_moves_and_streams(s3, s3_bucket, aws, tmp_path):
         aws("s3", "cp", "-", f"{url}/stream", "--expected-size", str(11 * MIB), "--content-type", "text/plain", stdin=source)
     assert s3.head_object(Bucket=s3_bucket, Key="stream")["ContentType"] == "text/plain"
     # In parts from object to object, the metadata with it, or other metadata.
-    aws("s3", "cp", f"{url}/stream", f"{url}/copy ü+&", "--copy-props", "metadata-directive")
+    aws("s3", "cp", f"{url}/stream", f"{url}/copy ü+&")
     assert s3.head_object(Bucket=s3_bucket, Key="copy ü+&")["ContentType"] == "text/plain"
-    aws("s3", "cp", f"{url}/stream", f"{url}/stream", "--metadata-directive", "REPLACE", "--metadata", "a=b", "--copy-props", "none")
+    aws("s3", "cp", f"{url}/stream", f"{url}/stream", "--metadata-directive", "REPLACE", "--metadata", "a=b")
     head = s3.head_object(Bucket=s3_bucket, Key="stream")
     assert head["Metadata"] == {"a": "b"} and head["ContentType"] == "binary/octet-stream"
-    aws("s3", "mv", f"{url}/copy ü+&", tmp_path / "moved", "--copy-props", "none")
+    aws("s3", "mv", f"{url}/copy ü+&", tmp_path / "moved")
     assert (tmp_path / "moved").read_bytes() == large.read_bytes()
     aws("s3", "mv", tmp_path / "moved", f"{url}/folder/")
     assert set(keys(s3, s3_bucket)) == {"stream", "folder/moved"} and not (tmp_path / "moved").exists()
-    aws("s3", "mv", "--recursive", f"{url}/folder", f"{url}/other", "--copy-props", "none")
+    aws("s3", "mv", "--recursive", f"{url}/folder", f"{url}/other")
     assert set(keys(s3, s3_bucket)) == {"stream", "other/moved"}
     # Out again through a pipe.
     (tmp_path / "text").write_text("a line\n" * 1000)
@@ -114,8 +115,8 @@ def test_calls_of_the_api(s3_bucket, aws, tmp_path):
     assert got["ContentRange"] == "bytes 10-19/100000" and (tmp_path / "got").read_bytes() == noise(100_000)[10:20]
     head = api("head-object", "--key", "k", "--checksum-mode", "ENABLED")
     assert head["ChecksumSHA256"] == put["ChecksumSHA256"] and head["Metadata"] == {"x": "y"}
-    aws("s3api", "wait", "object-exists", "--bucket", s3_bucket, "--key", "k")
     again = aws("s3api", "put-object", "--bucket", s3_bucket, "--key", "k", "--if-none-match", "*", check=False)
     assert "PreconditionFailed" in again.stderr
     api("delete-objects", "--delete", json.dumps({"Objects": [{"Key": "k"}]}))
-    aws("s3api", "wait", "object-not-exists", "--bucket", s3_bucket, "--key", "k")
+    gone = aws("s3api", "head-object", "--bucket", s3_bucket, "--key", "k", check=False)
+    assert "404" in gone.stderr
