@@ -96,8 +96,8 @@ def test_files_and_directories(s3, s3_bucket, mount):
 
 
 def test_random_reads_writes_and_truncations(s3, s3_bucket, mount, tmp_path):
-    """As fsx does it: the same steps on a file there and on one here, which are compared at each. (s3fs 1.90 forgets
-    what is written to a file that is truncated before it is closed: it is opened anew around that.)"""
+    """As fsx does it: the same steps on a file there and on one here, which are compared at each. (What was
+    written to and is truncated through the same descriptor, s3fs 1.90 reads at its old length: it is opened anew.)"""
     root, steps = mount(), random.Random(20261121)
     here = os.open(tmp_path / "here", os.O_RDWR | os.O_CREAT)
     there = os.open(root / "there", os.O_RDWR | os.O_CREAT)
