@@ -163,6 +163,8 @@ def test_names_at_the_edge(s3, s3_bucket, send):
     assert send("PUT", "/n%00l", b"nul")[0] == 200
     assert send("GET", "/n%00l")[2] == "nul"
     assert keys(s3, s3_bucket) == {"n\0l": 3}
+    # XML has no such character: who does not ask for another encoding reads a reference to it, as on AWS.
+    assert "<Key>n&#x0;l</Key>" in send("GET", "?list-type=2")[2]
     assert send("DELETE", "/n%00l")[0] == 204
     assert keys(s3, s3_bucket) == {}
 

@@ -111,7 +111,7 @@ class Database:
         if os.getuid() == 0:
             for path in [self.root, *self.root.iterdir()]:
                 shutil.chown(path, "postgres")
-        self.run(self.programs / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.run(self.programs / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1")
         self.backrest = [program("pgbackrest"), f"--config={self.root}/pgbackrest.conf", "--stanza=main"]
         push = " ".join(map(str, [*self.backrest, "archive-push", "%p"]))
         with open(self.data / "postgresql.conf", "a") as out:
