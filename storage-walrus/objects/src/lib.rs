@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+pub mod check;
 mod delivery;
 pub mod engine;
 pub mod error;
@@ -18,7 +19,7 @@ pub mod model;
 pub mod stored;
 mod version;
 
-pub use blob::{BlobId, BlobStore, FileBlobs};
+pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use engine::collect::COLLECT_RETRY;
 pub use engine::multipart::{PartSink, StoredPart};
