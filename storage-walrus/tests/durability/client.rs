@@ -88,7 +88,8 @@ impl Client {
         let reply = read_reply(&mut socket, method == "HEAD");
         match (reply, sent) {
             (Ok(reply), sent) => {
-                if sent.is_ok() && reply.header("connection") != Some("close") {
+                // After a refusal the server may close: it need not read the rest of a body.
+                if sent.is_ok() && reply.status < 400 {
                     self.socket = Some(socket);
                 }
                 Ok(reply)
