@@ -58,7 +58,7 @@ impl Server {
         command
             .arg(dir)
             .env("WALRUS_RESERVE", reserve.to_string())
-            .env("MALLEE_LOG", "off")
+            .env("MALLEE_LOG", std::env::var("MALLEE_LOG").unwrap_or_else(|_| "off".to_owned()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = command.spawn().expect("the example server and strace are there (deploy/install)");
