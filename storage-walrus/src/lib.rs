@@ -12,7 +12,7 @@ pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAut
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -87,7 +87,7 @@ impl Walrus {
     ) -> anyhow::Result<Self> {
         let lock = DirectoryLock::take(&config.data)?;
         let blobs = FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?;
-        let meta = Arc::new(StoreMetadata::new(store));
+        let meta = mallee_objects::metadata_of(store);
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
         let unfinished = engine.recover().await?;
         if unfinished > 0 {

@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+mod cached;
 mod delivery;
 pub mod engine;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod stored;
 mod version;
 
 pub use blob::{BlobId, BlobStore, FileBlobs};
+pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use engine::collect::COLLECT_RETRY;
 pub use engine::multipart::{PartSink, StoredPart};

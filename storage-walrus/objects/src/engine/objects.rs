@@ -109,6 +109,12 @@ impl Engine {
         self.meta.object(bucket, key, which).await
     }
 
+    /// The bytes of a version were not where its row said ([`Error::Gone`]): the next look-up of the key, before which
+    /// this is called, asks the database.
+    pub fn forget(&self, bucket: &str, key: &str) {
+        self.meta.forget(bucket, key);
+    }
+
     /// Deletes keys and versions in one transaction; what was done of each, in the same order.
     ///
     /// # Errors
