@@ -12,8 +12,11 @@ mod kept;
 use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{Deletion, Freed, Metadata, Place, VersionPlace, Written};
-use crate::model::{Bucket, Condition, Found, Image, Listed, ListedVersion, Part, PutObject, Upload, Usage};
+use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::model::{
+    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+};
+use crate::properties::PropertyChange;
 use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
 use kept::{Entry, Kept, bucket_name, object_name};
@@ -85,6 +88,18 @@ impl Metadata for CachedMetadata {
         self.write(vec![bucket_name(bucket)], self.inner.set_versioning(bucket, versioning)).await
     }
 
+    async fn set_document(
+        &self,
+        bucket: &str,
+        kind: &str,
+        id: &str,
+        doc: Option<&str>,
+        now_ms: i64,
+        check: &BucketCheck<'_>,
+    ) -> Result<bool, Error> {
+        self.write(vec![bucket_name(bucket)], self.inner.set_document(bucket, kind, id, doc, now_ms, check)).await
+    }
+
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         self.inner.usage(bucket).await
     }
@@ -113,6 +128,18 @@ impl Metadata for CachedMetadata {
             reading.keep(|| Entry::Object(found.clone()));
         }
         Ok(found)
+    }
+
+    async fn change_properties(
+        &self,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        // Whichever version is meant: it may be the one that the key stands for.
+        let names = vec![object_name(bucket, key)];
+        self.write(names, self.inner.change_properties(bucket, key, which, change)).await
     }
 
     async fn delete_objects(

@@ -14,6 +14,7 @@ const ENTRY_BYTES_MAX: usize = 256 << 10;
 /// What an entry takes besides its texts.
 const ENTRY_BYTES: usize = 512;
 const PART_BYTES: usize = 160;
+const TAG_BYTES: usize = 256;
 /// Locks that entries are spread over.
 const SHARDS: usize = 64;
 
@@ -40,11 +41,15 @@ pub(super) fn object_name(bucket: &str, key: &str) -> String {
 
 fn weight(name: &str, entry: &Entry) -> usize {
     let texts = match entry {
-        Entry::Bucket(_) | Entry::Object(Found::Marker(_)) => 0,
+        Entry::Bucket(bucket) => bucket.docs.all().map(|(kind, id, doc)| kind.len() + id.len() + doc.len() + 96).sum(),
+        Entry::Object(Found::Marker(_)) => 0,
         Entry::Object(Found::Object(object)) => {
             let (info, words) = (&object.info, |(a, b): (&String, &String)| a.len() + b.len() + 96);
             let headers = info.attributes.system.iter().chain(&info.attributes.user).chain(&info.checksums.values);
+            let texts = [&info.properties.acl, &info.properties.encryption].into_iter().flatten().map(String::len);
             info.content_type.len()
+                + texts.sum::<usize>()
+                + info.properties.tags.len() * TAG_BYTES
                 + headers.map(words).sum::<usize>()
                 + match &object.content {
                     Content::Inline(data) => data.len(),
