@@ -7,7 +7,7 @@ use mallee_objects::{
     Condition, Delete, DeleteIf, Deleted, Description, Documents, Engine, Error, LockMode, OBJECT_LOCK, ObjectInfo,
     Properties, Retention, Versioning, VersionName, Which,
 };
-use mallee_runtime::Faults;
+use mallee_runtime::{FaultAction, Faults};
 use support::{ACCOUNT, BUCKET, Kind, World};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -168,7 +168,7 @@ async fn faults_change_nothing_of_a_lock(kind: Kind) {
     for (point, held) in [("walrus.properties.commit", false), ("walrus.properties.commit.done", true)] {
         let faults = Faults::none();
         let failing = world.engine(faults.clone());
-        faults.fail(point, 1);
+        faults.arm(point, FaultAction::Fail, 1);
         assert!(failing.change_properties(BUCKET, "k", Which::Latest, &hold).await.is_err(), "{point}");
         assert_eq!(engine.object(BUCKET, "k").await.unwrap().info.properties.legal_hold, held, "{point}");
     }
