@@ -211,6 +211,10 @@ impl Metadata for CachedMetadata {
         self.inner.existing_blobs(ids).await
     }
 
+    async fn settle_log(&self) -> Result<(), Error> {
+        self.inner.settle_log().await
+    }
+
     async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error> {
         self.inner.garbage(now_ms, limit).await
     }

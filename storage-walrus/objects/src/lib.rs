@@ -8,6 +8,7 @@
 
 pub mod blob;
 mod cached;
+pub mod check;
 mod delivery;
 mod documents;
 pub mod engine;
@@ -21,8 +22,8 @@ mod properties;
 pub mod stored;
 mod version;
 
-pub use blob::{BlobId, BlobStore, FileBlobs};
 pub use cached::metadata_of;
+pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents};
 pub use engine::collect::COLLECT_RETRY;

@@ -134,6 +134,7 @@ impl BlobWriter for FileWriter {
         self.held_bytes = 0;
         let mut open = self.settle().await?;
         self.blobs.faults().point("walrus.put.write").await?;
+        self.blobs.check_room()?;
         let place = self.place();
         self.state = State::Busy(tokio::task::spawn_blocking(move || {
             open.append(&step).map_err(|e| Error::io(place, e))?;

@@ -7,7 +7,7 @@ mod files;
 mod format;
 pub(crate) use format::crc32c;
 
-pub use files::FileBlobs;
+pub use files::{FileBlobs, RESERVE_BYTES};
 pub use format::BLOCK_BYTES;
 
 use crate::error::Error;
@@ -17,9 +17,9 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 /// Bytes handed to the kernel in one write.
-pub const WRITE_STEP_BYTES: usize = 4 * BLOCK_BYTES;
+pub const WRITE_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 /// Most bytes one [`BlobReader::read`] gives.
-pub const READ_STEP_BYTES: usize = 4 * BLOCK_BYTES;
+pub const READ_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 
 /// The name of a blob: 32 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +63,8 @@ impl Debug for BlobId {
 pub trait BlobStore: Send + Sync + Debug {
     /// Begins a blob. Nothing is visible before [`BlobWriter::finish`]; dropping the writer leaves nothing.
     async fn create(&self) -> Result<Box<dyn BlobWriter>, Error>;
+    /// [`Error::Full`] when new bytes should not be taken, also where they would not become a blob.
+    fn room(&self) -> Result<(), Error>;
     /// Opens a blob of the size its row tells. [`Error::Gone`] if it is not there, [`Error::Corrupt`] if it is not whole.
     async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error>;
     /// Deletes a blob; one that is not there is no error. Open readers go on.
