@@ -115,10 +115,12 @@ mod tests {
             seed.to_be_bytes()[0]
         });
         let noise: Bytes = noise.collect::<Vec<_>>().into();
-        let all: Vec<_> = (1..40_usize).map(|n| {
-            let data = noise.slice(n..n + (n * 77_773) % (2 << 20));
-            tokio::spawn(async move { (of(&data, 1 + n * 4001).await, expected(&data)) })
-        }).collect();
+        let all: Vec<_> = (1..40_usize)
+            .map(|n| {
+                let data = noise.slice(n..n + (n * 77_773) % (2 << 20));
+                tokio::spawn(async move { (of(&data, 1 + n * 4001).await, expected(&data)) })
+            })
+            .collect();
         for done in all {
             let (computed, expected) = done.await.unwrap();
             assert_eq!(computed, expected);

@@ -15,8 +15,7 @@ struct Job {
 static WAITING: Mutex<VecDeque<Job>> = Mutex::new(VecDeque::new());
 static MORE: Condvar = Condvar::new();
 /// Whether there is a thread. (Of no runtime: those end one by one, in tests.)
-static THREAD: LazyLock<bool> =
-    LazyLock::new(|| std::thread::Builder::new().name("md5".to_owned()).spawn(run).is_ok());
+static THREAD: LazyLock<bool> = LazyLock::new(|| std::thread::Builder::new().name("md5".to_owned()).spawn(run).is_ok());
 
 fn waiting() -> MutexGuard<'static, VecDeque<Job>> {
     WAITING.lock().unwrap_or_else(PoisonError::into_inner)

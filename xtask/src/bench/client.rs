@@ -102,7 +102,8 @@ impl Access {
         let body = payload.map_or(SignableBody::UnsignedPayload, SignableBody::Bytes);
         let uri = format!("http://{}{path}", self.address);
         let signed = self.sign("s3", SignableRequest::new(method, &uri, std::iter::empty(), body)?, settings)?;
-        Ok(format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{signed}content-length: {length}\r\n\r\n", self.address).into())
+        Ok(format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{signed}content-length: {length}\r\n\r\n", self.address)
+            .into())
     }
 
     /// The headers that sign a request.

@@ -51,7 +51,8 @@ impl Open {
 /// Writes pieces with as few calls as can be.
 fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
     for some in data.chunks(SLICES_MAX) {
-        let mut slices: Vec<_> = some.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
+        let mut slices: Vec<_> =
+            some.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
         let mut rest = &mut slices[..];
         while !rest.is_empty() {
             match file.write_vectored(rest) {

@@ -7,8 +7,8 @@ mod transfer;
 
 use super::Bench;
 use super::client::{Access, elements};
-use super::report::{Row, Table};
 use super::process;
+use super::report::{Row, Table};
 use anyhow::{Result, ensure};
 use servers::{Nginx, Ours};
 use std::net::SocketAddr;
@@ -153,7 +153,8 @@ fn measure(cell: &Cell, ours: &Ours, nginx: &Nginx) -> Result<(Run, Run)> {
     let (mut mine, mut theirs) = (Vec::new(), Vec::new());
     let (mut link, mut other) = (Link::open(access.address)?, Link::open(nginx.address)?);
     for name in names {
-        let (store, keep) = (signed(access, "PUT", &name, hash, body.clone())?, plain(nginx.address, "PUT", &name, body.clone()));
+        let (store, keep) =
+            (signed(access, "PUT", &name, hash, body.clone())?, plain(nginx.address, "PUT", &name, body.clone()));
         if cell.put.is_some() {
             mine.push(store);
             theirs.push(keep);
@@ -187,7 +188,12 @@ fn latency(cell: &Cell, mine: &Run, theirs: &Run) -> Row {
         figure: format!("{p50:.3} ms"),
         aim: format!("< {P50_AIM_MS:.0} ms"),
         met: Some(p50 < P50_AIM_MS),
-        beside: format!("nginx {:.3} ms; 99 of 100 within {:.2} ms, nginx {:.2} ms", theirs.quantile(50), mine.quantile(99), theirs.quantile(99)),
+        beside: format!(
+            "nginx {:.3} ms; 99 of 100 within {:.2} ms, nginx {:.2} ms",
+            theirs.quantile(50),
+            mine.quantile(99),
+            theirs.quantile(99)
+        ),
     }
 }
 
@@ -198,7 +204,9 @@ fn ratio(cell: &Cell, ours: &Ours, mine: &Run, theirs: &Run) -> Row {
         bytes if bytes >= MIB => format!("{:.0} MB/s", run.count as f64 * bytes as f64 / run.seconds / 1e6),
         _ => format!("{:.0}/s", run.count as f64 / run.seconds),
     };
-    let cpu = |run: &Run| if run.cpu_ms() < 1.0 { format!("{:.0} µs", run.cpu_ms() * 1000.0) } else { format!("{:.1} ms", run.cpu_ms()) };
+    let cpu = |run: &Run| {
+        if run.cpu_ms() < 1.0 { format!("{:.0} µs", run.cpu_ms() * 1000.0) } else { format!("{:.1} ms", run.cpu_ms()) }
+    };
     Row {
         what: format!("{}: server CPU, {} beside nginx", cell.name, ours.name()),
         figure: format!("{ratio:.2}"),
@@ -206,7 +214,14 @@ fn ratio(cell: &Cell, ours: &Ours, mine: &Run, theirs: &Run) -> Row {
         met: cell.aim.map(|aim| ratio <= aim),
         beside: format!(
             "{} beside {}; {} beside {}; half within {:.2} beside {:.2} ms, 99 of 100 within {:.1} beside {:.1} ms",
-            cpu(mine), cpu(theirs), rate(mine), rate(theirs), mine.quantile(50), theirs.quantile(50), mine.quantile(99), theirs.quantile(99)
+            cpu(mine),
+            cpu(theirs),
+            rate(mine),
+            rate(theirs),
+            mine.quantile(50),
+            theirs.quantile(50),
+            mine.quantile(99),
+            theirs.quantile(99)
         ),
     }
 }
@@ -244,16 +259,32 @@ fn listings(ours: &Ours) -> Result<Vec<Row>> {
     let half = format!("p{:04}/", PREFIXES / 2);
     let kinds = [
         (format!("a page of {PAGE} keys of {MANY}"), format!("list-type=2&max-keys={PAGE}"), "Key", PAGE),
-        (format!("a page of {PAGE} keys from the middle of {MANY}"), format!("list-type=2&max-keys={PAGE}&start-after={}", half.replace('/', "%2F")), "Key", PAGE),
-        (format!("all {PREFIXES} common prefixes of {MANY} keys"), format!("delimiter=%2F&list-type=2&max-keys={PAGE}"), "CommonPrefixes", PREFIXES),
-        (format!("one key of {MANY} by its prefix"), format!("list-type=2&prefix={}", format!("{half}k{:07}", MANY / 2 + 42).replace('/', "%2F")), "Key", 1),
+        (
+            format!("a page of {PAGE} keys from the middle of {MANY}"),
+            format!("list-type=2&max-keys={PAGE}&start-after={}", half.replace('/', "%2F")),
+            "Key",
+            PAGE,
+        ),
+        (
+            format!("all {PREFIXES} common prefixes of {MANY} keys"),
+            format!("delimiter=%2F&list-type=2&max-keys={PAGE}"),
+            "CommonPrefixes",
+            PREFIXES,
+        ),
+        (
+            format!("one key of {MANY} by its prefix"),
+            format!("list-type=2&prefix={}", format!("{half}k{:07}", MANY / 2 + 42).replace('/', "%2F")),
+            "Key",
+            1,
+        ),
     ];
     let mut rows = Vec::new();
     for (what, query, element, items) in kinds {
         // `query` is in the order that a signature wants.
         let transfer = signed(access, "GET", &format!("/{MANY_BUCKET}?{query}"), Hash::None, nothing())?;
         let body = String::from_utf8_lossy(&Link::open(access.address)?.body(&transfer)?).into_owned();
-        let got = if element == "Key" { elements(&body, "Key").len() } else { body.matches("<CommonPrefixes>").count() };
+        let got =
+            if element == "Key" { elements(&body, "Key").len() } else { body.matches("<CommonPrefixes>").count() };
         ensure!(got == items, "{what}: {got} items, not {items}");
         let transfers = [transfer];
         drive(access.address, &[ours.pid()], 1, &transfers, WARM_UP, usize::MAX)?;
@@ -264,7 +295,12 @@ fn listings(ours: &Ours) -> Result<Vec<Row>> {
             figure: format!("{p50:.2} ms"),
             aim: format!("≤ {LIST_AIM_MS:.0} ms"),
             met: Some(p50 <= LIST_AIM_MS),
-            beside: format!("99 of 100 within {:.2} ms; server CPU {:.2} ms; {} KiB", run.quantile(99), run.cpu_ms(), body.len() / KIB),
+            beside: format!(
+                "99 of 100 within {:.2} ms; server CPU {:.2} ms; {} KiB",
+                run.quantile(99),
+                run.cpu_ms(),
+                body.len() / KIB
+            ),
         });
     }
     Ok(rows)
