@@ -2,12 +2,15 @@
 //! Nothing survives the process.
 
 use crate::blob::BlobId;
+use crate::documents::DOCUMENTS_MAX;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Part, PutObject,
+    Upload, Usage,
 };
+use crate::properties::{Properties, PropertyChange};
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +22,8 @@ pub struct MemoryMetadata(Mutex<State>);
 #[derive(Debug, Default, Clone)]
 struct State {
     buckets: BTreeMap<String, Bucket>,
+    /// Number of the last bucket that was made.
+    last_bucket: i64,
     /// Versions by bucket and key, the newest first; none is empty.
     keys: BTreeMap<(String, String), Vec<Found>>,
     uploads: BTreeMap<String, (Upload, BTreeMap<u32, Part>)>,
@@ -124,7 +129,10 @@ impl State {
             _ => return Err(Error::Precondition),
         }
         self.add(&put.object.content.blobs(), put.new_blob.as_ref().map(|(id, _)| id))?;
-        self.write(&put.bucket, &info.key, Found::Object(put.object.clone()), info.created_ms)
+        let mut object = put.object.clone();
+        let owner = self.buckets.get(&put.bucket).map(|bucket| bucket.account.clone());
+        object.info.properties.owner = object.info.properties.owner.or(owner);
+        self.write(&put.bucket, &info.key, Found::Object(object), info.created_ms)
     }
 
     fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Option<Found> {
@@ -169,13 +177,16 @@ impl State {
     }
 }
 
-fn listed(key: &str, found: &Found) -> Listed {
+/// `owner`: of a delete marker.
+fn listed(key: &str, found: &Found, owner: &str) -> Listed {
     match found {
         Found::Object(Object { info, .. }) => Listed {
             key: key.to_owned(),
             size: info.size,
             etag: info.etag.clone(),
             created_ms: info.created_ms,
+            class: info.properties.class.clone(),
+            owner: info.properties.owner.clone().unwrap_or_default(),
             checksums: info.checksums.clone(),
         },
         Found::Marker(marker) => Listed {
@@ -183,6 +194,8 @@ fn listed(key: &str, found: &Found) -> Listed {
             size: 0,
             etag: String::new(),
             created_ms: marker.created_ms,
+            class: crate::properties::STANDARD.to_owned(),
+            owner: owner.to_owned(),
             checksums: crate::model::Checksums::default(),
         },
     }
@@ -225,7 +238,9 @@ impl Metadata for MemoryMetadata {
         if let Some(old) = state.buckets.get(&bucket.name) {
             return Err(Error::BucketExists(Box::new(old.clone())));
         }
-        state.buckets.insert(bucket.name.clone(), bucket.clone());
+        state.last_bucket += 1;
+        let id = state.last_bucket;
+        state.buckets.insert(bucket.name.clone(), Bucket { id, rev: 1, ..bucket.clone() });
         Ok(())
     }
 
@@ -240,8 +255,37 @@ impl Metadata for MemoryMetadata {
     }
 
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
-        self.state().buckets.get_mut(bucket).ok_or(Error::NoBucket)?.versioning = versioning;
+        let mut state = self.state();
+        let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
+        bucket.versioning = versioning;
+        bucket.rev += 1;
         Ok(())
+    }
+
+    async fn set_document(
+        &self,
+        bucket: &str,
+        kind: &str,
+        id: &str,
+        doc: Option<&str>,
+        _: i64,
+        check: &BucketCheck<'_>,
+    ) -> Result<bool, Error> {
+        let mut state = self.state();
+        let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
+        let there = bucket.docs.named(kind, id).is_some();
+        if doc.is_some() && !there && bucket.docs.len() >= DOCUMENTS_MAX {
+            return Err(Error::TooMany("configurations of this bucket"));
+        }
+        check(bucket)?;
+        let docs = bucket.docs.clone();
+        bucket.docs = match doc {
+            Some(doc) => docs.with(kind, id, doc),
+            None if !there => return Ok(false),
+            None => docs.without(kind, id),
+        };
+        bucket.rev += 1;
+        Ok(true)
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
@@ -284,6 +328,26 @@ impl Metadata for MemoryMetadata {
         Ok(self.state().find(bucket, key, which))
     }
 
+    async fn change_properties(
+        &self,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        self.transaction(|state| {
+            state.versioning(bucket)?;
+            let Some(wanted) = state.find(bucket, key, which).map(|found| version(&found)) else { return Ok(None) };
+            let versions = state.keys.get_mut(&(bucket.to_owned(), key.to_owned()));
+            let found = versions.and_then(|all| all.iter_mut().find(|found| version(found) == wanted));
+            let Some(Found::Object(object)) = found else { return Ok(None) };
+            let owner = object.info.properties.owner.clone();
+            let changed = change(&object.info)?;
+            object.info.properties = Properties { owner: changed.owner.clone().or(owner), ..changed };
+            Ok(Some(object.info.clone()))
+        })
+    }
+
     async fn delete_objects(
         &self,
         bucket: &str,
@@ -312,7 +376,7 @@ impl Metadata for MemoryMetadata {
         let state = self.state();
         let mine = state.of_bucket(bucket).filter(|(key, _)| key.starts_with(prefix) && is_after(key, from));
         let shown = mine.filter_map(|(key, versions)| match versions.first() {
-            Some(object @ Found::Object(_)) => Some(listed(key, object)),
+            Some(object @ Found::Object(_)) => Some(listed(key, object, "")),
             _ => None,
         });
         Ok(shown.take(limit).collect())
@@ -327,9 +391,10 @@ impl Metadata for MemoryMetadata {
     ) -> Result<Vec<ListedVersion>, Error> {
         let state = self.state();
         let mine = state.of_bucket(bucket).filter(|(key, _)| key.starts_with(prefix));
+        let owner = state.buckets.get(bucket).map(|bucket| bucket.account.clone()).unwrap_or_default();
         let rows = mine.flat_map(|(key, versions)| {
             versions.iter().enumerate().map(|(n, found)| ListedVersion {
-                listed: listed(key, found),
+                listed: listed(key, found, &owner),
                 version: version(found),
                 latest: n == 0,
                 marker: matches!(found, Found::Marker(_)),
