@@ -9,7 +9,7 @@ mod lock;
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_s3::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource, S3,
+    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
 };
 
 use lock::DirectoryLock;
@@ -40,6 +40,8 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -54,6 +56,7 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
+            new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
         }
@@ -91,7 +94,11 @@ impl Walrus {
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone() };
+        let s3_config = S3Config {
+            region: config.region.clone(),
+            domains: config.domains.clone(),
+            new_buckets: config.new_buckets,
+        };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })
