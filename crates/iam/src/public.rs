@@ -53,7 +53,8 @@ impl Policy {
 
 impl Statement {
     fn is_public(&self) -> bool {
-        let everyone = self.principal.as_ref().is_some_and(|set| set.negated || set.items.contains(&PrincipalPattern::Everyone));
+        let everyone =
+            self.principal.as_ref().is_some_and(|set| set.negated || set.items.contains(&PrincipalPattern::Everyone));
         self.effect == Effect::Allow && everyone && !self.conditions.iter().any(Condition::confines)
     }
 }

@@ -146,10 +146,8 @@ impl Acl {
             _ => &[],
         };
         let mut acl = Self::private(owner);
-        let grant = |(grantee, permission): &(Grantee, Permission)| Grant {
-            grantee: grantee.clone(),
-            permission: *permission,
-        };
+        let grant =
+            |(grantee, permission): &(Grantee, Permission)| Grant { grantee: grantee.clone(), permission: *permission };
         acl.grants.extend(more.iter().map(grant));
         Some(acl)
     }

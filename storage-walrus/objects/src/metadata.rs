@@ -6,7 +6,8 @@ use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::model::{
-    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
+    Usage,
 };
 use crate::properties::PropertyChange;
 use crate::version::{Delete, Deleted, VersionId, Versioning, Which};

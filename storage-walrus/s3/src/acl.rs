@@ -142,13 +142,12 @@ pub(crate) async fn resolve(s3: &S3, wanted: &Wanted, owner: &str, bucket_owner:
 
 async fn account(s3: &S3, named: &Named) -> Result<Grantee, ApiError> {
     match named {
-        Named::Group(uri) => {
-            Grantee::of_uri(uri).ok_or_else(|| invalid_argument("Invalid group uri", "Group", uri))
-        }
+        Named::Group(uri) => Grantee::of_uri(uri).ok_or_else(|| invalid_argument("Invalid group uri", "Group", uri)),
         Named::Canonical(id) if id == EC2_CANONICAL_ID => Ok(Grantee::Ec2),
         Named::Canonical(id) => {
             let found = s3.engine().owners(OwnerName::Canonical(id)).await.map_err(engine)?;
-            let found = found.into_iter().next().ok_or_else(|| invalid_argument("Invalid id", "CanonicalUser/ID", id))?;
+            let found =
+                found.into_iter().next().ok_or_else(|| invalid_argument("Invalid id", "CanonicalUser/ID", id))?;
             Ok(Grantee::Account(found.account))
         }
         Named::Email(address) => {
@@ -200,11 +199,11 @@ mod tests {
             of_xml(format!("<AccessControlPolicy {xsi}>{inner}</AccessControlPolicy>").as_bytes()).map_err(|e| e.code())
         };
         let grant = |kind: &str, inner: &str, permission: &str| {
-            format!("<Grant><Grantee xsi:type=\"{kind}\">{inner}</Grantee><Permission>{permission}</Permission></Grant>")
+            format!(
+                "<Grant><Grantee xsi:type=\"{kind}\">{inner}</Grantee><Permission>{permission}</Permission></Grant>"
+            )
         };
-        let list = |grants: &str| {
-            format!("<Owner><ID>o</ID></Owner><AccessControlList>{grants}</AccessControlList>")
-        };
+        let list = |grants: &str| format!("<Owner><ID>o</ID></Owner><AccessControlList>{grants}</AccessControlList>");
         let good = read(&list(&grant("CanonicalUser", "<ID>a</ID><DisplayName>x</DisplayName>", "WRITE")));
         let grants = vec![(Named::Canonical("a".into()), Permission::Write)];
         assert_eq!(good, Ok((Some("o".into()), Wanted::Grants(grants))));

@@ -121,7 +121,8 @@ impl S3 {
     async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
         let Inner { engine, auth, config, .. } = &*self.0;
         let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
-        let identified = auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
+        let identified =
+            auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
         let (identity, claim, payload) = match identified {
             Some(Identified { identity, claim, payload }) => (identity, Some(claim), payload),
             None => (auth.nobody(), None, unsigned_payload(&head)?),

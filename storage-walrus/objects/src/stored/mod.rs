@@ -16,18 +16,19 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner, OwnerName, Part, PutObject,
-    Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner, OwnerName,
+    Part, PutObject, Upload, Usage,
 };
 use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use mallee_store::{
-    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store,
-    StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
-    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
-    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
-    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
-    s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
+    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which,
+    Store, StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
+    image_claim_delete, image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list,
+    s3_bucket_delete, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch,
+    s3_bucket_hold_alone, s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay,
+    s3_garbage_delete, s3_garbage_list, s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure,
+    s3_owner_fetch, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
     s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
     s3_version_properties_set, s3_versions_delete,
 };

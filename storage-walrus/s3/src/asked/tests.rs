@@ -56,7 +56,11 @@ fn every_operation_is_read_and_asks_for_its_actions() {
             .unwrap_or_else(|error| panic!("{}: {error:?}", operation.name()));
         assert_eq!(asked.operation(), *operation);
         let actions: Vec<_> = asked.questions().into_iter().map(|asks| asks.action).collect();
-        assert!(operation.row().actions.iter().all(|action| actions.iter().any(|asked| asked == action)), "{}", operation.name());
+        assert!(
+            operation.row().actions.iter().all(|action| actions.iter().any(|asked| asked == action)),
+            "{}",
+            operation.name()
+        );
         assert_eq!(actions.len() > operation.row().actions.len(), asked.source.is_some(), "{}", operation.name());
     }
 }

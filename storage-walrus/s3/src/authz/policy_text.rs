@@ -75,7 +75,8 @@ fn check_fields(document: &Value) -> Result<(), ApiError> {
         return Err(malformed("Could not parse the policy: Statement is empty!"));
     }
     for statement in statements(document) {
-        let required = [("Effect", "Effect"), ("Principal", "NotPrincipal"), ("Action", "NotAction"), ("Resource", "NotResource")];
+        let required =
+            [("Effect", "Effect"), ("Principal", "NotPrincipal"), ("Action", "NotAction"), ("Resource", "NotResource")];
         for (field, or) in required {
             if !statement.contains_key(field) && !statement.contains_key(or) {
                 return Err(malformed(format!("Missing required field {field}")));
@@ -203,8 +204,14 @@ mod tests {
         ] {
             assert_eq!(with(bad), why, "{bad}");
         }
-        assert_eq!(refusal(r#"{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::b"}"#), "Missing required field Principal");
-        assert_eq!(refusal(r#"{"Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::b"}"#), "Missing required field Effect");
+        assert_eq!(
+            refusal(r#"{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::b"}"#),
+            "Missing required field Principal"
+        );
+        assert_eq!(
+            refusal(r#"{"Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::b"}"#),
+            "Missing required field Effect"
+        );
         let somebody = r#"{"Effect":"Allow","Principal":{"AWS":"me"},"Action":"s3:*","Resource":"arn:aws:s3:::b"}"#;
         assert_eq!(refusal(somebody), "Invalid principal in policy");
         assert_eq!(refusal(""), "Could not parse the policy: Statement is empty!");
@@ -218,9 +225,13 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, text, is) in
-            [("a*c", "abc", true), ("a*c", "AC", true), ("a?c", "ac", false), ("*", "", true), ("a*b*c", "axbxbc", true)]
-        {
+        for (pattern, text, is) in [
+            ("a*c", "abc", true),
+            ("a*c", "AC", true),
+            ("a?c", "ac", false),
+            ("*", "", true),
+            ("a*b*c", "axbxbc", true),
+        ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), is, "{pattern} {text}");
         }
     }
