@@ -93,7 +93,7 @@ pub(crate) async fn judge(cloud: &Cloud, party: Party<'_>, asked: Asked<'_>) -> 
     }
     let limits = match quotas.and_then(|at| questions.get(at)) {
         Some(question) if refusals.iter().all(Option::is_none) && !is_nobody(cx) => {
-            Some(Arc::new(limits_of(cloud, cx, question.action, &question.resource).await?))
+            Some(Arc::new(limits_of(cloud, cx, &question.action, &question.resource).await?))
         }
         _ => None,
     };

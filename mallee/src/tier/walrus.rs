@@ -4,6 +4,7 @@ use super::authority::DirectoryAuthority;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::state::StateDir;
+use crate::switches::S3NewBuckets;
 use anyhow::{Context as _, Result};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
@@ -50,6 +51,9 @@ pub struct WalrusArgs {
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
+    /// What new buckets are like.
+    #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
+    pub s3_new_buckets: S3NewBuckets,
 }
 
 struct Running {
@@ -91,7 +95,8 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         .await
         .context("cannot open the database")?;
     let authority = Arc::new(DirectoryAuthority::new(member.link.clone()));
-    let config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    config.new_buckets = args.s3_new_buckets.into();
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
 

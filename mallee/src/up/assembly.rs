@@ -19,7 +19,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{Walrus, WalrusConfig};
+use mallee_walrus::{NewBuckets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub struct Options {
     pub cluster: ClusterConfig,
     /// The links between the tiers, which tests partition.
     pub links: Links,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
 }
 
 /// A running cloud in one process.
@@ -109,8 +111,20 @@ impl Assembly {
     /// # Errors
     /// One line that names what is missing or in the way.
     pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
-        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links } =
-            options;
+        let Options {
+            state,
+            database,
+            region,
+            zones,
+            public_pool,
+            simulated,
+            clock,
+            rng,
+            faults,
+            cluster,
+            links,
+            new_buckets,
+        } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
         let address = listener.local_addr()?;
@@ -123,7 +137,8 @@ impl Assembly {
         let servers = TaskScope::new(shutdown);
 
         let authority = Arc::new(CloudAuthority::new(keys.clone()));
-        let walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        walrus_config.new_buckets = new_buckets;
         let walrus =
             Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;

@@ -33,6 +33,8 @@ mod target;
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
+/// The engine that is served.
+pub use mallee_objects as objects;
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
