@@ -127,7 +127,7 @@ def test_a_policy_for_another_account():
     name = bucket()
     S3.put_object(Bucket=name, Key="k", Body=b"shared")
     S3.put_object(Bucket=name, Key="private", Body=b"secret")
-    policy(name, statement(name, "s3:GetObject", account(1), "/k"), statement(name, "s3:PutObject", account(1), "/in/*"))
+    policy(name, statement(name, "s3:GetObject", account(1), "/k"), statement(name, ["s3:PutObject", "s3:PutObjectAcl"], account(1), "/in/*"))
     assert body(OTHER, name) == b"shared"
     refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="private")
     refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
