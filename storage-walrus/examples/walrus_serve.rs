@@ -1,28 +1,17 @@
 //! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN]` keeps everything under DIR, makes buckets as AWS does
-//! (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends.
+//! (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first line of
+//! output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when its
+//! standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
-use axum::serve::ListenerExt as _;
-use mallee_awswire::server::Peer;
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_walrus::{NewBuckets, StaticAuthority, StaticKey, Walrus, WalrusConfig};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
-
-/// Tells where a request came from.
-async fn with_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Peer(peer.ip()));
-    next.run(request).await
-}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -44,24 +33,21 @@ async fn main() -> anyhow::Result<()> {
     let (switches, domains) = arguments.partition(|argument: &String| argument == "--open");
     config.domains = domains;
     config.new_buckets = if Vec::is_empty(&switches) { NewBuckets::Closed } else { NewBuckets::Open };
+    if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
+        config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
+    }
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::warn!(%error, "cannot set TCP_NODELAY");
-        }
-    });
-    let router = walrus.router().layer(from_fn(with_peer));
     let until_input_ends = async {
         let mut input = tokio::io::stdin();
         let mut byte = [0; 64];
         while matches!(input.read(&mut byte).await, Ok(n) if n > 0) {}
     };
     tokio::select! {
-        served = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()) => served?,
+        () = mallee_serve::serve(listener, walrus.router(), scope.clone()) => {}
         () = until_input_ends => {}
     }
     scope.stop(Duration::from_secs(2)).await;

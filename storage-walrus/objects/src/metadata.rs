@@ -68,6 +68,8 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
+    /// Nothing that is kept of what this key stands for is used any more: its bytes were not where it said.
+    fn forget(&self, _bucket: &str, _key: &str) {}
     /// Makes a bucket with its documents; [`Error::BucketExists`] with its row if the name is taken.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error>;
     /// One bucket.
@@ -159,6 +161,9 @@ pub trait Metadata: Send + Sync + Debug {
 
     /// Which of these blobs, all of one shard (the same first two digits), have a row.
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error>;
+    /// To be called between [`Metadata::existing_blobs`] and the deletion of those that have no row: afterwards no
+    /// commit that was never answered can bring a row of an earlier write back.
+    async fn settle_log(&self) -> Result<(), Error>;
     /// Blobs whose bytes may be deleted at `now_ms`, those that wait longest first.
     async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error>;
     /// Forgets garbage whose bytes are `gone`, and puts off until `retry_ms` what is `stuck`.

@@ -60,6 +60,9 @@ impl Engine {
         stored: Stored,
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
+        if matches!(stored.content, Content::Inline(_)) {
+            self.blobs.room()?;
+        }
         let new_blob = stored.new_blob();
         let (bucket, mut info) = self.describe(what, stored.size);
         let put = PutObject { bucket, object: Object { info: info.clone(), content: stored.content }, new_blob };
@@ -111,6 +114,12 @@ impl Engine {
     /// A failing store. Whether the bucket exists is not looked at.
     pub async fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
         self.meta.object(bucket, key, which).await
+    }
+
+    /// The bytes of a version were not where its row said ([`Error::Gone`]): the next look-up of the key, before which
+    /// this is called, asks the database.
+    pub fn forget(&self, bucket: &str, key: &str) {
+        self.meta.forget(bucket, key);
     }
 
     /// Changes what is said of a version, or of the object that the key stands for; what was made of it, `None` if there
