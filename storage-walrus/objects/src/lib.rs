@@ -22,8 +22,8 @@ mod properties;
 pub mod stored;
 mod version;
 
-pub use cached::metadata_of;
 pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
+pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents};
 pub use engine::collect::COLLECT_RETRY;
