@@ -21,7 +21,7 @@ use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
 use kept::{Entry, Kept, bucket_name, object_name};
 use mallee_store::Store;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// The metadata in a database, with what it answers kept where that can be exact.
@@ -102,6 +102,10 @@ impl Metadata for CachedMetadata {
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         self.inner.usage(bucket).await
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        self.inner.usage_by_class(bucket).await
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

@@ -22,6 +22,7 @@ mod headers;
 mod names;
 mod operation;
 mod ops;
+mod props;
 mod range;
 mod reply;
 mod service;
