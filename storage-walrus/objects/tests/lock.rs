@@ -5,7 +5,7 @@ mod support;
 
 use mallee_objects::{
     Condition, Delete, DeleteIf, Deleted, Description, Documents, Engine, Error, LockMode, OBJECT_LOCK, ObjectInfo,
-    Properties, Retention, Versioning, VersionName, Which,
+    Properties, Retention, VersionName, Versioning, Which,
 };
 use mallee_runtime::{FaultAction, Faults};
 use support::{ACCOUNT, BUCKET, Kind, World};
