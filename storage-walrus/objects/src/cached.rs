@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
+    Usage,
 };
 use crate::properties::PropertyChange;
 use crate::stored::StoreMetadata;
@@ -98,6 +99,14 @@ impl Metadata for CachedMetadata {
         check: &BucketCheck<'_>,
     ) -> Result<bool, Error> {
         self.write(vec![bucket_name(bucket)], self.inner.set_document(bucket, kind, id, doc, now_ms, check)).await
+    }
+
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        self.inner.owners(name).await
+    }
+
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
+        self.inner.ensure_owner(owner).await
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
