@@ -1,13 +1,13 @@
-//! A Walrus for client tests: `walrus_serve DIR [DOMAIN]` keeps everything under DIR, listens on a free port of
-//! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
+//! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN]` keeps everything under DIR, makes buckets as AWS does
+//! (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first line of
+//! output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when its
+//! standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{StaticKey, StaticKeys, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{NewBuckets, StaticAuthority, StaticKey, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,16 +23,16 @@ async fn main() -> anyhow::Result<()> {
     let url = format!("sqlite:{}", dir.join("walrus.db").display());
     let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), SealKey::random(&rng)?).await?;
     let keys = [("AKIAWALRUSTEST000001", "111111111111"), ("AKIAWALRUSTEST000002", "222222222222")];
-    let keys = StaticKeys::new(keys.map(|(id, account)| StaticKey {
-        access_key_id: id.to_owned(),
-        secret: "walrus/test+secret".into(),
-        account: account.to_owned(),
-    }));
-    let verifier = Arc::new(Verifier::new(keys, VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
+    let mut table = Vec::new();
+    for (id, account) in keys {
+        let (access_key_id, secret) = (id.to_owned(), "walrus/test+secret".into());
+        table.push(StaticKey { access_key_id, secret, account: account.parse()? });
+    }
+    let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    config.domains = arguments.collect();
-    config.open = true;
+    let (switches, domains) = arguments.partition(|argument: &String| argument == "--open");
+    config.domains = domains;
+    config.new_buckets = if Vec::is_empty(&switches) { NewBuckets::Closed } else { NewBuckets::Open };
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
     }

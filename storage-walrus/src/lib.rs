@@ -7,10 +7,12 @@ mod keys;
 mod lock;
 mod offline;
 
-pub use keys::{StaticKey, StaticKeys};
+pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
+pub use mallee_s3::{
+    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
+};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
@@ -41,9 +43,8 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
-    /// Whether whoever has a valid signature may do everything in its account: without a front door. Else only what a
-    /// front door has granted is done.
-    pub open: bool,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -60,7 +61,7 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
-            open: false,
+            new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
             reserve: RESERVE_BYTES,
@@ -86,7 +87,7 @@ impl Walrus {
     pub async fn open(
         config: WalrusConfig,
         store: Store,
-        auth: Arc<dyn Authenticator>,
+        auth: Arc<dyn Authority>,
         clock: Clock,
         rng: Rng,
         faults: Faults,
@@ -100,7 +101,11 @@ impl Walrus {
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone(), open: config.open };
+        let s3_config = S3Config {
+            region: config.region.clone(),
+            domains: config.domains.clone(),
+            new_buckets: config.new_buckets,
+        };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })
@@ -112,13 +117,7 @@ impl Walrus {
         &self.s3
     }
 
-    /// The domains under which `BUCKET.DOMAIN` names a bucket: a front door reads requests for the same.
-    #[must_use]
-    pub fn domains(&self) -> &[String] {
-        &self.config.domains
-    }
-
-    /// The S3 service as an axum router. Whoever is before it puts the quotas of a request in its extensions.
+    /// The S3 service as an axum router. The server puts the address that a request came from into its extensions.
     pub fn router(&self) -> axum::Router {
         mallee_s3::router(self.s3.clone())
     }

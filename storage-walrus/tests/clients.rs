@@ -53,6 +53,11 @@ fn boto3_and_the_aws_cli() {
     run("s3_smoke.py", &[DOMAIN]);
 }
 
+#[test]
+fn who_may_use_what_is_whose() {
+    run("s3_access.py", &[]);
+}
+
 /// Takes a minute: that is how long the server waits for a client that does nothing.
 #[test]
 fn clients_that_misbehave_on_the_wire() {

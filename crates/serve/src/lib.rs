@@ -33,7 +33,7 @@ const DRAIN: Duration = Duration::from_secs(4);
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Who is at the other end of a connection, with each of its requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub std::net::IpAddr);
 
 /// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.

@@ -22,12 +22,9 @@ const REDIRECT_BYTES_MAX: usize = 2048;
 const REFUSED: &[(&str, &str)] = &[
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
-    ("x-amz-grant-", "Access control by grants"),
     ("x-amz-write-offset-bytes", "Appending to objects"),
     ("x-amz-rename-source", "RenameObject"),
 ];
-/// Canned ACLs that say what is the case anyway: the owner's account has full control, nobody else any.
-const CANNED: &[&str] = &["private", "bucket-owner-full-control", "bucket-owner-read", ""];
 /// Parameters that override a header of the reply to a GET.
 const OVERRIDES: &[(&str, &str)] = &[
     ("response-content-type", "content-type"),
@@ -58,12 +55,7 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), ApiError> {
             return Err(not_implemented(feature).field("Header", name.as_str()));
         }
     }
-    match text(headers, "x-amz-acl") {
-        Some(acl) if !CANNED.contains(&acl) => {
-            Err(not_implemented("Access control by ACL").field("Header", "x-amz-acl"))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Where a website sends whoever asks for the object, if the headers say so.
@@ -181,12 +173,9 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for (name, value) in [
-            ("x-amz-server-side-encryption", "AES256"),
-            ("x-amz-server-side-encryption-customer-key", "x"),
-            ("x-amz-acl", "public-read"),
-            ("x-amz-grant-read", "id=1"),
-        ] {
+        for (name, value) in
+            [("x-amz-server-side-encryption", "AES256"), ("x-amz-server-side-encryption-customer-key", "x")]
+        {
             assert_eq!(refuse_unsupported(&headers(&[(name, value)])).expect_err(name).status(), 501);
         }
         assert!(refuse_unsupported(&headers(&[("x-amz-acl", "private")])).is_ok());

@@ -8,6 +8,7 @@ use crate::conditions;
 use crate::error::invalid_argument;
 use crate::headers::{self, WEBSITE_REDIRECT, text};
 use crate::names::check_key;
+use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
 use crate::props::{Given, lock};
@@ -78,7 +79,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
         replace || retag || given.class.is_some() || given.lock.says() || redirect.is_some() || algorithm.is_some();
     let from = call.source_bucket(from_bucket).await?;
     let to = call.bucket(&bucket).await?;
-    let properties = given.properties(&to)?;
+    let properties = acl::of_new_object(&call, &to, given.properties(&to)?).await?;
     let version = source_version(&call, &from)?;
     // An older version may become the newest again.
     let older = version.is_some() && from.versioning != Versioning::Off;

@@ -1,5 +1,7 @@
 //! The operations, a file for each kind.
 
+pub(crate) mod access;
+pub(crate) mod acl;
 pub(crate) mod attributes;
 pub(crate) mod buckets;
 pub(crate) mod complete;
@@ -10,6 +12,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod parts;
+pub(crate) mod policy;
 pub(crate) mod put;
 pub(crate) mod refused;
 pub(crate) mod tagging;

@@ -8,6 +8,7 @@ use crate::conditions;
 use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
+use crate::ops::acl;
 use crate::props::{Given, lock};
 use crate::reply::{self, Reply};
 use http::StatusCode;
@@ -48,7 +49,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         return Err(Code::InvalidRequest.message(text));
     }
     let bucket = call.bucket(&bucket).await?;
-    let properties = given.properties(&bucket)?;
+    let properties = acl::of_new_object(&call, &bucket, given.properties(&bucket)?).await?;
     let store = call.s3.engine();
     let mut sink = store.sink();
     while let Some(data) = incoming.next().await? {
