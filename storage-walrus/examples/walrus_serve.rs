@@ -5,10 +5,9 @@
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{StaticKey, StaticKeys, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{StaticAuthority, StaticKey, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +23,14 @@ async fn main() -> anyhow::Result<()> {
     let url = format!("sqlite:{}", dir.join("walrus.db").display());
     let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), SealKey::random(&rng)?).await?;
     let keys = [("AKIAWALRUSTEST000001", "111111111111"), ("AKIAWALRUSTEST000002", "222222222222")];
-    let keys = StaticKeys::new(keys.map(|(id, account)| StaticKey {
-        access_key_id: id.to_owned(),
-        secret: "walrus/test+secret".into(),
-        account: account.to_owned(),
-    }));
-    let verifier = Arc::new(Verifier::new(keys, VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
+    let mut table = Vec::new();
+    for (id, account) in keys {
+        let (access_key_id, secret) = (id.to_owned(), "walrus/test+secret".into());
+        table.push(StaticKey { access_key_id, secret, account: account.parse()? });
+    }
+    let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
     config.domains = arguments.collect();
-    config.open = true;
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);

@@ -6,9 +6,11 @@
 mod keys;
 mod lock;
 
-pub use keys::{StaticKey, StaticKeys};
+pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
+pub use mallee_s3::{
+    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource, S3,
+};
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
@@ -38,9 +40,6 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
-    /// Whether whoever has a valid signature may do everything in its account: without a front door. Else only what a
-    /// front door has granted is done.
-    pub open: bool,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -55,7 +54,6 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
-            open: false,
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
         }
@@ -80,7 +78,7 @@ impl Walrus {
     pub async fn open(
         config: WalrusConfig,
         store: Store,
-        auth: Arc<dyn Authenticator>,
+        auth: Arc<dyn Authority>,
         clock: Clock,
         rng: Rng,
         faults: Faults,
@@ -93,7 +91,7 @@ impl Walrus {
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone(), open: config.open };
+        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone() };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })
@@ -105,13 +103,7 @@ impl Walrus {
         &self.s3
     }
 
-    /// The domains under which `BUCKET.DOMAIN` names a bucket: a front door reads requests for the same.
-    #[must_use]
-    pub fn domains(&self) -> &[String] {
-        &self.config.domains
-    }
-
-    /// The S3 service as an axum router. Whoever is before it puts the quotas of a request in its extensions.
+    /// The S3 service as an axum router. The server puts the address that a request came from into its extensions.
     pub fn router(&self) -> axum::Router {
         mallee_s3::router(self.s3.clone())
     }

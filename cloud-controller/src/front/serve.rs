@@ -4,6 +4,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use mallee_awswire::server::Peer;
 use mallee_runtime::TaskScope;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,6 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
-
-/// Who is at the other end of a connection, with each of its requests.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) std::net::IpAddr);
 
 /// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.
 #[derive(Debug, Clone)]

@@ -1,18 +1,16 @@
 //! `mallee walrus`: the object store, with a database of its own.
 
-use super::gate::Gate;
-use super::keys::DirectoryKeys;
+use super::authority::DirectoryAuthority;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::state::StateDir;
 use anyhow::{Context as _, Result};
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
 use mallee_pki::{Allow, Role, Rule};
 use mallee_runtime::{Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Walrus, WalrusConfig};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,25 +90,16 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let store = Store::open(StoreConfig::new(url), around.clock.clone(), around.rng.clone(), seal)
         .await
         .context("cannot open the database")?;
-    let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier.clone(), |signer| signer.caller.clone()));
+    let authority = Arc::new(DirectoryAuthority::new(member.link.clone()));
     let config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
     let Around { clock, rng, faults } = around.clone();
-    let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
+    let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
     let services = Routes::new(walrus.images()).add_service(walrus.objects());
     serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, services)?;
-    let gate = Gate {
-        verifier,
-        link: member.link.clone(),
-        clock: around.clock.clone(),
-        rng: around.rng.clone(),
-        s3: walrus.router(),
-        domains: walrus.domains().to_vec(),
-    };
-    servers.spawn(front::serve(s3_listener, gate.router(), servers.clone()));
+    servers.spawn(front::serve(s3_listener, walrus.router(), servers.clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
     let endpoints = vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];

@@ -11,7 +11,7 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
-use mallee_cloud_controller::{CloudController, LocalS3, verifier};
+use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
 use mallee_pki::{Dialler, Identity, Role, in_process};
@@ -19,7 +19,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{Caller, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,13 +122,10 @@ impl Assembly {
         let keys = verifier(&store);
         let servers = TaskScope::new(shutdown);
 
-        let auth = VerifierAuth::new(keys.clone(), |actor: &mallee_app::Actor| Caller {
-            account: actor.account.to_string(),
-            arn: actor.arn.to_string(),
-        });
+        let authority = Arc::new(CloudAuthority::new(keys.clone()));
         let walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
         let walrus =
-            Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone())
+            Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;
         walrus.spawn_background(&servers);
         let walrus_dialler = serve_walrus(&servers, &walrus);
@@ -168,6 +165,7 @@ impl Assembly {
         let trail = Trail::open(&state.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
         let trail = trail.with_objects(Arc::new(objects));
         let cloud = CloudController::start(config, parts, shutdown).await?.with_trail(trail);
+        authority.attach(cloud.cloud());
         let access = Access {
             endpoint: format!("http://{address}"),
             access_key_id: cloud.admin().access_key_id.clone(),
@@ -189,7 +187,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
-        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router(), walrus.domains().to_vec())), keys);
+        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }
 

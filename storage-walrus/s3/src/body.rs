@@ -312,6 +312,9 @@ pub(crate) async fn read_small(
             Code::InvalidRequest.message("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
         );
     }
+    if let Some(kept) = call.kept_body() {
+        return Ok(kept);
+    }
     let mut incoming = Incoming::begin(call, &announced, limit as u64)?;
     if incoming.length.is_some_and(|n| n > limit as u64) {
         return Err(Code::MaxMessageLengthExceeded.error().field("MaxMessageLengthBytes", limit.to_string()));

@@ -4,14 +4,15 @@
 //! signature (body hash, chunk signatures, trailers) is known only while they are read. Nothing of an upload is visible
 //! before all of it is verified.
 //!
-//! A request is read into one [`Asked`], which the door before this service authorises and which is then run: what is
-//! checked and what is done cannot differ.
+//! A request is read into one [`Asked`], which is decided (`authz`, by the policies that the [`Authority`] knows and those
+//! of the bucket) and which is then run: what is checked and what is done cannot differ.
 //!
 //! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
 //! (without it small replies wait 40 ms for the client's delayed acknowledgement).
 
 mod asked;
 pub mod auth;
+mod authz;
 mod body;
 mod call;
 pub mod checksum;
@@ -27,8 +28,9 @@ mod reply;
 mod service;
 mod target;
 
-pub use asked::{Asked, Right};
-pub use auth::{Authenticator, Caller, VerifierAuth};
+pub use asked::Asked;
+pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
+pub use authz::{Case, Judgement, Keys, Question, Resource};
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};

@@ -1,7 +1,8 @@
 //! The service: from an HTTP request to an HTTP reply.
 
-use crate::asked::{Asked, Granted};
-use crate::auth::Authenticator;
+use crate::asked::Asked;
+use crate::auth::{Authority, Caller, Identified};
+use crate::authz::Access;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::reply::{self, Reply};
@@ -12,8 +13,8 @@ use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response};
-use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
-use mallee_awswire::{ApiError, Code, Flavour};
+use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
+use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits};
 use std::sync::Arc;
 
@@ -24,14 +25,11 @@ pub struct S3Config {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` is a virtual host; empty for path style only.
     pub domains: Vec<String>,
-    /// Whether whoever has a valid signature may do everything in its account. Else only what a door before the service
-    /// has granted is run.
-    pub open: bool,
 }
 
 struct Inner {
     engine: Engine,
-    auth: Arc<dyn Authenticator>,
+    auth: Arc<dyn Authority>,
     config: S3Config,
 }
 
@@ -45,8 +43,8 @@ impl std::fmt::Debug for S3 {
     }
 }
 
-/// An axum router that gives every request to the service. The quotas of a request are in its extensions, as
-/// `Arc<Limits>`, put there by whoever is before it.
+/// An axum router that gives every request to the service. The address that a request came from is in its extensions, as
+/// [`Peer`](mallee_awswire::server::Peer), put there by the server.
 pub fn router(s3: S3) -> Router {
     async fn serve(State(s3): State<S3>, request: Request<Body>) -> Response<Body> {
         s3.handle(request).await
@@ -57,11 +55,12 @@ pub fn router(s3: S3) -> Router {
 impl S3 {
     /// Over an engine.
     #[must_use]
-    pub fn new(engine: Engine, auth: Arc<dyn Authenticator>, config: S3Config) -> Self {
+    pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
         Self(Arc::new(Inner { engine, auth, config }))
     }
 
-    fn limited(&self, limits: Arc<Limits>) -> Self {
+    /// The same service for one request with these quotas.
+    pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
         let Inner { engine, auth, config } = &*self.0;
         let (auth, config) = (auth.clone(), config.clone());
         Self(Arc::new(Inner { engine: engine.limited(limits), auth, config }))
@@ -80,7 +79,8 @@ impl S3 {
         let (parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         let head = parts.method == Method::HEAD;
-        let mut response = match self.answer(&parts, body).await {
+        let parts = Arc::new(parts);
+        let mut response = match self.answer(parts.clone(), body).await {
             Ok(response) => response,
             Err(error) => refuse(&error, &parts, &request_id, head),
         };
@@ -90,41 +90,35 @@ impl S3 {
         response
     }
 
-    async fn answer(&self, parts: &Parts, body: Body) -> Result<Reply, ApiError> {
-        let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
-        let now = self.engine().clock().now();
-        let (caller, claim, payload) = self
-            .0
-            .auth
-            .authenticate(&signed, now)
-            .await
-            .and_then(|known| known.ok_or(Fault::Missing))
-            .map_err(|fault| fault.to_api(Flavour::S3))?;
-        let asked = match parts.extensions.get::<Granted>() {
-            Some(Granted(asked)) => asked.clone(),
-            None if self.0.config.open => Arc::new(Asked::read(parts, &self.0.config.domains)?),
-            // The door did not know the caller a moment ago, or could not tell: it has decided nothing.
-            None => {
-                return Err(Code::ServiceUnavailable.message("What policies say is not known yet. Please try again."));
-            }
+    async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
+        let Inner { engine, auth, config } = &*self.0;
+        let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
+        let identified = auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
+        let (identity, claim, payload) = match identified {
+            Some(Identified { identity, claim, payload }) => (identity, Some(claim), payload),
+            None => (auth.nobody(), None, unsigned_payload(&head)?),
         };
+        let asked = Arc::new(Asked::read(&head, &config.domains)?);
+        // Signature version 2 names no region, and nobody names none.
+        let region = claim.as_ref().map(|claim| claim.region.clone()).filter(|region| !region.is_empty());
         let known = Known {
-            caller,
-            // Signature version 2 names none.
-            region: if claim.region.is_empty() { self.0.config.region.clone() } else { claim.region },
-            headers: parts.headers.clone(),
+            caller: identity.caller().cloned().unwrap_or_else(Caller::anonymous),
+            region: region.unwrap_or_else(|| config.region.clone()),
+            headers: head.headers.clone(),
             asked,
             payload,
-            head: parts.method == Method::HEAD,
+            head: head.method == Method::HEAD,
+            access: Arc::new(Access { identity, head, claim }),
         };
-        // The front door's, for this request.
-        let s3 = match parts.extensions.get::<Arc<Limits>>() {
-            Some(limits) => self.limited(limits.clone()),
-            None => self.clone(),
-        };
-        let call = Call::new(s3, known, body);
+        let mut call = Call::new(self.clone(), known, body);
+        call.authorize().await?;
         dispatch(call).await
     }
+}
+
+/// How the body of a request that nobody signed is read: as it is said to come, with what it is said to be checked.
+fn unsigned_payload(head: &Parts) -> Result<Payload, ApiError> {
+    Payload::unsigned(&head.headers).map_err(|fault| fault.to_api(Flavour::S3))
 }
 
 /// The reply to an error. HEAD gets the status alone.

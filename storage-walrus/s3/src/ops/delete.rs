@@ -52,14 +52,6 @@ struct Wanted {
     verdict: Result<(), ApiError>,
 }
 
-/// The keys that the body of a DeleteObjects names, and whether with a version each.
-///
-/// # Errors
-/// `MalformedXML`.
-pub(crate) fn names(body: &[u8]) -> Result<Vec<(String, bool)>, ApiError> {
-    Ok(parse(body)?.0.into_iter().map(|wanted| (wanted.key, wanted.version.is_some())).collect())
-}
-
 /// The keys and whether only errors are wanted.
 fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
     let malformed = || Code::MalformedXml.error();
@@ -93,12 +85,12 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     let bucket = call.bucket(&bucket).await?;
     let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
     let (mut keys, quiet) = parse(&body)?;
-    // What was authorised is what is deleted, whatever way the body came.
-    let same = |asked: &Vec<(String, bool)>| {
-        asked.iter().map(|(k, v)| (k, *v)).eq(keys.iter().map(|w| (&w.key, w.version.is_some())))
-    };
-    if call.asked.deleted.as_ref().is_some_and(|asked| !same(asked)) {
-        return Err(Code::AccessDenied.error());
+    let batch: Vec<(&str, Option<&str>)> = keys.iter().map(|w| (w.key.as_str(), w.version.as_deref())).collect();
+    let refused = call.refused_keys(&bucket, &batch).await?;
+    for (wanted, refused) in keys.iter_mut().zip(refused) {
+        if let Some(refused) = refused {
+            wanted.verdict = Err(refused);
+        }
     }
     let mut deletes = Vec::with_capacity(keys.len());
     for wanted in keys.iter_mut().filter(|wanted| wanted.verdict.is_ok()) {

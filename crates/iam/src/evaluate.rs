@@ -21,6 +21,11 @@ pub struct Inputs<'a> {
     pub session: Option<&'a [Arc<Policy>]>,
     /// Policy of the resource.
     pub resource: Option<&'a Policy>,
+    /// Only the denials of [`Inputs::resource`] count: what it is about belongs to somebody else, or what it allows is
+    /// switched off.
+    pub resource_denies_only: bool,
+    /// What access control lists of the resource grant, as statements.
+    pub grants: Option<&'a Policy>,
     /// Account that owns the resource; `None` means the caller's.
     pub resource_account: Option<&'a AccountId>,
     /// The resource's policy alone decides, even in one account: role trust policies, keys. It must allow; whom it names
@@ -121,7 +126,10 @@ pub(crate) fn policies_of<'a>(inputs: &Inputs<'a>, layer: Layer) -> Option<Vec<&
     let refs = |policies: &'a [Arc<Policy>]| policies.iter().map(Arc::as_ref).collect();
     match layer {
         Layer::Account => Some(refs(inputs.account)),
-        Layer::Resource => inputs.resource.map(|policy| vec![policy]),
+        Layer::Resource => {
+            let both: Vec<&Policy> = inputs.resource.into_iter().chain(inputs.grants).collect();
+            (!both.is_empty()).then_some(both)
+        }
         Layer::Identity => Some(refs(inputs.identity)),
         Layer::Boundary => inputs.boundary.map(|policy| vec![policy]),
         Layer::Session => inputs.session.map(refs),
@@ -140,7 +148,10 @@ pub fn evaluate(request: &Request<'_>, inputs: &Inputs<'_>) -> Decision {
             let sid = policies.get(policy).and_then(|p| p.statements.get(statement)).and_then(|s| s.sid.clone());
             return Decision::ExplicitDeny(StatementRef { layer, policy, statement, sid });
         }
-        *allow = verdict.allow;
+        *allow = match layer {
+            Layer::Resource if inputs.resource_denies_only => ask(request, inputs.grants).allow,
+            _ => verdict.allow,
+        };
     }
     let [_, resource, identity, boundary, session] = allowed;
     let own = OwnRights {

@@ -277,6 +277,7 @@ proptest! {
             resource: resource_policy.as_ref(),
             resource_account: Some(&owner),
             resource_must_allow: layers.must_allow,
+            ..Inputs::default()
         };
         let request = Request { principal: &principal, action: &action, resource: &resource, context: &context };
         let question = Question { principal: &principal, action: &action, resource: &resource, keys: &keys };
