@@ -1,4 +1,4 @@
-//! A Walrus for client tests: `walrus_serve DIR [DOMAIN]` keeps everything under DIR, listens on a free port of
+//! A Walrus for client tests: `walrus_serve DIR [DOMAIN [WEBSITES]]` keeps everything under DIR, listens on a free port of
 //! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
 //! with the secret `walrus/test+secret`. Ends when its standard input ends.
 #![allow(clippy::print_stdout)]
@@ -30,7 +30,8 @@ async fn main() -> anyhow::Result<()> {
     }
     let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    config.domains = arguments.collect();
+    config.domains = arguments.next().into_iter().collect();
+    config.websites = arguments.collect();
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);

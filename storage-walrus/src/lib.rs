@@ -40,6 +40,8 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
+    /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
+    pub websites: Vec<String>,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -54,6 +56,7 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
+            websites: Vec::new(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
         }
@@ -91,7 +94,8 @@ impl Walrus {
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone() };
+        let (domains, websites) = (config.domains.clone(), config.websites.clone());
+        let s3_config = S3Config { region: config.region.clone(), domains, websites };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })

@@ -221,6 +221,7 @@ fn signed_request<'a>(service: &'a Service, received: &'a Received) -> SignedReq
         service: service.name(),
         flavour: service.flavour(),
         rules: PathRules::OTHERS,
+        host_bucket: None,
     }
 }
 

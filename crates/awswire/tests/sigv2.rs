@@ -94,6 +94,7 @@ impl<'a> Raw<'a> {
             service: self.service.name(),
             flavour: self.service.flavour(),
             rules: if is_s3 { PathRules::S3 } else { PathRules::OTHERS },
+            host_bucket: None,
         };
         let verifier = Verifier::new(Table { on }, VerifierConfig::default());
         futures_block(verifier.verify(&request, now))

@@ -2,8 +2,12 @@
 //! writer. Pure. The documents are kept as the text that [`text`] makes of them, so that what a client reads back is
 //! what was understood of what it wrote.
 
+mod cors;
 mod document;
 mod tagging;
+mod website;
 
+pub use cors::{CORS_RULES_MAX, Cors, CorsRule};
 pub use document::{Document, XMLNS, kept, parse, text, whole};
 pub use tagging::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, Tagging, check_tag};
+pub use website::{NewKey, Pages, ROUTING_RULES_MAX, Redirect, RoutingRule, Website};

@@ -3,6 +3,7 @@
 use crate::METADATA_BYTES_MAX;
 use crate::error::{invalid_argument, not_implemented};
 use crate::reply::{self, Reply};
+use crate::website::{REDIRECT, check_location};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use mallee_awswire::{ApiError, Code};
@@ -19,7 +20,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
     ("x-amz-object-lock-", "Object lock"),
     ("x-amz-grant-", "Access control by grants"),
-    ("x-amz-website-redirect-location", "Website redirects"),
     ("x-amz-write-offset-bytes", "Appending to objects"),
     ("x-amz-rename-source", "RenameObject"),
 ];
@@ -99,6 +99,10 @@ pub(crate) fn stored(headers: &HeaderMap) -> Result<(String, Attributes), ApiErr
         if !value.is_empty() {
             attributes.system.insert((*name).to_owned(), value);
         }
+    }
+    if let Some(location) = headers.get(REDIRECT).map(value_text).filter(|location| !location.is_empty()) {
+        check_location(&location)?;
+        attributes.system.insert(REDIRECT.to_owned(), location);
     }
     let mut total = 0;
     for name in headers.keys() {

@@ -17,16 +17,19 @@ mod body;
 mod call;
 pub mod checksum;
 mod conditions;
+mod cors;
 mod dispatch;
 mod error;
 mod headers;
 mod names;
 mod operation;
 mod ops;
+mod post;
 mod range;
 mod reply;
 mod service;
 mod target;
+mod website;
 
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
@@ -62,5 +65,7 @@ pub const SMALL_XML_BYTES_MAX: usize = 64 * 1024;
 pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 /// Bytes of the XML of a CompleteMultipartUpload.
 pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the fields of a form before its file (AWS: 20 KB).
+pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
 /// Seconds without a byte of the body after which a request is given up.
 pub const BODY_IDLE_SECONDS: u64 = 60;

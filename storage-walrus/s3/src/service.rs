@@ -1,18 +1,19 @@
 //! The service: from an HTTP request to an HTTP reply.
 
 use crate::asked::Asked;
-use crate::auth::{Authority, Caller, Identified};
+use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::Access;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::reply::{self, Reply};
+use crate::{cors, post, website};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use mallee_awswire::server::{Service, error_response};
+use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits};
@@ -25,6 +26,8 @@ pub struct S3Config {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` is a virtual host; empty for path style only.
     pub domains: Vec<String>,
+    /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
+    pub websites: Vec<String>,
 }
 
 struct Inner {
@@ -70,6 +73,15 @@ impl S3 {
         &self.0.engine
     }
 
+    pub(crate) fn authority(&self) -> &dyn Authority {
+        &*self.0.auth
+    }
+
+    /// Who did not sign.
+    pub(crate) fn nobody(&self) -> Arc<dyn Identity> {
+        self.0.auth.nobody()
+    }
+
     pub(crate) fn config(&self) -> &S3Config {
         &self.0.config
     }
@@ -80,9 +92,14 @@ impl S3 {
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         let head = parts.method == Method::HEAD;
         let parts = Arc::new(parts);
-        let mut response = match self.answer(parts.clone(), body).await {
-            Ok(response) => response,
-            Err(error) => refuse(&error, &parts, &request_id, head),
+        let mut response = match website::answer(self, &parts, &request_id).await {
+            Some(page) => page,
+            None => {
+                let answer = self.answer(parts.clone(), body).await;
+                let mut response = answer.unwrap_or_else(|error| refuse(&error, &parts, &request_id, head));
+                cors::decorate_api(self, &parts, &mut response).await;
+                response
+            }
         };
         reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
         reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
@@ -92,7 +109,15 @@ impl S3 {
 
     async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
         let Inner { engine, auth, config } = &*self.0;
+        if head.method == Method::OPTIONS {
+            return cors::preflight(self, &head).await;
+        }
+        if post::is_form(&head, &config.domains) {
+            return post::answer(self, head, body).await;
+        }
+        let host = host(&head.headers, &head.uri);
         let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
+        let signed = signed.to_bucket(host_bucket(&host, &config.domains));
         let identified = auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
         let (identity, claim, payload) = match identified {
             Some(Identified { identity, claim, payload }) => (identity, Some(claim), payload),

@@ -363,6 +363,7 @@ codes! {
     AmbiguousGrantByEmailAddress = "AmbiguousGrantByEmailAddress", 400, false, "The email address you provided is associated with more than one account.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, false, "The authorization header you provided is malformed; {}";
     AuthorizationQueryParametersError = "AuthorizationQueryParametersError", 400, false, "{}";
+    AccessForbidden = "AccessForbidden", 403, false, "{}";
     BadDigest = "BadDigest", 400, false, "The Content-MD5 you specified did not match what we received.";
     BadRequest = "BadRequest", 400, false, "{}";
     BucketAlreadyExists = "BucketAlreadyExists", 409, false, "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.";
@@ -386,6 +387,7 @@ codes! {
     InvalidPart = "InvalidPart", 400, false, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.";
     InvalidPartNumber = "InvalidPartNumber", 416, false, "The requested partnumber is not satisfiable";
     InvalidPartOrder = "InvalidPartOrder", 400, false, "The list of parts was not in ascending order. Parts must be ordered by part number.";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, false, "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange = "InvalidRange", 416, false, "The requested range is not satisfiable";
     InvalidSecurity = "InvalidSecurity", 403, false, "The provided security credentials are not valid.";

@@ -78,8 +78,6 @@ const TABLE: &[(Operation, Answer)] = &[
     (Operation::GetBucketAcl, Answer::Document(owner_full_control)),
     (Operation::GetBucketPolicy, Answer::Absent(Code::NoSuchBucketPolicy)),
     (Operation::GetBucketPolicyStatus, Answer::Absent(Code::NoSuchBucketPolicy)),
-    (Operation::GetBucketCors, Answer::Absent(Code::NoSuchCorsConfiguration)),
-    (Operation::GetBucketWebsite, Answer::Absent(Code::NoSuchWebsiteConfiguration)),
     (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),

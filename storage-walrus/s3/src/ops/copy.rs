@@ -11,9 +11,10 @@ use crate::names::check_key;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
 use crate::reply::{self, Reply, document};
+use crate::website::REDIRECT;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Checksums, Description, Error, Object, Properties, VersionId, VersionName, Versioning};
+use mallee_objects::{Attributes, Bucket, Checksums, Description, Error, Object, Properties, VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The version of the source that a copy names.
@@ -83,6 +84,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             && *from_bucket == bucket
             && *from_key == key
             && text(&call.headers, "x-amz-storage-class").is_none()
+            && text(&call.headers, REDIRECT).is_none()
         {
             return Err(Code::InvalidRequest.message(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
@@ -94,7 +96,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             key: key.clone(),
             etag: object.info.etag.clone(),
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
-            attributes: if replace { attributes.clone() } else { object.info.attributes.clone() },
+            attributes: if replace { attributes.clone() } else { kept(&object, &attributes) },
             checksums: Checksums::default(),
             properties: Properties::default(),
         };
@@ -121,6 +123,14 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     reply::set_version(&mut response, shown_version(&to, info.version));
     set_source_version(&mut response, &from, copied);
     Ok(response)
+}
+
+/// The attributes of the source, but where readers are sent: that is never copied.
+fn kept(source: &Object, asked: &Attributes) -> Attributes {
+    let mut attributes = source.info.attributes.clone();
+    attributes.system.remove(REDIRECT);
+    attributes.system.extend(asked.system.get(REDIRECT).map(|to| (REDIRECT.to_owned(), to.clone())));
+    attributes
 }
 
 /// The checksums of the copy: the source's, unless another algorithm is asked for.
