@@ -6,9 +6,9 @@ use crate::identity::StoreCredentials;
 use crate::origin;
 use crate::s3_authority::{Asked, Party, is_principal, judge};
 use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
+use mallee_awswire::ApiError;
 use mallee_awswire::sigv2::is_right;
 use mallee_awswire::sigv4::{CredentialSource as _, KeyError, derive_signing_key};
-use mallee_awswire::ApiError;
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{

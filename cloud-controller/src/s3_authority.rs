@@ -67,7 +67,8 @@ pub(crate) async fn judge(cloud: &Cloud, party: Party<'_>, asked: Asked<'_>) -> 
         refusals = vec![None; questions.len()];
     } else {
         let about = resources.iter().map(|resource| About::read(cloud, resource)).collect::<Result<Vec<_>, _>>()?;
-        asks_object_tags = about.iter().any(|about| about.policy.as_ref().is_some_and(|policy| policy.asks_object_tags));
+        asks_object_tags =
+            about.iter().any(|about| about.policy.as_ref().is_some_and(|policy| policy.asks_object_tags));
         let texts: Vec<Vec<(&str, Vec<String>)>> = questions
             .iter()
             .map(|question| keys.iter().chain(&question.keys).map(|(k, v)| (k.as_str(), v.clone())).collect())
@@ -228,11 +229,7 @@ impl CloudAuthority {
 
 #[async_trait]
 impl Authority for CloudAuthority {
-    async fn identify(
-        &self,
-        request: &SignedRequest<'_>,
-        now: OffsetDateTime,
-    ) -> Result<Option<Identified>, Fault> {
+    async fn identify(&self, request: &SignedRequest<'_>, now: OffsetDateTime) -> Result<Option<Identified>, Fault> {
         let Some(Authenticated { principal: actor, claim, payload }) = self.verifier.verify(request, now).await? else {
             return Ok(None);
         };
@@ -286,4 +283,3 @@ impl Identity for Somebody {
         }
     }
 }
-

@@ -106,7 +106,10 @@ struct About {
 impl About {
     fn read(resource: &Resource) -> Result<Self, ApiError> {
         let policy = |text: &Option<Arc<str>>| {
-            text.as_deref().map(|text| Policy::parse(text, PolicyKind::Resource)).transpose().map_err(ApiError::internal)
+            text.as_deref()
+                .map(|text| Policy::parse(text, PolicyKind::Resource))
+                .transpose()
+                .map_err(ApiError::internal)
         };
         let owner = resource.account.as_deref().map(str::parse).transpose().map_err(ApiError::internal)?;
         let (policy, grants) = (policy(&resource.policy)?, policy(&resource.grants)?);

@@ -9,7 +9,7 @@ mod lock;
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_s3::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource, S3,
+    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
 };
 
 use lock::DirectoryLock;
@@ -42,6 +42,8 @@ pub struct WalrusConfig {
     pub domains: Vec<String>,
     /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
     pub websites: Vec<String>,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -57,6 +59,7 @@ impl WalrusConfig {
             region: region.into(),
             domains: Vec::new(),
             websites: Vec::new(),
+            new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
         }
@@ -94,8 +97,12 @@ impl Walrus {
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let (domains, websites) = (config.domains.clone(), config.websites.clone());
-        let s3_config = S3Config { region: config.region.clone(), domains, websites };
+        let s3_config = S3Config {
+            region: config.region.clone(),
+            domains: config.domains.clone(),
+            websites: config.websites.clone(),
+            new_buckets: config.new_buckets,
+        };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })

@@ -18,6 +18,7 @@ mod pattern;
 mod policy;
 mod principal;
 mod principal_pattern;
+mod public;
 mod quota;
 mod variable;
 

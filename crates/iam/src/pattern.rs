@@ -50,6 +50,11 @@ impl ResourcePattern {
         Some(all)
     }
 
+    /// Whether it is one ARN.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.0.as_ref().is_some_and(|fields| fields.iter().all(Template::is_fixed))
+    }
+
     pub(crate) fn each_key(&self, f: &mut dyn FnMut(&str)) {
         self.0.iter().flat_map(|fields| fields.iter()).for_each(|field| field.each_key(f));
     }

@@ -124,6 +124,11 @@ impl Template {
         self.has_variables
     }
 
+    /// Whether it stands for itself alone: no wildcards, no variables.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
+    }
+
     /// Whether it is `*`.
     pub(crate) fn is_everything(&self) -> bool {
         self.tokens.as_slice() == [Token::Many]

@@ -13,9 +13,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_cloud_controller::origin;
 use mallee_proto::v1::{AuthorizeS3Reply, AuthorizeS3Request, KnowPrincipalsRequest, S3Key, S3Question, S3Resource};
 use mallee_proto::{Kind, WireError};
-use mallee_walrus::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource,
-};
+use mallee_walrus::{Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource};
 use std::sync::Arc;
 use time::OffsetDateTime;
 

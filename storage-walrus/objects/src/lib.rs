@@ -33,7 +33,7 @@ pub use limits::{Limit, Limited, Limits};
 pub use metadata::{BucketCheck, Deletion, Metadata, Place, VersionPlace, Written};
 pub use model::{
     Attributes, Bucket, Checksums, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo,
-    Part, PutObject, Upload, UploadDoc, Usage,
+    Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use stored::StoreMetadata;

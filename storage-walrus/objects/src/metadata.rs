@@ -6,7 +6,8 @@ use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::model::{
-    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
+    Usage,
 };
 use crate::properties::PropertyChange;
 use crate::version::{Delete, Deleted, VersionId, Versioning, Which};
@@ -86,6 +87,10 @@ pub trait Metadata: Send + Sync + Debug {
         now_ms: i64,
         check: &BucketCheck<'_>,
     ) -> Result<bool, Error>;
+    /// Accounts of a name that have used S3: none, one, or two of many.
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error>;
+    /// Notes an account's names, unless it has some.
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error>;
     /// What a bucket holds; [`Error::NoBucket`].
     async fn usage(&self, bucket: &str) -> Result<Usage, Error>;
     /// Removes a bucket without any version, and its unfinished uploads; [`Error::NoBucket`], [`Error::BucketNotEmpty`].

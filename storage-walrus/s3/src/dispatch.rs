@@ -3,7 +3,9 @@
 use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
-use crate::ops::{buckets, complete, config, copy, delete, get, list, parts, put, uploads, versioning, versions};
+use crate::ops::{
+    access, acl, buckets, complete, config, copy, delete, get, list, parts, policy, put, uploads, versioning, versions,
+};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
@@ -41,6 +43,20 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetBucketWebsite => config::get::<Website>(call, bucket, Code::NoSuchWebsiteConfiguration).await,
         Operation::PutBucketWebsite => config::put::<Website>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketWebsite => config::delete::<Website>(call, bucket).await,
+        Operation::GetBucketPolicy => policy::get(call, bucket).await,
+        Operation::PutBucketPolicy => policy::put(call, bucket).await,
+        Operation::DeleteBucketPolicy => policy::delete(call, bucket).await,
+        Operation::GetBucketPolicyStatus => policy::status(call, bucket).await,
+        Operation::GetBucketAcl => acl::get_bucket(call, bucket).await,
+        Operation::PutBucketAcl => acl::put_bucket(call, bucket).await,
+        Operation::GetObjectAcl => acl::get_object(call, bucket, key).await,
+        Operation::PutObjectAcl => acl::put_object(call, bucket, key).await,
+        Operation::GetPublicAccessBlock => access::get_block(call, bucket).await,
+        Operation::PutPublicAccessBlock => access::put_block(call, bucket).await,
+        Operation::DeletePublicAccessBlock => access::delete_block(call, bucket).await,
+        Operation::GetBucketOwnershipControls => access::get_ownership(call, bucket).await,
+        Operation::PutBucketOwnershipControls => access::put_ownership(call, bucket).await,
+        Operation::DeleteBucketOwnershipControls => access::delete_ownership(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,

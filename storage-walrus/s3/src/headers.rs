@@ -19,12 +19,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
     ("x-amz-object-lock-", "Object lock"),
-    ("x-amz-grant-", "Access control by grants"),
     ("x-amz-write-offset-bytes", "Appending to objects"),
     ("x-amz-rename-source", "RenameObject"),
 ];
-/// Canned ACLs that say what is the case anyway: the owner's account has full control, nobody else any.
-const CANNED: &[&str] = &["private", "bucket-owner-full-control", "bucket-owner-read", ""];
 /// AWS's other storage classes.
 const STORAGE_CLASSES: &[&str] = &[
     "REDUCED_REDUNDANCY",
@@ -70,12 +67,6 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     if text(headers, "x-amz-tagging").is_some_and(|t| !t.is_empty()) {
         return Err(not_implemented("Object tagging").field("Header", "x-amz-tagging"));
-    }
-    match text(headers, "x-amz-acl") {
-        Some(acl) if !CANNED.contains(&acl) => {
-            return Err(not_implemented("Access control by ACL").field("Header", "x-amz-acl"));
-        }
-        _ => {}
     }
     match text(headers, "x-amz-storage-class") {
         None | Some("STANDARD" | "") => Ok(()),
@@ -182,8 +173,6 @@ mod tests {
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "x"),
             ("x-amz-tagging", "a=b"),
-            ("x-amz-acl", "public-read"),
-            ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-object-lock-mode", "GOVERNANCE"),
         ] {

@@ -10,6 +10,7 @@
 //! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
 //! (without it small replies wait 40 ms for the client's delayed acknowledgement).
 
+mod acl;
 mod asked;
 pub mod auth;
 mod authz;
@@ -24,6 +25,7 @@ mod headers;
 mod names;
 mod operation;
 mod ops;
+mod owners;
 mod post;
 mod range;
 mod reply;
@@ -33,7 +35,7 @@ mod website;
 
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
-pub use authz::{Case, Judgement, Keys, Question, Resource};
+pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};

@@ -240,6 +240,28 @@ impl Operation {
         )
     }
 
+    /// Whether it is about an object that is there, which may have an owner and an access control list of its own. (Of what
+    /// is written and deleted the bucket's say so.)
+    #[must_use]
+    pub const fn reads_object(self) -> bool {
+        matches!(
+            self,
+            Self::GetObject
+                | Self::HeadObject
+                | Self::GetObjectAcl
+                | Self::PutObjectAcl
+                | Self::GetObjectAttributes
+                | Self::GetObjectTagging
+                | Self::PutObjectTagging
+                | Self::DeleteObjectTagging
+                | Self::GetObjectTorrent
+                | Self::SelectObjectContent
+                | Self::RestoreObject
+                | Self::GetObjectRetention
+                | Self::GetObjectLegalHold
+        )
+    }
+
     /// Whether the sub-resource names an operation on such a target.
     pub(crate) fn is_subresource(scope: Scope, name: &str) -> bool {
         !name.is_empty() && Self::ALL.iter().any(|o| o.row().scope == scope && o.row().subresource == name)

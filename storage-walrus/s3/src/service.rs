@@ -2,9 +2,10 @@
 
 use crate::asked::Asked;
 use crate::auth::{Authority, Caller, Identified, Identity};
-use crate::authz::Access;
+use crate::authz::{Access, NewBuckets};
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
+use crate::error::engine as engine_error;
 use crate::reply::{self, Reply};
 use crate::{cors, post, website};
 use axum::Router;
@@ -17,7 +18,8 @@ use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Settings of the service.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +30,17 @@ pub struct S3Config {
     pub domains: Vec<String>,
     /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
     pub websites: Vec<String>,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
 }
+
+/// Accounts that are kept in mind as known; beyond it the memory begins anew.
+const KNOWN_MAX: usize = 10_000;
 
 struct Inner {
     engine: Engine,
+    /// Accounts whose names are noted.
+    known: Arc<Mutex<HashSet<String>>>,
     auth: Arc<dyn Authority>,
     config: S3Config,
 }
@@ -59,14 +68,14 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, auth, config }))
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config }))
     }
 
     /// The same service for one request with these quotas.
     pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
-        let Inner { engine, auth, config } = &*self.0;
-        let (auth, config) = (auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine: engine.limited(limits), auth, config }))
+        let Inner { engine, known, auth, config } = &*self.0;
+        let (known, auth, config) = (known.clone(), auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine: engine.limited(limits), known, auth, config }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -107,8 +116,23 @@ impl S3 {
         response
     }
 
+    /// Notes the names of whoever calls for the first time: others grant to them.
+    pub(crate) async fn know(&self, caller: &Caller) -> Result<(), ApiError> {
+        let Inner { engine, known, .. } = &*self.0;
+        if known.lock().unwrap_or_else(PoisonError::into_inner).contains(&caller.account) {
+            return Ok(());
+        }
+        engine.ensure_owner(&caller.account).await.map_err(engine_error)?;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(caller.account.clone());
+        Ok(())
+    }
+
     async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
-        let Inner { engine, auth, config } = &*self.0;
+        let Inner { engine, auth, config, .. } = &*self.0;
         if head.method == Method::OPTIONS {
             return cors::preflight(self, &head).await;
         }
@@ -118,11 +142,15 @@ impl S3 {
         let host = host(&head.headers, &head.uri);
         let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
         let signed = signed.to_bucket(host_bucket(&host, &config.domains));
-        let identified = auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
+        let identified =
+            auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
         let (identity, claim, payload) = match identified {
             Some(Identified { identity, claim, payload }) => (identity, Some(claim), payload),
             None => (auth.nobody(), None, unsigned_payload(&head)?),
         };
+        if let Some(caller) = identity.caller() {
+            self.know(caller).await?;
+        }
         let asked = Arc::new(Asked::read(&head, &config.domains)?);
         // Signature version 2 names no region, and nobody names none.
         let region = claim.as_ref().map(|claim| claim.region.clone()).filter(|region| !region.is_empty());

@@ -379,6 +379,8 @@ codes! {
     InvalidAccessKeyId = "InvalidAccessKeyId", 403, false, "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument = "InvalidArgument", 400, false, "{}";
     InvalidBucketName = "InvalidBucketName", 400, false, "The specified bucket is not valid.";
+    InvalidBucketAclWithBlockPublicAccess = "InvalidBucketAclWithBlockPublicAccessError", 400, false, "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
+    InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, false, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketState = "InvalidBucketState", 409, false, "The request is not valid for the current state of the bucket.";
     InvalidDigest = "InvalidDigest", 400, false, "The Content-MD5 you specified is not valid.";
     InvalidEncryptionAlgorithmError = "InvalidEncryptionAlgorithmError", 400, false, "The Encryption request you specified is not valid. Supported value: AES256.";

@@ -75,6 +75,16 @@ impl Operand {
         }
     }
 
+    /// Whether it is one value: a text without wildcards and variables.
+    pub(crate) fn is_fixed(&self) -> bool {
+        match self {
+            Self::Text(template) => template.is_fixed(),
+            Self::Arn(pattern) => pattern.is_fixed(),
+            Self::Number(_) | Self::Date(_) | Self::Bool(_) | Self::Binary(_) => true,
+            Self::Net(_) => false,
+        }
+    }
+
     /// The number as a quota, if it is a whole one.
     pub(crate) fn as_quota(&self) -> Option<u64> {
         if let Self::Number(number) = self { number.as_u64() } else { None }

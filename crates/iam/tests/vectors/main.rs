@@ -169,6 +169,7 @@ fn layers() -> usize {
             resource: resource.as_ref(),
             resource_account: Some(&owner),
             resource_must_allow: scope.contains("trust"),
+            ..Inputs::default()
         };
         let request = Request { principal: &principal, action: "sts:AssumeRole", resource: "*", context: &context };
         let layer = |layer: Layer| match layer {

@@ -16,6 +16,7 @@ pub(crate) mod garbage;
 pub(crate) mod image;
 pub(crate) mod listing;
 pub(crate) mod listing_versions;
+pub(crate) mod owner;
 pub(crate) mod part;
 pub(crate) mod pieces;
 pub(crate) mod properties;
@@ -38,6 +39,7 @@ pub use image::{
 };
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
+pub use owner::{S3OwnerRow, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
 pub use pieces::{S3PieceRow, s3_piece_list};
 pub use properties::{s3_version_hold, s3_version_properties_set};

@@ -17,7 +17,7 @@ use crate::documents::Documents;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Freed, Metadata};
-use crate::model::{Bucket, Usage};
+use crate::model::{Bucket, Owner, OwnerName, Usage};
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
@@ -153,6 +153,36 @@ impl Engine {
         let removed = self.meta.set_document(bucket, kind, id, None, self.clock.now_ms(), &|_| Ok(())).await?;
         self.faults.point("walrus.config.commit.done").await?;
         Ok(removed)
+    }
+
+    /// How S3 names an account.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn owner(&self, account: &str) -> Result<Owner, Error> {
+        let known = self.meta.owners(OwnerName::Account(account)).await?.into_iter().next();
+        Ok(known.unwrap_or_else(|| Owner::of(account)))
+    }
+
+    /// Accounts of this name that have used S3: none, one, or two of many.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        self.meta.owners(name).await
+    }
+
+    /// Notes that an account uses S3, so that others find it by its canonical id.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn ensure_owner(&self, account: &str) -> Result<(), Error> {
+        if self.meta.owners(OwnerName::Account(account)).await?.is_empty() {
+            self.faults.point("walrus.owner.commit").await?;
+            self.meta.ensure_owner(&Owner::of(account)).await?;
+            self.faults.point("walrus.owner.commit.done").await?;
+        }
+        Ok(())
     }
 
     /// What a bucket holds.

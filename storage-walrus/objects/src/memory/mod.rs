@@ -11,7 +11,8 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
+    Upload, Usage,
 };
 use crate::properties::{Properties, PropertyChange};
 use crate::version::{Deleted, Versioning, Which};
@@ -107,6 +108,20 @@ impl Metadata for MemoryMetadata {
         };
         bucket.rev += 1;
         Ok(true)
+    }
+
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        let is = |owner: &&Owner| match name {
+            OwnerName::Account(account) => owner.account == account,
+            OwnerName::Canonical(id) => owner.canonical_id == id,
+            OwnerName::Email(email) => owner.email.as_deref() == Some(email),
+        };
+        Ok(self.state().owners.values().filter(is).take(2).cloned().collect())
+    }
+
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
+        self.state().owners.entry(owner.account.clone()).or_insert_with(|| owner.clone());
+        Ok(())
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {

@@ -3,13 +3,15 @@
 use crate::blob::BlobId;
 use crate::error::Error;
 use crate::metadata::{Deletion, Freed, Written};
-use crate::model::{Bucket, Condition, Found, Image, Listed, Marker, Object, Part, PutObject, Upload};
+use crate::model::{Bucket, Condition, Found, Image, Listed, Marker, Object, Owner, Part, PutObject, Upload};
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct State {
     pub(super) buckets: BTreeMap<String, Bucket>,
+    /// By account.
+    pub(super) owners: BTreeMap<String, Owner>,
     /// Number of the last bucket that was made.
     pub(super) last_bucket: i64,
     /// Versions by bucket and key, the newest first; none is empty.

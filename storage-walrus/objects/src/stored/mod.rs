@@ -16,18 +16,19 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Part, PutObject,
-    Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner, OwnerName,
+    Part, PutObject, Upload, Usage,
 };
 use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use mallee_store::{
-    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store,
-    StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
-    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
-    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
-    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
-    s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
+    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which,
+    Store, StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
+    image_claim_delete, image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list,
+    s3_bucket_delete, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch,
+    s3_bucket_hold_alone, s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay,
+    s3_garbage_delete, s3_garbage_list, s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure,
+    s3_owner_fetch, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
     s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
     s3_version_properties_set, s3_versions_delete,
 };
@@ -73,6 +74,11 @@ async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Document
 
 fn doc_row(bucket_id: i64, kind: &str, id: &str, doc: &str, updated_ms: i64) -> S3BucketDocRow {
     S3BucketDocRow { bucket_id, kind: kind.to_owned(), id: id.to_owned(), doc: doc.to_owned(), updated_ms }
+}
+
+fn owner(row: S3OwnerRow) -> Owner {
+    let S3OwnerRow { account_id, canonical_id, display_name, email } = row;
+    Owner { account: account_id.into(), canonical_id, display_name, email }
 }
 
 fn texts(ids: &[BlobId]) -> Vec<String> {
@@ -181,6 +187,23 @@ impl Metadata for StoreMetadata {
         };
         tx.commit().await?;
         Ok(done)
+    }
+
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        let rows = match name {
+            OwnerName::Account(text) => s3_owner_fetch(&self.store, &account(text)?).await?.into_iter().collect(),
+            OwnerName::Canonical(id) => s3_owner_by_canonical(&self.store, id).await?.into_iter().collect(),
+            OwnerName::Email(email) => s3_owner_by_email(&self.store, email).await?,
+        };
+        Ok(rows.into_iter().map(owner).collect())
+    }
+
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
+        let Owner { account: number, canonical_id, display_name, email } = owner.clone();
+        let row = S3OwnerRow { account_id: account(&number)?, canonical_id, display_name, email };
+        let mut tx = self.store.write().await?;
+        s3_owner_ensure(&mut tx, &row).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {

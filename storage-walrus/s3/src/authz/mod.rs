@@ -1,9 +1,13 @@
 //! Who may what, decided in one place: every request is asked about here before its operation runs, with all that has a
 //! say in it. What policies mean is the [`Authority`](crate::Authority)'s to tell; what is asked is told here.
 
+pub(crate) mod bucket;
 mod decide;
+mod grants;
 mod keys;
+pub(crate) mod policy_text;
 
+pub use bucket::NewBuckets;
 pub(crate) use decide::Access;
 
 use http::request::Parts;

@@ -5,6 +5,8 @@ use crate::call::Call;
 use crate::error::{engine, invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::names::check_bucket_name;
+use crate::ops::acl;
+use crate::owners::Owners;
 use crate::reply::{self, Reply, XMLNS, document};
 use crate::{CREATE_BUCKET_XML_BYTES_MAX, LIST_BUCKETS_MAX};
 use http::StatusCode;
@@ -13,11 +15,15 @@ use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Bucket, Error, Versioning};
 use mallee_runtime::clock::from_unix_ms;
+use mallee_s3_config::Ownership;
 
 /// The region that AWS writes as no location at all.
 const CLASSIC_REGION: &str = "us-east-1";
 /// Longest region name.
 const REGION_BYTES_MAX: usize = 63;
+
+/// The header by which a new bucket's ownership is asked for.
+const OWNERSHIP: &str = "x-amz-object-ownership";
 
 /// GET /
 pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
@@ -57,7 +63,8 @@ pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
         }
     }
     let mut w = document("ListAllMyBucketsResult");
-    reply::write_owner(&mut w, "Owner", &call.caller.account);
+    let account = call.caller.account.as_str();
+    Owners::of(&call.s3, vec![account]).await?.write(&mut w, "Owner", account);
     w.open("Buckets");
     for bucket in &buckets {
         w.open("Bucket");
@@ -108,10 +115,9 @@ pub(crate) async fn create(mut call: Call, name: String) -> Result<Reply, ApiErr
     if text(&call.headers, "x-amz-bucket-object-lock-enabled").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
         return Err(not_implemented("Object lock"));
     }
-    match text(&call.headers, "x-amz-object-ownership") {
-        None | Some("BucketOwnerEnforced") => {}
-        Some(_) => return Err(not_implemented("An object ownership other than BucketOwnerEnforced")),
-    }
+    let ownership = text(&call.headers, OWNERSHIP).filter(|rule| !rule.is_empty());
+    let wrong = |rule| invalid_argument(format!("Invalid {OWNERSHIP} header: {rule}"), OWNERSHIP, rule);
+    let ownership = ownership.map(|rule| Ownership::parse(rule).ok_or_else(|| wrong(rule))).transpose()?;
     let body = read_small(&mut call, CREATE_BUCKET_XML_BYTES_MAX, true, false).await?;
     let region = match wanted_location(&body)?.as_deref() {
         None => call.region.clone(),
@@ -120,7 +126,8 @@ pub(crate) async fn create(mut call: Call, name: String) -> Result<Reply, ApiErr
         Some(wanted) if wanted.len() > REGION_BYTES_MAX => return Err(Code::InvalidLocationConstraint.error()),
         Some(wanted) => return Err(Code::IllegalLocationConstraintException.with(&[wanted])),
     };
-    match call.s3.engine().create_bucket(&name, &call.caller.account, &region).await {
+    let docs = acl::of_new_bucket(&call, call.s3.config().new_buckets.documents(ownership)).await?;
+    match call.s3.engine().create_bucket_with(&name, &call.caller.account, &region, Versioning::Off, docs).await {
         Ok(()) => {}
         Err(Error::BucketExists(old)) if old.account != call.caller.account => {
             return Err(Code::BucketAlreadyExists.error().field("BucketName", name));

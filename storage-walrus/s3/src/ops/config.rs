@@ -75,15 +75,10 @@ enum Answer {
 
 /// The reads that are answered.
 const TABLE: &[(Operation, Answer)] = &[
-    (Operation::GetBucketAcl, Answer::Document(owner_full_control)),
-    (Operation::GetBucketPolicy, Answer::Absent(Code::NoSuchBucketPolicy)),
-    (Operation::GetBucketPolicyStatus, Answer::Absent(Code::NoSuchBucketPolicy)),
     (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
     (Operation::GetObjectLockConfiguration, Answer::Absent(Code::ObjectLockConfigurationNotFoundError)),
-    (Operation::GetPublicAccessBlock, Answer::Absent(Code::NoSuchPublicAccessBlockConfiguration)),
-    (Operation::GetBucketOwnershipControls, Answer::Absent(Code::OwnershipControlsNotFoundError)),
     (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
     (Operation::GetBucketNotificationConfiguration, Answer::Document(|_| whole("NotificationConfiguration"))),
     (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
@@ -110,23 +105,5 @@ fn payer() -> XmlWriter {
     let mut w = document("RequestPaymentConfiguration");
     w.text("Payer", "BucketOwner");
     w.close("RequestPaymentConfiguration");
-    w
-}
-
-/// The owner's account (the caller's: nobody else gets here) has full control, nobody else any.
-fn owner_full_control(call: &Call) -> XmlWriter {
-    let mut w = document("AccessControlPolicy");
-    reply::write_owner(&mut w, "Owner", &call.caller.account);
-    w.open("AccessControlList");
-    w.open("Grant");
-    // The writer sets one attribute; the second rides in the name.
-    w.open_attr("Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"", "xsi:type", "CanonicalUser");
-    w.text("ID", &call.caller.account);
-    w.text("DisplayName", &call.caller.account);
-    w.close("Grantee");
-    w.text("Permission", "FULL_CONTROL");
-    w.close("Grant");
-    w.close("AccessControlList");
-    w.close("AccessControlPolicy");
     w
 }

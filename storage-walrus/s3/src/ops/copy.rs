@@ -8,13 +8,14 @@ use crate::conditions;
 use crate::error::invalid_argument;
 use crate::headers::{self, text};
 use crate::names::check_key;
+use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
 use crate::reply::{self, Reply, document};
 use crate::website::REDIRECT;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Attributes, Bucket, Checksums, Description, Error, Object, Properties, VersionId, VersionName, Versioning};
+use mallee_objects::{Attributes, Bucket, Checksums, Description, Error, Object, VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The version of the source that a copy names.
@@ -68,6 +69,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let from = call.source_bucket(from_bucket).await?;
     let to = call.bucket(&bucket).await?;
+    let properties = acl::of_new_object(&call, &to).await?;
     let version = source_version(&call, &from)?;
     // An older version may become the newest again.
     let older = version.is_some() && from.versioning != Versioning::Off;
@@ -98,7 +100,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
             attributes: if replace { attributes.clone() } else { kept(&object, &attributes) },
             checksums: Checksums::default(),
-            properties: Properties::default(),
+            properties: properties.clone(),
         };
         let result = match checksums(&call, &object, algorithm).await {
             Ok(checksums) => call.s3.engine().copy_object(&object, Description { checksums, ..what }, &condition).await,

@@ -1,5 +1,7 @@
 //! The operations, a file for each kind.
 
+pub(crate) mod access;
+pub(crate) mod acl;
 pub(crate) mod buckets;
 pub(crate) mod complete;
 pub(crate) mod config;
@@ -8,6 +10,7 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod parts;
+pub(crate) mod policy;
 pub(crate) mod put;
 pub(crate) mod uploads;
 pub(crate) mod versioning;

@@ -8,10 +8,11 @@ use crate::conditions;
 use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
+use crate::ops::acl;
 use crate::reply::{self, Reply};
 use http::StatusCode;
 use mallee_awswire::ApiError;
-use mallee_objects::{Checksums, Condition, Description, Error, Properties};
+use mallee_objects::{Checksums, Condition, Description, Error};
 
 /// The checksum that is computed where none is announced, as AWS does.
 pub(crate) const DEFAULT_CHECKSUM: Algorithm = Algorithm::Crc64Nvme;
@@ -42,6 +43,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let condition = conditions::write(&call.headers)?;
     let bucket = call.bucket(&bucket).await?;
+    let properties = acl::of_new_object(&call, &bucket).await?;
     let store = call.s3.engine();
     let mut sink = store.sink();
     while let Some(data) = incoming.next().await? {
@@ -55,7 +57,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         content_type,
         attributes,
         checksums: first_checksum(&received),
-        properties: Properties::default(),
+        properties,
     };
     let stored = sink.finish().await.map_err(engine)?;
     let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;

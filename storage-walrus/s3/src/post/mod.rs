@@ -69,6 +69,9 @@ pub(crate) async fn answer(s3: &S3, head: Arc<Parts>, body: Body) -> Result<Repl
             (identity, Some(claim), *range.start()..=PUT_BYTES_MAX.min(*range.end()))
         }
     };
+    if let Some(caller) = identity.caller() {
+        s3.know(caller).await?;
+    }
     let headers = fields.headers(&head.headers)?;
     let region = claim.as_ref().map(|claim| claim.region.clone()).filter(|region| !region.is_empty());
     let known = Known {
