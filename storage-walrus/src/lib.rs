@@ -5,16 +5,19 @@
 
 mod keys;
 mod lock;
+mod offline;
 
 pub use keys::{StaticAuthority, StaticKey};
+pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_s3::{
     Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
 };
+pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES, StoreMetadata};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -48,6 +51,8 @@ pub struct WalrusConfig {
     pub orphan_grace: Duration,
     /// Time between two sweeps.
     pub sweep_period: Duration,
+    /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
+    pub reserve: u64,
 }
 
 impl WalrusConfig {
@@ -62,6 +67,7 @@ impl WalrusConfig {
             new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
+            reserve: RESERVE_BYTES,
         }
     }
 }
@@ -90,7 +96,8 @@ impl Walrus {
         faults: Faults,
     ) -> anyhow::Result<Self> {
         let lock = DirectoryLock::take(&config.data)?;
-        let blobs = FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?;
+        let blobs =
+            FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
         let meta = Arc::new(StoreMetadata::new(store));
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
         let unfinished = engine.recover().await?;
