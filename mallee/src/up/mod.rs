@@ -5,12 +5,13 @@ mod links;
 mod nodes;
 mod seed;
 
-pub(crate) use assembly::zone_names;
+pub(crate) use assembly::{serve_walrus, zone_names};
 pub use assembly::{Assembly, Options, Simulated};
 pub use links::Links;
-pub(crate) use links::cluster_peers;
+pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::Switches;
 use anyhow::{Context as _, Result};
@@ -51,6 +52,9 @@ pub struct UpArgs {
     /// Addresses by which this host reaches instances.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// Hosts of buckets.
+    #[command(flatten)]
+    pub hosts: S3Hosts,
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
@@ -80,6 +84,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         faults: Faults::none(),
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
+        hosts: args.hosts.clone(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
