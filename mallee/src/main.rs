@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
 use mallee_cli::{
-    Access, CheckArgs, Client, EventCommand, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs, TokenArgs, UserArgs,
+    Access, CheckArgs, Client, EventCommand, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs,
+    TokenArgs, UserArgs,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -7,12 +7,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 /// Makes a user known. `owners_here` tells whether S3's names of accounts are in this database.
-pub(super) async fn import(
-    cloud: &Cloud,
-    cx: &OpContext,
-    body: &Value,
-    owners_here: bool,
-) -> Result<Value, ApiError> {
+pub(super) async fn import(cloud: &Cloud, cx: &OpContext, body: &Value, owners_here: bool) -> Result<Value, ApiError> {
     let text = |key: &str| body[key].as_str().map(str::to_owned);
     let key = match (text("access_key_id"), text("secretAccessKey")) {
         (None, None) => None,
@@ -24,8 +19,9 @@ pub(super) async fn import(
     let names = match (text("canonical_id"), text("display_name"), text("email")) {
         (None, None, None) => None,
         _ if !owners_here => {
-            return Err(Code::UnsupportedOperation
-                .message("The object store is another process and has a database of its own; it gives these names itself."));
+            return Err(Code::UnsupportedOperation.message(
+                "The object store is another process and has a database of its own; it gives these names itself.",
+            ));
         }
         (None, _, _) => return Err(ApiError::missing_parameter("canonical_id")),
         (Some(canonical_id), name, email) => {

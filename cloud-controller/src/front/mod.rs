@@ -375,9 +375,8 @@ impl Front {
         match service {
             Service::Mallee => admin::answer(&self.cloud, self.join_tokens.as_deref(), cx, received).await,
             Service::S3 => Err(Code::MethodNotAllowed.error()),
-            Service::Ec2 if !self.has_instances => Err(Code::UnsupportedOperation.message(
-                "This is an object store alone, without instances: it offers S3, IAM and STS.",
-            )),
+            Service::Ec2 if !self.has_instances => Err(Code::UnsupportedOperation
+                .message("This is an object store alone, without instances: it offers S3, IAM and STS.")),
             Service::Ec2 => self.ec2.call(cx, asked.action()?, asked.params()?).await,
             Service::Iam => self.identity.iam_call(cx, asked.action()?, asked.params()?).await,
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,

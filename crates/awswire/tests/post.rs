@@ -93,7 +93,8 @@ fn the_published_example() {
     assert!(matches!(with(v4(&other, SIGNATURE)), Err(Fault::UnknownKey(_))));
     // A signature for another service opens nothing here.
     assert!(matches!(with(v4(&elsewhere, SIGNATURE)), Err(Fault::Scope(_))));
-    let old = PolicySeal::V4 { algorithm: "HMAC", credential: CREDENTIAL, date: "20151229T000000Z", signature: SIGNATURE };
+    let old =
+        PolicySeal::V4 { algorithm: "HMAC", credential: CREDENTIAL, date: "20151229T000000Z", signature: SIGNATURE };
     assert!(matches!(with(old), Err(Fault::Query(_))));
     for bad in [v4("", SIGNATURE), v4("a/b", SIGNATURE), v4(CREDENTIAL, "xyz")] {
         assert!(with(bad).is_err());

@@ -112,8 +112,20 @@ impl Assembly {
     /// # Errors
     /// One line that names what is missing or in the way.
     pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
-        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links, hosts } =
-            options;
+        let Options {
+            state,
+            database,
+            region,
+            zones,
+            public_pool,
+            simulated,
+            clock,
+            rng,
+            faults,
+            cluster,
+            links,
+            hosts,
+        } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
         let address = listener.local_addr()?;

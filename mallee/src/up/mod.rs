@@ -5,8 +5,8 @@ mod links;
 mod nodes;
 mod seed;
 
-pub(crate) use assembly::{serve_walrus, zone_names};
 pub use assembly::{Assembly, Options, Simulated};
+pub(crate) use assembly::{serve_walrus, zone_names};
 pub use links::Links;
 pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};

@@ -96,7 +96,9 @@ impl CorsRule {
             return Err(Code::MalformedXml.error());
         }
         if self.id.as_ref().is_some_and(|id| id.chars().count() > ID_CHARS_MAX) {
-            return Err(Code::InvalidArgument.message(format!("ID length should not exceed allowed limit of {ID_CHARS_MAX}")));
+            return Err(
+                Code::InvalidArgument.message(format!("ID length should not exceed allowed limit of {ID_CHARS_MAX}"))
+            );
         }
         if let Some(method) = self.methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
             let method = mallee_awswire::texts::clip(method);
@@ -210,7 +212,11 @@ mod tests {
             (rule(&LEAST.replace("GET", "PATCH")), Code::InvalidRequest, "Unsupported method is PATCH"),
             (rule(&LEAST.replace("GET", "get")), Code::InvalidRequest, "Unsupported method is get"),
             (rule(&LEAST.replace('*', "http://*.*")), Code::InvalidRequest, "AllowedOrigin \"http://*.*\" can not"),
-            (rule(&format!("{LEAST}<AllowedHeader>*a*</AllowedHeader>")), Code::InvalidRequest, "AllowedHeader \"*a*\""),
+            (
+                rule(&format!("{LEAST}<AllowedHeader>*a*</AllowedHeader>")),
+                Code::InvalidRequest,
+                "AllowedHeader \"*a*\"",
+            ),
             (rule(&format!("{LEAST}<ExposeHeader>x-*</ExposeHeader>")), Code::InvalidRequest, "ExposeHeader \"x-*\""),
         ] {
             let (found, text) = read(&rules).expect_err("bad");

@@ -131,7 +131,9 @@ impl RoutingRule {
                     let number = code.parse::<u16>().ok().filter(|number| (400..600).contains(number));
                     number.ok_or_else(|| {
                         let code = mallee_awswire::texts::clip(&code).into_owned();
-                        invalid(format!("The provided HTTP error code ({code}) is not valid. Valid codes are 4XX or 5XX."))
+                        invalid(format!(
+                            "The provided HTTP error code ({code}) is not valid. Valid codes are 4XX or 5XX."
+                        ))
                     })
                 })
                 .transpose()?;

@@ -183,10 +183,7 @@ fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketVersioning"),
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketObjectLockConfiguration"),
         ],
-        Operation::PutObject
-        | Operation::PostObject
-        | Operation::CopyObject
-        | Operation::CreateMultipartUpload => &[
+        Operation::PutObject | Operation::PostObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
             (acl, "s3:PutObjectAcl"),
             (has("x-amz-tagging"), "s3:PutObjectTagging"),
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),

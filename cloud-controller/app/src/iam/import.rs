@@ -71,7 +71,11 @@ impl Import {
             check("access_key_id", id, KEY_ID, "_")?;
             let secret = secret.expose_secret();
             if !SECRET.contains(&secret.len()) || !secret.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(ApiError::invalid_value("secret_access_key", "…", "It must have 16 to 128 visible letters."));
+                return Err(ApiError::invalid_value(
+                    "secret_access_key",
+                    "…",
+                    "It must have 16 to 128 visible letters.",
+                ));
             }
         }
         if let Some(names) = &self.names {
@@ -175,8 +179,7 @@ async fn import_names(tx: &mut Tx, account: &AccountRow, names: &Names) -> Resul
     })?;
     match s3_owner_fetch(&mut *tx, &account.id).await.or_fail()? {
         Some(kept) if kept == row => Ok(()),
-        _ => Err(Code::EntityAlreadyExists.message(
-            "The account has used S3 already, and is known there by other names: they are for ever.",
-        )),
+        _ => Err(Code::EntityAlreadyExists
+            .message("The account has used S3 already, and is known there by other names: they are for ever.")),
     }
 }

@@ -52,7 +52,11 @@ pub(crate) async fn answer(s3: &S3, head: Arc<Parts>, body: Body) -> Result<Repl
     })?;
     if let Some(value) = text(&head.headers, AUTHORIZATION.as_str()) {
         let kind = value.split(' ').next().unwrap_or_default();
-        return Err(argument("Only one auth mechanism allowed; a form is signed by its fields.", "Authorization", kind));
+        return Err(argument(
+            "Only one auth mechanism allowed; a form is signed by its fields.",
+            "Authorization",
+            kind,
+        ));
     }
     let mut form = Form::new(body, &boundary);
     let fields = form.fields().await?;
@@ -92,9 +96,11 @@ pub(crate) async fn answer(s3: &S3, head: Arc<Parts>, body: Body) -> Result<Repl
 /// The reply to a form: as it wants it.
 fn said(mut reply: Reply, fields: &Fields, head: &Parts, bucket: &str, key: &str) -> Reply {
     let etag = reply.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
-    let mut address = head.headers.get(HOST).and_then(|host| host.to_str().ok()).map_or_else(String::new, |host| {
-        format!("http://{host}{}/", head.uri.path().trim_end_matches('/'))
-    });
+    let mut address = head
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .map_or_else(String::new, |host| format!("http://{host}{}/", head.uri.path().trim_end_matches('/')));
     uri_encode(&mut address, key.as_bytes(), true);
     reply::set(&mut reply, LOCATION, &address);
     let wanted = fields.get("success_action_redirect").or_else(|| fields.get("redirect"));

@@ -49,7 +49,8 @@ impl Condition {
                     let text = "Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.";
                     return Err(invalid(text));
                 };
-                let value = value.as_str().ok_or_else(|| invalid("Invalid Simple-Condition: value must be a string."))?;
+                let value =
+                    value.as_str().ok_or_else(|| invalid("Invalid Simple-Condition: value must be a string."))?;
                 Ok(Self::Equal { field: field.to_ascii_lowercase(), value: value.to_owned() })
             }
             Value::Array(words) => Self::read_words(words),
@@ -169,7 +170,11 @@ impl Policy {
         let named = |name: &str| self.conditions.iter().any(|condition| condition.field() == Some(name));
         let extra = |name: &&str| !FREE.contains(name) && !name.starts_with(IGNORED) && !named(name);
         let extra: Vec<_> = fields.names().filter(extra).collect();
-        if extra.is_empty() { Ok(least..=most) } else { Err(failed(&format!("Extra input fields: {}", extra.join(", ")))) }
+        if extra.is_empty() {
+            Ok(least..=most)
+        } else {
+            Err(failed(&format!("Extra input fields: {}", extra.join(", "))))
+        }
     }
 }
 

@@ -111,7 +111,8 @@ fn boundaries_and_names() {
     }
     assert_eq!(boundary(&format!("multipart/form-data; boundary={}", "a".repeat(201))), None);
     let head = |text: &str| PartHead::read(text.as_bytes()).map_err(|e| e.code());
-    let plain = head("Content-Type: x/y\r\ncontent-disposition: Form-Data; name=a; filename*=UTF-8''%C3%A4").expect("good");
+    let plain =
+        head("Content-Type: x/y\r\ncontent-disposition: Form-Data; name=a; filename*=UTF-8''%C3%A4").expect("good");
     assert_eq!((plain.name.as_str(), plain.filename.as_deref()), ("a", Some("ä")));
     let quoted = head("Content-Disposition: form-data; name=\"a;\\\"b\"; filename=\"x\\y\"").expect("good");
     assert_eq!((quoted.name.as_str(), quoted.filename.as_deref()), ("a;\"b", Some("x\\y")));

@@ -13,7 +13,9 @@ fn fields(pairs: &[(&str, &str)]) -> Fields {
 }
 
 fn policy(conditions: &str) -> Result<Policy, ApiError> {
-    Policy::read(&STANDARD.encode(format!("{{\"expiration\": \"2030-01-01T01:00:00.000Z\", \"conditions\": [{conditions}]}}")))
+    Policy::read(
+        &STANDARD.encode(format!("{{\"expiration\": \"2030-01-01T01:00:00.000Z\", \"conditions\": [{conditions}]}}")),
+    )
 }
 
 fn outcome(conditions: &str, pairs: &[(&str, &str)]) -> Result<RangeInclusive<u64>, (Code, String)> {
