@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use mallee_app::authorize::{Ask, Refusal, ResourcePolicy};
 use mallee_app::quotas::storage::{Storage, StorageLimit};
 use mallee_app::{Actor, Cloud, OpContext};
-use mallee_awswire::server::Peer;
 use mallee_awswire::sigv4::{Authenticated, Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code};
 use mallee_s3::{
     Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limit, Limited as What, Limits, Question, Resource,
 };
+use mallee_serve::Peer;
 use mallee_store::{StoreError, account_fetch, role_by_name, role_fetch, user_by_name, user_fetch};
 use mallee_types::AccountId;
 use std::sync::{Arc, OnceLock};
@@ -93,7 +93,7 @@ pub(crate) async fn judge(cloud: &Cloud, party: Party<'_>, asked: Asked<'_>) -> 
     }
     let limits = match quotas.and_then(|at| questions.get(at)) {
         Some(question) if refusals.iter().all(Option::is_none) && !is_nobody(cx) => {
-            Some(Arc::new(limits_of(cloud, cx, question.action, &question.resource).await?))
+            Some(Arc::new(limits_of(cloud, cx, &question.action, &question.resource).await?))
         }
         _ => None,
     };

@@ -1,13 +1,13 @@
-//! A Walrus for client tests: `walrus_serve DIR [DOMAIN [WEBSITES]]` keeps everything under DIR, listens on a free port of
-//! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
+//! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN [WEBSITES]]` keeps everything under DIR, makes buckets as
+//! AWS does (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first
+//! line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when
+//! its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{StaticAuthority, StaticKey, Walrus, WalrusConfig};
+use mallee_walrus::{NewBuckets, StaticAuthority, StaticKey, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,11 @@ async fn main() -> anyhow::Result<()> {
     }
     let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    config.domains = arguments.next().into_iter().collect();
-    config.websites = arguments.collect();
+    let (switches, domains): (Vec<String>, Vec<String>) = arguments.partition(|argument| argument == "--open");
+    let mut domains = domains.into_iter();
+    config.domains = domains.next().into_iter().collect();
+    config.websites = domains.collect();
+    config.new_buckets = if switches.is_empty() { NewBuckets::Closed } else { NewBuckets::Open };
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
     }
@@ -40,18 +43,13 @@ async fn main() -> anyhow::Result<()> {
     walrus.spawn_background(&scope);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::warn!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     let until_input_ends = async {
         let mut input = tokio::io::stdin();
         let mut byte = [0; 64];
         while matches!(input.read(&mut byte).await, Ok(n) if n > 0) {}
     };
     tokio::select! {
-        served = axum::serve(listener, walrus.router()) => served?,
+        () = mallee_serve::serve(listener, walrus.router(), scope.clone()) => {}
         () = until_input_ends => {}
     }
     scope.stop(Duration::from_secs(2)).await;

@@ -3,13 +3,13 @@
 
 use async_trait::async_trait;
 use mallee_awswire::ApiError;
-use mallee_awswire::server::Peer;
 use mallee_awswire::sigv4::{
     Authenticated, CredentialSource, Fault, KeyError, KeyQuery, ResolvedKey, SignedRequest, SigningKey, Verifier,
     VerifierConfig, derive_signing_key,
 };
 use mallee_iam::{Context, Inputs, Policy, PolicyKind, Principal, Request, evaluate};
 use mallee_s3::{Authority, Caller, Case, Identified, Identity, Judgement, Question, Resource};
+use mallee_serve::Peer;
 use mallee_types::AccountId;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::{HashMap, HashSet};

@@ -19,6 +19,15 @@ impl Drop for Server {
 
 #[test]
 fn boto3_and_the_aws_cli() {
+    run("s3_smoke.py");
+}
+
+#[test]
+fn who_may_use_what_is_whose() {
+    run("s3_access.py");
+}
+
+fn run(script: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("../.venv/bin/python");
     assert!(python.exists(), "{} is missing: deploy/test makes it (boto3 and the AWS CLI)", python.display());
@@ -39,7 +48,7 @@ fn boto3_and_the_aws_cli() {
     let scratch = dir.path().join("scratch");
     std::fs::create_dir(&scratch).unwrap();
     let done = Command::new(python)
-        .arg(root.join("tests/s3_smoke.py"))
+        .arg(root.join("tests").join(script))
         .arg(format!("http://127.0.0.1:{}", port.trim()))
         .arg(&scratch)
         .arg(DOMAIN)

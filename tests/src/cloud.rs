@@ -134,6 +134,7 @@ impl TestCloud {
             cluster: self.cluster.clone(),
             links: self.links.clone(),
             hosts: Default::default(),
+            new_buckets: Default::default(),
         }
     }
 

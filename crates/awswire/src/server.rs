@@ -7,10 +7,6 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use crate::error::{ApiError, Flavour};
 use crate::query::Params;
 
-/// Who is at the other end of a request's connection: among the extensions of each request, put there by the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub std::net::IpAddr);
-
 /// A service behind the one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Service {

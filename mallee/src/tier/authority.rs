@@ -5,7 +5,6 @@ use super::keys::{DirectoryKeys, Signer};
 use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
-use mallee_awswire::server::Peer;
 use mallee_awswire::sigv4::{
     Authenticated, Claim, Fault, Placement, SignatureVersion, SignedRequest, Verifier, VerifierConfig,
 };
@@ -13,6 +12,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_cloud_controller::origin;
 use mallee_proto::v1::{AuthorizeS3Reply, AuthorizeS3Request, KnowPrincipalsRequest, S3Key, S3Question, S3Resource};
 use mallee_proto::{Kind, WireError};
+use mallee_serve::Peer;
 use mallee_walrus::{Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource};
 use std::sync::Arc;
 use time::OffsetDateTime;

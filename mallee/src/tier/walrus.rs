@@ -6,7 +6,7 @@ use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
-use crate::switches::Switches;
+use crate::switches::{S3NewBuckets, Switches};
 use anyhow::{Context as _, Result, bail};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
@@ -57,6 +57,9 @@ pub struct WalrusArgs {
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
+    /// What new buckets are like.
+    #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
+    pub s3_new_buckets: S3NewBuckets,
     /// Hosts of buckets.
     #[command(flatten)]
     pub hosts: S3Hosts,
@@ -115,6 +118,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let authority = Arc::new(DirectoryAuthority::new(member.link.clone()));
     let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
     args.hosts.apply(&mut config);
+    config.new_buckets = args.s3_new_buckets.into();
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
 

@@ -20,7 +20,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{Walrus, WalrusConfig};
+use mallee_walrus::{NewBuckets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +79,8 @@ pub struct Options {
     pub links: Links,
     /// Hosts of buckets.
     pub hosts: S3Hosts,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
 }
 
 /// A running cloud in one process.
@@ -125,6 +127,7 @@ impl Assembly {
             cluster,
             links,
             hosts,
+            new_buckets,
         } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
@@ -140,6 +143,7 @@ impl Assembly {
         let authority = Arc::new(CloudAuthority::new(keys.clone()));
         let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
         hosts.apply(&mut walrus_config);
+        walrus_config.new_buckets = new_buckets;
         let walrus =
             Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;

@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+mod cached;
 pub mod check;
 mod delivery;
 mod documents;
@@ -22,6 +23,7 @@ pub mod stored;
 mod version;
 
 pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
+pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents};
 pub use engine::collect::COLLECT_RETRY;

@@ -68,6 +68,8 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
+    /// Nothing that is kept of what this key stands for is used any more: its bytes were not where it said.
+    fn forget(&self, _bucket: &str, _key: &str) {}
     /// Makes a bucket with its documents; [`Error::BucketExists`] with its row if the name is taken.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error>;
     /// One bucket.

@@ -36,6 +36,8 @@ mod website;
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
+/// The engine that is served.
+pub use mallee_objects as objects;
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
@@ -71,3 +73,5 @@ pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
 pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
 /// Seconds without a byte of the body after which a request is given up.
 pub const BODY_IDLE_SECONDS: u64 = 60;
+/// Bytes of a body that must come in that time: 1 KiB a second.
+pub const BODY_PACE_BYTES: usize = 60 * 1024;

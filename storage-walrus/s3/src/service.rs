@@ -56,7 +56,7 @@ impl std::fmt::Debug for S3 {
 }
 
 /// An axum router that gives every request to the service. The address that a request came from is in its extensions, as
-/// [`Peer`](mallee_awswire::server::Peer), put there by the server.
+/// `Peer` of crate `serve`, put there by the server.
 pub fn router(s3: S3) -> Router {
     async fn serve(State(s3): State<S3>, request: Request<Body>) -> Response<Body> {
         s3.handle(request).await

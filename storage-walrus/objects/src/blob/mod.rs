@@ -1,5 +1,6 @@
 //! Blobs: bytes that are written once, read often, and deleted. Files for now; the trait is what another store implements.
 
+mod buffers;
 mod file_reader;
 mod file_writer;
 mod files;

@@ -42,7 +42,8 @@ impl World {
             Kind::Memory => Arc::new(MemoryMetadata::default()),
             Kind::Sqlite => {
                 let db = TestDb::sqlite().await;
-                let meta = Arc::new(StoreMetadata::new(db.open().await));
+                // As the daemon has it: with what the database answers kept.
+                let meta = mallee_objects::metadata_of(db.open().await);
                 database = Some(db);
                 meta
             }

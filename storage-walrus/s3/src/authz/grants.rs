@@ -15,7 +15,8 @@ pub(super) enum Of {
 const fn actions(of: Of, permission: Permission) -> &'static [&'static str] {
     match (of, permission) {
         (Of::Bucket, Permission::Read) => &["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
-        (Of::Bucket, Permission::Write) => &["s3:PutObject", "s3:DeleteObject"],
+        // Who writes an object may say to whom it grants what.
+        (Of::Bucket, Permission::Write) => &["s3:PutObject", "s3:PutObjectAcl", "s3:DeleteObject"],
         (Of::Bucket, Permission::ReadAcp) => &["s3:GetBucketAcl"],
         (Of::Bucket, Permission::WriteAcp) => &["s3:PutBucketAcl"],
         (Of::Bucket, Permission::FullControl) => &[
@@ -23,6 +24,7 @@ const fn actions(of: Of, permission: Permission) -> &'static [&'static str] {
             "s3:ListBucketVersions",
             "s3:ListBucketMultipartUploads",
             "s3:PutObject",
+            "s3:PutObjectAcl",
             "s3:DeleteObject",
             "s3:GetBucketAcl",
             "s3:PutBucketAcl",

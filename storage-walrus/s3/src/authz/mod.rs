@@ -48,7 +48,7 @@ pub struct Question {
 /// What is asked about a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
-    /// The head of the request; its extensions hold the [`Peer`](mallee_awswire::server::Peer), where that is known.
+    /// The head of the request; its extensions hold the `Peer` of crate `serve`, where that is known.
     pub head: &'a Parts,
     /// What it says of its signature; `None`: nobody signed.
     pub claim: Option<&'a Claim>,

@@ -109,7 +109,10 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
         match result {
             Ok(info) => break (info, object.info.version),
             // The source was overwritten between look-up and commit: copy what is there now.
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&from.name, from_key);
+                attempt += 1;
+            }
             Err(error) => return Err(conditional(error, &condition, &key)),
         }
     };

@@ -1,4 +1,9 @@
-//! The accept loop: `TCP_NODELAY` on every socket, bounded in connections, HTTP/1.1 and HTTP/2, graceful at the end.
+//! The accept loop of every HTTP port: `TCP_NODELAY` on every socket, bounded in connections, HTTP/1.1 and HTTP/2, clients
+//! that must take what they asked for, graceful at the end.
+
+mod pace;
+
+pub use pace::{PACE_BYTES, PACE_TIME};
 
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response, Version};
@@ -7,8 +12,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use mallee_awswire::server::Peer;
 use mallee_runtime::TaskScope;
+use pace::Paced;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +27,14 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
+
+/// Most bytes of one connection that are buffered either way: of an upload what is read at once, of a download what
+/// waits to be taken. (The head of a request must fit; the kernel has buffers of its own.)
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// Who is at the other end of a connection, with each of its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub std::net::IpAddr);
 
 /// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.
 #[derive(Debug, Clone)]
@@ -43,7 +56,10 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(InScope(scope.clone()));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let http1 = &mut builder.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES);
+    // Who has sent all of a request may close that side, and still wants its answer.
+    http1.half_close(true);
     builder.http2().timer(TokioTimer::new());
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -68,7 +84,7 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
             request.extensions_mut().insert(Peer(peer.ip()));
             answer(router.clone(), request)
         }));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(Paced::new(stream)), service).into_owned();
         let connection = graceful.watch(connection);
         scope.spawn(async move {
             // A client that goes away in the middle is its own affair.
@@ -78,7 +94,7 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::info!("some requests were still open when the cloud controller stopped");
+        tracing::info!("some requests were still open when the server stopped");
     }
 }
 
