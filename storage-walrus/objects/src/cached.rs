@@ -14,14 +14,15 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
+    Usage,
 };
 use crate::properties::PropertyChange;
 use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
 use kept::{Entry, Kept, bucket_name, object_name};
 use mallee_store::Store;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// The metadata in a database, with what it answers kept where that can be exact.
@@ -102,6 +103,18 @@ impl Metadata for CachedMetadata {
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         self.inner.usage(bucket).await
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        self.inner.usage_by_class(bucket).await
+    }
+
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        self.inner.owners(name).await
+    }
+
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
+        self.inner.ensure_owner(owner).await
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

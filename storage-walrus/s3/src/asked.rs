@@ -4,6 +4,7 @@ use crate::authz::{Keys, Question};
 use crate::error::{invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
+use crate::props::lock;
 use crate::target::{Query, Target};
 use http::HeaderMap;
 use http::request::Parts;
@@ -100,6 +101,18 @@ impl Asked {
         }
     }
 
+    /// Actions that headers ask for besides those of the operation.
+    pub(crate) fn further(&self) -> &[&'static str] {
+        &self.further
+    }
+
+    /// The same, that takes one right more.
+    pub(crate) fn with(&self, action: &'static str) -> Self {
+        let mut more = self.clone();
+        more.further.push(action);
+        more
+    }
+
     /// Every right that it takes: those on its target, about the first resource, and of a copy that on its source, about
     /// the second. Of a DeleteObjects, whose keys are in its body, that to all keys.
     pub(crate) fn questions(&self) -> Vec<Question> {
@@ -189,6 +202,9 @@ fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),
             (has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date"), "s3:PutObjectRetention"),
         ],
+        Operation::DeleteObject | Operation::DeleteObjects | Operation::PutObjectRetention => {
+            &[(lock::bypass(headers), "s3:BypassGovernanceRetention")]
+        }
         _ => &[],
     };
     asked.iter().filter(|(asks, _)| *asks).map(|(_, action)| *action).collect()

@@ -131,15 +131,15 @@ impl Pace {
 
     /// Counts bytes that came; a client that drips is one that has stopped. (Our own disk's waits are no fault of it:
     /// what it sent meanwhile lies in the kernel and is counted at once.)
-    fn count(&mut self, bytes: usize) -> Result<(), ApiError> {
+    fn count(&mut self, now: Instant, bytes: usize) -> Result<(), ApiError> {
         self.bytes += bytes;
-        if self.since.elapsed() < Duration::from_secs(BODY_IDLE_SECONDS) {
+        if now.duration_since(self.since) < Duration::from_secs(BODY_IDLE_SECONDS) {
             return Ok(());
         }
         if self.bytes < BODY_PACE_BYTES {
             return Err(Code::RequestTimeout.error());
         }
-        *self = Self::new();
+        *self = Self { since: now, bytes: 0 };
         Ok(())
     }
 }
@@ -243,7 +243,7 @@ impl Incoming {
                 Ok(Some(Ok(frame))) => Some(frame),
                 Ok(None) => None,
             };
-            self.pace.count(frame.as_ref().and_then(|f| f.data_ref()).map_or(0, Bytes::len))?;
+            self.pace.count(Instant::now(), frame.as_ref().and_then(|f| f.data_ref()).map_or(0, Bytes::len))?;
             match frame.map(|frame| frame.into_data()) {
                 Some(Ok(data)) if self.chunks.is_none() => self.ready.push_back(data),
                 Some(Ok(data)) => self.decode(Some(data))?,
@@ -374,4 +374,21 @@ pub(crate) async fn read_small(
         whole.extend_from_slice(&data);
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_drips_is_given_up_and_who_is_slow_is_not() {
+        let idle = Duration::from_secs(BODY_IDLE_SECONDS);
+        let mut pace = Pace::new();
+        let begin = pace.since;
+        assert!(pace.count(begin + idle / 2, 1).is_ok(), "not yet");
+        assert!(pace.count(begin + idle, BODY_PACE_BYTES - 1).is_ok(), "just enough");
+        assert!(pace.count(begin + idle * 2 - Duration::from_secs(1), 5).is_ok());
+        let error = pace.count(begin + idle * 2, BODY_PACE_BYTES - 6).unwrap_err();
+        assert_eq!(error.code(), Code::RequestTimeout, "what came before does not count");
+    }
 }

@@ -4,8 +4,9 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    access, acl, buckets, complete, config, copy, delete, get, list, parts, policy, put, uploads, versioning, versions,
+    access, acl, attributes, buckets, complete, config, copy, delete, get, list, lock, parts, policy, put,
 };
+use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
@@ -43,6 +44,8 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetBucketWebsite => config::get::<Website>(call, bucket, Code::NoSuchWebsiteConfiguration).await,
         Operation::PutBucketWebsite => config::put::<Website>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketWebsite => config::delete::<Website>(call, bucket).await,
+        Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
+        Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
         Operation::GetBucketPolicy => policy::get(call, bucket).await,
         Operation::PutBucketPolicy => policy::put(call, bucket).await,
         Operation::DeleteBucketPolicy => policy::delete(call, bucket).await,
@@ -69,6 +72,14 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::CompleteMultipartUpload => complete::complete(call, bucket, key).await,
         Operation::AbortMultipartUpload => uploads::abort(call, bucket, key).await,
         Operation::ListParts => uploads::list_parts(call, bucket, key).await,
+        Operation::GetObjectAttributes => attributes::get(call, bucket, key).await,
+        Operation::GetObjectTagging => tagging::get(call, bucket, key).await,
+        Operation::PutObjectTagging => tagging::put(call, bucket, key).await,
+        Operation::DeleteObjectTagging => tagging::delete(call, bucket, key).await,
+        Operation::GetObjectRetention => lock::get_retention(call, bucket, key).await,
+        Operation::PutObjectRetention => lock::put_retention(call, bucket, key).await,
+        Operation::GetObjectLegalHold => lock::get_legal_hold(call, bucket, key).await,
+        Operation::PutObjectLegalHold => lock::put_legal_hold(call, bucket, key).await,
         _ => config::answer(call, bucket, operation).await,
     }
 }

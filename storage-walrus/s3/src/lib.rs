@@ -27,6 +27,7 @@ mod operation;
 mod ops;
 mod owners;
 mod post;
+mod props;
 mod range;
 mod reply;
 mod service;

@@ -11,7 +11,7 @@ use crate::{cors, post, website};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response, host, host_bucket};
@@ -180,7 +180,13 @@ fn refuse(error: &ApiError, parts: &Parts, request_id: &str, head: bool) -> Repl
     if let Some(cause) = error.cause() {
         tracing::debug!(request_id, method = %parts.method, path, %error, cause, "S3 request refused");
     }
+    let waits = parts.headers.contains_key(EXPECT);
     let (mut parts, body) = error_response(error, Flavour::S3, request_id, path).into_parts();
+    if waits {
+        // Whoever waits for leave to send the body does not send it now: the next bytes of the connection would be taken
+        // for it, and they are another request's.
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if head || parts.status == http::StatusCode::NOT_MODIFIED {
         parts.headers.remove(CONTENT_LENGTH);
         return Response::from_parts(parts, Body::empty());

@@ -389,9 +389,10 @@ codes! {
     InvalidPart = "InvalidPart", 400, false, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.";
     InvalidPartNumber = "InvalidPartNumber", 416, false, "The requested partnumber is not satisfiable";
     InvalidPartOrder = "InvalidPartOrder", 400, false, "The list of parts was not in ascending order. Parts must be ordered by part number.";
-    InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, false, "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange = "InvalidRange", 416, false, "The requested range is not satisfiable";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+    InvalidRetentionPeriod = "InvalidRetentionPeriod", 400, false, "{}";
     InvalidSecurity = "InvalidSecurity", 403, false, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, false, "The storage class you specified is not valid";
     InvalidTag = "InvalidTag", 400, false, "{}";

@@ -169,7 +169,7 @@ pub async fn clear(engine: &Engine) {
     let all = page.items.into_iter().map(|row| {
         let version = VersionName::parse(&row.version.to_string());
         assert!(version.is_some());
-        Delete { key: row.listed.key, version }
+        Delete::of(row.listed.key, version)
     });
     engine.delete_objects(BUCKET, all.collect()).await.unwrap();
     for upload in engine.list_uploads(BUCKET, &query, "").await.unwrap().items {

@@ -105,6 +105,11 @@ fn requests_ask_as_aws_does() {
     assert_eq!(asks("PUT", "/b/k", &[("x-amz-acl", "private")]), ["s3:PutObject b/k", "s3:PutObjectAcl b/k"]);
     assert_eq!(asks("PUT", "/b", &[("x-amz-grant-read", "id=1")]), ["s3:CreateBucket b", "s3:PutBucketAcl b"]);
     assert_eq!(asks("POST", "/b?delete", &[]), ["s3:DeleteObject b/*"]);
+    for (method, uri) in [("DELETE", "/b/k?versionId=null"), ("PUT", "/b/k?retention")] {
+        let bypass = "s3:BypassGovernanceRetention b/k".to_owned();
+        assert!(asks(method, uri, &[("x-amz-bypass-governance-retention", "true")]).contains(&bypass), "{method}");
+        assert!(!asks(method, uri, &[]).contains(&bypass), "{method}");
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::call::{Call, absent};
 use crate::error::engine;
 use crate::headers::text;
 use crate::operation::Operation;
-use crate::{DELETE_KEYS_MAX, SMALL_XML_BYTES_MAX};
+use crate::ops::buckets;
+use crate::{CREATE_BUCKET_XML_BYTES_MAX, DELETE_KEYS_MAX, SMALL_XML_BYTES_MAX};
 use http::request::Parts;
 use mallee_awswire::sigv4::Claim;
 use mallee_awswire::xml_read::{Element, XmlLimits};
@@ -170,16 +171,21 @@ impl Call {
         batch: &[(&str, Option<&str>)],
     ) -> Result<Vec<Option<ApiError>>, ApiError> {
         debug_assert!(batch.len() <= DELETE_KEYS_MAX, "the parser sees to it");
-        let question = |(key, version): &(&str, Option<&str>)| Question {
-            action: if version.is_some() { "s3:DeleteObjectVersion".into() } else { "s3:DeleteObject".into() },
-            resource: format!("arn:aws:s3:::{}/{key}", bucket.name),
-            on: 0,
-            keys: version.iter().map(|id| ("s3:VersionId".to_owned(), vec![(*id).to_owned()])).collect(),
+        let further = self.asked.further();
+        let questions = |(key, version): &(&str, Option<&str>)| {
+            let delete = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+            let resource = format!("arn:aws:s3:::{}/{key}", bucket.name);
+            let keys: Keys = version.iter().map(|id| ("s3:VersionId".to_owned(), vec![(*id).to_owned()])).collect();
+            let actions = std::iter::once(delete).chain(further.iter().copied());
+            actions
+                .map(|action| Question { action: action.into(), resource: resource.clone(), on: 0, keys: keys.clone() })
+                .collect::<Vec<_>>()
         };
-        let questions: Vec<Question> = batch.iter().map(question).collect();
+        let questions: Vec<Question> = batch.iter().flat_map(questions).collect();
         let keys = keys::of(&self.asked, &self.headers);
         let judgement = self.judge(&[self.resource(bucket)?], &questions, &keys, None).await?;
-        Ok(judgement.refusals.into_iter().map(|refusal| refusal.map(denied)).collect())
+        let of_key = |refusals: &[Option<String>]| refusals.iter().flatten().next().cloned().map(denied);
+        Ok(judgement.refusals.chunks(1 + further.len()).map(of_key).collect())
     }
 
     /// What is said to somebody who looks for what is not there: who may not list the bucket does not learn that.
@@ -260,10 +266,20 @@ impl Call {
         Ok(judgement.refusals.iter().all(Option::is_none))
     }
 
-    /// The condition keys that are in the body: it is read here, verified, and kept for the handler.
+    /// The condition keys that are in the body: it is read here, verified, and kept for the handler. Whether it asks for
+    /// a right more is noted.
     async fn keys_of_body(&mut self) -> Result<Keys, ApiError> {
-        if self.asked.operation() != Operation::PutObjectTagging {
-            return Ok(Keys::new());
+        match self.asked.operation() {
+            Operation::PutObjectTagging => {}
+            Operation::CreateBucket => {
+                let body = read_small(self, CREATE_BUCKET_XML_BYTES_MAX, true, false).await?;
+                if buckets::is_tagged(&body)? {
+                    self.asked = Arc::new(self.asked.with("s3:TagResource"));
+                }
+                self.keep_body(body);
+                return Ok(Keys::new());
+            }
+            _ => return Ok(Keys::new()),
         }
         let body = read_small(self, SMALL_XML_BYTES_MAX, true, false).await?;
         // What is no tagging is refused by the handler: it has no tags that could be asked about.

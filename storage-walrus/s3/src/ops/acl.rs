@@ -15,12 +15,12 @@ use mallee_s3_config::{Acl, EC2_CANONICAL_ID, Grantee, Ownership};
 /// The canned list that gives a bucket's owner what others write into it.
 const TO_BUCKET_OWNER: &str = "bucket-owner-full-control";
 
-/// The owner and the list of what the caller is about to write into a bucket.
+/// What is said of an object that the caller is about to write into a bucket: what was given, its owner and its list.
 ///
 /// # Errors
 /// `AccessControlListNotSupported`, `AccessDenied` for public lists where they are blocked, and what lists that cannot be
 /// answer.
-pub(crate) async fn of_new_object(call: &Call, bucket: &Bucket) -> Result<Properties, ApiError> {
+pub(crate) async fn of_new_object(call: &Call, bucket: &Bucket, given: Properties) -> Result<Properties, ApiError> {
     let wanted = acl::of_headers(&call.headers)?;
     let rule = ownership(bucket)?;
     let gives = matches!(&wanted, Some(Wanted::Canned(name)) if name == TO_BUCKET_OWNER);
@@ -29,8 +29,7 @@ pub(crate) async fn of_new_object(call: &Call, bucket: &Bucket) -> Result<Proper
         Some(Ownership::BucketOwnerPreferred) if gives => bucket.account.clone(),
         Some(Ownership::BucketOwnerPreferred | Ownership::ObjectWriter) | None => call.caller.account.clone(),
     };
-    let mut properties =
-        Properties { owner: (owner != bucket.account).then(|| owner.clone()), ..Properties::default() };
+    let mut properties = Properties { owner: (owner != bucket.account).then(|| owner.clone()), ..given };
     let Some(wanted) = wanted else { return Ok(properties) };
     if rule == Some(Ownership::BucketOwnerEnforced) {
         // Of what somebody of another account writes, `private` would keep the bucket's owner out.

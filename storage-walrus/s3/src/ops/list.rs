@@ -51,6 +51,17 @@ pub(crate) fn page_size(call: &Call, name: &str) -> Result<usize, ApiError> {
     Ok(asked.map_or(LIST_ENTRIES_MAX, |n| usize::try_from(n).unwrap_or(LIST_ENTRIES_MAX).min(LIST_ENTRIES_MAX)))
 }
 
+/// Checks which other facts of objects are wanted: of those that need a restore, how far that is. None here does, so
+/// that nothing is told.
+pub(crate) fn check_optional(call: &Call) -> Result<(), ApiError> {
+    const NAME: &str = "x-amz-optional-object-attributes";
+    let given = call.headers.get_all(NAME).iter().filter_map(|value| value.to_str().ok());
+    match given.flat_map(|value| value.split(',')).map(str::trim).find(|name| !matches!(*name, "" | "RestoreStatus")) {
+        None => Ok(()),
+        Some(other) => Err(invalid_argument("Invalid attribute name specified", NAME, other)),
+    }
+}
+
 fn contents(w: &mut XmlWriter, page: &Listing, encoding: Encoding, owners: Option<&Owners>) {
     for object in &page.items {
         w.open("Contents");
@@ -85,6 +96,7 @@ pub(crate) fn common_prefixes(w: &mut XmlWriter, prefixes: &[String], encoding: 
 pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
+    check_optional(&call)?;
     let bucket = call.bucket(&bucket).await?;
     let marker = call.asked.query.value("marker").unwrap_or_default();
     let query = ListQuery {
@@ -118,6 +130,7 @@ pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
 pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
+    check_optional(&call)?;
     let token = match call.asked.query.get("continuation-token") {
         None => None,
         Some(token) => {

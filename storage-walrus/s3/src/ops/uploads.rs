@@ -8,6 +8,7 @@ use crate::names::check_key;
 use crate::ops::acl;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
 use crate::owners::Owners;
+use crate::props::Given;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use http::header::HeaderName;
@@ -52,8 +53,9 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
+    let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
     let within = call.bucket(&bucket).await?;
-    let properties = acl::of_new_object(&call, &within).await?;
+    let properties = acl::of_new_object(&call, &within, given.properties(&within)?).await?;
     let doc = UploadDoc {
         content_type,
         attributes,
@@ -136,7 +138,7 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
         w.text("UploadId", &upload.id);
         owners.write(&mut w, "Initiator", &upload.account);
         owners.write(&mut w, "Owner", owner_of(&bucket, upload));
-        w.text("StorageClass", "STANDARD");
+        w.text("StorageClass", &upload.doc.properties.class);
         w.timestamp("Initiated", from_unix_ms(upload.created_ms));
         if let Some(algorithm) = &upload.doc.checksum_algorithm {
             w.text("ChecksumAlgorithm", algorithm);
@@ -169,7 +171,7 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
     let owners = Owners::of(&call.s3, vec![upload.account.as_str(), owner]).await?;
     owners.write(&mut w, "Initiator", &upload.account);
     owners.write(&mut w, "Owner", owner);
-    w.text("StorageClass", "STANDARD");
+    w.text("StorageClass", &upload.doc.properties.class);
     w.display("PartNumberMarker", after);
     if let (true, Some(last)) = (truncated, parts.last()) {
         w.display("NextPartNumberMarker", last.number);

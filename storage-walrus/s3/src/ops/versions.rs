@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::error::{engine, invalid_argument};
-use crate::ops::list::{Encoding, common_prefixes, page_size};
+use crate::ops::list::{Encoding, check_optional, common_prefixes, page_size};
 use crate::owners::Owners;
 use crate::reply::{self, Reply, document};
 use mallee_awswire::{ApiError, XmlWriter};
@@ -50,6 +50,7 @@ fn entries(w: &mut XmlWriter, page: &Listing<ListedVersion>, encoding: Encoding,
 pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
+    check_optional(&call)?;
     let after = marker(&call)?;
     let bucket = call.bucket(&bucket).await?;
     let parameter = |name: &str| call.asked.query.value(name);

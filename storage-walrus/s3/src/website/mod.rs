@@ -10,6 +10,7 @@ use crate::call::{Call, Known};
 use crate::cors;
 use crate::dispatch::dispatch;
 use crate::error::engine;
+use crate::headers::WEBSITE_REDIRECT;
 use crate::operation::Operation;
 use crate::ops::config;
 use crate::reply::{self, Reply};
@@ -25,27 +26,8 @@ use mallee_s3_config::{Pages, RoutingRule, Website};
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 
-/// The header, and the stored attribute, that sends readers of an object elsewhere.
-pub(crate) const REDIRECT: &str = "x-amz-website-redirect-location";
-/// Longest such location, in bytes (AWS: 2 KB).
-const REDIRECT_BYTES_MAX: usize = 2048;
 /// Headers of a request that have a say in what is read.
 const PASSED: [HeaderName; 5] = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
-
-/// Checks what is to be stored as the place to which readers of an object are sent.
-///
-/// # Errors
-/// `InvalidRedirectLocation`.
-pub(crate) fn check_location(location: &str) -> Result<(), ApiError> {
-    if location.len() > REDIRECT_BYTES_MAX {
-        let text = format!("The length of website redirect location cannot exceed {REDIRECT_BYTES_MAX} characters.");
-        return Err(Code::InvalidRedirectLocation.message(text));
-    }
-    if ["/", "http://", "https://"].iter().any(|start| location.starts_with(start)) {
-        return Ok(());
-    }
-    Err(Code::InvalidRedirectLocation.error())
-}
 
 /// A request to a web site.
 struct Visit {
@@ -141,7 +123,8 @@ impl Visit {
         let key = if is_folder { format!("{}{}", self.key, pages.index) } else { self.key.clone() };
         let error = match self.read(&key, headers).await {
             Ok(reply) => {
-                let elsewhere = reply.headers().get(REDIRECT).and_then(|to| to.to_str().ok()).map(str::to_owned);
+                let elsewhere =
+                    reply.headers().get(WEBSITE_REDIRECT).and_then(|to| to.to_str().ok()).map(str::to_owned);
                 let sent = |to| Outcome::Sent(StatusCode::MOVED_PERMANENTLY, to);
                 return Ok(Ok(elsewhere.map_or_else(|| Outcome::Shown(reply), sent)));
             }

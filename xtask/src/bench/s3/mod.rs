@@ -290,11 +290,13 @@ fn listings(ours: &Ours) -> Result<Vec<Row>> {
         drive(access.address, &[ours.pid()], 1, &transfers, WARM_UP, usize::MAX)?;
         let run = drive(access.address, &[ours.pid()], 1, &transfers, TURN * 2, usize::MAX)?;
         let p50 = run.quantile(50);
+        // A page of common prefixes is as many seeks.
+        let bound = element == "Key";
         rows.push(Row {
             what,
             figure: format!("{p50:.2} ms"),
-            aim: format!("≤ {LIST_AIM_MS:.0} ms"),
-            met: Some(p50 <= LIST_AIM_MS),
+            aim: if bound { format!("≤ {LIST_AIM_MS:.0} ms") } else { String::new() },
+            met: bound.then_some(p50 <= LIST_AIM_MS),
             beside: format!(
                 "99 of 100 within {:.2} ms; server CPU {:.2} ms; {} KiB",
                 run.quantile(99),

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// Longest time until nginx listens.
 const READY_MAX: Duration = Duration::from_secs(10);
 const READY_POLL: Duration = Duration::from_millis(20);
+/// Its processes that serve: one for each core of the machine of the budget.
+const WORKERS: usize = 2;
 /// What `walrus_serve` (storage-walrus/examples) knows.
 const SERVE_KEYS: (&str, &str, &str) = ("AKIAWALRUSTEST000001", "walrus/test+secret", "us-east-1");
 
@@ -149,10 +151,14 @@ impl Nginx {
             ensure!(start.elapsed() < READY_MAX, "nginx does not listen: see {}/error.log", dir.display());
             pause(READY_POLL);
         }
+        // It listens before it has its workers.
         let pid = this.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-        this.workers = children.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        ensure!(!this.workers.is_empty(), "nginx has no workers");
+        while this.workers.len() < WORKERS {
+            ensure!(start.elapsed() < READY_MAX, "nginx has no workers: see {}/error.log", dir.display());
+            pause(READY_POLL);
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+            this.workers = children.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        }
         Ok(this)
     }
 }
@@ -169,7 +175,7 @@ impl Drop for Nginx {
 fn config(dir: &Path, address: SocketAddr) -> String {
     let at = dir.display();
     format!(
-        "daemon off;\nuser root;\nworker_processes 2;\npid {at}/pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
+        "daemon off;\nuser root;\nworker_processes {WORKERS};\npid {at}/pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
          access_log off;\nsendfile on;\ntcp_nopush on;\ntcp_nodelay on;\nkeepalive_requests 100000000;\n\
          client_body_temp_path {at}/body;\nproxy_temp_path {at}/other;\nfastcgi_temp_path {at}/other;\n\
          uwsgi_temp_path {at}/other;\nscgi_temp_path {at}/other;\nclient_max_body_size 128m;\n\
