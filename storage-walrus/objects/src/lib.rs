@@ -20,7 +20,7 @@ mod properties;
 pub mod stored;
 mod version;
 
-pub use blob::{BlobId, BlobStore, FileBlobs};
+pub use blob::{BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs};
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents};
 pub use engine::collect::COLLECT_RETRY;
