@@ -43,6 +43,8 @@ const IMAGES_PERIOD: Duration = Duration::from_secs(30);
 const SPOT_PERIOD: Duration = Duration::from_secs(1);
 /// How often the keeper of scheduled events looks for what is due, when nobody wakes it.
 const EVENTS_PERIOD: Duration = Duration::from_secs(1);
+/// How often keys are looked for whose time has come to go, or to get new material.
+const KEYS_PERIOD: Duration = Duration::from_secs(10);
 /// How often fleets are looked at when nobody wakes their keeper.
 const FLEETS_PERIOD: Duration = Duration::from_secs(2);
 /// How often Walrus is asked for a sign of life.
@@ -121,6 +123,11 @@ impl CloudController {
         spawn_periodic(&scope, "role-credentials", CREDENTIALS_PERIOD, Nudge::default(), rng, move || {
             let cloud = renewer.clone();
             async move { instances::credentials::renew_due(&cloud).await }
+        });
+        let keeper = cloud.clone();
+        spawn_periodic(&scope, "key-keeper", KEYS_PERIOD, Nudge::default(), cloud.rng().clone(), move || {
+            let cloud = keeper.clone();
+            async move { mallee_api_kms::keep_keys(&cloud).await }
         });
         let writer = cloud.clone();
         let rng = cloud.rng().clone();
