@@ -61,6 +61,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/listing_versions.rs", s3::listing_versions::SQL),
     ("s3/part.rs", s3::part::SQL),
     ("s3/pieces.rs", s3::pieces::SQL),
+    ("s3/properties.rs", s3::properties::SQL),
     ("s3/upload.rs", s3::upload::SQL),
     ("s3/usage.rs", s3::usage::SQL),
     ("s3/version.rs", s3::version::SQL),

@@ -43,8 +43,7 @@ pub(super) async fn seed(cloud: &Cloud, engine: &Engine, account: &AccountId, re
         key: KEY.into(),
         etag: DISK_ETAG.into(),
         content_type: "application/octet-stream".into(),
-        attributes: Default::default(),
-        checksums: Default::default(),
+        ..Description::default()
     };
     engine.put_object(what, stored, &Condition::default()).await.context("cannot store the simulated image")?;
     let request = RegisterRequest {

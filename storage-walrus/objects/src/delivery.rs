@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::engine::objects::Description;
 use crate::error::Error;
 use crate::model::{Attributes, Bucket, Checksums, Condition};
+use crate::properties::Properties;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -107,6 +108,7 @@ impl Objects for ObjectsService {
                 composite: false,
                 values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
             },
+            properties: Properties::default(),
         };
         let mut sink = self.engine.sink();
         sink.write(data).await.map_err(|e| engine_error(&e))?;

@@ -30,6 +30,15 @@ pub enum Error {
     /// The bytes referred to went away between look-up and use; looking up again tells what is there now.
     #[error("the stored bytes were removed meanwhile")]
     Gone,
+    /// A retention or a legal hold keeps the version as it is.
+    #[error("the object is locked")]
+    Locked,
+    /// The bucket or object is in no state for this; why.
+    #[error("{0}")]
+    State(String),
+    /// There are as many of these as there may be.
+    #[error("too many {0}")]
+    TooMany(&'static str),
     /// A quota of the caller would be exceeded.
     #[error("a quota is exceeded: {origin}")]
     Quota {

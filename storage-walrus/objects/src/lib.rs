@@ -8,6 +8,7 @@
 
 pub mod blob;
 mod delivery;
+mod documents;
 pub mod engine;
 pub mod error;
 pub mod images;
@@ -15,11 +16,13 @@ pub mod limits;
 pub mod memory;
 pub mod metadata;
 pub mod model;
+mod properties;
 pub mod stored;
 mod version;
 
 pub use blob::{BlobId, BlobStore, FileBlobs};
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
+pub use documents::{DOCUMENTS_MAX, Documents};
 pub use engine::collect::COLLECT_RETRY;
 pub use engine::multipart::{PartSink, StoredPart};
 pub use engine::objects::Description;
@@ -27,10 +30,11 @@ pub use engine::sweep::{ORPHAN_GRACE, SweepReport};
 pub use engine::{Engine, ListQuery, Listing, ObjectReader, Sink, Stored, VersionMarker};
 pub use error::Error;
 pub use limits::{Limit, Limited, Limits};
-pub use metadata::{Deletion, Metadata, Place, VersionPlace, Written};
+pub use metadata::{BucketCheck, Deletion, Metadata, Place, VersionPlace, Written};
 pub use model::{
     Attributes, Bucket, Checksums, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo,
     Part, PutObject, Upload, UploadDoc, Usage,
 };
+pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use stored::StoreMetadata;
 pub use version::{Delete, Deleted, VersionId, VersionName, Versioning, Which};

@@ -5,7 +5,10 @@
 use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::model::{Bucket, Condition, Found, Image, Listed, ListedVersion, Part, PutObject, Upload, Usage};
+use crate::model::{
+    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+};
+use crate::properties::PropertyChange;
 use crate::version::{Delete, Deleted, VersionId, Versioning, Which};
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -13,6 +16,9 @@ use std::sync::Arc;
 
 /// How many blobs became garbage.
 pub type Freed = usize;
+
+/// Says whether a bucket may be configured so, within the transaction that does it.
+pub type BucketCheck<'c> = dyn Fn(&Bucket) -> Result<(), Error> + Send + Sync + 'c;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +67,7 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
-    /// Makes a bucket, not versioned; [`Error::BucketExists`] with its row if the name is taken.
+    /// Makes a bucket with its documents; [`Error::BucketExists`] with its row if the name is taken.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error>;
     /// One bucket.
     async fn bucket(&self, name: &str) -> Result<Option<Bucket>, Error>;
@@ -69,6 +75,17 @@ pub trait Metadata: Send + Sync + Debug {
     async fn buckets(&self, account: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error>;
     /// Enables or suspends versioning; [`Error::NoBucket`].
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error>;
+    /// Puts a document of a bucket, or removes it; false if there was none to remove. [`Error::NoBucket`],
+    /// [`Error::TooMany`]. `check` is called within the transaction, with the bucket as it is.
+    async fn set_document(
+        &self,
+        bucket: &str,
+        kind: &str,
+        id: &str,
+        doc: Option<&str>,
+        now_ms: i64,
+        check: &BucketCheck<'_>,
+    ) -> Result<bool, Error>;
     /// What a bucket holds; [`Error::NoBucket`].
     async fn usage(&self, bucket: &str) -> Result<Usage, Error>;
     /// Removes a bucket without any version, and its unfinished uploads; [`Error::NoBucket`], [`Error::BucketNotEmpty`].
@@ -80,6 +97,15 @@ pub trait Metadata: Send + Sync + Debug {
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error>;
     /// One version of a key, or a delete marker.
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error>;
+    /// Changes what is said of a version: its id and what was made of it; `None` if there is no such version, or it is a
+    /// delete marker. [`Error::NoBucket`], and what `change` answers.
+    async fn change_properties(
+        &self,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error>;
     /// Deletes keys and versions, at a time; what was done, in the same order. [`Error::NoBucket`].
     async fn delete_objects(
         &self,

@@ -1,6 +1,8 @@
 //! What the engine stores. Times are milliseconds since 1970, sizes are bytes, keys are UTF-8 and sorted by their bytes.
 
 use crate::blob::BlobId;
+use crate::documents::Documents;
+use crate::properties::Properties;
 use crate::version::{VersionId, Versioning};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,8 @@ use std::collections::BTreeMap;
 /// A bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
+    /// Its number, which no other bucket ever has; 0 until it is made.
+    pub id: i64,
     /// Its name, unique in the whole store.
     pub name: String,
     /// The account that owns it.
@@ -19,6 +23,10 @@ pub struct Bucket {
     pub created_ms: i64,
     /// Whether older versions of its objects are kept.
     pub versioning: Versioning,
+    /// Grows with every change of the bucket or of its documents.
+    pub rev: u64,
+    /// What is configured of it. Listings of buckets leave them out.
+    pub docs: Documents,
 }
 
 /// What a bucket holds.
@@ -104,6 +112,8 @@ pub struct ObjectInfo {
     pub attributes: Attributes,
     /// Checksums that were given or computed.
     pub checksums: Checksums,
+    /// What else is said of it, and may change.
+    pub properties: Properties,
     /// The upload that it was completed from, so that a repeated completion finds its own result.
     pub upload: Option<String>,
 }
@@ -198,6 +208,10 @@ pub struct Listed {
     pub etag: String,
     /// When it was written.
     pub created_ms: i64,
+    /// Storage class.
+    pub class: String,
+    /// The account that owns it.
+    pub owner: String,
     /// Its checksums.
     pub checksums: Checksums,
 }
@@ -245,6 +259,9 @@ pub struct UploadDoc {
     /// True if the completed object's checksum is the checksum of the parts' checksums.
     #[serde(default)]
     pub composite: bool,
+    /// What else will be said of the object.
+    #[serde(default)]
+    pub properties: Properties,
 }
 
 /// A write of one object.

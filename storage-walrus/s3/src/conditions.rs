@@ -139,6 +139,7 @@ mod tests {
             content_type: String::new(),
             attributes: mallee_objects::Attributes::default(),
             checksums: mallee_objects::Checksums::default(),
+            properties: mallee_objects::Properties::default(),
         }
     }
 

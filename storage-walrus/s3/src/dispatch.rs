@@ -5,7 +5,9 @@ use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{buckets, complete, config, copy, delete, get, list, parts, put, uploads, versioning, versions};
 use crate::reply::Reply;
-use mallee_awswire::ApiError;
+use http::StatusCode;
+use mallee_awswire::{ApiError, Code};
+use mallee_s3_config::Tagging;
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.
 pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
@@ -28,6 +30,11 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetBucketVersioning => versioning::get(call, bucket).await,
         Operation::PutBucketVersioning => versioning::put(call, bucket).await,
         Operation::ListObjectVersions => versions::list(call, bucket).await,
+        Operation::GetBucketTagging => config::get::<Tagging>(call, bucket, Code::NoSuchTagSet).await,
+        Operation::PutBucketTagging => {
+            config::put::<Tagging>(call, bucket, StatusCode::NO_CONTENT, |_, _| Ok(())).await
+        }
+        Operation::DeleteBucketTagging => config::delete::<Tagging>(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,

@@ -14,6 +14,9 @@ pub(crate) fn engine(error: Error) -> ApiError {
         Error::NoUpload => Code::NoSuchUpload.error(),
         Error::PartChanged => Code::InvalidPart.error(),
         Error::Precondition => Code::PreconditionFailed.error(),
+        Error::Locked => Code::AccessDenied.message("Access Denied because object protected by object lock."),
+        Error::State(why) => Code::InvalidBucketState.message(why),
+        Error::TooMany(what) => Code::InvalidRequest.message(format!("There are too many {what}.")),
         // Every caller looks up again first; who still meets this races with a stream of overwrites.
         Error::Gone => Code::OperationAborted.error(),
         Error::Full(_) => {

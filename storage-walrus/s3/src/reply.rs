@@ -11,8 +11,7 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 use crate::checksum::Algorithm;
 
-/// The namespace of all S3 documents.
-pub(crate) const XMLNS: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
+pub(crate) use mallee_s3_config::XMLNS;
 
 /// The header that tells the id of a version.
 pub(crate) const VERSION_ID: &str = "x-amz-version-id";

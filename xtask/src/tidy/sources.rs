@@ -16,8 +16,13 @@ const UNSAFE_DIR: &str = "node-controller/libvirt/";
 /// The one directory that names the database library.
 const SQL_DIR: &str = "crates/store/";
 /// Crates that decide and do nothing else: no runtime, no input or output.
-pub(super) const PURE_DIRS: &[&str] =
-    &["crates/types/", "cluster-controller/scheduler/", "cluster-controller/network/", "cloud-controller/ec2-types/"];
+pub(super) const PURE_DIRS: &[&str] = &[
+    "crates/types/",
+    "cluster-controller/scheduler/",
+    "cluster-controller/network/",
+    "cloud-controller/ec2-types/",
+    "storage-walrus/config/",
+];
 /// What a pure crate does not name in its sources.
 const IMPURE_WORDS: &[&str] = &["tokio", "async"];
 /// Macros that stand for work not done, and one for printing while looking for a mistake.

@@ -90,6 +90,12 @@ pub async fn s3_bucket_hold(tx: &mut Tx, name: &str) -> Result<S3BucketRow, Stor
     s3_bucket_fetch(tx, name).await
 }
 
+/// As [`s3_bucket_hold`], after everybody who writes into it, and before others do.
+pub async fn s3_bucket_hold_alone(tx: &mut Tx, name: &str) -> Result<S3BucketRow, StoreError> {
+    lock(tx, name).await?;
+    s3_bucket_fetch(tx, name).await
+}
+
 /// Waits for everybody who writes into the bucket, and keeps others from it until the end of the transaction.
 pub(super) async fn lock(tx: &mut Tx, name: &str) -> Result<(), StoreError> {
     tx.lock(&lock_name(name)).await

@@ -7,6 +7,7 @@ use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::PAGE_ROWS_MAX;
 use crate::value::{Arg, ToArg as _};
+use mallee_types::AccountId;
 
 record! {
     /// What a listing shows of an object.
@@ -19,6 +20,10 @@ record! {
         etag: String,
         /// When it was written.
         modified_ms: i64,
+        /// Its storage class.
+        class: String,
+        /// Whose it is.
+        owner: AccountId,
         /// Its checksums, as text.
         checksums: String,
     }
@@ -26,10 +31,10 @@ record! {
 
 sql! {
     // The index `s3_versions_listed` holds all that is read here.
-    FROM_KEY = "SELECT key, size_bytes, etag, modified_ms, checksums FROM s3_versions
+    FROM_KEY = "SELECT key, size_bytes, etag, modified_ms, class, owner, checksums FROM s3_versions
         WHERE bucket_id = (SELECT id FROM s3_buckets WHERE name = $1) AND latest AND NOT marker
         AND key >= $2 AND key < $3 ORDER BY key LIMIT $4 + 0";
-    FROM_KEY_OPEN = "SELECT key, size_bytes, etag, modified_ms, checksums FROM s3_versions
+    FROM_KEY_OPEN = "SELECT key, size_bytes, etag, modified_ms, class, owner, checksums FROM s3_versions
         WHERE bucket_id = (SELECT id FROM s3_buckets WHERE name = $1) AND latest AND NOT marker
         AND key >= $2 ORDER BY key LIMIT $3 + 0";
 }

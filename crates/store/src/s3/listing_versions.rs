@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::PAGE_ROWS_MAX;
+use mallee_types::AccountId;
 
 record! {
     /// What a listing shows of a version.
@@ -26,6 +27,10 @@ record! {
         etag: String,
         /// When it was written.
         modified_ms: i64,
+        /// Its storage class.
+        class: String,
+        /// Whose it is.
+        owner: AccountId,
         /// Its checksums, as text.
         checksums: String,
     }
@@ -34,7 +39,7 @@ record! {
 macro_rules! listed {
     ($tail:literal) => {
         concat!(
-            "SELECT key, rank, vid, latest, marker, size_bytes, etag, modified_ms, checksums FROM s3_versions \
+            "SELECT key, rank, vid, latest, marker, size_bytes, etag, modified_ms, class, owner, checksums FROM s3_versions \
              WHERE bucket_id = (SELECT id FROM s3_buckets WHERE name = $1) AND ",
             $tail
         )

@@ -18,6 +18,7 @@ pub(crate) mod listing;
 pub(crate) mod listing_versions;
 pub(crate) mod part;
 pub(crate) mod pieces;
+pub(crate) mod properties;
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod version;
@@ -26,8 +27,8 @@ pub(crate) mod version_write;
 
 pub use blob::{S3BlobRow, s3_blob_fetch, s3_blob_insert, s3_blob_list, s3_blobs_release, s3_blobs_retain};
 pub use bucket::{
-    S3BucketRow, S3Versioning, s3_bucket_delete, s3_bucket_fetch, s3_bucket_hold, s3_bucket_insert, s3_bucket_list,
-    s3_bucket_versioning_set,
+    S3BucketRow, S3Versioning, s3_bucket_delete, s3_bucket_fetch, s3_bucket_hold, s3_bucket_hold_alone,
+    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set,
 };
 pub use bucket_doc::{S3BucketDocRow, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put};
 pub use garbage::{S3GarbageRow, s3_garbage_delay, s3_garbage_delete, s3_garbage_list};
@@ -39,6 +40,7 @@ pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
 pub use pieces::{S3PieceRow, s3_piece_list};
+pub use properties::{s3_version_hold, s3_version_properties_set};
 pub use upload::{
     S3UploadRow, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
     s3_upload_list,

@@ -58,6 +58,20 @@ record! {
         content_type: String,
         /// The headers to give back, JSON.
         headers: String,
+        /// Its tags, JSON; empty for none.
+        tags: String,
+        /// Who else may use it, as text; none: its owner's alone.
+        acl: Option<String>,
+        /// How it is retained, if it is.
+        lock_mode: Option<String>,
+        /// Until when it is retained.
+        lock_until_ms: Option<i64>,
+        /// It is on legal hold.
+        legal_hold: bool,
+        /// How its bytes are encrypted, JSON; none: they are not.
+        enc: Option<String>,
+        /// State of its replication, if a rule asks for one.
+        repl: Option<String>,
         /// The upload that it was completed from.
         upload_id: Option<String>,
         /// Where the bytes are, if they are in one file.
@@ -69,10 +83,46 @@ record! {
     }
 }
 
+impl S3VersionRow {
+    /// A version without bytes, of which nothing is said.
+    #[must_use]
+    pub fn new(key: &str, owner: AccountId, write_id: &str) -> Self {
+        Self {
+            bucket_id: 0,
+            key: S3Key(key.to_owned()),
+            rank: 0,
+            vid: 0,
+            latest: true,
+            marker: false,
+            write_id: write_id.to_owned(),
+            size_bytes: 0,
+            etag: String::new(),
+            modified_ms: 0,
+            class: super::STANDARD_CLASS.to_owned(),
+            owner,
+            checksums: String::new(),
+            content_type: String::new(),
+            headers: "{}".to_owned(),
+            tags: String::new(),
+            acl: None,
+            lock_mode: None,
+            lock_until_ms: None,
+            legal_hold: false,
+            enc: None,
+            repl: None,
+            upload_id: None,
+            blob_id: None,
+            pieces: 0,
+            inline: None,
+        }
+    }
+}
+
 macro_rules! columns {
     () => {
         "bucket_id, key, rank, vid, latest, marker, write_id, size_bytes, etag, modified_ms, class, owner, checksums, \
-         content_type, headers, upload_id, blob_id, pieces, inline"
+         content_type, headers, tags, acl, lock_mode, lock_until_ms, legal_hold, enc, repl, upload_id, blob_id, pieces, \
+         inline"
     };
 }
 
@@ -96,12 +146,15 @@ sql! {
     /// Over the row of the same rank, if there is one.
     PUT = concat!(
         "INSERT INTO s3_versions (", columns!(), ")
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+        $24, $25, $26)
         ON CONFLICT (bucket_id, key, rank) DO UPDATE SET vid = excluded.vid, latest = excluded.latest,
         marker = excluded.marker, write_id = excluded.write_id, size_bytes = excluded.size_bytes, etag = excluded.etag,
         modified_ms = excluded.modified_ms, class = excluded.class, owner = excluded.owner,
         checksums = excluded.checksums, content_type = excluded.content_type, headers = excluded.headers,
-        upload_id = excluded.upload_id, blob_id = excluded.blob_id, pieces = excluded.pieces, inline = excluded.inline"
+        tags = excluded.tags, acl = excluded.acl, lock_mode = excluded.lock_mode,
+        lock_until_ms = excluded.lock_until_ms, legal_hold = excluded.legal_hold, enc = excluded.enc,
+        repl = excluded.repl, upload_id = excluded.upload_id, blob_id = excluded.blob_id, pieces = excluded.pieces, inline = excluded.inline"
     );
 }
 

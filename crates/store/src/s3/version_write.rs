@@ -4,7 +4,7 @@
 use super::bucket::S3BucketRow;
 use super::pieces::{self, S3PieceRow};
 use super::usage::{self, S3Usage};
-use super::version::{self, S3Key, S3VersionRow};
+use super::version::{self, S3VersionRow};
 use super::version_plan::{S3Change, S3VersionHead, plan_delete, plan_write};
 use super::{s3_blobs_release, s3_blobs_retain};
 use crate::StoreError;
@@ -115,7 +115,7 @@ impl Tally {
     }
 }
 
-async fn lock(tx: &mut Tx, bucket_id: i64, key: &str) -> Result<(), StoreError> {
+pub(super) async fn lock(tx: &mut Tx, bucket_id: i64, key: &str) -> Result<(), StoreError> {
     tx.lock(&format!("s3/{bucket_id}/{key}")).await
 }
 
@@ -281,24 +281,9 @@ async fn delete_key(
     let heads = s3_version_heads(tx, bucket, &deletion.key).await?;
     let marker = S3VersionRow {
         bucket_id: bucket.id,
-        key: S3Key(deletion.key.clone()),
-        rank: 0,
-        vid: 0,
-        latest: true,
         marker: true,
-        write_id: deletion.write_id.clone(),
-        size_bytes: 0,
-        etag: String::new(),
         modified_ms: now_ms,
-        class: super::STANDARD_CLASS.to_owned(),
-        owner: bucket.account_id.clone(),
-        checksums: String::new(),
-        content_type: String::new(),
-        headers: "{}".to_owned(),
-        upload_id: None,
-        blob_id: None,
-        pieces: 0,
-        inline: None,
+        ..S3VersionRow::new(&deletion.key, bucket.account_id.clone(), &deletion.write_id)
     };
     let written = write(tx, bucket, &heads, marker, deletion.vid, tally).await?;
     Ok(match (written, heads.newest) {

@@ -22,25 +22,13 @@ pub(crate) async fn versioning(store: &Store, versioning: S3Versioning) {
 /// A version of three bytes: in a blob, or inline.
 pub(crate) fn version(key: &str, blob: Option<&str>, write_id: &str) -> S3VersionRow {
     S3VersionRow {
-        bucket_id: 0,
-        key: S3Key(key.into()),
-        rank: 0,
-        vid: 0,
-        latest: true,
-        marker: false,
-        write_id: write_id.into(),
         size_bytes: 3,
         etag: "e".into(),
         modified_ms: 1,
-        class: "STANDARD".into(),
-        owner: account(),
-        checksums: String::new(),
         content_type: "text/plain".into(),
-        headers: "{}".into(),
-        upload_id: None,
         blob_id: blob.map(str::to_owned),
-        pieces: 0,
         inline: if blob.is_none() { Some(b"a\0\xff".to_vec()) } else { None },
+        ..S3VersionRow::new(key, account(), write_id)
     }
 }
 

@@ -13,10 +13,10 @@ pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
 use crate::blob::{BlobId, BlobStore};
+use crate::documents::Documents;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::Freed;
-use crate::metadata::Metadata;
+use crate::metadata::{BucketCheck, Freed, Metadata};
 use crate::model::{Bucket, Usage};
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
@@ -63,18 +63,36 @@ impl Engine {
         &self.rng
     }
 
-    /// Makes a bucket.
+    /// Makes a bucket without any configuration.
+    ///
+    /// # Errors
+    /// As [`Engine::create_bucket_with`].
+    pub async fn create_bucket(&self, name: &str, account: &str, region: &str) -> Result<(), Error> {
+        self.create_bucket_with(name, account, region, Versioning::Off, Documents::default()).await
+    }
+
+    /// Makes a bucket with these documents.
     ///
     /// # Errors
     /// [`Error::BucketExists`]; a failing store.
-    pub async fn create_bucket(&self, name: &str, account: &str, region: &str) -> Result<(), Error> {
+    pub async fn create_bucket_with(
+        &self,
+        name: &str,
+        account: &str,
+        region: &str,
+        versioning: Versioning,
+        docs: Documents,
+    ) -> Result<(), Error> {
         self.faults.point("walrus.bucket.create").await?;
         let bucket = Bucket {
+            id: 0,
             name: name.to_owned(),
             account: account.to_owned(),
             region: region.to_owned(),
             created_ms: self.clock.now_ms(),
-            versioning: Versioning::Off,
+            versioning,
+            rev: 1,
+            docs,
         };
         self.meta.create_bucket(&bucket).await?;
         self.faults.point("walrus.bucket.create.done").await?;
@@ -106,6 +124,35 @@ impl Engine {
         self.meta.set_versioning(bucket, versioning).await?;
         self.faults.point("walrus.config.commit.done").await?;
         Ok(())
+    }
+
+    /// Puts a document of a bucket if `check` finds nothing against it.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`], [`Error::TooMany`], what `check` answers; a failing store.
+    pub async fn set_document(
+        &self,
+        bucket: &str,
+        kind: &str,
+        id: &str,
+        doc: &str,
+        check: &BucketCheck<'_>,
+    ) -> Result<(), Error> {
+        self.faults.point("walrus.config.commit").await?;
+        self.meta.set_document(bucket, kind, id, Some(doc), self.clock.now_ms(), check).await?;
+        self.faults.point("walrus.config.commit.done").await?;
+        Ok(())
+    }
+
+    /// Removes a document of a bucket; false if it was not there.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn remove_document(&self, bucket: &str, kind: &str, id: &str) -> Result<bool, Error> {
+        self.faults.point("walrus.config.commit").await?;
+        let removed = self.meta.set_document(bucket, kind, id, None, self.clock.now_ms(), &|_| Ok(())).await?;
+        self.faults.point("walrus.config.commit.done").await?;
+        Ok(removed)
     }
 
     /// What a bucket holds.

@@ -135,6 +135,7 @@ impl Engine {
             content_type: upload.doc.content_type.clone(),
             attributes: upload.doc.attributes.clone(),
             checksums,
+            properties: upload.doc.properties.clone(),
         };
         let (bucket, mut info) = self.describe(what, size);
         info.upload = Some(upload.id.clone());

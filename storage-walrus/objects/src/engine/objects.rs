@@ -4,6 +4,7 @@ use super::{Engine, Stored};
 use crate::error::Error;
 use crate::metadata::Deletion;
 use crate::model::{Attributes, Checksums, Condition, Content, Found, Object, ObjectInfo, PutObject};
+use crate::properties::{Properties, PropertyChange};
 use crate::version::{Delete, Deleted, VersionId, Which};
 
 /// What an object is described by when it is written.
@@ -21,6 +22,8 @@ pub struct Description {
     pub attributes: Attributes,
     /// Checksums.
     pub checksums: Checksums,
+    /// What else is said of it.
+    pub properties: Properties,
 }
 
 impl Engine {
@@ -36,6 +39,7 @@ impl Engine {
             content_type: what.content_type,
             attributes: what.attributes,
             checksums: what.checksums,
+            properties: what.properties,
             upload: None,
         };
         (what.bucket, info)
@@ -107,6 +111,24 @@ impl Engine {
     /// A failing store. Whether the bucket exists is not looked at.
     pub async fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
         self.meta.object(bucket, key, which).await
+    }
+
+    /// Changes what is said of a version, or of the object that the key stands for; what was made of it, `None` if there
+    /// is no such object.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`], what `change` answers; a failing store.
+    pub async fn change_properties(
+        &self,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        self.faults.point("walrus.properties.commit").await?;
+        let changed = self.meta.change_properties(bucket, key, which, change).await?;
+        self.faults.point("walrus.properties.commit.done").await?;
+        Ok(changed)
     }
 
     /// Deletes keys and versions in one transaction; what was done of each, in the same order.

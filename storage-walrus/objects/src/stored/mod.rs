@@ -6,31 +6,38 @@ mod write;
 
 use rows::{
     account, blob, bucket, deleted, deletion, found, info, listed, listed_version, open_inline, or_gone, part, piece,
-    rows, to_document, upload, usage, versioning_text,
+    rows, set_properties, to_document, upload, usage, versioning_text,
 };
 use write::{References, hold, put};
 
 use crate::blob::BlobId;
+use crate::documents::{DOCUMENTS_MAX, Documents};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Part, PutObject,
+    Upload, Usage,
 };
+use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use mallee_store::{
-    ImageBlobRow, S3Key, S3ListFrom, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store, StoreError,
-    image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
-    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete, s3_bucket_fetch,
+    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store,
+    StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
+    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
+    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
     s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
-    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_list, s3_versions_delete,
+    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
+    s3_version_properties_set, s3_versions_delete,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Rows fetched at once where all of something is wanted.
 const PAGE: u32 = 1000;
+/// `rev` of a new bucket.
+const FIRST_REV: u64 = 1;
 /// How often a look-up starts over because the object was overwritten between its two queries.
 const LOOKUP_ATTEMPTS: u32 = 5;
 
@@ -48,6 +55,24 @@ fn place(from: Place<'_>) -> S3ListFrom<'_> {
         Place::AfterKey(key) => S3ListFrom::AfterKey(key),
         Place::AfterPrefix(prefix) => S3ListFrom::AfterPrefix(prefix),
     }
+}
+
+const fn sought(which: Which<'_>) -> S3Which<'_> {
+    match which {
+        Which::Latest => S3Which::Latest,
+        Which::Named(VersionName::Null) => S3Which::Null,
+        Which::Named(VersionName::Id(id)) => S3Which::Id { rank: id.rank, vid: id.random },
+        Which::OfUpload(id) => S3Which::OfUpload(id),
+    }
+}
+
+async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Documents, Error> {
+    let rows = s3_bucket_doc_list(exec, bucket_id).await?;
+    Ok(rows.iter().fold(Documents::default(), |docs, row| docs.with(&row.kind, &row.id, &row.doc)))
+}
+
+fn doc_row(bucket_id: i64, kind: &str, id: &str, doc: &str, updated_ms: i64) -> S3BucketDocRow {
+    S3BucketDocRow { bucket_id, kind: kind.to_owned(), id: id.to_owned(), doc: doc.to_owned(), updated_ms }
 }
 
 fn texts(ids: &[BlobId]) -> Vec<String> {
@@ -89,6 +114,12 @@ impl Metadata for StoreMetadata {
         }
         match s3_bucket_insert(&mut tx, &new.name, &owner, &new.region, new.created_ms).await {
             Ok(row) => {
+                for (kind, id, doc) in new.docs.all() {
+                    s3_bucket_doc_put(&mut tx, &doc_row(row.id, kind, id, doc, new.created_ms)).await?;
+                }
+                if new.versioning != Versioning::Off {
+                    s3_bucket_versioning_set(&mut tx, &new.name, versioning_text(new.versioning)).await?;
+                }
                 if let Some(limits) = &self.limits {
                     quota::after_bucket(&mut tx, &row, limits).await?;
                 }
@@ -105,7 +136,10 @@ impl Metadata for StoreMetadata {
     }
 
     async fn bucket(&self, name: &str) -> Result<Option<Bucket>, Error> {
-        Ok(found(s3_bucket_fetch(&self.store, name).await)?.map(bucket))
+        let Some(row) = found(s3_bucket_fetch(&self.store, name).await)? else { return Ok(None) };
+        // A bucket that was never changed has no documents.
+        let docs = if row.rev > FIRST_REV { documents(&self.store, row.id).await? } else { Documents::default() };
+        Ok(Some(Bucket { docs, ..bucket(row) }))
     }
 
     async fn buckets(&self, owner: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error> {
@@ -119,6 +153,34 @@ impl Metadata for StoreMetadata {
             return Err(Error::NoBucket);
         }
         Ok(tx.commit().await?)
+    }
+
+    async fn set_document(
+        &self,
+        name: &str,
+        kind: &str,
+        id: &str,
+        doc: Option<&str>,
+        now_ms: i64,
+        check: &BucketCheck<'_>,
+    ) -> Result<bool, Error> {
+        let mut tx = self.store.write().await?;
+        let row = found(s3_bucket_hold_alone(&mut tx, name).await)?.ok_or(Error::NoBucket)?;
+        let bucket_id = row.id;
+        let docs = documents(&mut tx, bucket_id).await?;
+        if doc.is_some() && docs.named(kind, id).is_none() && docs.len() >= DOCUMENTS_MAX {
+            return Err(Error::TooMany("configurations of this bucket"));
+        }
+        check(&Bucket { docs, ..bucket(row) })?;
+        let done = match doc {
+            Some(doc) => {
+                s3_bucket_doc_put(&mut tx, &doc_row(bucket_id, kind, id, doc, now_ms)).await?;
+                true
+            }
+            None => s3_bucket_doc_delete(&mut tx, bucket_id, kind, id).await?,
+        };
+        tx.commit().await?;
+        Ok(done)
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
@@ -162,12 +224,7 @@ impl Metadata for StoreMetadata {
     }
 
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
-        let which = match which {
-            Which::Latest => S3Which::Latest,
-            Which::Named(VersionName::Null) => S3Which::Null,
-            Which::Named(VersionName::Id(id)) => S3Which::Id { rank: id.rank, vid: id.random },
-            Which::OfUpload(id) => S3Which::OfUpload(id),
-        };
+        let which = sought(which);
         for _ in 0..LOOKUP_ATTEMPTS {
             let Some(mut row) = s3_version_fetch(&self.store, bucket, key, which).await? else { return Ok(None) };
             if row.marker {
@@ -189,6 +246,25 @@ impl Metadata for StoreMetadata {
             return Ok(Some(Found::Object(Object { info: info(row)?, content })));
         }
         Err(Error::Gone)
+    }
+
+    async fn change_properties(
+        &self,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        let mut tx = self.store.write().await?;
+        let bucket = hold(&mut tx, bucket).await?;
+        let held = s3_version_hold(&mut tx, &bucket, key, sought(which)).await?;
+        let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
+        let properties = change(&info(row.clone())?)?;
+        let old_class = row.class.clone();
+        set_properties(&mut row, &properties)?;
+        s3_version_properties_set(&mut tx, &row, &old_class).await?;
+        tx.commit().await?;
+        info(row).map(Some)
     }
 
     async fn delete_objects(

@@ -1,9 +1,11 @@
 //! Between the database's rows and the engine's values.
 
 use crate::blob::BlobId;
+use crate::documents::Documents;
 use crate::error::Error;
 use crate::metadata::Deletion;
 use crate::model::{Attributes, Bucket, Checksums, Content, Listed, ListedVersion, ObjectInfo, Part, Upload, Usage};
+use crate::properties::{LockMode, Properties, Retention, Tags};
 use crate::version::{Deleted, VersionId, VersionName, Versioning};
 use bytes::Bytes;
 use mallee_store::{
@@ -64,8 +66,10 @@ pub(super) fn rows(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
+/// A bucket, without its documents.
 pub(super) fn bucket(row: S3BucketRow) -> Bucket {
     Bucket {
+        id: row.id,
         name: row.name,
         account: row.account_id.into(),
         region: row.region,
@@ -75,6 +79,8 @@ pub(super) fn bucket(row: S3BucketRow) -> Bucket {
             S3Versioning::Enabled => Versioning::Enabled,
             S3Versioning::Suspended => Versioning::Suspended,
         },
+        rev: row.rev,
+        docs: Documents::default(),
     }
 }
 
@@ -123,14 +129,17 @@ pub(super) fn listed(row: S3ListedRow) -> Listed {
         size: row.size_bytes,
         etag: row.etag,
         created_ms: row.modified_ms,
+        class: row.class,
+        owner: row.owner.into(),
         checksums: Checksums::from_text(&row.checksums),
     }
 }
 
 pub(super) fn listed_version(row: S3ListedVersionRow) -> ListedVersion {
-    let S3ListedVersionRow { key, rank, vid, latest, marker, size_bytes, etag, modified_ms, checksums } = row;
+    let S3ListedVersionRow { key, rank, vid, latest, marker, size_bytes, etag, modified_ms, class, owner, checksums } =
+        row;
     ListedVersion {
-        listed: listed(S3ListedRow { key, size_bytes, etag, modified_ms, checksums }),
+        listed: listed(S3ListedRow { key, size_bytes, etag, modified_ms, class, owner, checksums }),
         version: VersionId { rank, random: vid },
         latest,
         marker,
@@ -140,6 +149,7 @@ pub(super) fn listed_version(row: S3ListedVersionRow) -> ListedVersion {
 /// Everything about an object except where its bytes are.
 pub(super) fn info(row: S3VersionRow) -> Result<ObjectInfo, Error> {
     let attributes: Attributes = document(&row.headers, "object's headers")?;
+    let properties = properties(&row)?;
     Ok(ObjectInfo {
         key: row.key.0,
         size: row.size_bytes,
@@ -150,8 +160,52 @@ pub(super) fn info(row: S3VersionRow) -> Result<ObjectInfo, Error> {
         content_type: row.content_type,
         attributes,
         checksums: Checksums::from_text(&row.checksums),
+        properties,
         upload: row.upload_id,
     })
+}
+
+const GOVERNANCE: &str = "GOVERNANCE";
+const COMPLIANCE: &str = "COMPLIANCE";
+
+fn properties(row: &S3VersionRow) -> Result<Properties, Error> {
+    let retention = match (row.lock_mode.as_deref(), row.lock_until_ms) {
+        (Some(GOVERNANCE), Some(until_ms)) => Some(Retention { mode: LockMode::Governance, until_ms }),
+        (Some(COMPLIANCE), Some(until_ms)) => Some(Retention { mode: LockMode::Compliance, until_ms }),
+        (None, None) => None,
+        // Never read as "not locked".
+        (mode, _) => return Err(Error::Corrupt(format!("the lock {mode:?} of an object"))),
+    };
+    Ok(Properties {
+        class: row.class.clone(),
+        owner: Some(row.owner.to_string()),
+        tags: if row.tags.is_empty() { Tags::new() } else { document(&row.tags, "object's tags")? },
+        acl: row.acl.clone(),
+        retention,
+        legal_hold: row.legal_hold,
+        encryption: row.enc.clone(),
+        replication: row.repl.clone(),
+    })
+}
+
+/// Writes properties into a row; its owner stays where none is named.
+pub(super) fn set_properties(row: &mut S3VersionRow, properties: &Properties) -> Result<(), Error> {
+    let Properties { class, owner, tags, acl, retention, legal_hold, encryption, replication } = properties;
+    row.class.clone_from(class);
+    if let Some(owner) = owner {
+        row.owner = account(owner)?;
+    }
+    row.tags = if tags.is_empty() { String::new() } else { to_document(tags)? };
+    row.acl.clone_from(acl);
+    row.lock_mode = retention.map(|retention| match retention.mode {
+        LockMode::Governance => GOVERNANCE.to_owned(),
+        LockMode::Compliance => COMPLIANCE.to_owned(),
+    });
+    row.lock_until_ms = retention.map(|retention| retention.until_ms);
+    row.legal_hold = *legal_hold;
+    row.enc.clone_from(encryption);
+    row.repl.clone_from(replication);
+    Ok(())
 }
 
 /// A document column.

@@ -1,15 +1,15 @@
 //! Writing a version within a transaction.
 
 use super::quota;
-use super::rows::{blob_texts, found, or_gone, seal_inline, to_document};
+use super::rows::{blob_texts, found, or_gone, seal_inline, set_properties, to_document};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::Written;
 use crate::model::{Condition, Content, PutObject};
 use crate::version::VersionId;
 use mallee_store::{
-    S3BucketRow, S3Key, S3PieceRow, S3VersionHead, S3VersionRow, STANDARD_CLASS, Tx, quota_hold, s3_blob_insert,
-    s3_bucket_hold, s3_version_heads, s3_version_put,
+    S3BucketRow, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
+    s3_version_heads, s3_version_put,
 };
 
 /// Whether a write may take place over what is there.
@@ -48,19 +48,11 @@ fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3Pie
             pieces = list.iter().map(piece).collect();
         }
     }
-    let row = S3VersionRow {
+    let mut row = S3VersionRow {
         bucket_id: bucket.id,
-        key: S3Key(info.key.clone()),
-        rank: 0,
-        vid: 0,
-        latest: true,
-        marker: false,
-        write_id: info.write_id.clone(),
         size_bytes: info.size,
         etag: info.etag.clone(),
         modified_ms: info.created_ms,
-        class: STANDARD_CLASS.to_owned(),
-        owner: bucket.account_id.clone(),
         checksums: info.checksums.to_text(),
         content_type: info.content_type.clone(),
         headers: to_document(&info.attributes)?,
@@ -68,7 +60,9 @@ fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3Pie
         blob_id,
         pieces: u32::try_from(pieces.len()).unwrap_or(u32::MAX),
         inline,
+        ..S3VersionRow::new(&info.key, bucket.account_id.clone(), &info.write_id)
     };
+    set_properties(&mut row, &info.properties)?;
     Ok((row, pieces))
 }
 

@@ -13,7 +13,7 @@ use crate::ops::put::conditional;
 use crate::reply::{self, Reply, document};
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Checksums, Description, Error, Object, VersionId, VersionName, Versioning};
+use mallee_objects::{Bucket, Checksums, Description, Error, Object, Properties, VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The version of the source that a copy names.
@@ -96,6 +96,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
             attributes: if replace { attributes.clone() } else { object.info.attributes.clone() },
             checksums: Checksums::default(),
+            properties: Properties::default(),
         };
         let result = match checksums(&call, &object, algorithm).await {
             Ok(checksums) => call.s3.engine().copy_object(&object, Description { checksums, ..what }, &condition).await,

@@ -66,7 +66,7 @@ fn contents(w: &mut XmlWriter, page: &Listing, encoding: Encoding, owner: Option
         if let Some(owner) = owner {
             reply::write_owner(w, "Owner", owner);
         }
-        w.text("StorageClass", "STANDARD");
+        w.text("StorageClass", &object.class);
         w.close("Contents");
     }
 }

@@ -11,7 +11,7 @@ use crate::names::check_key;
 use crate::reply::{self, Reply};
 use http::StatusCode;
 use mallee_awswire::ApiError;
-use mallee_objects::{Checksums, Condition, Description, Error};
+use mallee_objects::{Checksums, Condition, Description, Error, Properties};
 
 /// The checksum that is computed where none is announced, as AWS does.
 pub(crate) const DEFAULT_CHECKSUM: Algorithm = Algorithm::Crc64Nvme;
@@ -55,6 +55,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         content_type,
         attributes,
         checksums: first_checksum(&received),
+        properties: Properties::default(),
     };
     let stored = sink.finish().await.map_err(engine)?;
     let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;

@@ -10,7 +10,7 @@ use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{ListQuery, UploadDoc};
+use mallee_objects::{ListQuery, Properties, UploadDoc};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The checksum algorithm and type that CreateMultipartUpload asks for.
@@ -51,8 +51,13 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
     call.bucket(&bucket).await?;
-    let doc =
-        UploadDoc { content_type, attributes, checksum_algorithm: algorithm.map(|a| a.name().to_owned()), composite };
+    let doc = UploadDoc {
+        content_type,
+        attributes,
+        checksum_algorithm: algorithm.map(|a| a.name().to_owned()),
+        composite,
+        properties: Properties::default(),
+    };
     let upload = call.s3.engine().create_upload(&bucket, &key, &call.caller.account, doc).await.map_err(engine)?;
     let mut w = document("InitiateMultipartUploadResult");
     w.text("Bucket", &bucket);

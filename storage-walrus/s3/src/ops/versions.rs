@@ -39,7 +39,7 @@ fn entries(w: &mut XmlWriter, page: &Listing<ListedVersion>, encoding: Encoding,
         }
         reply::write_owner(w, "Owner", owner);
         if !row.marker {
-            w.text("StorageClass", "STANDARD");
+            w.text("StorageClass", &listed.class);
         }
         w.close(element);
     }

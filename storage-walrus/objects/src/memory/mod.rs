@@ -1,192 +1,26 @@
 //! Metadata in memory: the reference the database is held against in tests, and the store of a simulated cloud.
 //! Nothing survives the process.
 
+mod state;
+
+use state::{State, listed, size, version};
+
 use crate::blob::BlobId;
+use crate::documents::DOCUMENTS_MAX;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
 };
-use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::properties::{Properties, PropertyChange};
+use crate::version::{Deleted, Versioning, Which};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryMetadata(Mutex<State>);
-
-#[derive(Debug, Default, Clone)]
-struct State {
-    buckets: BTreeMap<String, Bucket>,
-    /// Versions by bucket and key, the newest first; none is empty.
-    keys: BTreeMap<(String, String), Vec<Found>>,
-    uploads: BTreeMap<String, (Upload, BTreeMap<u32, Part>)>,
-    images: BTreeMap<String, Image>,
-    /// Blob to its number of references.
-    blobs: HashMap<BlobId, u64>,
-    /// Blob to when it may be deleted.
-    garbage: BTreeMap<BlobId, i64>,
-}
-
-const fn version(found: &Found) -> VersionId {
-    match found {
-        Found::Object(object) => object.info.version,
-        Found::Marker(marker) => marker.version,
-    }
-}
-
-/// What a version adds to the bytes of its bucket.
-const fn size(found: &Found) -> u64 {
-    match found {
-        Found::Object(object) => object.info.size,
-        Found::Marker(_) => 0,
-    }
-}
-
-impl State {
-    fn add(&mut self, blobs: &[&BlobId], new: Option<&BlobId>) -> Result<(), Error> {
-        for blob in blobs {
-            match self.blobs.get_mut(*blob) {
-                Some(refs) => *refs += 1,
-                None if new == Some(*blob) => {
-                    self.blobs.insert((*blob).clone(), 1);
-                }
-                None => return Err(Error::Gone),
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_refs(&mut self, blobs: &[&BlobId]) -> Freed {
-        let mut freed = 0;
-        for blob in blobs {
-            if let Some(refs) = self.blobs.get_mut(*blob) {
-                *refs -= 1;
-                if *refs == 0 {
-                    self.blobs.remove(*blob);
-                    self.garbage.insert((*blob).clone(), i64::MIN);
-                    freed += 1;
-                }
-            }
-        }
-        freed
-    }
-
-    fn drop_version(&mut self, found: &Found) -> Freed {
-        match found {
-            Found::Object(object) => self.drop_refs(&object.content.blobs()),
-            Found::Marker(_) => 0,
-        }
-    }
-
-    fn versioning(&self, bucket: &str) -> Result<Versioning, Error> {
-        self.buckets.get(bucket).map(|b| b.versioning).ok_or(Error::NoBucket)
-    }
-
-    /// Makes a version the newest of its key; in what stays behind of the others is what versioning keeps.
-    fn write(&mut self, bucket: &str, key: &str, mut new: Found, now_ms: i64) -> Result<Written, Error> {
-        let versioning = self.versioning(bucket)?;
-        let place = (bucket.to_owned(), key.to_owned());
-        let old = self.keys.remove(&place).unwrap_or_default();
-        let (kept, dropped): (Vec<Found>, Vec<Found>) = old.into_iter().partition(|found| match versioning {
-            Versioning::Off => false,
-            Versioning::Enabled => true,
-            Versioning::Suspended => !version(found).is_null(),
-        });
-        let newest = kept.first().into_iter().chain(&dropped).map(|found| version(found).rank).min();
-        let by_time = -(now_ms.max(1) * 1000);
-        let id = match &mut new {
-            Found::Object(object) => &mut object.info.version,
-            Found::Marker(marker) => &mut marker.version,
-        };
-        id.rank = match versioning {
-            Versioning::Off => 0,
-            Versioning::Enabled | Versioning::Suspended => newest.map_or(by_time, |newest| by_time.min(newest - 1)),
-        };
-        if versioning != Versioning::Enabled {
-            id.random = 0;
-        }
-        let id = *id;
-        self.keys.insert(place, [new].into_iter().chain(kept).collect());
-        let freed = dropped.iter().map(|found| self.drop_version(found)).sum();
-        Ok(Written { version: id, freed })
-    }
-
-    fn put(&mut self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        self.versioning(&put.bucket)?;
-        let info = &put.object.info;
-        let old = self.find(&put.bucket, &info.key, Which::Latest).and_then(Found::object);
-        match (condition, &old) {
-            (Condition::None, _) | (Condition::Absent, None) => {}
-            (Condition::Etag(wanted), Some(old)) if *wanted == old.info.etag => {}
-            (Condition::Etag(_), None) => return Err(Error::NoObject),
-            _ => return Err(Error::Precondition),
-        }
-        self.add(&put.object.content.blobs(), put.new_blob.as_ref().map(|(id, _)| id))?;
-        self.write(&put.bucket, &info.key, Found::Object(put.object.clone()), info.created_ms)
-    }
-
-    fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Option<Found> {
-        let versions = self.keys.get(&(bucket.to_owned(), key.to_owned()))?;
-        let wanted = |found: &&Found| match which {
-            Which::Latest => true,
-            Which::Named(VersionName::Null) => version(found).is_null(),
-            Which::Named(VersionName::Id(id)) => version(found) == id,
-            Which::OfUpload(id) => matches!(found, Found::Object(o) if o.info.upload.as_deref() == Some(id)),
-        };
-        versions.iter().find(wanted).cloned()
-    }
-
-    fn delete(&mut self, bucket: &str, deletion: &Deletion, now_ms: i64) -> Result<(Deleted, Freed), Error> {
-        let (key, place) = (&deletion.delete.key, (bucket.to_owned(), deletion.delete.key.clone()));
-        let which = match deletion.delete.version {
-            None if self.versioning(bucket)? != Versioning::Off => {
-                let marker = Marker { version: VersionId { rank: 0, random: deletion.random }, created_ms: now_ms };
-                let written = self.write(bucket, key, Found::Marker(marker), now_ms)?;
-                return Ok((Deleted::Marked(written.version), written.freed));
-            }
-            name => Which::from(name),
-        };
-        let Some(gone) = self.find(bucket, key, which) else { return Ok((Deleted::Nothing, 0)) };
-        if let Some(versions) = self.keys.get_mut(&place) {
-            versions.retain(|found| version(found) != version(&gone));
-            if versions.is_empty() {
-                self.keys.remove(&place);
-            }
-        }
-        let removed = Deleted::Removed { version: version(&gone), marker: matches!(gone, Found::Marker(_)) };
-        Ok((removed, self.drop_version(&gone)))
-    }
-
-    fn drop_upload(&mut self, id: &str) -> Option<Freed> {
-        let (_, parts) = self.uploads.remove(id)?;
-        Some(self.drop_refs(&parts.values().map(|p| &p.blob).collect::<Vec<_>>()))
-    }
-
-    fn of_bucket<'s>(&'s self, bucket: &'s str) -> impl Iterator<Item = (&'s String, &'s Vec<Found>)> {
-        self.keys.iter().filter(move |((b, _), _)| b == bucket).map(|((_, key), versions)| (key, versions))
-    }
-}
-
-fn listed(key: &str, found: &Found) -> Listed {
-    match found {
-        Found::Object(Object { info, .. }) => Listed {
-            key: key.to_owned(),
-            size: info.size,
-            etag: info.etag.clone(),
-            created_ms: info.created_ms,
-            checksums: info.checksums.clone(),
-        },
-        Found::Marker(marker) => Listed {
-            key: key.to_owned(),
-            size: 0,
-            etag: String::new(),
-            created_ms: marker.created_ms,
-            checksums: crate::model::Checksums::default(),
-        },
-    }
-}
 
 impl MemoryMetadata {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -225,7 +59,9 @@ impl Metadata for MemoryMetadata {
         if let Some(old) = state.buckets.get(&bucket.name) {
             return Err(Error::BucketExists(Box::new(old.clone())));
         }
-        state.buckets.insert(bucket.name.clone(), bucket.clone());
+        state.last_bucket += 1;
+        let id = state.last_bucket;
+        state.buckets.insert(bucket.name.clone(), Bucket { id, rev: 1, ..bucket.clone() });
         Ok(())
     }
 
@@ -240,8 +76,37 @@ impl Metadata for MemoryMetadata {
     }
 
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
-        self.state().buckets.get_mut(bucket).ok_or(Error::NoBucket)?.versioning = versioning;
+        let mut state = self.state();
+        let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
+        bucket.versioning = versioning;
+        bucket.rev += 1;
         Ok(())
+    }
+
+    async fn set_document(
+        &self,
+        bucket: &str,
+        kind: &str,
+        id: &str,
+        doc: Option<&str>,
+        _: i64,
+        check: &BucketCheck<'_>,
+    ) -> Result<bool, Error> {
+        let mut state = self.state();
+        let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
+        let there = bucket.docs.named(kind, id).is_some();
+        if doc.is_some() && !there && bucket.docs.len() >= DOCUMENTS_MAX {
+            return Err(Error::TooMany("configurations of this bucket"));
+        }
+        check(bucket)?;
+        let docs = bucket.docs.clone();
+        bucket.docs = match doc {
+            Some(doc) => docs.with(kind, id, doc),
+            None if !there => return Ok(false),
+            None => docs.without(kind, id),
+        };
+        bucket.rev += 1;
+        Ok(true)
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
@@ -284,6 +149,26 @@ impl Metadata for MemoryMetadata {
         Ok(self.state().find(bucket, key, which))
     }
 
+    async fn change_properties(
+        &self,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        self.transaction(|state| {
+            state.versioning(bucket)?;
+            let Some(wanted) = state.find(bucket, key, which).map(|found| version(&found)) else { return Ok(None) };
+            let versions = state.keys.get_mut(&(bucket.to_owned(), key.to_owned()));
+            let found = versions.and_then(|all| all.iter_mut().find(|found| version(found) == wanted));
+            let Some(Found::Object(object)) = found else { return Ok(None) };
+            let owner = object.info.properties.owner.clone();
+            let changed = change(&object.info)?;
+            object.info.properties = Properties { owner: changed.owner.clone().or(owner), ..changed };
+            Ok(Some(object.info.clone()))
+        })
+    }
+
     async fn delete_objects(
         &self,
         bucket: &str,
@@ -312,7 +197,7 @@ impl Metadata for MemoryMetadata {
         let state = self.state();
         let mine = state.of_bucket(bucket).filter(|(key, _)| key.starts_with(prefix) && is_after(key, from));
         let shown = mine.filter_map(|(key, versions)| match versions.first() {
-            Some(object @ Found::Object(_)) => Some(listed(key, object)),
+            Some(object @ Found::Object(_)) => Some(listed(key, object, "")),
             _ => None,
         });
         Ok(shown.take(limit).collect())
@@ -327,9 +212,10 @@ impl Metadata for MemoryMetadata {
     ) -> Result<Vec<ListedVersion>, Error> {
         let state = self.state();
         let mine = state.of_bucket(bucket).filter(|(key, _)| key.starts_with(prefix));
+        let owner = state.buckets.get(bucket).map(|bucket| bucket.account.clone()).unwrap_or_default();
         let rows = mine.flat_map(|(key, versions)| {
             versions.iter().enumerate().map(|(n, found)| ListedVersion {
-                listed: listed(key, found),
+                listed: listed(key, found, &owner),
                 version: version(found),
                 latest: n == 0,
                 marker: matches!(found, Found::Marker(_)),

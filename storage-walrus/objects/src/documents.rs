@@ -1,0 +1,62 @@
+//! What is configured of a bucket: a document per kind, or per kind and id where a kind has many.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most documents of one bucket, of all kinds (AWS: 1,000 inventories, and one of most others).
+pub const DOCUMENTS_MAX: usize = 2000;
+
+/// The documents of a bucket. Clones share them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Documents(Arc<BTreeMap<(String, String), String>>);
+
+impl Documents {
+    /// The document of a kind that has one.
+    #[must_use]
+    pub fn get(&self, kind: &str) -> Option<&str> {
+        self.named(kind, "")
+    }
+
+    /// The document of a kind that has many.
+    #[must_use]
+    pub fn named(&self, kind: &str, id: &str) -> Option<&str> {
+        self.0.get(&(kind.to_owned(), id.to_owned())).map(String::as_str)
+    }
+
+    /// Ids and documents of a kind, by id.
+    pub fn of<'d>(&'d self, kind: &'d str) -> impl Iterator<Item = (&'d str, &'d str)> {
+        let all = self.0.range((kind.to_owned(), String::new())..);
+        all.take_while(move |((k, _), _)| k == kind).map(|((_, id), doc)| (id.as_str(), doc.as_str()))
+    }
+
+    /// All: kind, id and text.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.0.iter().map(|((kind, id), doc)| (kind.as_str(), id.as_str(), doc.as_str()))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// With a document more, in place of the one of its kind and id.
+    #[must_use]
+    pub fn with(mut self, kind: &str, id: &str, doc: &str) -> Self {
+        Arc::make_mut(&mut self.0).insert((kind.to_owned(), id.to_owned()), doc.to_owned());
+        self
+    }
+
+    /// Without a document.
+    #[must_use]
+    pub fn without(mut self, kind: &str, id: &str) -> Self {
+        Arc::make_mut(&mut self.0).remove(&(kind.to_owned(), id.to_owned()));
+        self
+    }
+}
