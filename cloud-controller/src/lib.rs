@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod audit;
+pub mod data_keys;
 pub mod directory;
 pub mod enrol;
 pub mod front;

@@ -1,5 +1,6 @@
 //! The one binary: every tier in one process (`mallee up`), one tier alone, and the commands that ask a running cloud.
 
+mod data_keys;
 pub mod down;
 pub mod state;
 pub mod switches;

@@ -34,6 +34,7 @@ async fn main() -> anyhow::Result<()> {
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
     config.domains = arguments.collect();
     config.open = true;
+    config.sse_c_over_http = true;
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);

@@ -8,9 +8,12 @@ mod lock;
 
 pub use keys::{StaticKey, StaticKeys};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
+pub use mallee_s3::{
+    Asked, Authenticator, Caller, DataKey, KeyCaller, KeyService, Limits, Right, S3, SealedKey, VerifierAuth,
+};
 
 use lock::DirectoryLock;
+use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
 use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, StoreMetadata};
 use mallee_proto::v1::images_server::ImagesServer;
@@ -41,6 +44,10 @@ pub struct WalrusConfig {
     /// Whether whoever has a valid signature may do everything in its account: without a front door. Else only what a
     /// front door has granted is done.
     pub open: bool,
+    /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too.
+    pub sse_c_over_http: bool,
+    /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
+    pub encrypt_all: bool,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -56,6 +63,8 @@ impl WalrusConfig {
             region: region.into(),
             domains: Vec::new(),
             open: false,
+            sse_c_over_http: false,
+            encrypt_all: false,
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
         }
@@ -87,16 +96,28 @@ impl Walrus {
     ) -> anyhow::Result<Self> {
         let lock = DirectoryLock::take(&config.data)?;
         let blobs = FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?;
-        let meta = Arc::new(StoreMetadata::new(store));
-        let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
+        let meta = Arc::new(StoreMetadata::new(store.clone()));
+        let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults).with_vault(Vault::new(store));
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone(), open: config.open };
+        let s3_config = S3Config {
+            region: config.region.clone(),
+            domains: config.domains.clone(),
+            open: config.open,
+            sse_c_over_http: config.sse_c_over_http,
+            encrypt_all: config.encrypt_all,
+        };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })
+    }
+
+    /// With a key management service, for objects that its keys encrypt. Before the services are given out.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<dyn KeyService>) -> Self {
+        Self { s3: self.s3.with_keys(keys), ..self }
     }
 
     /// The S3 service.

@@ -3,6 +3,7 @@
 
 mod cloud;
 mod cluster;
+mod data_keys;
 mod directory;
 mod gate;
 mod keys;

@@ -1,10 +1,12 @@
 //! `mallee walrus`: the object store, with a database of its own.
 
+use super::data_keys::RemoteKeys;
 use super::gate::Gate;
 use super::keys::DirectoryKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::state::StateDir;
+use crate::switches::S3Switches;
 use anyhow::{Context as _, Result};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_cloud_controller::enrol::S3_ROLE;
@@ -49,6 +51,9 @@ pub struct WalrusArgs {
     /// Its database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
     #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
     pub database: Option<String>,
+    /// What is off by itself.
+    #[command(flatten)]
+    pub switches: S3Switches,
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
@@ -94,9 +99,11 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         .context("cannot open the database")?;
     let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
     let auth = Arc::new(VerifierAuth::new(verifier.clone(), |signer| signer.caller.clone()));
-    let config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    args.switches.apply(&mut config);
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
+    let walrus = walrus.with_keys(Arc::new(RemoteKeys(member.link.clone())));
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);

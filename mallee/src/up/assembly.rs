@@ -3,7 +3,9 @@
 use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
+use crate::data_keys::LocalKeys;
 use crate::state::StateDir;
+use crate::switches::S3Switches;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_app::images::RemoteImages;
@@ -11,6 +13,7 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
+use mallee_cloud_controller::data_keys::DataKeys;
 use mallee_cloud_controller::{CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
@@ -76,6 +79,8 @@ pub struct Options {
     pub cluster: ClusterConfig,
     /// The links between the tiers, which tests partition.
     pub links: Links,
+    /// Switches of the object store.
+    pub s3: S3Switches,
 }
 
 /// A running cloud in one process.
@@ -109,7 +114,7 @@ impl Assembly {
     /// # Errors
     /// One line that names what is missing or in the way.
     pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
-        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links } =
+        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links, s3 } =
             options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
@@ -126,7 +131,8 @@ impl Assembly {
             account: actor.account.to_string(),
             arn: actor.arn.to_string(),
         });
-        let walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        s3.apply(&mut walrus_config);
         let walrus =
             Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone())
                 .await?;
@@ -189,6 +195,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
+        let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(cloud.cloud().clone()))));
         cloud.serve(listener, Arc::new(LocalS3::new(walrus.router(), walrus.domains().to_vec())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }

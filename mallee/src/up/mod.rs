@@ -12,7 +12,7 @@ pub(crate) use links::cluster_peers;
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::state::StateDir;
-use crate::switches::Switches;
+use crate::switches::{S3Switches, Switches};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_cluster_controller::ClusterConfig;
@@ -54,6 +54,9 @@ pub struct UpArgs {
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
+    /// What is off by itself in the object store.
+    #[command(flatten)]
+    pub s3_switches: S3Switches,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -80,6 +83,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         faults: Faults::none(),
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
+        s3: args.s3_switches.clone(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

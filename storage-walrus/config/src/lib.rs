@@ -3,7 +3,9 @@
 //! what was understood of what it wrote.
 
 mod document;
+mod encryption;
 mod tagging;
 
 pub use document::{Document, XMLNS, kept, parse, text, whole};
+pub use encryption::{BucketEncryption, DefaultEncryption};
 pub use tagging::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, Tagging, check_tag};

@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+pub mod crypt;
 mod delivery;
 mod documents;
 pub mod engine;

@@ -2,11 +2,13 @@
 
 use crate::asked::{Asked, Source};
 use crate::auth::Caller;
-use crate::error::{engine, invalid_argument};
+use crate::error::{engine, invalid_argument, not_implemented};
 use crate::headers::text;
+use crate::kms::{KeyCaller, KeyService};
 use crate::names::check_key;
 use crate::reply::{self, DELETE_MARKER, VERSION_ID};
 use crate::service::S3;
+use crate::sse;
 use axum::body::Body;
 use http::HeaderMap;
 use mallee_awswire::sigv4::Payload;
@@ -19,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Call {
     pub(crate) s3: S3,
     pub(crate) caller: Caller,
+    /// Whose rights to keys count.
+    pub(crate) signer: KeyCaller,
     /// Region of the credential scope.
     pub(crate) region: String,
     pub(crate) headers: HeaderMap,
@@ -33,6 +37,7 @@ pub(crate) struct Call {
 /// What is known of a request besides its body.
 pub(crate) struct Known {
     pub(crate) caller: Caller,
+    pub(crate) signer: KeyCaller,
     pub(crate) region: String,
     pub(crate) headers: HeaderMap,
     pub(crate) asked: Arc<Asked>,
@@ -42,8 +47,32 @@ pub(crate) struct Known {
 
 impl Call {
     pub(crate) fn new(s3: S3, known: Known, body: Body) -> Self {
-        let Known { caller, region, headers, asked, payload, head } = known;
-        Self { s3, caller, region, headers, asked, payload, body: Mutex::new(body), head }
+        let Known { caller, signer, region, headers, asked, payload, head } = known;
+        Self { s3, caller, signer, region, headers, asked, payload, body: Mutex::new(body), head }
+    }
+
+    /// The key management service.
+    ///
+    /// # Errors
+    /// `NotImplemented` without one.
+    pub(crate) fn keys(&self) -> Result<&dyn KeyService, ApiError> {
+        self.s3.keys().ok_or_else(|| not_implemented("Server-side encryption with keys of KMS"))
+    }
+
+    /// What a write asks of encryption.
+    ///
+    /// # Errors
+    /// As [`sse::Asked::read`].
+    pub(crate) fn encryption(&self) -> Result<sse::Asked, ApiError> {
+        sse::Asked::read(&self.headers, self.s3.config().sse_c_over_http)
+    }
+
+    /// The key that the client brings, if it brings one.
+    ///
+    /// # Errors
+    /// As [`sse::customer`].
+    pub(crate) fn customer(&self, side: sse::Side) -> Result<Option<sse::Customer>, ApiError> {
+        sse::customer(&self.headers, side, self.s3.config().sse_c_over_http)
     }
 
     /// The body; empty the second time.

@@ -3,11 +3,13 @@
 use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
-use crate::ops::{buckets, complete, config, copy, delete, get, list, parts, put, uploads, versioning, versions};
+use crate::ops::{
+    buckets, complete, config, copy, delete, encryption, get, list, parts, put, uploads, versioning, versions,
+};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
-use mallee_s3_config::Tagging;
+use mallee_s3_config::{BucketEncryption, Tagging};
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.
 pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
@@ -35,6 +37,9 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
             config::put::<Tagging>(call, bucket, StatusCode::NO_CONTENT, |_, _| Ok(())).await
         }
         Operation::DeleteBucketTagging => config::delete::<Tagging>(call, bucket).await,
+        Operation::GetBucketEncryption => encryption::get(call, bucket).await,
+        Operation::PutBucketEncryption => encryption::put(call, bucket).await,
+        Operation::DeleteBucketEncryption => config::delete::<BucketEncryption>(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,

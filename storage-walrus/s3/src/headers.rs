@@ -15,8 +15,6 @@ pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 const META: &str = "x-amz-meta-";
 /// Headers refused by their beginning, and the feature they ask for.
 const REFUSED: &[(&str, &str)] = &[
-    ("x-amz-server-side-encryption", "Server-side encryption"),
-    ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
     ("x-amz-object-lock-", "Object lock"),
     ("x-amz-grant-", "Access control by grants"),
     ("x-amz-website-redirect-location", "Website redirects"),
@@ -175,8 +173,6 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for (name, value) in [
-            ("x-amz-server-side-encryption", "AES256"),
-            ("x-amz-server-side-encryption-customer-key", "x"),
             ("x-amz-tagging", "a=b"),
             ("x-amz-acl", "public-read"),
             ("x-amz-grant-read", "id=1"),

@@ -4,6 +4,7 @@ use crate::asked::{Asked, Granted};
 use crate::auth::Authenticator;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
+use crate::kms::{KeyCaller, KeyService};
 use crate::reply::{self, Reply};
 use axum::Router;
 use axum::body::Body;
@@ -27,12 +28,17 @@ pub struct S3Config {
     /// Whether whoever has a valid signature may do everything in its account. Else only what a door before the service
     /// has granted is run.
     pub open: bool,
+    /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too: anybody on the way can read them.
+    pub sse_c_over_http: bool,
+    /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
+    pub encrypt_all: bool,
 }
 
 struct Inner {
     engine: Engine,
     auth: Arc<dyn Authenticator>,
     config: S3Config,
+    keys: Option<Arc<dyn KeyService>>,
 }
 
 /// The S3 service. Clones share everything.
@@ -58,17 +64,29 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authenticator>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, auth, config }))
+        Self(Arc::new(Inner { engine, auth, config, keys: None }))
+    }
+
+    /// With a key management service, for objects that its keys encrypt.
+    #[must_use]
+    pub fn with_keys(&self, keys: Arc<dyn KeyService>) -> Self {
+        let Inner { engine, auth, config, .. } = &*self.0;
+        let (engine, auth, config) = (engine.clone(), auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine, auth, config, keys: Some(keys) }))
     }
 
     fn limited(&self, limits: Arc<Limits>) -> Self {
-        let Inner { engine, auth, config } = &*self.0;
-        let (auth, config) = (auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine: engine.limited(limits), auth, config }))
+        let Inner { engine, auth, config, keys } = &*self.0;
+        let (auth, config, keys) = (auth.clone(), config.clone(), keys.clone());
+        Self(Arc::new(Inner { engine: engine.limited(limits), auth, config, keys }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn keys(&self) -> Option<&dyn KeyService> {
+        self.0.keys.as_deref()
     }
 
     pub(crate) fn config(&self) -> &S3Config {
@@ -108,8 +126,10 @@ impl S3 {
                 return Err(Code::ServiceUnavailable.message("What policies say is not known yet. Please try again."));
             }
         };
+        let signer = KeyCaller { access_key_id: claim.access_key_id, session_token: claim.session_token };
         let known = Known {
             caller,
+            signer,
             // Signature version 2 names none.
             region: if claim.region.is_empty() { self.0.config.region.clone() } else { claim.region },
             headers: parts.headers.clone(),

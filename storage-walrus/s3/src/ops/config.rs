@@ -82,7 +82,6 @@ const TABLE: &[(Operation, Answer)] = &[
     (Operation::GetBucketWebsite, Answer::Absent(Code::NoSuchWebsiteConfiguration)),
     (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
-    (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
     (Operation::GetObjectLockConfiguration, Answer::Absent(Code::ObjectLockConfigurationNotFoundError)),
     (Operation::GetPublicAccessBlock, Answer::Absent(Code::NoSuchPublicAccessBlockConfiguration)),
     (Operation::GetBucketOwnershipControls, Answer::Absent(Code::OwnershipControlsNotFoundError)),

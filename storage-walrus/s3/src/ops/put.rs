@@ -9,6 +9,7 @@ use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
 use crate::reply::{self, Reply};
+use crate::sse::{self, Sealing};
 use http::StatusCode;
 use mallee_awswire::ApiError;
 use mallee_objects::{Checksums, Condition, Description, Error, Properties};
@@ -41,9 +42,11 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let condition = conditions::write(&call.headers)?;
+    let asked = call.encryption()?;
     let bucket = call.bucket(&bucket).await?;
+    let sealing = sse::plan(&call, &bucket, &key, &asked).await?;
     let store = call.s3.engine();
-    let mut sink = store.sink();
+    let mut sink = store.sink_with(sealing.as_ref().map(|sealing| &sealing.key)).map_err(engine)?;
     while let Some(data) = incoming.next().await? {
         sink.write(data).await.map_err(engine)?;
     }
@@ -51,11 +54,14 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     let what = Description {
         bucket: bucket.name.clone(),
         key: key.clone(),
-        etag: hex::encode(received.md5),
+        etag: sse::etag(sealing.as_ref().map(|sealing| &sealing.encryption), &received.md5, store.rng()),
         content_type,
         attributes,
         checksums: first_checksum(&received),
-        properties: Properties::default(),
+        properties: Properties {
+            encryption: sealing.as_ref().map(Sealing::text).transpose()?,
+            ..Properties::default()
+        },
     };
     let stored = sink.finish().await.map_err(engine)?;
     let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;
@@ -63,5 +69,9 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     reply::set_etag(&mut response, &info.etag);
     reply::set_checksums(&mut response, &info.checksums);
     reply::set_version(&mut response, shown_version(&bucket, info.version));
+    sse::describe(&mut response, sealing.as_ref().map(|sealing| &sealing.encryption));
+    if let sse::Asked::Customer(customer) = &asked {
+        sse::describe_customer(&mut response, Some(customer));
+    }
     Ok(response)
 }

@@ -7,6 +7,7 @@ use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
 use crate::reply::{self, Reply, document};
+use crate::sse::{self, Sealing};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
@@ -50,13 +51,18 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
-    call.bucket(&bucket).await?;
+    let asked = call.encryption()?;
+    let within = call.bucket(&bucket).await?;
+    let sealing = sse::plan(&call, &within, &key, &asked).await?;
     let doc = UploadDoc {
         content_type,
         attributes,
         checksum_algorithm: algorithm.map(|a| a.name().to_owned()),
         composite,
-        properties: Properties::default(),
+        properties: Properties {
+            encryption: sealing.as_ref().map(Sealing::text).transpose()?,
+            ..Properties::default()
+        },
     };
     let upload = call.s3.engine().create_upload(&bucket, &key, &call.caller.account, doc).await.map_err(engine)?;
     let mut w = document("InitiateMultipartUploadResult");
@@ -69,6 +75,10 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-algorithm"), algorithm.name());
         let kind = if composite { "COMPOSITE" } else { "FULL_OBJECT" };
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-type"), kind);
+    }
+    sse::describe(&mut response, sealing.as_ref().map(|sealing| &sealing.encryption));
+    if let sse::Asked::Customer(customer) = &asked {
+        sse::describe_customer(&mut response, Some(customer));
     }
     Ok(response)
 }
