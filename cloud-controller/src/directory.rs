@@ -14,8 +14,8 @@ use mallee_awswire::{ApiError, Code as ErrorCode};
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
-    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint, KeyRefusal, LocateReply,
-    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest, S3Question,
+    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
+    KeyRefusal, LocateReply, LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest, S3Question,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};

@@ -1,6 +1,8 @@
 //! Messages with secrets in them: what they show of themselves.
 
-use crate::v1::{AuthorizeS3Request, DataKeyReply, DataKeyRequest, ResolveKeyReply, ResolveKeyRequest, RoleCredentials};
+use crate::v1::{
+    AuthorizeS3Request, DataKeyReply, DataKeyRequest, ResolveKeyReply, ResolveKeyRequest, RoleCredentials,
+};
 use std::fmt;
 
 impl fmt::Debug for RoleCredentials {

@@ -1,6 +1,6 @@
 //! A Walrus for client tests: `walrus_serve DIR [DOMAIN]` keeps everything under DIR, listens on a free port of
 //! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends.
+//! with the secret `walrus/test+secret`. Ends when its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
@@ -35,6 +35,9 @@ async fn main() -> anyhow::Result<()> {
     config.domains = arguments.collect();
     config.open = true;
     config.sse_c_over_http = true;
+    if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
+        config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
+    }
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);

@@ -3,8 +3,8 @@
 use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
 use mallee_proto::v1::{
-    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint, LocateRequest, RenewRequest, ResolveKeyReply,
-    ResolveKeyRequest,
+    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint, LocateRequest,
+    RenewRequest, ResolveKeyReply, ResolveKeyRequest,
 };
 use mallee_proto::{Kind, WireError};
 use std::fmt;

@@ -94,6 +94,8 @@ mod tests {
         #[test]
         fn sizes_lead_back(plain in 0..(6_u64 << 40)) {
             prop_assert_eq!(plain_size(stored_size(plain)), plain);
+            // As the check of the database has it.
+            prop_assert_eq!(stored_size(plain), plain + 32 + 16 * ((plain + 65_551) / 65_520));
             let held: u64 = (0..chunks(plain.min(1 << 24))).map(room).sum();
             prop_assert!(held >= plain.min(1 << 24));
         }

@@ -61,6 +61,9 @@ impl Engine {
         stored: Stored,
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
+        if matches!(stored.content, Content::Inline(_)) {
+            self.blobs.room()?;
+        }
         let new_blob = stored.new_blob();
         let size = match what.properties.encryption {
             None => stored.size,
