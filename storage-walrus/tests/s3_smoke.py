@@ -139,7 +139,7 @@ def test_configurations_tell_the_truth():
                    AccelerateConfiguration={"Status": "Enabled"})
     assert "Accelerate" in told["Error"]["Message"], told
     assert "Versions" not in S3.list_object_versions(Bucket=name)
-    refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", ServerSideEncryption="AES256")
+    refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", ServerSideEncryption="aws:kms")
     refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", Tagging="a=b")
     refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", ACL="public-read")
     refused("NotImplemented", 501, S3.get_object_tagging, Bucket=name, Key="k")

@@ -119,7 +119,8 @@ def test_the_matrix_of_keys_of_clients(s3, bucket):
     put = {"Bucket": bucket, "Key": "x", "Body": b"x"}
     refused("InvalidArgument", 400, s3.put_object, **put, SSECustomerAlgorithm="AES256", SSECustomerKey=b"short")
     refused("InvalidEncryptionAlgorithmError", 400, s3.put_object, **put, SSECustomerAlgorithm="AES128", SSECustomerKey=OWN)
-    refused("InvalidArgument", 400, s3.put_object, **put, **C, SSECustomerKeyMD5="AAAAAAAAAAAAAAAAAAAAAA==")
+    text = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": base64.b64encode(OWN).decode()}
+    refused("InvalidArgument", 400, s3.put_object, **put, **text, SSECustomerKeyMD5="AAAAAAAAAAAAAAAAAAAAAA==")
     refused("InvalidArgument", 400, s3.put_object, **put, **C, ServerSideEncryption="AES256")
     refused("NotImplemented", 501, s3.put_object, **put, ServerSideEncryption="aws:kms:dsse")
     refused("InvalidArgument", 400, s3.put_object, **put, ServerSideEncryption="AES256", SSEKMSKeyId="alias/a")

@@ -19,7 +19,7 @@ struct Sealed {
     engine: Engine,
     vault: Vault,
     world: World,
-    _db: TestDb,
+    db: TestDb,
 }
 
 impl Sealed {
@@ -28,7 +28,7 @@ impl Sealed {
         let vault = Vault::new(db.open().await);
         let engine = world.engine(Faults::none()).with_vault(vault.clone());
         engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
-        Self { engine, vault, world, _db: db }
+        Self { engine, vault, world, db }
     }
 
     fn key(&self) -> (DataKey, String) {
@@ -227,7 +227,7 @@ async fn nothing_plain_is_in_the_files() {
     sealed.put("large", &large).await;
     sealed.upload("parts", &[Bytes::from(large.clone()), Bytes::from_static(canary)]).await;
     assert!(matches!(small.content, Content::Inline(_)));
-    let folder = std::path::Path::new(sealed._db.url.strip_prefix("sqlite:").unwrap()).parent().unwrap().to_owned();
+    let folder = std::path::Path::new(sealed.db.url.strip_prefix("sqlite:").unwrap()).parent().unwrap().to_owned();
     let mut seen = 0;
     for file in support::files(sealed.world.dir.path()).into_iter().chain(support::files(&folder)) {
         let bytes = std::fs::read(&file).unwrap();
