@@ -7,12 +7,14 @@ pub mod directory;
 pub mod enrol;
 pub mod front;
 pub mod identity;
-pub mod pass;
+pub mod origin;
+mod s3_authority;
 mod s3_local;
 mod servicequotas;
 pub mod tokens;
 
 pub use front::S3Service;
+pub use s3_authority::CloudAuthority;
 pub use s3_local::LocalS3;
 
 use directory::DirectoryService;

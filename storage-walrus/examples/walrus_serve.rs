@@ -1,14 +1,13 @@
-//! A Walrus for client tests: `walrus_serve DIR [DOMAIN]` keeps everything under DIR, listens on a free port of
-//! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
+//! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN]` keeps everything under DIR, makes buckets as AWS does
+//! (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first line of
+//! output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when its
+//! standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{StaticKey, StaticKeys, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{NewBuckets, StaticAuthority, StaticKey, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +23,16 @@ async fn main() -> anyhow::Result<()> {
     let url = format!("sqlite:{}", dir.join("walrus.db").display());
     let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), SealKey::random(&rng)?).await?;
     let keys = [("AKIAWALRUSTEST000001", "111111111111"), ("AKIAWALRUSTEST000002", "222222222222")];
-    let keys = StaticKeys::new(keys.map(|(id, account)| StaticKey {
-        access_key_id: id.to_owned(),
-        secret: "walrus/test+secret".into(),
-        account: account.to_owned(),
-    }));
-    let verifier = Arc::new(Verifier::new(keys, VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
+    let mut table = Vec::new();
+    for (id, account) in keys {
+        let (access_key_id, secret) = (id.to_owned(), "walrus/test+secret".into());
+        table.push(StaticKey { access_key_id, secret, account: account.parse()? });
+    }
+    let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    config.domains = arguments.collect();
-    config.open = true;
+    let (switches, domains) = arguments.partition(|argument: &String| argument == "--open");
+    config.domains = domains;
+    config.new_buckets = if Vec::is_empty(&switches) { NewBuckets::Closed } else { NewBuckets::Open };
     config.sse_c_over_http = true;
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
@@ -43,18 +42,13 @@ async fn main() -> anyhow::Result<()> {
     walrus.spawn_background(&scope);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::warn!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     let until_input_ends = async {
         let mut input = tokio::io::stdin();
         let mut byte = [0; 64];
         while matches!(input.read(&mut byte).await, Ok(n) if n > 0) {}
     };
     tokio::select! {
-        served = axum::serve(listener, walrus.router()) => served?,
+        () = mallee_serve::serve(listener, walrus.router(), scope.clone()) => {}
         () = until_input_ends => {}
     }
     scope.stop(Duration::from_secs(2)).await;

@@ -7,18 +7,19 @@ mod keys;
 mod lock;
 mod offline;
 
-pub use keys::{StaticKey, StaticKeys};
+pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_s3::{
-    Asked, Authenticator, Caller, DataKey, KeyCaller, KeyService, Limits, Right, S3, SealedKey, VerifierAuth,
+    Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
+    Question, Resource, S3, SealedKey,
 };
 pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -44,13 +45,12 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
-    /// Whether whoever has a valid signature may do everything in its account: without a front door. Else only what a
-    /// front door has granted is done.
-    pub open: bool,
     /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too.
     pub sse_c_over_http: bool,
     /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
     pub encrypt_all: bool,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -67,9 +67,9 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
-            open: false,
             sse_c_over_http: false,
             encrypt_all: false,
+            new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
             reserve: RESERVE_BYTES,
@@ -95,7 +95,7 @@ impl Walrus {
     pub async fn open(
         config: WalrusConfig,
         store: Store,
-        auth: Arc<dyn Authenticator>,
+        auth: Arc<dyn Authority>,
         clock: Clock,
         rng: Rng,
         faults: Faults,
@@ -103,7 +103,7 @@ impl Walrus {
         let lock = DirectoryLock::take(&config.data)?;
         let blobs =
             FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
-        let meta = Arc::new(StoreMetadata::new(store.clone()));
+        let meta = mallee_objects::metadata_of(store.clone());
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults).with_vault(Vault::new(store));
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
@@ -112,7 +112,7 @@ impl Walrus {
         let s3_config = S3Config {
             region: config.region.clone(),
             domains: config.domains.clone(),
-            open: config.open,
+            new_buckets: config.new_buckets,
             sse_c_over_http: config.sse_c_over_http,
             encrypt_all: config.encrypt_all,
         };
@@ -133,13 +133,7 @@ impl Walrus {
         &self.s3
     }
 
-    /// The domains under which `BUCKET.DOMAIN` names a bucket: a front door reads requests for the same.
-    #[must_use]
-    pub fn domains(&self) -> &[String] {
-        &self.config.domains
-    }
-
-    /// The S3 service as an axum router. Whoever is before it puts the quotas of a request in its extensions.
+    /// The S3 service as an axum router. The server puts the address that a request came from into its extensions.
     pub fn router(&self) -> axum::Router {
         mallee_s3::router(self.s3.clone())
     }

@@ -135,6 +135,7 @@ impl TestCloud {
             cluster: self.cluster.clone(),
             links: self.links.clone(),
             s3: S3Switches::default(),
+            new_buckets: Default::default(),
         }
     }
 

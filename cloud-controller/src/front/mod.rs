@@ -1,13 +1,11 @@
 //! The front door: one port for every service. It tells the service of a request, limits and verifies it, hands it
 //! on, and gives every reply a request id.
 
-mod facts;
+pub(crate) mod facts;
 mod query;
-pub mod s3;
-mod serve;
 mod throttle;
 
-pub use serve::serve;
+pub use mallee_serve::serve;
 
 use crate::admin;
 use crate::audit::{Call, Said, Trail, cloudtrail, draft, is_read_only, may_change};
@@ -53,17 +51,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait S3Service: Send + Sync + std::fmt::Debug {
     /// Answers one S3 request, body and all.
     async fn call(&self, request: Request) -> Response;
-
-    /// Domains under which `BUCKET.DOMAIN` names a bucket. Of another process they need not be known: it asks again
-    /// where it reads a request otherwise than the front door.
-    fn domains(&self) -> &[String] {
-        &[]
-    }
-
-    /// Whether it is another process, which decides for itself what it has not been told.
-    fn is_remote(&self) -> bool {
-        false
-    }
 }
 
 /// Everything behind the port.
@@ -164,7 +151,8 @@ async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
     }
     let route = server::route(path, query, request.headers(), None);
     match route.service {
-        Service::S3 => front.object(request).await,
+        // Whose request it is and what they may, the object store asks by itself.
+        Service::S3 => front.s3.call(request).await,
         service => front.control(service, request).await,
     }
 }
@@ -208,7 +196,7 @@ impl Received {
 /// Reads a control-plane body, bounded in bytes and time.
 async fn receive(request: Request) -> Result<Received, ApiError> {
     let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
+    let peer = parts.extensions.get::<mallee_serve::Peer>().map(|peer| peer.0);
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect())
         .await
         .map_err(|_| Code::RequestTimeout.message("The request body did not arrive in time."))?;

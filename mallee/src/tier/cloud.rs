@@ -145,7 +145,7 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
         region: args.region.clone(),
     };
     write_access_files(dir.path(), &access)?;
-    let s3 = Arc::new(RemoteS3::new(store.clone(), rng));
+    let s3 = Arc::new(RemoteS3::new(store.clone(), around.clock.clone(), rng));
     cloud.serve_with_tokens(listener, s3, verifier(&store), Some(tokens));
     tracing::info!(endpoint = access.endpoint, control = uri, "the cloud controller is up");
     Ok(Running { cloud, tasks, store })

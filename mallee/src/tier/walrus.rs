@@ -1,20 +1,18 @@
 //! `mallee walrus`: the object store, with a database of its own.
 
+use super::authority::DirectoryAuthority;
 use super::data_keys::RemoteKeys;
-use super::gate::Gate;
-use super::keys::DirectoryKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::state::StateDir;
-use crate::switches::S3Switches;
+use crate::switches::{S3NewBuckets, S3Switches};
 use anyhow::{Context as _, Result};
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
 use mallee_pki::{Allow, Role, Rule};
 use mallee_runtime::{Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Walrus, WalrusConfig};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,6 +55,9 @@ pub struct WalrusArgs {
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
+    /// What new buckets are like.
+    #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
+    pub s3_new_buckets: S3NewBuckets,
 }
 
 struct Running {
@@ -97,27 +98,19 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let store = Store::open(StoreConfig::new(url), around.clock.clone(), around.rng.clone(), seal)
         .await
         .context("cannot open the database")?;
-    let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier.clone(), |signer| signer.caller.clone()));
+    let authority = Arc::new(DirectoryAuthority::new(member.link.clone()));
     let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    config.new_buckets = args.s3_new_buckets.into();
     args.switches.apply(&mut config);
     let Around { clock, rng, faults } = around.clone();
-    let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
+    let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
     let walrus = walrus.with_keys(Arc::new(RemoteKeys(member.link.clone())));
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
     let services = Routes::new(walrus.images()).add_service(walrus.objects());
     serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, services)?;
-    let gate = Gate {
-        verifier,
-        link: member.link.clone(),
-        clock: around.clock.clone(),
-        rng: around.rng.clone(),
-        s3: walrus.router(),
-        domains: walrus.domains().to_vec(),
-    };
-    servers.spawn(front::serve(s3_listener, gate.router(), servers.clone()));
+    servers.spawn(front::serve(s3_listener, walrus.router(), servers.clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
     let endpoints = vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];

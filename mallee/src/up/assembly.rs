@@ -14,7 +14,7 @@ use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
 use mallee_cloud_controller::data_keys::DataKeys;
-use mallee_cloud_controller::{CloudController, LocalS3, verifier};
+use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
 use mallee_pki::{Dialler, Identity, Role, in_process};
@@ -22,7 +22,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{Caller, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{NewBuckets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,8 @@ pub struct Options {
     pub links: Links,
     /// Switches of the object store.
     pub s3: S3Switches,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
 }
 
 /// A running cloud in one process.
@@ -114,8 +116,21 @@ impl Assembly {
     /// # Errors
     /// One line that names what is missing or in the way.
     pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
-        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links, s3 } =
-            options;
+        let Options {
+            state,
+            database,
+            region,
+            zones,
+            public_pool,
+            simulated,
+            clock,
+            rng,
+            faults,
+            cluster,
+            links,
+            new_buckets,
+            s3,
+        } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
         let address = listener.local_addr()?;
@@ -127,14 +142,12 @@ impl Assembly {
         let keys = verifier(&store);
         let servers = TaskScope::new(shutdown);
 
-        let auth = VerifierAuth::new(keys.clone(), |actor: &mallee_app::Actor| Caller {
-            account: actor.account.to_string(),
-            arn: actor.arn.to_string(),
-        });
+        let authority = Arc::new(CloudAuthority::new(keys.clone()));
         let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        walrus_config.new_buckets = new_buckets;
         s3.apply(&mut walrus_config);
         let walrus =
-            Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone())
+            Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;
         walrus.spawn_background(&servers);
         let walrus_dialler = serve_walrus(&servers, &walrus);
@@ -174,6 +187,7 @@ impl Assembly {
         let trail = Trail::open(&state.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
         let trail = trail.with_objects(Arc::new(objects));
         let cloud = CloudController::start(config, parts, shutdown).await?.with_trail(trail);
+        authority.attach(cloud.cloud());
         let access = Access {
             endpoint: format!("http://{address}"),
             access_key_id: cloud.admin().access_key_id.clone(),
@@ -196,7 +210,7 @@ impl Assembly {
             }
         };
         let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(cloud.cloud().clone()))));
-        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router(), walrus.domains().to_vec())), keys);
+        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }
 

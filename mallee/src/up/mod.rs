@@ -12,7 +12,7 @@ pub(crate) use links::cluster_peers;
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::state::StateDir;
-use crate::switches::{S3Switches, Switches};
+use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_cluster_controller::ClusterConfig;
@@ -51,6 +51,9 @@ pub struct UpArgs {
     /// Addresses by which this host reaches instances.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// What new buckets are like.
+    #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
+    pub s3_new_buckets: S3NewBuckets,
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
@@ -84,6 +87,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
         s3: args.s3_switches.clone(),
+        new_buckets: args.s3_new_buckets.into(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

@@ -2,10 +2,20 @@
 //! writer. Pure. The documents are kept as the text that [`text`] makes of them, so that what a client reads back is
 //! what was understood of what it wrote.
 
+mod acl;
 mod document;
 mod encryption;
+mod object_lock;
+mod ownership;
+mod public_access;
+mod storage_class;
 mod tagging;
 
+pub use acl::{Acl, EC2_CANONICAL_ID, GRANTS_MAX, Grant, Grantee, Permission};
 pub use document::{Document, XMLNS, kept, parse, text, whole};
 pub use encryption::{BucketEncryption, DefaultEncryption};
-pub use tagging::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, Tagging, check_tag};
+pub use object_lock::{DefaultRetention, ObjectLock, Period, RetentionMode};
+pub use ownership::{Ownership, OwnershipControls};
+pub use public_access::PublicAccessBlock;
+pub use storage_class::{STORAGE_CLASSES, check_storage_class};
+pub use tagging::{OBJECT_TAGS_MAX, TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, Tagging, check_object_tags, check_tag};

@@ -4,8 +4,9 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    buckets, complete, config, copy, delete, encryption, get, list, parts, put, uploads, versioning, versions,
+    access, acl, attributes, buckets, complete, config, copy, delete, encryption, get, list, lock, parts, policy, put,
 };
+use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
@@ -40,6 +41,22 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetBucketEncryption => encryption::get(call, bucket).await,
         Operation::PutBucketEncryption => encryption::put(call, bucket).await,
         Operation::DeleteBucketEncryption => config::delete::<BucketEncryption>(call, bucket).await,
+        Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
+        Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
+        Operation::GetBucketPolicy => policy::get(call, bucket).await,
+        Operation::PutBucketPolicy => policy::put(call, bucket).await,
+        Operation::DeleteBucketPolicy => policy::delete(call, bucket).await,
+        Operation::GetBucketPolicyStatus => policy::status(call, bucket).await,
+        Operation::GetBucketAcl => acl::get_bucket(call, bucket).await,
+        Operation::PutBucketAcl => acl::put_bucket(call, bucket).await,
+        Operation::GetObjectAcl => acl::get_object(call, bucket, key).await,
+        Operation::PutObjectAcl => acl::put_object(call, bucket, key).await,
+        Operation::GetPublicAccessBlock => access::get_block(call, bucket).await,
+        Operation::PutPublicAccessBlock => access::put_block(call, bucket).await,
+        Operation::DeletePublicAccessBlock => access::delete_block(call, bucket).await,
+        Operation::GetBucketOwnershipControls => access::get_ownership(call, bucket).await,
+        Operation::PutBucketOwnershipControls => access::put_ownership(call, bucket).await,
+        Operation::DeleteBucketOwnershipControls => access::delete_ownership(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,
@@ -52,6 +69,14 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::CompleteMultipartUpload => complete::complete(call, bucket, key).await,
         Operation::AbortMultipartUpload => uploads::abort(call, bucket, key).await,
         Operation::ListParts => uploads::list_parts(call, bucket, key).await,
+        Operation::GetObjectAttributes => attributes::get(call, bucket, key).await,
+        Operation::GetObjectTagging => tagging::get(call, bucket, key).await,
+        Operation::PutObjectTagging => tagging::put(call, bucket, key).await,
+        Operation::DeleteObjectTagging => tagging::delete(call, bucket, key).await,
+        Operation::GetObjectRetention => lock::get_retention(call, bucket, key).await,
+        Operation::PutObjectRetention => lock::put_retention(call, bucket, key).await,
+        Operation::GetObjectLegalHold => lock::get_legal_hold(call, bucket, key).await,
+        Operation::PutObjectLegalHold => lock::put_legal_hold(call, bucket, key).await,
         _ => config::answer(call, bucket, operation).await,
     }
 }

@@ -4,14 +4,16 @@
 //! signature (body hash, chunk signatures, trailers) is known only while they are read. Nothing of an upload is visible
 //! before all of it is verified.
 //!
-//! A request is read into one [`Asked`], which the door before this service authorises and which is then run: what is
-//! checked and what is done cannot differ.
+//! A request is read into one [`Asked`], which is decided (`authz`, by the policies that the [`Authority`] knows and those
+//! of the bucket) and which is then run: what is checked and what is done cannot differ.
 //!
 //! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
 //! (without it small replies wait 40 ms for the client's delayed acknowledgement).
 
+mod acl;
 mod asked;
 pub mod auth;
+mod authz;
 mod body;
 mod call;
 pub mod checksum;
@@ -23,15 +25,20 @@ mod kms;
 mod names;
 mod operation;
 mod ops;
+mod owners;
+mod props;
 mod range;
 mod reply;
 mod service;
 mod sse;
 mod target;
 
-pub use asked::{Asked, Right};
-pub use auth::{Authenticator, Caller, VerifierAuth};
+pub use asked::Asked;
+pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
+pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
 pub use kms::{KeyCaller, KeyService, SealedKey};
+/// The engine that is served.
+pub use mallee_objects as objects;
 pub use mallee_objects::crypt::DataKey;
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
@@ -66,3 +73,5 @@ pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
 /// Seconds without a byte of the body after which a request is given up.
 pub const BODY_IDLE_SECONDS: u64 = 60;
+/// Bytes of a body that must come in that time: 1 KiB a second.
+pub const BODY_PACE_BYTES: usize = 60 * 1024;

@@ -378,6 +378,8 @@ codes! {
     InvalidAccessKeyId = "InvalidAccessKeyId", 403, false, "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument = "InvalidArgument", 400, false, "{}";
     InvalidBucketName = "InvalidBucketName", 400, false, "The specified bucket is not valid.";
+    InvalidBucketAclWithBlockPublicAccess = "InvalidBucketAclWithBlockPublicAccessError", 400, false, "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
+    InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, false, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketState = "InvalidBucketState", 409, false, "The request is not valid for the current state of the bucket.";
     InvalidDigest = "InvalidDigest", 400, false, "The Content-MD5 you specified is not valid.";
     InvalidEncryptionAlgorithmError = "InvalidEncryptionAlgorithmError", 400, false, "The Encryption request you specified is not valid. Supported value: AES256.";
@@ -388,6 +390,8 @@ codes! {
     InvalidPartOrder = "InvalidPartOrder", 400, false, "The list of parts was not in ascending order. Parts must be ordered by part number.";
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, false, "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange = "InvalidRange", 416, false, "The requested range is not satisfiable";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+    InvalidRetentionPeriod = "InvalidRetentionPeriod", 400, false, "{}";
     InvalidSecurity = "InvalidSecurity", 403, false, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, false, "The storage class you specified is not valid";
     InvalidTag = "InvalidTag", 400, false, "{}";

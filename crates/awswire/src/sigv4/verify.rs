@@ -121,6 +121,27 @@ pub enum Payload {
     Chunked(Box<ChunkContext>),
 }
 
+impl Payload {
+    /// Of a request that nobody signed: how its body comes, and what it says of it.
+    ///
+    /// # Errors
+    /// [`Fault::BadBodyHash`]; [`Fault::Missing`] where the chunks should be signed.
+    pub fn unsigned(headers: &HeaderMap) -> Result<Self, Fault> {
+        let Some(given) = single(headers, "x-amz-content-sha256")?.filter(|given| *given != "UNSIGNED-PAYLOAD") else {
+            return Ok(Self::Unsigned);
+        };
+        match ChunkKind::of(given) {
+            None => parse_hash(given).map(Self::Sha256),
+            Some(ChunkKind::UnsignedTrailer) => {
+                let key = super::SigningKey::new(&[0; 32]);
+                let context = ChunkContext::new(ChunkKind::UnsignedTrailer, key, String::new(), String::new(), [0; 32]);
+                Ok(Self::Chunked(Box::new(context)))
+            }
+            Some(ChunkKind::Signed | ChunkKind::SignedTrailer) => Err(Fault::Missing),
+        }
+    }
+}
+
 /// A verified request.
 #[derive(Debug, Clone)]
 pub struct Authenticated<P> {

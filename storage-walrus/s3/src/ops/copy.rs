@@ -6,19 +6,19 @@ use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
 use crate::error::{engine, invalid_argument};
-use crate::headers::{self, text};
+use crate::headers::{self, WEBSITE_REDIRECT, text};
 use crate::names::check_key;
+use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
+use crate::props::{Given, lock};
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Sealing, Side};
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::crypt::{DataKey, Encryption};
-use mallee_objects::{
-    Bucket, Checksums, Condition, Description, Error, Object, ObjectInfo, Properties, VersionId, VersionName,
-    Versioning,
-};
+use mallee_objects::{Attributes, Bucket, Checksums, Condition, Description, Error, Object, ObjectInfo, Properties};
+use mallee_objects::{VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 use md5::{Digest as _, Md5};
 
@@ -72,8 +72,18 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     let (asked, source_customer) = (call.encryption()?, call.customer(Side::CopySource)?);
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
+    let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
+    let retag = match text(&call.headers, "x-amz-tagging-directive") {
+        None | Some("COPY") => false,
+        Some("REPLACE") => true,
+        Some(other) => return Err(invalid_argument("Unknown tagging directive.", "x-amz-tagging-directive", other)),
+    };
+    let redirect = attributes.system.get(WEBSITE_REDIRECT);
+    let changes =
+        replace || retag || given.class.is_some() || given.lock.says() || redirect.is_some() || algorithm.is_some();
     let from = call.source_bucket(from_bucket).await?;
     let to = call.bucket(&bucket).await?;
+    let properties = acl::of_new_object(&call, &to, given.properties(&to)?).await?;
     let version = source_version(&call, &from)?;
     // An older version may become the newest again.
     let older = version.is_some() && from.versioning != Versioning::Off;
@@ -86,13 +96,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
                 "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
             )));
         }
-        if !replace
-            && !older
-            && *from_bucket == bucket
-            && *from_key == key
-            && text(&call.headers, "x-amz-storage-class").is_none()
-            && matches!(asked, sse::Asked::Default)
-        {
+        if !changes && matches!(asked, sse::Asked::Default) && !older && *from_bucket == bucket && *from_key == key {
             return Err(Code::InvalidRequest.message(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
                  metadata, storage class, website redirect location or encryption attributes.",
@@ -103,21 +107,26 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             key: key.clone(),
             etag: object.info.etag.clone(),
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
-            attributes: if replace { attributes.clone() } else { object.info.attributes.clone() },
+            attributes: if replace { attributes.clone() } else { kept(&object, redirect) },
             checksums: Checksums::default(),
-            properties: Properties::default(),
+            properties: lock::by_default(&to, tagged(&properties, &object, retag), call.s3.engine().clock().now_ms())?,
         };
         let stored = encryption_of(&object)?;
         let data_key = sse::key_of(&call, stored.as_ref(), source_customer.as_ref()).await?;
-        let from = Readable { object: &object, key: data_key.as_ref(), encryption: stored.as_ref() };
-        let result = match from.checksums(&call, algorithm).await {
-            Ok(checksums) => from.write(&call, Description { checksums, ..what }, sealing.as_ref(), &condition).await,
+        let readable = Readable { object: &object, key: data_key.as_ref(), encryption: stored.as_ref() };
+        let result = match readable.checksums(&call, algorithm).await {
+            Ok(checksums) => {
+                readable.write(&call, Description { checksums, ..what }, sealing.as_ref(), &condition).await
+            }
             Err(error) => Err(error),
         };
         match result {
             Ok(info) => break (info, object.info.version),
             // The source was overwritten between look-up and commit: copy what is there now.
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&from.name, from_key);
+                attempt += 1;
+            }
             Err(error) => return Err(conditional(error, &condition, &key)),
         }
     };
@@ -138,6 +147,20 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
         sse::describe_customer(&mut response, Some(customer));
     }
     Ok(response)
+}
+
+/// The headers of the source, but where a website would send its readers: that is told anew.
+fn kept(source: &Object, redirect: Option<&String>) -> Attributes {
+    let mut attributes = source.info.attributes.clone();
+    attributes.system.remove(WEBSITE_REDIRECT);
+    attributes.system.extend(redirect.map(|to| (WEBSITE_REDIRECT.to_owned(), to.clone())));
+    attributes
+}
+
+/// The properties of the copy, with the source's tags unless others are to take their place.
+fn tagged(properties: &Properties, source: &Object, retag: bool) -> Properties {
+    let tags = if retag { &properties.tags } else { &source.info.properties.tags };
+    Properties { tags: tags.clone(), ..properties.clone() }
 }
 
 /// How an object is encrypted.

@@ -114,11 +114,14 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
             )));
         }
         let stored = copy::encryption_of(&object)?;
-        let from_key = sse::key_of(&call, stored.as_ref(), source_customer.as_ref()).await?;
-        let keys = Keys { from: from_key.as_ref(), to: to_key.as_ref(), encryption: encryption.as_ref() };
+        let read_key = sse::key_of(&call, stored.as_ref(), source_customer.as_ref()).await?;
+        let keys = Keys { from: read_key.as_ref(), to: to_key.as_ref(), encryption: encryption.as_ref() };
         match copy_range(&call, &upload, number, (&object, offset, len), keys).await {
             Ok(part) => break (part, object.info.version),
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&from.name, from_key);
+                attempt += 1;
+            }
             Err(error) => return Err(engine(error)),
         }
     };
