@@ -35,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
     config.domains = domains.next().into_iter().collect();
     config.websites = domains.collect();
     config.new_buckets = if switches.is_empty() { NewBuckets::Closed } else { NewBuckets::Open };
+    config.sse_c_over_http = true;
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
     }

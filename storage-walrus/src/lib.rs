@@ -13,11 +13,13 @@ pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
+    Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
+    Question, Resource, S3, SealedKey,
 };
 pub use offline::Offline;
 
 use lock::DirectoryLock;
+use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
 use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
@@ -47,6 +49,10 @@ pub struct WalrusConfig {
     pub domains: Vec<String>,
     /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
     pub websites: Vec<String>,
+    /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too.
+    pub sse_c_over_http: bool,
+    /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
+    pub encrypt_all: bool,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
@@ -68,6 +74,8 @@ impl WalrusConfig {
             region: region.into(),
             domains: Vec::new(),
             websites: Vec::new(),
+            sse_c_over_http: false,
+            encrypt_all: false,
             new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
@@ -101,8 +109,8 @@ impl Walrus {
         faults: Faults,
     ) -> anyhow::Result<Self> {
         let (blobs, lock) = place::open(&config, &store, clock.clone(), rng.clone(), faults.clone()).await?;
-        let meta = mallee_objects::metadata_of(store);
-        let engine = Engine::new(meta, blobs, clock, rng, faults);
+        let meta = mallee_objects::metadata_of(store.clone());
+        let engine = Engine::new(meta, blobs, clock, rng, faults).with_vault(Vault::new(store));
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
@@ -112,10 +120,18 @@ impl Walrus {
             domains: config.domains.clone(),
             websites: config.websites.clone(),
             new_buckets: config.new_buckets,
+            sse_c_over_http: config.sse_c_over_http,
+            encrypt_all: config.encrypt_all,
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, s3, images, _lock: lock })
+    }
+
+    /// With a key management service, for objects that its keys encrypt. Before the services are given out.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<dyn KeyService>) -> Self {
+        Self { s3: self.s3.with_keys(keys), ..self }
     }
 
     /// The S3 service.

@@ -2,6 +2,7 @@
 
 use crate::client::{CallError, Reply};
 use crate::process::Process;
+use mallee::switches::S3Switches;
 use mallee::up::{Links, Options, Simulated};
 use mallee_app::Cloud;
 use mallee_cluster_controller::ClusterConfig;
@@ -134,6 +135,7 @@ impl TestCloud {
             cluster: self.cluster.clone(),
             links: self.links.clone(),
             hosts: Default::default(),
+            s3: S3Switches::default(),
             new_buckets: Default::default(),
         }
     }

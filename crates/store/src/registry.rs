@@ -6,7 +6,7 @@ use crate::{
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
-    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface, key_pair,
+    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface, key_pair, kms,
     launch_template, lease, login, mfa, oidc_provider, placement_group, quota, quota_use, role, s3, saga,
     security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology, trail, vpc,
 };
@@ -42,6 +42,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
+    ("kms.rs", kms::SQL),
     ("launch_template.rs", launch_template::SQL),
     ("lease.rs", lease::SQL),
     ("login.rs", login::SQL),

@@ -2,12 +2,13 @@
 
 use super::alone::alone;
 use super::authority::DirectoryAuthority;
+use super::data_keys::RemoteKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::blobs::BlobsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
-use crate::switches::{S3NewBuckets, Switches};
+use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result, bail};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
@@ -55,6 +56,9 @@ pub struct WalrusArgs {
     /// Its database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
     #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
     pub database: Option<String>,
+    /// What is off by itself.
+    #[command(flatten)]
+    pub s3_switches: S3Switches,
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
@@ -131,8 +135,10 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
     config.blobs = args.place.place()?;
+    args.s3_switches.apply(&mut config);
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
+    let walrus = walrus.with_keys(Arc::new(RemoteKeys(member.link.clone())));
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);

@@ -13,7 +13,7 @@ pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
-use crate::switches::{S3NewBuckets, Switches};
+use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_cluster_controller::ClusterConfig;
@@ -61,6 +61,9 @@ pub struct UpArgs {
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
+    /// What is off by itself in the object store.
+    #[command(flatten)]
+    pub s3_switches: S3Switches,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -88,6 +91,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
         hosts: args.hosts.clone(),
+        s3: args.s3_switches.clone(),
         new_buckets: args.s3_new_buckets.into(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;

@@ -207,8 +207,8 @@ impl Metadata for CachedMetadata {
         self.inner.abort_upload(id).await
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
-        self.inner.put_part(upload_id, part).await
+    async fn put_part(&self, upload_id: &str, part: &Part, stored: u64) -> Result<Freed, Error> {
+        self.inner.put_part(upload_id, part, stored).await
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {

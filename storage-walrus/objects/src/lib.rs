@@ -9,6 +9,7 @@
 pub mod blob;
 mod cached;
 pub mod check;
+pub mod crypt;
 mod delivery;
 mod documents;
 pub mod engine;

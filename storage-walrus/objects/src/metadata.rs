@@ -155,8 +155,9 @@ pub trait Metadata: Send + Sync + Debug {
     ) -> Result<Vec<Upload>, Error>;
     /// Removes an upload and its parts; [`Error::NoUpload`].
     async fn abort_upload(&self, id: &str) -> Result<Freed, Error>;
-    /// Writes a part, whose blob has no row yet, in place of one of the same number. [`Error::NoUpload`].
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error>;
+    /// Writes a part, whose blob of so many `stored` bytes has no row yet, in place of one of the same number.
+    /// [`Error::NoUpload`].
+    async fn put_part(&self, upload_id: &str, part: &Part, stored: u64) -> Result<Freed, Error>;
     /// Parts numbered above `after`.
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error>;
     /// Turns parts into an object and removes the upload. [`Error::NoUpload`], [`Error::PartChanged`] when a part of

@@ -4,13 +4,13 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    access, acl, attributes, buckets, complete, config, copy, delete, get, list, lock, parts, policy, put,
+    access, acl, attributes, buckets, complete, config, copy, delete, encryption, get, list, lock, parts, policy, put,
 };
 use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
-use mallee_s3_config::{Cors, Tagging, Website};
+use mallee_s3_config::{BucketEncryption, Cors, Tagging, Website};
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.
 pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
@@ -44,6 +44,9 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetBucketWebsite => config::get::<Website>(call, bucket, Code::NoSuchWebsiteConfiguration).await,
         Operation::PutBucketWebsite => config::put::<Website>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketWebsite => config::delete::<Website>(call, bucket).await,
+        Operation::GetBucketEncryption => encryption::get(call, bucket).await,
+        Operation::PutBucketEncryption => encryption::put(call, bucket).await,
+        Operation::DeleteBucketEncryption => config::delete::<BucketEncryption>(call, bucket).await,
         Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
         Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
         Operation::GetBucketPolicy => policy::get(call, bucket).await,

@@ -22,6 +22,7 @@ mod cors;
 mod dispatch;
 mod error;
 mod headers;
+mod kms;
 mod names;
 mod operation;
 mod ops;
@@ -31,14 +32,17 @@ mod props;
 mod range;
 mod reply;
 mod service;
+mod sse;
 mod target;
 mod website;
 
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
+pub use kms::{KeyCaller, KeyService, SealedKey};
 /// The engine that is served.
 pub use mallee_objects as objects;
+pub use mallee_objects::crypt::DataKey;
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};

@@ -6,6 +6,7 @@ use crate::authz::{Access, NewBuckets};
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::error::engine as engine_error;
+use crate::kms::KeyService;
 use crate::reply::{self, Reply};
 use crate::{cors, post, website};
 use axum::Router;
@@ -30,6 +31,10 @@ pub struct S3Config {
     pub domains: Vec<String>,
     /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
     pub websites: Vec<String>,
+    /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too: anybody on the way can read them.
+    pub sse_c_over_http: bool,
+    /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
+    pub encrypt_all: bool,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
 }
@@ -43,6 +48,7 @@ struct Inner {
     known: Arc<Mutex<HashSet<String>>>,
     auth: Arc<dyn Authority>,
     config: S3Config,
+    keys: Option<Arc<dyn KeyService>>,
 }
 
 /// The S3 service. Clones share everything.
@@ -68,18 +74,30 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config }))
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None }))
+    }
+
+    /// With a key management service, for objects that its keys encrypt.
+    #[must_use]
+    pub fn with_keys(&self, keys: Arc<dyn KeyService>) -> Self {
+        let Inner { engine, known, auth, config, .. } = &*self.0;
+        let (engine, known, auth, config) = (engine.clone(), known.clone(), auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine, known, auth, config, keys: Some(keys) }))
     }
 
     /// The same service for one request with these quotas.
     pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
-        let Inner { engine, known, auth, config } = &*self.0;
-        let (known, auth, config) = (known.clone(), auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine: engine.limited(limits), known, auth, config }))
+        let Inner { engine, known, auth, config, keys } = &*self.0;
+        let (known, auth, config, keys) = (known.clone(), auth.clone(), config.clone(), keys.clone());
+        Self(Arc::new(Inner { engine: engine.limited(limits), known, auth, config, keys }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn keys(&self) -> Option<&dyn KeyService> {
+        self.0.keys.as_deref()
     }
 
     pub(crate) fn authority(&self) -> &dyn Authority {

@@ -13,6 +13,7 @@ pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
 use crate::blob::{BlobId, BlobStore};
+use crate::crypt::Vault;
 use crate::documents::Documents;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -35,6 +36,7 @@ pub struct Engine {
     pub(crate) clock: Clock,
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
+    vault: Option<Vault>,
     /// Wakes whoever deletes garbage.
     pub(crate) garbage: Nudge,
 }
@@ -43,7 +45,19 @@ impl Engine {
     /// An engine over the two stores.
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
-        Self { meta, blobs, clock, rng, faults, garbage: Nudge::default() }
+        Self { meta, blobs, clock, rng, faults, vault: None, garbage: Nudge::default() }
+    }
+
+    /// With the key that protects data keys of objects; without it no object is encrypted.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Self {
+        Self { vault: Some(vault), ..self }
+    }
+
+    /// What seals data keys of objects.
+    #[must_use]
+    pub const fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
     }
 
     /// The same engine for one request with these quotas.

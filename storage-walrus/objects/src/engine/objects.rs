@@ -1,6 +1,7 @@
 //! Writing, copying, finding and deleting objects.
 
 use super::{Engine, Stored};
+use crate::crypt::plain_size;
 use crate::error::Error;
 use crate::metadata::Deletion;
 use crate::model::{Attributes, Checksums, Condition, Content, Found, Object, ObjectInfo, PutObject};
@@ -64,7 +65,11 @@ impl Engine {
             self.blobs.room()?;
         }
         let new_blob = stored.new_blob();
-        let (bucket, mut info) = self.describe(what, stored.size);
+        let size = match what.properties.encryption {
+            None => stored.size,
+            Some(_) => plain_size(stored.size),
+        };
+        let (bucket, mut info) = self.describe(what, size);
         let put = PutObject { bucket, object: Object { info: info.clone(), content: stored.content }, new_blob };
         let new = put.new_blob.as_ref().map(|(id, _)| id.clone());
         let result = match self.faults.point("walrus.put.commit").await {

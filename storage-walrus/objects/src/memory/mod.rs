@@ -301,7 +301,7 @@ impl Metadata for MemoryMetadata {
         self.state().drop_upload(id).ok_or(Error::NoUpload)
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
+    async fn put_part(&self, upload_id: &str, part: &Part, _: u64) -> Result<Freed, Error> {
         self.transaction(|state| {
             if !state.uploads.contains_key(upload_id) {
                 return Err(Error::NoUpload);

@@ -388,7 +388,7 @@ impl Metadata for StoreMetadata {
         Ok(freed)
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
+    async fn put_part(&self, upload_id: &str, part: &Part, stored: u64) -> Result<Freed, Error> {
         let row = S3PartRow {
             upload_id: upload_id.to_owned(),
             part_number: part.number,
@@ -400,7 +400,7 @@ impl Metadata for StoreMetadata {
         };
         let mut tx = self.store.write().await?;
         let upload = found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
-        let freed = s3_part_put(&mut tx, &upload, &row).await?;
+        let freed = s3_part_put(&mut tx, &upload, &row, stored).await?;
         tx.commit().await?;
         Ok(freed)
     }

@@ -78,7 +78,6 @@ enum Answer {
 const TABLE: &[(Operation, Answer)] = &[
     (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
-    (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
     (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
     (Operation::GetBucketNotificationConfiguration, Answer::Document(|_| whole("NotificationConfiguration"))),
     (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
