@@ -5,6 +5,7 @@ use crate::engine::objects::Description;
 use crate::error::Error;
 use crate::model::{Attributes, Bucket, Checksums, Condition};
 use crate::properties::Properties;
+use crate::retain::retain_by_default;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -89,9 +90,12 @@ impl Objects for ObjectsService {
         if data.len() > OBJECT_BYTES_MAX {
             return Err(invalid(format!("the object has more than {OBJECT_BYTES_MAX} bytes")).into());
         }
-        if self.found(&bucket).await?.account != account_id {
+        let within = self.found(&bucket).await?;
+        if within.account != account_id {
             return Err(invalid(format!("the bucket {bucket} is not one of account {account_id}")).into());
         }
+        let properties = retain_by_default(&within, Properties::default(), self.engine.clock().now_ms());
+        let properties = properties.map_err(|e| engine_error(&e))?;
         let data = Bytes::from(data);
         let crc = checksum(CrcAlgorithm::Crc64Nvme, &data).to_be_bytes();
         let encoding = Some(content_encoding).filter(|encoding| !encoding.is_empty());
@@ -108,7 +112,7 @@ impl Objects for ObjectsService {
                 composite: false,
                 values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
             },
-            properties: Properties::default(),
+            properties,
         };
         let mut sink = self.engine.sink();
         sink.write(data).await.map_err(|e| engine_error(&e))?;
