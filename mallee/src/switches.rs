@@ -34,6 +34,11 @@ pub struct Switches {
 }
 
 impl Switches {
+    /// Whether any is on.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.allow_sigv2 || !self.private_issuer.is_empty()
+    }
+
     /// Has the cloud follow them.
     pub(crate) fn apply(&self, cloud: &Cloud) {
         if self.allow_sigv2 {

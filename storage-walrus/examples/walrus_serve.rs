@@ -1,7 +1,7 @@
-//! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN]` keeps everything under DIR, makes buckets as AWS does
-//! (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first line of
-//! output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when its
-//! standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
+//! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN [WEBSITES]]` keeps everything under DIR, makes buckets as
+//! AWS does (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first
+//! line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when
+//! its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
@@ -30,9 +30,11 @@ async fn main() -> anyhow::Result<()> {
     }
     let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    let (switches, domains) = arguments.partition(|argument: &String| argument == "--open");
-    config.domains = domains;
-    config.new_buckets = if Vec::is_empty(&switches) { NewBuckets::Closed } else { NewBuckets::Open };
+    let (switches, domains): (Vec<String>, Vec<String>) = arguments.partition(|argument| argument == "--open");
+    let mut domains = domains.into_iter();
+    config.domains = domains.next().into_iter().collect();
+    config.websites = domains.collect();
+    config.new_buckets = if switches.is_empty() { NewBuckets::Closed } else { NewBuckets::Open };
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
     }

@@ -43,6 +43,8 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
+    /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
+    pub websites: Vec<String>,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
@@ -61,6 +63,7 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
+            websites: Vec::new(),
             new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
@@ -104,6 +107,7 @@ impl Walrus {
         let s3_config = S3Config {
             region: config.region.clone(),
             domains: config.domains.clone(),
+            websites: config.websites.clone(),
             new_buckets: config.new_buckets,
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);

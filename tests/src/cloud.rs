@@ -133,6 +133,7 @@ impl TestCloud {
             faults: self.faults.clone(),
             cluster: self.cluster.clone(),
             links: self.links.clone(),
+            hosts: Default::default(),
             new_buckets: Default::default(),
         }
     }

@@ -67,6 +67,10 @@ pub struct Front {
     throttle: Throttle,
     /// The newest change of identities that the verifier's keys take into account.
     identities: AtomicU64,
+    /// Domains below which every host is S3's.
+    s3_hosts: Vec<String>,
+    /// Whether there is a cloud behind the port, and not an object store alone.
+    has_instances: bool,
 }
 
 impl Front {
@@ -88,6 +92,8 @@ impl Front {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             throttle: Throttle::new(CallRates::default()),
             identities,
+            s3_hosts: Vec::new(),
+            has_instances: true,
         }
     }
 
@@ -102,6 +108,20 @@ impl Front {
     #[must_use]
     pub fn with_trail(mut self, trail: Option<Arc<Trail>>) -> Self {
         self.trail = trail;
+        self
+    }
+
+    /// With domains below which every host is S3's.
+    #[must_use]
+    pub fn with_s3_hosts(mut self, domains: Vec<String>) -> Self {
+        self.s3_hosts = domains;
+        self
+    }
+
+    /// With instances behind it, or without.
+    #[must_use]
+    pub const fn with_instances(mut self, has_instances: bool) -> Self {
+        self.has_instances = has_instances;
         self
     }
 
@@ -127,15 +147,25 @@ impl Front {
         }
     }
 
+    /// Whether the host of a request is a bucket's: then path and parameters are a key's, whatever they look like.
+    fn is_bucket_host(&self, request: &Request) -> bool {
+        !self.s3_hosts.is_empty()
+            && server::host_bucket(&server::host(request.headers(), request.uri()), &self.s3_hosts).is_some()
+    }
+
     fn request_id(&self) -> String {
         server::request_id(|bytes| self.cloud.rng().fill(bytes))
     }
 }
 
 async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
+    if front.is_bucket_host(&request) {
+        front.refresh_keys();
+        return front.s3.call(request).await;
+    }
     let path = request.uri().path();
     if path == "/health" && matches!(*request.method(), Method::GET | Method::HEAD) {
-        return health(&front.cloud);
+        return if front.has_instances { health(&front.cloud) } else { healthy() };
     }
     front.refresh_keys();
     let query = request.uri().query().unwrap_or_default();
@@ -158,13 +188,20 @@ fn health(cloud: &Cloud) -> Response {
     let trouble: Vec<String> =
         cloud.zones().iter().filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}"))).collect();
     // One zone that takes instances is a cloud that takes instances.
-    let (status, text) = if trouble.len() < cloud.zones().len() {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, trouble.join("\n") + "\n")
-    };
+    if trouble.len() < cloud.zones().len() {
+        return healthy();
+    }
+    let mut response = plain(trouble.join("\n") + "\n");
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+fn healthy() -> Response {
+    plain("ok\n".to_owned())
+}
+
+fn plain(text: String) -> Response {
     let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
@@ -220,6 +257,7 @@ fn signed_request<'a>(service: &'a Service, received: &'a Received) -> SignedReq
         service: service.name(),
         flavour: service.flavour(),
         rules: PathRules::OTHERS,
+        host_bucket: None,
     }
 }
 
@@ -336,6 +374,8 @@ impl Front {
         match service {
             Service::Mallee => admin::answer(&self.cloud, self.join_tokens.as_deref(), cx, received).await,
             Service::S3 => Err(Code::MethodNotAllowed.error()),
+            Service::Ec2 if !self.has_instances => Err(Code::UnsupportedOperation
+                .message("This is an object store alone, without instances: it offers S3, IAM and STS.")),
             Service::Ec2 => self.ec2.call(cx, asked.action()?, asked.params()?).await,
             Service::Iam => self.identity.iam_call(cx, asked.action()?, asked.params()?).await,
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,

@@ -1,17 +1,20 @@
 //! `mallee walrus`: the object store, with a database of its own.
 
+use super::alone::alone;
 use super::authority::DirectoryAuthority;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
-use crate::switches::S3NewBuckets;
-use anyhow::{Context as _, Result};
+use crate::switches::{S3NewBuckets, Switches};
+use anyhow::{Context as _, Result, bail};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
 use mallee_pki::{Allow, Role, Rule};
 use mallee_runtime::{Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_walrus::{Walrus, WalrusConfig};
+use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,9 +30,12 @@ const RULES: &[Rule] = &[
 /// `mallee walrus`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WalrusArgs {
-    /// How it joins.
-    #[command(flatten)]
-    pub join: JoinArgs,
+    /// The control port of the cloud controller. Without it the store is its own, with users and policies of its own.
+    #[arg(long, value_name = "https://HOST:PORT")]
+    pub join: Option<String>,
+    /// A token that `mallee node token` printed; needed at the first start only.
+    #[arg(long, env = "MALLEE_TOKEN", hide_env_values = true)]
+    pub token: Option<SecretString>,
     /// Address and port of S3, for the cloud controller and for clients that come here directly.
     #[arg(long, default_value = "127.0.0.1:8778")]
     pub listen: SocketAddr,
@@ -42,8 +48,8 @@ pub struct WalrusArgs {
     /// The address by which others reach the image service (default: that of --control).
     #[arg(long, value_name = "https://HOST:PORT")]
     pub advertise_control: Option<String>,
-    /// Directory of the objects (default: walrus/ in the state directory).
-    #[arg(long)]
+    /// Directory of the objects (default: walrus/ in the state directory). Without --join all is kept there.
+    #[arg(long, required_unless_present = "join")]
     pub data: Option<PathBuf>,
     /// Its database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
     #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
@@ -54,6 +60,12 @@ pub struct WalrusArgs {
     /// What new buckets are like.
     #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
     pub s3_new_buckets: S3NewBuckets,
+    /// Hosts of buckets.
+    #[command(flatten)]
+    pub hosts: S3Hosts,
+    /// What is off by itself; in a cloud its controller is asked.
+    #[command(flatten)]
+    pub switches: Switches,
 }
 
 struct Running {
@@ -68,6 +80,14 @@ struct Running {
 /// # Errors
 /// One line that says what to do.
 pub async fn walrus(state: &Path, args: &WalrusArgs) -> Result<()> {
+    match (&args.join, &args.data) {
+        (None, Some(data)) => return alone(data, args).await,
+        (None, None) => bail!("say --join https://HOST:PORT to join a cloud, or --data DIR for an object store alone"),
+        (Some(_), _) if args.switches.is_any() => {
+            bail!("--allow-sigv2 and --private-issuer are for an object store alone; give them to the cloud controller")
+        }
+        (Some(_), _) => {}
+    }
     let dir = StateDir::take(state)?;
     let mut signals = Signals::watch()?;
     let running = tokio::select! {
@@ -83,11 +103,12 @@ pub async fn walrus(state: &Path, args: &WalrusArgs) -> Result<()> {
 
 async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let around = Around::system();
+    let join = JoinArgs { join: args.join.clone(), token: args.token.clone() };
     let s3_listener = bind(args.listen, "--listen").await?;
     let control_listener = bind(args.control, "--control").await?;
     let s3_uri = advertised(args.advertise.as_deref(), "http", &s3_listener, "--advertise")?;
     let images_uri = advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
-    let member = Member::join(dir, &args.join, Role::Walrus, "", &around).await?;
+    let member = Member::join(dir, &join, Role::Walrus, "", &around).await?;
 
     let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
@@ -96,6 +117,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         .context("cannot open the database")?;
     let authority = Arc::new(DirectoryAuthority::new(member.link.clone()));
     let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;

@@ -3,6 +3,7 @@
 use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
@@ -76,6 +77,8 @@ pub struct Options {
     pub cluster: ClusterConfig,
     /// The links between the tiers, which tests partition.
     pub links: Links,
+    /// Hosts of buckets.
+    pub hosts: S3Hosts,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
 }
@@ -123,6 +126,7 @@ impl Assembly {
             faults,
             cluster,
             links,
+            hosts,
             new_buckets,
         } = options;
         let cloud_id = dir.cloud_id(&rng)?;
@@ -138,6 +142,7 @@ impl Assembly {
 
         let authority = Arc::new(CloudAuthority::new(keys.clone()));
         let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        hosts.apply(&mut walrus_config);
         walrus_config.new_buckets = new_buckets;
         let walrus =
             Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
@@ -179,7 +184,8 @@ impl Assembly {
         };
         let trail = Trail::open(&state.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
         let trail = trail.with_objects(Arc::new(objects));
-        let cloud = CloudController::start(config, parts, shutdown).await?.with_trail(trail);
+        let cloud = CloudController::start(config, parts, shutdown).await?;
+        let cloud = cloud.with_trail(trail).with_s3_hosts(hosts.all());
         authority.attach(cloud.cloud());
         let access = Access {
             endpoint: format!("http://{address}"),
@@ -292,7 +298,7 @@ impl Assembly {
     }
 }
 
-fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
+pub(crate) fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
     let (dialler, incoming) = in_process();
     let (images, objects, shutdown) = (walrus.images(), walrus.objects(), servers.shutdown().clone());
     servers.spawn(async move {

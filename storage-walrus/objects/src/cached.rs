@@ -101,20 +101,20 @@ impl Metadata for CachedMetadata {
         self.write(vec![bucket_name(bucket)], self.inner.set_document(bucket, kind, id, doc, now_ms, check)).await
     }
 
-    async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
-        self.inner.usage(bucket).await
-    }
-
-    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
-        self.inner.usage_by_class(bucket).await
-    }
-
     async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
         self.inner.owners(name).await
     }
 
     async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
         self.inner.ensure_owner(owner).await
+    }
+
+    async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
+        self.inner.usage(bucket).await
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        self.inner.usage_by_class(bucket).await
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

@@ -58,9 +58,6 @@ impl Asked {
             Target::Object(bucket, key) => (Scope::Object, bucket, key),
         };
         let method = parts.method.as_str();
-        if method == "OPTIONS" {
-            return Err(not_implemented("CORS"));
-        }
         let subresource = subresource(method, scope, &query)?;
         let is = |when| match when {
             When::Always => true,
@@ -79,6 +76,13 @@ impl Asked {
         let source = if operation.row().when == When::Copies { Some(source(&parts.headers)?) } else { None };
         let further = further(operation, &parts.headers);
         Ok(Self { operation, bucket, key, query, source, further })
+    }
+
+    /// An operation on an object that no head asks for as it is: a page of a web site, the file of a form. `headers` are
+    /// those that it would have.
+    pub(crate) fn of_object(operation: Operation, bucket: String, key: String, headers: &HeaderMap) -> Self {
+        let further = further(operation, headers);
+        Self { operation, bucket, key, query: Query::default(), source: None, further }
     }
 
     /// Which operation it is.
@@ -119,7 +123,9 @@ impl Asked {
         let plain = |action: &&'static str| if version { on_version(action) } else { action };
         let actions = row.actions.iter().map(plain).chain(self.further.iter().copied());
         let resource = match self.operation {
-            Operation::DeleteObjects | Operation::PostObject => format!("{}/*", arn(&self.bucket)),
+            Operation::DeleteObjects => format!("{}/*", arn(&self.bucket)),
+            // Its key is in its form.
+            Operation::PostObject => format!("{}/{}", arn(&self.bucket), self.key),
             _ => self.resource(),
         };
         let mut questions: Vec<Question> = actions.map(|action| question(action, resource.clone(), 0)).collect();
@@ -190,7 +196,7 @@ fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketVersioning"),
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketObjectLockConfiguration"),
         ],
-        Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
+        Operation::PutObject | Operation::PostObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
             (acl, "s3:PutObjectAcl"),
             (has("x-amz-tagging"), "s3:PutObjectTagging"),
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),

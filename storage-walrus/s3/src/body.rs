@@ -4,6 +4,7 @@
 use crate::call::Call;
 use crate::checksum::{Algorithm, Hasher};
 use crate::headers::text;
+use crate::operation::Operation;
 use crate::{BODY_IDLE_SECONDS, BODY_PACE_BYTES};
 use axum::body::Body;
 use base64::Engine as _;
@@ -163,12 +164,13 @@ impl Incoming {
     ) -> Result<Self, ApiError> {
         let mut this = Self::begin(call, announced, limit)?;
         match this.length {
-            None => Err(Code::MissingContentLength.error()),
+            // Of a form's file the end tells.
+            None if call.asked.operation() != Operation::PostObject => Err(Code::MissingContentLength.error()),
             Some(length) if length > limit => Err(Code::EntityTooLarge
                 .error()
                 .field("ProposedSize", length.to_string())
                 .field("MaxSizeAllowed", limit.to_string())),
-            Some(_) => {
+            _ => {
                 if let Some(extra) = extra.filter(|e| announced.algorithm() != Some(*e)) {
                     this.hashers.push(Hasher::new(extra));
                 }
@@ -237,7 +239,7 @@ impl Incoming {
             let idle = Duration::from_secs(BODY_IDLE_SECONDS);
             let frame = match tokio::time::timeout(idle, self.body.frame()).await {
                 Err(_) => return Err(Code::RequestTimeout.error()),
-                Ok(Some(Err(error))) => return Err(Code::IncompleteBody.error().because(error)),
+                Ok(Some(Err(error))) => return Err(broken(error)),
                 Ok(Some(Ok(frame))) => Some(frame),
                 Ok(None) => None,
             };
@@ -332,6 +334,18 @@ impl Incoming {
         let checksums = self.hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
         Received { md5: self.digest, checksums }
     }
+}
+
+/// The answer to a body that broke off; whoever gives one out may have said why.
+fn broken(error: axum::Error) -> ApiError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(found) = cause {
+        if let Some(told) = found.downcast_ref::<ApiError>() {
+            return told.clone();
+        }
+        cause = found.source();
+    }
+    Code::IncompleteBody.error().because(error)
 }
 
 /// Reads a small body (XML) whole. `must_hash` refuses one that came without a hash of its own, as AWS does for batch

@@ -10,7 +10,7 @@ use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
-use mallee_s3_config::Tagging;
+use mallee_s3_config::{Cors, Tagging, Website};
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.
 pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
@@ -38,6 +38,12 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
             config::put::<Tagging>(call, bucket, StatusCode::NO_CONTENT, |_, _| Ok(())).await
         }
         Operation::DeleteBucketTagging => config::delete::<Tagging>(call, bucket).await,
+        Operation::GetBucketCors => config::get::<Cors>(call, bucket, Code::NoSuchCorsConfiguration).await,
+        Operation::PutBucketCors => config::put::<Cors>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
+        Operation::DeleteBucketCors => config::delete::<Cors>(call, bucket).await,
+        Operation::GetBucketWebsite => config::get::<Website>(call, bucket, Code::NoSuchWebsiteConfiguration).await,
+        Operation::PutBucketWebsite => config::put::<Website>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
+        Operation::DeleteBucketWebsite => config::delete::<Website>(call, bucket).await,
         Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
         Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
         Operation::GetBucketPolicy => policy::get(call, bucket).await,
@@ -57,7 +63,7 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,
-        Operation::PutObject => put::put(call, bucket, key).await,
+        Operation::PutObject | Operation::PostObject => put::put(call, bucket, key).await,
         Operation::CopyObject => copy::copy(call, bucket, key).await,
         Operation::DeleteObject => delete::one(call, bucket, key).await,
         Operation::CreateMultipartUpload => uploads::create(call, bucket, key).await,

@@ -18,6 +18,7 @@ mod body;
 mod call;
 pub mod checksum;
 mod conditions;
+mod cors;
 mod dispatch;
 mod error;
 mod headers;
@@ -25,11 +26,13 @@ mod names;
 mod operation;
 mod ops;
 mod owners;
+mod post;
 mod props;
 mod range;
 mod reply;
 mod service;
 mod target;
+mod website;
 
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
@@ -67,6 +70,8 @@ pub const SMALL_XML_BYTES_MAX: usize = 64 * 1024;
 pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 /// Bytes of the XML of a CompleteMultipartUpload.
 pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the fields of a form before its file (AWS: 20 KB).
+pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
 /// Seconds without a byte of the body after which a request is given up.
 pub const BODY_IDLE_SECONDS: u64 = 60;
 /// Bytes of a body that must come in that time: 1 KiB a second.

@@ -231,6 +231,7 @@ impl Operation {
             self,
             Self::CreateBucket
                 | Self::PutObject
+                | Self::PostObject
                 | Self::CopyObject
                 | Self::CreateMultipartUpload
                 | Self::UploadPart

@@ -1,19 +1,20 @@
 //! The service: from an HTTP request to an HTTP reply.
 
 use crate::asked::Asked;
-use crate::auth::{Authority, Caller, Identified};
+use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::{Access, NewBuckets};
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::error::engine as engine_error;
 use crate::reply::{self, Reply};
+use crate::{cors, post, website};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use mallee_awswire::server::{Service, error_response};
+use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits};
@@ -27,6 +28,8 @@ pub struct S3Config {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` is a virtual host; empty for path style only.
     pub domains: Vec<String>,
+    /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
+    pub websites: Vec<String>,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
 }
@@ -83,6 +86,11 @@ impl S3 {
         &*self.0.auth
     }
 
+    /// Who did not sign.
+    pub(crate) fn nobody(&self) -> Arc<dyn Identity> {
+        self.0.auth.nobody()
+    }
+
     pub(crate) fn config(&self) -> &S3Config {
         &self.0.config
     }
@@ -93,9 +101,14 @@ impl S3 {
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         let head = parts.method == Method::HEAD;
         let parts = Arc::new(parts);
-        let mut response = match self.answer(parts.clone(), body).await {
-            Ok(response) => response,
-            Err(error) => refuse(&error, &parts, &request_id, head),
+        let mut response = match website::answer(self, &parts, &request_id).await {
+            Some(page) => page,
+            None => {
+                let answer = self.answer(parts.clone(), body).await;
+                let mut response = answer.unwrap_or_else(|error| refuse(&error, &parts, &request_id, head));
+                cors::decorate_api(self, &parts, &mut response).await;
+                response
+            }
         };
         reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
         reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
@@ -104,7 +117,7 @@ impl S3 {
     }
 
     /// Notes the names of whoever calls for the first time: others grant to them.
-    async fn know(&self, caller: &Caller) -> Result<(), ApiError> {
+    pub(crate) async fn know(&self, caller: &Caller) -> Result<(), ApiError> {
         let Inner { engine, known, .. } = &*self.0;
         if known.lock().unwrap_or_else(PoisonError::into_inner).contains(&caller.account) {
             return Ok(());
@@ -120,7 +133,15 @@ impl S3 {
 
     async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
         let Inner { engine, auth, config, .. } = &*self.0;
+        if head.method == Method::OPTIONS {
+            return cors::preflight(self, &head).await;
+        }
+        if post::is_form(&head, &config.domains) {
+            return post::answer(self, head, body).await;
+        }
+        let host = host(&head.headers, &head.uri);
         let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
+        let signed = signed.to_bucket(host_bucket(&host, &config.domains));
         let identified =
             auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
         let (identity, claim, payload) = match identified {

@@ -363,6 +363,7 @@ codes! {
     AmbiguousGrantByEmailAddress = "AmbiguousGrantByEmailAddress", 400, false, "The email address you provided is associated with more than one account.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, false, "The authorization header you provided is malformed; {}";
     AuthorizationQueryParametersError = "AuthorizationQueryParametersError", 400, false, "{}";
+    AccessForbidden = "AccessForbidden", 403, false, "{}";
     BadDigest = "BadDigest", 400, false, "The Content-MD5 you specified did not match what we received.";
     BadRequest = "BadRequest", 400, false, "{}";
     BucketAlreadyExists = "BucketAlreadyExists", 409, false, "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.";

@@ -23,6 +23,9 @@ pub(crate) struct Layers {
     pub(crate) boundary: Option<Value>,
     pub(crate) session: Option<Vec<Value>>,
     pub(crate) resource: Option<Value>,
+    /// Of the policy of the resource only denials count.
+    pub(crate) denies_only: bool,
+    pub(crate) grants: Option<Value>,
     pub(crate) same_account: bool,
     pub(crate) must_allow: bool,
 }
@@ -40,6 +43,7 @@ pub(crate) fn allowed(q: &Question<'_>, layers: &Layers) -> bool {
     everything.extend(&layers.boundary);
     everything.extend(layers.session.iter().flatten());
     everything.extend(&layers.resource);
+    everything.extend(&layers.grants);
     if everything.iter().any(|policy| !matching(q, policy, "Deny").is_empty()) {
         return false;
     }
@@ -48,7 +52,8 @@ pub(crate) fn allowed(q: &Question<'_>, layers: &Layers) -> bool {
     let identity = root || any(&layers.identity);
     let boundary = layers.boundary.as_ref().is_none_or(|policy| any(std::slice::from_ref(policy)));
     let session = layers.session.as_deref().is_none_or(any);
-    let granted = layers.resource.as_ref().and_then(|policy| matching(q, policy, "Allow").into_iter().max());
+    let of_resource = layers.resource.iter().filter(|_| !layers.denies_only).chain(&layers.grants);
+    let granted = of_resource.flat_map(|policy| matching(q, policy, "Allow")).max();
     let own = identity && boundary && session;
     if q.principal.account().is_none() {
         return granted.is_some();

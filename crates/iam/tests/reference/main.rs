@@ -210,15 +210,19 @@ fn layers() -> impl Strategy<Value = Layers> {
         prop::option::weighted(0.3, policy()),
         prop::option::weighted(0.3, some(policy().boxed())),
         prop::option::weighted(0.6, resource_policy()),
+        prop::option::weighted(0.3, resource_policy()),
+        prop::bool::weighted(0.2),
         any::<bool>(),
     )
-        .prop_map(|(account, identity, boundary, session, resource, must_allow)| Layers {
+        .prop_map(|(account, identity, boundary, session, resource, grants, denies_only, must_allow)| Layers {
             // Policies of accounts only deny.
             account: account.into_iter().map(denying).collect(),
             identity,
             boundary,
             session,
             resource,
+            denies_only,
+            grants,
             same_account: false,
             must_allow,
         })
@@ -269,6 +273,7 @@ proptest! {
         let session = layers.session.as_ref().map(|policies| all(policies, PolicyKind::BuiltIn));
         let boundary = layers.boundary.as_ref().map(|p| parse(p, PolicyKind::BuiltIn));
         let resource_policy = layers.resource.as_ref().map(|p| parse(p, PolicyKind::Resource));
+        let grants = layers.grants.as_ref().map(|p| parse(p, PolicyKind::Resource));
         let inputs = Inputs {
             account: &account,
             identity: &identity,
@@ -277,7 +282,8 @@ proptest! {
             resource: resource_policy.as_ref(),
             resource_account: Some(&owner),
             resource_must_allow: layers.must_allow,
-            ..Inputs::default()
+            resource_denies_only: layers.denies_only,
+            grants: grants.as_ref(),
         };
         let request = Request { principal: &principal, action: &action, resource: &resource, context: &context };
         let question = Question { principal: &principal, action: &action, resource: &resource, keys: &keys };

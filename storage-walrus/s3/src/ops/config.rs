@@ -76,8 +76,6 @@ enum Answer {
 
 /// The reads that are answered.
 const TABLE: &[(Operation, Answer)] = &[
-    (Operation::GetBucketCors, Answer::Absent(Code::NoSuchCorsConfiguration)),
-    (Operation::GetBucketWebsite, Answer::Absent(Code::NoSuchWebsiteConfiguration)),
     (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
