@@ -20,6 +20,7 @@ pub mod memory;
 pub mod metadata;
 pub mod model;
 mod properties;
+mod retain;
 pub mod stored;
 mod version;
 
@@ -40,5 +41,6 @@ pub use model::{
     Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
+pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

@@ -26,7 +26,7 @@ async fn put(engine: &Engine, key: &str, properties: Properties) -> Result<Objec
         bucket: BUCKET.into(),
         key: key.into(),
         etag: "tag".into(),
-        properties,
+        properties: Properties { owner: Some(ACCOUNT.to_owned()), ..properties },
         ..Description::default()
     };
     engine.put_object(what, sink.finish().await?, &Condition::None).await

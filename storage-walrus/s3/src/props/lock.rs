@@ -1,15 +1,14 @@
 //! Object lock, as headers have it (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>).
 
-use crate::error::invalid_argument;
+use crate::error::{engine, invalid_argument};
 use crate::headers::text;
-use crate::ops::config;
 use crate::reply::{self, Reply};
 use http::HeaderMap;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, LockMode, OBJECT_LOCK, Properties, Retention};
+use mallee_objects::{Bucket, LockMode, OBJECT_LOCK, Properties, Retention, retain_by_default};
 use mallee_runtime::clock::from_unix_ms;
-use mallee_s3_config::{ObjectLock, RetentionMode};
+use mallee_s3_config::RetentionMode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -18,7 +17,6 @@ const UNTIL: &str = "x-amz-object-lock-retain-until-date";
 const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
 const BYPASS: &str = "x-amz-bypass-governance-retention";
 const NS_PER_MS: i128 = 1_000_000;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What the headers of a write say.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -145,15 +143,7 @@ pub(crate) fn bypass(headers: &HeaderMap) -> bool {
 /// # Errors
 /// What is kept of the bucket cannot be read.
 pub(crate) fn by_default(bucket: &Bucket, properties: Properties, now_ms: i64) -> Result<Properties, ApiError> {
-    if properties.retention.is_some() {
-        return Ok(properties);
-    }
-    let default = config::of::<ObjectLock>(bucket)?.and_then(|lock| lock.default);
-    let retention = default.map(|default| Retention {
-        mode: kept_mode(default.mode),
-        until_ms: now_ms.saturating_add(i64::from(default.days()).saturating_mul(DAY_MS)),
-    });
-    Ok(Properties { retention, ..properties })
+    retain_by_default(bucket, properties, now_ms).map_err(engine)
 }
 
 /// Tells of the lock of an object that is read.
@@ -197,6 +187,6 @@ mod tests {
 
     #[test]
     fn the_kind_is_what_the_engine_guards() {
-        assert_eq!(<ObjectLock as mallee_s3_config::Document>::KIND, OBJECT_LOCK);
+        assert_eq!(<mallee_s3_config::ObjectLock as mallee_s3_config::Document>::KIND, OBJECT_LOCK);
     }
 }
