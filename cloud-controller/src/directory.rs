@@ -38,8 +38,8 @@ const NAME_BYTES_MAX: usize = 128;
 /// A presigned request lives up to seven days, and so does its signing day; with the clock window at either end.
 const KEY_DAYS_BACK: i64 = 8;
 const KEY_DAYS_AHEAD: i64 = 1;
-/// Most questions about one request: a DeleteObjects names 1,000 keys.
-const QUESTIONS_MAX: usize = 1100;
+/// Most questions about one request: a DeleteObjects names 1,000 keys, and may ask to pass their retentions by.
+const QUESTIONS_MAX: usize = 2100;
 /// Most resources that they are about: a bucket, an object, and those of a copy source.
 const RESOURCES_MAX: usize = 8;
 /// Most principals asked about at once: a bucket policy has 20 KiB.

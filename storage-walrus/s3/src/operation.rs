@@ -232,6 +232,7 @@ impl Operation {
             Self::CreateBucket
                 | Self::PutObject
                 | Self::PostObject
+                | Self::PostObject
                 | Self::CopyObject
                 | Self::CreateMultipartUpload
                 | Self::UploadPart
