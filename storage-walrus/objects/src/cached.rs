@@ -117,14 +117,6 @@ impl Metadata for CachedMetadata {
         self.inner.usage_by_class(bucket).await
     }
 
-    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
-        self.inner.owners(name).await
-    }
-
-    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
-        self.inner.ensure_owner(owner).await
-    }
-
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {
         // It has no objects, or it is refused: what keys stood for is gone from here since they were deleted.
         self.write(vec![bucket_name(name)], self.inner.delete_bucket(name)).await
