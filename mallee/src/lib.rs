@@ -1,5 +1,6 @@
 //! The one binary: every tier in one process (`mallee up`), one tier alone, and the commands that ask a running cloud.
 
+pub mod blobs;
 pub mod down;
 pub mod s3_hosts;
 pub mod state;

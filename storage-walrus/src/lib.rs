@@ -6,10 +6,12 @@
 mod keys;
 mod lock;
 mod offline;
+mod place;
 
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
+pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
     Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
 };
@@ -17,7 +19,7 @@ pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
+use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -51,6 +53,8 @@ pub struct WalrusConfig {
     pub orphan_grace: Duration,
     /// Time between two sweeps.
     pub sweep_period: Duration,
+    /// Where the blobs are, if not in files below `data`.
+    pub blobs: Option<RemotePlace>,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
 }
@@ -67,6 +71,7 @@ impl WalrusConfig {
             new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
+            blobs: None,
             reserve: RESERVE_BYTES,
         }
     }
@@ -79,7 +84,7 @@ pub struct Walrus {
     engine: Engine,
     s3: S3,
     images: ImageStore,
-    _lock: DirectoryLock,
+    _lock: Option<DirectoryLock>,
 }
 
 impl Walrus {
@@ -95,11 +100,9 @@ impl Walrus {
         rng: Rng,
         faults: Faults,
     ) -> anyhow::Result<Self> {
-        let lock = DirectoryLock::take(&config.data)?;
-        let blobs =
-            FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
+        let (blobs, lock) = place::open(&config, &store, clock.clone(), rng.clone(), faults.clone()).await?;
         let meta = mallee_objects::metadata_of(store);
-        let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
+        let engine = Engine::new(meta, blobs, clock, rng, faults);
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");

@@ -53,7 +53,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let listener = bind(args.listen, "--listen").await?;
     let address = local(listener.local_addr()?);
     let cloud_id = dir.cloud_id(&rng)?;
-    let seal = SealKey::load_or_create(&dir.join("seal.key"), &rng)?;
+    let seal = SealKey::load_or_create(&args.seal_key(dir), &rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
     let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), seal)
         .await
@@ -66,6 +66,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let mut config = WalrusConfig::new(dir.join("walrus"), args.region.clone());
     args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
+    config.blobs = args.place.place()?;
     let walrus =
         Walrus::open(config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone()).await?;
     walrus.spawn_background(&servers);

@@ -4,6 +4,7 @@ use super::alone::alone;
 use super::authority::DirectoryAuthority;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
+use crate::blobs::BlobsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::{S3NewBuckets, Switches};
@@ -60,12 +61,22 @@ pub struct WalrusArgs {
     /// What new buckets are like.
     #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
     pub s3_new_buckets: S3NewBuckets,
+    /// Where the bytes are.
+    #[command(flatten)]
+    pub place: BlobsArgs,
     /// Hosts of buckets.
     #[command(flatten)]
     pub hosts: S3Hosts,
     /// What is off by itself; in a cloud its controller is asked.
     #[command(flatten)]
     pub switches: Switches,
+}
+
+impl WalrusArgs {
+    /// The file of the key that seals what the database keeps secret.
+    pub(super) fn seal_key(&self, dir: &StateDir) -> PathBuf {
+        self.place.seal_key.clone().unwrap_or_else(|| dir.join("seal.key"))
+    }
 }
 
 struct Running {
@@ -110,7 +121,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let images_uri = advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
     let member = Member::join(dir, &join, Role::Walrus, "", &around).await?;
 
-    let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
+    let seal = SealKey::load_or_create(&args.seal_key(dir), &around.rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
     let store = Store::open(StoreConfig::new(url), around.clock.clone(), around.rng.clone(), seal)
         .await
@@ -119,6 +130,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
     args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
+    config.blobs = args.place.place()?;
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
 
