@@ -8,7 +8,7 @@ use axum::serve::ListenerExt as _;
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{StaticKey, StaticKeys, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Day, StaticKey, StaticKeys, Targets, VerifierAuth, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,14 @@ async fn main() -> anyhow::Result<()> {
     let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
     config.domains = arguments.collect();
+    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: a target of notifications, NAME=URL.
+    let given = |name| std::env::var(name).ok();
+    if let Some(seconds) = given("WALRUS_DAY") {
+        config.jobs.day = Day::of_seconds(seconds.parse()?);
+    }
+    let of = |name| given(name).into_iter().collect::<Vec<_>>();
+    config.jobs.targets =
+        Targets::declared(&of("WALRUS_WEBHOOK"), &of("WALRUS_QUEUE"), true).map_err(anyhow::Error::msg)?;
     config.open = true;
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());

@@ -8,6 +8,7 @@ mod lock;
 
 pub use keys::{StaticKey, StaticKeys};
 pub use mallee_objects::{Engine, Error, SweepReport};
+pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
 
 use lock::DirectoryLock;
@@ -17,7 +18,7 @@ use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 use mallee_runtime::{Clock, Faults, Rng, TaskScope};
-use mallee_s3::S3Config;
+use mallee_s3::{Background, S3Config};
 use mallee_store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct WalrusConfig {
     pub orphan_grace: Duration,
     /// Time between two sweeps.
     pub sweep_period: Duration,
+    /// Background work that buckets are configured with.
+    pub jobs: JobsConfig,
 }
 
 impl WalrusConfig {
@@ -58,6 +61,7 @@ impl WalrusConfig {
             open: false,
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
+            jobs: JobsConfig::default(),
         }
     }
 }
@@ -67,6 +71,7 @@ impl WalrusConfig {
 pub struct Walrus {
     config: WalrusConfig,
     engine: Engine,
+    store: Store,
     s3: S3,
     images: ImageStore,
     _lock: DirectoryLock,
@@ -87,16 +92,22 @@ impl Walrus {
     ) -> anyhow::Result<Self> {
         let lock = DirectoryLock::take(&config.data)?;
         let blobs = FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?;
-        let meta = Arc::new(StoreMetadata::new(store));
+        let meta = Arc::new(StoreMetadata::new(store.clone()));
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
-        let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone(), open: config.open };
+        let targets = config.jobs.targets.all().map(|(name, service)| (service, name.to_owned()));
+        let s3_config = S3Config {
+            region: config.region.clone(),
+            domains: config.domains.clone(),
+            open: config.open,
+            background: Arc::new(Background::new(config.jobs.day, targets)),
+        };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, s3, images, _lock: lock })
+        Ok(Self { config, engine, store, s3, images, _lock: lock })
     }
 
     /// The S3 service.
@@ -140,8 +151,9 @@ impl Walrus {
         &self.engine
     }
 
-    /// Starts the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
+    /// Starts what buckets' configurations ask for, the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

@@ -35,6 +35,7 @@ steps! {
     17 "0017_events";
     18 "0018_search";
     19 "0019_s3";
+    22 "0022_s3_jobs";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -3,6 +3,8 @@
 //! what was understood of what it wrote.
 
 mod document;
+pub mod lifecycle;
+pub mod notification;
 mod tagging;
 
 pub use document::{Document, XMLNS, kept, parse, text, whole};

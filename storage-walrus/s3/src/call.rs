@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) asked: Arc<Asked>,
     pub(crate) payload: Payload,
+    /// As the reply tells it.
+    pub(crate) request_id: String,
     /// Never locked: it makes the call shareable between threads, which a body is not.
     body: Mutex<Body>,
     /// HEAD: the reply has no body.
@@ -37,13 +39,14 @@ pub(crate) struct Known {
     pub(crate) headers: HeaderMap,
     pub(crate) asked: Arc<Asked>,
     pub(crate) payload: Payload,
+    pub(crate) request_id: String,
     pub(crate) head: bool,
 }
 
 impl Call {
     pub(crate) fn new(s3: S3, known: Known, body: Body) -> Self {
-        let Known { caller, region, headers, asked, payload, head } = known;
-        Self { s3, caller, region, headers, asked, payload, body: Mutex::new(body), head }
+        let Known { caller, region, headers, asked, payload, request_id, head } = known;
+        Self { s3, caller, region, headers, asked, payload, request_id, body: Mutex::new(body), head }
     }
 
     /// The body; empty the second time.

@@ -12,6 +12,7 @@
 
 mod asked;
 pub mod auth;
+mod background;
 mod body;
 mod call;
 pub mod checksum;
@@ -28,6 +29,7 @@ mod service;
 mod target;
 
 pub use asked::{Asked, Right};
+pub use background::Background;
 pub use auth::{Authenticator, Caller, VerifierAuth};
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};

@@ -2,6 +2,7 @@
 
 use crate::asked::{Asked, Granted};
 use crate::auth::Authenticator;
+use crate::background::Background;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::reply::{self, Reply};
@@ -14,7 +15,7 @@ use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response};
 use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code, Flavour};
-use mallee_objects::{Engine, Limits};
+use mallee_objects::{Engine, Limits, Origin};
 use std::sync::Arc;
 
 /// Settings of the service.
@@ -27,6 +28,8 @@ pub struct S3Config {
     /// Whether whoever has a valid signature may do everything in its account. Else only what a door before the service
     /// has granted is run.
     pub open: bool,
+    /// What is to be known of the background work.
+    pub background: Arc<Background>,
 }
 
 struct Inner {
@@ -67,6 +70,13 @@ impl S3 {
         Self(Arc::new(Inner { engine: engine.limited(limits), auth, config }))
     }
 
+    /// The same service for changes that come from there.
+    pub(crate) fn by(&self, origin: Arc<Origin>) -> Self {
+        let Inner { engine, auth, config } = &*self.0;
+        let (auth, config) = (auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine: engine.by(origin), auth, config }))
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
@@ -80,7 +90,7 @@ impl S3 {
         let (parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         let head = parts.method == Method::HEAD;
-        let mut response = match self.answer(&parts, body).await {
+        let mut response = match self.answer(&parts, body, &request_id).await {
             Ok(response) => response,
             Err(error) => refuse(&error, &parts, &request_id, head),
         };
@@ -90,7 +100,7 @@ impl S3 {
         response
     }
 
-    async fn answer(&self, parts: &Parts, body: Body) -> Result<Reply, ApiError> {
+    async fn answer(&self, parts: &Parts, body: Body, request_id: &str) -> Result<Reply, ApiError> {
         let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
         let now = self.engine().clock().now();
         let (caller, claim, payload) = self
@@ -115,6 +125,7 @@ impl S3 {
             headers: parts.headers.clone(),
             asked,
             payload,
+            request_id: request_id.to_owned(),
             head: parts.method == Method::HEAD,
         };
         // The front door's, for this request.

@@ -14,8 +14,10 @@ pub(crate) mod bucket;
 pub(crate) mod bucket_doc;
 pub(crate) mod garbage;
 pub(crate) mod image;
+pub(crate) mod jobs;
 pub(crate) mod listing;
 pub(crate) mod listing_versions;
+pub(crate) mod outbox;
 pub(crate) mod part;
 pub(crate) mod pieces;
 pub(crate) mod properties;
@@ -36,8 +38,13 @@ pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
     image_claim_delete, image_claim_insert, image_claim_list,
 };
+pub use jobs::{S3AgingRow, s3_aging_list, s3_configured_list, s3_job_fetch, s3_job_put};
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
+pub use outbox::{
+    S3Message, S3OutboxRow, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_insert,
+    s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting,
+};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
 pub use pieces::{S3PieceRow, s3_piece_list};
 pub use properties::{s3_version_hold, s3_version_properties_set};

@@ -136,6 +136,12 @@ impl State {
 
     pub(super) fn delete(&mut self, bucket: &str, deletion: &Deletion, now_ms: i64) -> Result<(Deleted, Freed), Error> {
         let (key, place) = (&deletion.delete.key, (bucket.to_owned(), deletion.delete.key.clone()));
+        if let Some(only) = &deletion.only {
+            let there = self.find(bucket, key, Which::from(deletion.delete.version));
+            if there.and_then(Found::object).is_none_or(|object| object.info.write_id != *only) {
+                return Ok((Deleted::Nothing, 0));
+            }
+        }
         let which = match deletion.delete.version {
             None if self.versioning(bucket)? != Versioning::Off => {
                 let marker = Marker { version: VersionId { rank: 0, random: deletion.random }, created_ms: now_ms };

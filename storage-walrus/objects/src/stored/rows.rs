@@ -110,7 +110,7 @@ pub(super) fn deletion(deletion: &Deletion) -> S3Deletion {
         Some(VersionName::Id(id)) => S3Target::Id { rank: id.rank, vid: id.random },
     };
     let (key, write_id) = (deletion.delete.key.clone(), deletion.write_id.clone());
-    S3Deletion { key, target, write_id, vid: deletion.random }
+    S3Deletion { key, target, write_id, vid: deletion.random, only: deletion.only.clone() }
 }
 
 pub(super) const fn deleted(done: S3Deleted) -> Deleted {

@@ -6,6 +6,7 @@ use crate::checksum::Algorithm;
 use crate::conditions::{self, bare};
 use crate::error::engine;
 use crate::headers::text;
+use crate::ops::lifecycle;
 use crate::ops::put::{DEFAULT_CHECKSUM, conditional};
 use crate::ops::uploads::upload_id;
 use crate::reply::{self, Reply, document};
@@ -177,6 +178,7 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     w.close("CompleteMultipartUploadResult");
     let mut response = reply::xml(w);
     reply::set_version(&mut response, shown_version(&within, info.version));
+    lifecycle::set_expiration(&mut response, &call, &within, &info)?;
     Ok(response)
 }
 

@@ -9,6 +9,7 @@ use crate::error::invalid_argument;
 use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::get::READ_ATTEMPTS;
+use crate::ops::lifecycle;
 use crate::ops::put::conditional;
 use crate::reply::{self, Reply, document};
 use http::header::HeaderName;
@@ -120,6 +121,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     let mut response = reply::xml(w);
     reply::set_version(&mut response, shown_version(&to, info.version));
     set_source_version(&mut response, &from, copied);
+    lifecycle::set_expiration(&mut response, &call, &to, &info)?;
     Ok(response)
 }
 

@@ -4,6 +4,7 @@ use crate::call::{Call, shown_version};
 use crate::conditions::{self, Verdict};
 use crate::error::{engine, invalid_argument};
 use crate::headers::{describe, text};
+use crate::ops::lifecycle;
 use crate::range;
 use crate::reply::{self, Reply};
 use axum::body::Body;
@@ -98,6 +99,10 @@ async fn serve(call: &Call, bucket: &Bucket, object: &Object) -> Result<Result<R
     };
     describe(&mut response, info, &call.asked.query)?;
     reply::set_version(&mut response, shown_version(bucket, info.version));
+    lifecycle::set_class(&mut response, info);
+    if call.asked.query.get("versionId").is_none() {
+        lifecycle::set_expiration(&mut response, call, bucket, info)?;
+    }
     reply::set(&mut response, CONTENT_LENGTH, &wanted.len.to_string());
     if wanted.partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;

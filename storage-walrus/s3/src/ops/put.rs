@@ -8,6 +8,7 @@ use crate::conditions;
 use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
+use crate::ops::lifecycle;
 use crate::reply::{self, Reply};
 use http::StatusCode;
 use mallee_awswire::ApiError;
@@ -63,5 +64,6 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     reply::set_etag(&mut response, &info.etag);
     reply::set_checksums(&mut response, &info.checksums);
     reply::set_version(&mut response, shown_version(&bucket, info.version));
+    lifecycle::set_expiration(&mut response, &call, &bucket, &info)?;
     Ok(response)
 }

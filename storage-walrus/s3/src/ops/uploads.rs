@@ -5,6 +5,7 @@ use crate::checksum::Algorithm;
 use crate::error::engine;
 use crate::headers::{self, text};
 use crate::names::check_key;
+use crate::ops::lifecycle;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
@@ -50,7 +51,7 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
-    call.bucket(&bucket).await?;
+    let within = call.bucket(&bucket).await?;
     let doc = UploadDoc {
         content_type,
         attributes,
@@ -65,6 +66,7 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     w.text("UploadId", &upload.id);
     w.close("InitiateMultipartUploadResult");
     let mut response = reply::xml(w);
+    lifecycle::set_abort_date(&mut response, &call, &within, &upload)?;
     if let Some(algorithm) = algorithm {
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-algorithm"), algorithm.name());
         let kind = if composite { "COMPOSITE" } else { "FULL_OBJECT" };
@@ -178,5 +180,7 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
         w.close("Part");
     }
     w.close("ListPartsResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    lifecycle::set_abort_date(&mut response, &call, &bucket, &upload)?;
+    Ok(response)
 }
