@@ -58,8 +58,8 @@ enum Command {
     Cluster(tier::ClusterArgs),
     /// Run the node controller of this host alone, or make tokens with which daemons join.
     Node(NodeLine),
-    /// Run the object store alone.
-    Walrus(tier::WalrusArgs),
+    /// Run the object store alone, or check one that does not run.
+    Walrus(WalrusLine),
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,6 +75,21 @@ struct NodeLine {
 enum NodeCommand {
     /// Make a one-time token with which another daemon joins.
     Token(TokenArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct WalrusLine {
+    #[command(subcommand)]
+    command: Option<WalrusCommand>,
+    #[command(flatten)]
+    run: tier::WalrusArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum WalrusCommand {
+    /// Hold rows, references, counters and files of the object store against each other; it must not run.
+    Check(tier::WalrusCheckArgs),
 }
 
 fn main() -> ExitCode {
@@ -119,7 +134,10 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,
         Command::Cluster(args) => tier::cluster(&state, &args).await,
-        Command::Walrus(args) => tier::walrus(&state, &args).await,
+        Command::Walrus(WalrusLine { command: Some(WalrusCommand::Check(args)), .. }) => {
+            tier::walrus_check(&state, &args).await
+        }
+        Command::Walrus(WalrusLine { command: None, run }) => tier::walrus(&state, &run).await,
         Command::Node(NodeLine { command: Some(NodeCommand::Token(args)), .. }) => {
             mallee_cli::node_token(&client()?, &args).await
         }

@@ -1,6 +1,6 @@
 //! A Walrus for client tests: `walrus_serve DIR [DOMAIN]` keeps everything under DIR, listens on a free port of
 //! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends.
+//! with the secret `walrus/test+secret`. Ends when its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
@@ -33,15 +33,19 @@ async fn main() -> anyhow::Result<()> {
     let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
     config.domains = arguments.collect();
-    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: a target of notifications, NAME=URL.
+    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
+    // notifications, NAME=URL.
     let given = |name| std::env::var(name).ok();
     if let Some(seconds) = given("WALRUS_DAY") {
         config.jobs.day = Day::of_seconds(seconds.parse()?);
     }
-    let of = |name| given(name).into_iter().collect::<Vec<_>>();
+    let of = |name| given(name).iter().flat_map(|all| all.split(' ')).map(str::to_owned).collect::<Vec<_>>();
     config.jobs.targets =
         Targets::declared(&of("WALRUS_WEBHOOK"), &of("WALRUS_QUEUE"), true).map_err(anyhow::Error::msg)?;
     config.open = true;
+    if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
+        config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
+    }
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);

@@ -5,15 +5,18 @@
 
 mod keys;
 mod lock;
+mod offline;
 
 pub use keys::{StaticKey, StaticKeys};
+pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
+pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
+pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES, StoreMetadata};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -48,6 +51,8 @@ pub struct WalrusConfig {
     pub sweep_period: Duration,
     /// Background work that buckets are configured with.
     pub jobs: JobsConfig,
+    /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
+    pub reserve: u64,
 }
 
 impl WalrusConfig {
@@ -62,6 +67,7 @@ impl WalrusConfig {
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
             jobs: JobsConfig::default(),
+            reserve: RESERVE_BYTES,
         }
     }
 }
@@ -91,7 +97,8 @@ impl Walrus {
         faults: Faults,
     ) -> anyhow::Result<Self> {
         let lock = DirectoryLock::take(&config.data)?;
-        let blobs = FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?;
+        let blobs =
+            FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
         let meta = Arc::new(StoreMetadata::new(store.clone()));
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
         let unfinished = engine.recover().await?;

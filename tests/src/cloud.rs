@@ -133,6 +133,7 @@ impl TestCloud {
             faults: self.faults.clone(),
             cluster: self.cluster.clone(),
             links: self.links.clone(),
+            jobs: mallee::s3_jobs::JobsConfig::default(),
         }
     }
 

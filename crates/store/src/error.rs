@@ -53,6 +53,9 @@ pub enum StoreError {
     /// The store was opened with a configuration it cannot use.
     #[error("{0}")]
     Config(String),
+    /// No room on the database's disk: nothing was written.
+    #[error("the disk that holds the database is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Anything else the database said.
     #[error("the database refused an operation")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -88,8 +91,10 @@ impl StoreError {
 const PG_RETRY_CODES: [&str; 7] = ["40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"];
 /// PostgreSQL: data exceptions (class 22), for example a text it cannot keep.
 const PG_DATA_CLASS: &str = "22";
-/// SQLite's primary codes BUSY and LOCKED, and full disk, as decimal extended codes start with them.
+/// SQLite's primary codes BUSY and LOCKED, as decimal extended codes start with them.
 const SQLITE_BUSY_CODES: [u32; 2] = [5, 6];
+/// SQLite's primary code FULL, and PostgreSQL's DISK_FULL.
+const FULL_CODES: [&str; 2] = ["13", "53100"];
 
 /// `UNIQUE constraint failed: key_pairs.account_id, key_pairs.name` → `key_pairs_account_id_name`.
 fn constraint_of_sqlite(message: &str) -> String {
@@ -134,6 +139,7 @@ impl From<sqlx::Error> for StoreError {
                 Self::Conflict { constraint }
             }
             ErrorKind::ForeignKeyViolation => Self::InUse,
+            _ if FULL_CODES.contains(&code.as_str()) => Self::Full(Box::new(error)),
             _ if PG_RETRY_CODES.contains(&code.as_str()) => Self::Unavailable(Box::new(error)),
             _ if code.len() == 5 && code.starts_with(PG_DATA_CLASS) => Self::Invalid(Box::new(error)),
             _ if code.parse::<u32>().is_ok_and(|c| code.len() < 5 && SQLITE_BUSY_CODES.contains(&(c & 0xff))) => {

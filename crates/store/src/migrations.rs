@@ -36,6 +36,7 @@ steps! {
     18 "0018_search";
     19 "0019_s3";
     22 "0022_s3_jobs";
+    23 "0023_damage";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -54,6 +54,8 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),
     ("s3/bucket_doc.rs", s3::bucket_doc::SQL),
+    ("s3/check.rs", s3::check::SQL),
+    ("s3/damage.rs", s3::damage::SQL),
     ("s3/garbage.rs", s3::garbage::SQL),
     ("s3/image.rs", s3::image::SQL),
     ("s3/jobs.rs", s3::jobs::SQL),

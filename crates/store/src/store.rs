@@ -5,9 +5,9 @@ use crate::seal::SealKey;
 use crate::tx::{Tx, TxConn};
 use crate::{StoreError, dialect, migrations};
 use mallee_runtime::{Clock, Rng};
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Sqlite, Transaction};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,6 +117,21 @@ async fn open_sqlite(path: PathBuf, config: &StoreConfig) -> Result<Pools, Store
     Ok(Pools::Sqlite { read, write })
 }
 
+/// Begins on a connection of this pool. After a full disk or an I/O error SQLite ends a transaction by itself; the driver
+/// then fails to roll it back, and would refuse every later one on that connection: such a connection is replaced.
+async fn begin_sqlite(pool: &SqlitePool, begin: &'static str) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    for _ in 0..SQLITE_READERS {
+        match pool.begin_with(begin).await {
+            Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::WorkerCrashed) => {
+                tracing::warn!("a connection to the database is replaced: its last transaction ended in an error");
+                drop(pool.acquire().await?.detach());
+            }
+            begun => return begun,
+        }
+    }
+    pool.begin_with(begin).await
+}
+
 async fn open_pg(config: &StoreConfig) -> Result<Pools, StoreError> {
     let options: PgConnectOptions = config.url.parse()?;
     let options =
@@ -201,7 +216,7 @@ impl Store {
     /// [`StoreError::Unavailable`] when no connection comes free in time.
     pub async fn write(&self) -> Result<Tx, StoreError> {
         let conn = match &self.0.pools {
-            Pools::Sqlite { write, .. } => TxConn::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Sqlite { write, .. } => TxConn::Sqlite(begin_sqlite(write, "BEGIN IMMEDIATE").await?),
             Pools::Pg(pool) => TxConn::Pg(pool.begin().await?),
         };
         Ok(Tx::new(self.clone(), conn))
@@ -213,7 +228,7 @@ impl Store {
     /// [`StoreError::Unavailable`] when no connection comes free in time.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let conn = match &self.0.pools {
-            Pools::Sqlite { read, .. } => TxConn::Sqlite(read.begin_with("BEGIN").await?),
+            Pools::Sqlite { read, .. } => TxConn::Sqlite(begin_sqlite(read, "BEGIN").await?),
             Pools::Pg(pool) => TxConn::Pg(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?),
         };
         Ok(Tx::new(self.clone(), conn))

@@ -30,6 +30,16 @@ pub struct Tx {
     pub(crate) later: Later,
 }
 
+/// What a commit that failed says. A row that was refused, or had no room, is certainly not written. Of anything else nobody knows: when
+/// SQLite could not sync its log (an I/O error), the records are in there all the same, and count if the process dies
+/// before others are written over them.
+fn uncertain(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Conflict { .. } | StoreError::InUse | StoreError::Full(_) | StoreError::Unavailable(_) => error,
+        other => StoreError::Unavailable(Box::new(other)),
+    }
+}
+
 impl Tx {
     pub(crate) fn new(store: Store, conn: TxConn) -> Self {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -80,11 +90,12 @@ impl Tx {
         self.conn()?;
         let newest = change::flush(&mut self).await?;
         self.run_later().await?;
-        match self.conn.take() {
-            Some(TxConn::Sqlite(transaction)) => transaction.commit().await?,
-            Some(TxConn::Pg(transaction)) => transaction.commit().await?,
-            None => {}
-        }
+        let committed = match self.conn.take() {
+            Some(TxConn::Sqlite(transaction)) => transaction.commit().await,
+            Some(TxConn::Pg(transaction)) => transaction.commit().await,
+            None => Ok(()),
+        };
+        committed.map_err(|error| uncertain(error.into()))?;
         if let Some((seq, identities)) = newest {
             if identities {
                 self.store.identities_bump();

@@ -10,6 +10,7 @@ mod member;
 mod node;
 mod s3_proxy;
 mod walrus;
+mod walrus_check;
 mod ways;
 
 pub use cloud::{CloudArgs, cloud};
@@ -17,6 +18,7 @@ pub use cluster::{ClusterArgs, cluster};
 pub use member::JoinArgs;
 pub use node::{NodeArgs, node};
 pub use walrus::{WalrusArgs, walrus};
+pub use walrus_check::{WalrusCheckArgs, walrus_check};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use mallee_pki::{ClientAuth, CredentialStore, GuardLayer, Rule, TlsIncoming};

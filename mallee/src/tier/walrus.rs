@@ -4,6 +4,7 @@ use super::gate::Gate;
 use super::keys::DirectoryKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
 use anyhow::{Context as _, Result};
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
@@ -52,6 +53,9 @@ pub struct WalrusArgs {
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
+    /// Background work.
+    #[command(flatten)]
+    pub jobs: S3JobsArgs,
 }
 
 struct Running {
@@ -94,7 +98,8 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         .context("cannot open the database")?;
     let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
     let auth = Arc::new(VerifierAuth::new(verifier.clone(), |signer| signer.caller.clone()));
-    let config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    config.jobs = args.jobs.config()?;
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
 

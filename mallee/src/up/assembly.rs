@@ -19,7 +19,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{Caller, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Caller, JobsConfig, VerifierAuth, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +76,8 @@ pub struct Options {
     pub cluster: ClusterConfig,
     /// The links between the tiers, which tests partition.
     pub links: Links,
+    /// The object store's background work.
+    pub jobs: JobsConfig,
 }
 
 /// A running cloud in one process.
@@ -109,8 +111,20 @@ impl Assembly {
     /// # Errors
     /// One line that names what is missing or in the way.
     pub async fn start(dir: &StateDir, options: Options, listener: TcpListener, shutdown: &Shutdown) -> Result<Self> {
-        let Options { state, database, region, zones, public_pool, simulated, clock, rng, faults, cluster, links } =
-            options;
+        let Options {
+            state,
+            database,
+            region,
+            zones,
+            public_pool,
+            simulated,
+            clock,
+            rng,
+            faults,
+            cluster,
+            links,
+            jobs,
+        } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
         let address = listener.local_addr()?;
@@ -126,7 +140,7 @@ impl Assembly {
             account: actor.account.to_string(),
             arn: actor.arn.to_string(),
         });
-        let walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        let walrus_config = WalrusConfig { jobs, ..WalrusConfig::new(dir.join("walrus"), region.clone()) };
         let walrus =
             Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone())
                 .await?;

@@ -11,6 +11,7 @@ pub use links::Links;
 pub(crate) use links::cluster_peers;
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
 use crate::switches::Switches;
 use anyhow::{Context as _, Result};
@@ -54,6 +55,9 @@ pub struct UpArgs {
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
+    /// The object store's background work.
+    #[command(flatten)]
+    pub jobs: S3JobsArgs,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -80,6 +84,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         faults: Faults::none(),
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
+        jobs: args.jobs.config()?,
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

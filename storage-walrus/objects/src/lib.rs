@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+pub mod check;
 mod delivery;
 mod documents;
 pub mod engine;
@@ -22,7 +23,7 @@ mod properties;
 pub mod stored;
 mod version;
 
-pub use blob::{BlobId, BlobStore, FileBlobs};
+pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents};
 pub use engine::collect::COLLECT_RETRY;

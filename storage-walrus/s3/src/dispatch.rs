@@ -4,7 +4,8 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    buckets, complete, config, copy, delete, get, lifecycle, list, notification, parts, put, uploads, versioning, versions,
+    buckets, complete, config, copy, delete, get, lifecycle, list, notification, parts, put, uploads, versioning,
+    versions,
 };
 use crate::reply::Reply;
 use http::StatusCode;

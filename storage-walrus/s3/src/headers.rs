@@ -91,10 +91,9 @@ pub(crate) fn stored(headers: &HeaderMap) -> Result<(String, Attributes), ApiErr
         let Some(value) = headers.get(*name) else { continue };
         let mut value = value_text(value);
         if *name == "content-encoding" {
-            // `aws-chunked` says how the body travels, not what it is.
-            let real: Vec<_> =
-                value.split(',').map(str::trim).filter(|c| !c.is_empty() && *c != "aws-chunked").collect();
-            value = real.join(",");
+            // `aws-chunked` says how the body travels, not what it is. The rest stays as it was written.
+            let real: Vec<_> = value.split(',').filter(|c| !matches!(c.trim(), "" | "aws-chunked")).collect();
+            value = real.join(",").trim().to_owned();
         }
         if !value.is_empty() {
             attributes.system.insert((*name).to_owned(), value);
@@ -165,6 +164,15 @@ mod tests {
         assert_eq!(attributes.system.get("content-encoding").map(String::as_str), Some("gzip"));
         assert_eq!(attributes.system.len(), 2);
         assert_eq!(attributes.user.into_iter().collect::<Vec<_>>(), [("a".to_owned(), "1".to_owned())]);
+        for (given, kept) in [
+            ("deflate, gzip", Some("deflate, gzip")),
+            ("deflate, gzip,aws-chunked", Some("deflate, gzip")),
+            ("gzip , aws-chunked", Some("gzip")),
+            ("aws-chunked, aws-chunked", None),
+        ] {
+            let (_, attributes) = stored(&headers(&[("content-encoding", given)])).expect("fits");
+            assert_eq!(attributes.system.get("content-encoding").map(String::as_str), kept, "{given}");
+        }
         let mut large = HeaderMap::new();
         large.insert("x-amz-meta-abc", HeaderValue::from_str(&"x".repeat(2045)).expect("value"));
         assert!(stored(&large).is_ok());

@@ -29,8 +29,8 @@ mod service;
 mod target;
 
 pub use asked::{Asked, Right};
-pub use background::Background;
 pub use auth::{Authenticator, Caller, VerifierAuth};
+pub use background::Background;
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};

@@ -62,7 +62,13 @@ pub async fn s3_configured_list<'a>(
     after: &str,
     limit: u32,
 ) -> Result<Vec<String>, StoreError> {
-    Ok(exec.into().all::<(String,)>(CONFIGURED, args![kind, after, limit]).await?.into_iter().map(|(name,)| name).collect())
+    Ok(exec
+        .into()
+        .all::<(String,)>(CONFIGURED, args![kind, after, limit])
+        .await?
+        .into_iter()
+        .map(|(name,)| name)
+        .collect())
 }
 
 /// Where a job was.

@@ -12,6 +12,8 @@
 pub(crate) mod blob;
 pub(crate) mod bucket;
 pub(crate) mod bucket_doc;
+pub(crate) mod check;
+pub(crate) mod damage;
 pub(crate) mod garbage;
 pub(crate) mod image;
 pub(crate) mod jobs;
@@ -33,6 +35,13 @@ pub use bucket::{
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set,
 };
 pub use bucket_doc::{S3BucketDocRow, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put};
+pub use check::{
+    S3InlineRow, S3PiecesWrong, S3RefsWrong, S3RowMissing, S3SizeWrong, S3VersionName, s3_blob_holders,
+    s3_check_content, s3_check_file, s3_check_garbage, s3_check_latest, s3_check_pieces, s3_check_pieces_lost,
+    s3_check_ranks, s3_check_refs, s3_check_rows, s3_check_sizes, s3_check_usage, s3_garbage_among, s3_inline_list,
+    s3_mend_garbage, s3_mend_latest, s3_mend_pieces, s3_mend_refs, s3_mend_usage,
+};
+pub use damage::{S3DamageRow, s3_damage_clear, s3_damage_delete, s3_damage_list, s3_damage_put};
 pub use garbage::{S3GarbageRow, s3_garbage_delay, s3_garbage_delete, s3_garbage_list};
 pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,

@@ -82,6 +82,22 @@ impl TestDb {
         ran.expect("the older steps run");
     }
 
+    /// Runs a statement past the store's own queries: for damage that they would not make.
+    ///
+    /// # Panics
+    /// When the database refuses it.
+    pub async fn damage(&self, statement: &'static str) {
+        use sqlx::{Connection as _, Executor as _};
+        let touched = if self.is_postgres() {
+            let mut conn = sqlx::PgConnection::connect(&self.url).await.expect("the server answers");
+            conn.execute(statement).await.expect("the statement runs").rows_affected()
+        } else {
+            let mut conn = sqlx::SqliteConnection::connect(&self.url).await.expect("the file opens");
+            conn.execute(statement).await.expect("the statement runs").rows_affected()
+        };
+        assert!(touched > 0, "{statement}: touched nothing");
+    }
+
     /// Whether several handles may write at once.
     #[must_use]
     pub fn is_postgres(&self) -> bool {

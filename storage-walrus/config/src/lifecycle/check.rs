@@ -37,7 +37,9 @@ pub(super) fn check(lifecycle: &Lifecycle) -> Result<(), ApiError> {
     let mut ids = HashSet::new();
     for rule in &lifecycle.rules {
         if !ids.insert(rule.id.as_str()) {
-            return Err(invalid_argument("Rule ID must be unique. Found same ID for more than one rule").field("ID", &rule.id));
+            return Err(
+                invalid_argument("Rule ID must be unique. Found same ID for more than one rule").field("ID", &rule.id)
+            );
         }
         self::rule(rule)?;
     }
@@ -121,7 +123,9 @@ fn classes(rule: &Rule) -> Result<(), ApiError> {
             )));
         }
         if !seen.insert(class) {
-            return Err(invalid_request(format!("'StorageClass' must be different for 'Transition' actions in same 'Rule' ({class})")));
+            return Err(invalid_request(format!(
+                "'StorageClass' must be different for 'Transition' actions in same 'Rule' ({class})"
+            )));
         }
     }
     let mut seen = HashSet::new();

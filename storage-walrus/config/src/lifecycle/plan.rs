@@ -68,9 +68,7 @@ const fn at(when: When, written_ms: i64, day: Day) -> i64 {
 #[must_use]
 pub fn expiration_of(lifecycle: &Lifecycle, key: &str, version: &Version, day: Day) -> Option<Due> {
     let of = |rule: &Rule| match rule.expiration {
-        Some(Expiration::Object(when)) => {
-            Some(Due { at_ms: at(when, version.written_ms, day), rule: rule.id.clone() })
-        }
+        Some(Expiration::Object(when)) => Some(Due { at_ms: at(when, version.written_ms, day), rule: rule.id.clone() }),
         _ => None,
     };
     let rules = lifecycle.rules.iter().filter(|rule| rule.enabled);

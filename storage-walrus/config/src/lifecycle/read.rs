@@ -1,8 +1,6 @@
 //! Reading a rule. What can be seen in one value is checked here, what goes beyond in `check`.
 
-use super::{
-    Expiration, Filter, Noncurrent, NoncurrentTransition, RULE_ID_CHARS_MAX, Rule, Transition, When, check,
-};
+use super::{Expiration, Filter, Noncurrent, NoncurrentTransition, RULE_ID_CHARS_MAX, Rule, Transition, When, check};
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code};
 use time::OffsetDateTime;
@@ -43,7 +41,8 @@ pub(super) fn rule(element: &Element, number: usize) -> Result<Rule, ApiError> {
             "AbortIncompleteMultipartUpload" => {
                 twice(rule.abort_days.is_some())?;
                 let days = child.child_text("DaysAfterInitiation").ok_or_else(malformed)?;
-                rule.abort_days = Some(positive(days, "'DaysAfterInitiation' for AbortIncompleteMultipartUpload action")?);
+                rule.abort_days =
+                    Some(positive(days, "'DaysAfterInitiation' for AbortIncompleteMultipartUpload action")?);
             }
             "Transition" => rule.transitions.push(transition(child)?),
             "NoncurrentVersionTransition" => {

@@ -46,9 +46,8 @@ fn overlap(a: &Configuration, b: &Configuration) -> bool {
 fn ambiguous(a: &Configuration, b: &Configuration) -> ApiError {
     let plain = |c: &Configuration| c.prefix.is_none() && c.suffix.is_none();
     if plain(a) && plain(b) {
-        return Code::InvalidArgument.message(
-            "Configurations overlap. Configurations on the same bucket cannot share a common event type.",
-        );
+        return Code::InvalidArgument
+            .message("Configurations overlap. Configurations on the same bucket cannot share a common event type.");
     }
     Code::InvalidArgument.message(
         "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes are \

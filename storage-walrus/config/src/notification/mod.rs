@@ -149,7 +149,10 @@ fn configuration(element: &Element, name: &str, service: Service, number: usize)
     }
     let arn = arn.ok_or_else(malformed)?;
     found.target = TargetArn::parse(arn).filter(|target| target.service == service).ok_or_else(|| {
-        Code::InvalidArgument.message("The ARN is not well formed").field("ArgumentName", name).field("ArgumentValue", arn)
+        Code::InvalidArgument
+            .message("The ARN is not well formed")
+            .field("ArgumentName", name)
+            .field("ArgumentValue", arn)
     })?;
     if found.events.is_empty() {
         return Err(malformed());

@@ -70,7 +70,8 @@ fn what_is_refused() {
 fn arns() {
     let good = TargetArn::parse(QUEUE).expect("good");
     assert_eq!((good.to_string().as_str(), good.name.as_str()), (QUEUE, "jobs"));
-    for bad in ["", "arn:aws:sqs:local:1:jobs", "arn:aws:s3:local:111111111111:jobs", "arn:aws:sqs::111111111111:jobs"] {
+    for bad in ["", "arn:aws:sqs:local:1:jobs", "arn:aws:s3:local:111111111111:jobs", "arn:aws:sqs::111111111111:jobs"]
+    {
         assert_eq!(TargetArn::parse(bad), None, "{bad}");
     }
     assert_eq!(TargetArn::parse(&format!("{QUEUE}:x")), None);

@@ -117,14 +117,7 @@ impl Expirer {
         }
     }
 
-    fn decide(
-        &self,
-        action: Option<Action>,
-        row: &S3AgingRow,
-        now_ms: i64,
-        work: &mut Work,
-        state: &mut State,
-    ) {
+    fn decide(&self, action: Option<Action>, row: &S3AgingRow, now_ms: i64, work: &mut Work, state: &mut State) {
         let delete = |version| (Delete { key: row.key.0.clone(), version }, row.write_id.clone());
         match action {
             None => {}

@@ -222,12 +222,7 @@ impl Notifier {
 }
 
 /// Notes how telling a target ended: whether it is left alone for a while.
-fn settle(
-    pauses: &mut HashMap<String, (Instant, Backoff)>,
-    target: String,
-    end: Result<End, Error>,
-    rng: &Rng,
-) {
+fn settle(pauses: &mut HashMap<String, (Instant, Backoff)>, target: String, end: Result<End, Error>, rng: &Rng) {
     match end {
         Ok(End::Told) => {
             pauses.remove(&target);

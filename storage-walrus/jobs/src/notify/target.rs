@@ -28,7 +28,8 @@ impl Targets {
     /// One line that says which declaration is wrong.
     pub fn declared(webhooks: &[String], queues: &[String], private: bool) -> Result<Self, String> {
         let mut by_name = BTreeMap::new();
-        let all = webhooks.iter().map(|text| (Service::Sns, text)).chain(queues.iter().map(|text| (Service::Sqs, text)));
+        let all =
+            webhooks.iter().map(|text| (Service::Sns, text)).chain(queues.iter().map(|text| (Service::Sqs, text)));
         for (service, text) in all {
             let wrong = |why: &str| format!("{text:?} declares no target of notifications: {why}");
             let (name, url) = text.split_once('=').ok_or_else(|| wrong("it is not NAME=URL"))?;
@@ -74,7 +75,8 @@ mod tests {
     #[test]
     fn declarations() {
         let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        let targets = Targets::declared(&list(&["hook=https://h.example/x?y=1"]), &list(&["q=http://q:9324/1/q"]), false);
+        let targets =
+            Targets::declared(&list(&["hook=https://h.example/x?y=1"]), &list(&["q=http://q:9324/1/q"]), false);
         let targets = targets.unwrap();
         assert_eq!(targets.find("arn:aws:sns:r:111111111111:hook").unwrap().url.path(), "/x");
         assert!(targets.find("arn:aws:sqs:r:222222222222:q").is_some());

@@ -102,6 +102,7 @@ impl BlobWriter for FileWriter {
             let step = self.buffer.split_to(WRITE_STEP_BYTES).freeze();
             let mut open = self.settle().await?;
             self.blobs.faults().point("walrus.put.write").await?;
+            self.blobs.check_room()?;
             let place = self.place();
             self.state = State::Busy(tokio::task::spawn_blocking(move || {
                 open.append(&step).map_err(|e| Error::io(place, e))?;

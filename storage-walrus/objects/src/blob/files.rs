@@ -21,7 +21,12 @@ pub struct FileBlobs {
     clock: Clock,
     rng: Rng,
     faults: Faults,
+    /// Bytes that stay free on the disk.
+    reserve: u64,
 }
+
+/// Bytes that stay free on the disk of the blobs: deletions, the database's log and the system itself need some.
+pub const RESERVE_BYTES: u64 = 64 << 20;
 
 /// Runs blocking work; a panic or a runtime that ends reads as an I/O error.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -53,7 +58,31 @@ impl FileBlobs {
         }
         sync_dir(&blobs)?;
         sync_dir(root)?;
-        Ok(Self { root: root.into(), clock, rng, faults })
+        // It may have been made just now: a name is durable when the directory it stands in is.
+        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent)?;
+        }
+        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0 })
+    }
+
+    /// Takes no new bytes while fewer than these are free on the disk.
+    #[must_use]
+    pub fn with_reserve(self, bytes: u64) -> Self {
+        Self { reserve: bytes, ..self }
+    }
+
+    /// [`Error::Full`] when there is no room but the reserve.
+    pub(super) fn check_room(&self) -> Result<(), Error> {
+        if self.reserve == 0 {
+            return Ok(());
+        }
+        let root = &*self.root;
+        let stat = nix::sys::statvfs::statvfs(root)
+            .map_err(|e| Error::io(format!("cannot ask for the room on {}", root.display()), e.into()))?;
+        if u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size()) < self.reserve {
+            return Err(Error::Full(root.display().to_string()));
+        }
+        Ok(())
     }
 
     pub(super) fn shard_dir(&self, id: &BlobId) -> PathBuf {
@@ -70,6 +99,34 @@ impl FileBlobs {
         self.root.join("tmp").join(id.as_str())
     }
 
+    /// What lies in a shard, of whatever age: ids of blobs, and the paths of files that are none.
+    pub(crate) async fn names(&self, shard: usize) -> Result<(Vec<String>, Vec<String>), Error> {
+        let dir = self.root.join("blobs").join(format!("{shard:02x}"));
+        blocking(move || {
+            let failed = |e| Error::io(format!("cannot read {}", dir.display()), e);
+            let (mut ids, mut foreign) = (Vec::new(), Vec::new());
+            for entry in fs::read_dir(&dir).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                match entry.file_name().to_str() {
+                    Some(name) if BlobId::parse(name).is_some() => ids.push(name.to_owned()),
+                    _ => foreign.push(entry.path().display().to_string()),
+                }
+            }
+            Ok((ids, foreign))
+        })
+        .await
+    }
+
+    /// How many unfinished writes an earlier process left; only while nothing else writes.
+    pub(crate) async fn unfinished(&self) -> Result<usize, Error> {
+        let dir = self.root.join("tmp");
+        blocking(move || {
+            let entries = fs::read_dir(&dir).map_err(|e| Error::io(format!("cannot read {}", dir.display()), e))?;
+            Ok(entries.count())
+        })
+        .await
+    }
+
     pub(super) const fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -79,8 +136,13 @@ impl FileBlobs {
 impl BlobStore for FileBlobs {
     async fn create(&self) -> Result<Box<dyn BlobWriter>, Error> {
         self.faults.point("walrus.put.create").await?;
+        self.check_room()?;
         let id = BlobId::from_random(self.rng.u128());
         Ok(Box::new(FileWriter::create(self.clone(), id).await?))
+    }
+
+    fn room(&self) -> Result<(), Error> {
+        self.check_room()
     }
 
     async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error> {

@@ -6,7 +6,7 @@ mod files;
 mod format;
 pub(crate) use format::crc32c;
 
-pub use files::FileBlobs;
+pub use files::{FileBlobs, RESERVE_BYTES};
 pub use format::BLOCK_BYTES;
 
 use crate::error::Error;
@@ -62,6 +62,8 @@ impl Debug for BlobId {
 pub trait BlobStore: Send + Sync + Debug {
     /// Begins a blob. Nothing is visible before [`BlobWriter::finish`]; dropping the writer leaves nothing.
     async fn create(&self) -> Result<Box<dyn BlobWriter>, Error>;
+    /// [`Error::Full`] when new bytes should not be taken, also where they would not become a blob.
+    fn room(&self) -> Result<(), Error>;
     /// Opens a blob of the size its row tells. [`Error::Gone`] if it is not there, [`Error::Corrupt`] if it is not whole.
     async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error>;
     /// Deletes a blob; one that is not there is no error. Open readers go on.

@@ -60,6 +60,9 @@ impl Engine {
         stored: Stored,
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
+        if matches!(stored.content, Content::Inline(_)) {
+            self.blobs.room()?;
+        }
         let new_blob = stored.new_blob();
         let (bucket, mut info) = self.describe(what, stored.size);
         let put = PutObject { bucket, object: Object { info: info.clone(), content: stored.content }, new_blob };

@@ -35,12 +35,16 @@ impl Engine {
         for shard in 0..self.blobs.shards() {
             let old = self.blobs.list(shard, grace).await?;
             let known = self.meta.existing_blobs(&old).await?;
-            for id in old {
-                report.seen += 1;
-                if !known.contains(&id) {
-                    self.blobs.delete(&id).await?;
-                    report.deleted += 1;
-                }
+            report.seen += old.len() as u64;
+            let lone: Vec<_> = old.into_iter().filter(|id| !known.contains(id)).collect();
+            if lone.is_empty() {
+                continue;
+            }
+            // They may be of commits whose outcome was not known. From here on it is: none of them counts.
+            self.meta.settle_log().await?;
+            for id in lone {
+                self.blobs.delete(&id).await?;
+                report.deleted += 1;
             }
         }
         Ok(report)

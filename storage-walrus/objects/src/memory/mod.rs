@@ -310,6 +310,10 @@ impl Metadata for MemoryMetadata {
         Ok(ids.iter().filter(|id| state.blobs.contains_key(*id)).cloned().collect())
     }
 
+    async fn settle_log(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error> {
         let state = self.state();
         let due = state.garbage.iter().filter(|(_, due_ms)| **due_ms <= now_ms);

@@ -5,9 +5,10 @@ mod rows;
 mod watch;
 mod write;
 
+pub(crate) use rows::open_inline;
 use rows::{
-    account, blob, bucket, deleted, deletion, found, info, listed, listed_version, open_inline, or_gone, part, piece,
-    rows, set_properties, to_document, upload, usage, versioning_text,
+    account, blob, bucket, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece, rows,
+    set_properties, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
 use write::{References, hold, put};
@@ -15,13 +16,13 @@ use write::{References, hold, put};
 use crate::blob::BlobId;
 use crate::documents::{DOCUMENTS_MAX, Documents};
 use crate::error::Error;
+use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
     Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Part, PutObject,
     Upload, Usage,
 };
-use crate::events::{Change, What};
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
@@ -35,7 +36,7 @@ use mallee_store::{
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
     s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
     s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
-    s3_version_properties_set, s3_versions_delete,
+    s3_version_properties_set, s3_versions_delete, setting_put,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -103,6 +104,18 @@ fn removed(key: &str, done: Deleted) -> Option<Change> {
 
 fn texts(ids: &[BlobId]) -> Vec<String> {
     ids.iter().map(|id| id.as_str().to_owned()).collect()
+}
+
+/// Where the database notes that a sweep is about to delete files, and when.
+const SWEEP_NOTE: &str = "walrus/sweep";
+
+/// Writes and commits a little. A commit that could not be synced is undone for all who ask, but may still stand in
+/// SQLite's log, and would count if the process died now; what is written here is written over it.
+pub(crate) async fn settle_log(store: &Store) -> Result<(), Error> {
+    let mut tx = store.write().await?;
+    let now_ms = tx.now_ms();
+    setting_put(&mut tx, SWEEP_NOTE, &now_ms.to_string()).await?;
+    Ok(tx.commit().await?)
 }
 
 impl StoreMetadata {
@@ -447,6 +460,10 @@ impl Metadata for StoreMetadata {
                 _ => return Ok(known),
             }
         }
+    }
+
+    async fn settle_log(&self) -> Result<(), Error> {
+        settle_log(&self.store).await
     }
 
     async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error> {

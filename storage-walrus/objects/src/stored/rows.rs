@@ -30,6 +30,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Unavailable(_) => Self::Uncertain(chain(&error)),
+            StoreError::Full(_) => Self::Full("the database".to_owned()),
             _ => Self::Metadata(chain(&error)),
         }
     }
@@ -224,7 +225,7 @@ pub(super) fn seal_inline(data: &[u8]) -> Vec<u8> {
     out
 }
 
-pub(super) fn open_inline(mut sealed: Vec<u8>, key: &str) -> Result<Bytes, Error> {
+pub(crate) fn open_inline(mut sealed: Vec<u8>, key: &str) -> Result<Bytes, Error> {
     let damaged = || Error::Corrupt(format!("the inline bytes of {key:?} do not match their checksum"));
     if sealed.len() < 4 {
         return Err(damaged());

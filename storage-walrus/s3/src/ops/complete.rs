@@ -169,7 +169,7 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     let mut w = document("CompleteMultipartUploadResult");
     w.text("Location", &format!("/{bucket}/{key}"));
     w.text("Bucket", &bucket);
-    w.text("Key", &key);
+    w.exact_text("Key", &key);
     w.text("ETag", &reply::quoted(&info.etag));
     reply::write_checksums(&mut w, &info.checksums);
     if !info.checksums.values.is_empty() {

@@ -121,7 +121,7 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
             }
             Err(error) => {
                 w.open("Error");
-                w.text("Key", &wanted.key);
+                w.exact_text("Key", &wanted.key);
                 if let Some(id) = &wanted.version {
                     w.text("VersionId", &mallee_awswire::texts::clip(id));
                 }
@@ -137,7 +137,7 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
 
 fn write_deleted(w: &mut XmlWriter, wanted: &Wanted, done: Deleted) {
     w.open("Deleted");
-    w.text("Key", &wanted.key);
+    w.exact_text("Key", &wanted.key);
     if let Some(id) = &wanted.version {
         w.text("VersionId", id);
     }

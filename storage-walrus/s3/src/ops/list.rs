@@ -33,7 +33,7 @@ impl Encoding {
             uri_encode(&mut encoded, value.as_bytes(), true);
             w.text(element, &encoded);
         } else {
-            w.text(element, value);
+            w.exact_text(element, value);
         }
     }
 

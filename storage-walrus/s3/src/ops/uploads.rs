@@ -62,7 +62,7 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     let upload = call.s3.engine().create_upload(&bucket, &key, &call.caller.account, doc).await.map_err(engine)?;
     let mut w = document("InitiateMultipartUploadResult");
     w.text("Bucket", &bucket);
-    w.text("Key", &key);
+    w.exact_text("Key", &key);
     w.text("UploadId", &upload.id);
     w.close("InitiateMultipartUploadResult");
     let mut response = reply::xml(w);

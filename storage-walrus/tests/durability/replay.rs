@@ -1,0 +1,153 @@
+//! Power failures: everything a server writes is recorded as it goes to the kernel (strace), blobs and database alike.
+//! Then the disk is rebuilt as it could be after a power failure at any moment of the record: what was synced is there;
+//! of what was not, all, nothing or some, writes torn in the middle, names there or not. A store opened on that must
+//! hold what was acknowledged until then, and check as sound.
+
+mod disk;
+mod record;
+
+use crate::client::Client;
+use crate::rest::{self, Rest};
+use crate::server::{Server, database, objects};
+use crate::value::{Random, Value};
+use disk::{Disk, Fate};
+use mallee_objects::Error;
+use record::Event;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Requests recorded.
+const REQUESTS: u64 = 36;
+const KEYS: u64 = 5;
+/// Rebuilt disks of a usual run; `MALLEE_REPLAY_DISKS` asks for more.
+const DISKS: usize = 240;
+
+/// What is under the keys.
+type State = BTreeMap<String, Value>;
+
+/// One request after the other, so that the answers in the record can be counted. What is there after each.
+fn work(client: &mut Client) -> Vec<State> {
+    let mut random = Random::new(21);
+    let mut states = vec![State::new()];
+    for n in 0..REQUESTS {
+        let mut state = states[states.len() - 1].clone();
+        let key = format!("k{}", random.below(KEYS));
+        let path = format!("/bkt/{key}");
+        let reply = match n % 9 {
+            3 => {
+                state.remove(&key);
+                client.delete(&path).unwrap()
+            }
+            5 if state.contains_key("k0") && key != "k0" => {
+                state.insert(key, state["k0"].clone());
+                client.send("PUT", &path, &[("x-amz-copy-source", "/bkt/k0")], b"").unwrap()
+            }
+            7 => {
+                let started = client.post(&format!("{path}?uploads"), b"").unwrap();
+                states.push(state.clone());
+                let id = started.element("UploadId").unwrap();
+                let value = Value(vec![(random.next(), 150_000)]);
+                let part = client.put(&format!("{path}?partNumber=1&uploadId={id}"), &value.bytes()).unwrap();
+                states.push(state.clone());
+                let tag = part.header("etag").unwrap();
+                let list = format!("<Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part>");
+                let body = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
+                state.insert(key, value);
+                client.post(&format!("{path}?uploadId={id}"), body.as_bytes()).unwrap()
+            }
+            _ => {
+                let len = if n % 2 == 0 { random.below(4_000) } else { 5_000 + random.below(200_000) };
+                let value = Value(vec![(random.next(), usize::try_from(len).unwrap())]);
+                state.insert(key, value.clone());
+                client.put(&path, &value.bytes()).unwrap()
+            }
+        };
+        assert!(reply.status < 300, "{}", reply.text());
+        states.push(state);
+    }
+    states
+}
+
+/// Whether this is the state, byte for byte.
+async fn is(rest: &Rest, state: &State) -> bool {
+    for n in 0..KEYS {
+        let key = format!("k{n}");
+        let there = match rest.engine.object("bkt", &key).await {
+            Ok(object) => {
+                let mut reader = rest.engine.read(&object, 0, object.info.size).await.expect("what is listed is whole");
+                let mut bytes = Vec::new();
+                while let Some(step) = reader.next().await {
+                    bytes.extend_from_slice(&step.expect("what is listed is whole"));
+                }
+                Some(bytes)
+            }
+            Err(Error::NoObject) => None,
+            Err(error) => panic!("{key}: {error}"),
+        };
+        if there != state.get(&key).map(Value::bytes) {
+            return false;
+        }
+    }
+    true
+}
+
+fn disks() -> usize {
+    std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS)
+}
+
+#[test]
+fn power_failures() {
+    let folder = tempfile::Builder::new().prefix("replay").tempdir_in("/dev/shm").unwrap();
+    let (dir, log) = (folder.path().join("data"), folder.path().join("log"));
+    let mut server = Server::start(&dir);
+    assert_eq!(Client::new(server.address).put("/bkt", b"").unwrap().status, 200);
+    server.stop();
+    let base = Disk::read(&dir);
+
+    let strace = ["-o", &log.display().to_string(), "-y", "-xx", "-s", "4000000", "-e", record::TRACE];
+    let mut server = Server::start_with(&dir, &strace.map(str::to_owned)).expect("strace is there (deploy/install)");
+    let states = work(&mut Client::new(server.address));
+    server.kill();
+    // strace writes its last lines when the server is gone.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let events = record::read(&log, &dir);
+    let answers = events.iter().filter(|event| matches!(event, Event::Answered)).count();
+    assert_eq!(answers + 1, states.len(), "every answer is in the record");
+    let syncs = events.iter().filter(|event| matches!(event, Event::Sync { .. })).count();
+    assert!(syncs > usize::try_from(REQUESTS).unwrap(), "{syncs} syncs of {} events", events.len());
+
+    // As many moments as there is time for, spread over the record.
+    let mut random = Random::new(31);
+    let runtime = rest::runtime();
+    let moments = disks().div_ceil(Fate::ALL.len()).min(events.len());
+    for moment in 0..moments {
+        let end = (moment + 1) * events.len() / moments;
+        let mut disk = base.clone();
+        let mut answered = 0;
+        for event in &events[..end] {
+            answered += usize::from(matches!(event, Event::Answered));
+            disk.apply(event);
+        }
+        for fate in Fate::ALL {
+            let at = folder.path().join("after");
+            drop(std::fs::remove_dir_all(&at));
+            disk.after_power_failure(fate, &mut random).write(&at);
+            let when = format!("event {end} of {}, {answered} answers, {fate:?}", events.len());
+            runtime.block_on(look(&at, &states, answered, &when));
+        }
+    }
+    println!("{} disks rebuilt from {} events, {syncs} of them syncs", moments * Fate::ALL.len(), events.len());
+}
+
+/// What was acknowledged is there, and perhaps the next request; nothing is wrong, and the sweep leaves nothing.
+async fn look(at: &Path, states: &[State], answered: usize, when: &str) {
+    assert!(database(at).exists() && objects(at).is_dir(), "{when}: the store itself is there");
+    let rest = Rest::open(at).await;
+    let mut as_one = false;
+    for state in states.iter().skip(answered).take(2) {
+        as_one = as_one || is(&rest, state).await;
+    }
+    assert!(as_one, "{when}: neither what was acknowledged nor what the next request makes of it is there");
+    rest.check(at, true, when).await;
+    rest.store.close().await;
+}
