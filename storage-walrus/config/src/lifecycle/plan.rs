@@ -182,3 +182,7 @@ pub fn plan(lifecycle: &Lifecycle, key: &str, versions: &[Version], now_ms: i64,
     let mut planner = Planner::new(lifecycle, key, now_ms, day);
     versions.iter().map(|version| planner.next(version, versions.len() == 1)).collect()
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;
