@@ -2,21 +2,22 @@
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
-use crate::front::s3::{is_limited, limits_of, limits_text};
 use crate::identity::StoreCredentials;
-use crate::pass;
-use mallee_app::authorize::Ask;
-use mallee_app::{Cloud, OpContext, RequestFacts};
+use crate::origin;
+use crate::s3_authority::{Asked, Party, is_principal, judge};
+use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
+use mallee_awswire::ApiError;
 use mallee_awswire::sigv2::is_right;
 use mallee_awswire::sigv4::{CredentialSource as _, KeyError, derive_signing_key};
-use mallee_awswire::{ApiError, Code as ErrorCode};
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
-    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KeyRefusal, LocateReply,
-    LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest, S3Question,
+    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KeyRefusal, KnowPrincipalsReply,
+    KnowPrincipalsRequest, LocateReply, LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
+    S3Key, S3Question, S3Resource,
 };
 use mallee_proto::{Kind, WireError};
+use mallee_s3::{Judgement, Keys, Question, Resource};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
 use mallee_types::ZoneName;
 use secrecy::ExposeSecret as _;
@@ -35,8 +36,12 @@ const NAME_BYTES_MAX: usize = 128;
 /// A presigned request lives up to seven days, and so does its signing day; with the clock window at either end.
 const KEY_DAYS_BACK: i64 = 8;
 const KEY_DAYS_AHEAD: i64 = 1;
-/// Most questions about one request: a DeleteObjects names as many keys.
-const QUESTIONS_MAX: usize = 1000;
+/// Most questions about one request: a DeleteObjects names 1,000 keys.
+const QUESTIONS_MAX: usize = 1100;
+/// Most resources that they are about: a bucket, an object, and those of a copy source.
+const RESOURCES_MAX: usize = 8;
+/// Most principals asked about at once: a bucket policy has 20 KiB.
+const PRINCIPALS_MAX: usize = 1000;
 /// Walrus signs for nothing else: with keys for other services it could act as any user anywhere.
 const KEY_SERVICE: &str = "s3";
 
@@ -156,35 +161,25 @@ impl DirectoryService {
         })
     }
 
-    /// What the caller's policies say of a request that Walrus has verified.
+    fn cloud(&self) -> Result<&Arc<Cloud>, WireError> {
+        self.cloud.as_ref().ok_or_else(|| WireError::new(Kind::Unavailable, "nobody here knows what policies say"))
+    }
+
+    /// What policies say of a request that Walrus has verified.
     async fn authorize(&self, asked: AuthorizeS3Request) -> Result<AuthorizeS3Reply, WireError> {
-        let Some(cloud) = &self.cloud else {
-            return Err(WireError::new(Kind::Unavailable, "nobody here knows what policies say"));
-        };
-        if asked.questions.len() > QUESTIONS_MAX {
+        let cloud = self.cloud()?;
+        let count = asked.questions.len();
+        if count > QUESTIONS_MAX || asked.resources.len() > RESOURCES_MAX {
             return Err(WireError::new(
                 Kind::Invalid,
-                format!("at most {QUESTIONS_MAX} questions can be asked at once"),
+                format!("at most {QUESTIONS_MAX} questions about {RESOURCES_MAX} resources can be asked at once"),
             ));
         }
-        if let Some(limits) = pass::opened(&self.control.store, &asked, self.control.clock.now_ms()) {
-            return Ok(AuthorizeS3Reply { allowed: true, refusal: String::new(), limits });
-        }
-        let refused = |refusal: String| Ok(AuthorizeS3Reply { allowed: false, refusal, limits: String::new() });
-        let held = self.credentials.holder(&asked.access_key_id, token(&asked.session_token)).await;
-        let holder = match held {
-            Ok(holder) => holder,
-            Err(KeyError::Unavailable(why)) => return Err(WireError::new(Kind::Unavailable, why)),
-            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken | KeyError::Sigv2Off) => {
-                return refused("Access Denied".to_owned());
-            }
-        };
-        if holder.expires_ms.is_some_and(|end| self.control.clock.now_ms() >= end) {
-            return refused("The provided token has expired.".to_owned());
-        }
         let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Into::into);
+        let now_ms = self.control.clock.now_ms();
+        let told = origin::open(&self.control.store, &asked.from, &asked.digest, now_ms);
         let facts = RequestFacts {
-            source_ip: asked.source_ip.parse().ok(),
+            source_ip: told.or_else(|| asked.source_ip.parse().ok()),
             user_agent: text(&asked.user_agent),
             referer: text(&asked.referer),
             secure: false,
@@ -194,21 +189,56 @@ impl DirectoryService {
             sigv2: asked.sigv2,
             signed_ms: Some(asked.signed_at_ms).filter(|ms| *ms != 0),
         };
-        let cx = OpContext::new(holder.actor, "").with_facts(facts);
-        for question in asked.questions.iter().filter(|_| !cx.is_unrestricted()) {
-            let ask = Ask { action: &question.action, resource: &question.resource, ..Ask::default() };
-            match cloud.require(&cx, &ask).await {
-                Ok(()) => {}
-                Err(error) if error.code() == ErrorCode::AccessDenied => return refused(error.message().to_owned()),
-                Err(error) => return Err(WireError::new(Kind::Unavailable, error.to_string())),
+        let resources: Vec<Resource> = asked.resources.into_iter().map(resource).collect();
+        let questions: Vec<Question> = asked.questions.into_iter().map(question).collect();
+        let keys = keys(asked.keys);
+        let quotas = usize::try_from(asked.quotas).unwrap_or_default().checked_sub(1);
+        let case = Asked { resources: &resources, questions: &questions, keys: &keys, quotas };
+        let judged = if asked.access_key_id.is_empty() {
+            judge(cloud, Party::Nobody(facts), case).await
+        } else {
+            match self.present(&asked.access_key_id, &asked.session_token).await? {
+                Ok(actor) => judge(cloud, Party::Known(&OpContext::new(actor, "").with_facts(facts)), case).await,
+                Err(refusal) => {
+                    return Ok(AuthorizeS3Reply { refusals: vec![refusal; count], ..AuthorizeS3Reply::default() });
+                }
+            }
+        };
+        let failed = |error: ApiError| WireError::new(Kind::Unavailable, error.to_string());
+        let Judgement { refusals, limits, asks_object_tags } = judged.map_err(failed)?;
+        let limits = limits.map(|limits| serde_json::to_string(&*limits)).transpose();
+        Ok(AuthorizeS3Reply {
+            refusals: refusals.into_iter().map(Option::unwrap_or_default).collect(),
+            asks_object_tags,
+            limits: limits.map_err(|e| failed(ApiError::internal(e)))?.unwrap_or_default(),
+        })
+    }
+
+    /// Whoever has these credentials now, or what is said to whoever has none any more.
+    async fn present(&self, key: &str, session_token: &str) -> Result<Result<Actor, String>, WireError> {
+        match self.credentials.holder(key, token(session_token)).await {
+            Ok(holder) if holder.expires_ms.is_some_and(|end| self.control.clock.now_ms() >= end) => {
+                Ok(Err("The provided token has expired.".to_owned()))
+            }
+            Ok(holder) => Ok(Ok(holder.actor)),
+            Err(KeyError::Unavailable(why)) => Err(WireError::new(Kind::Unavailable, why)),
+            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken | KeyError::Sigv2Off) => {
+                Ok(Err("Access Denied".to_owned()))
             }
         }
-        let failed = |error: ApiError| WireError::new(Kind::Unavailable, error.to_string());
-        let mut limits = String::new();
-        if let Some(S3Question { action, resource }) = asked.questions.iter().find(|q| is_limited(&q.action)) {
-            limits = limits_text(&limits_of(cloud, &cx, action, resource).await.map_err(failed)?).map_err(failed)?;
+    }
+
+    async fn known_principals(&self, names: &[String]) -> Result<KnowPrincipalsReply, WireError> {
+        let cloud = self.cloud()?;
+        if names.len() > PRINCIPALS_MAX {
+            return Err(WireError::new(Kind::Invalid, format!("at most {PRINCIPALS_MAX} principals at once")));
         }
-        Ok(AuthorizeS3Reply { allowed: true, refusal: String::new(), limits })
+        let mut known = Vec::with_capacity(names.len());
+        for name in names {
+            let found = is_principal(cloud, name).await;
+            known.push(found.map_err(|error| WireError::new(Kind::Unavailable, error.to_string()))?);
+        }
+        Ok(KnowPrincipalsReply { known })
     }
 
     /// A signing key is good for a day, a region and a service: no more of them are given away than requests can use.
@@ -231,7 +261,29 @@ impl DirectoryService {
     }
 }
 
-/// The token that came with a request, if one did.
+fn filled(text: String) -> Option<Arc<str>> {
+    Some(text).filter(|text| !text.is_empty()).map(Into::into)
+}
+
+fn resource(asked: S3Resource) -> Resource {
+    let S3Resource { account, policy, denies_only, grants } = asked;
+    Resource {
+        account: Some(account).filter(|account| !account.is_empty()),
+        policy: filled(policy),
+        denies_only,
+        grants: filled(grants),
+    }
+}
+
+fn keys(keys: Vec<S3Key>) -> Keys {
+    keys.into_iter().map(|S3Key { name, values }| (name, values)).collect()
+}
+
+fn question(asked: S3Question) -> Question {
+    let S3Question { action, resource, on, keys: own } = asked;
+    Question { action: action.into(), resource, on: on as usize, keys: keys(own) }
+}
+
 fn refused_key(refusal: KeyRefusal) -> ResolveKeyReply {
     ResolveKeyReply { refusal: refusal.into(), ..ResolveKeyReply::default() }
 }
@@ -248,6 +300,7 @@ fn check_sigv2(asked: &ResolveKeyRequest) -> Result<(), WireError> {
     Ok(())
 }
 
+/// The token that came with a request, if one did.
 fn token(given: &str) -> Option<&str> {
     Some(given).filter(|token| !token.is_empty())
 }
@@ -304,5 +357,13 @@ impl Directory for DirectoryService {
     async fn authorize_s3(&self, request: Request<AuthorizeS3Request>) -> Result<Response<AuthorizeS3Reply>, Status> {
         authorise(request.extensions(), &[Role::Walrus])?;
         Ok(Response::new(self.authorize(request.into_inner()).await?))
+    }
+
+    async fn know_principals(
+        &self,
+        request: Request<KnowPrincipalsRequest>,
+    ) -> Result<Response<KnowPrincipalsReply>, Status> {
+        authorise(request.extensions(), &[Role::Walrus])?;
+        Ok(Response::new(self.known_principals(&request.get_ref().names).await?))
     }
 }

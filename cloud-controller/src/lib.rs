@@ -6,12 +6,14 @@ pub mod directory;
 pub mod enrol;
 pub mod front;
 pub mod identity;
-pub mod pass;
+pub mod origin;
+mod s3_authority;
 mod s3_local;
 mod servicequotas;
 pub mod tokens;
 
 pub use front::S3Service;
+pub use s3_authority::CloudAuthority;
 pub use s3_local::LocalS3;
 
 use directory::DirectoryService;
@@ -58,6 +60,21 @@ pub fn verifier(store: &Store) -> SharedVerifier {
     Arc::new(Verifier::new(StoreCredentials::new(store.clone()), VerifierConfig::default()))
 }
 
+/// Starts what keeps users, sessions and keys.
+fn spawn_identity(cloud: &Arc<Cloud>, scope: &TaskScope) {
+    let rng = cloud.rng().clone();
+    let forgetter = cloud.clone();
+    spawn_periodic(scope, "purge-sessions", PURGE_PERIOD, Nudge::default(), rng.clone(), move || {
+        let cloud = forgetter.clone();
+        async move { sts::purge_sessions(&cloud).await }
+    });
+    let writer = cloud.clone();
+    spawn_periodic(scope, "key-uses", KEY_USES_PERIOD, Nudge::default(), rng, move || {
+        let cloud = writer.clone();
+        async move { write_key_uses(&cloud).await }
+    });
+}
+
 /// A running cloud controller.
 #[derive(Debug)]
 pub struct CloudController {
@@ -65,6 +82,8 @@ pub struct CloudController {
     admin: AdminAccess,
     scope: TaskScope,
     trail: Option<Arc<audit::Trail>>,
+    s3_hosts: Vec<String>,
+    has_instances: bool,
 }
 
 impl CloudController {
@@ -107,14 +126,9 @@ impl CloudController {
             async move { images::watch_walrus(&cloud).await }
         });
         let purger = cloud.clone();
-        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng.clone(), move || {
+        spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng, move || {
             let cloud = purger.clone();
             async move { instances::purge::purge(&cloud).await }
-        });
-        let forgetter = cloud.clone();
-        spawn_periodic(&scope, "purge-sessions", PURGE_PERIOD, Nudge::default(), rng, move || {
-            let cloud = forgetter.clone();
-            async move { sts::purge_sessions(&cloud).await }
         });
         let renewer = cloud.clone();
         let rng = cloud.rng().clone();
@@ -122,13 +136,31 @@ impl CloudController {
             let cloud = renewer.clone();
             async move { instances::credentials::renew_due(&cloud).await }
         });
-        let writer = cloud.clone();
-        let rng = cloud.rng().clone();
-        spawn_periodic(&scope, "key-uses", KEY_USES_PERIOD, Nudge::default(), rng, move || {
-            let cloud = writer.clone();
-            async move { write_key_uses(&cloud).await }
-        });
-        Ok(Self { cloud, admin, scope, trail: None })
+        spawn_identity(&cloud, &scope);
+        Ok(Self { cloud, admin, scope, trail: None, s3_hosts: Vec::new(), has_instances: true })
+    }
+
+    /// As [`CloudController::start`], for an object store that has users and policies, and no instances.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn start_without_instances(
+        config: CloudConfig,
+        parts: Parts,
+        shutdown: &Shutdown,
+    ) -> Result<Self, StoreError> {
+        let cloud = Cloud::new(config, parts);
+        let admin = bootstrap(&cloud).await?;
+        let scope = TaskScope::new(shutdown);
+        spawn_identity(&cloud, &scope);
+        Ok(Self { cloud, admin, scope, trail: None, s3_hosts: Vec::new(), has_instances: false })
+    }
+
+    /// With domains below which every host is S3's. Before [`CloudController::serve`].
+    #[must_use]
+    pub fn with_s3_hosts(mut self, domains: Vec<String>) -> Self {
+        self.s3_hosts = domains;
+        self
     }
 
     /// Has every call recorded in this trail. Before [`CloudController::serve`].
@@ -168,6 +200,8 @@ impl CloudController {
         let front = front::Front::new(self.cloud.clone(), s3, verifier)
             .with_join_tokens(tokens)
             .with_trail(self.trail.clone())
+            .with_s3_hosts(self.s3_hosts.clone())
+            .with_instances(self.has_instances)
             .within(self.scope.clone());
         let router = Arc::new(front).router();
         self.scope.spawn(front::serve(listener, router, self.scope.clone()));

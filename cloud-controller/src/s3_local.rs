@@ -7,27 +7,20 @@ use tower::ServiceExt as _;
 
 /// Walrus's router as the front door's S3 service.
 #[derive(Debug, Clone)]
-pub struct LocalS3 {
-    router: axum::Router,
-    domains: Vec<String>,
-}
+pub struct LocalS3(axum::Router);
 
 impl LocalS3 {
-    /// Over this router, which knows these domains of virtual hosts.
+    /// Over this router.
     #[must_use]
-    pub const fn new(router: axum::Router, domains: Vec<String>) -> Self {
-        Self { router, domains }
+    pub const fn new(router: axum::Router) -> Self {
+        Self(router)
     }
 }
 
 #[async_trait::async_trait]
 impl S3Service for LocalS3 {
-    fn domains(&self) -> &[String] {
-        &self.domains
-    }
-
     async fn call(&self, request: Request) -> Response {
-        match self.router.clone().oneshot(request).await {
+        match self.0.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }

@@ -2,6 +2,7 @@
 
 pub mod down;
 pub mod s3_jobs;
+pub mod s3_hosts;
 pub mod state;
 pub mod switches;
 pub mod tier;

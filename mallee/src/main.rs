@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
 use mallee_cli::{
-    Access, CheckArgs, Client, EventCommand, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs, TokenArgs,
+    Access, CheckArgs, Client, EventCommand, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs,
+    TokenArgs, UserArgs,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ enum Command {
     Event(EventCommand),
     /// Show what an hour of a spot instance costs, or set it for a type.
     SpotPrice(SpotPriceArgs),
+    /// Make a user known who has keys and names already: of an account, which is made if need be.
+    User(UserArgs),
     /// Follow the audit trail's chain and say whether it is whole.
     Audit,
     /// Run the cloud controller alone: the API, and the port where the other daemons join.
@@ -131,6 +134,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Quota(command) => mallee_cli::quota(&client()?, &command).await,
         Command::Event(command) => mallee_cli::event(&client()?, &command).await,
         Command::SpotPrice(args) => mallee_cli::spot_price(&client()?, &args).await,
+        Command::User(args) => mallee_cli::user(&client()?, &args).await,
         Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,
         Command::Cluster(args) => tier::cluster(&state, &args).await,

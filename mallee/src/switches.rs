@@ -1,6 +1,26 @@
 //! What an operator may switch on that is off by itself.
 
 use mallee_app::Cloud;
+use mallee_walrus::NewBuckets;
+
+/// What new buckets are like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum S3NewBuckets {
+    /// As AWS makes them: without access control lists, and nothing of them is public.
+    #[default]
+    Closed,
+    /// As AWS made them until 2023: access control lists count, and nothing is kept from the public.
+    Open,
+}
+
+impl From<S3NewBuckets> for NewBuckets {
+    fn from(wanted: S3NewBuckets) -> Self {
+        match wanted {
+            S3NewBuckets::Closed => Self::Closed,
+            S3NewBuckets::Open => Self::Open,
+        }
+    }
+}
 
 /// Switches of a cloud controller.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -14,6 +34,11 @@ pub struct Switches {
 }
 
 impl Switches {
+    /// Whether any is on.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.allow_sigv2 || !self.private_issuer.is_empty()
+    }
+
     /// Has the cloud follow them.
     pub(crate) fn apply(&self, cloud: &Cloud) {
         if self.allow_sigv2 {

@@ -1,14 +1,13 @@
-//! A Walrus for client tests: `walrus_serve DIR [DOMAIN]` keeps everything under DIR, listens on a free port of
-//! 127.0.0.1, and prints the port on its first line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both
-//! with the secret `walrus/test+secret`. Ends when its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
+//! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN [WEBSITES]]` keeps everything under DIR, makes buckets as
+//! AWS does (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first
+//! line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when
+//! its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{Day, StaticKey, StaticKeys, Targets, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Day, NewBuckets, StaticAuthority, StaticKey, Targets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +23,13 @@ async fn main() -> anyhow::Result<()> {
     let url = format!("sqlite:{}", dir.join("walrus.db").display());
     let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), SealKey::random(&rng)?).await?;
     let keys = [("AKIAWALRUSTEST000001", "111111111111"), ("AKIAWALRUSTEST000002", "222222222222")];
-    let keys = StaticKeys::new(keys.map(|(id, account)| StaticKey {
-        access_key_id: id.to_owned(),
-        secret: "walrus/test+secret".into(),
-        account: account.to_owned(),
-    }));
-    let verifier = Arc::new(Verifier::new(keys, VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier, Clone::clone));
+    let mut table = Vec::new();
+    for (id, account) in keys {
+        let (access_key_id, secret) = (id.to_owned(), "walrus/test+secret".into());
+        table.push(StaticKey { access_key_id, secret, account: account.parse()? });
+    }
+    let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    config.domains = arguments.collect();
     // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
     // notifications, NAME=URL.
     let given = |name| std::env::var(name).ok();
@@ -42,7 +39,11 @@ async fn main() -> anyhow::Result<()> {
     let of = |name| given(name).iter().flat_map(|all| all.split(' ')).map(str::to_owned).collect::<Vec<_>>();
     config.jobs.targets =
         Targets::declared(&of("WALRUS_WEBHOOK"), &of("WALRUS_QUEUE"), true).map_err(anyhow::Error::msg)?;
-    config.open = true;
+    let (switches, domains): (Vec<String>, Vec<String>) = arguments.partition(|argument| argument == "--open");
+    let mut domains = domains.into_iter();
+    config.domains = domains.next().into_iter().collect();
+    config.websites = domains.collect();
+    config.new_buckets = if switches.is_empty() { NewBuckets::Closed } else { NewBuckets::Open };
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
     }
@@ -51,18 +52,13 @@ async fn main() -> anyhow::Result<()> {
     walrus.spawn_background(&scope);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::warn!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     let until_input_ends = async {
         let mut input = tokio::io::stdin();
         let mut byte = [0; 64];
         while matches!(input.read(&mut byte).await, Ok(n) if n > 0) {}
     };
     tokio::select! {
-        served = axum::serve(listener, walrus.router()) => served?,
+        () = mallee_serve::serve(listener, walrus.router(), scope.clone()) => {}
         () = until_input_ends => {}
     }
     scope.stop(Duration::from_secs(2)).await;

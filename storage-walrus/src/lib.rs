@@ -7,16 +7,18 @@ mod keys;
 mod lock;
 mod offline;
 
-pub use keys::{StaticKey, StaticKeys};
+pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
 pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
+pub use mallee_s3::{
+    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
+};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -42,9 +44,10 @@ pub struct WalrusConfig {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` names a bucket.
     pub domains: Vec<String>,
-    /// Whether whoever has a valid signature may do everything in its account: without a front door. Else only what a
-    /// front door has granted is done.
-    pub open: bool,
+    /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
+    pub websites: Vec<String>,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
@@ -63,7 +66,8 @@ impl WalrusConfig {
             data: data.into(),
             region: region.into(),
             domains: Vec::new(),
-            open: false,
+            websites: Vec::new(),
+            new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
             jobs: JobsConfig::default(),
@@ -91,7 +95,7 @@ impl Walrus {
     pub async fn open(
         config: WalrusConfig,
         store: Store,
-        auth: Arc<dyn Authenticator>,
+        auth: Arc<dyn Authority>,
         clock: Clock,
         rng: Rng,
         faults: Faults,
@@ -99,7 +103,7 @@ impl Walrus {
         let lock = DirectoryLock::take(&config.data)?;
         let blobs =
             FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
-        let meta = Arc::new(StoreMetadata::new(store.clone()));
+        let meta = mallee_objects::metadata_of(store.clone());
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
@@ -109,7 +113,8 @@ impl Walrus {
         let s3_config = S3Config {
             region: config.region.clone(),
             domains: config.domains.clone(),
-            open: config.open,
+            websites: config.websites.clone(),
+            new_buckets: config.new_buckets,
             background: Arc::new(Background::new(config.jobs.day, targets)),
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
@@ -123,13 +128,7 @@ impl Walrus {
         &self.s3
     }
 
-    /// The domains under which `BUCKET.DOMAIN` names a bucket: a front door reads requests for the same.
-    #[must_use]
-    pub fn domains(&self) -> &[String] {
-        &self.config.domains
-    }
-
-    /// The S3 service as an axum router. Whoever is before it puts the quotas of a request in its extensions.
+    /// The S3 service as an axum router. The server puts the address that a request came from into its extensions.
     pub fn router(&self) -> axum::Router {
         mallee_s3::router(self.s3.clone())
     }

@@ -53,7 +53,7 @@ def test_sync_both_ways(s3, s3_bucket, aws, tmp_path):
     assert f"Total Objects: {len(sizes)}" in told and f"Total Size: {sum(sizes)}" in told, told
     aws("s3", "rm", "--recursive", "--exclude", "*", "--include", "*.bin", there)
     assert "tree/large.bin" not in keys(s3, s3_bucket) and "tree/new" in keys(s3, s3_bucket)
-    assert "bucket is not empty" in aws("s3", "rb", f"s3://{s3_bucket}", check=False).stderr
+    assert "BucketNotEmpty" in aws("s3", "rb", f"s3://{s3_bucket}", check=False).stderr
     nothing_unfinished(s3, s3_bucket)
 
 
@@ -63,9 +63,9 @@ def test_copies_moves_and_streams(s3, s3_bucket, aws, tmp_path):
     with open(large, "rb") as source:
         aws("s3", "cp", "-", f"{url}/stream", "--expected-size", str(11 * MIB), "--content-type", "text/plain", stdin=source)
     assert s3.head_object(Bucket=s3_bucket, Key="stream")["ContentType"] == "text/plain"
-    # In parts from object to object, the metadata with it, or other metadata.
+    # In parts from object to object (the CLI leaves the metadata behind then), or onto itself with other metadata.
     aws("s3", "cp", f"{url}/stream", f"{url}/copy ü+&")
-    assert s3.head_object(Bucket=s3_bucket, Key="copy ü+&")["ContentType"] == "text/plain"
+    assert s3.head_object(Bucket=s3_bucket, Key="copy ü+&")["ETag"].endswith('-3"')
     aws("s3", "cp", f"{url}/stream", f"{url}/stream", "--metadata-directive", "REPLACE", "--metadata", "a=b")
     head = s3.head_object(Bucket=s3_bucket, Key="stream")
     assert head["Metadata"] == {"a": "b"} and head["ContentType"] == "binary/octet-stream"

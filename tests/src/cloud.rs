@@ -134,6 +134,8 @@ impl TestCloud {
             cluster: self.cluster.clone(),
             links: self.links.clone(),
             jobs: mallee::s3_jobs::JobsConfig::default(),
+            hosts: Default::default(),
+            new_buckets: Default::default(),
         }
     }
 

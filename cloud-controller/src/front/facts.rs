@@ -12,12 +12,12 @@ fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Arc<str>> {
 }
 
 /// Of a request that nobody signed, or not well.
-pub(super) fn of_stranger(headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
+pub(crate) fn of_stranger(headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
     RequestFacts { source_ip: peer, user_agent: text(headers, USER_AGENT), ..RequestFacts::default() }
 }
 
 /// Of a verified request. The port speaks plain HTTP: what came over TLS ended it before, and is not told here.
-pub(super) fn of(claim: &Claim, headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
+pub(crate) fn of(claim: &Claim, headers: &HeaderMap, peer: Option<IpAddr>) -> RequestFacts {
     RequestFacts {
         source_ip: peer,
         user_agent: text(headers, USER_AGENT),

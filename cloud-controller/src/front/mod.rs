@@ -1,13 +1,11 @@
 //! The front door: one port for every service. It tells the service of a request, limits and verifies it, hands it
 //! on, and gives every reply a request id.
 
-mod facts;
+pub(crate) mod facts;
 mod query;
-pub mod s3;
-mod serve;
 mod throttle;
 
-pub use serve::serve;
+pub use mallee_serve::serve;
 
 use crate::admin;
 use crate::audit::{Call, Said, Trail, cloudtrail, draft, is_read_only, may_change};
@@ -52,17 +50,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub trait S3Service: Send + Sync + std::fmt::Debug {
     /// Answers one S3 request, body and all.
     async fn call(&self, request: Request) -> Response;
-
-    /// Domains under which `BUCKET.DOMAIN` names a bucket. Of another process they need not be known: it asks again
-    /// where it reads a request otherwise than the front door.
-    fn domains(&self) -> &[String] {
-        &[]
-    }
-
-    /// Whether it is another process, which decides for itself what it has not been told.
-    fn is_remote(&self) -> bool {
-        false
-    }
 }
 
 /// Everything behind the port.
@@ -80,6 +67,10 @@ pub struct Front {
     throttle: Throttle,
     /// The newest change of identities that the verifier's keys take into account.
     identities: AtomicU64,
+    /// Domains below which every host is S3's.
+    s3_hosts: Vec<String>,
+    /// Whether there is a cloud behind the port, and not an object store alone.
+    has_instances: bool,
 }
 
 impl Front {
@@ -101,6 +92,8 @@ impl Front {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             throttle: Throttle::new(CallRates::default()),
             identities,
+            s3_hosts: Vec::new(),
+            has_instances: true,
         }
     }
 
@@ -115,6 +108,20 @@ impl Front {
     #[must_use]
     pub fn with_trail(mut self, trail: Option<Arc<Trail>>) -> Self {
         self.trail = trail;
+        self
+    }
+
+    /// With domains below which every host is S3's.
+    #[must_use]
+    pub fn with_s3_hosts(mut self, domains: Vec<String>) -> Self {
+        self.s3_hosts = domains;
+        self
+    }
+
+    /// With instances behind it, or without.
+    #[must_use]
+    pub const fn with_instances(mut self, has_instances: bool) -> Self {
+        self.has_instances = has_instances;
         self
     }
 
@@ -140,15 +147,25 @@ impl Front {
         }
     }
 
+    /// Whether the host of a request is a bucket's: then path and parameters are a key's, whatever they look like.
+    fn is_bucket_host(&self, request: &Request) -> bool {
+        !self.s3_hosts.is_empty()
+            && server::host_bucket(&server::host(request.headers(), request.uri()), &self.s3_hosts).is_some()
+    }
+
     fn request_id(&self) -> String {
         server::request_id(|bytes| self.cloud.rng().fill(bytes))
     }
 }
 
 async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
+    if front.is_bucket_host(&request) {
+        front.refresh_keys();
+        return front.s3.call(request).await;
+    }
     let path = request.uri().path();
     if path == "/health" && matches!(*request.method(), Method::GET | Method::HEAD) {
-        return health(&front.cloud);
+        return if front.has_instances { health(&front.cloud) } else { healthy() };
     }
     front.refresh_keys();
     let query = request.uri().query().unwrap_or_default();
@@ -160,7 +177,8 @@ async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
     }
     let route = server::route(path, query, request.headers(), None);
     match route.service {
-        Service::S3 => front.object(request).await,
+        // Whose request it is and what they may, the object store asks by itself.
+        Service::S3 => front.s3.call(request).await,
         service => front.control(service, request).await,
     }
 }
@@ -170,13 +188,20 @@ fn health(cloud: &Cloud) -> Response {
     let trouble: Vec<String> =
         cloud.zones().iter().filter_map(|zone| cloud.zone_trouble(zone).map(|why| format!("{zone}: {why}"))).collect();
     // One zone that takes instances is a cloud that takes instances.
-    let (status, text) = if trouble.len() < cloud.zones().len() {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, trouble.join("\n") + "\n")
-    };
+    if trouble.len() < cloud.zones().len() {
+        return healthy();
+    }
+    let mut response = plain(trouble.join("\n") + "\n");
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+fn healthy() -> Response {
+    plain("ok\n".to_owned())
+}
+
+fn plain(text: String) -> Response {
     let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
     response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
@@ -204,7 +229,7 @@ impl Received {
 /// Reads a control-plane body, bounded in bytes and time.
 async fn receive(request: Request) -> Result<Received, ApiError> {
     let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
+    let peer = parts.extensions.get::<mallee_serve::Peer>().map(|peer| peer.0);
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect())
         .await
         .map_err(|_| Code::RequestTimeout.message("The request body did not arrive in time."))?;
@@ -232,6 +257,7 @@ fn signed_request<'a>(service: &'a Service, received: &'a Received) -> SignedReq
         service: service.name(),
         flavour: service.flavour(),
         rules: PathRules::OTHERS,
+        host_bucket: None,
     }
 }
 
@@ -348,6 +374,8 @@ impl Front {
         match service {
             Service::Mallee => admin::answer(&self.cloud, self.join_tokens.as_deref(), cx, received).await,
             Service::S3 => Err(Code::MethodNotAllowed.error()),
+            Service::Ec2 if !self.has_instances => Err(Code::UnsupportedOperation
+                .message("This is an object store alone, without instances: it offers S3, IAM and STS.")),
             Service::Ec2 => self.ec2.call(cx, asked.action()?, asked.params()?).await,
             Service::Iam => self.identity.iam_call(cx, asked.action()?, asked.params()?).await,
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,

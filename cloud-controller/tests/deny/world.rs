@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use http_body_util::BodyExt as _;
 use mallee_app::cluster_link::ClusterConnector;
@@ -10,10 +12,12 @@ use mallee_app::sts::token_hash;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_awswire::sigv4::derive_signing_key;
 use mallee_cloud_controller::front::Front;
-use mallee_cloud_controller::{S3Service, verifier};
+use mallee_cloud_controller::{CloudAuthority, LocalS3, verifier};
 use mallee_proto::v1::ImportImageReply;
 use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
+use mallee_s3::objects::{Condition, Description, Engine, FileBlobs, StoreMetadata};
+use mallee_s3::{S3, S3Config};
 use mallee_store::test_support::TestDb;
 use mallee_store::{
     AccessKeyRow, AccountRow, IamBoundaryRow, IamInlinePolicyRow, IamPolicyRow, Json, PrincipalKind, RoleRow,
@@ -24,7 +28,6 @@ use mallee_types::{AccountId, ImageId, ZoneName};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tonic::transport::Channel;
 use tower::ServiceExt as _;
 
@@ -35,8 +38,8 @@ const TARGET: &str = "x-amz-target";
 pub const HOST: &str = "cloud.test:8773";
 /// The domain of its object store's virtual hosts.
 pub const DOMAIN: &str = "s3.cloud.test";
-/// What the object store of these tests answers.
-pub const THROUGH: &str = "through";
+/// Objects that are there: bucket and key.
+const OBJECTS: [(&str, &str); 4] = [("b", "k"), ("b", "l"), ("b", "open/x"), ("c", "d")];
 
 #[derive(Debug)]
 struct Alone;
@@ -60,25 +63,6 @@ impl ImageService for Alone {
 
     async fn reach(&self) -> Result<(), WireError> {
         Ok(())
-    }
-}
-
-/// Answers 200 to whatever comes through, and counts it.
-#[derive(Debug)]
-struct Through {
-    calls: AtomicU64,
-    domains: [String; 1],
-}
-
-#[async_trait]
-impl S3Service for Through {
-    fn domains(&self) -> &[String] {
-        &self.domains
-    }
-
-    async fn call(&self, _: Request<Body>) -> axum::response::Response {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        axum::response::Response::new(Body::from(THROUGH))
     }
 }
 
@@ -112,13 +96,20 @@ pub struct World {
     pub account: AccountId,
     pub root: Keys,
     router: axum::Router,
-    s3: Arc<Through>,
+    objects: Engine,
+    _blobs: tempfile::TempDir,
     db: TestDb,
 }
 
 fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// The header that says what the body hashes to: some operations want one.
+fn checksum(body: &str) -> Vec<(&'static str, String)> {
+    let sum = || STANDARD.encode(Sha256::digest(body));
+    if body.is_empty() { Vec::new() } else { vec![("x-amz-checksum-sha256", sum())] }
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -148,11 +139,33 @@ impl World {
         };
         let cloud = Cloud::new(config, parts);
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
-        let s3 = Arc::new(Through { calls: AtomicU64::new(0), domains: [DOMAIN.to_owned()] });
-        let router = Arc::new(Front::new(cloud.clone(), s3.clone(), verifier(&store))).router();
+        let blobs = tempfile::tempdir().unwrap();
+        let files = FileBlobs::open(blobs.path(), db.clock.clone(), db.rng.clone(), Faults::none()).unwrap();
+        let meta = Arc::new(StoreMetadata::new(store.clone()));
+        let objects = Engine::new(meta, Arc::new(files), db.clock.clone(), db.rng.clone(), Faults::none());
+        let verifier = verifier(&store);
+        let authority = Arc::new(CloudAuthority::new(verifier.clone()));
+        authority.attach(&cloud);
+        let config = S3Config { region: REGION.into(), domains: vec![DOMAIN.to_owned()], ..S3Config::default() };
+        let s3 = mallee_s3::router(S3::new(objects.clone(), authority, config));
+        let router = Arc::new(Front::new(cloud.clone(), Arc::new(LocalS3::new(s3)), verifier)).router();
         let root =
             Keys { id: access.access_key_id, secret: access.secret_access_key.expose_secret().to_owned(), token: None };
-        Self { store, cloud, account: access.account, root, router, s3, db }
+        Self { store, cloud, account: access.account, root, router, objects, _blobs: blobs, db }
+    }
+
+    /// Sees to it that the buckets `b` and `c` and what is in them are there, and nothing else.
+    pub async fn stock(&self) {
+        for bucket in ["b", "c", "k"] {
+            self.objects.ensure_owner(self.account.as_str()).await.unwrap();
+            drop(self.objects.create_bucket(bucket, self.account.as_str(), REGION).await);
+        }
+        for (bucket, key) in OBJECTS {
+            let mut sink = self.objects.sink();
+            sink.write(key.into()).await.unwrap();
+            let what = Description { bucket: bucket.into(), key: key.into(), ..Description::default() };
+            self.objects.put_object(what, sink.finish().await.unwrap(), &Condition::None).await.unwrap();
+        }
     }
 
     /// Another account, and its administrator's keys.
@@ -343,9 +356,31 @@ impl World {
         self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    /// S3 requests that came through to the object store.
-    pub fn s3_calls(&self) -> u64 {
-        self.s3.calls.load(Ordering::Relaxed)
+    /// The policy of both buckets. It is put as it is: what a client could put is not at stake here.
+    pub async fn set_policy(&self, policy: Option<&str>) {
+        for bucket in ["b", "c"] {
+            match policy {
+                Some(text) => self.objects.set_document(bucket, "policy", "", text, &|_| Ok(())).await.unwrap(),
+                None => drop(self.objects.remove_document(bucket, "policy", "").await.unwrap()),
+            }
+        }
+    }
+
+    /// Takes away what keeps a bucket from the public.
+    pub async fn open(&self, bucket: &str) {
+        self.objects.set_document(bucket, "public-access-block", "", "", &|_| Ok(())).await.unwrap();
+    }
+
+    /// One S3 request that nobody signed.
+    pub async fn s3_unsigned(&self, method: &str, path: &str, headers: &[(&'static str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", HOST);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        for (name, value) in checksum(body) {
+            request = request.header(name, value);
+        }
+        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     /// One S3 request without a body.
@@ -372,6 +407,10 @@ impl World {
         body: &str,
         keys: &Keys,
     ) -> Answer {
+        let sum = checksum(body);
+        let sums = sum.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<(&'static str, &str)> = headers.iter().copied().chain(sums).collect();
+        let headers = headers.as_slice();
         let host = headers.iter().find(|(name, _)| *name == "host").map_or(HOST, |(_, value)| *value);
         let mut request = Request::builder().method(method).uri(path).header("host", host);
         let signed = Signed { service: "s3", target: None, headers };

@@ -99,6 +99,22 @@ pub struct Route {
     pub prefix: usize,
 }
 
+/// The host of a request as it came: without its port, in lower case.
+#[must_use]
+pub fn host(headers: &HeaderMap, uri: &http::Uri) -> String {
+    let header = headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = header.or_else(|| uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
+    let port = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, rest)| port(rest)).map_or(host, |(name, _)| name);
+    name.to_ascii_lowercase()
+}
+
+/// The bucket that such a host names below one of these domains of virtual hosts.
+#[must_use]
+pub fn host_bucket<'h>(host: &'h str, domains: &[String]) -> Option<&'h str> {
+    domains.iter().find_map(|d| host.strip_suffix(d.as_str())?.strip_suffix('.')).filter(|bucket| !bucket.is_empty())
+}
+
 /// Tells the service of a request: from the credential scope, then from `Action` and `Version` (query string, or `form`
 /// if the body is a form) or the target header, then from the path; what is left is S3.
 #[must_use]

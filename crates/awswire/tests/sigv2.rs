@@ -94,6 +94,7 @@ impl<'a> Raw<'a> {
             service: self.service.name(),
             flavour: self.service.flavour(),
             rules: if is_s3 { PathRules::S3 } else { PathRules::OTHERS },
+            host_bucket: None,
         };
         let verifier = Verifier::new(Table { on }, VerifierConfig::default());
         futures_block(verifier.verify(&request, now))
@@ -354,4 +355,33 @@ fn forms_of_query_requests() {
     assert!(matches!(nobody.fault(now), Fault::UnknownKey(_)));
     let unsigned = Raw::query("/?Action=A");
     assert!(matches!(unsigned.verify_with(true, now), Ok(None)));
+}
+
+/// A host that names the bucket: it is signed as if it stood in the path, and no other bucket's path is.
+#[test]
+fn buckets_in_hosts() {
+    let now = rfc2822("Tue, 27 Mar 2007 19:36:42 +0000");
+    let date = "Tue, 27 Mar 2007 19:36:42 +0000";
+    let signature = sha1(&format!("GET\n\n\n{date}\n/awsexamplebucket1/photos/puppy.jpg"));
+    let mut headers = HeaderMap::new();
+    headers.insert("host", "awsexamplebucket1.s3.amazonaws.com".parse().unwrap());
+    headers.insert("date", date.parse().unwrap());
+    headers.insert("authorization", format!("AWS {KEY}:{signature}").parse().unwrap());
+    let request = |host_bucket| SignedRequest {
+        method: "GET",
+        path: "/photos/puppy.jpg",
+        query: "",
+        headers: &headers,
+        authority: None,
+        body: Body::Stream,
+        service: "s3",
+        flavour: Flavour::S3,
+        rules: PathRules::S3,
+        host_bucket,
+    };
+    let verifier = Verifier::new(Table { on: true }, VerifierConfig::default());
+    let verify = |host_bucket| futures_block(verifier.verify(&request(host_bucket), now)).map(|known| known.is_some());
+    assert_eq!(verify(Some("awsexamplebucket1")), Ok(true));
+    assert!(matches!(verify(Some("another")), Err(Fault::Mismatch { .. })));
+    assert!(matches!(verify(None), Err(Fault::Mismatch { .. })), "a name that is no bucket's");
 }

@@ -3,6 +3,7 @@
 use super::s3_proxy::RemoteS3;
 use super::ways::FromStore;
 use super::{Around, PKI_DIR, STOP_GRACE, Signals, advertised, bind};
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::Switches;
 use crate::up::{DEFAULT_LISTEN, DEFAULT_PUBLIC_POOL, zone_names};
@@ -53,6 +54,9 @@ pub struct CloudArgs {
     /// Addresses by which instances are reached from outside.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// Hosts of buckets.
+    #[command(flatten)]
+    pub hosts: S3Hosts,
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
@@ -125,7 +129,8 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
     let shutdown = Shutdown::new();
     let trail = Trail::open(&dir.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
     let trail = trail.with_objects(Arc::new(RemoteObjects(ways)));
-    let cloud = CloudController::start(config, parts, &shutdown).await?.with_trail(trail);
+    let cloud = CloudController::start(config, parts, &shutdown).await?;
+    let cloud = cloud.with_trail(trail).with_s3_hosts(args.hosts.all());
     args.switches.apply(cloud.cloud());
     let tasks = TaskScope::new(&shutdown);
     let tokens = cloud.serve_control(control, credentials.clone(), ca.clone(), uri.clone())?;
@@ -145,14 +150,14 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
         region: args.region.clone(),
     };
     write_access_files(dir.path(), &access)?;
-    let s3 = Arc::new(RemoteS3::new(store.clone(), rng));
+    let s3 = Arc::new(RemoteS3::new(store.clone(), around.clock.clone(), rng));
     cloud.serve_with_tokens(listener, s3, verifier(&store), Some(tokens));
     tracing::info!(endpoint = access.endpoint, control = uri, "the cloud controller is up");
     Ok(Running { cloud, tasks, store })
 }
 
 /// By which address this host itself reaches a listener.
-fn local(address: SocketAddr) -> SocketAddr {
+pub(super) fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -3,8 +3,8 @@
 use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
 use mallee_proto::v1::{
-    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, LocateRequest, RenewRequest, ResolveKeyReply,
-    ResolveKeyRequest,
+    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KnowPrincipalsRequest, LocateRequest,
+    RenewRequest, ResolveKeyReply, ResolveKeyRequest,
 };
 use mallee_proto::{Kind, WireError};
 use std::fmt;
@@ -80,6 +80,12 @@ impl CloudLink {
     pub async fn resolve_key(&self, query: ResolveKeyRequest) -> Result<ResolveKeyReply, WireError> {
         let request = timed(query, ANSWER_TIMEOUT);
         Ok(self.client().await?.resolve_key(request).await.map_err(WireError::from)?.into_inner())
+    }
+
+    /// Which of these principals there are.
+    pub async fn know_principals(&self, names: KnowPrincipalsRequest) -> Result<Vec<bool>, WireError> {
+        let request = timed(names, ANSWER_TIMEOUT);
+        Ok(self.client().await?.know_principals(request).await.map_err(WireError::from)?.into_inner().known)
     }
 
     /// What policies say of an S3 request.

@@ -1,10 +1,11 @@
 //! One tier alone in its process: `mallee cloud`, `cluster`, `node`, `walrus`. Between them they speak gRPC over TCP with
 //! mutual TLS; each holds a certificate of the cluster's CA, which the cloud controller keeps.
 
+mod alone;
+mod authority;
 mod cloud;
 mod cluster;
 mod directory;
-mod gate;
 mod keys;
 mod member;
 mod node;

@@ -1,5 +1,6 @@
 //! S3 behind the front door when Walrus is another process: requests go on as they came, bodies are streamed in both
-//! directions. Path, query and `Host` are not touched, so that signatures hold; Walrus verifies them.
+//! directions. Path, query and `Host` are not touched, so that signatures hold; Walrus verifies them, and decides. Where a
+//! request came from only this door saw: it says so in a sealed word.
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -12,9 +13,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mallee_awswire::{ApiError, Code, Flavour, server};
-use mallee_cloud_controller::S3Service;
 use mallee_cloud_controller::enrol::S3_ENDPOINT;
-use mallee_runtime::Rng;
+use mallee_cloud_controller::{S3Service, origin};
+use mallee_runtime::{Clock, Rng};
+use mallee_serve::Peer;
 use mallee_store::{Store, setting_fetch};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,6 +44,7 @@ const OF_CONNECTION: [HeaderName; 6] = [
 #[derive(Debug)]
 pub(super) struct RemoteS3 {
     store: Store,
+    clock: Clock,
     rng: Rng,
     http: Client<HttpConnector, Body>,
     known: Mutex<Option<(Instant, Authority)>>,
@@ -55,7 +58,7 @@ fn strip(headers: &mut HeaderMap) {
 
 impl RemoteS3 {
     /// The address comes from this database.
-    pub fn new(store: Store, rng: Rng) -> Self {
+    pub fn new(store: Store, clock: Clock, rng: Rng) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -65,7 +68,7 @@ impl RemoteS3 {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_MAX)
             .build(connector);
-        Self { store, rng, http, known: Mutex::new(None) }
+        Self { store, clock, rng, http, known: Mutex::new(None) }
     }
 
     async fn address(&self) -> Result<Authority, ApiError> {
@@ -85,6 +88,12 @@ impl RemoteS3 {
         let address = self.address().await?;
         let (mut parts, body) = request.into_parts();
         strip(&mut parts.headers);
+        parts.headers.remove(origin::HEADER);
+        if let Some(Peer(from)) = parts.extensions.get() {
+            let digest = origin::digest(&parts.method, &parts.uri, &parts.headers);
+            let word = origin::seal(&self.store, *from, &digest, self.clock.now_ms()).map_err(ApiError::internal)?;
+            parts.headers.insert(origin::HEADER, HeaderValue::try_from(word).map_err(ApiError::internal)?);
+        }
         // HTTP/2 has the host in the address; what was signed is the same text.
         let host = parts.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         if let (Some(host), false) = (host, parts.headers.contains_key(HOST)) {
@@ -108,10 +117,6 @@ impl RemoteS3 {
 
 #[async_trait]
 impl S3Service for RemoteS3 {
-    fn is_remote(&self) -> bool {
-        true
-    }
-
     async fn call(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         match self.forward(request).await {

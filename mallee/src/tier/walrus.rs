@@ -1,19 +1,21 @@
 //! `mallee walrus`: the object store, with a database of its own.
 
-use super::gate::Gate;
-use super::keys::DirectoryKeys;
+use super::alone::alone;
+use super::authority::DirectoryAuthority;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::s3_jobs::S3JobsArgs;
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
-use anyhow::{Context as _, Result};
-use mallee_awswire::sigv4::{Verifier, VerifierConfig};
+use crate::switches::{S3NewBuckets, Switches};
+use anyhow::{Context as _, Result, bail};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
 use mallee_pki::{Allow, Role, Rule};
 use mallee_runtime::{Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{Walrus, WalrusConfig};
+use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,9 +31,12 @@ const RULES: &[Rule] = &[
 /// `mallee walrus`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WalrusArgs {
-    /// How it joins.
-    #[command(flatten)]
-    pub join: JoinArgs,
+    /// The control port of the cloud controller. Without it the store is its own, with users and policies of its own.
+    #[arg(long, value_name = "https://HOST:PORT")]
+    pub join: Option<String>,
+    /// A token that `mallee node token` printed; needed at the first start only.
+    #[arg(long, env = "MALLEE_TOKEN", hide_env_values = true)]
+    pub token: Option<SecretString>,
     /// Address and port of S3, for the cloud controller and for clients that come here directly.
     #[arg(long, default_value = "127.0.0.1:8778")]
     pub listen: SocketAddr,
@@ -44,8 +49,8 @@ pub struct WalrusArgs {
     /// The address by which others reach the image service (default: that of --control).
     #[arg(long, value_name = "https://HOST:PORT")]
     pub advertise_control: Option<String>,
-    /// Directory of the objects (default: walrus/ in the state directory).
-    #[arg(long)]
+    /// Directory of the objects (default: walrus/ in the state directory). Without --join all is kept there.
+    #[arg(long, required_unless_present = "join")]
     pub data: Option<PathBuf>,
     /// Its database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
     #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
@@ -56,6 +61,15 @@ pub struct WalrusArgs {
     /// Background work.
     #[command(flatten)]
     pub jobs: S3JobsArgs,
+    /// What new buckets are like.
+    #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
+    pub s3_new_buckets: S3NewBuckets,
+    /// Hosts of buckets.
+    #[command(flatten)]
+    pub hosts: S3Hosts,
+    /// What is off by itself; in a cloud its controller is asked.
+    #[command(flatten)]
+    pub switches: Switches,
 }
 
 struct Running {
@@ -70,6 +84,14 @@ struct Running {
 /// # Errors
 /// One line that says what to do.
 pub async fn walrus(state: &Path, args: &WalrusArgs) -> Result<()> {
+    match (&args.join, &args.data) {
+        (None, Some(data)) => return alone(data, args).await,
+        (None, None) => bail!("say --join https://HOST:PORT to join a cloud, or --data DIR for an object store alone"),
+        (Some(_), _) if args.switches.is_any() => {
+            bail!("--allow-sigv2 and --private-issuer are for an object store alone; give them to the cloud controller")
+        }
+        (Some(_), _) => {}
+    }
     let dir = StateDir::take(state)?;
     let mut signals = Signals::watch()?;
     let running = tokio::select! {
@@ -85,37 +107,31 @@ pub async fn walrus(state: &Path, args: &WalrusArgs) -> Result<()> {
 
 async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let around = Around::system();
+    let join = JoinArgs { join: args.join.clone(), token: args.token.clone() };
     let s3_listener = bind(args.listen, "--listen").await?;
     let control_listener = bind(args.control, "--control").await?;
     let s3_uri = advertised(args.advertise.as_deref(), "http", &s3_listener, "--advertise")?;
     let images_uri = advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
-    let member = Member::join(dir, &args.join, Role::Walrus, "", &around).await?;
+    let member = Member::join(dir, &join, Role::Walrus, "", &around).await?;
 
     let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
     let store = Store::open(StoreConfig::new(url), around.clock.clone(), around.rng.clone(), seal)
         .await
         .context("cannot open the database")?;
-    let verifier = Arc::new(Verifier::new(DirectoryKeys(member.link.clone()), VerifierConfig::default()));
-    let auth = Arc::new(VerifierAuth::new(verifier.clone(), |signer| signer.caller.clone()));
+    let authority = Arc::new(DirectoryAuthority::new(member.link.clone()));
     let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
+    args.hosts.apply(&mut config);
+    config.new_buckets = args.s3_new_buckets.into();
     config.jobs = args.jobs.config()?;
     let Around { clock, rng, faults } = around.clone();
-    let walrus = Walrus::open(config, store.clone(), auth, clock, rng, faults).await?;
+    let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
     let services = Routes::new(walrus.images()).add_service(walrus.objects());
     serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, services)?;
-    let gate = Gate {
-        verifier,
-        link: member.link.clone(),
-        clock: around.clock.clone(),
-        rng: around.rng.clone(),
-        s3: walrus.router(),
-        domains: walrus.domains().to_vec(),
-    };
-    servers.spawn(front::serve(s3_listener, gate.router(), servers.clone()));
+    servers.spawn(front::serve(s3_listener, walrus.router(), servers.clone()));
     member.rotate(&servers, &around);
     tracing::info!(s3 = s3_uri, images = images_uri, "walrus is up");
     let endpoints = vec![(Role::Walrus.name(), String::new(), images_uri), (S3_ROLE, String::new(), s3_uri)];

@@ -3,6 +3,7 @@
 use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
@@ -11,7 +12,7 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
-use mallee_cloud_controller::{CloudController, LocalS3, verifier};
+use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
 use mallee_pki::{Dialler, Identity, Role, in_process};
@@ -19,7 +20,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{Caller, JobsConfig, VerifierAuth, Walrus, WalrusConfig};
+use mallee_walrus::{JobsConfig, NewBuckets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,10 @@ pub struct Options {
     pub links: Links,
     /// The object store's background work.
     pub jobs: JobsConfig,
+    /// Hosts of buckets.
+    pub hosts: S3Hosts,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
 }
 
 /// A running cloud in one process.
@@ -124,6 +129,8 @@ impl Assembly {
             cluster,
             links,
             jobs,
+            hosts,
+            new_buckets,
         } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
@@ -136,13 +143,13 @@ impl Assembly {
         let keys = verifier(&store);
         let servers = TaskScope::new(shutdown);
 
-        let auth = VerifierAuth::new(keys.clone(), |actor: &mallee_app::Actor| Caller {
-            account: actor.account.to_string(),
-            arn: actor.arn.to_string(),
-        });
-        let walrus_config = WalrusConfig { jobs, ..WalrusConfig::new(dir.join("walrus"), region.clone()) };
+        let authority = Arc::new(CloudAuthority::new(keys.clone()));
+        let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
+        hosts.apply(&mut walrus_config);
+        walrus_config.new_buckets = new_buckets;
+        walrus_config.jobs = jobs;
         let walrus =
-            Walrus::open(walrus_config, store.clone(), Arc::new(auth), clock.clone(), rng.clone(), faults.clone())
+            Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;
         walrus.spawn_background(&servers);
         let walrus_dialler = serve_walrus(&servers, &walrus);
@@ -181,7 +188,9 @@ impl Assembly {
         };
         let trail = Trail::open(&state.join(AUDIT_DIR)).await.context("the audit trail cannot be written")?;
         let trail = trail.with_objects(Arc::new(objects));
-        let cloud = CloudController::start(config, parts, shutdown).await?.with_trail(trail);
+        let cloud = CloudController::start(config, parts, shutdown).await?;
+        let cloud = cloud.with_trail(trail).with_s3_hosts(hosts.all());
+        authority.attach(cloud.cloud());
         let access = Access {
             endpoint: format!("http://{address}"),
             access_key_id: cloud.admin().access_key_id.clone(),
@@ -203,7 +212,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
-        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router(), walrus.domains().to_vec())), keys);
+        cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }
 
@@ -293,7 +302,7 @@ impl Assembly {
     }
 }
 
-fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
+pub(crate) fn serve_walrus(servers: &TaskScope, walrus: &Walrus) -> Dialler {
     let (dialler, incoming) = in_process();
     let (images, objects, shutdown) = (walrus.images(), walrus.objects(), servers.shutdown().clone());
     servers.spawn(async move {

@@ -25,9 +25,9 @@ pub struct Links {
 
 /// The cloud controller's way to each zone's cluster controller.
 #[derive(Debug)]
-pub(super) struct LocalClusters {
-    pub(super) zones: BTreeMap<ZoneName, Dialler>,
-    pub(super) identity: Identity,
+pub(crate) struct LocalClusters {
+    pub(crate) zones: BTreeMap<ZoneName, Dialler>,
+    pub(crate) identity: Identity,
 }
 
 #[async_trait]
@@ -42,9 +42,9 @@ impl ClusterConnector for LocalClusters {
 
 /// The way to Walrus.
 #[derive(Debug, Clone)]
-pub(super) struct LocalWalrus {
-    pub(super) dialler: Dialler,
-    pub(super) identity: Identity,
+pub(crate) struct LocalWalrus {
+    pub(crate) dialler: Dialler,
+    pub(crate) identity: Identity,
 }
 
 #[async_trait]

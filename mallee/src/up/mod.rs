@@ -5,15 +5,16 @@ mod links;
 mod nodes;
 mod seed;
 
-pub(crate) use assembly::zone_names;
 pub use assembly::{Assembly, Options, Simulated};
+pub(crate) use assembly::{serve_walrus, zone_names};
 pub use links::Links;
-pub(crate) use links::cluster_peers;
+pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::s3_jobs::S3JobsArgs;
+use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
-use crate::switches::Switches;
+use crate::switches::{S3NewBuckets, Switches};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_cluster_controller::ClusterConfig;
@@ -52,6 +53,12 @@ pub struct UpArgs {
     /// Addresses by which this host reaches instances.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// What new buckets are like.
+    #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
+    pub s3_new_buckets: S3NewBuckets,
+    /// Hosts of buckets.
+    #[command(flatten)]
+    pub hosts: S3Hosts,
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
@@ -85,6 +92,8 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
         jobs: args.jobs.config()?,
+        hosts: args.hosts.clone(),
+        new_buckets: args.s3_new_buckets.into(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+mod cached;
 pub mod check;
 mod delivery;
 mod documents;
@@ -24,8 +25,9 @@ pub mod stored;
 mod version;
 
 pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
+pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
-pub use documents::{DOCUMENTS_MAX, Documents};
+pub use documents::{DOCUMENTS_MAX, Documents, OBJECT_LOCK};
 pub use engine::collect::COLLECT_RETRY;
 pub use engine::multipart::{PartSink, StoredPart};
 pub use engine::objects::Description;
@@ -37,9 +39,9 @@ pub use limits::{Limit, Limited, Limits};
 pub use metadata::{BucketCheck, Deletion, Metadata, Place, VersionPlace, Written};
 pub use model::{
     Attributes, Bucket, Checksums, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo,
-    Part, PutObject, Upload, UploadDoc, Usage,
+    Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use stored::StoreMetadata;
-pub use version::{Delete, Deleted, VersionId, VersionName, Versioning, Which};
+pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

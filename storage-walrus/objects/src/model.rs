@@ -6,6 +6,7 @@ use crate::properties::Properties;
 use crate::version::{VersionId, Versioning};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// A bucket.
@@ -27,6 +28,44 @@ pub struct Bucket {
     pub rev: u64,
     /// What is configured of it. Listings of buckets leave them out.
     pub docs: Documents,
+}
+
+/// An account as S3 names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The account.
+    pub account: String,
+    /// Its canonical id, which no other account has.
+    pub canonical_id: String,
+    /// Its display name.
+    pub display_name: String,
+    /// Its e-mail address, if one is known.
+    pub email: Option<String>,
+}
+
+impl Owner {
+    /// The names of an account that was given no others.
+    #[must_use]
+    pub fn of(account: &str) -> Self {
+        let hash = Sha256::digest(format!("mallee canonical {account}"));
+        Self {
+            account: account.to_owned(),
+            canonical_id: hex::encode(hash),
+            display_name: account.to_owned(),
+            email: None,
+        }
+    }
+}
+
+/// By what an account is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerName<'a> {
+    /// Its number.
+    Account(&'a str),
+    /// Its canonical id.
+    Canonical(&'a str),
+    /// Its e-mail address: more than one may have it.
+    Email(&'a str),
 }
 
 /// What a bucket holds.

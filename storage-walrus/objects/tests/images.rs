@@ -47,8 +47,8 @@ async fn read(service: &ImagesService, digest: &str, offset: u64) -> Result<Vec<
         chunks.push(chunk.len());
         out.extend_from_slice(&chunk);
     }
-    // Aligned reads come in large steps.
-    assert!(offset != 0 || chunks.iter().rev().skip(1).all(|n| *n >= 256 * 1024), "{chunks:?}");
+    // Aligned reads come in whole blocks.
+    assert!(offset != 0 || chunks.iter().rev().skip(1).all(|n| *n >= mallee_objects::blob::BLOCK_BYTES), "{chunks:?}");
     Ok(out)
 }
 

@@ -1,33 +1,21 @@
-//! What a request asks: read once from its head, authorised by the doors as it is here, and run as it is here.
+//! What a request asks: read once from its head, decided as it is here, and run as it is here.
 
-use crate::DELETE_XML_BYTES_MAX;
+use crate::authz::{Keys, Question};
 use crate::error::{invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
-use crate::ops::delete;
+use crate::props::lock;
 use crate::target::{Query, Target};
-use axum::body::Body;
 use http::HeaderMap;
 use http::request::Parts;
-use http_body_util::{BodyExt as _, Limited};
 use mallee_awswire::{ApiError, Code};
 use percent_encoding::percent_decode_str;
-use std::sync::Arc;
 
 /// The header that names what is copied.
 pub(crate) const COPY_SOURCE: &str = "x-amz-copy-source";
 /// Parameters that say something without a value, or name nothing: no sub-resources. Those that begin with `x-` are the
 /// SDKs' and the signatures'.
 const PARAMETERS: &[&str] = &["annotationName", "id", "partNumber", "select-type", "versionId"];
-
-/// An action that must be allowed, and what on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Right {
-    /// `s3:…`.
-    pub action: &'static str,
-    /// The ARN; `*` for what is about no bucket.
-    pub resource: String,
-}
 
 /// What a copy is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +37,7 @@ pub struct Asked {
     pub(crate) source: Option<Source>,
     /// Actions that headers ask for besides.
     further: Vec<&'static str>,
-    /// The keys of a DeleteObjects and whether each names a version, where a door has read them.
-    pub(crate) deleted: Option<Vec<(String, bool)>>,
 }
-
-/// A door's word that whoever signed the request may do what it asks. It travels beside the request within a process.
-#[derive(Debug, Clone)]
-pub(crate) struct Granted(pub(crate) Arc<Asked>);
 
 fn arn(bucket: &str) -> String {
     format!("arn:aws:s3:::{bucket}")
@@ -76,9 +58,6 @@ impl Asked {
             Target::Object(bucket, key) => (Scope::Object, bucket, key),
         };
         let method = parts.method.as_str();
-        if method == "OPTIONS" {
-            return Err(not_implemented("CORS"));
-        }
         let subresource = subresource(method, scope, &query)?;
         let is = |when| match when {
             When::Always => true,
@@ -96,7 +75,14 @@ impl Asked {
         })?;
         let source = if operation.row().when == When::Copies { Some(source(&parts.headers)?) } else { None };
         let further = further(operation, &parts.headers);
-        Ok(Self { operation, bucket, key, query, source, further, deleted: None })
+        Ok(Self { operation, bucket, key, query, source, further })
+    }
+
+    /// An operation on an object that no head asks for as it is: a page of a web site, the file of a form. `headers` are
+    /// those that it would have.
+    pub(crate) fn of_object(operation: Operation, bucket: String, key: String, headers: &HeaderMap) -> Self {
+        let further = further(operation, headers);
+        Self { operation, bucket, key, query: Query::default(), source: None, further }
     }
 
     /// Which operation it is.
@@ -115,52 +101,39 @@ impl Asked {
         }
     }
 
-    /// Reads of the body what rights depend on: the keys of a DeleteObjects. Gives the body back.
-    ///
-    /// # Errors
-    /// `MalformedXML`.
-    pub async fn with_body(mut self, body: Body) -> Result<(Self, Body), ApiError> {
-        if self.operation != Operation::DeleteObjects {
-            return Ok((self, body));
-        }
-        let whole = Limited::new(body, DELETE_XML_BYTES_MAX).collect().await;
-        let bytes = whole.map_err(|e| Code::MalformedXml.error().because(e))?.to_bytes();
-        self.deleted = Some(delete::names(&bytes)?);
-        Ok((self, Body::from(bytes)))
+    /// Actions that headers ask for besides those of the operation.
+    pub(crate) fn further(&self) -> &[&'static str] {
+        &self.further
     }
 
-    /// Every right that it takes. A DeleteObjects whose keys were not read takes that to all keys.
-    #[must_use]
-    pub fn rights(&self) -> Vec<Right> {
-        let object = |bucket: &str, key: &str| format!("{}/{key}", arn(bucket));
-        let right = |action, resource| Right { action, resource };
+    /// The same, that takes one right more.
+    pub(crate) fn with(&self, action: &'static str) -> Self {
+        let mut more = self.clone();
+        more.further.push(action);
+        more
+    }
+
+    /// Every right that it takes: those on its target, about the first resource, and of a copy that on its source, about
+    /// the second. Of a DeleteObjects, whose keys are in its body, that to all keys.
+    pub(crate) fn questions(&self) -> Vec<Question> {
+        let question =
+            |action: &'static str, resource, on| Question { action: action.into(), resource, on, keys: Keys::new() };
         let row = self.operation.row();
         let version = row.scope == Scope::Object && self.query.has("versionId");
         let plain = |action: &&'static str| if version { on_version(action) } else { action };
         let actions = row.actions.iter().map(plain).chain(self.further.iter().copied());
-        let mut rights: Vec<Right> = match (self.operation, &self.deleted) {
-            (Operation::DeleteObjects, Some(deleted)) => {
-                let of = |versioned: bool, action| if versioned { on_version(action) } else { action };
-                let of = |(key, versioned): &(String, bool)| {
-                    row.actions.iter().map(|a| right(of(*versioned, a), object(&self.bucket, key))).collect::<Vec<_>>()
-                };
-                deleted.iter().flat_map(of).collect()
-            }
-            (Operation::DeleteObjects | Operation::PostObject, _) => {
-                actions.map(|action| right(action, object(&self.bucket, "*"))).collect()
-            }
-            _ => actions.map(|action| right(action, self.resource())).collect(),
+        let resource = match self.operation {
+            Operation::DeleteObjects => format!("{}/*", arn(&self.bucket)),
+            // Its key is in its form.
+            Operation::PostObject => format!("{}/{}", arn(&self.bucket), self.key),
+            _ => self.resource(),
         };
+        let mut questions: Vec<Question> = actions.map(|action| question(action, resource.clone(), 0)).collect();
         if let Some(Source { bucket, key, version }) = &self.source {
             let action = if version.is_some() { on_version("s3:GetObject") } else { "s3:GetObject" };
-            rights.push(right(action, object(bucket, key)));
+            questions.push(question(action, format!("{}/{key}", arn(bucket)), 1));
         }
-        rights
-    }
-
-    /// Lets the service run it: whoever signed has all of [`Asked::rights`], or needs none.
-    pub fn grant(self, parts: &mut Parts) {
-        parts.extensions.insert(Granted(Arc::new(self)));
+        questions
     }
 }
 
@@ -223,12 +196,15 @@ fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketVersioning"),
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketObjectLockConfiguration"),
         ],
-        Operation::PutObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
+        Operation::PutObject | Operation::PostObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
             (acl, "s3:PutObjectAcl"),
             (has("x-amz-tagging"), "s3:PutObjectTagging"),
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),
             (has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date"), "s3:PutObjectRetention"),
         ],
+        Operation::DeleteObject | Operation::DeleteObjects | Operation::PutObjectRetention => {
+            &[(lock::bypass(headers), "s3:BypassGovernanceRetention")]
+        }
         _ => &[],
     };
     asked.iter().filter(|(asks, _)| *asks).map(|(_, action)| *action).collect()

@@ -1,8 +1,13 @@
 //! Who calls.
 
-use mallee_awswire::sigv4::{Authenticated, Claim, CredentialSource, Fault, Payload, SignedRequest, Verifier};
+use crate::authz::{Case, Judgement};
+use mallee_awswire::ApiError;
+use mallee_awswire::sigv4::{Claim, Fault, Payload, SignedRequest};
 use std::sync::Arc;
 use time::OffsetDateTime;
+
+/// The account that stands for those who have none: objects that anybody may write are its.
+pub const ANONYMOUS_ACCOUNT: &str = "000000000000";
 
 /// The caller of a request, as far as S3 needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,50 +18,71 @@ pub struct Caller {
     pub arn: String,
 }
 
-/// Tells who signed a request.
+impl Caller {
+    /// Whoever did not sign.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { account: ANONYMOUS_ACCOUNT.to_owned(), arn: "anonymous".to_owned() }
+    }
+
+    /// Whether nobody signed.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.account == ANONYMOUS_ACCOUNT
+    }
+
+    /// Whether it is the root of its account.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.arn.strip_suffix(":root").is_some_and(|start| start.starts_with("arn:aws:iam::"))
+    }
+}
+
+/// Knows users and policies: the cloud's IAM, in this process or another one.
 #[async_trait::async_trait]
-pub trait Authenticator: Send + Sync + 'static {
-    /// As [`Verifier::verify`]; `None` is a request without a signature.
+pub trait Authority: Send + Sync + 'static {
+    /// Who signed a request, as [`mallee_awswire::sigv4::Verifier::verify`] says; `None` is a request without a signature.
     ///
     /// # Errors
     /// [`Fault`].
-    async fn authenticate(
-        &self,
-        request: &SignedRequest<'_>,
-        now: OffsetDateTime,
-    ) -> Result<Option<(Caller, Claim, Payload)>, Fault>;
+    async fn identify(&self, request: &SignedRequest<'_>, now: OffsetDateTime) -> Result<Option<Identified>, Fault>;
+
+    /// Who did not sign.
+    fn nobody(&self) -> Arc<dyn Identity>;
+
+    /// Of each of these names (accounts' numbers, ARNs and unique ids, as bucket policies have them), whether there is such
+    /// a principal.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when it cannot be told now.
+    async fn principals(&self, names: &[String]) -> Result<Vec<bool>, ApiError>;
 }
 
-/// A [`Verifier`] whose principals are read as callers by a function.
-pub struct VerifierAuth<S: CredentialSource> {
-    verifier: Arc<Verifier<S>>,
-    caller: fn(&S::Principal) -> Caller,
+/// A request whose signature is right.
+pub struct Identified {
+    /// Who signed it.
+    pub identity: Arc<dyn Identity>,
+    /// What it says of its signature.
+    pub claim: Claim,
+    /// What is still to be verified of its body.
+    pub payload: Payload,
 }
 
-impl<S: CredentialSource> VerifierAuth<S> {
-    /// From a verifier, which other services may share.
-    #[must_use]
-    pub const fn new(verifier: Arc<Verifier<S>>, caller: fn(&S::Principal) -> Caller) -> Self {
-        Self { verifier, caller }
-    }
-}
-
-impl<S: CredentialSource> std::fmt::Debug for VerifierAuth<S> {
+impl std::fmt::Debug for Identified {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VerifierAuth").finish_non_exhaustive()
+        f.debug_struct("Identified").field("caller", &self.identity.caller()).finish_non_exhaustive()
     }
 }
 
+/// Somebody who asks for something, or nobody in particular.
 #[async_trait::async_trait]
-impl<S: CredentialSource> Authenticator for VerifierAuth<S> {
-    async fn authenticate(
-        &self,
-        request: &SignedRequest<'_>,
-        now: OffsetDateTime,
-    ) -> Result<Option<(Caller, Claim, Payload)>, Fault> {
-        let Some(Authenticated { principal, claim, payload }) = self.verifier.verify(request, now).await? else {
-            return Ok(None);
-        };
-        Ok(Some(((self.caller)(&principal), claim, payload)))
-    }
+pub trait Identity: Send + Sync {
+    /// Who; `None`: nobody signed.
+    fn caller(&self) -> Option<&Caller>;
+
+    /// What policies say: those of the caller (identity, boundary, session, account) and those of the resources.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when it cannot be told now. A refusal is no error: see [`Judgement`].
+    async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError>;
 }

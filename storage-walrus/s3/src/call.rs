@@ -2,8 +2,8 @@
 
 use crate::asked::{Asked, Source};
 use crate::auth::Caller;
+use crate::authz::Access;
 use crate::error::{engine, invalid_argument};
-use crate::headers::text;
 use crate::names::check_key;
 use crate::reply::{self, DELETE_MARKER, VERSION_ID};
 use crate::service::S3;
@@ -24,8 +24,11 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) asked: Arc<Asked>,
     pub(crate) payload: Payload,
-    /// As the reply tells it.
-    pub(crate) request_id: String,
+    pub(crate) access: Arc<Access>,
+    /// The buckets that it is about, as they were when it was decided.
+    pub(crate) held: Vec<Bucket>,
+    /// A small body that was read, and verified, before its handler runs.
+    kept: Option<Vec<u8>>,
     /// Never locked: it makes the call shareable between threads, which a body is not.
     body: Mutex<Body>,
     /// HEAD: the reply has no body.
@@ -39,14 +42,25 @@ pub(crate) struct Known {
     pub(crate) headers: HeaderMap,
     pub(crate) asked: Arc<Asked>,
     pub(crate) payload: Payload,
-    pub(crate) request_id: String,
+    pub(crate) access: Arc<Access>,
     pub(crate) head: bool,
 }
 
 impl Call {
     pub(crate) fn new(s3: S3, known: Known, body: Body) -> Self {
-        let Known { caller, region, headers, asked, payload, request_id, head } = known;
-        Self { s3, caller, region, headers, asked, payload, request_id, body: Mutex::new(body), head }
+        let Known { caller, region, headers, asked, payload, access, head } = known;
+        let (held, kept, body) = (Vec::new(), None, Mutex::new(body));
+        Self { s3, caller, region, headers, asked, payload, access, held, kept, body, head }
+    }
+
+    /// Keeps a body that was read for [`Call::kept_body`].
+    pub(crate) fn keep_body(&mut self, body: Vec<u8>) {
+        self.kept = Some(body);
+    }
+
+    /// The body that was read already; none the second time.
+    pub(crate) fn kept_body(&mut self) -> Option<Vec<u8>> {
+        self.kept.take()
     }
 
     /// The body; empty the second time.
@@ -54,31 +68,18 @@ impl Call {
         std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A bucket that the caller may use.
+    /// A bucket of the request, which was looked up when the request was decided.
     ///
     /// # Errors
-    /// `NoSuchBucket`, `AccessDenied`.
+    /// `NoSuchBucket`; `AccessDenied` for one that the request was not decided about.
     pub(crate) async fn bucket(&self, name: &str) -> Result<Bucket, ApiError> {
-        let bucket = self.foreign_bucket(name).await?;
-        match text(&self.headers, "x-amz-expected-bucket-owner") {
-            Some(owner) if owner != bucket.account => Err(Code::AccessDenied.error()),
-            _ => Ok(bucket),
-        }
+        let held = self.held.iter().find(|bucket| bucket.name == name).cloned();
+        held.ok_or_else(|| Code::AccessDenied.error())
     }
 
-    /// The bucket of a copy source: as [`Call::bucket`], the expected owner in its own header.
+    /// The bucket of a copy source: as [`Call::bucket`].
     pub(crate) async fn source_bucket(&self, name: &str) -> Result<Bucket, ApiError> {
-        let bucket = self.foreign_bucket(name).await?;
-        match text(&self.headers, "x-amz-source-expected-bucket-owner") {
-            Some(owner) if owner != bucket.account => Err(Code::AccessDenied.error()),
-            _ => Ok(bucket),
-        }
-    }
-
-    async fn foreign_bucket(&self, name: &str) -> Result<Bucket, ApiError> {
-        let bucket = self.s3.engine().bucket(name).await.map_err(|e| engine(e).field("BucketName", name))?;
-        // Policies and ACLs will decide here; until then a bucket is its account's alone.
-        if bucket.account == self.caller.account { Ok(bucket) } else { Err(Code::AccessDenied.error()) }
+        self.bucket(name).await
     }
 
     /// The version that the request names, if any.
@@ -114,8 +115,10 @@ impl Call {
         let found = self.s3.engine().find(&bucket.name, key, version.into()).await.map_err(engine)?;
         match found {
             Some(Found::Object(object)) => Ok(object),
-            Some(Found::Marker(marker)) => Err(marker_error(self, key, version.is_some(), &marker)),
-            None => Err(absent(bucket, key, version)),
+            Some(Found::Marker(marker)) => {
+                Err(self.hidden(bucket, marker_error(self, key, version.is_some(), &marker)).await)
+            }
+            None => Err(self.hidden(bucket, absent(bucket, key, version)).await),
         }
     }
 

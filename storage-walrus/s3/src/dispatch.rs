@@ -4,16 +4,19 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    buckets, complete, config, copy, delete, get, lifecycle, list, notification, parts, put, uploads, versioning,
-    versions,
+    access, acl, attributes, buckets, complete, config, copy, delete, get, lifecycle, list, lock, notification, parts,
+    policy, put,
 };
+use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
+use crate::service::RequestId;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::Origin;
-use mallee_s3_config::Tagging;
+use mallee_serve::Peer;
 use mallee_s3_config::lifecycle::Lifecycle;
 use mallee_s3_config::notification::Notification;
+use mallee_s3_config::{Cors, Tagging, Website};
 use std::sync::Arc;
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.
@@ -50,10 +53,32 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
         Operation::DeleteBucketLifecycle => config::delete::<Lifecycle>(call, bucket).await,
         Operation::GetBucketNotificationConfiguration => config::get_or_default::<Notification>(call, bucket).await,
         Operation::PutBucketNotificationConfiguration => notification::put(call, bucket).await,
+        Operation::GetBucketCors => config::get::<Cors>(call, bucket, Code::NoSuchCorsConfiguration).await,
+        Operation::PutBucketCors => config::put::<Cors>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
+        Operation::DeleteBucketCors => config::delete::<Cors>(call, bucket).await,
+        Operation::GetBucketWebsite => config::get::<Website>(call, bucket, Code::NoSuchWebsiteConfiguration).await,
+        Operation::PutBucketWebsite => config::put::<Website>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
+        Operation::DeleteBucketWebsite => config::delete::<Website>(call, bucket).await,
+        Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
+        Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
+        Operation::GetBucketPolicy => policy::get(call, bucket).await,
+        Operation::PutBucketPolicy => policy::put(call, bucket).await,
+        Operation::DeleteBucketPolicy => policy::delete(call, bucket).await,
+        Operation::GetBucketPolicyStatus => policy::status(call, bucket).await,
+        Operation::GetBucketAcl => acl::get_bucket(call, bucket).await,
+        Operation::PutBucketAcl => acl::put_bucket(call, bucket).await,
+        Operation::GetObjectAcl => acl::get_object(call, bucket, key).await,
+        Operation::PutObjectAcl => acl::put_object(call, bucket, key).await,
+        Operation::GetPublicAccessBlock => access::get_block(call, bucket).await,
+        Operation::PutPublicAccessBlock => access::put_block(call, bucket).await,
+        Operation::DeletePublicAccessBlock => access::delete_block(call, bucket).await,
+        Operation::GetBucketOwnershipControls => access::get_ownership(call, bucket).await,
+        Operation::PutBucketOwnershipControls => access::put_ownership(call, bucket).await,
+        Operation::DeleteBucketOwnershipControls => access::delete_ownership(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,
-        Operation::PutObject => put::put(call, bucket, key).await,
+        Operation::PutObject | Operation::PostObject => put::put(call, bucket, key).await,
         Operation::CopyObject => copy::copy(call, bucket, key).await,
         Operation::DeleteObject => delete::one(call, bucket, key).await,
         Operation::CreateMultipartUpload => uploads::create(call, bucket, key).await,
@@ -62,16 +87,25 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
         Operation::CompleteMultipartUpload => complete::complete(call, bucket, key).await,
         Operation::AbortMultipartUpload => uploads::abort(call, bucket, key).await,
         Operation::ListParts => uploads::list_parts(call, bucket, key).await,
+        Operation::GetObjectAttributes => attributes::get(call, bucket, key).await,
+        Operation::GetObjectTagging => tagging::get(call, bucket, key).await,
+        Operation::PutObjectTagging => tagging::put(call, bucket, key).await,
+        Operation::DeleteObjectTagging => tagging::delete(call, bucket, key).await,
+        Operation::GetObjectRetention => lock::get_retention(call, bucket, key).await,
+        Operation::PutObjectRetention => lock::put_retention(call, bucket, key).await,
+        Operation::GetObjectLegalHold => lock::get_legal_hold(call, bucket, key).await,
+        Operation::PutObjectLegalHold => lock::put_legal_hold(call, bucket, key).await,
         _ => config::answer(call, bucket, operation).await,
     }
 }
 
 /// What is told of a change to those whom the bucket notifies.
 fn origin(call: &Call) -> Origin {
+    let extensions = &call.access.head.extensions;
     Origin {
         operation: call.asked.operation.name(),
         principal: call.caller.arn.clone(),
-        address: None,
-        request_id: call.request_id.clone(),
+        address: extensions.get::<Peer>().map(|Peer(ip)| ip.to_string()),
+        request_id: extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
     }
 }

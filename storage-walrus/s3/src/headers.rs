@@ -2,6 +2,7 @@
 
 use crate::METADATA_BYTES_MAX;
 use crate::error::{invalid_argument, not_implemented};
+use crate::props;
 use crate::reply::{self, Reply};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -13,30 +14,16 @@ const STORED: &[&str] = &["cache-control", "content-disposition", "content-encod
 /// What AWS answers for an object that came without a type.
 pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 const META: &str = "x-amz-meta-";
+/// Where a website sends whoever asks for the object: stored with it, and not copied.
+pub(crate) const WEBSITE_REDIRECT: &str = "x-amz-website-redirect-location";
+/// Longest such place.
+const REDIRECT_BYTES_MAX: usize = 2048;
 /// Headers refused by their beginning, and the feature they ask for.
 const REFUSED: &[(&str, &str)] = &[
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
-    ("x-amz-object-lock-", "Object lock"),
-    ("x-amz-grant-", "Access control by grants"),
-    ("x-amz-website-redirect-location", "Website redirects"),
     ("x-amz-write-offset-bytes", "Appending to objects"),
     ("x-amz-rename-source", "RenameObject"),
-];
-/// Canned ACLs that say what is the case anyway: the owner's account has full control, nobody else any.
-const CANNED: &[&str] = &["private", "bucket-owner-full-control", "bucket-owner-read", ""];
-/// AWS's other storage classes.
-const STORAGE_CLASSES: &[&str] = &[
-    "REDUCED_REDUNDANCY",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER",
-    "DEEP_ARCHIVE",
-    "OUTPOSTS",
-    "GLACIER_IR",
-    "SNOW",
-    "EXPRESS_ONEZONE",
 ];
 /// Parameters that override a header of the reply to a GET.
 const OVERRIDES: &[(&str, &str)] = &[
@@ -68,20 +55,20 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), ApiError> {
             return Err(not_implemented(feature).field("Header", name.as_str()));
         }
     }
-    if text(headers, "x-amz-tagging").is_some_and(|t| !t.is_empty()) {
-        return Err(not_implemented("Object tagging").field("Header", "x-amz-tagging"));
+    Ok(())
+}
+
+/// Where a website sends whoever asks for the object, if the headers say so.
+fn redirect(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(to) = headers.get(WEBSITE_REDIRECT).map(value_text) else { return Ok(None) };
+    if !["/", "http://", "https://"].iter().any(|start| to.starts_with(start)) {
+        return Err(Code::InvalidRedirectLocation.error());
     }
-    match text(headers, "x-amz-acl") {
-        Some(acl) if !CANNED.contains(&acl) => {
-            return Err(not_implemented("Access control by ACL").field("Header", "x-amz-acl"));
-        }
-        _ => {}
+    if to.len() > REDIRECT_BYTES_MAX {
+        let text = "The length of website redirect location cannot exceed 2,048 characters.";
+        return Err(Code::InvalidRedirectLocation.message(text));
     }
-    match text(headers, "x-amz-storage-class") {
-        None | Some("STANDARD" | "") => Ok(()),
-        Some(class) if STORAGE_CLASSES.contains(&class) => Err(not_implemented("A storage class other than STANDARD")),
-        Some(_) => Err(Code::InvalidStorageClass.error()),
-    }
+    Ok(Some(to))
 }
 
 /// The headers to store: content type and attributes.
@@ -98,6 +85,9 @@ pub(crate) fn stored(headers: &HeaderMap) -> Result<(String, Attributes), ApiErr
         if !value.is_empty() {
             attributes.system.insert((*name).to_owned(), value);
         }
+    }
+    if let Some(to) = redirect(headers)? {
+        attributes.system.insert(WEBSITE_REDIRECT.to_owned(), to);
     }
     let mut total = 0;
     for name in headers.keys() {
@@ -133,6 +123,7 @@ pub(crate) fn describe(reply: &mut Reply, info: &ObjectInfo, query: &crate::targ
             reply::set(reply, name, value);
         }
     }
+    props::describe(reply, &info.properties);
     for (parameter, header) in OVERRIDES {
         if let Some(value) = query.value(parameter) {
             let value = HeaderValue::from_bytes(value.as_bytes())
@@ -182,17 +173,24 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for (name, value) in [
-            ("x-amz-server-side-encryption", "AES256"),
-            ("x-amz-server-side-encryption-customer-key", "x"),
-            ("x-amz-tagging", "a=b"),
-            ("x-amz-acl", "public-read"),
-            ("x-amz-grant-read", "id=1"),
-            ("x-amz-storage-class", "GLACIER"),
-            ("x-amz-object-lock-mode", "GOVERNANCE"),
-        ] {
+        for (name, value) in
+            [("x-amz-server-side-encryption", "AES256"), ("x-amz-server-side-encryption-customer-key", "x")]
+        {
             assert_eq!(refuse_unsupported(&headers(&[(name, value)])).expect_err(name).status(), 501);
         }
-        assert!(refuse_unsupported(&headers(&[("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD")])).is_ok());
+        assert!(refuse_unsupported(&headers(&[("x-amz-acl", "private")])).is_ok());
+    }
+
+    #[test]
+    fn redirects() {
+        let read = |to| {
+            let (_, attributes) = stored(&headers(&[(WEBSITE_REDIRECT, to)])).map_err(|error| error.code())?;
+            Ok(attributes.system.get(WEBSITE_REDIRECT).cloned())
+        };
+        assert_eq!(read("/a b"), Ok(Some("/a b".to_owned())));
+        assert_eq!(read("https://example.org/"), Ok(Some("https://example.org/".to_owned())));
+        for bad in ["", "a", "ftp://example.org/"] {
+            assert_eq!(read(bad), Err(Code::InvalidRedirectLocation), "{bad}");
+        }
     }
 }

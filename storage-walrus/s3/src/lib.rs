@@ -4,33 +4,43 @@
 //! signature (body hash, chunk signatures, trailers) is known only while they are read. Nothing of an upload is visible
 //! before all of it is verified.
 //!
-//! A request is read into one [`Asked`], which the door before this service authorises and which is then run: what is
-//! checked and what is done cannot differ.
+//! A request is read into one [`Asked`], which is decided (`authz`, by the policies that the [`Authority`] knows and those
+//! of the bucket) and which is then run: what is checked and what is done cannot differ.
 //!
 //! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
 //! (without it small replies wait 40 ms for the client's delayed acknowledgement).
 
+mod acl;
 mod asked;
 pub mod auth;
 mod background;
+mod authz;
 mod body;
 mod call;
 pub mod checksum;
 mod conditions;
+mod cors;
 mod dispatch;
 mod error;
 mod headers;
 mod names;
 mod operation;
 mod ops;
+mod owners;
+mod post;
+mod props;
 mod range;
 mod reply;
 mod service;
 mod target;
+mod website;
 
-pub use asked::{Asked, Right};
-pub use auth::{Authenticator, Caller, VerifierAuth};
 pub use background::Background;
+pub use asked::Asked;
+pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
+pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
+/// The engine that is served.
+pub use mallee_objects as objects;
 pub use mallee_objects::{Limit, Limited, Limits};
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
@@ -62,5 +72,9 @@ pub const SMALL_XML_BYTES_MAX: usize = 64 * 1024;
 pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 /// Bytes of the XML of a CompleteMultipartUpload.
 pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the fields of a form before its file (AWS: 20 KB).
+pub const FORM_FIELDS_BYTES_MAX: usize = 20 * 1024;
 /// Seconds without a byte of the body after which a request is given up.
 pub const BODY_IDLE_SECONDS: u64 = 60;
+/// Bytes of a body that must come in that time: 1 KiB a second.
+pub const BODY_PACE_BYTES: usize = 60 * 1024;

@@ -1,5 +1,5 @@
 //! The operations of S3 as a table: by which method, target and sub-resource a request names one, and which actions its
-//! caller must be allowed. The doors authorise by this table and the service runs by it; there is no other.
+//! caller must be allowed. What is asked and what is run go by this table; there is no other.
 
 /// What an operation is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,6 +222,44 @@ impl Operation {
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
+    }
+
+    /// Whether it makes a bucket or an object, so that quotas bind it.
+    #[must_use]
+    pub const fn is_counted(self) -> bool {
+        matches!(
+            self,
+            Self::CreateBucket
+                | Self::PutObject
+                | Self::PostObject
+                | Self::CopyObject
+                | Self::CreateMultipartUpload
+                | Self::UploadPart
+                | Self::UploadPartCopy
+                | Self::CompleteMultipartUpload
+        )
+    }
+
+    /// Whether it is about an object that is there, which may have an owner and an access control list of its own. (Of what
+    /// is written and deleted the bucket's say so.)
+    #[must_use]
+    pub const fn reads_object(self) -> bool {
+        matches!(
+            self,
+            Self::GetObject
+                | Self::HeadObject
+                | Self::GetObjectAcl
+                | Self::PutObjectAcl
+                | Self::GetObjectAttributes
+                | Self::GetObjectTagging
+                | Self::PutObjectTagging
+                | Self::DeleteObjectTagging
+                | Self::GetObjectTorrent
+                | Self::SelectObjectContent
+                | Self::RestoreObject
+                | Self::GetObjectRetention
+                | Self::GetObjectLegalHold
+        )
     }
 
     /// Whether the sub-resource names an operation on such a target.

@@ -104,14 +104,6 @@ pub(crate) fn write_checksums(writer: &mut XmlWriter, checksums: &Checksums) {
     }
 }
 
-/// `<Owner>` (or another element) of an account.
-pub(crate) fn write_owner(writer: &mut XmlWriter, element: &str, account: &str) {
-    writer.open(element);
-    writer.text("ID", account);
-    writer.text("DisplayName", account);
-    writer.close(element);
-}
-
 /// `Wed, 21 Oct 2015 07:28:00 GMT`
 pub(crate) fn http_date(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);

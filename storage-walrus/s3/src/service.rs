@@ -1,22 +1,26 @@
 //! The service: from an HTTP request to an HTTP reply.
 
-use crate::asked::{Asked, Granted};
-use crate::auth::Authenticator;
+use crate::asked::Asked;
+use crate::auth::{Authority, Caller, Identified, Identity};
+use crate::authz::{Access, NewBuckets};
 use crate::background::Background;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
+use crate::error::engine as engine_error;
 use crate::reply::{self, Reply};
+use crate::{cors, post, website};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, SERVER};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response};
-use mallee_awswire::server::{Service, error_response};
-use mallee_awswire::sigv4::{Body as SignedBody, Fault, SignedRequest};
-use mallee_awswire::{ApiError, Code, Flavour};
+use mallee_awswire::server::{Service, error_response, host, host_bucket};
+use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
+use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits, Origin};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Settings of the service.
 #[derive(Debug, Clone, Default)]
@@ -25,16 +29,26 @@ pub struct S3Config {
     pub region: String,
     /// Domains under which `BUCKET.DOMAIN` is a virtual host; empty for path style only.
     pub domains: Vec<String>,
-    /// Whether whoever has a valid signature may do everything in its account. Else only what a door before the service
-    /// has granted is run.
-    pub open: bool,
+    /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
+    pub websites: Vec<String>,
+    /// What new buckets are like.
+    pub new_buckets: NewBuckets,
     /// What is to be known of the background work.
     pub background: Arc<Background>,
 }
 
+/// Accounts that are kept in mind as known; beyond it the memory begins anew.
+const KNOWN_MAX: usize = 10_000;
+
+/// The id of a request, as its reply tells it: in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
 struct Inner {
     engine: Engine,
-    auth: Arc<dyn Authenticator>,
+    /// Accounts whose names are noted.
+    known: Arc<Mutex<HashSet<String>>>,
+    auth: Arc<dyn Authority>,
     config: S3Config,
 }
 
@@ -48,8 +62,8 @@ impl std::fmt::Debug for S3 {
     }
 }
 
-/// An axum router that gives every request to the service. The quotas of a request are in its extensions, as
-/// `Arc<Limits>`, put there by whoever is before it.
+/// An axum router that gives every request to the service. The address that a request came from is in its extensions, as
+/// `Peer` of crate `serve`, put there by the server.
 pub fn router(s3: S3) -> Router {
     async fn serve(State(s3): State<S3>, request: Request<Body>) -> Response<Body> {
         s3.handle(request).await
@@ -60,25 +74,35 @@ pub fn router(s3: S3) -> Router {
 impl S3 {
     /// Over an engine.
     #[must_use]
-    pub fn new(engine: Engine, auth: Arc<dyn Authenticator>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, auth, config }))
+    pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config }))
     }
 
-    fn limited(&self, limits: Arc<Limits>) -> Self {
-        let Inner { engine, auth, config } = &*self.0;
-        let (auth, config) = (auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine: engine.limited(limits), auth, config }))
+    /// The same service for one request with these quotas.
+    pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
+        let Inner { engine, known, auth, config } = &*self.0;
+        let (known, auth, config) = (known.clone(), auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine: engine.limited(limits), known, auth, config }))
     }
 
     /// The same service for changes that come from there.
     pub(crate) fn by(&self, origin: Arc<Origin>) -> Self {
-        let Inner { engine, auth, config } = &*self.0;
-        let (auth, config) = (auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine: engine.by(origin), auth, config }))
+        let Inner { engine, known, auth, config } = &*self.0;
+        let (known, auth, config) = (known.clone(), auth.clone(), config.clone());
+        Self(Arc::new(Inner { engine: engine.by(origin), known, auth, config }))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn authority(&self) -> &dyn Authority {
+        &*self.0.auth
+    }
+
+    /// Who did not sign.
+    pub(crate) fn nobody(&self) -> Arc<dyn Identity> {
+        self.0.auth.nobody()
     }
 
     pub(crate) fn config(&self) -> &S3Config {
@@ -87,12 +111,19 @@ impl S3 {
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
+        parts.extensions.insert(RequestId(request_id.clone()));
         let head = parts.method == Method::HEAD;
-        let mut response = match self.answer(&parts, body, &request_id).await {
-            Ok(response) => response,
-            Err(error) => refuse(&error, &parts, &request_id, head),
+        let parts = Arc::new(parts);
+        let mut response = match website::answer(self, &parts, &request_id).await {
+            Some(page) => page,
+            None => {
+                let answer = self.answer(parts.clone(), body).await;
+                let mut response = answer.unwrap_or_else(|error| refuse(&error, &parts, &request_id, head));
+                cors::decorate_api(self, &parts, &mut response).await;
+                response
+            }
         };
         reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
         reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
@@ -100,42 +131,62 @@ impl S3 {
         response
     }
 
-    async fn answer(&self, parts: &Parts, body: Body, request_id: &str) -> Result<Reply, ApiError> {
-        let signed = SignedRequest::new(parts, SignedBody::Stream, &Service::S3);
-        let now = self.engine().clock().now();
-        let (caller, claim, payload) = self
-            .0
-            .auth
-            .authenticate(&signed, now)
-            .await
-            .and_then(|known| known.ok_or(Fault::Missing))
-            .map_err(|fault| fault.to_api(Flavour::S3))?;
-        let asked = match parts.extensions.get::<Granted>() {
-            Some(Granted(asked)) => asked.clone(),
-            None if self.0.config.open => Arc::new(Asked::read(parts, &self.0.config.domains)?),
-            // The door did not know the caller a moment ago, or could not tell: it has decided nothing.
-            None => {
-                return Err(Code::ServiceUnavailable.message("What policies say is not known yet. Please try again."));
-            }
+    /// Notes the names of whoever calls for the first time: others grant to them.
+    pub(crate) async fn know(&self, caller: &Caller) -> Result<(), ApiError> {
+        let Inner { engine, known, .. } = &*self.0;
+        if known.lock().unwrap_or_else(PoisonError::into_inner).contains(&caller.account) {
+            return Ok(());
+        }
+        engine.ensure_owner(&caller.account).await.map_err(engine_error)?;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(caller.account.clone());
+        Ok(())
+    }
+
+    async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
+        let Inner { engine, auth, config, .. } = &*self.0;
+        if head.method == Method::OPTIONS {
+            return cors::preflight(self, &head).await;
+        }
+        if post::is_form(&head, &config.domains) {
+            return post::answer(self, head, body).await;
+        }
+        let host = host(&head.headers, &head.uri);
+        let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
+        let signed = signed.to_bucket(host_bucket(&host, &config.domains));
+        let identified =
+            auth.identify(&signed, engine.clock().now()).await.map_err(|fault| fault.to_api(Flavour::S3))?;
+        let (identity, claim, payload) = match identified {
+            Some(Identified { identity, claim, payload }) => (identity, Some(claim), payload),
+            None => (auth.nobody(), None, unsigned_payload(&head)?),
         };
+        if let Some(caller) = identity.caller() {
+            self.know(caller).await?;
+        }
+        let asked = Arc::new(Asked::read(&head, &config.domains)?);
+        // Signature version 2 names no region, and nobody names none.
+        let region = claim.as_ref().map(|claim| claim.region.clone()).filter(|region| !region.is_empty());
         let known = Known {
-            caller,
-            // Signature version 2 names none.
-            region: if claim.region.is_empty() { self.0.config.region.clone() } else { claim.region },
-            headers: parts.headers.clone(),
+            caller: identity.caller().cloned().unwrap_or_else(Caller::anonymous),
+            region: region.unwrap_or_else(|| config.region.clone()),
+            headers: head.headers.clone(),
             asked,
             payload,
-            request_id: request_id.to_owned(),
-            head: parts.method == Method::HEAD,
+            head: head.method == Method::HEAD,
+            access: Arc::new(Access { identity, head, claim }),
         };
-        // The front door's, for this request.
-        let s3 = match parts.extensions.get::<Arc<Limits>>() {
-            Some(limits) => self.limited(limits.clone()),
-            None => self.clone(),
-        };
-        let call = Call::new(s3, known, body);
+        let mut call = Call::new(self.clone(), known, body);
+        call.authorize().await?;
         dispatch(call).await
     }
+}
+
+/// How the body of a request that nobody signed is read: as it is said to come, with what it is said to be checked.
+fn unsigned_payload(head: &Parts) -> Result<Payload, ApiError> {
+    Payload::unsigned(&head.headers).map_err(|fault| fault.to_api(Flavour::S3))
 }
 
 /// The reply to an error. HEAD gets the status alone.
@@ -144,7 +195,13 @@ fn refuse(error: &ApiError, parts: &Parts, request_id: &str, head: bool) -> Repl
     if let Some(cause) = error.cause() {
         tracing::debug!(request_id, method = %parts.method, path, %error, cause, "S3 request refused");
     }
+    let waits = parts.headers.contains_key(EXPECT);
     let (mut parts, body) = error_response(error, Flavour::S3, request_id, path).into_parts();
+    if waits {
+        // Whoever waits for leave to send the body does not send it now: the next bytes of the connection would be taken
+        // for it, and they are another request's.
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if head || parts.status == http::StatusCode::NOT_MODIFIED {
         parts.headers.remove(CONTENT_LENGTH);
         return Response::from_parts(parts, Body::empty());

@@ -1,6 +1,6 @@
 //! From host, path and query string to bucket, key and parameters.
 
-use mallee_awswire::server::route;
+use mallee_awswire::server::{host, host_bucket, route};
 use mallee_awswire::{ApiError, Code};
 use percent_encoding::percent_decode_str;
 
@@ -22,13 +22,6 @@ fn decode(text: &str) -> Result<String, ApiError> {
     percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| Code::InvalidUri.error())
 }
 
-/// The bucket that a virtual-host name carries, for one of the configured domains.
-fn host_bucket<'a>(host: &'a str, domains: &[String]) -> Option<&'a str> {
-    let name =
-        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
-    domains.iter().find_map(|d| name.strip_suffix(d.as_str())?.strip_suffix('.')).filter(|b| !b.is_empty())
-}
-
 impl Target {
     /// The target of a request, for these domains of virtual hosts.
     ///
@@ -36,16 +29,17 @@ impl Target {
     /// `InvalidURI`, `InvalidBucketName`.
     pub fn of(parts: &http::request::Parts, domains: &[String]) -> Result<Self, ApiError> {
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let host = parts.headers.get(http::header::HOST).and_then(|h| h.to_str().ok());
-        let host = host.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default();
-        Self::read(host, path, route(path, query, &parts.headers, None).prefix, domains)
+        let host = host(&parts.headers, &parts.uri);
+        Self::read(&host, path, route(path, query, &parts.headers, None).prefix, domains)
     }
 
-    /// Reads the target. `prefix` bytes of the path only name the service.
+    /// Reads the target. `host` is without a port; `prefix` bytes of the path only name the service, unless the host has
+    /// named the bucket.
     pub(crate) fn read(host: &str, path: &str, prefix: usize, domains: &[String]) -> Result<Self, ApiError> {
-        let path = path.get(prefix..).unwrap_or_default();
+        let bucket = host_bucket(host, domains);
+        let path = path.get(if bucket.is_some() { 0 } else { prefix }..).unwrap_or_default();
         let path = path.strip_prefix('/').unwrap_or(path);
-        if let Some(bucket) = host_bucket(host, domains) {
+        if let Some(bucket) = bucket {
             let bucket = bucket.to_owned();
             return Ok(if path.is_empty() { Self::Bucket(bucket) } else { Self::Object(bucket, decode(path)?) });
         }
@@ -138,11 +132,14 @@ mod tests {
         assert_eq!(read("h", "/b/"), Target::Bucket("b".into()));
         assert_eq!(read("h", "/b//"), Target::Object("b".into(), "/".into()));
         assert_eq!(read("h", "/b/../x%2Fy%20z"), Target::Object("b".into(), "../x/y z".into()));
-        assert_eq!(read("b.c.s3.cloud.local:8773", "/k"), Target::Object("b.c".into(), "k".into()));
-        assert_eq!(read("s3.cloud.local:8773", "/b/k"), Target::Object("b".into(), "k".into()));
+        assert_eq!(read("b.c.s3.cloud.local", "/k"), Target::Object("b.c".into(), "k".into()));
+        assert_eq!(read("s3.cloud.local", "/b/k"), Target::Object("b".into(), "k".into()));
         assert_eq!(read("xs3.cloud.local", "/b"), Target::Bucket("b".into()));
         let prefixed = Target::read("h", "/services/objectstorage/b/k", 23, &[]).expect("readable");
         assert_eq!(prefixed, Target::Object("b".into(), "k".into()));
+        let domains = ["s3.cloud.local".to_owned()];
+        let hosted = Target::read("b.s3.cloud.local", "/services/objectstorage/k", 23, &domains).expect("readable");
+        assert_eq!(hosted, Target::Object("b".into(), "services/objectstorage/k".into()));
         assert!(Target::read("h", "/b/%ff", 0, &[]).is_err(), "not UTF-8");
         assert!(Target::read("h", "//k", 0, &[]).is_err());
         assert!(Target::read("h", "/a%2Fb/k", 0, &[]).is_err(), "the ARN of b/k in a");

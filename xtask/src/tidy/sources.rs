@@ -18,6 +18,7 @@ const SQL_DIR: &str = "crates/store/";
 /// Crates that decide and do nothing else: no runtime, no input or output.
 pub(super) const PURE_DIRS: &[&str] = &[
     "crates/types/",
+    "crates/iam/",
     "cluster-controller/scheduler/",
     "cluster-controller/network/",
     "cloud-controller/ec2-types/",

@@ -25,8 +25,10 @@ pub(super) fn of_request(cloud: &Cloud, cx: &OpContext, rights: &Rights) -> Cont
             context.set(key, value.as_ref());
         }
     }
-    context.set("s3:authType", if facts.presigned { "REST-QUERY-STRING" } else { "REST-HEADER" });
-    context.set("s3:signatureversion", if facts.sigv2 { "AWS" } else { "AWS4-HMAC-SHA256" });
+    if facts.access_key_id.is_some() {
+        context.set("s3:authType", if facts.presigned { "REST-QUERY-STRING" } else { "REST-HEADER" });
+        context.set("s3:signatureversion", if facts.sigv2 { "AWS" } else { "AWS4-HMAC-SHA256" });
+    }
     if let Some(signed_ms) = facts.signed_ms {
         context.set("s3:signatureAge", now_ms.saturating_sub(signed_ms).max(0).to_string());
     }

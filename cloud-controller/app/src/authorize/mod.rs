@@ -8,12 +8,14 @@ mod identity;
 mod keys;
 mod limits;
 mod refusal;
+mod resource;
 mod rights;
 mod subject;
 
 pub(crate) use limits::PolicyLimit;
 pub use mallee_authz::Service;
 pub use refusal::Refusal;
+pub use resource::{Decided, ResourcePolicy};
 pub(crate) use rights::Authorizer;
 
 use crate::fail::OrFail as _;
@@ -36,6 +38,10 @@ pub struct Ask<'a> {
     pub keys: &'a [(&'a str, Vec<String>)],
     /// The resource's own policy (a role's trust policy, a bucket policy).
     pub policy: Option<&'a Policy>,
+    /// Of that policy only what it denies counts.
+    pub policy_denies_only: bool,
+    /// What the resource's access control list grants, as statements.
+    pub grants: Option<&'a Policy>,
     /// Whose the resource is; `None`: the caller's account's.
     pub owner: Option<&'a AccountId>,
     /// The resource's own policy must allow, even in one account (roles).
@@ -145,6 +151,12 @@ impl Cloud {
 
     fn context_of(&self, cx: &OpContext, rights: &Rights, ask: &Ask<'_>) -> Context {
         let mut context = keys::of_request(self, cx, rights);
+        if let Some(owner) = ask.owner {
+            context.set("aws:ResourceAccount", owner.as_str());
+            if ask.action.starts_with("s3:") {
+                context.set("s3:ResourceAccount", owner.as_str());
+            }
+        }
         for (key, values) in ask.keys {
             context.set_all(key, values.iter().map(String::as_str));
         }
@@ -168,6 +180,8 @@ fn inputs<'a>(cx: &'a OpContext, rights: &'a Rights, ask: &Ask<'a>) -> Inputs<'a
         boundary: rights.boundary.as_deref(),
         session: cx.actor.session.as_ref().and_then(|session| session.policies.as_deref()),
         resource: ask.policy,
+        resource_denies_only: ask.policy_denies_only,
+        grants: ask.grants,
         resource_account: ask.owner,
         resource_must_allow: ask.policy_must_allow,
     }

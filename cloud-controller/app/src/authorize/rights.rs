@@ -28,6 +28,8 @@ pub(crate) struct Rights {
     pub tags: Vec<(String, String)>,
     /// A condition or variable is about what resources are like, so that they have to be looked up.
     pub asks_about_resources: bool,
+    /// A condition or variable is about the tags of an object that is there.
+    pub asks_object_tags: bool,
 }
 
 /// Whose rights, and whether everything is allowed without a policy.
@@ -42,6 +44,7 @@ pub(crate) struct Authorizer {
     policies: PolicyCache,
     /// Good as long as the policies they were made of are those that the cache gives.
     known: Mutex<HashMap<Caller, Known>>,
+    pub(super) resources: super::resource::Documents,
 }
 
 /// Prefixes of condition keys that say something of a resource.
@@ -53,6 +56,11 @@ fn asks_about_resources(policies: &[Arc<Policy>]) -> bool {
         !is_quota_key(&key) && ABOUT_RESOURCES.iter().any(|prefix| key.starts_with(prefix))
     };
     policies.iter().any(|policy| policy.context_keys().iter().any(about))
+}
+
+/// Whether a policy asks which tags an object has.
+pub(super) fn asks_object_tags(policy: &Policy) -> bool {
+    policy.context_keys().iter().any(|key| key.to_ascii_lowercase().starts_with("s3:existingobjecttag/"))
 }
 
 /// Whose rights a request has, and whether everything is allowed without a policy.
@@ -116,5 +124,7 @@ fn rights_of(policies: &EffectivePolicies, everything: bool, tags: Vec<(String, 
     let asks = asks_about_resources(&account)
         || asks_about_resources(&identity)
         || boundary.as_ref().is_some_and(|boundary| asks_about_resources(std::slice::from_ref(boundary)));
-    Rights { account, identity, boundary, tags, asks_about_resources: asks }
+    let mut policies = account.iter().chain(&identity).chain(boundary.as_ref());
+    let asks_object_tags = policies.any(|policy| asks_object_tags(policy));
+    Rights { account, identity, boundary, tags, asks_about_resources: asks, asks_object_tags }
 }

@@ -9,6 +9,7 @@ pub mod credential_report;
 pub mod details;
 pub mod effective;
 pub mod groups;
+pub mod import;
 pub mod inline;
 pub mod instance_profiles;
 pub mod key_uses;

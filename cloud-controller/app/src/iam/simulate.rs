@@ -232,6 +232,7 @@ pub fn simulate(
         resource: sources.resource.as_ref().map(|source| &*source.policy),
         resource_account: asker.resource_owner.as_ref(),
         resource_must_allow: false,
+        ..Inputs::default()
     };
     let mut answers = Vec::new();
     for action in actions {

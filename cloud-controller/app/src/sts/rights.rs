@@ -66,6 +66,7 @@ impl OwnPolicies {
             resource: Some(trust),
             resource_account: owner.as_ref(),
             resource_must_allow: true,
+            ..Inputs::default()
         };
         evaluate(&request, &inputs).is_allowed()
     }
@@ -92,6 +93,7 @@ pub(crate) fn trusts(role: &RoleRow, principal: &Principal, action: &str, contex
         resource: Some(&trust),
         resource_account: Some(&role.account_id),
         resource_must_allow: true,
+        ..Inputs::default()
     };
     evaluate(&request, &inputs).is_allowed()
 }

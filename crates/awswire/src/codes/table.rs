@@ -363,6 +363,7 @@ codes! {
     AmbiguousGrantByEmailAddress = "AmbiguousGrantByEmailAddress", 400, false, "The email address you provided is associated with more than one account.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, false, "The authorization header you provided is malformed; {}";
     AuthorizationQueryParametersError = "AuthorizationQueryParametersError", 400, false, "{}";
+    AccessForbidden = "AccessForbidden", 403, false, "{}";
     BadDigest = "BadDigest", 400, false, "The Content-MD5 you specified did not match what we received.";
     BadRequest = "BadRequest", 400, false, "{}";
     BucketAlreadyExists = "BucketAlreadyExists", 409, false, "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.";
@@ -378,6 +379,8 @@ codes! {
     InvalidAccessKeyId = "InvalidAccessKeyId", 403, false, "The AWS Access Key Id you provided does not exist in our records.";
     InvalidArgument = "InvalidArgument", 400, false, "{}";
     InvalidBucketName = "InvalidBucketName", 400, false, "The specified bucket is not valid.";
+    InvalidBucketAclWithBlockPublicAccess = "InvalidBucketAclWithBlockPublicAccessError", 400, false, "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
+    InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, false, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketState = "InvalidBucketState", 409, false, "The request is not valid for the current state of the bucket.";
     InvalidDigest = "InvalidDigest", 400, false, "The Content-MD5 you specified is not valid.";
     InvalidEncryptionAlgorithmError = "InvalidEncryptionAlgorithmError", 400, false, "The Encryption request you specified is not valid. Supported value: AES256.";
@@ -388,6 +391,8 @@ codes! {
     InvalidPartOrder = "InvalidPartOrder", 400, false, "The list of parts was not in ascending order. Parts must be ordered by part number.";
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, false, "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange = "InvalidRange", 416, false, "The requested range is not satisfiable";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+    InvalidRetentionPeriod = "InvalidRetentionPeriod", 400, false, "{}";
     InvalidSecurity = "InvalidSecurity", 403, false, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, false, "The storage class you specified is not valid";
     InvalidTag = "InvalidTag", 400, false, "{}";

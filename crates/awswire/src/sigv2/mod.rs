@@ -112,6 +112,19 @@ impl Unproved {
     }
 }
 
+/// The signature of a policy document, not proved yet; when it ends is the policy's to say.
+pub(crate) fn of_policy(
+    req: &SignedRequest<'_>,
+    access_key_id: &str,
+    signature: &str,
+    session_token: Option<String>,
+    policy: &str,
+    now: OffsetDateTime,
+) -> Result<Unproved, Fault> {
+    let said = Said { access_key_id, session_token, signature, time: Stamp::Ends(now), in_query: false };
+    said.with(req, vec![policy.to_owned()], Payload::Unsigned)
+}
+
 /// The parts of a claim that both forms have.
 struct Said<'a> {
     access_key_id: &'a str,

@@ -19,7 +19,7 @@ fn name(part: &str) -> Cow<'_, str> {
 fn body<'a>(req: &SignedRequest<'a>) -> Option<&'a str> {
     match req.body {
         Body::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
-        Body::Stream => None,
+        Body::Stream | Body::Policy(_) => None,
     }
 }
 

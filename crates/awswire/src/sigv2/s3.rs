@@ -163,6 +163,9 @@ fn no_date() -> Fault {
 /// The ways to write the resource that clients have: a bucket's path with a slash at its end, though the request has
 /// none, and without what only names the service. They mean the same.
 fn resources(req: &SignedRequest<'_>) -> Vec<String> {
+    if let Some(bucket) = req.host_bucket {
+        return vec![format!("/{bucket}{}", req.path)];
+    }
     let prefix = crate::server::route(req.path, req.query, req.headers, None).prefix;
     let (whole, rest) = (req.path, req.path.get(prefix..).unwrap_or_default());
     let mut ways = vec![whole.to_owned()];

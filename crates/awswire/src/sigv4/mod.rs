@@ -8,6 +8,7 @@ mod canonical;
 mod fault;
 mod key;
 mod parse;
+mod post;
 mod stream;
 mod verify;
 
@@ -16,6 +17,7 @@ pub use fault::Fault;
 pub use key::{CredentialSource, KeyError, KeyQuery, ResolvedKey, SigningKey, derive_signing_key};
 pub use parse::{Claim, MAX_PRESIGN_SECONDS, Placement, SignatureVersion};
 pub(crate) use parse::{compact, in_query, single, timestamp};
+pub use post::{PolicySeal, SignedPolicy};
 pub use stream::{
     ChunkContext, ChunkError, ChunkEvent, ChunkKind, ChunkVerifier, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES,
 };

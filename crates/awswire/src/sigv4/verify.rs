@@ -11,6 +11,7 @@ use super::canonical::{self, Parts, PathRules};
 use super::fault::Fault;
 use super::key::{CredentialSource, KeyError, KeyQuery, ResolvedKey};
 use super::parse::{Claim, Placement, single};
+use super::post::SignedPolicy;
 use super::stream::{ChunkContext, ChunkKind};
 use super::{CLOCK_WINDOW_SECONDS, EMPTY_SHA256, sha256};
 use crate::error::Flavour;
@@ -64,6 +65,8 @@ pub enum Body<'a> {
     Bytes(&'a [u8]),
     /// Not read yet (S3): its hash is checked by whoever reads it, as [`Payload`] says.
     Stream,
+    /// The fields of a browser's upload (S3): they, and nothing of the request's head, are signed.
+    Policy(&'a SignedPolicy<'a>),
 }
 
 /// A request to verify, as it came over the wire.
@@ -87,6 +90,8 @@ pub struct SignedRequest<'a> {
     pub flavour: Flavour,
     /// How that service canonicalises paths.
     pub rules: PathRules,
+    /// The bucket (S3) that the host names, so that the path does not: version 2 signs both.
+    pub host_bucket: Option<&'a str>,
 }
 
 impl<'a> SignedRequest<'a> {
@@ -104,7 +109,15 @@ impl<'a> SignedRequest<'a> {
             service: service.name(),
             flavour,
             rules: if flavour == Flavour::S3 { PathRules::S3 } else { PathRules::OTHERS },
+            host_bucket: None,
         }
+    }
+
+    /// To a host that names a bucket.
+    #[must_use]
+    pub const fn to_bucket(mut self, bucket: Option<&'a str>) -> Self {
+        self.host_bucket = bucket;
+        self
     }
 }
 
@@ -119,6 +132,27 @@ pub enum Payload {
     Unsigned,
     /// The body is `aws-chunked`; read it through a [`ChunkVerifier`](super::ChunkVerifier).
     Chunked(Box<ChunkContext>),
+}
+
+impl Payload {
+    /// Of a request that nobody signed: how its body comes, and what it says of it.
+    ///
+    /// # Errors
+    /// [`Fault::BadBodyHash`]; [`Fault::Missing`] where the chunks should be signed.
+    pub fn unsigned(headers: &HeaderMap) -> Result<Self, Fault> {
+        let Some(given) = single(headers, "x-amz-content-sha256")?.filter(|given| *given != "UNSIGNED-PAYLOAD") else {
+            return Ok(Self::Unsigned);
+        };
+        match ChunkKind::of(given) {
+            None => parse_hash(given).map(Self::Sha256),
+            Some(ChunkKind::UnsignedTrailer) => {
+                let key = super::SigningKey::new(&[0; 32]);
+                let context = ChunkContext::new(ChunkKind::UnsignedTrailer, key, String::new(), String::new(), [0; 32]);
+                Ok(Self::Chunked(Box::new(context)))
+            }
+            Some(ChunkKind::Signed | ChunkKind::SignedTrailer) => Err(Fault::Missing),
+        }
+    }
 }
 
 /// A verified request.
@@ -188,6 +222,9 @@ impl<S: CredentialSource> Verifier<S> {
         req: &SignedRequest<'_>,
         now: OffsetDateTime,
     ) -> Result<Option<Authenticated<S::Principal>>, Fault> {
+        if let Body::Policy(policy) = req.body {
+            return self.verify_policy(policy, req, now).await.map(Some);
+        }
         if sigv2::is_signed(req) {
             return self.verify_sigv2(req, now).await.map(Some);
         }
@@ -248,6 +285,15 @@ impl<S: CredentialSource> Verifier<S> {
         }
         let unproved = Unproved::read(req)?;
         unproved.check_clock(now)?;
+        self.prove(unproved, now).await
+    }
+
+    /// Asks the source whether a signature of version 2 is right.
+    pub(super) async fn prove(
+        &self,
+        unproved: Unproved,
+        now: OffsetDateTime,
+    ) -> Result<Authenticated<S::Principal>, Fault> {
         let Unproved { claim, signature, strings_to_sign, payload, .. } = unproved;
         for string_to_sign in &strings_to_sign {
             let query = SignatureQuery {
@@ -273,34 +319,6 @@ impl<S: CredentialSource> Verifier<S> {
         })
     }
 
-    /// Verifies the signature of a base64 policy document, as in an S3 browser upload (POST form).
-    ///
-    /// `credential` is `KEY/DATE/REGION/SERVICE/aws4_request`, `date` is `YYYYMMDDTHHMMSSZ`, `signature` is hex.
-    ///
-    /// # Errors
-    /// [`Fault`]; the times inside the policy are the caller's to check.
-    pub async fn verify_policy(
-        &self,
-        policy: &str,
-        credential: &str,
-        date: &str,
-        signature: &str,
-        session_token: Option<&str>,
-        now: OffsetDateTime,
-    ) -> Result<S::Principal, Fault> {
-        let claim = Claim::of_policy(credential, date, signature, session_token)?;
-        self.check_region(&claim)?;
-        let key = self.key(&claim, now).await?;
-        if !bool::from(key.signing_key.sign(policy.as_bytes()).ct_eq(&claim.signature)) {
-            return Err(Fault::Mismatch {
-                access_key_id: claim.access_key_id,
-                string_to_sign: policy.to_owned(),
-                canonical: String::new(),
-            });
-        }
-        Ok(key.principal)
-    }
-
     fn check_region(&self, claim: &Claim) -> Result<(), Fault> {
         match &self.config.regions {
             RegionPolicy::OneOf(list) if !list.contains(&claim.region) => {
@@ -310,14 +328,14 @@ impl<S: CredentialSource> Verifier<S> {
         }
     }
 
-    fn check_scope(&self, claim: &Claim, req: &SignedRequest<'_>) -> Result<(), Fault> {
+    pub(super) fn check_scope(&self, claim: &Claim, req: &SignedRequest<'_>) -> Result<(), Fault> {
         if claim.service != req.service {
             return Err(Fault::Scope(format!("Credential should be scoped to correct service: '{}'.", req.service)));
         }
         self.check_region(claim)
     }
 
-    async fn key(&self, claim: &Claim, now: OffsetDateTime) -> Result<ResolvedKey<S::Principal>, Fault> {
+    pub(super) async fn key(&self, claim: &Claim, now: OffsetDateTime) -> Result<ResolvedKey<S::Principal>, Fault> {
         let token = claim.session_token.as_deref();
         let mut id = format!("{}/{}/{}/{}", claim.access_key_id, claim.date, claim.region, claim.service);
         if let Some(token) = token {
@@ -419,6 +437,8 @@ fn body_hash(claim: &Claim, req: &SignedRequest<'_>) -> Result<(String, BodyKind
         return match req.body {
             Body::Stream => Ok((given.to_owned(), BodyKind::Sha256(hash))),
             Body::Bytes(bytes) => compare(bytes, given),
+            // Verified by its fields.
+            Body::Policy(_) => Err(Fault::BadBodyHash),
         };
     }
     let Body::Bytes(bytes) = req.body else {

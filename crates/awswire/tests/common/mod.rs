@@ -141,6 +141,7 @@ pub fn verify(
         service: kind.service,
         flavour: kind.flavour,
         rules: kind.rules,
+        host_bucket: None,
     };
     let verifier = Verifier::new(table, VerifierConfig::default());
     let answer = futures_lite(verifier.verify(&request, now));

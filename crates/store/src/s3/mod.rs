@@ -20,6 +20,7 @@ pub(crate) mod jobs;
 pub(crate) mod listing;
 pub(crate) mod listing_versions;
 pub(crate) mod outbox;
+pub(crate) mod owner;
 pub(crate) mod part;
 pub(crate) mod pieces;
 pub(crate) mod properties;
@@ -54,6 +55,7 @@ pub use outbox::{
     S3Message, S3OutboxRow, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_insert,
     s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting,
 };
+pub use owner::{S3OwnerRow, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
 pub use pieces::{S3PieceRow, s3_piece_list};
 pub use properties::{s3_version_hold, s3_version_properties_set};
@@ -61,9 +63,9 @@ pub use upload::{
     S3UploadRow, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
     s3_upload_list,
 };
-pub use usage::{S3Usage, s3_usage};
+pub use usage::{S3ClassUsage, S3Usage, s3_usage, s3_usage_by_class};
 pub use version::{S3Key, S3VersionRow, S3Which, s3_version_fetch};
-pub use version_plan::{S3Change, S3VersionHead, plan_delete, plan_write};
+pub use version_plan::{S3_COMPLIANCE, S3_GOVERNANCE, S3Change, S3DeleteIf, S3VersionHead, plan_delete, plan_write};
 pub use version_write::{
     S3Deleted, S3Deletion, S3Heads, S3Target, S3Written, s3_version_heads, s3_version_put, s3_versions_delete,
 };

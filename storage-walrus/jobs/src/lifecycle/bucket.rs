@@ -118,7 +118,7 @@ impl Expirer {
     }
 
     fn decide(&self, action: Option<Action>, row: &S3AgingRow, now_ms: i64, work: &mut Work, state: &mut State) {
-        let delete = |version| (Delete { key: row.key.0.clone(), version }, row.write_id.clone());
+        let delete = |version| (Delete::of(row.key.0.clone(), version), row.write_id.clone());
         match action {
             None => {}
             Some(Action::Expire) => work.deletes.push(delete(None)),
@@ -144,6 +144,7 @@ impl Expirer {
                 match done {
                     Deleted::Marked(_) | Deleted::Removed { .. } if whole => state.outcome.expired += 1,
                     Deleted::Removed { .. } => state.outcome.removed += 1,
+                    Deleted::Locked => state.outcome.locked += 1,
                     // Somebody else was faster.
                     _ => {}
                 }

@@ -7,8 +7,10 @@ use crate::metadata::{Place, VersionPlace};
 use crate::model::{Found, Listed, ListedVersion, Upload};
 use crate::version::{VersionId, VersionName, Which};
 
-/// Rows fetched at once when a delimiter may make most of them useless.
-const PROBE_ROWS: usize = 64;
+/// Rows fetched at once when a delimiter may make most of them useless: few behind a common prefix, and more and more
+/// while none is met.
+const PROBE_ROWS_MIN: usize = 2;
+const PROBE_GROWTH: usize = 4;
 /// Sorts after every upload id, which are hex.
 const AFTER_ALL_IDS: &str = "z";
 
@@ -80,6 +82,11 @@ fn start(query: &ListQuery) -> Place<'_> {
     }
 }
 
+/// Rows to fetch next, after so many of which the last was rolled up or not.
+const fn next_probe(rows: usize, rolled: bool) -> usize {
+    if rolled { PROBE_ROWS_MIN } else { rows.saturating_mul(PROBE_GROWTH) }
+}
+
 /// Puts rows on a page until it is full.
 struct Filler<'q, T> {
     query: &'q ListQuery,
@@ -128,10 +135,11 @@ impl Engine {
         if query.limit == 0 {
             return Ok(filler.page);
         }
+        let mut probe = PROBE_ROWS_MIN;
         loop {
             let room = query.limit - filler.len();
             // One row more than fits tells whether anything follows.
-            let rows = if query.delimiter.is_some() { (room + 1).min(PROBE_ROWS) } else { room + 1 };
+            let rows = if query.delimiter.is_some() { (room + 1).min(probe) } else { room + 1 };
             let from = match (&filler.within, &last) {
                 (Some(common), _) => Place::AfterPrefix(common),
                 (None, Some(last)) => Place::AfterKey(last),
@@ -149,6 +157,7 @@ impl Engine {
             if complete {
                 break;
             }
+            probe = next_probe(probe, filler.within.is_some());
         }
         Ok(filler.page)
     }
@@ -175,9 +184,10 @@ impl Engine {
             }
             _ => None,
         };
+        let mut probe = PROBE_ROWS_MIN;
         loop {
             let room = query.limit - filler.len();
-            let rows = if query.delimiter.is_some() { (room + 1).min(PROBE_ROWS) } else { room + 1 };
+            let rows = if query.delimiter.is_some() { (room + 1).min(probe) } else { room + 1 };
             let from = match (&filler.within, &last) {
                 (Some(common), _) => VersionPlace::Keys(Place::AfterPrefix(common)),
                 (None, Some((key, version))) => VersionPlace::AfterVersion(key, *version),
@@ -195,6 +205,7 @@ impl Engine {
             if complete {
                 return Ok(filler.page);
             }
+            probe = next_probe(probe, filler.within.is_some());
         }
     }
 

@@ -17,11 +17,12 @@ use crate::documents::Documents;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Freed, Metadata};
-use crate::model::{Bucket, Usage};
 use crate::origin::Origin;
+use crate::model::{Bucket, Owner, OwnerName, Usage};
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Objects up to this many bytes live in their metadata row.
@@ -131,7 +132,7 @@ impl Engine {
     /// Enables or suspends versioning. What is written afterwards goes by it.
     ///
     /// # Errors
-    /// [`Error::NoBucket`]; a failing store.
+    /// [`Error::NoBucket`], [`Error::State`] in a bucket with object lock; a failing store.
     pub async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         self.faults.point("walrus.config.commit").await?;
         self.meta.set_versioning(bucket, versioning).await?;
@@ -168,12 +169,50 @@ impl Engine {
         Ok(removed)
     }
 
+    /// How S3 names an account.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn owner(&self, account: &str) -> Result<Owner, Error> {
+        let known = self.meta.owners(OwnerName::Account(account)).await?.into_iter().next();
+        Ok(known.unwrap_or_else(|| Owner::of(account)))
+    }
+
+    /// Accounts of this name that have used S3: none, one, or two of many.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        self.meta.owners(name).await
+    }
+
+    /// Notes that an account uses S3, so that others find it by its canonical id.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub async fn ensure_owner(&self, account: &str) -> Result<(), Error> {
+        if self.meta.owners(OwnerName::Account(account)).await?.is_empty() {
+            self.faults.point("walrus.owner.commit").await?;
+            self.meta.ensure_owner(&Owner::of(account)).await?;
+            self.faults.point("walrus.owner.commit.done").await?;
+        }
+        Ok(())
+    }
+
     /// What a bucket holds.
     ///
     /// # Errors
     /// [`Error::NoBucket`]; a failing store.
     pub async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         self.meta.usage(bucket).await
+    }
+
+    /// What a bucket holds of each storage class that it holds anything of.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        self.meta.usage_by_class(bucket).await
     }
 
     /// Removes a bucket without any version, with the uploads that were never completed.

@@ -11,10 +11,11 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
+    Upload, Usage,
 };
 use crate::origin::Origin;
-use crate::properties::{Properties, PropertyChange};
+use crate::properties::{Properties, PropertyChange, STANDARD};
 use crate::version::{Deleted, Versioning, Which};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +85,7 @@ impl Metadata for MemoryMetadata {
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         let mut state = self.state();
         let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
+        bucket.docs.check_versioning(versioning)?;
         bucket.versioning = versioning;
         bucket.rev += 1;
         Ok(())
@@ -115,21 +117,52 @@ impl Metadata for MemoryMetadata {
         Ok(true)
     }
 
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        let is = |owner: &&Owner| match name {
+            OwnerName::Account(account) => owner.account == account,
+            OwnerName::Canonical(id) => owner.canonical_id == id,
+            OwnerName::Email(email) => owner.email.as_deref() == Some(email),
+        };
+        Ok(self.state().owners.values().filter(is).take(2).cloned().collect())
+    }
+
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
+        self.state().owners.entry(owner.account.clone()).or_insert_with(|| owner.clone());
+        Ok(())
+    }
+
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
+        let classes = self.usage_by_class(bucket).await?;
+        Ok(classes.into_values().fold(Usage::default(), |sum, of| Usage {
+            objects: sum.objects + of.objects,
+            bytes: sum.bytes + of.bytes,
+            versions: sum.versions + of.versions,
+            version_bytes: sum.version_bytes + of.version_bytes,
+            part_bytes: sum.part_bytes + of.part_bytes,
+        }))
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
         let state = self.state();
         state.versioning(bucket)?;
-        let mut usage = Usage::default();
-        for (_, versions) in state.of_bucket(bucket) {
-            usage.versions += versions.len() as u64;
-            usage.version_bytes += versions.iter().map(size).sum::<u64>();
-            if let Some(Found::Object(object)) = versions.first() {
-                usage.objects += 1;
-                usage.bytes += object.info.size;
+        let mut classes: BTreeMap<String, Usage> = BTreeMap::new();
+        for (key, versions) in state.of_bucket(bucket) {
+            for (n, found) in versions.iter().enumerate() {
+                let usage = classes.entry(listed(key, found, "").class).or_default();
+                usage.versions += 1;
+                usage.version_bytes += size(found);
+                if n == 0 && matches!(found, Found::Object(_)) {
+                    usage.objects += 1;
+                    usage.bytes += size(found);
+                }
             }
         }
         let uploads = state.uploads.values().filter(|(upload, _)| upload.bucket == bucket);
-        usage.part_bytes = uploads.flat_map(|(_, parts)| parts.values()).map(|part| part.size).sum();
-        Ok(usage)
+        let part_bytes: u64 = uploads.flat_map(|(_, parts)| parts.values()).map(|part| part.size).sum();
+        if part_bytes > 0 {
+            classes.entry(STANDARD.to_owned()).or_default().part_bytes = part_bytes;
+        }
+        Ok(classes)
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

@@ -7,8 +7,8 @@ mod write;
 
 pub(crate) use rows::open_inline;
 use rows::{
-    account, blob, bucket, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece, rows,
-    set_properties, to_document, upload, usage, versioning_text,
+    account, blob, bucket, class_usage, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece,
+    rows, set_properties, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
 use write::{References, hold, put};
@@ -20,8 +20,8 @@ use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Part, PutObject,
-    Upload, Usage,
+    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner, OwnerName,
+    Part, PutObject, Upload, Usage,
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
@@ -29,16 +29,17 @@ use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
 use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
 use mallee_store::{
-    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store,
-    StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
-    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
-    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
-    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
-    s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
-    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
-    s3_version_properties_set, s3_versions_delete, setting_put,
+    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which,
+    Store, StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
+    image_claim_delete, image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list,
+    s3_bucket_delete, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch,
+    s3_bucket_hold_alone, s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay,
+    s3_garbage_delete, s3_garbage_list, s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure,
+    s3_owner_fetch, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
+    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold,
+    s3_version_list, s3_version_properties_set, s3_versions_delete, setting_put,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Rows fetched at once where all of something is wanted.
@@ -97,9 +98,14 @@ fn removed(key: &str, done: Deleted) -> Option<Change> {
     let (version, what) = match done {
         Deleted::Removed { version, .. } => (version, What::Removed),
         Deleted::Marked(version) => (version, What::Marked),
-        Deleted::Nothing => return None,
+        Deleted::Nothing | Deleted::Locked | Deleted::Unmet => return None,
     };
     Some(Change { key: key.to_owned(), version, what })
+}
+
+fn owner(row: S3OwnerRow) -> Owner {
+    let S3OwnerRow { account_id, canonical_id, display_name, email } = row;
+    Owner { account: account_id.into(), canonical_id, display_name, email }
 }
 
 fn texts(ids: &[BlobId]) -> Vec<String> {
@@ -192,6 +198,8 @@ impl Metadata for StoreMetadata {
 
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         let mut tx = self.store.write().await?;
+        let row = found(s3_bucket_hold_alone(&mut tx, bucket).await)?.ok_or(Error::NoBucket)?;
+        documents(&mut tx, row.id).await?.check_versioning(versioning)?;
         if !s3_bucket_versioning_set(&mut tx, bucket, versioning_text(versioning)).await? {
             return Err(Error::NoBucket);
         }
@@ -229,9 +237,31 @@ impl Metadata for StoreMetadata {
         Ok(done)
     }
 
+    async fn owners(&self, name: OwnerName<'_>) -> Result<Vec<Owner>, Error> {
+        let rows = match name {
+            OwnerName::Account(text) => s3_owner_fetch(&self.store, &account(text)?).await?.into_iter().collect(),
+            OwnerName::Canonical(id) => s3_owner_by_canonical(&self.store, id).await?.into_iter().collect(),
+            OwnerName::Email(email) => s3_owner_by_email(&self.store, email).await?,
+        };
+        Ok(rows.into_iter().map(owner).collect())
+    }
+
+    async fn ensure_owner(&self, owner: &Owner) -> Result<(), Error> {
+        let Owner { account: number, canonical_id, display_name, email } = owner.clone();
+        let row = S3OwnerRow { account_id: account(&number)?, canonical_id, display_name, email };
+        let mut tx = self.store.write().await?;
+        s3_owner_ensure(&mut tx, &row).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         let row = found(s3_bucket_fetch(&self.store, bucket).await)?.ok_or(Error::NoBucket)?;
         Ok(usage(s3_usage(&self.store, row.id).await?))
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        let row = found(s3_bucket_fetch(&self.store, bucket).await)?.ok_or(Error::NoBucket)?;
+        Ok(s3_usage_by_class(&self.store, row.id).await?.into_iter().filter_map(class_usage).collect())
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

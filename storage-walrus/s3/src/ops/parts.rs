@@ -98,7 +98,10 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
         }
         match copy_range(&call, &upload, number, &object, offset, len).await {
             Ok(part) => break (part, object.info.version),
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&from.name, from_key);
+                attempt += 1;
+            }
             Err(error) => return Err(engine(error)),
         }
     };

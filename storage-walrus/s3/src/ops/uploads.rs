@@ -6,12 +6,15 @@ use crate::error::engine;
 use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::lifecycle;
+use crate::ops::acl;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
+use crate::owners::Owners;
+use crate::props::Given;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{ListQuery, Properties, UploadDoc};
+use mallee_objects::{Bucket, ListQuery, Upload, UploadDoc};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The checksum algorithm and type that CreateMultipartUpload asks for.
@@ -51,13 +54,15 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
+    let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
     let within = call.bucket(&bucket).await?;
+    let properties = acl::of_new_object(&call, &within, given.properties(&within)?).await?;
     let doc = UploadDoc {
         content_type,
         attributes,
         checksum_algorithm: algorithm.map(|a| a.name().to_owned()),
         composite,
-        properties: Properties::default(),
+        properties,
     };
     let upload = call.s3.engine().create_upload(&bucket, &key, &call.caller.account, doc).await.map_err(engine)?;
     let mut w = document("InitiateMultipartUploadResult");
@@ -73,6 +78,11 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-type"), kind);
     }
     Ok(response)
+}
+
+/// Whose the object will be.
+fn owner_of<'a>(bucket: &'a Bucket, upload: &'a Upload) -> &'a str {
+    upload.doc.properties.owner.as_deref().unwrap_or(&bucket.account)
 }
 
 /// The id of the upload that a request names.
@@ -122,13 +132,15 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
     encoding.name(&mut w);
     w.display("MaxUploads", limit);
     w.display("IsTruncated", page.truncated);
+    let named = page.items.iter().flat_map(|upload| [upload.account.as_str(), owner_of(&bucket, upload)]);
+    let owners = Owners::of(&call.s3, named.collect()).await?;
     for upload in &page.items {
         w.open("Upload");
         encoding.text(&mut w, "Key", &upload.key);
         w.text("UploadId", &upload.id);
-        reply::write_owner(&mut w, "Initiator", &upload.account);
-        reply::write_owner(&mut w, "Owner", &bucket.account);
-        w.text("StorageClass", "STANDARD");
+        owners.write(&mut w, "Initiator", &upload.account);
+        owners.write(&mut w, "Owner", owner_of(&bucket, upload));
+        w.text("StorageClass", &upload.doc.properties.class);
         w.timestamp("Initiated", from_unix_ms(upload.created_ms));
         if let Some(algorithm) = &upload.doc.checksum_algorithm {
             w.text("ChecksumAlgorithm", algorithm);
@@ -157,9 +169,11 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
     w.text("Bucket", &bucket.name);
     encoding.text(&mut w, "Key", &key);
     w.text("UploadId", &upload.id);
-    reply::write_owner(&mut w, "Initiator", &upload.account);
-    reply::write_owner(&mut w, "Owner", &bucket.account);
-    w.text("StorageClass", "STANDARD");
+    let owner = owner_of(&bucket, &upload);
+    let owners = Owners::of(&call.s3, vec![upload.account.as_str(), owner]).await?;
+    owners.write(&mut w, "Initiator", &upload.account);
+    owners.write(&mut w, "Owner", owner);
+    w.text("StorageClass", &upload.doc.properties.class);
     w.display("PartNumberMarker", after);
     if let (true, Some(last)) = (truncated, parts.last()) {
         w.display("NextPartNumberMarker", last.number);

@@ -1,0 +1,425 @@
+"""Who may use what is whose, with boto3 against a Walrus: s3_access.py ENDPOINT SCRATCH_DIRECTORY VIRTUAL_HOST_DOMAIN
+
+Two accounts (both with their roots' keys) and nobody. Every function named test_* runs; the first failure ends the run
+with a traceback and a non-zero status.
+"""
+import hashlib
+import json
+import sys
+import urllib.error
+import urllib.request
+import uuid
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ENDPOINT = sys.argv[1]
+SECRET = "walrus/test+secret"
+KEYS = ("AKIAWALRUSTEST000001", "AKIAWALRUSTEST000002")
+ACCOUNTS = ("111111111111", "222222222222")
+CANONICAL = [hashlib.sha256(f"mallee canonical {account}".encode()).hexdigest() for account in ACCOUNTS]
+ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
+AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
+CLOSED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+OPEN = dict.fromkeys(CLOSED, False)
+
+
+def client(key=None):
+    signed = {} if key is not None else {"signature_version": UNSIGNED}
+    config = Config(retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"}, **signed)
+    return boto3.client("s3", endpoint_url=ENDPOINT, region_name="us-east-1", config=config,
+                        aws_access_key_id=KEYS[key or 0], aws_secret_access_key=SECRET)
+
+
+S3, OTHER, NOBODY = client(0), client(1), client()
+
+
+def refused(code, status, call, *args, **kwargs):
+    try:
+        reply = call(*args, **kwargs)
+    except ClientError as error:
+        got = (error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"])
+        assert got == (code, status), error.response
+        return error.response
+    raise AssertionError(f"not refused with {code}: {reply}")
+
+
+def bucket(ownership=None, access=None, **options):
+    name = f"access-{uuid.uuid4().hex[:12]}"
+    if ownership:
+        options["ObjectOwnership"] = ownership
+    S3.create_bucket(Bucket=name, **options)
+    if access is not None:
+        S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={**CLOSED, **access})
+    return name
+
+
+def statement(name, action, principal="*", resource="/*", effect="Allow", condition=None):
+    actions, resources = ([v] if isinstance(v, str) else v for v in (action, resource))
+    made = {"Effect": effect, "Principal": principal, "Action": actions,
+            "Resource": [f"arn:aws:s3:::{name}{rest}" for rest in resources]}
+    return {**made, "Condition": condition} if condition else made
+
+
+def policy(name, *statements, **options):
+    text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    return S3.put_bucket_policy(Bucket=name, Policy=text, **options)
+
+
+def account(number):
+    return {"AWS": f"arn:aws:iam::{ACCOUNTS[number]}:root"}
+
+
+def body(who, name, key="k", **options):
+    return who.get_object(Bucket=name, Key=key, **options)["Body"].read()
+
+
+def test_new_buckets_are_closed():
+    name = bucket()
+    assert S3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"] == CLOSED
+    rules = S3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]["Rules"]
+    assert rules == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    S3.delete_public_access_block(Bucket=name)
+    refused("NoSuchPublicAccessBlockConfiguration", 404, S3.get_public_access_block, Bucket=name)
+    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={"IgnorePublicAcls": True})
+    assert S3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"] == {**OPEN, "IgnorePublicAcls": True}
+    S3.delete_bucket_ownership_controls(Bucket=name)
+    refused("OwnershipControlsNotFoundError", 404, S3.get_bucket_ownership_controls, Bucket=name)
+    for rule in ("ObjectWriter", "BucketOwnerPreferred", "BucketOwnerEnforced"):
+        S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": rule}]})
+        assert S3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]["Rules"] == [{"ObjectOwnership": rule}]
+
+
+def test_a_bucket_that_is_not_there_is_said_so_first():
+    for who in (S3, OTHER, NOBODY):
+        refused("NoSuchBucket", 404, who.get_object, Bucket="access-absent", Key="k")
+        refused("NoSuchBucket", 404, who.list_objects_v2, Bucket="access-absent")
+        refused("NoSuchBucket", 404, who.put_object, Bucket="access-absent", Key="k", Body=b"")
+    name = bucket()
+    refused("AccessDenied", 403, S3.list_objects_v2, Bucket=name, ExpectedBucketOwner=ACCOUNTS[1])
+
+
+def test_nobody_and_others_are_kept_out():
+    name = bucket()
+    S3.put_object(Bucket=name, Key="k", Body=b"secret")
+    for who in (OTHER, NOBODY):
+        refused("AccessDenied", 403, who.get_object, Bucket=name, Key="k")
+        refused("AccessDenied", 403, who.get_object, Bucket=name, Key="absent")
+        refused("AccessDenied", 403, who.list_objects_v2, Bucket=name)
+        refused("AccessDenied", 403, who.put_object, Bucket=name, Key="k", Body=b"other")
+        refused("AccessDenied", 403, who.delete_object, Bucket=name, Key="k")
+        refused("AccessDenied", 403, who.delete_bucket, Bucket=name)
+        refused("AccessDenied", 403, who.get_bucket_policy, Bucket=name)
+        refused("AccessDenied", 403, who.put_bucket_policy, Bucket=name, Policy="{}")
+        refused("AccessDenied", 403, who.create_multipart_upload, Bucket=name, Key="k")
+        refused("AccessDenied", 403, who.put_public_access_block, Bucket=name, PublicAccessBlockConfiguration=OPEN)
+        refused("403", 403, who.head_object, Bucket=name, Key="k")
+        refused("403", 403, who.head_bucket, Bucket=name)
+    refused("AccessDenied", 403, NOBODY.create_bucket, Bucket=f"{name}-2")
+    refused("AccessDenied", 403, NOBODY.list_buckets)
+    assert body(S3, name) == b"secret"
+
+
+def test_a_policy_for_another_account():
+    name = bucket()
+    S3.put_object(Bucket=name, Key="k", Body=b"shared")
+    S3.put_object(Bucket=name, Key="private", Body=b"secret")
+    policy(name, statement(name, "s3:GetObject", account(1), "/k"), statement(name, ["s3:PutObject", "s3:PutObjectAcl"], account(1), "/in/*"))
+    assert body(OTHER, name) == b"shared"
+    refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="private")
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
+    # What is not there is not told to who may not list.
+    refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="in/absent")
+    OTHER.put_object(Bucket=name, Key="in/x", Body=b"theirs", ACL="bucket-owner-full-control")
+    assert body(S3, name, "in/x") == b"theirs"
+    # Copies need both ends: the source's bucket lets in its reader, the target's its writer.
+    S3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    OTHER.copy_object(Bucket=name, Key="in/copy", CopySource={"Bucket": name, "Key": "k"})
+    refused("AccessDenied", 403, OTHER.copy_object, Bucket=name, Key="in/copy", CopySource={"Bucket": name, "Key": "private"})
+    mine = f"{name}-other"
+    OTHER.create_bucket(Bucket=mine)
+    OTHER.copy_object(Bucket=mine, Key="k", CopySource={"Bucket": name, "Key": "k"})
+    assert body(OTHER, mine) == b"shared"
+    refused("AccessDenied", 403, OTHER.copy_object, Bucket=mine, Key="k", CopySource={"Bucket": name, "Key": "private"})
+    refused("AccessDenied", 403, S3.copy_object, Bucket=mine, Key="k", CopySource={"Bucket": name, "Key": "k"})
+    # Its policy is the account's own affair, whatever it allows.
+    policy(name, statement(name, ["s3:GetBucketPolicy", "s3:PutBucketPolicy"], account(1), ""))
+    refused("MethodNotAllowed", 405, OTHER.get_bucket_policy, Bucket=name)
+    refused("MethodNotAllowed", 405, OTHER.put_bucket_policy, Bucket=name, Policy="{}")
+    policy(name, statement(name, "s3:ListBucket", account(1), ""))
+    refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="k")
+    assert [o["Key"] for o in OTHER.list_objects_v2(Bucket=name)["Contents"]] == ["in/copy", "in/x", "k", "private"]
+    S3.delete_bucket_policy(Bucket=name)
+    refused("AccessDenied", 403, OTHER.list_objects_v2, Bucket=name)
+
+
+def test_a_public_policy():
+    name = bucket(access={"BlockPublicPolicy": False, "RestrictPublicBuckets": False})
+    S3.put_object(Bucket=name, Key="k", Body=b"for all")
+    policy(name, statement(name, "s3:GetObject"), statement(name, "s3:PutObject", resource="/drop/*"))
+    assert S3.get_bucket_policy_status(Bucket=name)["PolicyStatus"]["IsPublic"] is True
+    for who in (S3, OTHER, NOBODY):
+        assert body(who, name) == b"for all"
+        who.put_object(Bucket=name, Key="drop/x", Body=b"dropped")
+    with urllib.request.urlopen(f"{ENDPOINT}/{name}/k", timeout=10) as answer:
+        assert answer.read() == b"for all"
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="absent")
+    refused("AccessDenied", 403, NOBODY.list_objects_v2, Bucket=name)
+    refused("AccessDenied", 403, NOBODY.delete_object, Bucket=name, Key="k")
+    # What everybody writes belongs to the bucket's owner.
+    owners = {o["Owner"]["ID"] for o in S3.list_objects_v2(Bucket=name, FetchOwner=True)["Contents"]}
+    assert owners == {CANONICAL[0]}
+    policy(name, statement(name, ["s3:GetObject"]), statement(name, "s3:ListBucket", resource=""))
+    refused("NoSuchKey", 404, NOBODY.get_object, Bucket=name, Key="absent")
+    assert [o["Key"] for o in NOBODY.list_objects_v2(Bucket=name)["Contents"]] == ["drop/x", "k"]
+
+
+def test_public_access_is_blocked():
+    name = bucket()
+    S3.put_object(Bucket=name, Key="k", Body=b"x")
+    everybody, one = statement(name, "s3:GetObject"), statement(name, "s3:GetObject", account(1))
+    told = refused("AccessDenied", 403, S3.put_bucket_policy, Bucket=name,
+                   Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
+    assert "BlockPublicPolicy" in told["Error"]["Message"], told
+    refused("NoSuchBucketPolicy", 404, S3.get_bucket_policy, Bucket=name)
+    policy(name, statement(name, "s3:GetObject", condition={"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}))
+    assert S3.get_bucket_policy_status(Bucket=name)["PolicyStatus"]["IsPublic"] is False
+    assert body(NOBODY, name) == b"x"
+    # A public policy that is there is cut down to the account when that is asked for.
+    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=OPEN)
+    policy(name, everybody, one)
+    assert body(NOBODY, name) == body(OTHER, name) == b"x"
+    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={**OPEN, "RestrictPublicBuckets": True})
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
+    refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="k")
+    assert body(S3, name) == b"x"
+    policy(name, one)
+    assert body(OTHER, name) == b"x"
+
+
+def test_conditions():
+    name = bucket(access=OPEN)
+    for key in ("home/a", "home/b", "other"):
+        S3.put_object(Bucket=name, Key=key, Body=b"x")
+    list_home = statement(name, "s3:ListBucket", account(1), "", condition={"StringEquals": {"s3:prefix": "home/"},
+                                                                            "NumericLessThanEquals": {"s3:max-keys": "10"}})
+    policy(name, list_home)
+    assert len(OTHER.list_objects_v2(Bucket=name, Prefix="home/", MaxKeys=10)["Contents"]) == 2
+    for options in ({}, {"Prefix": "home/"}, {"Prefix": "other", "MaxKeys": 1}, {"Prefix": "home/", "MaxKeys": 11}):
+        refused("AccessDenied", 403, OTHER.list_objects_v2, Bucket=name, **options)
+    policy(name, statement(name, "s3:PutObject", account(1), condition={
+        "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}))
+    policy(name, statement(name, ["s3:PutObject", "s3:PutObjectAcl"], account(1), condition={
+        "StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}))
+    refused("AccessDenied", 403, OTHER.put_object, Bucket=name, Key="k", Body=b"")
+    OTHER.put_object(Bucket=name, Key="k", Body=b"", ACL="bucket-owner-full-control")
+    policy(name, statement(name, ["s3:PutObject"], account(1), "/to/*",
+                           condition={"StringLike": {"s3:x-amz-copy-source": f"{name}/home/*"}}),
+           statement(name, "s3:GetObject", account(1)))
+    for source in (f"/{name}/home/a", {"Bucket": name, "Key": "home/b"}):
+        OTHER.copy_object(Bucket=name, Key="to/x", CopySource=source)
+    refused("AccessDenied", 403, OTHER.copy_object, Bucket=name, Key="to/x", CopySource={"Bucket": name, "Key": "other"})
+    refused("AccessDenied", 403, OTHER.put_object, Bucket=name, Key="to/x", Body=b"")
+    # Even its owner's root is bound by a denial, but for the policy itself.
+    policy(name, statement(name, "s3:*", resource=["", "/*"], effect="Deny",
+                           condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}))
+    refused("AccessDenied", 403, S3.get_object, Bucket=name, Key="k")
+    refused("AccessDenied", 403, S3.list_objects_v2, Bucket=name)
+    assert json.loads(S3.get_bucket_policy(Bucket=name)["Policy"])["Statement"][0]["Effect"] == "Deny"
+    S3.delete_bucket_policy(Bucket=name)
+    S3.get_object(Bucket=name, Key="k")
+
+
+def test_what_is_no_policy():
+    name = bucket()
+
+    def malformed(document, text):
+        document = document if isinstance(document, str) else json.dumps(document)
+        told = refused("MalformedPolicy", 400, S3.put_bucket_policy, Bucket=name, Policy=document)
+        assert told["Error"]["Message"] == text, told
+
+    one = lambda **fields: {"Version": "2012-10-17", "Statement": [{**statement(name, "s3:GetObject", account(1)), **fields}]}
+    malformed("x", "Policies must be valid JSON and the first byte must be '{'")
+    malformed("{", "This policy contains invalid Json")
+    malformed(one(Resource="arn:aws:s3:::another/*"), "Policy has invalid resource")
+    malformed(one(Action="s3:NoSuchAction"), "Policy has invalid action")
+    malformed(one(Action="s3:ListBucket"), "Action does not apply to any resource(s) in statement")
+    malformed(one(Principal={"AWS": "arn:aws:iam::999999999999:root"}), "Invalid principal in policy")
+    malformed(one(Principal={"AWS": "somebody"}), "Invalid principal in policy")
+    malformed(one(Sid="x" * 20_480), "Policy exceeds the maximum allowed document size.")
+    text = json.dumps(one(), indent=3)
+    S3.put_bucket_policy(Bucket=name, Policy=text)
+    assert S3.get_bucket_policy(Bucket=name)["Policy"] == text
+
+
+def test_keys_of_a_batch_are_each_decided():
+    name = bucket()
+    for key in ("a", "b", "c"):
+        S3.put_object(Bucket=name, Key=key, Body=b"x")
+    policy(name, statement(name, "s3:DeleteObject", account(1), ["/a", "/c"]))
+    reply = OTHER.delete_objects(Bucket=name, Delete={"Objects": [{"Key": key} for key in ("a", "b", "c", "absent")]})
+    assert [d["Key"] for d in reply["Deleted"]] == ["a", "c"], reply
+    assert [(e["Key"], e["Code"]) for e in reply["Errors"]] == [("b", "AccessDenied"), ("absent", "AccessDenied")], reply
+    assert [o["Key"] for o in S3.list_objects_v2(Bucket=name)["Contents"]] == ["b"]
+
+
+def grants(acl):
+    def grantee(who):
+        return who.get("ID") or who.get("URI")
+
+    return sorted((g["Permission"], grantee(g["Grantee"])) for g in acl["Grants"])
+
+
+def test_lists_do_not_count_where_the_owner_is_enforced():
+    name = bucket(access=OPEN)
+    S3.put_object(Bucket=name, Key="k", Body=b"x", ACL="bucket-owner-full-control")
+    assert grants(S3.get_bucket_acl(Bucket=name)) == grants(S3.get_object_acl(Bucket=name, Key="k"))
+    unsupported = lambda call, **options: refused("AccessControlListNotSupported", 400, call, Bucket=name, **options)
+    unsupported(S3.put_bucket_acl, ACL="public-read")
+    unsupported(S3.put_object_acl, Key="k", ACL="public-read")
+    unsupported(S3.put_object, Key="k", Body=b"", ACL="authenticated-read")
+    unsupported(S3.put_object, Key="k", Body=b"", GrantRead=f"id={CANONICAL[1]}")
+    unsupported(S3.create_multipart_upload, Key="k", ACL="public-read")
+    unsupported(S3.copy_object, Key="l", CopySource={"Bucket": name, "Key": "k"}, ACL="public-read")
+    S3.put_bucket_acl(Bucket=name, ACL="private")
+    refused("InvalidBucketAclWithObjectOwnership", 400, S3.create_bucket, Bucket=f"{name}-2", ACL="public-read")
+    refused("InvalidBucketAclWithBlockPublicAccessError", 400, S3.create_bucket, Bucket=f"{name}-2", ACL="public-read",
+            ObjectOwnership="ObjectWriter")
+    refused("InvalidArgument", 400, S3.create_bucket, Bucket=f"{name}-2", ObjectOwnership="Nobody")
+    # Lists that are there count no more when the owner is enforced, and again when it is not.
+    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
+    S3.put_object_acl(Bucket=name, Key="k", ACL="public-read")
+    assert body(NOBODY, name) == b"x"
+    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
+    S3.delete_bucket_ownership_controls(Bucket=name)
+    assert body(NOBODY, name) == b"x"
+
+
+def test_lists_of_objects():
+    name = bucket("ObjectWriter", OPEN)
+    OTHER.list_buckets()
+    full = ("FULL_CONTROL", CANONICAL[0])
+    for canned, more, nobody, other in [
+        ("private", [], False, False),
+        ("public-read", [("READ", ALL_USERS)], True, True),
+        ("public-read-write", [("READ", ALL_USERS), ("WRITE", ALL_USERS)], True, True),
+        ("authenticated-read", [("READ", AUTHENTICATED)], False, True),
+        ("bucket-owner-read", [], False, False),
+        ("bucket-owner-full-control", [], False, False),
+        ("aws-exec-read", None, False, False),
+    ]:
+        S3.put_object(Bucket=name, Key="k", Body=canned.encode(), ACL=canned)
+        acl = S3.get_object_acl(Bucket=name, Key="k")
+        assert acl["Owner"]["ID"] == CANONICAL[0]
+        if more is not None:
+            assert grants(acl) == sorted([full, *more]), (canned, acl)
+        for who, may in ((NOBODY, nobody), (OTHER, other)):
+            if may:
+                assert body(who, name) == canned.encode()
+            else:
+                refused("AccessDenied", 403, who.get_object, Bucket=name, Key="k")
+            refused("AccessDenied", 403, who.get_object_acl, Bucket=name, Key="k")
+            refused("AccessDenied", 403, who.put_object, Bucket=name, Key="k", Body=b"")
+    S3.put_object(Bucket=name, Key="k", Body=b"granted", GrantRead=f'id="{CANONICAL[1]}"', GrantReadACP=f"id={CANONICAL[1]}")
+    # Who gives all away has no control left in the list, but remains the owner.
+    assert grants(OTHER.get_object_acl(Bucket=name, Key="k")) == [("READ", CANONICAL[1]), ("READ_ACP", CANONICAL[1])]
+    assert body(OTHER, name) == body(S3, name) == b"granted"
+    refused("AccessDenied", 403, OTHER.put_object_acl, Bucket=name, Key="k", ACL="public-read")
+    S3.put_object_acl(Bucket=name, Key="k", GrantFullControl=f"id={CANONICAL[1]}")
+    OTHER.put_object_acl(Bucket=name, Key="k", ACL="public-read")
+    assert body(NOBODY, name) == b"granted"
+    acl = S3.get_object_acl(Bucket=name, Key="k")
+    S3.put_object_acl(Bucket=name, Key="k", AccessControlPolicy={"Owner": acl["Owner"], "Grants": acl["Grants"][:1]})
+    assert grants(S3.get_object_acl(Bucket=name, Key="k")) == [full]
+    # A new version of the object is not what its older one was; each has its own list.
+    S3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    old = S3.put_object(Bucket=name, Key="v", Body=b"old", ACL="public-read")["VersionId"]
+    S3.put_object(Bucket=name, Key="v", Body=b"new")
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="v")
+    assert body(NOBODY, name, "v", VersionId=old) == b"old"
+    S3.put_object_acl(Bucket=name, Key="v", VersionId=old, ACL="private")
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="v", VersionId=old)
+    upload = S3.create_multipart_upload(Bucket=name, Key="m", ACL="public-read")["UploadId"]
+    part = S3.upload_part(Bucket=name, Key="m", UploadId=upload, PartNumber=1, Body=b"parts")
+    S3.complete_multipart_upload(Bucket=name, Key="m", UploadId=upload,
+                                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    assert body(NOBODY, name, "m") == b"parts"
+
+
+def test_lists_of_buckets():
+    name = bucket("ObjectWriter", OPEN)
+    S3.put_object(Bucket=name, Key="k", Body=b"x")
+    S3.put_bucket_acl(Bucket=name, ACL="public-read")
+    assert grants(S3.get_bucket_acl(Bucket=name)) == [("FULL_CONTROL", CANONICAL[0]), ("READ", ALL_USERS)]
+    for who in (OTHER, NOBODY):
+        assert [o["Key"] for o in who.list_objects_v2(Bucket=name)["Contents"]] == ["k"]
+        refused("AccessDenied", 403, who.get_object, Bucket=name, Key="k")
+        refused("NoSuchKey", 404, who.get_object, Bucket=name, Key="absent")
+        refused("AccessDenied", 403, who.put_object, Bucket=name, Key="x", Body=b"")
+    S3.put_bucket_acl(Bucket=name, ACL="public-read-write")
+    OTHER.put_object(Bucket=name, Key="theirs", Body=b"theirs")
+    NOBODY.put_object(Bucket=name, Key="nobodys", Body=b"nobody's")
+    # What others wrote is theirs: its owner reads it, the bucket's may only delete it.
+    assert body(OTHER, name, "theirs") == b"theirs"
+    refused("AccessDenied", 403, S3.get_object, Bucket=name, Key="theirs")
+    refused("AccessDenied", 403, S3.get_object, Bucket=name, Key="nobodys")
+    owners = {o["Key"]: o["Owner"]["ID"] for o in S3.list_objects_v2(Bucket=name, FetchOwner=True)["Contents"]}
+    assert (owners["k"], owners["theirs"]) == tuple(CANONICAL) and owners["nobodys"] not in CANONICAL, owners
+    OTHER.put_object(Bucket=name, Key="theirs", Body=b"given", ACL="bucket-owner-read")
+    assert body(S3, name, "theirs") == b"given"
+    policy(name, statement(name, "s3:GetObject"))
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="theirs")
+    assert body(NOBODY, name) == b"x"
+    S3.delete_object(Bucket=name, Key="theirs")
+    S3.delete_object(Bucket=name, Key="nobodys")
+    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]})
+    OTHER.put_object(Bucket=name, Key="given", Body=b"", ACL="bucket-owner-full-control")
+    OTHER.put_object(Bucket=name, Key="kept", Body=b"")
+    assert S3.get_object_acl(Bucket=name, Key="given")["Owner"]["ID"] == CANONICAL[0]
+    assert OTHER.get_object_acl(Bucket=name, Key="kept")["Owner"]["ID"] == CANONICAL[1]
+    S3.delete_bucket_policy(Bucket=name)
+    S3.put_bucket_acl(Bucket=name, ACL="log-delivery-write")
+    granted = [("FULL_CONTROL", CANONICAL[0]), ("READ_ACP", LOG_DELIVERY), ("WRITE", LOG_DELIVERY)]
+    assert grants(S3.get_bucket_acl(Bucket=name)) == granted
+    refused("AccessDenied", 403, NOBODY.put_object, Bucket=name, Key="x", Body=b"")
+    S3.put_bucket_acl(Bucket=name, GrantWriteACP=f"id={CANONICAL[1]}")
+    OTHER.put_bucket_acl(Bucket=name, ACL="private")
+    refused("AccessDenied", 403, OTHER.put_bucket_acl, Bucket=name, ACL="private")
+
+
+def test_public_lists_are_blocked():
+    name = bucket("ObjectWriter")
+    refused("AccessDenied", 403, S3.put_bucket_acl, Bucket=name, ACL="public-read")
+    refused("AccessDenied", 403, S3.put_object, Bucket=name, Key="k", Body=b"", ACL="authenticated-read")
+    refused("AccessDenied", 403, S3.put_object, Bucket=name, Key="k", Body=b"", GrantRead=f"uri={ALL_USERS}")
+    S3.put_object(Bucket=name, Key="k", Body=b"x", ACL="aws-exec-read")
+    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=OPEN)
+    S3.put_bucket_acl(Bucket=name, ACL="public-read")
+    S3.put_object_acl(Bucket=name, Key="k", ACL="public-read")
+    assert body(NOBODY, name) == b"x"
+    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={**OPEN, "IgnorePublicAcls": True})
+    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
+    refused("AccessDenied", 403, NOBODY.list_objects_v2, Bucket=name)
+    assert body(S3, name) == b"x"
+
+
+def test_lists_that_cannot_be():
+    name = bucket("ObjectWriter", OPEN)
+    bad = lambda code, **options: refused(code, 400, S3.put_bucket_acl, Bucket=name, **options)
+    bad("InvalidArgument", GrantRead="id=1234")
+    bad("InvalidArgument", GrantRead="uri=http://acs.amazonaws.com/groups/global/Nobody")
+    bad("UnresolvableGrantByEmailAddress", GrantRead="emailAddress=nobody@example.com")
+    bad("InvalidArgument", ACL="public")
+    bad("InvalidRequest", ACL="private", GrantRead=f"id={CANONICAL[0]}")
+    stranger = {"Owner": {"ID": CANONICAL[1]}, "Grants": []}
+    refused("AccessDenied", 403, S3.put_bucket_acl, Bucket=name, AccessControlPolicy=stranger)
+
+
+for name, test in list(globals().items()):
+    if name.startswith("test_"):
+        test()
+        print(name, "ok", flush=True)

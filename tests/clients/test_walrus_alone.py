@@ -1,0 +1,133 @@
+"""An object store without a cloud: `mallee walrus --data DIR`, with users and policies of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from support import BINARY, START_SECONDS_MAX, free_port
+
+
+class Alone:
+    def __init__(self, data):
+        self.data = Path(data)
+        self.port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        self.log = open(self.data / "log", "ab")
+        command = [BINARY, "walrus", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"{self.endpoint}/health", timeout=2) as reply:
+                    if reply.status == 200:
+                        break
+            except OSError:
+                time.sleep(0.05)
+        lines = (self.data / "env").read_text().splitlines()
+        pairs = (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        self.environment = {name: value.strip("'") for name, value in pairs}
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=20) == 0
+        self.log.close()
+
+    def client(self, service, key=None, secret=None):
+        environment = self.environment
+        return boto3.client(
+            service,
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=key or environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=secret or environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_DEFAULT_REGION"],
+            config=Config(retries={"max_attempts": 1}),
+        )
+
+    def mallee(self, *arguments, check=True):
+        plain = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        command = [BINARY, "--state", self.data, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=plain)
+        assert not check or result.returncode == 0, result.stdout + result.stderr
+        return result
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with tempfile.TemporaryDirectory(prefix="mallee-alone-") as data:
+        alone = Alone(data)
+        yield alone
+        alone.stop()
+
+
+def refused(call, **parameters):
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return caught.value.response["Error"]["Code"]
+
+
+def test_objects_outlive_a_restart(alone):
+    s3 = alone.client("s3")
+    s3.create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    s3.put_object(Bucket="kept", Key="k", Body=b"x" * 1_000_000)
+    key = alone.environment["AWS_ACCESS_KEY_ID"]
+    alone.stop()
+    alone.start()
+    assert alone.environment["AWS_ACCESS_KEY_ID"] == key
+    assert len(alone.client("s3").get_object(Bucket="kept", Key="k")["Body"].read()) == 1_000_000
+
+
+def test_users_policies_and_sessions(alone):
+    iam, s3 = alone.client("iam"), alone.client("s3")
+    s3.create_bucket(Bucket="shared", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    s3.put_object(Bucket="shared", Key="k", Body=b"data")
+    iam.create_user(UserName="reader")
+    pair = iam.create_access_key(UserName="reader")["AccessKey"]
+    reader = alone.client("s3", pair["AccessKeyId"], pair["SecretAccessKey"])
+    assert refused(reader.get_object, Bucket="shared", Key="k") == "AccessDenied"
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::shared/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=document)
+    assert reader.get_object(Bucket="shared", Key="k")["Body"].read() == b"data"
+    assert refused(reader.put_object, Bucket="shared", Key="k", Body=b"") == "AccessDenied"
+    identity = alone.client("sts", pair["AccessKeyId"], pair["SecretAccessKey"]).get_caller_identity()
+    assert identity["Arn"].endswith(":user/reader")
+
+
+def test_there_are_no_instances(alone):
+    with pytest.raises(ClientError, match="object store alone"):
+        alone.client("ec2").describe_instances()
+
+
+def test_users_with_the_keys_that_they_had(alone):
+    key, secret = "NOPQRSTUVWXYZABCDEFG", "nopqrstuvwxyzabcdefghijklmnabcdefghijklm"
+    canonical = "56789abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234"
+    names = ["--canonical-id", canonical, "--display-name", "john.doe", "--email", "alt@example.com"]
+    pair = ["--access-key", key, "--secret-key", secret]
+    made = alone.mallee("user", "alt", *pair, *names).stdout.split()
+    assert alone.mallee("user", "alt", *pair, *names).stdout.split() == made, "what is known stays"
+    s3 = alone.client("s3", key, secret)
+    owner = s3.list_buckets()["Owner"]
+    assert owner["ID"] == canonical and owner.get("DisplayName", "john.doe") == "john.doe"
+    s3.create_bucket(Bucket="alts", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    identity = alone.client("sts", key, secret).get_caller_identity()
+    assert identity["Account"] == made[0]
+    for bad in [
+        ["other", *pair],
+        ["other", "--canonical-id", canonical],
+        ["alt", "--canonical-id", "another"],
+        ["alt", "--access-key", "short", "--secret-key", secret],
+    ]:
+        assert alone.mallee("user", *bad, check=False).returncode != 0, bad
