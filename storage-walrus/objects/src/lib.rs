@@ -24,7 +24,7 @@ mod properties;
 pub mod stored;
 mod version;
 
-pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
+pub use blob::{BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, RESERVE_BYTES};
 pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents, OBJECT_LOCK};

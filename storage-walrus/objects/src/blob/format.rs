@@ -15,7 +15,8 @@ const MAGIC: &[u8; 8] = b"MALLEEB1";
 const FIXED_BYTES: usize = 8 + 4 + 4 + 8 + 4;
 
 /// CRC32C (Castagnoli).
-pub(crate) fn crc32c(data: &[u8]) -> u32 {
+#[must_use]
+pub fn crc32c(data: &[u8]) -> u32 {
     // The algorithm is 32 bits wide; the library widens it.
     u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, data) & 0xffff_ffff).unwrap_or_default()
 }
@@ -72,12 +73,14 @@ fn blocks(size: u64) -> u64 {
 }
 
 /// Bytes of the footer of a blob of `size` bytes.
-pub(crate) fn footer_len(size: u64) -> u64 {
+#[must_use]
+pub fn footer_len(size: u64) -> u64 {
     blocks(size) * 4 + FIXED_BYTES as u64
 }
 
 /// The footer.
-pub(crate) fn footer(size: u64, crcs: &[u32]) -> Vec<u8> {
+#[must_use]
+pub fn footer(size: u64, crcs: &[u32]) -> Vec<u8> {
     let mut out = Vec::with_capacity(crcs.len() * 4 + FIXED_BYTES);
     for crc in crcs {
         out.extend_from_slice(&crc.to_le_bytes());
@@ -91,8 +94,11 @@ pub(crate) fn footer(size: u64, crcs: &[u32]) -> Vec<u8> {
     out
 }
 
-/// Reads the footer of a blob that should have `size` bytes; an error names what is wrong.
-pub(crate) fn parse_footer(size: u64, footer: &[u8]) -> Result<Vec<u32>, &'static str> {
+/// Reads the footer of a blob that should have `size` bytes: the checksums of its blocks.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_footer(size: u64, footer: &[u8]) -> Result<Vec<u32>, &'static str> {
     let (body, crc) = footer.split_at_checked(footer.len().wrapping_sub(4)).ok_or("the footer is short")?;
     if crc != crc32c(body).to_le_bytes() {
         return Err("the footer does not match its checksum");

@@ -5,10 +5,9 @@ mod file_reader;
 mod file_writer;
 mod files;
 mod format;
-pub(crate) use format::crc32c;
 
 pub use files::{FileBlobs, RESERVE_BYTES};
-pub use format::BLOCK_BYTES;
+pub use format::{BLOCK_BYTES, crc32c, footer, footer_len, parse_footer};
 
 use crate::error::Error;
 use bytes::Bytes;
@@ -75,6 +74,10 @@ pub trait BlobStore: Send + Sync + Debug {
     fn shards(&self) -> usize;
     /// Removes what unfinished writers of an earlier process left; only while nothing else writes. Returns how many.
     async fn discard_unfinished(&self) -> Result<u64, Error>;
+    /// How long a blob that lost its last reference must stay: readers elsewhere may be in the middle of it.
+    fn delete_grace(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A blob being written.

@@ -23,10 +23,11 @@ impl Engine {
     /// # Errors
     /// A failing metadata store. A blob that cannot be deleted is no error: it is tried again after [`COLLECT_RETRY`].
     pub async fn collect(&self) -> Result<u64, Error> {
+        let grace_ms = i64::try_from(self.blobs.delete_grace().as_millis()).unwrap_or(i64::MAX);
         let mut deleted = 0;
         loop {
             let now_ms = self.clock.now_ms();
-            let batch = self.meta.garbage(now_ms, BATCH).await?;
+            let batch = self.meta.garbage(now_ms.saturating_sub(grace_ms), BATCH).await?;
             if batch.is_empty() {
                 return Ok(deleted);
             }

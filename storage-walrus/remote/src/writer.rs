@@ -1,0 +1,111 @@
+//! Writing one blob: steps of whole blocks, each checked into the footer; nothing is there before the end.
+
+use crate::{RemoteBlobs, failure};
+use bytes::{Bytes, BytesMut};
+use mallee_objects::blob::{BLOCK_BYTES, BlobWriter, crc32c, footer};
+use mallee_objects::{BlobId, Error};
+
+/// Bytes sent at once: also the size of the parts of an upload, of which S3 takes 10,000 and none below 5 MiB.
+const PART_BYTES: usize = 8 << 20;
+/// Parts on their way at once.
+const CONCURRENT: usize = 2;
+
+/// See the module.
+pub(crate) struct RemoteWriter {
+    blobs: RemoteBlobs,
+    id: BlobId,
+    /// Made with the first bytes.
+    writer: Option<opendal::Writer>,
+    buffer: BytesMut,
+    crcs: Vec<u32>,
+    size: u64,
+    /// A step failed: nothing more is taken.
+    failed: bool,
+}
+
+impl std::fmt::Debug for RemoteWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteWriter").field("id", &self.id).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl RemoteWriter {
+    pub(crate) fn new(blobs: RemoteBlobs, id: BlobId) -> Self {
+        Self { blobs, id, writer: None, buffer: BytesMut::new(), crcs: Vec::new(), size: 0, failed: false }
+    }
+
+    async fn writer(&mut self) -> Result<&mut opendal::Writer, Error> {
+        match self.writer {
+            Some(ref mut writer) => Ok(writer),
+            None => {
+                let path = RemoteBlobs::path(&self.id);
+                let made = self.blobs.operator.writer_with(&path).chunk(PART_BYTES).concurrent(CONCURRENT).await;
+                Ok(self.writer.insert(made.map_err(|e| self.blobs.failed("takes no bytes", &e))?))
+            }
+        }
+    }
+
+    async fn send(&mut self, data: Bytes) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Io {
+                what: "write after a failed write".into(),
+                source: std::io::Error::other("refused"),
+            });
+        }
+        self.failed = true;
+        self.blobs.faults.point("walrus.put.write").await?;
+        let place = self.blobs.place.clone();
+        self.writer().await?.write(data).await.map_err(|e| failure(&place, "takes no bytes", &e))?;
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Notes the checksums of whole blocks, or of the last ones.
+    fn note(&mut self, data: &[u8]) {
+        self.crcs.extend(data.chunks(BLOCK_BYTES).map(crc32c));
+        self.size += data.len() as u64;
+    }
+}
+
+#[async_trait::async_trait]
+impl BlobWriter for RemoteWriter {
+    async fn write(&mut self, data: Bytes) -> Result<(), Error> {
+        self.buffer.extend_from_slice(&data);
+        while self.buffer.len() >= PART_BYTES {
+            let step = self.buffer.split_to(PART_BYTES).freeze();
+            self.note(&step);
+            self.send(step).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<BlobId, Error> {
+        let rest = self.buffer.split().freeze();
+        self.note(&rest);
+        let mut last = BytesMut::from(rest);
+        last.extend_from_slice(&footer(self.size, &self.crcs));
+        self.send(last.freeze()).await?;
+        self.blobs.faults.point("walrus.put.sync").await?;
+        let place = self.blobs.place.clone();
+        // Not taken before it ends: whoever gives up meanwhile leaves an upload to abort.
+        self.writer().await?.close().await.map_err(|e| failure(&place, "does not keep a blob", &e))?;
+        self.writer = None;
+        self.blobs.faults.point("remote.put.done").await?;
+        Ok(self.id.clone())
+    }
+}
+
+impl Drop for RemoteWriter {
+    /// Lets the other store forget what it was sent; where that fails, its own rules do.
+    fn drop(&mut self) {
+        let (Some(mut writer), Ok(runtime)) = (self.writer.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let (place, id) = (self.blobs.place.clone(), self.id.clone());
+        runtime.spawn(async move {
+            if let Err(error) = writer.abort().await {
+                tracing::warn!(blob = %id, %error, "{place} keeps an unfinished upload");
+            }
+        });
+    }
+}
