@@ -4,6 +4,7 @@ pub mod blobs;
 mod data_keys;
 pub mod down;
 pub mod s3_hosts;
+pub mod s3_jobs;
 pub mod state;
 pub mod switches;
 pub mod tier;

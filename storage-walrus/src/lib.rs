@@ -16,6 +16,7 @@ pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
     Question, Resource, S3, SealedKey,
 };
+pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
@@ -26,7 +27,7 @@ use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 use mallee_runtime::{Clock, Faults, Rng, TaskScope};
-use mallee_s3::S3Config;
+use mallee_s3::{Background, S3Config};
 use mallee_store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct WalrusConfig {
     pub sweep_period: Duration,
     /// Where the blobs are, if not in files below `data`.
     pub blobs: Option<RemotePlace>,
+    /// Background work that buckets are configured with.
+    pub jobs: JobsConfig,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
 }
@@ -80,6 +83,7 @@ impl WalrusConfig {
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
             blobs: None,
+            jobs: JobsConfig::default(),
             reserve: RESERVE_BYTES,
         }
     }
@@ -90,6 +94,7 @@ impl WalrusConfig {
 pub struct Walrus {
     config: WalrusConfig,
     engine: Engine,
+    store: Store,
     s3: S3,
     images: ImageStore,
     _lock: Option<DirectoryLock>,
@@ -110,11 +115,12 @@ impl Walrus {
     ) -> anyhow::Result<Self> {
         let (blobs, lock) = place::open(&config, &store, clock.clone(), rng.clone(), faults.clone()).await?;
         let meta = mallee_objects::metadata_of(store.clone());
-        let engine = Engine::new(meta, blobs, clock, rng, faults).with_vault(Vault::new(store));
+        let engine = Engine::new(meta, blobs, clock, rng, faults).with_vault(Vault::new(store.clone()));
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
+        let targets = config.jobs.targets.all().map(|(name, service)| (service, name.to_owned()));
         let s3_config = S3Config {
             region: config.region.clone(),
             domains: config.domains.clone(),
@@ -122,10 +128,11 @@ impl Walrus {
             new_buckets: config.new_buckets,
             sse_c_over_http: config.sse_c_over_http,
             encrypt_all: config.encrypt_all,
+            background: Arc::new(Background::new(config.jobs.day, targets)),
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, s3, images, _lock: lock })
+        Ok(Self { config, engine, store, s3, images, _lock: lock })
     }
 
     /// With a key management service, for objects that its keys encrypt. Before the services are given out.
@@ -169,8 +176,9 @@ impl Walrus {
         &self.engine
     }
 
-    /// Starts the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
+    /// Starts what buckets' configurations ask for, the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

@@ -134,6 +134,7 @@ impl TestCloud {
             faults: self.faults.clone(),
             cluster: self.cluster.clone(),
             links: self.links.clone(),
+            jobs: mallee::s3_jobs::JobsConfig::default(),
             hosts: Default::default(),
             s3: S3Switches::default(),
             new_buckets: Default::default(),

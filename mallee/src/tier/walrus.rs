@@ -7,6 +7,7 @@ use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::blobs::BlobsArgs;
 use crate::s3_hosts::S3Hosts;
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
 use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result, bail};
@@ -62,6 +63,9 @@ pub struct WalrusArgs {
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
+    /// Background work.
+    #[command(flatten)]
+    pub jobs: S3JobsArgs,
     /// What new buckets are like.
     #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
     pub s3_new_buckets: S3NewBuckets,
@@ -136,6 +140,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     config.new_buckets = args.s3_new_buckets.into();
     config.blobs = args.place.place()?;
     args.s3_switches.apply(&mut config);
+    config.jobs = args.jobs.config()?;
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
     let walrus = walrus.with_keys(Arc::new(RemoteKeys(member.link.clone())));

@@ -23,7 +23,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{NewBuckets, Walrus, WalrusConfig};
+use mallee_walrus::{JobsConfig, NewBuckets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,8 @@ pub struct Options {
     pub cluster: ClusterConfig,
     /// The links between the tiers, which tests partition.
     pub links: Links,
+    /// The object store's background work.
+    pub jobs: JobsConfig,
     /// Hosts of buckets.
     pub hosts: S3Hosts,
     /// Switches of the object store.
@@ -131,6 +133,7 @@ impl Assembly {
             faults,
             cluster,
             links,
+            jobs,
             hosts,
             new_buckets,
             s3,
@@ -151,6 +154,7 @@ impl Assembly {
         hosts.apply(&mut walrus_config);
         walrus_config.new_buckets = new_buckets;
         s3.apply(&mut walrus_config);
+        walrus_config.jobs = jobs;
         let walrus =
             Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;

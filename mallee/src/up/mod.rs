@@ -12,6 +12,7 @@ pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::s3_hosts::S3Hosts;
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
 use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result};
@@ -64,6 +65,9 @@ pub struct UpArgs {
     /// What is off by itself in the object store.
     #[command(flatten)]
     pub s3_switches: S3Switches,
+    /// The object store's background work.
+    #[command(flatten)]
+    pub jobs: S3JobsArgs,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -90,6 +94,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         faults: Faults::none(),
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
+        jobs: args.jobs.config()?,
         hosts: args.hosts.clone(),
         s3: args.s3_switches.clone(),
         new_buckets: args.s3_new_buckets.into(),

@@ -6,6 +6,8 @@ mod acl;
 mod cors;
 mod document;
 mod encryption;
+pub mod lifecycle;
+pub mod notification;
 mod object_lock;
 mod ownership;
 mod public_access;

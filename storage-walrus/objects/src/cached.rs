@@ -17,6 +17,7 @@ use crate::model::{
     Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
     Usage,
 };
+use crate::origin::Origin;
 use crate::properties::PropertyChange;
 use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
@@ -58,6 +59,10 @@ impl CachedMetadata {
 impl Metadata for CachedMetadata {
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata> {
         Arc::new(Self { inner: Arc::clone(&self.inner).limited(limits), kept: Arc::clone(&self.kept) })
+    }
+
+    fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {
+        Arc::new(Self { inner: Arc::clone(&self.inner).by(origin), kept: Arc::clone(&self.kept) })
     }
 
     fn forget(&self, bucket: &str, key: &str) {

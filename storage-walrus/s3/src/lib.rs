@@ -14,6 +14,7 @@ mod acl;
 mod asked;
 pub mod auth;
 mod authz;
+mod background;
 mod body;
 mod call;
 pub mod checksum;
@@ -39,6 +40,7 @@ mod website;
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
+pub use background::Background;
 pub use kms::{KeyCaller, KeyService, SealedKey};
 /// The engine that is served.
 pub use mallee_objects as objects;

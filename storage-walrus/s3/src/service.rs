@@ -3,6 +3,7 @@
 use crate::asked::Asked;
 use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::{Access, NewBuckets};
+use crate::background::Background;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::error::engine as engine_error;
@@ -18,7 +19,7 @@ use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
-use mallee_objects::{Engine, Limits};
+use mallee_objects::{Engine, Limits, Origin};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,11 +38,18 @@ pub struct S3Config {
     pub encrypt_all: bool,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
+    /// What is to be known of the background work.
+    pub background: Arc<Background>,
 }
 
 /// Accounts that are kept in mind as known; beyond it the memory begins anew.
 const KNOWN_MAX: usize = 10_000;
 
+/// The id of a request, as its reply tells it: in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+#[derive(Clone)]
 struct Inner {
     engine: Engine,
     /// Accounts whose names are noted.
@@ -77,19 +85,27 @@ impl S3 {
         Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None }))
     }
 
+    /// The same service with something else about it.
+    fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
     /// With a key management service, for objects that its keys encrypt.
     #[must_use]
     pub fn with_keys(&self, keys: Arc<dyn KeyService>) -> Self {
-        let Inner { engine, known, auth, config, .. } = &*self.0;
-        let (engine, known, auth, config) = (engine.clone(), known.clone(), auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine, known, auth, config, keys: Some(keys) }))
+        self.with(|inner| inner.keys = Some(keys))
     }
 
     /// The same service for one request with these quotas.
     pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
-        let Inner { engine, known, auth, config, keys } = &*self.0;
-        let (known, auth, config, keys) = (known.clone(), auth.clone(), config.clone(), keys.clone());
-        Self(Arc::new(Inner { engine: engine.limited(limits), known, auth, config, keys }))
+        self.with(|inner| inner.engine = inner.engine.limited(limits))
+    }
+
+    /// The same service for changes that come from there.
+    pub(crate) fn by(&self, origin: Arc<Origin>) -> Self {
+        self.with(|inner| inner.engine = inner.engine.by(origin))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -115,8 +131,9 @@ impl S3 {
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
+        parts.extensions.insert(RequestId(request_id.clone()));
         let head = parts.method == Method::HEAD;
         let parts = Arc::new(parts);
         let mut response = match website::answer(self, &parts, &request_id).await {

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Freed, Metadata};
 use crate::model::{Bucket, Owner, OwnerName, Usage};
+use crate::origin::Origin;
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
@@ -64,6 +65,18 @@ impl Engine {
     #[must_use]
     pub fn limited(&self, limits: Arc<Limits>) -> Self {
         Self { meta: self.meta.clone().limited(limits), ..self.clone() }
+    }
+
+    /// The same engine for changes that come from there.
+    #[must_use]
+    pub fn by(&self, origin: Arc<Origin>) -> Self {
+        Self { meta: self.meta.clone().by(origin), ..self.clone() }
+    }
+
+    /// Where tests make it fail.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// The clock its times come from.

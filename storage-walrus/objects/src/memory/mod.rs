@@ -14,6 +14,7 @@ use crate::model::{
     Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
     Upload, Usage,
 };
+use crate::origin::Origin;
 use crate::properties::{Properties, PropertyChange, STANDARD};
 use crate::version::{Deleted, Versioning, Which};
 use std::collections::{BTreeMap, HashSet};
@@ -52,6 +53,11 @@ fn is_after(key: &str, place: Place<'_>) -> bool {
 impl Metadata for MemoryMetadata {
     /// Quotas are the database's: this one has none.
     fn limited(self: Arc<Self>, _: Arc<Limits>) -> Arc<dyn Metadata> {
+        self
+    }
+
+    /// It tells nobody of changes.
+    fn by(self: Arc<Self>, _: Arc<Origin>) -> Arc<dyn Metadata> {
         self
     }
 

@@ -6,6 +6,7 @@ use crate::checksum::Algorithm;
 use crate::conditions::{self, bare};
 use crate::error::engine;
 use crate::headers::text;
+use crate::ops::lifecycle;
 use crate::ops::parts::encryption_of;
 use crate::ops::put::{DEFAULT_CHECKSUM, conditional};
 use crate::ops::uploads::upload_id;
@@ -190,6 +191,7 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     reply::set_version(&mut response, shown_version(&within, info.version));
     let encryption = Encryption::from_text(info.properties.encryption.as_deref()).map_err(engine)?;
     sse::describe(&mut response, encryption.as_ref());
+    lifecycle::set_expiration(&mut response, &call, &within, &info)?;
     Ok(response)
 }
 

@@ -76,10 +76,8 @@ enum Answer {
 
 /// The reads that are answered.
 const TABLE: &[(Operation, Answer)] = &[
-    (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
-    (Operation::GetBucketNotificationConfiguration, Answer::Document(|_| whole("NotificationConfiguration"))),
     (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
     (Operation::GetBucketRequestPayment, Answer::Document(|_| payer())),
 ];

@@ -10,6 +10,7 @@ use crate::headers::{self, WEBSITE_REDIRECT, text};
 use crate::names::check_key;
 use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
+use crate::ops::lifecycle;
 use crate::ops::put::conditional;
 use crate::props::{Given, lock};
 use crate::reply::{self, Reply, document};
@@ -146,6 +147,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     if let sse::Asked::Customer(customer) = &asked {
         sse::describe_customer(&mut response, Some(customer));
     }
+    lifecycle::set_expiration(&mut response, &call, &to, &info)?;
     Ok(response)
 }
 

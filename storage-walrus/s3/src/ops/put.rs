@@ -9,6 +9,7 @@ use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
 use crate::ops::acl;
+use crate::ops::lifecycle;
 use crate::props::{Given, lock};
 use crate::reply::{self, Reply};
 use crate::sse::{self, Sealing};
@@ -79,5 +80,6 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     if let sse::Asked::Customer(customer) = &asked {
         sse::describe_customer(&mut response, Some(customer));
     }
+    lifecycle::set_expiration(&mut response, &call, &bucket, &info)?;
     Ok(response)
 }

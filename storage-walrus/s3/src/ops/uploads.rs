@@ -6,6 +6,7 @@ use crate::error::engine;
 use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::acl;
+use crate::ops::lifecycle;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
 use crate::owners::Owners;
 use crate::props::Given;
@@ -74,6 +75,7 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     w.text("UploadId", &upload.id);
     w.close("InitiateMultipartUploadResult");
     let mut response = reply::xml(w);
+    lifecycle::set_abort_date(&mut response, &call, &within, &upload)?;
     if let Some(algorithm) = algorithm {
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-algorithm"), algorithm.name());
         let kind = if composite { "COMPOSITE" } else { "FULL_OBJECT" };
@@ -200,5 +202,7 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
         w.close("Part");
     }
     w.close("ListPartsResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    lifecycle::set_abort_date(&mut response, &call, &bucket, &upload)?;
+    Ok(response)
 }
