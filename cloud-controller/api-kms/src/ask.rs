@@ -168,6 +168,7 @@ impl Asker<'_> {
             policy: of.map(|(policy, _)| policy),
             owner: of.map(|(_, owner)| owner),
             policy_must_allow: of.is_some(),
+            ..Ask::default()
         };
         self.cloud.require(self.cx, &ask).await
     }
