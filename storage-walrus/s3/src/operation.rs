@@ -232,7 +232,6 @@ impl Operation {
             Self::CreateBucket
                 | Self::PutObject
                 | Self::PostObject
-                | Self::PostObject
                 | Self::CopyObject
                 | Self::CreateMultipartUpload
                 | Self::UploadPart
