@@ -7,8 +7,8 @@ mod write;
 
 pub(crate) use rows::open_inline;
 use rows::{
-    account, blob, bucket, class_usage, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece,
-    rows, set_properties, to_document, upload, usage, versioning_text,
+    account, blob, bucket, class_usage, deleted, deletion, doc_row, found, info, listed, listed_version, or_gone,
+    owner, part, piece, place, rows, set_properties, sought, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
 use write::{References, hold, put};
@@ -25,19 +25,19 @@ use crate::model::{
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
-use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
+use crate::version::{Deleted, VersionId, Versioning, Which};
 use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
 use mallee_store::{
-    Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which,
-    Store, StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
-    image_claim_delete, image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list,
-    s3_bucket_delete, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch,
-    s3_bucket_hold_alone, s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay,
-    s3_garbage_delete, s3_garbage_list, s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure,
-    s3_owner_fetch, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
-    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold,
-    s3_version_list, s3_version_properties_set, s3_versions_delete, setting_put,
+    Exec, ImageBlobRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, Store, StoreError,
+    image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
+    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
+    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
+    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
+    s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list,
+    s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold,
+    s3_upload_insert, s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list,
+    s3_version_properties_set, s3_versions_delete, setting_put,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -60,30 +60,9 @@ pub struct StoreMetadata {
     watched: Watched,
 }
 
-fn place(from: Place<'_>) -> S3ListFrom<'_> {
-    match from {
-        Place::Start => S3ListFrom::Start,
-        Place::AfterKey(key) => S3ListFrom::AfterKey(key),
-        Place::AfterPrefix(prefix) => S3ListFrom::AfterPrefix(prefix),
-    }
-}
-
-const fn sought(which: Which<'_>) -> S3Which<'_> {
-    match which {
-        Which::Latest => S3Which::Latest,
-        Which::Named(VersionName::Null) => S3Which::Null,
-        Which::Named(VersionName::Id(id)) => S3Which::Id { rank: id.rank, vid: id.random },
-        Which::OfUpload(id) => S3Which::OfUpload(id),
-    }
-}
-
 async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Documents, Error> {
     let rows = s3_bucket_doc_list(exec, bucket_id).await?;
     Ok(rows.iter().fold(Documents::default(), |docs, row| docs.with(&row.kind, &row.id, &row.doc)))
-}
-
-fn doc_row(bucket_id: i64, kind: &str, id: &str, doc: &str, updated_ms: i64) -> S3BucketDocRow {
-    S3BucketDocRow { bucket_id, kind: kind.to_owned(), id: id.to_owned(), doc: doc.to_owned(), updated_ms }
 }
 
 /// The change that a write is.
@@ -101,11 +80,6 @@ fn removed(key: &str, done: Deleted) -> Option<Change> {
         Deleted::Nothing | Deleted::Locked | Deleted::Unmet => return None,
     };
     Some(Change { key: key.to_owned(), version, what })
-}
-
-fn owner(row: S3OwnerRow) -> Owner {
-    let S3OwnerRow { account_id, canonical_id, display_name, email } = row;
-    Owner { account: account_id.into(), canonical_id, display_name, email }
 }
 
 fn texts(ids: &[BlobId]) -> Vec<String> {

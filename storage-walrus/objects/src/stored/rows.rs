@@ -3,14 +3,17 @@
 use crate::blob::BlobId;
 use crate::documents::Documents;
 use crate::error::Error;
-use crate::metadata::Deletion;
-use crate::model::{Attributes, Bucket, Checksums, Content, Listed, ListedVersion, ObjectInfo, Part, Upload, Usage};
+use crate::metadata::{Deletion, Place};
+use crate::model::{
+    Attributes, Bucket, Checksums, Content, Listed, ListedVersion, ObjectInfo, Owner, Part, Upload, Usage,
+};
 use crate::properties::{LockMode, Properties, Retention, Tags};
-use crate::version::{DeleteIf, Deleted, VersionId, VersionName, Versioning};
+use crate::version::{DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};
 use bytes::Bytes;
 use mallee_store::{
-    S3_COMPLIANCE, S3_GOVERNANCE, S3BucketRow, S3ClassUsage, S3DeleteIf, S3Deleted, S3Deletion, S3ListedRow,
-    S3ListedVersionRow, S3PartRow, S3PieceRow, S3Target, S3UploadRow, S3Usage, S3VersionRow, S3Versioning, StoreError,
+    S3_COMPLIANCE, S3_GOVERNANCE, S3BucketDocRow, S3BucketRow, S3ClassUsage, S3DeleteIf, S3Deleted, S3Deletion,
+    S3ListFrom, S3ListedRow, S3ListedVersionRow, S3OwnerRow, S3PartRow, S3PieceRow, S3Target, S3UploadRow, S3Usage,
+    S3VersionRow, S3Versioning, S3Which, StoreError,
 };
 use mallee_types::AccountId;
 
@@ -280,4 +283,34 @@ pub(super) fn piece(row: S3PieceRow) -> Result<Part, Error> {
         checksums: Checksums::from_text(&row.checksums),
         created_ms: 0,
     })
+}
+
+/// Where a listing goes on.
+pub(super) fn place(from: Place<'_>) -> S3ListFrom<'_> {
+    match from {
+        Place::Start => S3ListFrom::Start,
+        Place::AfterKey(key) => S3ListFrom::AfterKey(key),
+        Place::AfterPrefix(prefix) => S3ListFrom::AfterPrefix(prefix),
+    }
+}
+
+/// Which version is looked for.
+pub(super) const fn sought(which: Which<'_>) -> S3Which<'_> {
+    match which {
+        Which::Latest => S3Which::Latest,
+        Which::Named(VersionName::Null) => S3Which::Null,
+        Which::Named(VersionName::Id(id)) => S3Which::Id { rank: id.rank, vid: id.random },
+        Which::OfUpload(id) => S3Which::OfUpload(id),
+    }
+}
+
+/// A document as a row.
+pub(super) fn doc_row(bucket_id: i64, kind: &str, id: &str, doc: &str, updated_ms: i64) -> S3BucketDocRow {
+    S3BucketDocRow { bucket_id, kind: kind.to_owned(), id: id.to_owned(), doc: doc.to_owned(), updated_ms }
+}
+
+/// An account as S3 names it.
+pub(super) fn owner(row: S3OwnerRow) -> Owner {
+    let S3OwnerRow { account_id, canonical_id, display_name, email } = row;
+    Owner { account: account_id.into(), canonical_id, display_name, email }
 }
