@@ -9,12 +9,14 @@ mod offline;
 
 pub use keys::{StaticKey, StaticKeys};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
+pub use mallee_objects::scrub::{ScrubPace, ScrubState, state as scrub_state};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_s3::{Asked, Authenticator, Caller, Limits, Right, S3, VerifierAuth};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
+use mallee_objects::scrub::{Next, Scrub};
 use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES, StoreMetadata};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
@@ -31,6 +33,9 @@ pub const SWEEP_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Time between two looks for garbage that nobody told of: what an earlier process left, what could not be deleted.
 pub const COLLECT_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between two looks whether a pass of the scrub is due.
+const SCRUB_LOOK_PERIOD: Duration = Duration::from_secs(600);
 
 /// Settings of the daemon.
 #[derive(Debug, Clone)]
@@ -50,6 +55,8 @@ pub struct WalrusConfig {
     pub sweep_period: Duration,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
+    /// How often and how fast all blobs are read and held against their checksums.
+    pub scrub: ScrubPace,
 }
 
 impl WalrusConfig {
@@ -64,6 +71,7 @@ impl WalrusConfig {
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
             reserve: RESERVE_BYTES,
+            scrub: ScrubPace::default(),
         }
     }
 }
@@ -73,6 +81,7 @@ impl WalrusConfig {
 pub struct Walrus {
     config: WalrusConfig,
     engine: Engine,
+    scrub: Scrub,
     s3: S3,
     images: ImageStore,
     _lock: DirectoryLock,
@@ -94,8 +103,10 @@ impl Walrus {
         let lock = DirectoryLock::take(&config.data)?;
         let blobs =
             FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
+        let blobs = Arc::new(blobs);
+        let scrub = Scrub::new(store.clone(), blobs.clone(), clock.clone(), faults.clone(), config.scrub);
         let meta = Arc::new(StoreMetadata::new(store));
-        let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
+        let engine = Engine::new(meta, blobs, clock, rng, faults);
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
@@ -103,7 +114,7 @@ impl Walrus {
         let s3_config = S3Config { region: config.region.clone(), domains: config.domains.clone(), open: config.open };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, s3, images, _lock: lock })
+        Ok(Self { config, engine, scrub, s3, images, _lock: lock })
     }
 
     /// The S3 service.
@@ -147,13 +158,29 @@ impl Walrus {
         &self.engine
     }
 
-    /// Starts the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
+    /// The scrub.
+    #[must_use]
+    pub const fn scrub(&self) -> &Scrub {
+        &self.scrub
+    }
+
+    /// Starts the collector of garbage, the scrub, and the sweep: now and every [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {
             let engine = engine.clone();
             async move { engine.collect().await.map(drop) }
+        });
+        let (scrub, rng, more) = (self.scrub.clone(), self.engine.rng().clone(), Nudge::default());
+        spawn_periodic(scope, "walrus-scrub", SCRUB_LOOK_PERIOD, more.clone(), rng, move || {
+            let (scrub, more) = (scrub.clone(), more.clone());
+            async move {
+                if scrub.portion().await? == Next::Portion {
+                    more.wake();
+                }
+                Ok::<_, Error>(())
+            }
         });
         let (engine, grace) = (self.engine.clone(), self.config.orphan_grace);
         let rng = engine.rng().clone();

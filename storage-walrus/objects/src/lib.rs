@@ -18,6 +18,7 @@ pub mod memory;
 pub mod metadata;
 pub mod model;
 mod properties;
+pub mod scrub;
 pub mod stored;
 mod version;
 

@@ -11,4 +11,5 @@ mod kill;
 mod replay;
 mod rest;
 mod server;
+mod speed;
 mod value;

@@ -9,7 +9,7 @@ use rows::{
     account, blob, bucket, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece, rows,
     set_properties, to_document, upload, usage, versioning_text,
 };
-use write::{References, hold, put};
+use write::{References, complete, hold, put};
 
 use crate::blob::BlobId;
 use crate::documents::{DOCUMENTS_MAX, Documents};
@@ -22,14 +22,15 @@ use crate::model::{
 };
 use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
+use futures::FutureExt as _;
 use mallee_store::{
     Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which, Store,
     StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
     image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
     s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
-    s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch,
-    s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
+    s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold,
+    s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
     s3_version_properties_set, s3_versions_delete, setting_put,
 };
 use std::collections::HashSet;
@@ -228,12 +229,16 @@ impl Metadata for StoreMetadata {
     }
 
     async fn put_object(&self, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, &new.bucket).await?;
-        let limits = self.limits.as_deref();
-        let written = put(&mut tx, &bucket, new, condition, References::New, limits).await?;
-        tx.commit().await?;
-        Ok(written)
+        let (new, condition, limits) = (new.clone(), condition.clone(), self.limits.clone());
+        self.store
+            .write_grouped(move |tx| {
+                async move {
+                    let bucket = hold(tx, &new.bucket).await?;
+                    put(tx, &bucket, &new, &condition, References::New, limits.as_deref()).await
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
@@ -286,12 +291,18 @@ impl Metadata for StoreMetadata {
         deletions: &[Deletion],
         now_ms: i64,
     ) -> Result<(Vec<Deleted>, Freed), Error> {
-        let mut tx = self.store.write().await?;
-        let row = hold(&mut tx, bucket).await?;
+        let bucket = bucket.to_owned();
         let deletions: Vec<_> = deletions.iter().map(deletion).collect();
-        let (done, freed) = s3_versions_delete(&mut tx, &row, &deletions, now_ms).await?;
-        tx.commit().await?;
-        Ok((done.into_iter().map(deleted).collect(), freed))
+        self.store
+            .write_grouped(move |tx| {
+                async move {
+                    let row = hold(tx, &bucket).await?;
+                    let (done, freed) = s3_versions_delete(tx, &row, &deletions, now_ms).await?;
+                    Ok((done.into_iter().map(deleted).collect(), freed))
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn list_objects(
@@ -368,11 +379,15 @@ impl Metadata for StoreMetadata {
             checksums: part.checksums.to_text(),
             created_ms: part.created_ms,
         };
-        let mut tx = self.store.write().await?;
-        let upload = found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
-        let freed = s3_part_put(&mut tx, &upload, &row).await?;
-        tx.commit().await?;
-        Ok(freed)
+        self.store
+            .write_grouped(move |tx| {
+                async move {
+                    let upload = found(s3_upload_hold(tx, &row.upload_id).await)?.ok_or(Error::NoUpload)?;
+                    Ok(s3_part_put(tx, &upload, &row).await?)
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {
@@ -381,24 +396,13 @@ impl Metadata for StoreMetadata {
     }
 
     async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, &new.bucket).await?;
-        // Held: no part changes until the end of this transaction.
-        found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
-        let mut kept = HashSet::new();
-        if let Content::Parts(chosen) = &new.object.content {
-            let current = s3_part_list(&mut tx, upload_id, 0, u32::MAX >> 1).await?;
-            let current: HashSet<_> = current.into_iter().map(|p| (p.part_number, p.blob_id)).collect();
-            if chosen.iter().any(|p| !current.contains(&(p.number, p.blob.as_str().to_owned()))) {
-                return Err(Error::PartChanged);
-            }
-            kept.extend(chosen.iter().map(|p| p.blob.as_str()));
-        }
-        let limits = self.limits.as_deref();
-        let written = put(&mut tx, &bucket, new, condition, References::OfUpload, limits).await?;
-        let freed = s3_upload_complete(&mut tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
-        tx.commit().await?;
-        Ok(Written { freed: written.freed + freed, ..written })
+        let (id, new, condition) = (upload_id.to_owned(), new.clone(), condition.clone());
+        let limits = self.limits.clone();
+        self.store
+            .write_grouped(move |tx| {
+                async move { complete(tx, &id, &new, &condition, limits.as_deref()).await }.boxed()
+            })
+            .await
     }
 
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error> {

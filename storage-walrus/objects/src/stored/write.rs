@@ -8,9 +8,10 @@ use crate::metadata::Written;
 use crate::model::{Condition, Content, PutObject};
 use crate::version::VersionId;
 use mallee_store::{
-    S3BucketRow, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
-    s3_version_heads, s3_version_put,
+    S3BucketRow, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold, s3_part_list,
+    s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put,
 };
+use std::collections::HashSet;
 
 /// Whether a write may take place over what is there.
 fn check(condition: &Condition, newest: Option<&S3VersionHead>) -> Result<(), Error> {
@@ -104,4 +105,29 @@ pub(super) async fn put(
         quota::after_object(tx, bucket, limits).await?;
     }
     Ok(Written { version: VersionId { rank: written.rank, random: written.vid }, freed: written.freed })
+}
+
+/// Turns parts of an upload into an object, and ends the upload.
+pub(super) async fn complete(
+    tx: &mut Tx,
+    upload_id: &str,
+    new: &PutObject,
+    condition: &Condition,
+    limits: Option<&Limits>,
+) -> Result<Written, Error> {
+    let bucket = hold(tx, &new.bucket).await?;
+    // Held: no part changes until the end of this transaction.
+    found(s3_upload_hold(tx, upload_id).await)?.ok_or(Error::NoUpload)?;
+    let mut kept = HashSet::new();
+    if let Content::Parts(chosen) = &new.object.content {
+        let current = s3_part_list(&mut *tx, upload_id, 0, u32::MAX >> 1).await?;
+        let current: HashSet<_> = current.into_iter().map(|p| (p.part_number, p.blob_id)).collect();
+        if chosen.iter().any(|p| !current.contains(&(p.number, p.blob.as_str().to_owned()))) {
+            return Err(Error::PartChanged);
+        }
+        kept.extend(chosen.iter().map(|p| p.blob.as_str()));
+    }
+    let written = put(tx, &bucket, new, condition, References::OfUpload, limits).await?;
+    let freed = s3_upload_complete(tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
+    Ok(Written { freed: written.freed + freed, ..written })
 }
