@@ -20,7 +20,7 @@ use std::path::Path;
 const REQUESTS: u64 = 36;
 const KEYS: u64 = 5;
 /// Rebuilt disks of a usual run; `MALLEE_REPLAY_DISKS` asks for more.
-const DISKS: usize = 240;
+const DISKS: usize = 150;
 
 /// What is under the keys.
 type State = BTreeMap<String, Value>;
