@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use mallee_awswire::sigv4::{Verifier, VerifierConfig};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
@@ -42,18 +41,13 @@ async fn main() -> anyhow::Result<()> {
     walrus.spawn_background(&scope);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::warn!(%error, "cannot set TCP_NODELAY");
-        }
-    });
     let until_input_ends = async {
         let mut input = tokio::io::stdin();
         let mut byte = [0; 64];
         while matches!(input.read(&mut byte).await, Ok(n) if n > 0) {}
     };
     tokio::select! {
-        served = axum::serve(listener, walrus.router()) => served?,
+        () = mallee_serve::serve(listener, walrus.router(), scope.clone()) => {}
         () = until_input_ends => {}
     }
     scope.stop(Duration::from_secs(2)).await;

@@ -17,7 +17,7 @@ pub use offline::Offline;
 use lock::DirectoryLock;
 use mallee_objects::images::{ImageStore, ImagesService};
 use mallee_objects::scrub::{Next, Scrub};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES, StoreMetadata};
+use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -105,7 +105,7 @@ impl Walrus {
             FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
         let blobs = Arc::new(blobs);
         let scrub = Scrub::new(store.clone(), blobs.clone(), clock.clone(), faults.clone(), config.scrub);
-        let meta = Arc::new(StoreMetadata::new(store));
+        let meta = mallee_objects::metadata_of(store);
         let engine = Engine::new(meta, blobs, clock, rng, faults);
         let unfinished = engine.recover().await?;
         if unfinished > 0 {

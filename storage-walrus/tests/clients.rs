@@ -17,8 +17,8 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn boto3_and_the_aws_cli() {
+/// Runs a script of this directory against a fresh server, with its address and what else it wants.
+fn run(script: &str, more: &[&str]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("../.venv/bin/python");
     assert!(python.exists(), "{} is missing: deploy/test makes it (boto3 and the AWS CLI)", python.display());
@@ -39,11 +39,22 @@ fn boto3_and_the_aws_cli() {
     let scratch = dir.path().join("scratch");
     std::fs::create_dir(&scratch).unwrap();
     let done = Command::new(python)
-        .arg(root.join("tests/s3_smoke.py"))
+        .arg(root.join("tests").join(script))
         .arg(format!("http://127.0.0.1:{}", port.trim()))
         .arg(&scratch)
-        .arg(DOMAIN)
+        .args(more)
         .status()
         .unwrap();
     assert!(done.success(), "see the output above");
+}
+
+#[test]
+fn boto3_and_the_aws_cli() {
+    run("s3_smoke.py", &[DOMAIN]);
+}
+
+/// Takes a minute: that is how long the server waits for a client that does nothing.
+#[test]
+fn clients_that_misbehave_on_the_wire() {
+    run("s3_wire.py", &[]);
 }

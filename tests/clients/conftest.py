@@ -1,5 +1,7 @@
 """A simulated cloud for the whole session."""
 
+import uuid
+
 import pytest
 
 from support import Cloud, wait
@@ -39,3 +41,23 @@ def launch(ec2, image):
     if launched:
         ec2.terminate_instances(InstanceIds=launched)
         wait(ec2, "instance_terminated", launched)
+
+
+@pytest.fixture(scope="session")
+def s3(cloud):
+    return cloud.client("s3")
+
+
+@pytest.fixture
+def s3_bucket(cloud):
+    """An empty bucket for one test; whatever is in it afterwards goes."""
+    s3, name = cloud.client("s3"), f"clients-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    yield name
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
+        objects = [{"Key": o["Key"]} for o in page.get("Contents", [])]
+        if objects:
+            s3.delete_objects(Bucket=name, Delete={"Objects": objects, "Quiet": True})
+    for upload in s3.list_multipart_uploads(Bucket=name).get("Uploads", []):
+        s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+    s3.delete_bucket(Bucket=name)

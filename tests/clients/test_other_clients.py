@@ -40,13 +40,14 @@ def test_ansible_makes_what_a_playbook_says_once(cloud, ec2, environment):
     )
 
 
-def test_javascript_drives_an_instance_from_launch_to_end(environment):
+@pytest.mark.parametrize("program", ["compute.mjs", "storage.mjs"])
+def test_javascript(environment, program):
     modules = Path(os.environ.get("MALLEE_NODE_MODULES", VENV / "javascript" / "node_modules"))
     assert modules.is_dir(), f"{modules} is missing: run 'deploy/install test'"
     # Modules are looked for beside the program.
-    program = modules.parent / "compute.mjs"
-    program.write_bytes((HERE / "javascript" / "compute.mjs").read_bytes())
-    run("node", program, env=environment, timeout=120)
+    copy = modules.parent / program
+    copy.write_bytes((HERE / "javascript" / program).read_bytes())
+    run("node", copy, env=environment, timeout=120)
 
 
 def test_libcloud_drives_an_instance_from_launch_to_end(cloud, ec2):

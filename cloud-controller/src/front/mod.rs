@@ -4,10 +4,9 @@
 mod facts;
 mod query;
 pub mod s3;
-mod serve;
 mod throttle;
 
-pub use serve::serve;
+pub use mallee_serve::serve;
 
 use crate::admin;
 use crate::audit::{Call, Said, Trail, cloudtrail, draft, is_read_only, may_change};
@@ -204,7 +203,7 @@ impl Received {
 /// Reads a control-plane body, bounded in bytes and time.
 async fn receive(request: Request) -> Result<Received, ApiError> {
     let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<serve::Peer>().map(|peer| peer.0);
+    let peer = parts.extensions.get::<mallee_serve::Peer>().map(|peer| peer.0);
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect())
         .await
         .map_err(|_| Code::RequestTimeout.message("The request body did not arrive in time."))?;

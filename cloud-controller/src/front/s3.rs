@@ -1,7 +1,7 @@
 //! S3 behind the one port: what the caller's policies say is decided here, before Walrus has the request. The request is
 //! read once, by S3's own reader; what was decided about is what is run.
 
-use super::{Front, facts, respond, serve};
+use super::{Front, facts, respond};
 use crate::pass;
 use axum::body::Body;
 use axum::extract::Request;
@@ -122,8 +122,8 @@ pub(crate) fn limits_text(limits: &Limits) -> Result<String, ApiError> {
     serde_json::to_string(limits).map_err(ApiError::internal)
 }
 
-/// The address that a request came from, as the server of [`serve`](super::serve()) noted it.
+/// The address that a request came from, as [`mallee_serve::serve`] noted it.
 #[must_use]
 pub fn peer(parts: &Parts) -> Option<IpAddr> {
-    parts.extensions.get::<serve::Peer>().map(|peer| peer.0)
+    parts.extensions.get::<mallee_serve::Peer>().map(|peer| peer.0)
 }

@@ -68,6 +68,24 @@ impl XmlWriter {
         self.close(name);
     }
 
+    /// `<name>value</name>` for a name that must be read back as it is, or not at all: characters that XML 1.0 cannot carry
+    /// become references by number (`&#x1;`), as S3 writes keys. Parsers refuse those; none takes them for others.
+    pub fn exact_text(&mut self, name: &str, value: &str) {
+        use std::fmt::Write as _;
+        self.open(name);
+        let mut from = 0;
+        for (at, odd) in value.char_indices().filter(|(_, c)| !in_xml(*c)) {
+            escape(&mut self.out, value.get(from..at).unwrap_or_default());
+            // A String's writer cannot fail.
+            if write!(self.out, "&#x{:X};", u32::from(odd)).is_err() {
+                return;
+            }
+            from = at + odd.len_utf8();
+        }
+        escape(&mut self.out, value.get(from..).unwrap_or_default());
+        self.close(name);
+    }
+
     /// `<name>value</name>` for anything whose text needs no escaping (numbers, booleans).
     pub fn display(&mut self, name: &str, value: impl std::fmt::Display) {
         use std::fmt::Write as _;
@@ -181,6 +199,11 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
+/// Whether XML 1.0 can carry the character.
+const fn in_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
 /// Appends `text` with `& < > "` escaped; characters that XML 1.0 cannot carry become U+FFFD.
 pub fn escape(out: &mut String, text: &str) {
     let bytes = text.as_bytes();
@@ -293,6 +316,13 @@ mod tests {
         let mut w = XmlWriter::new();
         w.text("a", "x<&>\"'\r\n\t\u{1}\u{ffff}é\u{fffe}z");
         assert_eq!(w.finish(), "<a>x&lt;&amp;&gt;&quot;'&#13;\n\t\u{fffd}\u{fffd}é\u{fffd}z</a>");
+    }
+
+    #[test]
+    fn exact_text_keeps_what_xml_cannot_carry_apart() {
+        let mut w = XmlWriter::new();
+        w.exact_text("k", "a<\0\u{1}\r\n\u{1f}é\u{7f}\u{fffd}\u{fffe}\u{ffff}\u{10000}");
+        assert_eq!(w.finish(), "<k>a&lt;&#x0;&#x1;&#13;\n&#x1F;é\u{7f}\u{fffd}&#xFFFE;&#xFFFF;\u{10000}</k>");
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Group {
 
 impl Store {
     /// Does a work in a transaction, perhaps together with others, and makes it durable. On an error nothing of it is
-    /// written. The work asks nothing but this transaction, and ends even if the caller goes away.
+    /// written. The work asks nothing but this transaction. Once begun it ends even if the caller goes away, and before
+    /// any transaction that begins later; if the caller goes before, it is not done at all.
     ///
     /// # Errors
     /// The work's own. [`StoreError::Unavailable`] when the outcome is not known.
@@ -78,6 +79,9 @@ impl Store {
         let (tell, told) = oneshot::channel();
         let work: Work = Box::new(move |tx| {
             Box::pin(async move {
+                if tell.is_closed() {
+                    return (false, Box::new(|_| ()) as Tell);
+                }
                 let result = work(tx).await;
                 let stays = result.is_ok();
                 // A refusal, too, stands on what the works before it wrote: it holds only if that is committed.
@@ -132,7 +136,7 @@ async fn transaction(store: &Store, works: &mut VecDeque<Work>) -> Result<(), St
 #[allow(clippy::unnecessary_wraps, reason = "the end of a transaction that began")]
 fn tell_all(told: Vec<Tell>, end: Result<(), StoreError>) -> Result<(), StoreError> {
     for tell in told {
-        tell(end.as_ref().map(|()| ()).map_err(same));
+        tell(end.as_ref().copied().map_err(same));
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ pub const TAG_KEY_CHARS_MAX: usize = 128;
 pub const TAG_VALUE_CHARS_MAX: usize = 256;
 /// Tags of one bucket.
 const BUCKET_TAGS_MAX: usize = 50;
+/// Tags of one object.
+pub const OBJECT_TAGS_MAX: usize = 10;
 
 /// The tags of a bucket, or as an object's the client sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +41,53 @@ pub fn check_tag(key: &str, value: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Whether an object can have so many tags.
+///
+/// # Errors
+/// `BadRequest`.
+pub fn check_object_tags(tags: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    if tags.len() > OBJECT_TAGS_MAX {
+        return Err(Code::BadRequest.message(format!("Object tags cannot be greater than {OBJECT_TAGS_MAX}")));
+    }
+    Ok(())
+}
+
+/// Reads the `Tag` elements of a set. How many there may be depends on what they are of.
+///
+/// # Errors
+/// `MalformedXML`, `InvalidTag`.
+fn tag_set(set: &Element) -> Result<BTreeMap<String, String>, ApiError> {
+    let malformed = || Code::MalformedXml.error();
+    let mut tags = BTreeMap::new();
+    for tag in &set.children {
+        let (Some(key), Some(value)) = (tag.child_text("Key"), tag.child_text("Value")) else {
+            return Err(malformed());
+        };
+        if tag.name != "Tag" || tag.children.len() != 2 {
+            return Err(malformed());
+        }
+        check_tag(key, value)?;
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(Code::InvalidTag.message("Cannot provide multiple Tags with the same key"));
+        }
+    }
+    Ok(tags)
+}
+
+impl Tagging {
+    /// The tags of a bucket, from the element that holds their elements.
+    ///
+    /// # Errors
+    /// `MalformedXML`, `InvalidTag`, `BadRequest` for too many.
+    pub fn of_bucket(set: &Element) -> Result<Self, ApiError> {
+        let tags = tag_set(set)?;
+        if tags.len() > BUCKET_TAGS_MAX {
+            return Err(Code::BadRequest.message(format!("Bucket tag count cannot be greater than {BUCKET_TAGS_MAX}")));
+        }
+        Ok(Self { tags })
+    }
+}
+
 impl Document for Tagging {
     const KIND: &'static str = "tagging";
     const ROOT: &'static str = "Tagging";
@@ -49,23 +98,7 @@ impl Document for Tagging {
         if set.name != "TagSet" {
             return Err(malformed());
         }
-        let mut tags = BTreeMap::new();
-        for tag in &set.children {
-            let (Some(key), Some(value)) = (tag.child_text("Key"), tag.child_text("Value")) else {
-                return Err(malformed());
-            };
-            if tag.name != "Tag" || tag.children.len() != 2 {
-                return Err(malformed());
-            }
-            check_tag(key, value)?;
-            if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(Code::InvalidTag.message("Cannot provide multiple Tags with the same key"));
-            }
-        }
-        if tags.len() > BUCKET_TAGS_MAX {
-            return Err(Code::BadRequest.message(format!("Bucket tag count cannot be greater than {BUCKET_TAGS_MAX}")));
-        }
-        Ok(Self { tags })
+        Self::of_bucket(set)
     }
 
     fn write(&self, w: &mut XmlWriter) {

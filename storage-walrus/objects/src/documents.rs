@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 /// Most documents of one bucket, of all kinds (AWS: 1,000 inventories, and one of most others).
 pub const DOCUMENTS_MAX: usize = 2000;
+/// The kind whose presence says that versions of the bucket can be retained. It is never removed, and as long as it is
+/// there versioning stays enabled.
+pub const OBJECT_LOCK: &str = "object-lock";
 
 /// The documents of a bucket. Clones share them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +35,17 @@ impl Documents {
     /// All: kind, id and text.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.0.iter().map(|((kind, id), doc)| (kind.as_str(), id.as_str(), doc.as_str()))
+    }
+
+    /// Whether a bucket that has them may have this versioning.
+    pub(crate) fn check_versioning(&self, versioning: crate::Versioning) -> Result<(), crate::Error> {
+        if versioning != crate::Versioning::Enabled && self.get(OBJECT_LOCK).is_some() {
+            return Err(crate::Error::State(
+                "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// How many there are.

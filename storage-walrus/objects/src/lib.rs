@@ -7,6 +7,7 @@
 //! file names. Nothing here knows HTTP.
 
 pub mod blob;
+mod cached;
 pub mod check;
 mod delivery;
 mod documents;
@@ -23,8 +24,9 @@ pub mod stored;
 mod version;
 
 pub use blob::{BlobId, BlobStore, FileBlobs, RESERVE_BYTES};
+pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
-pub use documents::{DOCUMENTS_MAX, Documents};
+pub use documents::{DOCUMENTS_MAX, Documents, OBJECT_LOCK};
 pub use engine::collect::COLLECT_RETRY;
 pub use engine::multipart::{PartSink, StoredPart};
 pub use engine::objects::Description;
@@ -39,4 +41,4 @@ pub use model::{
 };
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use stored::StoreMetadata;
-pub use version::{Delete, Deleted, VersionId, VersionName, Versioning, Which};
+pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

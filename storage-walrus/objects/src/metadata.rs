@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::properties::PropertyChange;
 use crate::version::{Delete, Deleted, VersionId, Versioning, Which};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -67,13 +67,15 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
+    /// Nothing that is kept of what this key stands for is used any more: its bytes were not where it said.
+    fn forget(&self, _bucket: &str, _key: &str) {}
     /// Makes a bucket with its documents; [`Error::BucketExists`] with its row if the name is taken.
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), Error>;
     /// One bucket.
     async fn bucket(&self, name: &str) -> Result<Option<Bucket>, Error>;
     /// Buckets of an account whose names sort after `after`.
     async fn buckets(&self, account: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error>;
-    /// Enables or suspends versioning; [`Error::NoBucket`].
+    /// Enables or suspends versioning; [`Error::NoBucket`], [`Error::State`] for what object lock does not allow.
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error>;
     /// Puts a document of a bucket, or removes it; false if there was none to remove. [`Error::NoBucket`],
     /// [`Error::TooMany`]. `check` is called within the transaction, with the bucket as it is.
@@ -88,12 +90,16 @@ pub trait Metadata: Send + Sync + Debug {
     ) -> Result<bool, Error>;
     /// What a bucket holds; [`Error::NoBucket`].
     async fn usage(&self, bucket: &str) -> Result<Usage, Error>;
+    /// What a bucket holds of each storage class that it holds anything of (parts of uploads: of STANDARD);
+    /// [`Error::NoBucket`].
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error>;
     /// Removes a bucket without any version, and its unfinished uploads; [`Error::NoBucket`], [`Error::BucketNotEmpty`].
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error>;
 
     /// Writes an object as the newest version of its key, in place of what the bucket's versioning does not keep.
     /// Of its version id only the random part is taken. [`Error::NoBucket`], [`Error::Precondition`],
-    /// [`Error::NoObject`] (a wanted tag and no object), [`Error::Gone`] (a referenced blob has no row).
+    /// [`Error::NoObject`] (a wanted tag and no object), [`Error::Gone`] (a referenced blob has no row),
+    /// [`Error::Locked`] (what it would take away is retained).
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error>;
     /// One version of a key, or a delete marker.
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error>;

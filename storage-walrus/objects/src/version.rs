@@ -98,20 +98,41 @@ pub enum Versioning {
 }
 
 /// A deletion of a key, or of one version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delete {
     /// The key.
     pub key: String,
     /// The version that goes for good; none: the key goes, by a delete marker where the bucket is versioned.
     pub version: Option<VersionName>,
+    /// What must hold of the version, or of the key's newest one (a delete marker too) where none is named.
+    pub only_if: DeleteIf,
+    /// A governance retention does not keep it. Whoever asks must have the right to.
+    pub bypass_governance: bool,
 }
 
 impl Delete {
     /// Of a key.
     #[must_use]
     pub fn key(key: impl Into<String>) -> Self {
-        Self { key: key.into(), version: None }
+        Self { key: key.into(), ..Self::default() }
     }
+
+    /// Of a version, if one is named, or of a key.
+    #[must_use]
+    pub fn of(key: impl Into<String>, version: Option<VersionName>) -> Self {
+        Self { key: key.into(), version, ..Self::default() }
+    }
+}
+
+/// What must hold for a deletion to take place. (Of what is not there nothing is asked: it is deleted.)
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteIf {
+    /// The entity tag; `*`: any.
+    pub etag: Option<String>,
+    /// When it was written, to the second; milliseconds since 1970.
+    pub modified_ms: Option<i64>,
+    /// The size.
+    pub size: Option<u64>,
 }
 
 /// What a deletion did.
@@ -128,6 +149,10 @@ pub enum Deleted {
     },
     /// A delete marker was written: its version.
     Marked(VersionId),
+    /// Nothing: a retention or a legal hold keeps the version.
+    Locked,
+    /// Nothing: a condition does not hold.
+    Unmet,
 }
 
 #[cfg(test)]

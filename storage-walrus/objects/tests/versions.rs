@@ -110,7 +110,7 @@ async fn newest(engine: &Engine, key: &str) -> VersionId {
 }
 
 async fn delete(engine: &Engine, key: &str, version: Option<VersionName>) -> Deleted {
-    engine.delete_objects(BUCKET, vec![Delete { key: key.into(), version }]).await.unwrap().remove(0)
+    engine.delete_objects(BUCKET, vec![Delete::of(key, version)]).await.unwrap().remove(0)
 }
 
 async fn step(engine: &Engine, model: &mut Model, seed: u64, op: Op) {

@@ -1,11 +1,12 @@
 //! What a request asks: read once from its head, authorised by the doors as it is here, and run as it is here.
 
-use crate::DELETE_XML_BYTES_MAX;
 use crate::error::{invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
-use crate::ops::delete;
+use crate::ops::{buckets, delete};
+use crate::props::lock;
 use crate::target::{Query, Target};
+use crate::{CREATE_BUCKET_XML_BYTES_MAX, DELETE_XML_BYTES_MAX};
 use axum::body::Body;
 use http::HeaderMap;
 use http::request::Parts;
@@ -115,16 +116,23 @@ impl Asked {
         }
     }
 
-    /// Reads of the body what rights depend on: the keys of a DeleteObjects. Gives the body back.
+    /// Reads of the body what rights depend on: the keys of a DeleteObjects, whether a CreateBucket gives tags. Gives
+    /// the body back.
     ///
     /// # Errors
     /// `MalformedXML`.
     pub async fn with_body(mut self, body: Body) -> Result<(Self, Body), ApiError> {
-        if self.operation != Operation::DeleteObjects {
-            return Ok((self, body));
-        }
-        let whole = Limited::new(body, DELETE_XML_BYTES_MAX).collect().await;
+        let limit = match self.operation {
+            Operation::DeleteObjects => DELETE_XML_BYTES_MAX,
+            Operation::CreateBucket => CREATE_BUCKET_XML_BYTES_MAX,
+            _ => return Ok((self, body)),
+        };
+        let whole = Limited::new(body, limit).collect().await;
         let bytes = whole.map_err(|e| Code::MalformedXml.error().because(e))?.to_bytes();
+        if self.operation == Operation::CreateBucket {
+            self.further.extend(buckets::is_tagged(&bytes)?.then_some("s3:TagResource"));
+            return Ok((self, Body::from(bytes)));
+        }
         self.deleted = Some(delete::names(&bytes)?);
         Ok((self, Body::from(bytes)))
     }
@@ -142,7 +150,11 @@ impl Asked {
             (Operation::DeleteObjects, Some(deleted)) => {
                 let of = |versioned: bool, action| if versioned { on_version(action) } else { action };
                 let of = |(key, versioned): &(String, bool)| {
-                    row.actions.iter().map(|a| right(of(*versioned, a), object(&self.bucket, key))).collect::<Vec<_>>()
+                    row.actions
+                        .iter()
+                        .chain(&self.further)
+                        .map(|a| right(of(*versioned, a), object(&self.bucket, key)))
+                        .collect::<Vec<_>>()
                 };
                 deleted.iter().flat_map(of).collect()
             }
@@ -229,6 +241,9 @@ fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),
             (has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date"), "s3:PutObjectRetention"),
         ],
+        Operation::DeleteObject | Operation::DeleteObjects | Operation::PutObjectRetention => {
+            &[(lock::bypass(headers), "s3:BypassGovernanceRetention")]
+        }
         _ => &[],
     };
     asked.iter().filter(|(asks, _)| *asks).map(|(_, action)| *action).collect()

@@ -1,10 +1,10 @@
 //! Reading a request's body: framing, every hash it was announced with, and the limits. Bytes come out as they come in;
 //! [`Incoming::next`] answers the end only after all checks, so whatever was made of the bytes may be kept only then.
 
-use crate::BODY_IDLE_SECONDS;
 use crate::call::Call;
 use crate::checksum::{Algorithm, Hasher};
 use crate::headers::text;
+use crate::{BODY_IDLE_SECONDS, BODY_PACE_BYTES};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +13,11 @@ use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use mallee_awswire::sigv4::{ChunkEvent, ChunkKind, ChunkVerifier, Fault, Payload};
 use mallee_awswire::{ApiError, Code, Flavour};
-use md5::{Digest as _, Md5};
-use sha2::Sha256;
+use mallee_md5::Md5;
+use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The checksum that a request announces for its body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,6 +104,8 @@ pub(crate) struct Incoming {
     limit: u64,
     received: u64,
     md5: Md5,
+    /// The MD5, after the end.
+    digest: [u8; 16],
     content_md5: Option<[u8; 16]>,
     sha256: Option<(Sha256, [u8; 32])>,
     hashers: Vec<Hasher>,
@@ -110,6 +113,34 @@ pub(crate) struct Incoming {
     expected: Option<String>,
     trailer: Option<Algorithm>,
     ended: bool,
+    pace: Pace,
+}
+
+/// How fast a body comes.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    /// Counts bytes that came; a client that drips is one that has stopped. (Our own disk's waits are no fault of it:
+    /// what it sent meanwhile lies in the kernel and is counted at once.)
+    fn count(&mut self, now: Instant, bytes: usize) -> Result<(), ApiError> {
+        self.bytes += bytes;
+        if now.duration_since(self.since) < Duration::from_secs(BODY_IDLE_SECONDS) {
+            return Ok(());
+        }
+        if self.bytes < BODY_PACE_BYTES {
+            return Err(Code::RequestTimeout.error());
+        }
+        *self = Self { since: now, bytes: 0 };
+        Ok(())
+    }
 }
 
 /// The hashes of a body that was read to its end and matched all announcements.
@@ -182,6 +213,8 @@ impl Incoming {
             limit,
             received: 0,
             md5: Md5::new(),
+            digest: [0; 16],
+            pace: Pace::new(),
             content_md5,
             sha256,
             hashers: announced.algorithm().map(Hasher::new).into_iter().collect(),
@@ -195,7 +228,7 @@ impl Incoming {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             if let Some(data) = self.ready.pop_front() {
-                self.take(&data)?;
+                self.take(&data).await?;
                 return Ok(Some(data));
             }
             if self.ended {
@@ -208,6 +241,7 @@ impl Incoming {
                 Ok(Some(Ok(frame))) => Some(frame),
                 Ok(None) => None,
             };
+            self.pace.count(Instant::now(), frame.as_ref().and_then(|f| f.data_ref()).map_or(0, Bytes::len))?;
             match frame.map(|frame| frame.into_data()) {
                 Some(Ok(data)) if self.chunks.is_none() => self.ready.push_back(data),
                 Some(Ok(data)) => self.decode(Some(data))?,
@@ -215,7 +249,7 @@ impl Incoming {
                 Some(Err(_)) => {}
                 None => {
                     self.decode(None)?;
-                    self.check()?;
+                    self.check().await?;
                     self.ended = true;
                 }
             }
@@ -246,12 +280,12 @@ impl Incoming {
         Ok(())
     }
 
-    fn take(&mut self, data: &[u8]) -> Result<(), ApiError> {
+    async fn take(&mut self, data: &Bytes) -> Result<(), ApiError> {
         self.received += data.len() as u64;
         if self.received > self.limit {
             return Err(Code::MaxMessageLengthExceeded.error().field("MaxMessageLengthBytes", self.limit.to_string()));
         }
-        self.md5.update(data);
+        self.md5.update(data).await;
         if let Some((sha256, _)) = &mut self.sha256 {
             sha256.update(data);
         }
@@ -262,7 +296,7 @@ impl Incoming {
     }
 
     /// The body has ended: was it what was announced?
-    fn check(&mut self) -> Result<(), ApiError> {
+    async fn check(&mut self) -> Result<(), ApiError> {
         if self.length.is_some_and(|length| length != self.received) {
             return Err(Code::IncompleteBody.error());
         }
@@ -273,9 +307,11 @@ impl Incoming {
                 return Err(fault.to_api(Flavour::S3));
             }
         }
+        let md5 = std::mem::take(&mut self.md5).finish().await;
+        self.digest = md5.ok_or_else(|| ApiError::internal("no thread to compute an MD5"))?;
         if let Some(claimed) = self.content_md5 {
-            let computed = self.md5.clone().finalize();
-            if computed.as_slice() != claimed {
+            let computed = self.digest;
+            if computed != claimed {
                 return Err(Code::BadDigest
                     .error()
                     .field("ExpectedDigest", STANDARD.encode(claimed))
@@ -294,7 +330,7 @@ impl Incoming {
     /// The hashes, after the end.
     pub(crate) fn finish(self) -> Received {
         let checksums = self.hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
-        Received { md5: self.md5.finalize().into(), checksums }
+        Received { md5: self.digest, checksums }
     }
 }
 
@@ -321,4 +357,21 @@ pub(crate) async fn read_small(
         whole.extend_from_slice(&data);
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_drips_is_given_up_and_who_is_slow_is_not() {
+        let idle = Duration::from_secs(BODY_IDLE_SECONDS);
+        let mut pace = Pace::new();
+        let begin = pace.since;
+        assert!(pace.count(begin + idle / 2, 1).is_ok(), "not yet");
+        assert!(pace.count(begin + idle, BODY_PACE_BYTES - 1).is_ok(), "just enough");
+        assert!(pace.count(begin + idle * 2 - Duration::from_secs(1), 5).is_ok());
+        let error = pace.count(begin + idle * 2, BODY_PACE_BYTES - 6).unwrap_err();
+        assert_eq!(error.code(), Code::RequestTimeout, "what came before does not count");
+    }
 }

@@ -4,7 +4,7 @@ use crate::error::{invalid_argument, not_implemented};
 use crate::reply::parse_date;
 use http::HeaderMap;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Condition, ObjectInfo};
+use mallee_objects::{Condition, DeleteIf, ObjectInfo};
 use mallee_runtime::clock::from_unix_ms;
 
 /// What a conditional read comes to.
@@ -113,6 +113,38 @@ pub(crate) fn write(headers: &HeaderMap) -> Result<Condition, ApiError> {
     }
 }
 
+const DELETE_MODIFIED: &str = "x-amz-if-match-last-modified-time";
+const DELETE_SIZE: &str = "x-amz-if-match-size";
+
+/// The conditions of a deletion.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(crate) fn delete(headers: &HeaderMap) -> Result<DeleteIf, ApiError> {
+    let wrong = |name, value| move || invalid_argument("The value of a condition is not valid.", name, value);
+    let modified = text(headers, DELETE_MODIFIED);
+    let size = text(headers, DELETE_SIZE);
+    Ok(DeleteIf {
+        etag: text(headers, "if-match").map(|tag| bare(tag).to_owned()),
+        modified_ms: modified.map(|at| date_ms(at).ok_or_else(wrong(DELETE_MODIFIED, at))).transpose()?,
+        size: size.map(|size| size.trim().parse().map_err(|_| wrong(DELETE_SIZE, size)())).transpose()?,
+    })
+}
+
+/// A date as milliseconds since 1970.
+pub(crate) fn date_ms(text: &str) -> Option<i64> {
+    parse_date(text).map(|at| at.unix_timestamp().saturating_mul(1000))
+}
+
+/// The name that failed conditions of a deletion have in error bodies.
+pub(crate) const fn delete_name(only_if: &DeleteIf) -> &'static str {
+    match only_if {
+        DeleteIf { etag: Some(_), .. } => "If-Match",
+        DeleteIf { modified_ms: Some(_), .. } => DELETE_MODIFIED,
+        DeleteIf { .. } => DELETE_SIZE,
+    }
+}
+
 /// The name that a failed write condition has in error bodies.
 pub(crate) const fn name(condition: &Condition) -> &'static str {
     match condition {
@@ -146,6 +178,21 @@ mod tests {
     fn verdict(pairs: &[(&'static str, &'static str)]) -> Result<Verdict, u16> {
         let headers = pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)));
         read(&headers.collect(), &info()).map_err(|e| e.status())
+    }
+
+    #[test]
+    fn conditions_of_deletions() {
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            let pairs =
+                pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)));
+            delete(&pairs.collect()).map_err(|error| error.status())
+        };
+        assert_eq!(read(&[]), Ok(DeleteIf::default()));
+        let all = [("if-match", "\"e\""), (DELETE_MODIFIED, "Thu, 01 Jan 1970 00:00:05 GMT"), (DELETE_SIZE, "7")];
+        let wanted = DeleteIf { etag: Some("e".to_owned()), modified_ms: Some(5000), size: Some(7) };
+        assert_eq!((read(&all), delete_name(&wanted)), (Ok(wanted.clone()), "If-Match"));
+        assert_eq!(read(&[(DELETE_MODIFIED, "then")]), Err(400));
+        assert_eq!(read(&[(DELETE_SIZE, "-1")]), Err(400));
     }
 
     #[test]

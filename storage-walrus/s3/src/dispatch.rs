@@ -3,7 +3,8 @@
 use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
-use crate::ops::{buckets, complete, config, copy, delete, get, list, parts, put, uploads, versioning, versions};
+use crate::ops::{attributes, buckets, complete, config, copy, delete, get, list, lock, parts, put, tagging, uploads};
+use crate::ops::{versioning, versions};
 use crate::reply::Reply;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
@@ -35,6 +36,8 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
             config::put::<Tagging>(call, bucket, StatusCode::NO_CONTENT, |_, _| Ok(())).await
         }
         Operation::DeleteBucketTagging => config::delete::<Tagging>(call, bucket).await,
+        Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
+        Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
         Operation::ListMultipartUploads => uploads::list(call, bucket).await,
         Operation::DeleteObjects => delete::batch(call, bucket).await,
         Operation::GetObject | Operation::HeadObject => get::get(call, bucket, key).await,
@@ -47,6 +50,14 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::CompleteMultipartUpload => complete::complete(call, bucket, key).await,
         Operation::AbortMultipartUpload => uploads::abort(call, bucket, key).await,
         Operation::ListParts => uploads::list_parts(call, bucket, key).await,
+        Operation::GetObjectAttributes => attributes::get(call, bucket, key).await,
+        Operation::GetObjectTagging => tagging::get(call, bucket, key).await,
+        Operation::PutObjectTagging => tagging::put(call, bucket, key).await,
+        Operation::DeleteObjectTagging => tagging::delete(call, bucket, key).await,
+        Operation::GetObjectRetention => lock::get_retention(call, bucket, key).await,
+        Operation::PutObjectRetention => lock::put_retention(call, bucket, key).await,
+        Operation::GetObjectLegalHold => lock::get_legal_hold(call, bucket, key).await,
+        Operation::PutObjectLegalHold => lock::put_legal_hold(call, bucket, key).await,
         _ => config::answer(call, bucket, operation).await,
     }
 }

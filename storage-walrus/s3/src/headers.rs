@@ -2,6 +2,7 @@
 
 use crate::METADATA_BYTES_MAX;
 use crate::error::{invalid_argument, not_implemented};
+use crate::props;
 use crate::reply::{self, Reply};
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -13,31 +14,20 @@ const STORED: &[&str] = &["cache-control", "content-disposition", "content-encod
 /// What AWS answers for an object that came without a type.
 pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
 const META: &str = "x-amz-meta-";
+/// Where a website sends whoever asks for the object: stored with it, and not copied.
+pub(crate) const WEBSITE_REDIRECT: &str = "x-amz-website-redirect-location";
+/// Longest such place.
+const REDIRECT_BYTES_MAX: usize = 2048;
 /// Headers refused by their beginning, and the feature they ask for.
 const REFUSED: &[(&str, &str)] = &[
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
-    ("x-amz-object-lock-", "Object lock"),
     ("x-amz-grant-", "Access control by grants"),
-    ("x-amz-website-redirect-location", "Website redirects"),
     ("x-amz-write-offset-bytes", "Appending to objects"),
     ("x-amz-rename-source", "RenameObject"),
 ];
 /// Canned ACLs that say what is the case anyway: the owner's account has full control, nobody else any.
 const CANNED: &[&str] = &["private", "bucket-owner-full-control", "bucket-owner-read", ""];
-/// AWS's other storage classes.
-const STORAGE_CLASSES: &[&str] = &[
-    "REDUCED_REDUNDANCY",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER",
-    "DEEP_ARCHIVE",
-    "OUTPOSTS",
-    "GLACIER_IR",
-    "SNOW",
-    "EXPRESS_ONEZONE",
-];
 /// Parameters that override a header of the reply to a GET.
 const OVERRIDES: &[(&str, &str)] = &[
     ("response-content-type", "content-type"),
@@ -68,20 +58,25 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), ApiError> {
             return Err(not_implemented(feature).field("Header", name.as_str()));
         }
     }
-    if text(headers, "x-amz-tagging").is_some_and(|t| !t.is_empty()) {
-        return Err(not_implemented("Object tagging").field("Header", "x-amz-tagging"));
-    }
     match text(headers, "x-amz-acl") {
         Some(acl) if !CANNED.contains(&acl) => {
-            return Err(not_implemented("Access control by ACL").field("Header", "x-amz-acl"));
+            Err(not_implemented("Access control by ACL").field("Header", "x-amz-acl"))
         }
-        _ => {}
+        _ => Ok(()),
     }
-    match text(headers, "x-amz-storage-class") {
-        None | Some("STANDARD" | "") => Ok(()),
-        Some(class) if STORAGE_CLASSES.contains(&class) => Err(not_implemented("A storage class other than STANDARD")),
-        Some(_) => Err(Code::InvalidStorageClass.error()),
+}
+
+/// Where a website sends whoever asks for the object, if the headers say so.
+fn redirect(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(to) = headers.get(WEBSITE_REDIRECT).map(value_text) else { return Ok(None) };
+    if !["/", "http://", "https://"].iter().any(|start| to.starts_with(start)) {
+        return Err(Code::InvalidRedirectLocation.error());
     }
+    if to.len() > REDIRECT_BYTES_MAX {
+        let text = "The length of website redirect location cannot exceed 2,048 characters.";
+        return Err(Code::InvalidRedirectLocation.message(text));
+    }
+    Ok(Some(to))
 }
 
 /// The headers to store: content type and attributes.
@@ -91,14 +86,16 @@ pub(crate) fn stored(headers: &HeaderMap) -> Result<(String, Attributes), ApiErr
         let Some(value) = headers.get(*name) else { continue };
         let mut value = value_text(value);
         if *name == "content-encoding" {
-            // `aws-chunked` says how the body travels, not what it is.
-            let real: Vec<_> =
-                value.split(',').map(str::trim).filter(|c| !c.is_empty() && *c != "aws-chunked").collect();
-            value = real.join(",");
+            // `aws-chunked` says how the body travels, not what it is. The rest stays as it was written.
+            let real: Vec<_> = value.split(',').filter(|c| !matches!(c.trim(), "" | "aws-chunked")).collect();
+            value = real.join(",").trim().to_owned();
         }
         if !value.is_empty() {
             attributes.system.insert((*name).to_owned(), value);
         }
+    }
+    if let Some(to) = redirect(headers)? {
+        attributes.system.insert(WEBSITE_REDIRECT.to_owned(), to);
     }
     let mut total = 0;
     for name in headers.keys() {
@@ -134,6 +131,7 @@ pub(crate) fn describe(reply: &mut Reply, info: &ObjectInfo, query: &crate::targ
             reply::set(reply, name, value);
         }
     }
+    props::describe(reply, &info.properties);
     for (parameter, header) in OVERRIDES {
         if let Some(value) = query.value(parameter) {
             let value = HeaderValue::from_bytes(value.as_bytes())
@@ -165,6 +163,15 @@ mod tests {
         assert_eq!(attributes.system.get("content-encoding").map(String::as_str), Some("gzip"));
         assert_eq!(attributes.system.len(), 2);
         assert_eq!(attributes.user.into_iter().collect::<Vec<_>>(), [("a".to_owned(), "1".to_owned())]);
+        for (given, kept) in [
+            ("deflate, gzip", Some("deflate, gzip")),
+            ("deflate, gzip,aws-chunked", Some("deflate, gzip")),
+            ("gzip , aws-chunked", Some("gzip")),
+            ("aws-chunked, aws-chunked", None),
+        ] {
+            let (_, attributes) = stored(&headers(&[("content-encoding", given)])).expect("fits");
+            assert_eq!(attributes.system.get("content-encoding").map(String::as_str), kept, "{given}");
+        }
         let mut large = HeaderMap::new();
         large.insert("x-amz-meta-abc", HeaderValue::from_str(&"x".repeat(2045)).expect("value"));
         assert!(stored(&large).is_ok());
@@ -177,14 +184,24 @@ mod tests {
         for (name, value) in [
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "x"),
-            ("x-amz-tagging", "a=b"),
             ("x-amz-acl", "public-read"),
             ("x-amz-grant-read", "id=1"),
-            ("x-amz-storage-class", "GLACIER"),
-            ("x-amz-object-lock-mode", "GOVERNANCE"),
         ] {
             assert_eq!(refuse_unsupported(&headers(&[(name, value)])).expect_err(name).status(), 501);
         }
-        assert!(refuse_unsupported(&headers(&[("x-amz-acl", "private"), ("x-amz-storage-class", "STANDARD")])).is_ok());
+        assert!(refuse_unsupported(&headers(&[("x-amz-acl", "private")])).is_ok());
+    }
+
+    #[test]
+    fn redirects() {
+        let read = |to| {
+            let (_, attributes) = stored(&headers(&[(WEBSITE_REDIRECT, to)])).map_err(|error| error.code())?;
+            Ok(attributes.system.get(WEBSITE_REDIRECT).cloned())
+        };
+        assert_eq!(read("/a b"), Ok(Some("/a b".to_owned())));
+        assert_eq!(read("https://example.org/"), Ok(Some("https://example.org/".to_owned())));
+        for bad in ["", "a", "ftp://example.org/"] {
+            assert_eq!(read(bad), Err(Code::InvalidRedirectLocation), "{bad}");
+        }
     }
 }

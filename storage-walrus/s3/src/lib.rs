@@ -22,6 +22,7 @@ mod headers;
 mod names;
 mod operation;
 mod ops;
+mod props;
 mod range;
 mod reply;
 mod service;
@@ -62,3 +63,5 @@ pub const DELETE_XML_BYTES_MAX: usize = 2 << 20;
 pub const COMPLETE_XML_BYTES_MAX: usize = 4 << 20;
 /// Seconds without a byte of the body after which a request is given up.
 pub const BODY_IDLE_SECONDS: u64 = 60;
+/// Bytes of a body that must come in that time: 1 KiB a second.
+pub const BODY_PACE_BYTES: usize = 60 * 1024;

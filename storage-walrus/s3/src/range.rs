@@ -1,5 +1,6 @@
 //! `Range` headers.
 
+use crate::PART_BYTES_MIN;
 use mallee_awswire::{ApiError, Code};
 
 /// The bytes of `size` that a `Range` header asks for, as offset and length; `None` where S3 ignores the header
@@ -43,10 +44,11 @@ pub fn parse(header: &str, size: u64) -> Result<Option<(u64, u64)>, ApiError> {
     }
 }
 
-/// The range of an UploadPartCopy, which must be `bytes=first-last` and lie within the source.
+/// The range of an UploadPartCopy, which must be `bytes=first-last` and lie within the source; a source of one part's size
+/// or less has none.
 ///
 /// # Errors
-/// `InvalidArgument`, `InvalidRange`.
+/// `InvalidArgument`, `InvalidRange`, `InvalidRequest`.
 pub fn parse_copy(header: &str, size: u64) -> Result<(u64, u64), ApiError> {
     let malformed = || {
         Code::InvalidArgument
@@ -60,12 +62,20 @@ pub fn parse_copy(header: &str, size: u64) -> Result<(u64, u64), ApiError> {
     let (first, last) = header.strip_prefix("bytes=").and_then(|r| r.split_once('-')).ok_or_else(malformed)?;
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
     let (first, last) = number(first).zip(number(last)).filter(|(f, l)| f <= l).ok_or_else(malformed)?;
-    if last >= size {
-        return Err(
-            Code::InvalidArgument.message(format!("Range specified is not valid for source object of size: {size}"))
-        );
+    match (last >= size, size > PART_BYTES_MIN) {
+        (true, true) => {
+            Err(Code::InvalidArgument
+                .message(format!("Range specified is not valid for source object of size: {size}")))
+        }
+        (true, false) => Err(Code::InvalidRange
+            .error()
+            .field("RangeRequested", mallee_awswire::texts::clip(header).into_owned())
+            .field("ActualObjectSize", size.to_string())),
+        (false, false) => {
+            Err(Code::InvalidRequest.message("The specified copy source is not supported as a byte-range copy source"))
+        }
+        (false, true) => Ok((first, last - first + 1)),
     }
-    Ok((first, last - first + 1))
 }
 
 #[cfg(test)]
@@ -92,9 +102,16 @@ mod tests {
 
     #[test]
     fn copy_ranges_are_strict() {
-        assert_eq!(parse_copy("bytes=2-9", 10).map_err(|e| e.status()), Ok((2, 8)));
-        for bad in ["bytes=0-10", "bytes=-3", "bytes=3-", "bytes=4-2", "0-1", "bytes=a-1"] {
-            assert!(parse_copy(bad, 10).is_err(), "{bad}");
+        let (small, large) = (PART_BYTES_MIN, PART_BYTES_MIN + 1);
+        let read = |header: &str, size| parse_copy(header, size).map_err(|e| e.code());
+        assert_eq!(read("bytes=2-9", large), Ok((2, 8)));
+        assert_eq!(read("bytes=2-9", small), Err(Code::InvalidRequest), "too small to have ranges");
+        assert_eq!(read(&format!("bytes=0-{large}"), large), Err(Code::InvalidArgument));
+        assert_eq!(read("bytes=0-21", 5), Err(Code::InvalidRange));
+        for bad in ["bytes=-3", "bytes=3-", "bytes=4-2", "0-1", "bytes=a-1", "bytes=0", "bytes=hello-", "bytes=0-2,3-5"]
+        {
+            assert_eq!(read(bad, large), Err(Code::InvalidArgument), "{bad}");
+            assert_eq!(read(bad, 5), Err(Code::InvalidArgument), "{bad}");
         }
     }
 

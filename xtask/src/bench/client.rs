@@ -5,7 +5,9 @@
 
 use anyhow::{Context as _, Result, bail};
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign,
+};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,7 +27,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Largest body of a reply, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// Bytes asked of the socket at once.
-const READ_BYTES: usize = 256 << 10;
+pub const READ_BYTES: usize = 256 << 10;
 
 /// Address and keys of a cloud.
 #[derive(Debug, Clone)]
@@ -70,6 +72,12 @@ impl Access {
         })
     }
 
+    /// A server whose address and keys are known.
+    pub fn known(address: SocketAddr, key: &str, secret: &str, region: &str) -> Self {
+        let (key, secret, region) = (key.to_owned(), SecretString::from(secret.to_owned()), region.to_owned());
+        Self { address, key, secret, region }
+    }
+
     /// The same cloud, with other keys.
     pub fn with_keys(&self, key: &str, secret: &str) -> Self {
         Self { key: key.to_owned(), secret: SecretString::from(secret.to_owned()), ..self.clone() }
@@ -85,28 +93,48 @@ impl Access {
         self.query(IAM, action, params)
     }
 
+    /// The head of a signed S3 request with a body of this length. `path` is encoded, with its query in the order of
+    /// its names; without `payload` the signature does not cover the body.
+    pub fn s3(&self, method: &str, path: &str, length: usize, payload: Option<&[u8]>) -> Result<Vec<u8>> {
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        let body = payload.map_or(SignableBody::UnsignedPayload, SignableBody::Bytes);
+        let uri = format!("http://{}{path}", self.address);
+        let signed = self.sign("s3", SignableRequest::new(method, &uri, std::iter::empty(), body)?, settings)?;
+        Ok(format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{signed}content-length: {length}\r\n\r\n", self.address)
+            .into())
+    }
+
+    /// The headers that sign a request.
+    fn sign(&self, service: &str, request: SignableRequest<'_>, settings: SigningSettings) -> Result<String> {
+        let identity: Identity = Credentials::new(&self.key, self.secret.expose_secret(), None, None, "bench").into();
+        let settings = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(service)
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()?
+            .into();
+        let (instructions, _) = sign(request, &settings)?.into_parts();
+        let mut text = String::new();
+        for (name, value) in instructions.headers() {
+            write!(text, "{name}: {value}\r\n")?;
+        }
+        Ok(text)
+    }
+
     fn query(&self, service: Service, action: &str, params: &[(&str, &str)]) -> Result<Prepared> {
         let mut form = format!("Action={action}&Version={}", service.version);
         for (name, value) in params {
             write!(form, "&{}={}", encode(name), encode(value))?;
         }
         let uri = format!("http://{}/", self.address);
-        let identity: Identity = Credentials::new(&self.key, self.secret.expose_secret(), None, None, "bench").into();
-        let settings = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(service.name)
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
         let request = SignableRequest::new("POST", &uri, [FORM].into_iter(), SignableBody::Bytes(form.as_bytes()))?;
-        let (instructions, _) = sign(request, &settings)?.into_parts();
+        let signed = self.sign(service.name, request, SigningSettings::default())?;
         let mut text = format!("POST / HTTP/1.1\r\nhost: {}\r\n{}: {}\r\n", self.address, FORM.0, FORM.1);
-        for (name, value) in instructions.headers() {
-            write!(text, "{name}: {value}\r\n")?;
-        }
-        write!(text, "content-length: {}\r\n\r\n{form}", form.len())?;
+        write!(text, "{signed}content-length: {}\r\n\r\n{form}", form.len())?;
         Ok(Prepared(text.into_bytes()))
     }
 

@@ -13,6 +13,7 @@ mod launches;
 mod load;
 mod process;
 mod report;
+mod s3;
 mod scale;
 
 use crate::tree;
@@ -42,9 +43,12 @@ enum Group {
     Scale,
     /// Memory and CPU of a cloud that nobody uses. Needs root and libvirt for the real one.
     Idle,
+    /// S3 beside nginx: reads, writes, listings, memory. Needs nginx with its DAV module.
+    S3,
 }
 
-const ALL: &[Group] = &[Group::Guest, Group::Launches, Group::Describe, Group::Authorize, Group::Scale, Group::Idle];
+const ALL: &[Group] =
+    &[Group::Guest, Group::Launches, Group::Describe, Group::Authorize, Group::Scale, Group::Idle, Group::S3];
 
 /// What `xtask bench` is asked.
 #[derive(Debug, clap::Args)]
@@ -58,6 +62,9 @@ pub struct Args {
     /// The disk of the guest (default: target/tiny.qcow2; built by deploy/images/tiny/build).
     #[arg(long)]
     image: Option<PathBuf>,
+    /// Of group s3 measure only what has one of these texts in its name, and only print it.
+    #[arg(long, value_delimiter = ',')]
+    part: Vec<String>,
     /// Print only; leave docs/performance.md as it is.
     #[arg(long)]
     dry_run: bool,
@@ -70,6 +77,29 @@ pub(crate) struct Bench {
     image: PathBuf,
     /// Where clouds keep their state while they are measured.
     scratch: PathBuf,
+    /// Of a group with many figures, which ones; empty for all.
+    parts: Vec<String>,
+}
+
+impl Bench {
+    /// Whether a figure is to be measured.
+    fn wants(&self, name: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|part| name.contains(part.as_str()))
+    }
+
+    /// Builds an example of the store, which fills databases, in the profile of what is measured.
+    fn filler(&self, name: &str) -> Result<PathBuf> {
+        let root = tree::root()?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let release = self.binary.starts_with(root.join("target/release"));
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "mallee-store", "--example", name]);
+        if release {
+            build.arg("--release");
+        }
+        ensure!(build.current_dir(&root).status()?.success(), "building the loader failed");
+        Ok(root.join("target").join(if release { "release" } else { "debug" }).join("examples").join(name))
+    }
 }
 
 /// Measures, prints, and writes the page.
@@ -84,6 +114,7 @@ pub fn run(args: &Args) -> Result<()> {
         binary,
         image: args.image.clone().unwrap_or_else(|| root.join("target/tiny.qcow2")),
         scratch: Path::new(SCRATCH).join(format!("mallee-bench-{}", std::process::id())),
+        parts: args.part.clone(),
     };
     // Fails if it is there: nobody else's directory is used.
     std::fs::create_dir(&bench.scratch).with_context(|| format!("making {}", bench.scratch.display()))?;
@@ -95,10 +126,11 @@ pub fn run(args: &Args) -> Result<()> {
             Group::Authorize => authorize::run(&bench),
             Group::Scale => scale::run(&bench),
             Group::Idle => idle::run(&bench),
+            Group::S3 => s3::run(&bench),
         };
         let table: Table = table.with_context(|| format!("measuring {group:?}"))?;
         println!("{}", table.text());
-        if !args.dry_run {
+        if !args.dry_run && args.part.is_empty() {
             report::write(&root.join(PAGE), &table)?;
         }
     }

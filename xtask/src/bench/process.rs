@@ -38,3 +38,17 @@ pub fn memory_mib(pid: u32) -> Result<(f64, f64)> {
     };
     Ok((value("Rss:")?, value("Pss:")?))
 }
+
+/// Begins anew to note the most memory a process has.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("the process has ended")
+}
+
+/// The most memory a process has had, in MiB: resident.
+#[allow(clippy::cast_precision_loss, reason = "KiB of one process")]
+pub fn peak_mib(pid: u32) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
+    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map(|kib| kib as f64 / 1024.0).context("no VmHWM")
+}

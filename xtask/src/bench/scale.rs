@@ -8,7 +8,7 @@ use super::cloud::Cloud;
 use super::load::{Until, drive};
 use super::report::{Row, Table};
 use super::{Bench, median, pause, process};
-use crate::tree;
+
 use anyhow::{Context as _, Result, ensure};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -237,7 +237,7 @@ const KINDS: &[Kind] = &[
 /// Measures, and says each figure as soon as it is known: all of them together take minutes.
 #[allow(clippy::print_stderr, reason = "the progress of a task")]
 pub fn run(bench: &Bench) -> Result<Table> {
-    let loader = loader(bench)?;
+    let loader = bench.filler("fill")?;
     let few = Filled::new(bench, &loader, FEW)?;
     let many = Filled::new(bench, &loader, MANY)?;
     let mut rows = Vec::new();
@@ -294,18 +294,4 @@ fn measure(kind: &Kind, few: &Filled, many: &Filled) -> Result<Row> {
             "{many_ms:.2} ms beside {few_ms:.2} ms; server CPU per call {many_cpu:.2} ms beside {few_cpu:.2} ms"
         ),
     })
-}
-
-/// Builds what fills databases, in the profile of what is measured.
-fn loader(bench: &Bench) -> Result<std::path::PathBuf> {
-    let root = tree::root()?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let release = bench.binary.starts_with(root.join("target/release"));
-    let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "mallee-store", "--example", "fill"]);
-    if release {
-        build.arg("--release");
-    }
-    ensure!(build.current_dir(&root).status()?.success(), "building the loader failed");
-    Ok(root.join("target").join(if release { "release" } else { "debug" }).join("examples/fill"))
 }

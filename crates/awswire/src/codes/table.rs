@@ -388,6 +388,8 @@ codes! {
     InvalidPartOrder = "InvalidPartOrder", 400, false, "The list of parts was not in ascending order. Parts must be ordered by part number.";
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, false, "The content of the form does not meet the conditions specified in the policy document.";
     InvalidRange = "InvalidRange", 416, false, "The requested range is not satisfiable";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+    InvalidRetentionPeriod = "InvalidRetentionPeriod", 400, false, "{}";
     InvalidSecurity = "InvalidSecurity", 403, false, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, false, "The storage class you specified is not valid";
     InvalidTag = "InvalidTag", 400, false, "{}";

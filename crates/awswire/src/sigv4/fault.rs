@@ -74,9 +74,12 @@ pub enum Fault {
         /// The hash of what arrived.
         computed: String,
     },
-    /// `x-amz-content-sha256` is absent or no hash.
-    #[error("x-amz-content-sha256 is absent or invalid")]
+    /// `x-amz-content-sha256` is no hash and none of the words that stand for one.
+    #[error("x-amz-content-sha256 is invalid")]
     BadBodyHash,
+    /// `x-amz-content-sha256` is absent where it must be there.
+    #[error("x-amz-content-sha256 is absent")]
+    NoBodyHash,
     /// The session has ended.
     #[error("the session token has expired")]
     TokenExpired,
@@ -130,7 +133,9 @@ impl Fault {
                 compact(*at),
                 compact(*now)
             )),
-            Self::BadBodyHash => Code::IncompleteSignature.message("The value of x-amz-content-sha256 is invalid."),
+            Self::BadBodyHash | Self::NoBodyHash => {
+                Code::IncompleteSignature.message("The value of x-amz-content-sha256 is invalid.")
+            }
             Self::TokenExpired => Code::ExpiredToken.error(),
             Self::Unavailable(_) => Code::ServiceUnavailable.error(),
         }
@@ -174,7 +179,14 @@ impl Fault {
                 .error()
                 .field("ClientComputedContentSHA256", claimed.clone())
                 .field("S3ComputedContentSHA256", computed.clone()),
-            Self::BadBodyHash => {
+            Self::BadBodyHash => Code::InvalidArgument
+                .message(
+                    "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
+                     STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, or a valid sha256 \
+                     value.",
+                )
+                .field("ArgumentName", "x-amz-content-sha256"),
+            Self::NoBodyHash => {
                 Code::InvalidRequest.message("Missing required header for this request: x-amz-content-sha256")
             }
             Self::TokenExpired => Code::ExpiredToken.message("The provided token has expired."),

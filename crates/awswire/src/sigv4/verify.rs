@@ -407,7 +407,7 @@ fn body_hash(claim: &Claim, req: &SignedRequest<'_>) -> Result<(String, BodyKind
         let given = match (header, claim.placement) {
             (Some(given), _) => given,
             (None, Placement::Query { .. }) => "UNSIGNED-PAYLOAD",
-            (None, Placement::Header) => return Err(Fault::BadBodyHash),
+            (None, Placement::Header) => return Err(Fault::NoBodyHash),
         };
         if given == "UNSIGNED-PAYLOAD" {
             return Ok((given.to_owned(), BodyKind::Unsigned));

@@ -54,9 +54,9 @@ pub use upload::{
     S3UploadRow, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
     s3_upload_list,
 };
-pub use usage::{S3Usage, s3_usage};
+pub use usage::{S3ClassUsage, S3Usage, s3_usage, s3_usage_by_class};
 pub use version::{S3Key, S3VersionRow, S3Which, s3_version_fetch};
-pub use version_plan::{S3Change, S3VersionHead, plan_delete, plan_write};
+pub use version_plan::{S3_COMPLIANCE, S3_GOVERNANCE, S3Change, S3DeleteIf, S3VersionHead, plan_delete, plan_write};
 pub use version_write::{
     S3Deleted, S3Deletion, S3Heads, S3Target, S3Written, s3_version_heads, s3_version_put, s3_versions_delete,
 };

@@ -35,6 +35,9 @@ sql! {
     SUM = "SELECT CAST(COALESCE(SUM(objects), 0) AS BIGINT), CAST(COALESCE(SUM(bytes), 0) AS BIGINT),
         CAST(COALESCE(SUM(versions), 0) AS BIGINT), CAST(COALESCE(SUM(version_bytes), 0) AS BIGINT),
         CAST(COALESCE(SUM(part_bytes), 0) AS BIGINT) FROM s3_usage WHERE bucket_id = $1";
+    BY_CLASS = "SELECT class, CAST(SUM(objects) AS BIGINT), CAST(SUM(bytes) AS BIGINT), CAST(SUM(versions) AS BIGINT),
+        CAST(SUM(version_bytes) AS BIGINT), CAST(SUM(part_bytes) AS BIGINT)
+        FROM s3_usage WHERE bucket_id = $1 GROUP BY class ORDER BY class";
 }
 
 impl S3Usage {
@@ -72,4 +75,27 @@ pub(super) async fn add(tx: &mut Tx, bucket_id: i64, class: &str, by: &S3Usage) 
 /// What a bucket holds.
 pub async fn s3_usage<'a>(exec: impl Into<Exec<'a>>, bucket_id: i64) -> Result<S3Usage, StoreError> {
     exec.into().one(SUM, args![bucket_id], bucket_id).await
+}
+
+record! {
+    /// What a bucket holds of one storage class.
+    pub struct S3ClassUsage {
+        /// The class.
+        class: String,
+        /// Objects that a listing shows.
+        objects: i64,
+        /// Their bytes.
+        bytes: i64,
+        /// All versions, with delete markers.
+        versions: i64,
+        /// Their bytes.
+        version_bytes: i64,
+        /// Bytes of parts of uploads that are not complete: all are counted as STANDARD.
+        part_bytes: i64,
+    }
+}
+
+/// What a bucket holds of each storage class that it ever held anything of, by class.
+pub async fn s3_usage_by_class<'a>(exec: impl Into<Exec<'a>>, bucket_id: i64) -> Result<Vec<S3ClassUsage>, StoreError> {
+    exec.into().all(BY_CLASS, args![bucket_id]).await
 }

@@ -28,14 +28,60 @@ record! {
         blob_id: Option<String>,
         /// In how many pieces they are.
         pieces: u32,
+        /// How it is retained, if it is: [`S3_GOVERNANCE`] or [`S3_COMPLIANCE`].
+        lock_mode: Option<String>,
+        /// Until when it is retained.
+        lock_until_ms: Option<i64>,
+        /// It is on legal hold.
+        legal_hold: bool,
     }
 }
+
+/// A retention that those may pass by who have the right to.
+pub const S3_GOVERNANCE: &str = "GOVERNANCE";
+/// A retention that nobody may pass by.
+pub const S3_COMPLIANCE: &str = "COMPLIANCE";
 
 impl S3VersionHead {
     /// Whether a listing of objects shows it.
     #[must_use]
     pub const fn listed(&self) -> bool {
         self.latest && !self.marker
+    }
+
+    /// Whether it must not go at this time: on legal hold, or retained (`bypass`: by more than governance).
+    #[must_use]
+    pub fn locked(&self, now_ms: i64, bypass: bool) -> bool {
+        let passed = bypass && self.lock_mode.as_deref() == Some(S3_GOVERNANCE);
+        self.legal_hold || self.lock_until_ms.is_some_and(|until_ms| until_ms > now_ms && !passed)
+    }
+}
+
+/// What must hold of a version for its deletion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct S3DeleteIf {
+    /// Its entity tag; `*`: any.
+    pub etag: Option<String>,
+    /// When it was written, to the second.
+    pub modified_ms: Option<i64>,
+    /// Its size.
+    pub size_bytes: Option<u64>,
+}
+
+impl S3DeleteIf {
+    /// Whether it asks for anything.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(&self, head: &S3VersionHead) -> bool {
+        let second = |ms: i64| ms.div_euclid(1000);
+        self.etag.as_deref().is_none_or(|etag| etag == "*" || etag == head.etag)
+            && self.modified_ms.is_none_or(|ms| second(ms) == second(head.modified_ms))
+            && self.size_bytes.is_none_or(|size| size == head.size_bytes)
     }
 }
 
@@ -141,7 +187,41 @@ mod tests {
             class: "STANDARD".into(),
             blob_id: None,
             pieces: 0,
+            lock_mode: None,
+            lock_until_ms: None,
+            legal_hold: false,
         }
+    }
+
+    /// Mode, until when, on legal hold; who asks may pass governance by: locked at 100 ms?
+    #[test]
+    fn locks() {
+        for (mode, until_ms, legal_hold, bypass, locked) in [
+            (None, None, false, false, false),
+            (None, None, true, true, true),
+            (Some(S3_GOVERNANCE), Some(101), false, false, true),
+            (Some(S3_GOVERNANCE), Some(101), false, true, false),
+            (Some(S3_GOVERNANCE), Some(101), true, true, true),
+            (Some(S3_GOVERNANCE), Some(100), false, false, false),
+            (Some(S3_COMPLIANCE), Some(101), false, true, true),
+            (Some(S3_COMPLIANCE), Some(100), false, false, false),
+            (Some("new"), Some(101), false, true, true),
+        ] {
+            let mode = mode.map(str::to_owned);
+            let head =
+                S3VersionHead { lock_mode: mode.clone(), lock_until_ms: until_ms, legal_hold, ..head(0, 0, true) };
+            assert_eq!(head.locked(100, bypass), locked, "{mode:?} {until_ms:?} {legal_hold} {bypass}");
+        }
+    }
+
+    #[test]
+    fn conditions_of_deletions() {
+        let head = S3VersionHead { modified_ms: 5_999, size_bytes: 7, ..head(0, 0, true) };
+        let only = |etag: Option<&str>, modified_ms, size_bytes| {
+            S3DeleteIf { etag: etag.map(str::to_owned), modified_ms, size_bytes }.holds(&head)
+        };
+        assert!(only(None, None, None) && only(Some("*"), None, None) && only(Some("e"), Some(5_000), Some(7)));
+        assert!(!only(Some("f"), None, None) && !only(Some("e"), Some(6_000), None) && !only(None, None, Some(8)));
     }
 
     /// Versioning, newest, older null version, a delete marker is written: what changes, at 500 µs.

@@ -5,7 +5,7 @@ use super::bucket::S3BucketRow;
 use super::pieces::{self, S3PieceRow};
 use super::usage::{self, S3Usage};
 use super::version::{self, S3VersionRow};
-use super::version_plan::{S3Change, S3VersionHead, plan_delete, plan_write};
+use super::version_plan::{S3Change, S3DeleteIf, S3VersionHead, plan_delete, plan_write};
 use super::{s3_blobs_release, s3_blobs_retain};
 use crate::StoreError;
 use crate::exec::Exec;
@@ -19,7 +19,8 @@ const US_PER_MS: i64 = 1000;
 macro_rules! heads {
     ($tail:literal) => {
         concat!(
-            "SELECT rank, vid, latest, marker, write_id, size_bytes, etag, modified_ms, class, blob_id, pieces \
+            "SELECT rank, vid, latest, marker, write_id, size_bytes, etag, modified_ms, class, blob_id, pieces, \
+             lock_mode, lock_until_ms, legal_hold \
              FROM s3_versions WHERE bucket_id = $1 AND key = $2 ",
             $tail
         )
@@ -42,6 +43,19 @@ pub struct S3Heads {
     pub newest: Option<S3VersionHead>,
     /// Its null version, where that is an older one and the write replaces it.
     pub old_null: Option<S3VersionHead>,
+}
+
+impl S3Heads {
+    /// Whether a write would take away a version that must not go at this time.
+    #[must_use]
+    pub fn locked(&self, versioning: super::S3Versioning, now_ms: i64) -> bool {
+        let replaced = self.newest.iter().filter(|newest| match versioning {
+            super::S3Versioning::Off => true,
+            super::S3Versioning::Enabled => false,
+            super::S3Versioning::Suspended => newest.vid == 0,
+        });
+        replaced.chain(&self.old_null).any(|head| head.locked(now_ms, false))
+    }
 }
 
 /// What a write made.
@@ -92,6 +106,10 @@ pub enum S3Deleted {
         /// Its random part; 0 for null.
         vid: i64,
     },
+    /// Nothing: a retention or a legal hold keeps the version.
+    Locked,
+    /// Nothing: what must hold of it does not.
+    Unmet,
 }
 
 /// What has to be done once at the end of a batch.
@@ -244,6 +262,10 @@ pub struct S3Deletion {
     pub key: String,
     /// What of it.
     pub target: S3Target,
+    /// What must hold of the version, or of the newest one where none is named; without one nothing is done then.
+    pub only_if: S3DeleteIf,
+    /// A governance retention does not keep it.
+    pub bypass_governance: bool,
     /// For a delete marker: the name of its writing.
     pub write_id: String,
     /// For a delete marker: random, not 0.
@@ -265,7 +287,7 @@ pub async fn s3_versions_delete(
         let (Some(deletion), Some(slot)) = (deletions.get(at), done.get_mut(at)) else { continue };
         *slot = match deletion.target {
             S3Target::Key => delete_key(tx, bucket, deletion, now_ms, &mut tally).await?,
-            S3Target::Null | S3Target::Id { .. } => delete_version(tx, bucket, deletion, &mut tally).await?,
+            S3Target::Null | S3Target::Id { .. } => delete_version(tx, bucket, deletion, now_ms, &mut tally).await?,
         };
     }
     Ok((done, tally.settle(tx, bucket.id).await?))
@@ -279,6 +301,12 @@ async fn delete_key(
     tally: &mut Tally,
 ) -> Result<S3Deleted, StoreError> {
     let heads = s3_version_heads(tx, bucket, &deletion.key).await?;
+    match &heads.newest {
+        None if deletion.only_if.asks() => return Ok(S3Deleted::Nothing),
+        Some(newest) if !deletion.only_if.holds(newest) => return Ok(S3Deleted::Unmet),
+        _ if heads.locked(bucket.versioning, now_ms) => return Ok(S3Deleted::Locked),
+        _ => {}
+    }
     let marker = S3VersionRow {
         bucket_id: bucket.id,
         marker: true,
@@ -297,6 +325,7 @@ async fn delete_version(
     tx: &mut Tx,
     bucket: &S3BucketRow,
     deletion: &S3Deletion,
+    now_ms: i64,
     tally: &mut Tally,
 ) -> Result<S3Deleted, StoreError> {
     let key = deletion.key.as_str();
@@ -309,6 +338,12 @@ async fn delete_version(
         },
     };
     let Some(found) = found else { return Ok(S3Deleted::Nothing) };
+    if !deletion.only_if.holds(&found) {
+        return Ok(S3Deleted::Unmet);
+    }
+    if found.locked(now_ms, deletion.bypass_governance) {
+        return Ok(S3Deleted::Locked);
+    }
     let next: Option<S3VersionHead> = match found.latest {
         true => Exec::Tx(tx).maybe(NEXT, args![bucket.id, key.as_bytes(), found.rank]).await?,
         false => None,

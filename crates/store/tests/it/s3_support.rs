@@ -54,7 +54,14 @@ pub(crate) async fn put_one(store: &Store, row: S3VersionRow, new: bool) -> S3Wr
 
 pub(crate) async fn delete(tx: &mut Tx, key: &str, target: S3Target) -> S3Deleted {
     let bucket = s3_bucket_hold(tx, BUCKET).await.unwrap();
-    let deletion = S3Deletion { key: key.into(), target, write_id: format!("marker of {key}"), vid: 77 };
+    let deletion = S3Deletion {
+        key: key.into(),
+        target,
+        only_if: S3DeleteIf::default(),
+        bypass_governance: false,
+        write_id: format!("marker of {key}"),
+        vid: 77,
+    };
     let (done, _) = s3_versions_delete(tx, &bucket, &[deletion], 5).await.unwrap();
     assert_eq!(done.len(), 1);
     done[0]

@@ -1,5 +1,11 @@
 //! Reading one blob file, block by block verified.
+//!
+//! What the kernel has in memory is read where it is asked for, a block at a time into a buffer that is used over and
+//! over: no other thread is woken, and the bytes that were verified are the very bytes that are sent. This costs about
+//! what `sendfile` costs (which would send bytes that nobody looked at; docs/performance.md has the figures). What has to
+//! come from the disk is read in larger steps on the threads for blocking work, the next step while one is sent.
 
+use super::buffers::Buffer;
 use super::files::blocking;
 use super::format::{BLOCK_BYTES, crc32c, footer_len, parse_footer};
 use super::{BlobReader, READ_STEP_BYTES};
@@ -7,8 +13,10 @@ use crate::error::Error;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::ReadWriteFlags;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,13 +41,56 @@ fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::Corrupt(format!("{}: {why}", path.display()))
 }
 
-fn exact(file: &File, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
-    let mut data = vec![0; len];
-    match file.read_exact_at(&mut data, offset) {
-        Ok(()) => Ok(data),
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Whether a read may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// No: only what is in memory.
+    None,
+    /// Yes.
+    Any,
+}
+
+/// Fills `data`. `false`: not all of it is in memory. (Also where the file system cannot tell: the other way says more.)
+fn fill(file: &File, path: &Path, offset: u64, data: &mut [u8], patience: Patience) -> Result<bool, Error> {
+    if patience == Patience::None {
+        let mut filled = 0;
+        while filled < data.len() {
+            let mut rest = [IoSliceMut::new(&mut data[filled..])];
+            match rustix::io::preadv2(file, &mut rest, offset + filled as u64, ReadWriteFlags::NOWAIT) {
+                Ok(read) if read > 0 => filled += read,
+                _ => return Ok(false),
+            }
+        }
+        return Ok(true);
+    }
+    match file.read_exact_at(data, offset) {
+        Ok(()) => Ok(true),
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => Err(damaged(path, "the file is short")),
         Err(e) => Err(Error::io(format!("cannot read {}", path.display()), e)),
     }
+}
+
+/// Opens a file; `None`: its name is not in memory, or the kernel cannot tell.
+fn open_file(path: &Path, patience: Patience) -> Result<Option<File>, Error> {
+    let opened = match patience {
+        Patience::None => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            match rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED) {
+                Ok(file) => return Ok(Some(File::from(file))),
+                Err(error) if error == rustix::io::Errno::NOENT => Err(ErrorKind::NotFound.into()),
+                Err(_) => return Ok(None),
+            }
+        }
+        Patience::Any => File::open(path),
+    };
+    opened.map(Some).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::Gone,
+        _ => Error::io(format!("cannot open {}", path.display()), e),
+    })
 }
 
 impl Inner {
@@ -55,48 +106,74 @@ impl Inner {
         Ok(())
     }
 
+    /// The rest of the block that `offset` lies in, if it is in memory.
+    fn read_now(&self, offset: u64, len: u64) -> Result<Option<Bytes>, Error> {
+        let (number, from) = (offset / BLOCK_BYTES as u64, offset % BLOCK_BYTES as u64);
+        let start = offset - from;
+        let mut block = Buffer::take(length((self.size - start).min(BLOCK_BYTES as u64)));
+        if !fill(&self.file, &self.path, start, block.as_mut(), Patience::None)? {
+            return Ok(None);
+        }
+        self.verify(number, block.as_ref())?;
+        Ok(Some(cut(block.freeze().slice(length(from)..), len)))
+    }
+
     fn read(&self, offset: u64, len: u64) -> Result<Bytes, Error> {
         let block = BLOCK_BYTES as u64;
         let first = offset / block;
         let start = first * block;
         let end = offset.saturating_add(len).min(start + READ_STEP_BYTES as u64).div_ceil(block) * block;
         let end = end.min(self.size);
-        let data = exact(&self.file, &self.path, start, usize::try_from(end - start).unwrap_or_default())?;
+        let mut data = vec![0; length(end - start)];
+        fill(&self.file, &self.path, start, &mut data, Patience::Any)?;
         self.verify(first, &data)?;
-        let wanted = usize::try_from(offset - start).unwrap_or_default();
-        Ok(cut(Bytes::from(data).slice(wanted..), len))
+        Ok(cut(Bytes::from(data).slice(length(offset - start)..), len))
     }
 }
 
 fn cut(data: Bytes, len: u64) -> Bytes {
-    data.slice(..usize::try_from(len).unwrap_or(usize::MAX).min(data.len()))
+    data.slice(..length(len).min(data.len()))
 }
 
 impl FileReader {
     pub(super) async fn open(path: PathBuf, size: u64) -> Result<Self, Error> {
+        if let Some(opened) = Self::try_open(&path, size, Patience::None)? {
+            return Ok(opened);
+        }
         blocking(move || {
-            let file = File::open(&path).map_err(|e| match e.kind() {
-                ErrorKind::NotFound => Error::Gone,
-                _ => Error::io(format!("cannot open {}", path.display()), e),
-            })?;
-            let length = file.metadata().map_err(|e| Error::io(format!("cannot stat {}", path.display()), e))?.len();
-            let footer_bytes = footer_len(size);
-            if length != size + footer_bytes {
-                return Err(damaged(&path, format_args!("{length} bytes long, expected {}", size + footer_bytes)));
-            }
-            let small = size <= READ_STEP_BYTES as u64;
-            let from = if small { 0 } else { size };
-            let mut data = exact(&file, &path, from, usize::try_from(length - from).unwrap_or_default())?;
-            let tail = data.split_off(usize::try_from(size - from).unwrap_or_default());
-            let crcs = parse_footer(size, &tail).map_err(|why| damaged(&path, why))?;
-            let inner = Inner { file, path, size, crcs };
-            let whole = small.then(|| Bytes::from(data));
-            if let Some(whole) = &whole {
-                inner.verify(0, whole)?;
-            }
-            Ok(Self { inner: Arc::new(inner), whole })
+            let opened = Self::try_open(&path, size, Patience::Any)?;
+            opened.ok_or_else(|| Error::io(format!("cannot open {}", path.display()), ErrorKind::WouldBlock.into()))
         })
         .await
+    }
+
+    /// Opens it and reads its footer, and all of it where it is no more than a block. `None`: it would take patience.
+    fn try_open(path: &Path, size: u64, patience: Patience) -> Result<Option<Self>, Error> {
+        let Some(file) = open_file(path, patience)? else { return Ok(None) };
+        let stored = file.metadata().map_err(|e| Error::io(format!("cannot stat {}", path.display()), e))?.len();
+        let footer_bytes = footer_len(size);
+        if stored != size + footer_bytes {
+            return Err(damaged(path, format_args!("{stored} bytes long, expected {}", size + footer_bytes)));
+        }
+        if size > BLOCK_BYTES as u64 {
+            let mut footer = vec![0; length(footer_bytes)];
+            if !fill(&file, path, size, &mut footer, patience)? {
+                return Ok(None);
+            }
+            let crcs = parse_footer(size, &footer).map_err(|why| damaged(path, why))?;
+            let inner = Inner { file, path: path.to_owned(), size, crcs };
+            return Ok(Some(Self { inner: Arc::new(inner), whole: None }));
+        }
+        let mut all = Buffer::take(length(stored));
+        if !fill(&file, path, 0, all.as_mut(), patience)? {
+            return Ok(None);
+        }
+        let all = all.freeze();
+        let (whole, footer) = (all.slice(..length(size)), all.slice(length(size)..));
+        let crcs = parse_footer(size, &footer).map_err(|why| damaged(path, why))?;
+        let inner = Inner { file, path: path.to_owned(), size, crcs };
+        inner.verify(0, &whole)?;
+        Ok(Some(Self { inner: Arc::new(inner), whole: Some(whole) }))
     }
 }
 
@@ -107,8 +184,11 @@ impl BlobReader for FileReader {
             return futures::future::ready(Err(damaged(&self.inner.path, why))).boxed();
         }
         if let Some(whole) = &self.whole {
-            let data = whole.slice(usize::try_from(offset).unwrap_or(usize::MAX)..);
+            let data = whole.slice(length(offset)..);
             return futures::future::ready(Ok(cut(data, len))).boxed();
+        }
+        if let Some(now) = self.inner.read_now(offset, len).transpose() {
+            return futures::future::ready(now).boxed();
         }
         let inner = Arc::clone(&self.inner);
         // Spawned here, not when polled: the next step is read while the previous one is sent.

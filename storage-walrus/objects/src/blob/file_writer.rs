@@ -1,14 +1,20 @@
-//! Writing one blob file. Bytes are gathered to full steps; one step is on its way to the kernel while the next one fills.
+//! Writing one blob file. Bytes are gathered to full steps, as they came and without a copy; one step is on its way to the
+//! kernel while the next one fills. The checksums of the blocks are computed where the bytes are written.
 
 use super::files::{FileBlobs, blocking, sync_dir};
-use super::format::{BLOCK_BYTES, crc32c, footer};
+use super::format::{BlockSums, footer};
 use super::{BlobId, BlobWriter, WRITE_STEP_BYTES};
 use crate::error::Error;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{IoSlice, Write};
 use std::path::PathBuf;
 use tokio::task::JoinHandle;
+
+/// Pieces of one step, and slices of one call (the kernel takes 1,024).
+const SLICES_MAX: usize = 256;
+/// Smaller pieces are copied, so that they do not hold the larger buffer that they are part of.
+const SMALL_BYTES: usize = 16 * 1024;
 
 /// Removes the temporary file when the write does not end well.
 #[derive(Debug)]
@@ -29,19 +35,35 @@ impl Drop for Temporary {
 #[derive(Debug)]
 struct Open {
     file: File,
-    crcs: Vec<u32>,
-    size: u64,
+    sums: BlockSums,
 }
 
 impl Open {
-    /// Writes whole blocks, and at the end what is left.
-    fn append(&mut self, data: &[u8]) -> std::io::Result<()> {
-        for block in data.chunks(BLOCK_BYTES) {
-            self.crcs.push(crc32c(block));
+    /// Writes bytes behind the others.
+    fn append(&mut self, data: &[Bytes]) -> std::io::Result<()> {
+        for piece in data {
+            self.sums.update(piece);
         }
-        self.size += data.len() as u64;
-        self.file.write_all(data)
+        write_all(&mut self.file, data)
     }
+}
+
+/// Writes pieces with as few calls as can be.
+fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
+    for some in data.chunks(SLICES_MAX) {
+        let mut slices: Vec<_> =
+            some.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            match file.write_vectored(rest) {
+                Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -58,7 +80,9 @@ pub(super) struct FileWriter {
     blobs: FileBlobs,
     id: BlobId,
     state: State,
-    buffer: BytesMut,
+    /// Pieces of the step that fills, and their bytes.
+    held: Vec<Bytes>,
+    held_bytes: usize,
     temporary: Temporary,
 }
 
@@ -74,8 +98,8 @@ impl FileWriter {
                 .map_err(|e| Error::io(format!("cannot create {}", path.display()), e))
         })
         .await?;
-        let state = State::Idle(Open { file, crcs: Vec::new(), size: 0 });
-        Ok(Self { blobs, id, state, buffer: BytesMut::new(), temporary })
+        let state = State::Idle(Open { file, sums: BlockSums::default() });
+        Ok(Self { blobs, id, state, held: Vec::new(), held_bytes: 0, temporary })
     }
 
     /// Waits for the step under way.
@@ -97,23 +121,30 @@ impl FileWriter {
 #[async_trait::async_trait]
 impl BlobWriter for FileWriter {
     async fn write(&mut self, data: Bytes) -> Result<(), Error> {
-        self.buffer.extend_from_slice(&data);
-        while self.buffer.len() >= WRITE_STEP_BYTES {
-            let step = self.buffer.split_to(WRITE_STEP_BYTES).freeze();
-            let mut open = self.settle().await?;
-            self.blobs.faults().point("walrus.put.write").await?;
-            self.blobs.check_room()?;
-            let place = self.place();
-            self.state = State::Busy(tokio::task::spawn_blocking(move || {
-                open.append(&step).map_err(|e| Error::io(place, e))?;
-                Ok(open)
-            }));
+        self.held_bytes += data.len();
+        self.held.push(match self.held.last() {
+            // Many small pieces would hold much memory for few bytes, and cost a call each.
+            Some(_) if data.len() < SMALL_BYTES => Bytes::copy_from_slice(&data),
+            _ => data,
+        });
+        if self.held_bytes < WRITE_STEP_BYTES && self.held.len() < SLICES_MAX {
+            return Ok(());
         }
+        let step = std::mem::take(&mut self.held);
+        self.held_bytes = 0;
+        let mut open = self.settle().await?;
+        self.blobs.faults().point("walrus.put.write").await?;
+        self.blobs.check_room()?;
+        let place = self.place();
+        self.state = State::Busy(tokio::task::spawn_blocking(move || {
+            open.append(&step).map_err(|e| Error::io(place, e))?;
+            Ok(open)
+        }));
         Ok(())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<BlobId, Error> {
-        let rest = self.buffer.split().freeze();
+        let rest = std::mem::take(&mut self.held);
         let mut open = self.settle().await?;
         let faults = self.blobs.faults().clone();
         let (tmp, path) = (self.blobs.tmp_path(&self.id), self.blobs.path(&self.id));
@@ -121,20 +152,19 @@ impl BlobWriter for FileWriter {
 
         faults.point("walrus.put.sync").await?;
         let place = self.place();
-        let file = blocking(move || {
+        blocking(move || {
             let work = (|| {
                 open.append(&rest)?;
-                let footer = footer(open.size, &open.crcs);
-                open.file.write_all(&footer)?;
+                let (size, crcs) = open.sums.finish();
+                open.file.write_all(&footer(size, &crcs))?;
                 open.file.sync_data()
             })();
-            work.map_err(|e| Error::io(place, e)).map(|()| open.file)
+            work.map_err(|e| Error::io(place, e))
         })
         .await?;
         faults.point("walrus.put.rename").await?;
         let target = path.clone();
         blocking(move || {
-            drop(file);
             fs::rename(&tmp, &target).map_err(|e| Error::io(format!("cannot rename to {}", target.display()), e))
         })
         .await?;

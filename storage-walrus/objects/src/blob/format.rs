@@ -7,7 +7,7 @@
 //! crc32c of the footer       4 bytes, over everything from the first block checksum to the magic
 //! ```
 
-use crc_fast::{CrcAlgorithm, checksum};
+use crc_fast::{CrcAlgorithm, Digest, checksum};
 
 /// Bytes under one checksum.
 pub const BLOCK_BYTES: usize = 128 * 1024;
@@ -18,6 +18,52 @@ const FIXED_BYTES: usize = 8 + 4 + 4 + 8 + 4;
 pub(crate) fn crc32c(data: &[u8]) -> u32 {
     // The algorithm is 32 bits wide; the library widens it.
     u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, data) & 0xffff_ffff).unwrap_or_default()
+}
+
+/// The checksums of the blocks of bytes that come in pieces.
+#[derive(Debug)]
+pub(crate) struct BlockSums {
+    crcs: Vec<u32>,
+    digest: Digest,
+    /// Bytes of the block that was begun.
+    filled: usize,
+    size: u64,
+}
+
+impl Default for BlockSums {
+    fn default() -> Self {
+        Self { crcs: Vec::new(), digest: Digest::new(CrcAlgorithm::Crc32Iscsi), filled: 0, size: 0 }
+    }
+}
+
+impl BlockSums {
+    /// Adds bytes.
+    pub(crate) fn update(&mut self, mut data: &[u8]) {
+        self.size += data.len() as u64;
+        while !data.is_empty() {
+            let (head, tail) = data.split_at(data.len().min(BLOCK_BYTES - self.filled));
+            self.digest.update(head);
+            self.filled += head.len();
+            if self.filled == BLOCK_BYTES {
+                self.end_block();
+            }
+            data = tail;
+        }
+    }
+
+    fn end_block(&mut self) {
+        let crc = self.digest.finalize_reset();
+        self.crcs.push(u32::try_from(crc & 0xffff_ffff).unwrap_or_default());
+        self.filled = 0;
+    }
+
+    /// All bytes, and the checksums of their blocks.
+    pub(crate) fn finish(mut self) -> (u64, Vec<u32>) {
+        if self.filled > 0 {
+            self.end_block();
+        }
+        (self.size, self.crcs)
+    }
 }
 
 /// Number of blocks of a blob.
@@ -70,6 +116,18 @@ mod tests {
     #[test]
     fn the_checksum_is_castagnolis() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn blocks_in_pieces_are_blocks_in_one() {
+        let data: Vec<u8> = (0..BLOCK_BYTES * 2 + 5).map(|n| (n * 31 % 253) as u8).collect();
+        let wanted: Vec<u32> = data.chunks(BLOCK_BYTES).map(crc32c).collect();
+        for piece in [1000, 7777, BLOCK_BYTES, data.len()] {
+            let mut sums = BlockSums::default();
+            data.chunks(piece).for_each(|piece| sums.update(piece));
+            assert_eq!(sums.finish(), (data.len() as u64, wanted.clone()), "pieces of {piece}");
+        }
+        assert_eq!(BlockSums::default().finish(), (0, Vec::new()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Blobs: bytes that are written once, read often, and deleted. Files for now; the trait is what another store implements.
 
+mod buffers;
 mod file_reader;
 mod file_writer;
 mod files;
@@ -16,9 +17,9 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 /// Bytes handed to the kernel in one write.
-pub const WRITE_STEP_BYTES: usize = 4 * BLOCK_BYTES;
+pub const WRITE_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 /// Most bytes one [`BlobReader::read`] gives.
-pub const READ_STEP_BYTES: usize = 4 * BLOCK_BYTES;
+pub const READ_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 
 /// The name of a blob: 32 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -21,6 +21,7 @@ use crate::model::{Bucket, Usage};
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Objects up to this many bytes live in their metadata row.
@@ -118,7 +119,7 @@ impl Engine {
     /// Enables or suspends versioning. What is written afterwards goes by it.
     ///
     /// # Errors
-    /// [`Error::NoBucket`]; a failing store.
+    /// [`Error::NoBucket`], [`Error::State`] in a bucket with object lock; a failing store.
     pub async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         self.faults.point("walrus.config.commit").await?;
         self.meta.set_versioning(bucket, versioning).await?;
@@ -161,6 +162,14 @@ impl Engine {
     /// [`Error::NoBucket`]; a failing store.
     pub async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         self.meta.usage(bucket).await
+    }
+
+    /// What a bucket holds of each storage class that it holds anything of.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        self.meta.usage_by_class(bucket).await
     }
 
     /// Removes a bucket without any version, with the uploads that were never completed.

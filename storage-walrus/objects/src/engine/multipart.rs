@@ -45,8 +45,9 @@ impl PartSink {
 impl Engine {
     /// A fresh upload id. It begins with the time, so that uploads of one key are listed in the order of their start.
     fn upload_id(&self) -> String {
-        let ms = u64::try_from(self.clock.now_ms()).unwrap_or_default() & 0xffff_ffff_ffff;
-        format!("{ms:012x}{:020x}", self.rng.u128() >> 48)
+        let us = self.clock.now().unix_timestamp_nanos().div_euclid(1000);
+        let us = u64::try_from(us).unwrap_or_default() & 0xff_ffff_ffff_ffff;
+        format!("{us:014x}{:018x}", self.rng.u128() >> 56)
     }
 
     /// Starts an upload and gives its id.

@@ -116,6 +116,12 @@ impl Engine {
         self.meta.object(bucket, key, which).await
     }
 
+    /// The bytes of a version were not where its row said ([`Error::Gone`]): the next look-up of the key, before which
+    /// this is called, asks the database.
+    pub fn forget(&self, bucket: &str, key: &str) {
+        self.meta.forget(bucket, key);
+    }
+
     /// Changes what is said of a version, or of the object that the key stands for; what was made of it, `None` if there
     /// is no such object.
     ///

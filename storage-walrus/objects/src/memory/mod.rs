@@ -13,7 +13,7 @@ use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlac
 use crate::model::{
     Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Part, PutObject, Upload, Usage,
 };
-use crate::properties::{Properties, PropertyChange};
+use crate::properties::{Properties, PropertyChange, STANDARD};
 use crate::version::{Deleted, Versioning, Which};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,6 +78,7 @@ impl Metadata for MemoryMetadata {
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         let mut state = self.state();
         let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
+        bucket.docs.check_versioning(versioning)?;
         bucket.versioning = versioning;
         bucket.rev += 1;
         Ok(())
@@ -110,20 +111,37 @@ impl Metadata for MemoryMetadata {
     }
 
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
+        let classes = self.usage_by_class(bucket).await?;
+        Ok(classes.into_values().fold(Usage::default(), |sum, of| Usage {
+            objects: sum.objects + of.objects,
+            bytes: sum.bytes + of.bytes,
+            versions: sum.versions + of.versions,
+            version_bytes: sum.version_bytes + of.version_bytes,
+            part_bytes: sum.part_bytes + of.part_bytes,
+        }))
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
         let state = self.state();
         state.versioning(bucket)?;
-        let mut usage = Usage::default();
-        for (_, versions) in state.of_bucket(bucket) {
-            usage.versions += versions.len() as u64;
-            usage.version_bytes += versions.iter().map(size).sum::<u64>();
-            if let Some(Found::Object(object)) = versions.first() {
-                usage.objects += 1;
-                usage.bytes += object.info.size;
+        let mut classes: BTreeMap<String, Usage> = BTreeMap::new();
+        for (key, versions) in state.of_bucket(bucket) {
+            for (n, found) in versions.iter().enumerate() {
+                let usage = classes.entry(listed(key, found, "").class).or_default();
+                usage.versions += 1;
+                usage.version_bytes += size(found);
+                if n == 0 && matches!(found, Found::Object(_)) {
+                    usage.objects += 1;
+                    usage.bytes += size(found);
+                }
             }
         }
         let uploads = state.uploads.values().filter(|(upload, _)| upload.bucket == bucket);
-        usage.part_bytes = uploads.flat_map(|(_, parts)| parts.values()).map(|part| part.size).sum();
-        Ok(usage)
+        let part_bytes: u64 = uploads.flat_map(|(_, parts)| parts.values()).map(|part| part.size).sum();
+        if part_bytes > 0 {
+            classes.entry(STANDARD.to_owned()).or_default().part_bytes = part_bytes;
+        }
+        Ok(classes)
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

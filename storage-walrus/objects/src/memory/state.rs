@@ -4,7 +4,7 @@ use crate::blob::BlobId;
 use crate::error::Error;
 use crate::metadata::{Deletion, Freed, Written};
 use crate::model::{Bucket, Condition, Found, Image, Listed, Marker, Object, Part, PutObject, Upload};
-use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
+use crate::version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug, Default, Clone)]
@@ -35,6 +35,20 @@ pub(super) const fn size(found: &Found) -> u64 {
         Found::Object(object) => object.info.size,
         Found::Marker(_) => 0,
     }
+}
+
+/// Whether a version must not go. Delete markers always may.
+fn locked(found: &Found, now_ms: i64, bypass: bool) -> bool {
+    matches!(found, Found::Object(object) if object.info.properties.locked(now_ms, bypass))
+}
+
+/// Whether a version is what a deletion is to be of.
+fn meant(only_if: &DeleteIf, found: &Found) -> bool {
+    let row = listed("", found, "");
+    let second = |ms: i64| ms.div_euclid(1000);
+    only_if.etag.as_deref().is_none_or(|etag| etag == "*" || etag == row.etag)
+        && only_if.modified_ms.is_none_or(|ms| second(ms) == second(row.created_ms))
+        && only_if.size.is_none_or(|size| size == row.size)
 }
 
 impl State {
@@ -81,12 +95,15 @@ impl State {
     pub(super) fn write(&mut self, bucket: &str, key: &str, mut new: Found, now_ms: i64) -> Result<Written, Error> {
         let versioning = self.versioning(bucket)?;
         let place = (bucket.to_owned(), key.to_owned());
-        let old = self.keys.remove(&place).unwrap_or_default();
+        let old = self.keys.get(&place).cloned().unwrap_or_default();
         let (kept, dropped): (Vec<Found>, Vec<Found>) = old.into_iter().partition(|found| match versioning {
             Versioning::Off => false,
             Versioning::Enabled => true,
             Versioning::Suspended => !version(found).is_null(),
         });
+        if dropped.iter().any(|found| locked(found, now_ms, false)) {
+            return Err(Error::Locked);
+        }
         let newest = kept.first().into_iter().chain(&dropped).map(|found| version(found).rank).min();
         let by_time = -(now_ms.max(1) * 1000);
         let id = match &mut new {
@@ -136,15 +153,27 @@ impl State {
 
     pub(super) fn delete(&mut self, bucket: &str, deletion: &Deletion, now_ms: i64) -> Result<(Deleted, Freed), Error> {
         let (key, place) = (&deletion.delete.key, (bucket.to_owned(), deletion.delete.key.clone()));
-        let which = match deletion.delete.version {
+        let Delete { version: named, only_if, bypass_governance, .. } = &deletion.delete;
+        match self.find(bucket, key, Which::from(*named)) {
+            None if *only_if != DeleteIf::default() => return Ok((Deleted::Nothing, 0)),
+            Some(found) if !meant(only_if, &found) => return Ok((Deleted::Unmet, 0)),
+            _ => {}
+        }
+        let which = match *named {
             None if self.versioning(bucket)? != Versioning::Off => {
                 let marker = Marker { version: VersionId { rank: 0, random: deletion.random }, created_ms: now_ms };
-                let written = self.write(bucket, key, Found::Marker(marker), now_ms)?;
-                return Ok((Deleted::Marked(written.version), written.freed));
+                return match self.write(bucket, key, Found::Marker(marker), now_ms) {
+                    Ok(written) => Ok((Deleted::Marked(written.version), written.freed)),
+                    Err(Error::Locked) => Ok((Deleted::Locked, 0)),
+                    Err(error) => Err(error),
+                };
             }
             name => Which::from(name),
         };
         let Some(gone) = self.find(bucket, key, which) else { return Ok((Deleted::Nothing, 0)) };
+        if locked(&gone, now_ms, *bypass_governance && named.is_some()) {
+            return Ok((Deleted::Locked, 0));
+        }
         if let Some(versions) = self.keys.get_mut(&place) {
             versions.retain(|found| version(found) != version(&gone));
             if versions.is_empty() {

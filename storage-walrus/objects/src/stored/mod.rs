@@ -6,8 +6,8 @@ mod write;
 
 pub(crate) use rows::open_inline;
 use rows::{
-    account, blob, bucket, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece, rows,
-    set_properties, to_document, upload, usage, versioning_text,
+    account, blob, bucket, class_usage, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece,
+    rows, set_properties, to_document, upload, usage, versioning_text,
 };
 use write::{References, complete, hold, put};
 
@@ -30,10 +30,10 @@ use mallee_store::{
     s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
     s3_object_list, s3_part_list, s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold,
-    s3_upload_insert, s3_upload_list, s3_usage, s3_version_fetch, s3_version_hold, s3_version_list,
+    s3_upload_insert, s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list,
     s3_version_properties_set, s3_versions_delete, setting_put,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Rows fetched at once where all of something is wanted.
@@ -163,6 +163,8 @@ impl Metadata for StoreMetadata {
 
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         let mut tx = self.store.write().await?;
+        let row = found(s3_bucket_hold_alone(&mut tx, bucket).await)?.ok_or(Error::NoBucket)?;
+        documents(&mut tx, row.id).await?.check_versioning(versioning)?;
         if !s3_bucket_versioning_set(&mut tx, bucket, versioning_text(versioning)).await? {
             return Err(Error::NoBucket);
         }
@@ -200,6 +202,11 @@ impl Metadata for StoreMetadata {
     async fn usage(&self, bucket: &str) -> Result<Usage, Error> {
         let row = found(s3_bucket_fetch(&self.store, bucket).await)?.ok_or(Error::NoBucket)?;
         Ok(usage(s3_usage(&self.store, row.id).await?))
+    }
+
+    async fn usage_by_class(&self, bucket: &str) -> Result<BTreeMap<String, Usage>, Error> {
+        let row = found(s3_bucket_fetch(&self.store, bucket).await)?.ok_or(Error::NoBucket)?;
+        Ok(s3_usage_by_class(&self.store, row.id).await?.into_iter().filter_map(class_usage).collect())
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {

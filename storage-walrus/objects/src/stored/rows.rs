@@ -6,11 +6,11 @@ use crate::error::Error;
 use crate::metadata::Deletion;
 use crate::model::{Attributes, Bucket, Checksums, Content, Listed, ListedVersion, ObjectInfo, Part, Upload, Usage};
 use crate::properties::{LockMode, Properties, Retention, Tags};
-use crate::version::{Deleted, VersionId, VersionName, Versioning};
+use crate::version::{DeleteIf, Deleted, VersionId, VersionName, Versioning};
 use bytes::Bytes;
 use mallee_store::{
-    S3BucketRow, S3Deleted, S3Deletion, S3ListedRow, S3ListedVersionRow, S3PartRow, S3PieceRow, S3Target, S3UploadRow,
-    S3Usage, S3VersionRow, S3Versioning, StoreError,
+    S3_COMPLIANCE, S3_GOVERNANCE, S3BucketRow, S3ClassUsage, S3DeleteIf, S3Deleted, S3Deletion, S3ListedRow,
+    S3ListedVersionRow, S3PartRow, S3PieceRow, S3Target, S3UploadRow, S3Usage, S3VersionRow, S3Versioning, StoreError,
 };
 use mallee_types::AccountId;
 
@@ -104,14 +104,28 @@ pub(super) fn usage(sum: S3Usage) -> Usage {
     }
 }
 
+/// What a bucket holds of a class, unless it is nothing.
+pub(super) fn class_usage(of: S3ClassUsage) -> Option<(String, Usage)> {
+    let S3ClassUsage { class, objects, bytes, versions, version_bytes, part_bytes } = of;
+    let usage = usage(S3Usage { objects, bytes, versions, version_bytes, part_bytes });
+    (usage != Usage::default()).then_some((class, usage))
+}
+
 pub(super) fn deletion(deletion: &Deletion) -> S3Deletion {
     let target = match deletion.delete.version {
         None => S3Target::Key,
         Some(VersionName::Null) => S3Target::Null,
         Some(VersionName::Id(id)) => S3Target::Id { rank: id.rank, vid: id.random },
     };
-    let (key, write_id) = (deletion.delete.key.clone(), deletion.write_id.clone());
-    S3Deletion { key, target, write_id, vid: deletion.random }
+    let DeleteIf { etag, modified_ms, size } = deletion.delete.only_if.clone();
+    S3Deletion {
+        key: deletion.delete.key.clone(),
+        target,
+        only_if: S3DeleteIf { etag, modified_ms, size_bytes: size },
+        bypass_governance: deletion.delete.bypass_governance,
+        write_id: deletion.write_id.clone(),
+        vid: deletion.random,
+    }
 }
 
 pub(super) const fn deleted(done: S3Deleted) -> Deleted {
@@ -121,6 +135,8 @@ pub(super) const fn deleted(done: S3Deleted) -> Deleted {
             Deleted::Removed { version: VersionId { rank, random: vid }, marker }
         }
         S3Deleted::Marked { rank, vid } => Deleted::Marked(VersionId { rank, random: vid }),
+        S3Deleted::Locked => Deleted::Locked,
+        S3Deleted::Unmet => Deleted::Unmet,
     }
 }
 
@@ -166,13 +182,10 @@ pub(super) fn info(row: S3VersionRow) -> Result<ObjectInfo, Error> {
     })
 }
 
-const GOVERNANCE: &str = "GOVERNANCE";
-const COMPLIANCE: &str = "COMPLIANCE";
-
 fn properties(row: &S3VersionRow) -> Result<Properties, Error> {
     let retention = match (row.lock_mode.as_deref(), row.lock_until_ms) {
-        (Some(GOVERNANCE), Some(until_ms)) => Some(Retention { mode: LockMode::Governance, until_ms }),
-        (Some(COMPLIANCE), Some(until_ms)) => Some(Retention { mode: LockMode::Compliance, until_ms }),
+        (Some(S3_GOVERNANCE), Some(until_ms)) => Some(Retention { mode: LockMode::Governance, until_ms }),
+        (Some(S3_COMPLIANCE), Some(until_ms)) => Some(Retention { mode: LockMode::Compliance, until_ms }),
         (None, None) => None,
         // Never read as "not locked".
         (mode, _) => return Err(Error::Corrupt(format!("the lock {mode:?} of an object"))),
@@ -199,8 +212,8 @@ pub(super) fn set_properties(row: &mut S3VersionRow, properties: &Properties) ->
     row.tags = if tags.is_empty() { String::new() } else { to_document(tags)? };
     row.acl.clone_from(acl);
     row.lock_mode = retention.map(|retention| match retention.mode {
-        LockMode::Governance => GOVERNANCE.to_owned(),
-        LockMode::Compliance => COMPLIANCE.to_owned(),
+        LockMode::Governance => S3_GOVERNANCE.to_owned(),
+        LockMode::Compliance => S3_COMPLIANCE.to_owned(),
     });
     row.lock_until_ms = retention.map(|retention| retention.until_ms);
     row.legal_hold = *legal_hold;

@@ -89,6 +89,9 @@ pub(super) async fn put(
     let info = &put.object.info;
     let heads = s3_version_heads(tx, bucket, &info.key).await?;
     check(condition, heads.newest.as_ref())?;
+    if heads.locked(bucket.versioning, info.created_ms) {
+        return Err(Error::Locked);
+    }
     let mut retained = match references {
         References::New => blob_texts(&put.object.content),
         References::OfUpload => Vec::new(),

@@ -42,7 +42,8 @@ impl World {
             Kind::Memory => Arc::new(MemoryMetadata::default()),
             Kind::Sqlite => {
                 let db = TestDb::sqlite().await;
-                let meta = Arc::new(StoreMetadata::new(db.open().await));
+                // As the daemon has it: with what the database answers kept.
+                let meta = mallee_objects::metadata_of(db.open().await);
                 database = Some(db);
                 meta
             }
@@ -180,7 +181,7 @@ pub async fn clear(engine: &Engine) {
     let all = page.items.into_iter().map(|row| {
         let version = VersionName::parse(&row.version.to_string());
         assert!(version.is_some());
-        Delete { key: row.listed.key, version }
+        Delete::of(row.listed.key, version)
     });
     engine.delete_objects(BUCKET, all.collect()).await.unwrap();
     for upload in engine.list_uploads(BUCKET, &query, "").await.unwrap().items {

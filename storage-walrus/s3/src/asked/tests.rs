@@ -142,6 +142,28 @@ async fn every_key_of_a_batch_is_asked_about() {
     assert!(read("POST", "/b?delete").expect("one").with_body(Body::from("2\r\n<D")).await.is_err());
 }
 
+#[tokio::test]
+async fn what_bodies_and_headers_ask_for_is_asked_about() {
+    const BYPASS: (&str, &str) = ("x-amz-bypass-governance-retention", "true");
+    let tags = "<Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags>";
+    for (inner, tagged) in [("", false), ("<Tags/>", false), (tags, true)] {
+        let body = Body::from(format!("<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>"));
+        let (asked, body) = read("PUT", "/b").expect("one").with_body(body).await.expect("XML");
+        assert_eq!(rights(&asked).contains(&"s3:TagResource b".to_owned()), tagged, "{inner}");
+        assert!(!body.collect().await.expect("the body again").to_bytes().is_empty());
+    }
+    assert!(read("PUT", "/b").expect("one").with_body(Body::from("2\r\n<C")).await.is_err());
+    let bypass = "s3:BypassGovernanceRetention";
+    for (method, uri) in [("DELETE", "/b/k?versionId=null"), ("PUT", "/b/k?retention")] {
+        let asked = read_with(method, uri, &[BYPASS]).expect("one");
+        assert!(rights(&asked).contains(&format!("{bypass} b/k")), "{method}");
+        assert!(!rights(&read(method, uri).expect("one")).contains(&format!("{bypass} b/k")), "{method}");
+    }
+    let body = Body::from("<Delete><Object><Key>a</Key></Object></Delete>");
+    let (asked, _) = read_with("POST", "/b?delete", &[BYPASS]).expect("one").with_body(body).await.expect("XML");
+    assert_eq!(rights(&asked), ["s3:DeleteObject b/a", "s3:BypassGovernanceRetention b/a"]);
+}
+
 /// The handlers know a request by what was read, authorised, and given to them: they look at no method, path or source
 /// by themselves.
 #[test]

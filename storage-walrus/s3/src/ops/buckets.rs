@@ -11,8 +11,9 @@ use http::StatusCode;
 use http::header::{HeaderName, LOCATION};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Error, Versioning};
+use mallee_objects::{Bucket, Documents, Error, Versioning};
 use mallee_runtime::clock::from_unix_ms;
+use mallee_s3_config::{Document as _, ObjectLock, Tagging, text as document_text};
 
 /// The region that AWS writes as no location at all.
 const CLASSIC_REGION: &str = "us-east-1";
@@ -79,10 +80,24 @@ pub(crate) async fn list(call: Call) -> Result<Reply, ApiError> {
     Ok(reply::xml(w))
 }
 
-/// The location that a CreateBucket body asks for.
-fn wanted_location(body: &[u8]) -> Result<Option<String>, ApiError> {
+/// What the body of a CreateBucket asks for.
+#[derive(Debug, Default)]
+struct Wanted {
+    location: Option<String>,
+    tags: Option<Tagging>,
+}
+
+/// Whether the body of a CreateBucket gives tags.
+///
+/// # Errors
+/// `MalformedXML`, and what S3 answers to tags that cannot be.
+pub(crate) fn is_tagged(body: &[u8]) -> Result<bool, ApiError> {
+    Ok(wanted(body)?.tags.is_some())
+}
+
+fn wanted(body: &[u8]) -> Result<Wanted, ApiError> {
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(None);
+        return Ok(Wanted::default());
     }
     let malformed = || Code::MalformedXml.error();
     let root =
@@ -90,37 +105,58 @@ fn wanted_location(body: &[u8]) -> Result<Option<String>, ApiError> {
     if root.name != "CreateBucketConfiguration" {
         return Err(malformed());
     }
+    let mut tags = None;
     for child in &root.children {
         match child.name.as_str() {
             "LocationConstraint" => {}
             "Tags" if child.children.is_empty() => {}
-            "Tags" => return Err(not_implemented("Bucket tagging")),
+            "Tags" if tags.is_none() => tags = Some(Tagging::of_bucket(child)?),
             "Location" | "Bucket" => return Err(not_implemented("Directory buckets")),
             _ => return Err(malformed()),
         }
     }
-    Ok(root.child_text("LocationConstraint").map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned))
+    let location = root.child_text("LocationConstraint").map(str::trim).filter(|l| !l.is_empty());
+    Ok(Wanted { location: location.map(str::to_owned), tags })
+}
+
+/// Whether the new bucket has object lock.
+fn wants_lock(call: &Call) -> Result<bool, ApiError> {
+    const NAME: &str = "x-amz-bucket-object-lock-enabled";
+    match text(&call.headers, NAME) {
+        None => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+        Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+        Some(value) => Err(invalid_argument("Invalid value for x-amz-bucket-object-lock-enabled", NAME, value)),
+    }
 }
 
 /// PUT /bucket
 pub(crate) async fn create(mut call: Call, name: String) -> Result<Reply, ApiError> {
     check_bucket_name(&name)?;
-    if text(&call.headers, "x-amz-bucket-object-lock-enabled").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
-        return Err(not_implemented("Object lock"));
-    }
+    let lock = wants_lock(&call)?;
     match text(&call.headers, "x-amz-object-ownership") {
         None | Some("BucketOwnerEnforced") => {}
         Some(_) => return Err(not_implemented("An object ownership other than BucketOwnerEnforced")),
     }
     let body = read_small(&mut call, CREATE_BUCKET_XML_BYTES_MAX, true, false).await?;
-    let region = match wanted_location(&body)?.as_deref() {
+    let Wanted { location, tags } = wanted(&body)?;
+    let region = match location.as_deref() {
         None => call.region.clone(),
         Some("EU") => "eu-west-1".to_owned(),
         Some(wanted) if wanted == call.region || wanted == call.s3.config().region => wanted.to_owned(),
         Some(wanted) if wanted.len() > REGION_BYTES_MAX => return Err(Code::InvalidLocationConstraint.error()),
         Some(wanted) => return Err(Code::IllegalLocationConstraintException.with(&[wanted])),
     };
-    match call.s3.engine().create_bucket(&name, &call.caller.account, &region).await {
+    let mut docs = Documents::default();
+    if let Some(tags) = tags {
+        docs = docs.with(Tagging::KIND, "", &document_text(&tags));
+    }
+    let mut versioning = Versioning::Off;
+    if lock {
+        docs = docs.with(ObjectLock::KIND, "", &document_text(&ObjectLock::default()));
+        versioning = Versioning::Enabled;
+    }
+    match call.s3.engine().create_bucket_with(&name, &call.caller.account, &region, versioning, docs).await {
         Ok(()) => {}
         Err(Error::BucketExists(old)) if old.account != call.caller.account => {
             return Err(Code::BucketAlreadyExists.error().field("BucketName", name));

@@ -8,6 +8,7 @@ use crate::error::engine;
 use crate::headers::text;
 use crate::ops::put::{DEFAULT_CHECKSUM, conditional};
 use crate::ops::uploads::upload_id;
+use crate::props::lock;
 use crate::reply::{self, Reply, document};
 use crate::{COMPLETE_XML_BYTES_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX};
 use mallee_awswire::xml_read::{Element, XmlLimits};
@@ -143,7 +144,9 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     let named = parse(&body)?;
     let store = call.s3.engine();
     let info = match store.upload(&bucket, &key, upload_id(&call)).await {
-        Ok(upload) => {
+        Ok(mut upload) => {
+            // What the bucket has by default counts from now.
+            upload.doc.properties = lock::by_default(&within, upload.doc.properties, store.clock().now_ms())?;
             let uploaded = store.parts(&upload.id, 0, PARTS_MAX as usize).await.map_err(engine)?;
             let parts = choose(&named, uploaded, &upload)?;
             let size: u64 = parts.iter().map(|p| p.size).sum();
@@ -168,7 +171,7 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     let mut w = document("CompleteMultipartUploadResult");
     w.text("Location", &format!("/{bucket}/{key}"));
     w.text("Bucket", &bucket);
-    w.text("Key", &key);
+    w.exact_text("Key", &key);
     w.text("ETag", &reply::quoted(&info.etag));
     reply::write_checksums(&mut w, &info.checksums);
     if !info.checksums.values.is_empty() {

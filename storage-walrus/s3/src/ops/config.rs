@@ -5,8 +5,9 @@
 
 use crate::body::read_small;
 use crate::call::Call;
-use crate::error::{engine, not_implemented};
+use crate::error::engine;
 use crate::operation::Operation;
+use crate::ops::refused;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code, XmlWriter};
@@ -83,7 +84,6 @@ const TABLE: &[(Operation, Answer)] = &[
     (Operation::GetBucketLifecycleConfiguration, Answer::Absent(Code::NoSuchLifecycleConfiguration)),
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketEncryption, Answer::Absent(Code::ServerSideEncryptionConfigurationNotFoundError)),
-    (Operation::GetObjectLockConfiguration, Answer::Absent(Code::ObjectLockConfigurationNotFoundError)),
     (Operation::GetPublicAccessBlock, Answer::Absent(Code::NoSuchPublicAccessBlockConfiguration)),
     (Operation::GetBucketOwnershipControls, Answer::Absent(Code::OwnershipControlsNotFoundError)),
     (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
@@ -94,11 +94,11 @@ const TABLE: &[(Operation, Answer)] = &[
 
 /// Answers what no other handler does: reads of configurations, and what is not offered.
 pub(crate) async fn answer(call: Call, bucket: String, operation: Operation) -> Result<Reply, ApiError> {
-    call.bucket(&bucket).await?;
+    let found = call.bucket(&bucket).await?;
     match TABLE.iter().find(|(known, _)| *known == operation) {
         Some((_, Answer::Absent(code))) => Err(code.error().field("BucketName", bucket)),
         Some((_, Answer::Document(document))) => Ok(reply::xml(document(&call))),
-        None => Err(not_implemented(operation.name())),
+        None => Err(refused::answer(&call, &found, operation).await),
     }
 }
 

@@ -6,14 +6,16 @@ use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
 use crate::error::invalid_argument;
-use crate::headers::{self, text};
+use crate::headers::{self, WEBSITE_REDIRECT, text};
 use crate::names::check_key;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::put::conditional;
+use crate::props::{Given, lock};
 use crate::reply::{self, Reply, document};
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Checksums, Description, Error, Object, Properties, VersionId, VersionName, Versioning};
+use mallee_objects::{Attributes, Bucket, Checksums, Description, Error, Object, Properties};
+use mallee_objects::{VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The version of the source that a copy names.
@@ -65,8 +67,18 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     };
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
+    let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
+    let retag = match text(&call.headers, "x-amz-tagging-directive") {
+        None | Some("COPY") => false,
+        Some("REPLACE") => true,
+        Some(other) => return Err(invalid_argument("Unknown tagging directive.", "x-amz-tagging-directive", other)),
+    };
+    let redirect = attributes.system.get(WEBSITE_REDIRECT);
+    let changes =
+        replace || retag || given.class.is_some() || given.lock.says() || redirect.is_some() || algorithm.is_some();
     let from = call.source_bucket(from_bucket).await?;
     let to = call.bucket(&bucket).await?;
+    let properties = given.properties(&to)?;
     let version = source_version(&call, &from)?;
     // An older version may become the newest again.
     let older = version.is_some() && from.versioning != Versioning::Off;
@@ -78,12 +90,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
                 "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
             )));
         }
-        if !replace
-            && !older
-            && *from_bucket == bucket
-            && *from_key == key
-            && text(&call.headers, "x-amz-storage-class").is_none()
-        {
+        if !changes && !older && *from_bucket == bucket && *from_key == key {
             return Err(Code::InvalidRequest.message(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
                  metadata, storage class, website redirect location or encryption attributes.",
@@ -94,9 +101,9 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             key: key.clone(),
             etag: object.info.etag.clone(),
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
-            attributes: if replace { attributes.clone() } else { object.info.attributes.clone() },
+            attributes: if replace { attributes.clone() } else { kept(&object, redirect) },
             checksums: Checksums::default(),
-            properties: Properties::default(),
+            properties: lock::by_default(&to, tagged(&properties, &object, retag), call.s3.engine().clock().now_ms())?,
         };
         let result = match checksums(&call, &object, algorithm).await {
             Ok(checksums) => call.s3.engine().copy_object(&object, Description { checksums, ..what }, &condition).await,
@@ -105,7 +112,10 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
         match result {
             Ok(info) => break (info, object.info.version),
             // The source was overwritten between look-up and commit: copy what is there now.
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&from.name, from_key);
+                attempt += 1;
+            }
             Err(error) => return Err(conditional(error, &condition, &key)),
         }
     };
@@ -121,6 +131,20 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     reply::set_version(&mut response, shown_version(&to, info.version));
     set_source_version(&mut response, &from, copied);
     Ok(response)
+}
+
+/// The headers of the source, but where a website would send its readers: that is told anew.
+fn kept(source: &Object, redirect: Option<&String>) -> Attributes {
+    let mut attributes = source.info.attributes.clone();
+    attributes.system.remove(WEBSITE_REDIRECT);
+    attributes.system.extend(redirect.map(|to| (WEBSITE_REDIRECT.to_owned(), to.clone())));
+    attributes
+}
+
+/// The properties of the copy, with the source's tags unless others are to take their place.
+fn tagged(properties: &Properties, source: &Object, retag: bool) -> Properties {
+    let tags = if retag { &properties.tags } else { &source.info.properties.tags };
+    Properties { tags: tags.clone(), ..properties.clone() }
 }
 
 /// The checksums of the copy: the source's, unless another algorithm is asked for.

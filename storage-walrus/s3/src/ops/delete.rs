@@ -2,32 +2,34 @@
 
 use crate::body::read_small;
 use crate::call::{Call, shown_name, shown_version, version_name};
-use crate::error::{engine, not_implemented};
+use crate::conditions::{self, bare, date_ms};
+use crate::error::engine;
 use crate::names::check_key;
+use crate::props::lock;
 use crate::reply::{self, DELETE_MARKER, Reply, document};
 use crate::{DELETE_KEYS_MAX, DELETE_XML_BYTES_MAX};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code, XmlWriter};
-use mallee_objects::{Bucket, Delete, Deleted, VersionName};
+use mallee_objects::{Bucket, Delete, DeleteIf, Deleted, Error, VersionName};
 
 /// DELETE /bucket/key
 pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
-    for name in ["if-match", "x-amz-if-match-last-modified-time", "x-amz-if-match-size"] {
-        if call.headers.contains_key(name) {
-            return Err(not_implemented("Conditional deletes").field("Header", name));
-        }
-    }
+    let only_if = conditions::delete(&call.headers)?;
+    let condition = conditions::delete_name(&only_if);
     check_key(&key)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
-    let deleted = call.s3.engine().delete_objects(&bucket.name, vec![Delete { key, version }]).await.map_err(engine)?;
+    let delete = Delete { key, version, only_if, bypass_governance: lock::bypass(&call.headers) };
+    let deleted = call.s3.engine().delete_objects(&bucket.name, vec![delete]).await.map_err(engine)?;
     let mut response = reply::empty(StatusCode::NO_CONTENT);
     let (id, marker) = match deleted.first() {
         Some(Deleted::Marked(id)) => (Some(id.to_string()), true),
         Some(Deleted::Removed { version: id, marker }) => (version.and_then(|_| shown_version(&bucket, *id)), *marker),
         // What is not there is deleted.
+        Some(Deleted::Locked) => return Err(engine(Error::Locked)),
+        Some(Deleted::Unmet) => return Err(engine(Error::Precondition).field("Condition", condition)),
         Some(Deleted::Nothing) | None => (version.and_then(|name| told(&bucket, name)), false),
     };
     reply::set_version(&mut response, id);
@@ -48,6 +50,8 @@ struct Wanted {
     key: String,
     /// The version it names.
     version: Option<String>,
+    /// What must hold of it.
+    only_if: DeleteIf,
     /// Why it cannot be deleted, if so.
     verdict: Result<(), ApiError>,
 }
@@ -71,16 +75,21 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
     let mut keys = Vec::new();
     for object in root.all("Object") {
         let key = object.child_text("Key").filter(|k| !k.is_empty()).ok_or_else(malformed)?;
-        let mut verdict = check_key(key);
         let version = object.child_text("VersionId").filter(|id| !id.is_empty()).map(str::to_owned);
         for child in &object.children {
-            match child.name.as_str() {
-                "Key" | "VersionId" => {}
-                "ETag" | "LastModifiedTime" | "Size" => verdict = Err(not_implemented("Conditional deletes")),
-                _ => return Err(malformed()),
+            if !matches!(child.name.as_str(), "Key" | "VersionId" | "ETag" | "LastModifiedTime" | "Size") {
+                return Err(malformed());
             }
         }
-        keys.push(Wanted { key: key.to_owned(), version, verdict });
+        let only_if = DeleteIf {
+            etag: object.child_text("ETag").map(|tag| bare(tag).to_owned()),
+            modified_ms: object
+                .child_text("LastModifiedTime")
+                .map(|at| date_ms(at).ok_or_else(malformed))
+                .transpose()?,
+            size: object.child_text("Size").map(|size| size.trim().parse().map_err(|_| malformed())).transpose()?,
+        };
+        keys.push(Wanted { key: key.to_owned(), version, only_if, verdict: check_key(key) });
     }
     if keys.is_empty() || keys.len() > DELETE_KEYS_MAX {
         return Err(malformed());
@@ -100,28 +109,37 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     if call.asked.deleted.as_ref().is_some_and(|asked| !same(asked)) {
         return Err(Code::AccessDenied.error());
     }
+    let bypass_governance = lock::bypass(&call.headers);
     let mut deletes = Vec::with_capacity(keys.len());
     for wanted in keys.iter_mut().filter(|wanted| wanted.verdict.is_ok()) {
         let version = wanted.version.as_deref().map(|id| version_name(&bucket, id, "VersionId")).transpose();
         match version {
-            Ok(version) => deletes.push(Delete { key: wanted.key.clone(), version }),
+            Ok(version) => {
+                let (key, only_if) = (wanted.key.clone(), wanted.only_if.clone());
+                deletes.push(Delete { key, version, only_if, bypass_governance });
+            }
             // In a batch it is one of the keys that there is not.
             Err(_) => wanted.verdict = Err(Code::NoSuchVersion.error()),
         }
     }
     let mut deleted = call.s3.engine().delete_objects(&bucket.name, deletes).await.map_err(engine)?.into_iter();
+    let mut results = Vec::with_capacity(keys.len());
+    for wanted in &mut keys {
+        let verdict = std::mem::replace(&mut wanted.verdict, Ok(()));
+        results.push(verdict.and_then(|()| match deleted.next().unwrap_or(Deleted::Nothing) {
+            Deleted::Locked => Err(engine(Error::Locked)),
+            Deleted::Unmet => Err(engine(Error::Precondition)),
+            done => Ok(done),
+        }));
+    }
     let mut w = document("DeleteResult");
-    for wanted in &keys {
-        match &wanted.verdict {
-            Ok(()) => {
-                let done = deleted.next().unwrap_or(Deleted::Nothing);
-                if !quiet {
-                    write_deleted(&mut w, wanted, done);
-                }
-            }
+    for (wanted, result) in keys.iter().zip(results) {
+        match result {
+            Ok(done) if !quiet => write_deleted(&mut w, wanted, done),
+            Ok(_) => {}
             Err(error) => {
                 w.open("Error");
-                w.text("Key", &wanted.key);
+                w.exact_text("Key", &wanted.key);
                 if let Some(id) = &wanted.version {
                     w.text("VersionId", &mallee_awswire::texts::clip(id));
                 }
@@ -137,7 +155,7 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
 
 fn write_deleted(w: &mut XmlWriter, wanted: &Wanted, done: Deleted) {
     w.open("Deleted");
-    w.text("Key", &wanted.key);
+    w.exact_text("Key", &wanted.key);
     if let Some(id) = &wanted.version {
         w.text("VersionId", id);
     }
@@ -165,6 +183,11 @@ mod tests {
         assert!(body("<Object><Key>a</Key><Bad/></Object>").is_err());
         let (keys, _) = body("<Object><Key>a</Key><VersionId>x</VersionId></Object>").expect("good");
         assert_eq!(keys[0].version.as_deref(), Some("x"));
+        let conditions = "<ETag>\"e\"</ETag><LastModifiedTime>1970-01-01T00:00:05Z</LastModifiedTime><Size>7</Size>";
+        let (keys, _) = body(&format!("<Object><Key>a</Key>{conditions}</Object>")).expect("good");
+        assert_eq!(keys[0].only_if, DeleteIf { etag: Some("e".to_owned()), modified_ms: Some(5000), size: Some(7) });
+        assert!(body("<Object><Key>a</Key><Size>-1</Size></Object>").is_err());
+        assert!(body("<Object><Key>a</Key><LastModifiedTime>then</LastModifiedTime></Object>").is_err());
         let (keys, _) = body("<Object><Key>a</Key><VersionId/></Object>").expect("good");
         assert!(keys[0].version.is_none() && keys[0].verdict.is_ok());
     }

@@ -72,7 +72,10 @@ pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply
         let object = call.object(&bucket, &key, version).await?;
         match serve(&call, &bucket, &object).await? {
             Ok(response) => return Ok(response),
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&bucket.name, &key);
+                attempt += 1;
+            }
             Err(error) => return Err(engine(error)),
         }
     }

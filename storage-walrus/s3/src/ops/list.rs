@@ -33,7 +33,7 @@ impl Encoding {
             uri_encode(&mut encoded, value.as_bytes(), true);
             w.text(element, &encoded);
         } else {
-            w.text(element, value);
+            w.exact_text(element, value);
         }
     }
 
@@ -50,7 +50,18 @@ pub(crate) fn page_size(call: &Call, name: &str) -> Result<usize, ApiError> {
     Ok(asked.map_or(LIST_ENTRIES_MAX, |n| usize::try_from(n).unwrap_or(LIST_ENTRIES_MAX).min(LIST_ENTRIES_MAX)))
 }
 
-fn contents(w: &mut XmlWriter, page: &Listing, encoding: Encoding, owner: Option<&str>) {
+/// Checks which other facts of objects are wanted: of those that need a restore, how far that is. None here does, so
+/// that nothing is told.
+pub(crate) fn check_optional(call: &Call) -> Result<(), ApiError> {
+    const NAME: &str = "x-amz-optional-object-attributes";
+    let given = call.headers.get_all(NAME).iter().filter_map(|value| value.to_str().ok());
+    match given.flat_map(|value| value.split(',')).map(str::trim).find(|name| !matches!(*name, "" | "RestoreStatus")) {
+        None => Ok(()),
+        Some(other) => Err(invalid_argument("Invalid attribute name specified", NAME, other)),
+    }
+}
+
+fn contents(w: &mut XmlWriter, page: &Listing, encoding: Encoding, owner: bool) {
     for object in &page.items {
         w.open("Contents");
         encoding.text(w, "Key", &object.key);
@@ -63,8 +74,8 @@ fn contents(w: &mut XmlWriter, page: &Listing, encoding: Encoding, owner: Option
             w.text("ChecksumType", reply::checksum_type(&object.checksums));
         }
         w.display("Size", object.size);
-        if let Some(owner) = owner {
-            reply::write_owner(w, "Owner", owner);
+        if owner {
+            reply::write_owner(w, "Owner", &object.owner);
         }
         w.text("StorageClass", &object.class);
         w.close("Contents");
@@ -84,6 +95,7 @@ pub(crate) fn common_prefixes(w: &mut XmlWriter, prefixes: &[String], encoding: 
 pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
+    check_optional(&call)?;
     let bucket = call.bucket(&bucket).await?;
     let marker = call.asked.query.value("marker").unwrap_or_default();
     let query = ListQuery {
@@ -106,7 +118,7 @@ pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
     }
     encoding.name(&mut w);
     w.display("IsTruncated", page.truncated);
-    contents(&mut w, &page, encoding, Some(&bucket.account));
+    contents(&mut w, &page, encoding, true);
     common_prefixes(&mut w, &page.prefixes, encoding);
     w.close("ListBucketResult");
     Ok(reply::xml(w))
@@ -116,6 +128,7 @@ pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
 pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
+    check_optional(&call)?;
     let token = match call.asked.query.get("continuation-token") {
         None => None,
         Some(token) => {
@@ -155,7 +168,7 @@ pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
     encoding.name(&mut w);
     w.display("IsTruncated", page.truncated);
     let owner = call.asked.query.get("fetch-owner").is_some_and(|v| v.eq_ignore_ascii_case("true"));
-    contents(&mut w, &page, encoding, owner.then_some(bucket.account.as_str()));
+    contents(&mut w, &page, encoding, owner);
     common_prefixes(&mut w, &page.prefixes, encoding);
     w.close("ListBucketResult");
     Ok(reply::xml(w))

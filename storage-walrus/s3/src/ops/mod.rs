@@ -1,5 +1,6 @@
 //! The operations, a file for each kind.
 
+pub(crate) mod attributes;
 pub(crate) mod buckets;
 pub(crate) mod complete;
 pub(crate) mod config;
@@ -7,8 +8,11 @@ pub(crate) mod copy;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod parts;
 pub(crate) mod put;
+pub(crate) mod refused;
+pub(crate) mod tagging;
 pub(crate) mod uploads;
 pub(crate) mod versioning;
 pub(crate) mod versions;

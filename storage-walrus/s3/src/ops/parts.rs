@@ -12,7 +12,7 @@ use crate::ops::put::DEFAULT_CHECKSUM;
 use crate::ops::uploads::upload_id;
 use crate::range;
 use crate::reply::{self, Reply, document};
-use crate::{PART_BYTES_MIN, PARTS_MAX, PUT_BYTES_MAX};
+use crate::{PARTS_MAX, PUT_BYTES_MAX};
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Checksums, Error, Object, Part, Upload};
@@ -88,10 +88,6 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
     let (part, copied) = loop {
         let object = copy::source(&call, &from, from_key, version).await?;
         let (offset, len) = match text(&call.headers, "x-amz-copy-source-range") {
-            Some(_) if object.info.size <= PART_BYTES_MIN => {
-                return Err(Code::InvalidRequest
-                    .message("The specified copy source is not supported as a byte-range copy source"));
-            }
             Some(range) => range::parse_copy(range, object.info.size)?,
             None => (0, object.info.size),
         };
@@ -102,7 +98,10 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
         }
         match copy_range(&call, &upload, number, &object, offset, len).await {
             Ok(part) => break (part, object.info.version),
-            Err(Error::Gone) if attempt < READ_ATTEMPTS => attempt += 1,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&from.name, from_key);
+                attempt += 1;
+            }
             Err(error) => return Err(engine(error)),
         }
     };

@@ -8,10 +8,11 @@ use crate::conditions;
 use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
+use crate::props::{Given, lock};
 use crate::reply::{self, Reply};
 use http::StatusCode;
-use mallee_awswire::ApiError;
-use mallee_objects::{Checksums, Condition, Description, Error, Properties};
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{Checksums, Condition, Description, Error};
 
 /// The checksum that is computed where none is announced, as AWS does.
 pub(crate) const DEFAULT_CHECKSUM: Algorithm = Algorithm::Crc64Nvme;
@@ -41,7 +42,13 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let condition = conditions::write(&call.headers)?;
+    let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
+    if given.lock.says() && announced.algorithm().is_none() && !call.headers.contains_key("content-md5") {
+        let text = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
+        return Err(Code::InvalidRequest.message(text));
+    }
     let bucket = call.bucket(&bucket).await?;
+    let properties = given.properties(&bucket)?;
     let store = call.s3.engine();
     let mut sink = store.sink();
     while let Some(data) = incoming.next().await? {
@@ -55,7 +62,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         content_type,
         attributes,
         checksums: first_checksum(&received),
-        properties: Properties::default(),
+        properties: lock::by_default(&bucket, properties, store.clock().now_ms())?,
     };
     let stored = sink.finish().await.map_err(engine)?;
     let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;

@@ -6,11 +6,12 @@ use crate::error::engine;
 use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
+use crate::props::Given;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{ListQuery, Properties, UploadDoc};
+use mallee_objects::{ListQuery, UploadDoc};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The checksum algorithm and type that CreateMultipartUpload asks for.
@@ -50,18 +51,19 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
-    call.bucket(&bucket).await?;
+    let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
+    let properties = given.properties(&call.bucket(&bucket).await?)?;
     let doc = UploadDoc {
         content_type,
         attributes,
         checksum_algorithm: algorithm.map(|a| a.name().to_owned()),
         composite,
-        properties: Properties::default(),
+        properties,
     };
     let upload = call.s3.engine().create_upload(&bucket, &key, &call.caller.account, doc).await.map_err(engine)?;
     let mut w = document("InitiateMultipartUploadResult");
     w.text("Bucket", &bucket);
-    w.text("Key", &key);
+    w.exact_text("Key", &key);
     w.text("UploadId", &upload.id);
     w.close("InitiateMultipartUploadResult");
     let mut response = reply::xml(w);
@@ -126,7 +128,7 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
         w.text("UploadId", &upload.id);
         reply::write_owner(&mut w, "Initiator", &upload.account);
         reply::write_owner(&mut w, "Owner", &bucket.account);
-        w.text("StorageClass", "STANDARD");
+        w.text("StorageClass", &upload.doc.properties.class);
         w.timestamp("Initiated", from_unix_ms(upload.created_ms));
         if let Some(algorithm) = &upload.doc.checksum_algorithm {
             w.text("ChecksumAlgorithm", algorithm);
@@ -157,7 +159,7 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
     w.text("UploadId", &upload.id);
     reply::write_owner(&mut w, "Initiator", &upload.account);
     reply::write_owner(&mut w, "Owner", &bucket.account);
-    w.text("StorageClass", "STANDARD");
+    w.text("StorageClass", &upload.doc.properties.class);
     w.display("PartNumberMarker", after);
     if let (true, Some(last)) = (truncated, parts.last()) {
         w.display("NextPartNumberMarker", last.number);

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::error::{engine, invalid_argument};
-use crate::ops::list::{Encoding, common_prefixes, page_size};
+use crate::ops::list::{Encoding, check_optional, common_prefixes, page_size};
 use crate::reply::{self, Reply, document};
 use mallee_awswire::{ApiError, XmlWriter};
 use mallee_objects::{ListQuery, ListedVersion, Listing, VersionMarker};
@@ -19,7 +19,7 @@ fn marker(call: &Call) -> Result<Option<VersionMarker>, ApiError> {
     VersionMarker::parse(text).map(Some).ok_or_else(wrong)
 }
 
-fn entries(w: &mut XmlWriter, page: &Listing<ListedVersion>, encoding: Encoding, owner: &str) {
+fn entries(w: &mut XmlWriter, page: &Listing<ListedVersion>, encoding: Encoding) {
     for row in &page.items {
         let (listed, element) = (&row.listed, if row.marker { "DeleteMarker" } else { "Version" });
         w.open(element);
@@ -37,7 +37,7 @@ fn entries(w: &mut XmlWriter, page: &Listing<ListedVersion>, encoding: Encoding,
             }
             w.display("Size", listed.size);
         }
-        reply::write_owner(w, "Owner", owner);
+        reply::write_owner(w, "Owner", &listed.owner);
         if !row.marker {
             w.text("StorageClass", &listed.class);
         }
@@ -49,6 +49,7 @@ fn entries(w: &mut XmlWriter, page: &Listing<ListedVersion>, encoding: Encoding,
 pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> {
     let limit = page_size(&call, "max-keys")?;
     let encoding = Encoding::read(&call)?;
+    check_optional(&call)?;
     let after = marker(&call)?;
     let bucket = call.bucket(&bucket).await?;
     let parameter = |name: &str| call.asked.query.value(name);
@@ -80,7 +81,7 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
     }
     encoding.name(&mut w);
     w.display("IsTruncated", page.truncated);
-    entries(&mut w, &page, encoding, &bucket.account);
+    entries(&mut w, &page, encoding);
     common_prefixes(&mut w, &page.prefixes, encoding);
     w.close("ListVersionsResult");
     Ok(reply::xml(w))

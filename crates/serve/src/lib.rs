@@ -1,10 +1,20 @@
-//! The accept loop: `TCP_NODELAY` on every socket, bounded in connections, HTTP/1.1 and HTTP/2, graceful at the end.
+//! The accept loop of every HTTP port: `TCP_NODELAY` on every socket, bounded in connections, HTTP/1.1 and HTTP/2, clients
+//! that must take what they asked for, graceful at the end.
 
+mod pace;
+
+pub use pace::{PACE_BYTES, PACE_TIME};
+
+use http::header::{CONNECTION, EXPECT, HeaderValue};
+use http::{Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use mallee_runtime::TaskScope;
+use pace::Paced;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -18,9 +28,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
 
+/// Most bytes of one connection that are buffered either way: of an upload what is read at once, of a download what
+/// waits to be taken. (The head of a request must fit; the kernel has buffers of its own.)
+const BUFFER_BYTES: usize = 128 * 1024;
+
 /// Who is at the other end of a connection, with each of its requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) std::net::IpAddr);
+pub struct Peer(pub std::net::IpAddr);
 
 /// Runs what a connection splits off (HTTP/2 streams) in the scope of the server.
 #[derive(Debug, Clone)]
@@ -42,7 +56,10 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(InScope(scope.clone()));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let http1 = &mut builder.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES);
+    // Who has sent all of a request may close that side, and still wants its answer.
+    http1.half_close(true);
     builder.http2().timer(TokioTimer::new());
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -63,11 +80,11 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
             continue;
         }
         let router = router.clone();
-        let service = TowerToHyperService::new(tower::service_fn(move |mut request: http::Request<_>| {
+        let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer.ip()));
-            router.clone().oneshot(request)
+            answer(router.clone(), request)
         }));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(Paced::new(stream)), service).into_owned();
         let connection = graceful.watch(connection);
         scope.spawn(async move {
             // A client that goes away in the middle is its own affair.
@@ -77,8 +94,21 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
     }
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::info!("some requests were still open when the cloud controller stopped");
+        tracing::info!("some requests were still open when the server stopped");
     }
+}
+
+/// Answers a request. Where the client waits for `100 Continue` and gets the reply instead (there was no body to ask for,
+/// or it was refused), the connection ends with it: botocore up to 1.43, the AWS CLI's too, takes such a reply for that of
+/// the next request on the connection as well.
+async fn answer(router: axum::Router, request: Request<Incoming>) -> Result<Response<axum::body::Body>, Infallible> {
+    let expects = request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT);
+    let empty = request.body().is_end_stream();
+    let mut response = router.oneshot(request).await?;
+    if expects && (empty || !response.status().is_success()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -123,5 +153,46 @@ mod tests {
         // An end or a reset: in any case it is over.
         drop(client.read_to_end(&mut rest).await);
         assert_eq!(rest, b"");
+    }
+
+    /// Sends a request that waits for `100 Continue`, and gives all that comes back until the connection ends or is quiet.
+    async fn expecting(path: &str, length: usize) -> (String, bool) {
+        let scope = TaskScope::new(&Shutdown::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().route("/", axum::routing::put(|body: String| async move { body }));
+        scope.spawn(serve(listener, router, scope.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let head =
+            format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut told, mut buffer, mut sent) = (String::new(), [0; 4096], false);
+        let ended = loop {
+            match tokio::time::timeout(Duration::from_millis(500), client.read(&mut buffer)).await {
+                Err(_) => break false,
+                Ok(read) => match read.unwrap_or(0) {
+                    0 => break true,
+                    n => told.push_str(std::str::from_utf8(&buffer[..n]).unwrap()),
+                },
+            }
+            if told.contains("100 Continue") && !sent {
+                client.write_all(&vec![b'x'; length]).await.unwrap();
+                sent = true;
+            }
+        };
+        scope.kill().await;
+        (told, ended)
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_vain_for_continue_gets_a_last_reply() {
+        let (told, ended) = expecting("/", 4).await;
+        assert!(told.starts_with("HTTP/1.1 100 Continue") && told.ends_with("xxxx") && !ended, "{told}");
+        assert!(!told.contains("connection: close"), "{told}");
+        for (path, length, status) in [("/", 0, "200 OK"), ("/absent", 4, "404 Not Found")] {
+            let (told, ended) = expecting(path, length).await;
+            assert!(told.starts_with(&format!("HTTP/1.1 {status}")) && ended, "{told}");
+            assert!(told.contains("connection: close"), "{told}");
+        }
     }
 }
