@@ -148,7 +148,8 @@ async fn files(db: TestDb) {
     scene.engine.set_versioning(BUCKET, Versioning::Suspended).await.unwrap();
     let found = scene.engine.object(BUCKET, "gone").await.unwrap();
     let version = mallee_objects::VersionName::parse(&found.info.version.to_string());
-    scene.engine.delete_objects(BUCKET, vec![mallee_objects::Delete { key: "gone".into(), version }]).await.unwrap();
+    let gone = mallee_objects::Delete::of("gone", version);
+    scene.engine.delete_objects(BUCKET, vec![gone]).await.unwrap();
     let report = scene.check().await;
     assert!(told(&report, Weight::Leftover, "waits to be deleted") && report.is_sound(), "{:#?}", report.findings);
     assert_eq!(scene.engine.collect().await.unwrap(), 1);

@@ -22,10 +22,12 @@ const KEYS: u64 = 3;
 const OPERATIONS: u64 = 40;
 
 type History = BTreeMap<String, Vec<Operation>>;
+/// Operations by key; listings (key and write), from when to when.
+type Seen = (History, Vec<(u64, u64, Vec<(String, u64)>)>);
 
 /// What a write of this number holds: in its row or in a blob.
 fn len(value: u64) -> usize {
-    if value % 2 == 0 { 200 } else { 9_000 }
+    if value.is_multiple_of(2) { 200 } else { 9_000 }
 }
 
 async fn read(engine: &Engine, key: &str) -> Option<u64> {
@@ -50,7 +52,7 @@ fn content(value: u64) -> Vec<u8> {
     out
 }
 
-async fn client(engine: Engine, name: u64, start: Instant) -> (History, Vec<(u64, u64, Vec<(String, u64)>)>) {
+async fn client(engine: Engine, name: u64, start: Instant) -> Seen {
     let (rng, mut history, mut listings) = (Rng::seeded(name), History::new(), Vec::new());
     let now = || u64::try_from(start.elapsed().as_nanos()).unwrap();
     for n in 0..OPERATIONS {
