@@ -10,6 +10,7 @@ mod place;
 
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
+pub use mallee_objects::scrub::{ScrubPace, ScrubState, state as scrub_state};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
@@ -22,6 +23,7 @@ pub use offline::Offline;
 use lock::DirectoryLock;
 use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
+use mallee_objects::scrub::{Next, Scrub};
 use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
@@ -38,6 +40,9 @@ pub const SWEEP_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Time between two looks for garbage that nobody told of: what an earlier process left, what could not be deleted.
 pub const COLLECT_PERIOD: Duration = Duration::from_secs(60);
+
+/// Time between two looks whether a pass of the scrub is due.
+const SCRUB_LOOK_PERIOD: Duration = Duration::from_secs(600);
 
 /// Settings of the daemon.
 #[derive(Debug, Clone)]
@@ -66,6 +71,8 @@ pub struct WalrusConfig {
     pub jobs: JobsConfig,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
+    /// How often and how fast all blobs are read and held against their checksums.
+    pub scrub: ScrubPace,
 }
 
 impl WalrusConfig {
@@ -85,6 +92,7 @@ impl WalrusConfig {
             blobs: None,
             jobs: JobsConfig::default(),
             reserve: RESERVE_BYTES,
+            scrub: ScrubPace::default(),
         }
     }
 }
@@ -95,6 +103,7 @@ pub struct Walrus {
     config: WalrusConfig,
     engine: Engine,
     store: Store,
+    scrub: Scrub,
     s3: S3,
     images: ImageStore,
     _lock: Option<DirectoryLock>,
@@ -114,6 +123,7 @@ impl Walrus {
         faults: Faults,
     ) -> anyhow::Result<Self> {
         let (blobs, lock) = place::open(&config, &store, clock.clone(), rng.clone(), faults.clone()).await?;
+        let scrub = Scrub::new(store.clone(), blobs.clone(), clock.clone(), faults.clone(), config.scrub);
         let meta = mallee_objects::metadata_of(store.clone());
         let engine = Engine::new(meta, blobs, clock, rng, faults).with_vault(Vault::new(store.clone()));
         let unfinished = engine.recover().await?;
@@ -132,7 +142,7 @@ impl Walrus {
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, store, s3, images, _lock: lock })
+        Ok(Self { config, engine, store, scrub, s3, images, _lock: lock })
     }
 
     /// With a key management service, for objects that its keys encrypt. Before the services are given out.
@@ -176,7 +186,14 @@ impl Walrus {
         &self.engine
     }
 
-    /// Starts what buckets' configurations ask for, the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
+    /// The scrub.
+    #[must_use]
+    pub const fn scrub(&self) -> &Scrub {
+        &self.scrub
+    }
+
+    /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
+    /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
         mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
@@ -184,6 +201,16 @@ impl Walrus {
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {
             let engine = engine.clone();
             async move { engine.collect().await.map(drop) }
+        });
+        let (scrub, rng, more) = (self.scrub.clone(), self.engine.rng().clone(), Nudge::default());
+        spawn_periodic(scope, "walrus-scrub", SCRUB_LOOK_PERIOD, more.clone(), rng, move || {
+            let (scrub, more) = (scrub.clone(), more.clone());
+            async move {
+                if scrub.portion().await? == Next::Portion {
+                    more.wake();
+                }
+                Ok::<_, Error>(())
+            }
         });
         let (engine, grace) = (self.engine.clone(), self.config.orphan_grace);
         let rng = engine.rng().clone();

@@ -14,6 +14,13 @@ pub(crate) const CHANGES_CHANNEL: &str = "mallee_changes";
 /// The lock under which changes get their numbers, so that commit order is number order.
 pub(crate) const CHANGES_LOCK: &str = "changes";
 
+/// SQLite: begins what can be undone by itself within a transaction.
+pub(crate) const SQLITE_SAVEPOINT: &str = "SAVEPOINT work";
+/// SQLite: what was done since the last one stays, and the next one begins.
+pub(crate) const SQLITE_NEXT_SAVEPOINT: &str = "RELEASE work; SAVEPOINT work";
+/// SQLite: undoes what was done since the last one.
+pub(crate) const SQLITE_ROLLBACK_TO: &str = "ROLLBACK TO work";
+
 /// PostgreSQL's own texts, for the registry.
 pub(crate) const PG_SQL: &[(&str, &str)] =
     &[("PG_LOCK", PG_LOCK), ("PG_LOCK_SHARED", PG_LOCK_SHARED), ("PG_NOTIFY", PG_NOTIFY)];

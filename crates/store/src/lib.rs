@@ -19,6 +19,7 @@ mod error;
 mod exec;
 mod fleet;
 mod fleet_doc;
+mod group;
 mod iam_account;
 mod iam_attachment;
 mod iam_group;

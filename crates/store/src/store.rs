@@ -1,6 +1,7 @@
 //! The open database: pools, migrations, the clock and randomness that queries use.
 
 use crate::change::IDENTITY_CHANGE;
+use crate::group::Group;
 use crate::seal::SealKey;
 use crate::tx::{Tx, TxConn};
 use crate::{StoreError, dialect, migrations};
@@ -68,6 +69,7 @@ struct Inner {
     changes: watch::Sender<u64>,
     identities: Arc<AtomicU64>,
     listener: Option<tokio::task::AbortHandle>,
+    group: Group,
 }
 
 impl Drop for Inner {
@@ -204,7 +206,8 @@ impl Store {
                 Some(tokio::spawn(listen(pool.clone(), changes.clone(), identities.clone())).abort_handle())
             }
         };
-        let store = Self(Arc::new(Inner { pools, clock, rng, seal, changes, identities, listener }));
+        let store =
+            Self(Arc::new(Inner { pools, clock, rng, seal, changes, identities, listener, group: Group::default() }));
         let newest = crate::change::changes_bounds(&store).await?.1;
         store.changes_bump(newest);
         Ok(store)
@@ -285,6 +288,10 @@ impl Store {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.0.pools
+    }
+
+    pub(crate) fn group(&self) -> &Group {
+        &self.0.group
     }
 
     pub(crate) fn seal(&self) -> &SealKey {

@@ -64,6 +64,14 @@ impl Tx {
         self.spoiled = true;
     }
 
+    /// Forgets what was noted since there were so many changes, what waits, and that a statement failed: of SQLite, whose
+    /// savepoint undoes the rest.
+    pub(crate) fn forget_since(&mut self, changes: usize) {
+        self.pending.truncate(changes);
+        self.later = Later::EMPTY;
+        self.spoiled = false;
+    }
+
     /// The store this is a transaction of.
     #[must_use]
     pub const fn store(&self) -> &Store {

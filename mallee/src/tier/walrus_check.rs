@@ -59,8 +59,16 @@ pub async fn walrus_check(state: &Path, args: &WalrusCheckArgs) -> Result<()> {
         tell(&found);
         found
     };
+    let scrub = mallee_walrus::scrub_state(&store).await?;
     store.close().await;
     println!("{} blobs, {} bytes", left.blobs, left.bytes);
+    match (scrub.pass, scrub.ended_ms) {
+        (0, _) => println!("never scrubbed"),
+        (pass, Some(_)) => println!("scrub: pass {pass} read {} blobs, {} of them damaged", scrub.blobs, scrub.damaged),
+        (pass, None) => {
+            println!("scrub: pass {pass} has read {} blobs so far, {} of them damaged", scrub.blobs, scrub.damaged);
+        }
+    }
     let count = |weight| left.findings.iter().filter(|finding| finding.weight == weight).count();
     match (count(Weight::Wrong), count(Weight::Lost)) {
         (0, 0) => {

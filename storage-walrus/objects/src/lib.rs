@@ -23,6 +23,7 @@ pub mod model;
 mod origin;
 mod properties;
 mod retain;
+pub mod scrub;
 pub mod stored;
 mod version;
 

@@ -18,10 +18,12 @@ const OPERATIONS: u64 = 60;
 const ROUNDS: u64 = 3;
 
 type History = BTreeMap<String, Vec<Operation>>;
+/// Operations by key; the number of the write that has a tag; listings, from when to when.
+type Seen = (History, BTreeMap<String, u64>, Vec<(u64, u64, Listing)>);
 
 fn tag(value: u64) -> Vec<u8> {
     // The number first: a read finds it; the length tells a mixture of two writes.
-    let len = if value % 3 == 0 { 100 } else { 6_000 + usize::try_from(value % 7).unwrap() * 30_000 };
+    let len = if value.is_multiple_of(3) { 100 } else { 6_000 + usize::try_from(value % 7).unwrap() * 30_000 };
     let mut out = value.to_le_bytes().to_vec();
     out.extend(Value(vec![(value, len)]).bytes());
     out
@@ -34,7 +36,7 @@ fn value_of(body: &[u8]) -> u64 {
 }
 
 /// One client's operations, by the clock that all share; `etags` tells listings which write they saw.
-fn client(mut client: Client, name: u64, start: Instant) -> (History, BTreeMap<String, u64>, Vec<(u64, u64, Listing)>) {
+fn client(mut client: Client, name: u64, start: Instant) -> Seen {
     let mut random = Random::new(name + 1);
     let (mut history, mut etags, mut listings) = (History::new(), BTreeMap::new(), Vec::new());
     let now = || u64::try_from(start.elapsed().as_nanos()).unwrap();

@@ -319,7 +319,7 @@ fn killed_at_any_moment() {
         server.kill();
         stop.store(true, Ordering::Relaxed);
         clients.extend(workers.into_iter().map(|worker| worker.join().expect("what was acknowledged is there")));
-        rest::check(&dir, cycle % SWEEP_EVERY == 0, &format!("cycle {cycle}"));
+        rest::check(&dir, cycle.is_multiple_of(SWEEP_EVERY), &format!("cycle {cycle}"));
     }
     let server = Server::start(&dir);
     for told in &mut clients {

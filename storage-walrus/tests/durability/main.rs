@@ -2,6 +2,7 @@
 //! are damaged. What it acknowledged is there afterwards, whole; what it did not acknowledge is there whole or not at
 //! all; and nothing is left behind. `docs/operations.md` says how to run the long forms.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::disallowed_methods, reason = "the clients are threads of their own, and wait as such")]
 
 mod client;
 mod faults;
@@ -11,4 +12,5 @@ mod kill;
 mod replay;
 mod rest;
 mod server;
+mod speed;
 mod value;

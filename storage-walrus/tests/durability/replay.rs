@@ -20,7 +20,7 @@ use std::path::Path;
 const REQUESTS: u64 = 36;
 const KEYS: u64 = 5;
 /// Rebuilt disks of a usual run; `MALLEE_REPLAY_DISKS` asks for more.
-const DISKS: usize = 240;
+const DISKS: usize = 150;
 
 /// What is under the keys.
 type State = BTreeMap<String, Value>;
@@ -56,7 +56,7 @@ fn work(client: &mut Client) -> Vec<State> {
                 client.post(&format!("{path}?uploadId={id}"), body.as_bytes()).unwrap()
             }
             _ => {
-                let len = if n % 2 == 0 { random.below(4_000) } else { 5_000 + random.below(200_000) };
+                let len = if n.is_multiple_of(2) { random.below(4_000) } else { 5_000 + random.below(200_000) };
                 let value = Value(vec![(random.next(), usize::try_from(len).unwrap())]);
                 state.insert(key, value.clone());
                 client.put(&path, &value.bytes()).unwrap()

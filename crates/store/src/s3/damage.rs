@@ -22,6 +22,7 @@ sql! {
     PUT = "INSERT INTO s3_damage (blob_id, found_ms, what) VALUES ($1, $2, $3)
         ON CONFLICT (blob_id) DO UPDATE SET what = excluded.what";
     LIST = "SELECT blob_id, found_ms, what FROM s3_damage WHERE 1 = 1";
+    FETCH = "SELECT what FROM s3_damage WHERE blob_id = $1";
     DELETE = "DELETE FROM s3_damage WHERE blob_id = $1";
     CLEAR = "DELETE FROM s3_damage WHERE NOT EXISTS (SELECT 1 FROM s3_blobs b WHERE b.id = s3_damage.blob_id)";
 }
@@ -30,6 +31,11 @@ sql! {
 pub async fn s3_damage_put(tx: &mut Tx, id: &str, what: &str) -> Result<(), StoreError> {
     let now_ms = tx.now_ms();
     Exec::Tx(tx).run(PUT, args![id, now_ms, what]).await.map(drop)
+}
+
+/// What was recorded of a blob.
+pub async fn s3_damage_fetch<'a>(exec: impl Into<Exec<'a>>, id: &str) -> Result<Option<String>, StoreError> {
+    Ok(exec.into().maybe::<(String,)>(FETCH, args![id]).await?.map(|(what,)| what))
 }
 
 /// What was recorded, by id, after `after`.

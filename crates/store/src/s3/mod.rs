@@ -42,7 +42,7 @@ pub use check::{
     s3_check_ranks, s3_check_refs, s3_check_rows, s3_check_sizes, s3_check_usage, s3_garbage_among, s3_inline_list,
     s3_mend_garbage, s3_mend_latest, s3_mend_pieces, s3_mend_refs, s3_mend_usage,
 };
-pub use damage::{S3DamageRow, s3_damage_clear, s3_damage_delete, s3_damage_list, s3_damage_put};
+pub use damage::{S3DamageRow, s3_damage_clear, s3_damage_delete, s3_damage_fetch, s3_damage_list, s3_damage_put};
 pub use garbage::{S3GarbageRow, s3_garbage_delay, s3_garbage_delete, s3_garbage_list};
 pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,

@@ -13,6 +13,7 @@ mod audit;
 mod capacity;
 mod changes;
 mod events;
+mod groups;
 mod iam;
 mod identity;
 mod instances;

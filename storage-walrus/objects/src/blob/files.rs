@@ -79,7 +79,7 @@ impl FileBlobs {
         let root = &*self.root;
         let stat = nix::sys::statvfs::statvfs(root)
             .map_err(|e| Error::io(format!("cannot ask for the room on {}", root.display()), e.into()))?;
-        if u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size()) < self.reserve {
+        if stat.blocks_available().saturating_mul(stat.fragment_size()) < self.reserve {
             return Err(Error::Full(root.display().to_string()));
         }
         Ok(())

@@ -7,16 +7,15 @@ mod write;
 
 pub(crate) use rows::open_inline;
 use rows::{
-    account, blob, bucket, class_usage, deleted, deletion, doc_row, found, info, listed, listed_version, or_gone,
-    owner, part, piece, place, rows, set_properties, sought, to_document, upload, usage, versioning_text,
+    account, blob, bucket, class_usage, deletion, doc_row, found, info, listed, listed_version, or_gone, owner, part,
+    piece, place, rows, set_properties, sought, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
-use write::{References, hold, put};
+use write::hold;
 
 use crate::blob::BlobId;
 use crate::documents::{DOCUMENTS_MAX, Documents};
 use crate::error::Error;
-use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
@@ -26,6 +25,7 @@ use crate::model::{
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, Versioning, Which};
+use futures::FutureExt as _;
 use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
 use mallee_store::{
@@ -35,9 +35,9 @@ use mallee_store::{
     s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
     s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list,
-    s3_part_put, s3_piece_list, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold,
-    s3_upload_insert, s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list,
-    s3_version_properties_set, s3_versions_delete, setting_put,
+    s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert, s3_upload_list,
+    s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list, s3_version_properties_set,
+    setting_put,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -63,23 +63,6 @@ pub struct StoreMetadata {
 async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Documents, Error> {
     let rows = s3_bucket_doc_list(exec, bucket_id).await?;
     Ok(rows.iter().fold(Documents::default(), |docs, row| docs.with(&row.kind, &row.id, &row.doc)))
-}
-
-/// The change that a write is.
-fn created(put: &PutObject, version: VersionId) -> Change {
-    let info = &put.object.info;
-    let what = What::Written { size: info.size, etag: info.etag.clone() };
-    Change { key: info.key.clone(), version, what }
-}
-
-/// The change that a deletion is, if it did anything.
-fn removed(key: &str, done: Deleted) -> Option<Change> {
-    let (version, what) = match done {
-        Deleted::Removed { version, .. } => (version, What::Removed),
-        Deleted::Marked(version) => (version, What::Marked),
-        Deleted::Nothing | Deleted::Locked | Deleted::Unmet => return None,
-    };
-    Some(Change { key: key.to_owned(), version, what })
 }
 
 fn texts(ids: &[BlobId]) -> Vec<String> {
@@ -265,13 +248,8 @@ impl Metadata for StoreMetadata {
     }
 
     async fn put_object(&self, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, &new.bucket).await?;
-        let limits = self.limits.as_deref();
-        let written = put(&mut tx, &bucket, new, condition, References::New, limits).await?;
-        self.note(&mut tx, &bucket, vec![created(new, written.version)]).await?;
-        tx.commit().await?;
-        Ok(written)
+        let (this, new, condition) = (self.clone(), new.clone(), condition.clone());
+        self.store.write_grouped(move |tx| async move { this.put_in(tx, &new, &condition).await }.boxed()).await
     }
 
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
@@ -326,15 +304,12 @@ impl Metadata for StoreMetadata {
         deletions: &[Deletion],
         now_ms: i64,
     ) -> Result<(Vec<Deleted>, Freed), Error> {
-        let mut tx = self.store.write().await?;
-        let row = hold(&mut tx, bucket).await?;
+        let bucket = bucket.to_owned();
         let deletions: Vec<_> = deletions.iter().map(deletion).collect();
-        let (done, freed) = s3_versions_delete(&mut tx, &row, &deletions, now_ms).await?;
-        let done: Vec<Deleted> = done.into_iter().map(deleted).collect();
-        let gone = deletions.iter().zip(&done).filter_map(|(deletion, done)| removed(&deletion.key, *done));
-        self.note(&mut tx, &row, gone.collect()).await?;
-        tx.commit().await?;
-        Ok((done, freed))
+        let this = self.clone();
+        self.store
+            .write_grouped(move |tx| async move { this.delete_in(tx, &bucket, &deletions, now_ms).await }.boxed())
+            .await
     }
 
     async fn list_objects(
@@ -411,11 +386,15 @@ impl Metadata for StoreMetadata {
             checksums: part.checksums.to_text(),
             created_ms: part.created_ms,
         };
-        let mut tx = self.store.write().await?;
-        let upload = found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
-        let freed = s3_part_put(&mut tx, &upload, &row, stored).await?;
-        tx.commit().await?;
-        Ok(freed)
+        self.store
+            .write_grouped(move |tx| {
+                async move {
+                    let upload = found(s3_upload_hold(tx, &row.upload_id).await)?.ok_or(Error::NoUpload)?;
+                    Ok(s3_part_put(tx, &upload, &row, stored).await?)
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {
@@ -424,25 +403,11 @@ impl Metadata for StoreMetadata {
     }
 
     async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, &new.bucket).await?;
-        // Held: no part changes until the end of this transaction.
-        found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
-        let mut kept = HashSet::new();
-        if let Content::Parts(chosen) = &new.object.content {
-            let current = s3_part_list(&mut tx, upload_id, 0, u32::MAX >> 1).await?;
-            let current: HashSet<_> = current.into_iter().map(|p| (p.part_number, p.blob_id)).collect();
-            if chosen.iter().any(|p| !current.contains(&(p.number, p.blob.as_str().to_owned()))) {
-                return Err(Error::PartChanged);
-            }
-            kept.extend(chosen.iter().map(|p| p.blob.as_str()));
-        }
-        let limits = self.limits.as_deref();
-        let written = put(&mut tx, &bucket, new, condition, References::OfUpload, limits).await?;
-        self.note(&mut tx, &bucket, vec![created(new, written.version)]).await?;
-        let freed = s3_upload_complete(&mut tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
-        tx.commit().await?;
-        Ok(Written { freed: written.freed + freed, ..written })
+        let (this, id) = (self.clone(), upload_id.to_owned());
+        let (new, condition) = (new.clone(), condition.clone());
+        self.store
+            .write_grouped(move |tx| async move { this.complete_in(tx, &id, &new, &condition).await }.boxed())
+            .await
     }
 
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error> {

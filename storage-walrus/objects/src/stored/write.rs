@@ -1,16 +1,18 @@
 //! Writing a version within a transaction.
 
 use super::quota;
-use super::rows::{blob_texts, found, or_gone, seal_inline, set_properties, to_document};
+use super::rows::{blob_texts, deleted, found, or_gone, seal_inline, set_properties, to_document};
 use crate::error::Error;
+use crate::events::{Change, What};
 use crate::limits::Limits;
-use crate::metadata::Written;
+use crate::metadata::{Freed, Written};
 use crate::model::{Condition, Content, PutObject};
-use crate::version::VersionId;
+use crate::version::{Deleted, VersionId};
 use mallee_store::{
-    S3BucketRow, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
-    s3_version_heads, s3_version_put,
+    S3BucketRow, S3Deletion, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
+    s3_part_list, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put, s3_versions_delete,
 };
+use std::collections::HashSet;
 
 /// Whether a write may take place over what is there.
 fn check(condition: &Condition, newest: Option<&S3VersionHead>) -> Result<(), Error> {
@@ -107,4 +109,73 @@ pub(super) async fn put(
         quota::after_object(tx, bucket, limits).await?;
     }
     Ok(Written { version: VersionId { rank: written.rank, random: written.vid }, freed: written.freed })
+}
+
+/// The change that a write is.
+fn created(put: &PutObject, version: VersionId) -> Change {
+    let info = &put.object.info;
+    let what = What::Written { size: info.size, etag: info.etag.clone() };
+    Change { key: info.key.clone(), version, what }
+}
+
+/// The change that a deletion is, if it did anything.
+fn removed(key: &str, done: Deleted) -> Option<Change> {
+    let (version, what) = match done {
+        Deleted::Removed { version, .. } => (version, What::Removed),
+        Deleted::Marked(version) => (version, What::Marked),
+        Deleted::Nothing | Deleted::Locked | Deleted::Unmet => return None,
+    };
+    Some(Change { key: key.to_owned(), version, what })
+}
+
+impl super::StoreMetadata {
+    /// Writes an object.
+    pub(super) async fn put_in(&self, tx: &mut Tx, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
+        let bucket = hold(tx, &new.bucket).await?;
+        let written = put(tx, &bucket, new, condition, References::New, self.limits.as_deref()).await?;
+        self.note(tx, &bucket, vec![created(new, written.version)]).await?;
+        Ok(written)
+    }
+
+    /// Deletes keys and versions.
+    pub(super) async fn delete_in(
+        &self,
+        tx: &mut Tx,
+        bucket: &str,
+        deletions: &[S3Deletion],
+        now_ms: i64,
+    ) -> Result<(Vec<Deleted>, Freed), Error> {
+        let row = hold(tx, bucket).await?;
+        let (done, freed) = s3_versions_delete(tx, &row, deletions, now_ms).await?;
+        let done: Vec<Deleted> = done.into_iter().map(deleted).collect();
+        let gone = deletions.iter().zip(&done).filter_map(|(deletion, done)| removed(&deletion.key, *done));
+        self.note(tx, &row, gone.collect()).await?;
+        Ok((done, freed))
+    }
+
+    /// Turns parts of an upload into an object, and ends the upload.
+    pub(super) async fn complete_in(
+        &self,
+        tx: &mut Tx,
+        upload_id: &str,
+        new: &PutObject,
+        condition: &Condition,
+    ) -> Result<Written, Error> {
+        let bucket = hold(tx, &new.bucket).await?;
+        // Held: no part changes until the end of this transaction.
+        found(s3_upload_hold(tx, upload_id).await)?.ok_or(Error::NoUpload)?;
+        let mut kept = HashSet::new();
+        if let Content::Parts(chosen) = &new.object.content {
+            let current = s3_part_list(&mut *tx, upload_id, 0, u32::MAX >> 1).await?;
+            let current: HashSet<_> = current.into_iter().map(|p| (p.part_number, p.blob_id)).collect();
+            if chosen.iter().any(|p| !current.contains(&(p.number, p.blob.as_str().to_owned()))) {
+                return Err(Error::PartChanged);
+            }
+            kept.extend(chosen.iter().map(|p| p.blob.as_str()));
+        }
+        let written = put(tx, &bucket, new, condition, References::OfUpload, self.limits.as_deref()).await?;
+        self.note(tx, &bucket, vec![created(new, written.version)]).await?;
+        let freed = s3_upload_complete(tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
+        Ok(Written { freed: written.freed + freed, ..written })
+    }
 }

@@ -70,6 +70,13 @@ impl World {
         self.engine_at(&self.blobs_dir(), faults)
     }
 
+    /// Another engine on the same directory, with metadata of its own.
+    pub fn engine_over(&self, meta: Arc<dyn Metadata>, faults: Faults) -> Engine {
+        let blobs = Arc::new(self.blobs(faults.clone()));
+        let rng = Rng::seeded(2_000_000 + self.seed.fetch_add(1, Ordering::Relaxed));
+        Engine::new(meta, blobs, Clock::system(), rng, faults)
+    }
+
     pub fn engine_at(&self, dir: &Path, faults: Faults) -> Engine {
         let blobs = Arc::new(self.blobs_at(dir, faults.clone()));
         let rng = Rng::seeded(1_000_000 + self.seed.fetch_add(1, Ordering::Relaxed));
@@ -98,17 +105,22 @@ pub fn bytes(seed: u64, len: usize) -> Bytes {
 }
 
 pub async fn put(engine: &Engine, key: &str, data: Bytes, condition: &Condition) -> Result<(), Error> {
+    let tag = format!("{:x}", data.len());
+    write(engine, key, data, &tag, condition).await
+}
+
+pub async fn put_tagged(engine: &Engine, key: &str, data: Bytes, tag: &str) -> Result<(), Error> {
+    write(engine, key, data, tag, &Condition::None).await
+}
+
+async fn write(engine: &Engine, key: &str, data: Bytes, tag: &str, condition: &Condition) -> Result<(), Error> {
     let mut sink = engine.sink();
     // In uneven pieces, as a network gives them.
     for piece in data.chunks(70_001) {
         sink.write(Bytes::copy_from_slice(piece)).await?;
     }
-    let what = Description {
-        bucket: BUCKET.to_owned(),
-        key: key.to_owned(),
-        etag: format!("{:x}", data.len()),
-        ..Description::default()
-    };
+    let what =
+        Description { bucket: BUCKET.to_owned(), key: key.to_owned(), etag: tag.to_owned(), ..Description::default() };
     engine.put_object(what, sink.finish().await?, condition).await.map(drop)
 }
 
