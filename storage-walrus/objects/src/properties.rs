@@ -97,7 +97,7 @@ impl Properties {
     pub fn locked(&self, now_ms: i64, bypass: bool) -> bool {
         let retained = self
             .retention
-            .is_some_and(|retention| !retention.over(now_ms) && !(bypass && retention.mode == LockMode::Governance));
+            .is_some_and(|retention| !(retention.over(now_ms) || bypass && retention.mode == LockMode::Governance));
         self.legal_hold || retained
     }
 }

@@ -88,7 +88,7 @@ pub(crate) async fn preflight(s3: &S3, parts: &Parts) -> Result<Reply, ApiError>
         return Err(Code::BadRequest.message("Insufficient information. Origin request header needed."));
     }
     let asked = text(&parts.headers, METHOD).filter(|method| !method.is_empty());
-    if !asked.is_some_and(|method| Method::from_bytes(method.as_bytes()).is_ok()) {
+    if asked.is_none_or(|method| Method::from_bytes(method.as_bytes()).is_err()) {
         let asked = mallee_awswire::texts::clip(asked.unwrap_or("null")).into_owned();
         return Err(Code::BadRequest.message(format!("Invalid Access-Control-Request-Method: {asked}")));
     }

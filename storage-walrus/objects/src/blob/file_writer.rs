@@ -67,6 +67,7 @@ fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one for each upload under way")]
 enum State {
     Idle(Open),
     Busy(JoinHandle<Result<Open, Error>>),

@@ -20,6 +20,7 @@ const SHARDS: usize = 64;
 
 /// What is kept.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "each is kept behind a pointer")]
 pub(super) enum Entry {
     Bucket(Bucket),
     Object(Found),

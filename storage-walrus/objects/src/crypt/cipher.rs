@@ -1,7 +1,7 @@
 //! The chunks of one stream.
 
 use super::key::DataKey;
-use super::layout::SALT_BYTES;
+use super::layout::SALT_LEN;
 use crate::error::Error;
 use bytes::BytesMut;
 use mallee_runtime::Rng;
@@ -11,10 +11,10 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 const PURPOSE: &[u8] = b"mallee s3 stream 1";
 
 /// Makes a stream's key its own.
-pub(super) type StreamSalt = [u8; SALT_BYTES as usize];
+pub(super) type StreamSalt = [u8; SALT_LEN];
 
 pub(super) fn fresh_salt(rng: &Rng) -> StreamSalt {
-    let mut salt = [0; SALT_BYTES as usize];
+    let mut salt = [0; SALT_LEN];
     rng.fill(&mut salt);
     salt
 }

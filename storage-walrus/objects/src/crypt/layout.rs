@@ -5,7 +5,9 @@
 //! least, also of no bytes.
 
 /// Bytes at the beginning of a stream that make its key its own.
-pub(super) const SALT_BYTES: u64 = 32;
+pub(super) const SALT_BYTES: u64 = SALT_LEN as u64;
+/// The same, as a length in memory.
+pub(super) const SALT_LEN: usize = 32;
 /// Bytes of a chunk's tag.
 pub(super) const TAG_BYTES: u64 = 16;
 /// Bytes of a stored chunk, tag included.

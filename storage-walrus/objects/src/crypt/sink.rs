@@ -137,6 +137,7 @@ impl Engine {
 
 /// Where the bytes of an object go, to be encrypted or not.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one for each upload under way")]
 pub enum AnySink {
     /// As they come.
     Stored(Sink),
@@ -170,6 +171,7 @@ impl AnySink {
 
 /// Where the bytes of a part go, to be encrypted or not.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one for each upload under way")]
 pub enum AnyPart {
     /// As they come.
     Stored(PartSink),

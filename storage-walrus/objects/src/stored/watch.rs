@@ -16,7 +16,10 @@ const KEPT_MAX: usize = 4096;
 
 /// The configurations of buckets, read: by the bucket's number, for one `rev` of it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watched(Arc<Mutex<HashMap<i64, (u64, Option<Arc<Notification>>)>>>);
+pub(super) struct Watched(Arc<Mutex<HashMap<i64, Known>>>);
+
+/// A `rev`, and what the bucket notifies of then.
+type Known = (u64, Option<Arc<Notification>>);
 
 impl Watched {
     /// What a bucket that is held notifies of.
