@@ -1,11 +1,13 @@
 //! Generates messages and services from `mallee/v1/*.proto`; needs `protoc` (Debian: protobuf-compiler).
 
 /// Messages whose `Debug` is written by hand, without the secrets (secret.rs).
-const SECRET: [&str; 4] = [
+const SECRET: [&str; 6] = [
     ".mallee.v1.RoleCredentials",
     ".mallee.v1.ResolveKeyRequest",
     ".mallee.v1.ResolveKeyReply",
     ".mallee.v1.AuthorizeS3Request",
+    ".mallee.v1.DataKeyRequest",
+    ".mallee.v1.DataKeyReply",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,7 @@
 //! What daemons of the cluster ask the cloud controller: a new certificate, where the others are, and, for Walrus, the
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
+use crate::data_keys::DataKeys;
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
 use crate::identity::StoreCredentials;
 use crate::origin;
@@ -12,15 +13,16 @@ use mallee_awswire::sigv4::{CredentialSource as _, KeyError, derive_signing_key}
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
-    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KeyRefusal, KnowPrincipalsReply,
-    KnowPrincipalsRequest, LocateReply, LocateRequest, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
-    S3Key, S3Question, S3Resource,
+    AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
+    KeyRefusal, KnowPrincipalsReply, KnowPrincipalsRequest, LocateReply, LocateRequest, RenewReply, RenewRequest,
+    ResolveKeyReply, ResolveKeyRequest, S3Key, S3Question, S3Resource,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_s3::{Judgement, Keys, Question, Resource};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
 use mallee_types::ZoneName;
 use secrecy::ExposeSecret as _;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use time::macros::format_description;
@@ -36,8 +38,8 @@ const NAME_BYTES_MAX: usize = 128;
 /// A presigned request lives up to seven days, and so does its signing day; with the clock window at either end.
 const KEY_DAYS_BACK: i64 = 8;
 const KEY_DAYS_AHEAD: i64 = 1;
-/// Most questions about one request: a DeleteObjects names 1,000 keys.
-const QUESTIONS_MAX: usize = 1100;
+/// Most questions about one request: a DeleteObjects names 1,000 keys, and may ask to pass their retentions by.
+const QUESTIONS_MAX: usize = 2100;
 /// Most resources that they are about: a bucket, an object, and those of a copy source.
 const RESOURCES_MAX: usize = 8;
 /// Most principals asked about at once: a bucket policy has 20 KiB.
@@ -159,6 +161,34 @@ impl DirectoryService {
             refusal: KeyRefusal::Unknown.into(),
             unrestricted: OpContext::new(actor, "").is_unrestricted(),
         })
+    }
+
+    /// A data key of KMS, or why not.
+    async fn data_key_for(&self, asked: DataKeyRequest) -> Result<DataKeyReply, WireError> {
+        let Some(cloud) = &self.cloud else {
+            return Err(WireError::new(Kind::Unavailable, "there are no keys here"));
+        };
+        let keys = DataKeys::new(cloud.clone());
+        let caller = (asked.access_key_id.as_str(), token(&asked.session_token));
+        let context: BTreeMap<String, String> = asked.context.into_iter().collect();
+        let outcome = if asked.sealed.is_empty() {
+            keys.generate(caller, token(&asked.key), &context).await.map(|made| DataKeyReply {
+                plain: made.plain.to_vec(),
+                sealed: made.sealed,
+                key_arn: made.key_arn,
+                ..DataKeyReply::default()
+            })
+        } else {
+            let plain = keys.open(caller, &asked.sealed, &context).await;
+            plain.map(|plain| DataKeyReply { plain: plain.to_vec(), ..DataKeyReply::default() })
+        };
+        Ok(outcome.unwrap_or_else(|error| {
+            if let Some(cause) = error.cause() {
+                tracing::error!(code = error.code().as_str(), cause, "a data key was not given");
+            }
+            let (code, message) = (error.code().as_str().to_owned(), error.message().to_owned());
+            DataKeyReply { code, message, ..DataKeyReply::default() }
+        }))
     }
 
     fn cloud(&self) -> Result<&Arc<Cloud>, WireError> {
@@ -357,6 +387,11 @@ impl Directory for DirectoryService {
     async fn authorize_s3(&self, request: Request<AuthorizeS3Request>) -> Result<Response<AuthorizeS3Reply>, Status> {
         authorise(request.extensions(), &[Role::Walrus])?;
         Ok(Response::new(self.authorize(request.into_inner()).await?))
+    }
+
+    async fn data_key(&self, request: Request<DataKeyRequest>) -> Result<Response<DataKeyReply>, Status> {
+        authorise(request.extensions(), &[Role::Walrus])?;
+        Ok(Response::new(self.data_key_for(request.into_inner()).await?))
     }
 
     async fn know_principals(

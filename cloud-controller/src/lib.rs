@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod audit;
+pub mod data_keys;
 pub mod directory;
 pub mod enrol;
 pub mod front;
@@ -45,6 +46,8 @@ const IMAGES_PERIOD: Duration = Duration::from_secs(30);
 const SPOT_PERIOD: Duration = Duration::from_secs(1);
 /// How often the keeper of scheduled events looks for what is due, when nobody wakes it.
 const EVENTS_PERIOD: Duration = Duration::from_secs(1);
+/// How often keys are looked for whose time has come to go, or to get new material.
+const KEYS_PERIOD: Duration = Duration::from_secs(10);
 /// How often fleets are looked at when nobody wakes their keeper.
 const FLEETS_PERIOD: Duration = Duration::from_secs(2);
 /// How often Walrus is asked for a sign of life.
@@ -67,6 +70,11 @@ fn spawn_identity(cloud: &Arc<Cloud>, scope: &TaskScope) {
     spawn_periodic(scope, "purge-sessions", PURGE_PERIOD, Nudge::default(), rng.clone(), move || {
         let cloud = forgetter.clone();
         async move { sts::purge_sessions(&cloud).await }
+    });
+    let keeper = cloud.clone();
+    spawn_periodic(scope, "key-keeper", KEYS_PERIOD, Nudge::default(), rng.clone(), move || {
+        let cloud = keeper.clone();
+        async move { mallee_api_kms::keep_keys(&cloud).await }
     });
     let writer = cloud.clone();
     spawn_periodic(scope, "key-uses", KEY_USES_PERIOD, Nudge::default(), rng, move || {

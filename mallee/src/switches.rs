@@ -1,7 +1,7 @@
 //! What an operator may switch on that is off by itself.
 
 use mallee_app::Cloud;
-use mallee_walrus::NewBuckets;
+use mallee_walrus::{NewBuckets, WalrusConfig};
 
 /// What new buckets are like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -31,6 +31,25 @@ pub struct Switches {
     /// Accept AWS signature version 2 too, which is weaker, from clients that know no other.
     #[arg(long)]
     pub allow_sigv2: bool,
+}
+
+/// Switches of an object store.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct S3Switches {
+    /// Take keys that clients bring (SSE-C) over plain HTTP, too: where what ends TLS before this port is trusted.
+    #[arg(long)]
+    pub s3_sse_c_over_http: bool,
+    /// Encrypt every object (SSE-S3) where neither the request nor the bucket says how. Reads cost more CPU then.
+    #[arg(long)]
+    pub s3_encrypt_all: bool,
+}
+
+impl S3Switches {
+    /// Has the object store follow them.
+    pub(crate) const fn apply(&self, config: &mut WalrusConfig) {
+        config.sse_c_over_http = self.s3_sse_c_over_http;
+        config.encrypt_all = self.s3_encrypt_all;
+    }
 }
 
 impl Switches {

@@ -1,6 +1,8 @@
 //! Messages with secrets in them: what they show of themselves.
 
-use crate::v1::{AuthorizeS3Request, ResolveKeyReply, ResolveKeyRequest, RoleCredentials};
+use crate::v1::{
+    AuthorizeS3Request, DataKeyReply, DataKeyRequest, ResolveKeyReply, ResolveKeyRequest, RoleCredentials,
+};
 use std::fmt;
 
 impl fmt::Debug for RoleCredentials {
@@ -33,6 +35,21 @@ impl fmt::Debug for ResolveKeyReply {
             .field("found", &self.found)
             .field("principal_arn", &self.principal_arn)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DataKeyRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataKeyRequest")
+            .field("access_key_id", &self.access_key_id)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for DataKeyReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataKeyReply").field("key_arn", &self.key_arn).field("code", &self.code).finish_non_exhaustive()
     }
 }
 

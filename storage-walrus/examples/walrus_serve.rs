@@ -7,7 +7,7 @@
 use anyhow::Context as _;
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{NewBuckets, StaticAuthority, StaticKey, Walrus, WalrusConfig};
+use mallee_walrus::{Day, NewBuckets, StaticAuthority, StaticKey, Targets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +30,21 @@ async fn main() -> anyhow::Result<()> {
     }
     let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
+    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
+    // notifications, NAME=URL.
+    let given = |name| std::env::var(name).ok();
+    if let Some(seconds) = given("WALRUS_DAY") {
+        config.jobs.day = Day::of_seconds(seconds.parse()?);
+    }
+    let of = |name| given(name).iter().flat_map(|all| all.split(' ')).map(str::to_owned).collect::<Vec<_>>();
+    config.jobs.targets =
+        Targets::declared(&of("WALRUS_WEBHOOK"), &of("WALRUS_QUEUE"), true).map_err(anyhow::Error::msg)?;
     let (switches, domains): (Vec<String>, Vec<String>) = arguments.partition(|argument| argument == "--open");
     let mut domains = domains.into_iter();
     config.domains = domains.next().into_iter().collect();
     config.websites = domains.collect();
     config.new_buckets = if switches.is_empty() { NewBuckets::Closed } else { NewBuckets::Open };
+    config.sse_c_over_http = true;
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
     }

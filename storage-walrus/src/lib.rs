@@ -6,23 +6,28 @@
 mod keys;
 mod lock;
 mod offline;
+mod place;
 
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
+pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
+    Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
+    Question, Resource, S3, SealedKey,
 };
+pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
+use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
-use mallee_objects::{FileBlobs, ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
+use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 use mallee_runtime::{Clock, Faults, Rng, TaskScope};
-use mallee_s3::S3Config;
+use mallee_s3::{Background, S3Config};
 use mallee_store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,12 +50,20 @@ pub struct WalrusConfig {
     pub domains: Vec<String>,
     /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
     pub websites: Vec<String>,
+    /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too.
+    pub sse_c_over_http: bool,
+    /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
+    pub encrypt_all: bool,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
     /// How long a blob without a row is left alone.
     pub orphan_grace: Duration,
     /// Time between two sweeps.
     pub sweep_period: Duration,
+    /// Where the blobs are, if not in files below `data`.
+    pub blobs: Option<RemotePlace>,
+    /// Background work that buckets are configured with.
+    pub jobs: JobsConfig,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
 }
@@ -64,9 +77,13 @@ impl WalrusConfig {
             region: region.into(),
             domains: Vec::new(),
             websites: Vec::new(),
+            sse_c_over_http: false,
+            encrypt_all: false,
             new_buckets: NewBuckets::default(),
             orphan_grace: ORPHAN_GRACE,
             sweep_period: SWEEP_PERIOD,
+            blobs: None,
+            jobs: JobsConfig::default(),
             reserve: RESERVE_BYTES,
         }
     }
@@ -77,9 +94,10 @@ impl WalrusConfig {
 pub struct Walrus {
     config: WalrusConfig,
     engine: Engine,
+    store: Store,
     s3: S3,
     images: ImageStore,
-    _lock: DirectoryLock,
+    _lock: Option<DirectoryLock>,
 }
 
 impl Walrus {
@@ -95,24 +113,32 @@ impl Walrus {
         rng: Rng,
         faults: Faults,
     ) -> anyhow::Result<Self> {
-        let lock = DirectoryLock::take(&config.data)?;
-        let blobs =
-            FileBlobs::open(&config.data, clock.clone(), rng.clone(), faults.clone())?.with_reserve(config.reserve);
-        let meta = mallee_objects::metadata_of(store);
-        let engine = Engine::new(meta, Arc::new(blobs), clock, rng, faults);
+        let (blobs, lock) = place::open(&config, &store, clock.clone(), rng.clone(), faults.clone()).await?;
+        let meta = mallee_objects::metadata_of(store.clone());
+        let engine = Engine::new(meta, blobs, clock, rng, faults).with_vault(Vault::new(store.clone()));
         let unfinished = engine.recover().await?;
         if unfinished > 0 {
             tracing::info!(unfinished, "removed what unfinished uploads had left");
         }
+        let targets = config.jobs.targets.all().map(|(name, service)| (service, name.to_owned()));
         let s3_config = S3Config {
             region: config.region.clone(),
             domains: config.domains.clone(),
             websites: config.websites.clone(),
             new_buckets: config.new_buckets,
+            sse_c_over_http: config.sse_c_over_http,
+            encrypt_all: config.encrypt_all,
+            background: Arc::new(Background::new(config.jobs.day, targets)),
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, s3, images, _lock: lock })
+        Ok(Self { config, engine, store, s3, images, _lock: lock })
+    }
+
+    /// With a key management service, for objects that its keys encrypt. Before the services are given out.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<dyn KeyService>) -> Self {
+        Self { s3: self.s3.with_keys(keys), ..self }
     }
 
     /// The S3 service.
@@ -150,8 +176,9 @@ impl Walrus {
         &self.engine
     }
 
-    /// Starts the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
+    /// Starts what buckets' configurations ask for, the collector of garbage, and the sweep: now and every [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

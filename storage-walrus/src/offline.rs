@@ -20,10 +20,11 @@ impl Offline {
     ///
     /// # Errors
     /// When there is no such directory, or a daemon uses it.
-    pub fn open(data: &Path, store: Store, every_byte: bool) -> anyhow::Result<Self> {
+    pub async fn open(data: &Path, store: Store, every_byte: bool) -> anyhow::Result<Self> {
         if !data.join("blobs").is_dir() {
             bail!("{} holds no objects; name the directory with --data DIR", data.display());
         }
+        crate::place::must_be_files(&store).await?;
         let lock = DirectoryLock::take(data)?;
         let blobs = FileBlobs::open(data, Clock::system(), Rng::system(), Faults::none())
             .with_context(|| format!("cannot open {}", data.display()))?;

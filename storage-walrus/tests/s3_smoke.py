@@ -140,7 +140,7 @@ def test_configurations_tell_the_truth():
                    AccelerateConfiguration={"Status": "Enabled"})
     assert "Accelerate" in told["Error"]["Message"], told
     assert "Versions" not in S3.list_object_versions(Bucket=name)
-    refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", ServerSideEncryption="AES256")
+    refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", ServerSideEncryption="aws:kms")
     refused("AccessControlListNotSupported", 400, S3.put_object, Bucket=name, Key="k", Body=b"", ACL="public-read")
     refused("NoSuchKey", 404, S3.get_object_tagging, Bucket=name, Key="k")
     refused("NoSuchKey", 404, S3.get_object, Bucket=name, Key="k")

@@ -34,11 +34,17 @@ s3 = boto3.client(
 )
 
 
+class Unsigned(S3SigV4Auth):
+    """Signs heads without the bodies."""
+
+    def payload(self, request):
+        return "UNSIGNED-PAYLOAD"
+
+
 def head(method, path, length, secret=KEYS[1], **headers):
     """A signed head; the body is not part of what is signed."""
-    request = AWSRequest(method=method, url=URL + path, headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
-    request.context["payload_signing_enabled"] = False
-    S3SigV4Auth(Credentials(KEYS[0], secret), "s3", "us-east-1").add_auth(request)
+    request = AWSRequest(method=method, url=URL + path)
+    Unsigned(Credentials(KEYS[0], secret), "s3", "us-east-1").add_auth(request)
     lines = [f"{method} {path} HTTP/1.1", f"host: {urlsplit(URL).netloc}", f"content-length: {length}"]
     given = {**request.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return "\r\n".join(lines + [f"{name}: {value}" for name, value in given.items()] + ["", ""]).encode()
@@ -208,7 +214,9 @@ def main():
     s3.put_object(Bucket=BUCKET, Key="large", Body=bytes(48 * MIB))
     failures = []
     # These wait for the server's patience to end, all at the same time and beside the others.
-    slow = [threading.Thread(target=waiting, args=(work, failures)) for work in (stops, drips, takes_nothing)]
+    slow = [
+        threading.Thread(target=waiting, args=(work, failures), daemon=True) for work in (stops, drips, takes_nothing)
+    ]
     for thread in slow:
         thread.start()
     for work in (

@@ -2,21 +2,17 @@
 
 pgBackRest speaks S3 over TLS only. What terminates TLS before Walrus is here a few lines that pass bytes on."""
 
-import os
 import shutil
 import socket
 import ssl
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
-from s3_tools import SECONDS_MAX, keys, nothing_unfinished, program
+from postgres import Postgres
+from s3_tools import keys, nothing_unfinished, program
 from support import run
 from tiers import eventually
-
-SERVER_PLACES = ["/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/17/bin"]
 
 
 class TlsTerminator:
@@ -66,15 +62,11 @@ class TlsTerminator:
         self.listener.close()
 
 
-class Database:
-    """A PostgreSQL of its own that archives its log with pgBackRest. Root becomes `postgres`, for it refuses root."""
+class Database(Postgres):
+    """A PostgreSQL that archives its log with pgBackRest."""
 
     def __init__(self, cloud, bucket, tls):
-        places = [place for place in SERVER_PLACES if Path(place, "initdb").exists()]
-        assert places, "PostgreSQL is missing: run 'deploy/install test'"
-        self.programs = Path(places[-1])
-        self.root = Path(tempfile.mkdtemp(prefix="mallee-pgbackrest-", dir="/tmp"))
-        self.data = self.root / "data"
+        super().__init__()
         known = cloud.environment
         settings = {
             "repo1-type": "s3",
@@ -108,40 +100,16 @@ class Database:
         lines += ["[main]", f"pg1-path={self.data}", f"pg1-socket-path={self.root}", "pg1-user=postgres"]
         (self.root / "pgbackrest.conf").write_text("\n".join(lines) + "\n")
         shutil.copy(tls.certificate, self.root / "ca.crt")
-        if os.getuid() == 0:
-            for path in [self.root, *self.root.iterdir()]:
-                shutil.chown(path, "postgres")
-        self.run(self.programs / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1")
         self.backrest = [program("pgbackrest"), f"--config={self.root}/pgbackrest.conf", "--stanza=main"]
         push = " ".join(map(str, [*self.backrest, "archive-push", "%p"]))
-        with open(self.data / "postgresql.conf", "a") as out:
-            out.write(f"listen_addresses = ''\nunix_socket_directories = '{self.root}'\nfsync = off\nshared_buffers = 16MB\n")
-            out.write(f"archive_mode = on\narchive_command = '{push}'\nmax_connections = 10\nmax_wal_senders = 3\n")
-
-    def run(self, *command, check=True):
-        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] if os.getuid() == 0 else []
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "AWS_", "SSL_"))}
-        return run(*user, *command, check=check, env={**plain, "HOME": str(self.root)}, cwd=self.root, timeout=SECONDS_MAX)
+        archive = ["archive_mode = on", f"archive_command = '{push}'", "max_connections = 10", "max_wal_senders = 3"]
+        self.make(*archive, options=["--wal-segsize=1"])
 
     def pgbackrest(self, *arguments, check=True):
         return self.run(*self.backrest, *arguments, check=check).stdout
 
-    def start(self):
-        self.run(self.programs / "pg_ctl", "-D", self.data, "-l", self.root / "log", "-w", "-t", "60", "start")
-
-    def stop(self):
-        self.run(self.programs / "pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", "60", "stop", check=False)
-
     def is_primary(self):
         assert self.sql("SELECT pg_is_in_recovery()") == "f"
-
-    def sql(self, text):
-        return self.run(self.programs / "psql", "-h", self.root, "-U", "postgres", "-XAtc", text).stdout.strip()
-
-    def close(self):
-        if self.data.exists():
-            self.stop()
-        shutil.rmtree(self.root)
 
 
 @pytest.fixture

@@ -1,67 +1,12 @@
 """An object store without a cloud: `mallee walrus --data DIR`, with users and policies of its own."""
 
 import json
-import os
-import signal
-import subprocess
 import tempfile
-import time
-import urllib.request
-from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from support import BINARY, START_SECONDS_MAX, free_port
-
-
-class Alone:
-    def __init__(self, data):
-        self.data = Path(data)
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self):
-        self.log = open(self.data / "log", "ab")
-        command = [BINARY, "walrus", "--data", self.data, "--listen", f"127.0.0.1:{self.port}"]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{self.endpoint}/health", timeout=2) as reply:
-                    if reply.status == 200:
-                        break
-            except OSError:
-                time.sleep(0.05)
-        lines = (self.data / "env").read_text().splitlines()
-        pairs = (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
-        self.environment = {name: value.strip("'") for name, value in pairs}
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(timeout=20) == 0
-        self.log.close()
-
-    def client(self, service, key=None, secret=None):
-        environment = self.environment
-        return boto3.client(
-            service,
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id=key or environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=secret or environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_DEFAULT_REGION"],
-            config=Config(retries={"max_attempts": 1}),
-        )
-
-    def mallee(self, *arguments, check=True):
-        plain = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        command = [BINARY, "--state", self.data, *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=plain)
-        assert not check or result.returncode == 0, result.stdout + result.stderr
-        return result
+from alone import Alone
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 use crate::client::{CallError, Reply};
 use crate::process::Process;
+use mallee::switches::S3Switches;
 use mallee::up::{Links, Options, Simulated};
 use mallee_app::Cloud;
 use mallee_cluster_controller::ClusterConfig;
@@ -133,7 +134,9 @@ impl TestCloud {
             faults: self.faults.clone(),
             cluster: self.cluster.clone(),
             links: self.links.clone(),
+            jobs: mallee::s3_jobs::JobsConfig::default(),
             hosts: Default::default(),
+            s3: S3Switches::default(),
             new_buckets: Default::default(),
         }
     }

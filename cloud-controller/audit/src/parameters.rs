@@ -17,6 +17,7 @@ const SECRET: &[&str] = &[
     "newpassword",
     "oldpassword",
     "password",
+    "plaintext",
     "privatekey",
     "samlassertion",
     "secretaccesskey",

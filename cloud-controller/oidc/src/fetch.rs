@@ -1,6 +1,5 @@
 //! One document from a provider.
 
-use crate::address::is_public;
 use crate::trust::{Trust, Trusted};
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
@@ -9,6 +8,7 @@ use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use mallee_types::is_public;
 use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -5,7 +5,6 @@
 //! was checked; no redirects; limits of bytes and time; a cache of limited size. An operator may name providers at
 //! private addresses.
 
-mod address;
 mod fetch;
 mod jwk;
 mod jwt;

@@ -40,7 +40,22 @@ const ISSUES: &[&str] = &["AssumeRole", "GetSessionToken", "GetFederationToken"]
 /// Longest user agent and error text that are recorded, in characters.
 const TEXT_CHARS_MAX: usize = 1024;
 /// First words of the names of operations that only look.
-const LOOKS: &[&str] = &["Describe", "Get", "List", "Lookup", "Simulate", "Search", "Decode", "AssumeRole", "Download"];
+const LOOKS: &[&str] = &[
+    "AssumeRole",
+    "Decode",
+    "Decrypt",
+    "Describe",
+    "Download",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateRandom",
+    "Get",
+    "List",
+    "Lookup",
+    "ReEncrypt",
+    "Search",
+    "Simulate",
+];
 
 /// One call.
 pub(crate) struct Call<'a> {
@@ -256,7 +271,7 @@ mod tests {
         for action in ["RunInstances", "AssumeRole", "AssumeRoleWithWebIdentity", "GetSessionToken", "", "Nonsense"] {
             assert!(may_change(action), "{action}");
         }
-        for action in ["DescribeInstances", "GetCallerIdentity", "ListUsers", "DecodeAuthorizationMessage"] {
+        for action in ["DescribeInstances", "GetCallerIdentity", "ListUsers", "DecodeAuthorizationMessage", "Decrypt"] {
             assert!(!may_change(action), "{action}");
         }
     }

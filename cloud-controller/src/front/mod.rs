@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use mallee_api_ec2::Ec2Api;
 use mallee_api_iam::IdentityApi;
+use mallee_api_kms::KmsApi;
 use mallee_app::fail::OrFail as _;
 use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
 use mallee_audit::Record;
@@ -58,6 +59,7 @@ pub struct Front {
     cloud: Arc<Cloud>,
     ec2: Ec2Api,
     identity: IdentityApi,
+    kms: KmsApi,
     s3: Arc<dyn S3Service>,
     verifier: Arc<Verifier<StoreCredentials>>,
     join_tokens: Option<Arc<JoinTokens>>,
@@ -78,12 +80,14 @@ impl Front {
     #[must_use]
     pub fn new(cloud: Arc<Cloud>, s3: Arc<dyn S3Service>, verifier: Arc<Verifier<StoreCredentials>>) -> Self {
         let (ec2, identity) = (Ec2Api::new(cloud.clone()), IdentityApi::new(cloud.clone()));
+        let kms = KmsApi::new(cloud.clone());
         verifier.source().follow_sigv2(cloud.sigv2());
         let identities = AtomicU64::new(cloud.store().identity_version());
         Self {
             cloud,
             ec2,
             identity,
+            kms,
             s3,
             verifier,
             join_tokens: None,
@@ -381,6 +385,9 @@ impl Front {
             Service::Sts => self.identity.sts_call(cx, asked.action()?, asked.params()?).await,
             Service::Other(name) if name == cloudtrail::SERVICE => {
                 cloudtrail::answer(&self.cloud, cx, self.trail.as_deref(), &asked.action, &received.body).await
+            }
+            Service::Other(name) if name == mallee_api_kms::SERVICE => {
+                self.kms.call(cx, &asked.action, &received.body).await
             }
             Service::Other(name) if name == servicequotas::SERVICE => {
                 servicequotas::answer(&self.cloud, cx, &asked.action, &received.body).await

@@ -39,7 +39,7 @@ impl Asked {
 
 /// Whether a service speaks JSON: the operation is in a header, the parameters are the body.
 pub(super) fn is_json(service: &str) -> bool {
-    [cloudtrail::SERVICE, servicequotas::SERVICE].contains(&service)
+    [cloudtrail::SERVICE, mallee_api_kms::SERVICE, servicequotas::SERVICE].contains(&service)
 }
 
 fn parse(received: &Received) -> Result<Params, ApiError> {

@@ -50,13 +50,17 @@ fn case(operation: Operation) -> Case {
             body = BATCH;
             rights = ["k", "l"].map(|key| ("s3:DeleteObject", format!("arn:aws:s3:::b/{key}"))).to_vec();
         }
-        Operation::PostObject => rights = vec![("s3:PutObject", "arn:aws:s3:::b/*".to_owned())],
         _ => {}
     }
     query.sort_unstable();
     let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) };
     Case { name: operation.name(), method: row.method, path, headers, body, rights }
+}
+
+/// The operations that a head alone asks for: a form says in its body what it wants (`tests/clients/test_s3_post.py`).
+fn cases() -> impl Iterator<Item = Case> {
+    Operation::ALL.iter().copied().filter(|operation| *operation != Operation::PostObject).map(case)
 }
 
 /// Whether an answer says that it is not allowed, wholly or in part.
@@ -74,8 +78,8 @@ fn is_denied(case: &Case, answer: &Answer) -> bool {
 async fn each_operation_takes_exactly_its_rights() {
     let world = World::new().await;
     let nobody = world.user("nobody", &[], None).await;
-    let cases: Vec<Case> = Operation::ALL.iter().copied().map(case).collect();
-    for (at, case) in cases.iter().enumerate() {
+    for (at, case) in cases().enumerate() {
+        let case = &case;
         world.stock().await;
         let send = async |keys: &Keys| world.s3_with(case.method, &case.path, case.headers, case.body, keys).await;
         let before = world.fingerprint();
@@ -179,7 +183,7 @@ async fn nobody_gets_past_any_denial() {
             Why::PublicAccessBlock => world.set_policy(Some(&all_allowed)).await,
             _ => world.set_policy(None).await,
         }
-        for case in Operation::ALL.iter().copied().map(case) {
+        for case in cases() {
             // Those are about nobody's bucket.
             let is_of_account = matches!(case.name, "ListBuckets" | "CreateBucket");
             let applies = match why {

@@ -1,7 +1,8 @@
-//! CloudTrail's operations, which speak JSON.
+//! CloudTrail's operations and those of KMS, which speak JSON.
 
 use crate::world::World;
 use crate::{ALL, HOUR, NONE, S3_ONLY};
+use mallee_api_kms::OFFERED as KMS_OFFERED;
 use mallee_cloud_controller::audit::CLOUDTRAIL_OFFERED;
 
 /// The smallest request of each operation; a new one needs one here.
@@ -20,8 +21,59 @@ fn body(action: &str) -> &'static str {
     }
 }
 
+const KEY: &str = r#"{"KeyId":"12345678-90ab-cdef-1234-567890abcdef"}"#;
+
+fn kms_body(action: &str) -> String {
+    let with = |more: &str| KEY.replace('}', &format!(",{more}}}"));
+    match action {
+        "CreateKey" | "ListKeys" | "ListAliases" => "{}".to_owned(),
+        "GenerateRandom" => r#"{"NumberOfBytes":8}"#.to_owned(),
+        "CreateAlias" | "UpdateAlias" => KEY.replace("KeyId", "TargetKeyId").replace('}', r#","AliasName":"alias/a"}"#),
+        "DeleteAlias" => r#"{"AliasName":"alias/a"}"#.to_owned(),
+        "Encrypt" => with(r#""Plaintext":"c2VjcmV0""#),
+        // A ciphertext of a key that is not there.
+        "Decrypt" => format!(r#"{{"CiphertextBlob":"{}"}}"#, ciphertext()),
+        "ReEncrypt" => {
+            format!(r#"{{"CiphertextBlob":"{}","SourceKeyId":"alias/a","DestinationKeyId":"alias/b"}}"#, ciphertext())
+        }
+        "GenerateDataKey" | "GenerateDataKeyWithoutPlaintext" => with(r#""KeySpec":"AES_256""#),
+        "PutKeyPolicy" => with(r#""Policy":"{}""#),
+        "TagResource" => with(r#""Tags":[{"TagKey":"k","TagValue":"v"}]"#),
+        "UntagResource" => with(r#""TagKeys":["k"]"#),
+        "UpdateKeyDescription" => with(r#""Description":"d""#),
+        "CancelKeyDeletion"
+        | "DescribeKey"
+        | "DisableKey"
+        | "DisableKeyRotation"
+        | "EnableKey"
+        | "EnableKeyRotation"
+        | "GetKeyPolicy"
+        | "GetKeyRotationStatus"
+        | "ListKeyPolicies"
+        | "ListKeyRotations"
+        | "ListResourceTags"
+        | "RotateKeyOnDemand"
+        | "ScheduleKeyDeletion" => KEY.to_owned(),
+        other => panic!("{other} has no request here"),
+    }
+}
+
+fn ciphertext() -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode([1_u8; 100])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn trails_are_for_those_who_may() {
+    for_those_who_may("cloudtrail", CLOUDTRAIL_OFFERED, |action| body(action).to_owned()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_for_those_who_may() {
+    for_those_who_may("kms", KMS_OFFERED, kms_body).await;
+}
+
+async fn for_those_who_may(service: &'static str, offered: &[&str], body: impl Fn(&str) -> String) {
     let world = World::new().await;
     let plain = world.user("plain", &[], None).await;
     let denied = world.user("denied", &[ALL, NONE], None).await;
@@ -30,7 +82,7 @@ async fn trails_are_for_those_who_may() {
     let session = world.session("mighty", &[S3_ONLY], HOUR * 1000).await;
     let wrong =
         crate::world::Keys { secret: "not the secret of this key at all, is it".to_owned(), ..world.root.clone() };
-    for action in CLOUDTRAIL_OFFERED {
+    for action in offered {
         let whys = [
             (&plain, "because no identity-based policy allows the"),
             (&denied, "with an explicit deny in an identity-based policy"),
@@ -39,24 +91,27 @@ async fn trails_are_for_those_who_may() {
         ];
         let before = world.fingerprint();
         for (keys, why) in whys {
-            let answer = world.json(action, body(action), Some(keys), 0).await;
+            let answer = world.json(service, action, &body(action), Some(keys), 0).await;
             assert_eq!(
                 (answer.status, answer.code.as_str()),
                 (403, "AccessDeniedException"),
                 "{action}: {}",
                 answer.text
             );
-            assert!(answer.text.contains(why), "{action}: {}", answer.text);
+            // Of a ciphertext whose key is not there nobody is told more.
+            if *action != "Decrypt" {
+                assert!(answer.text.contains(why), "{action}: {}", answer.text);
+            }
         }
         for (keys, off) in [(None, 0), (Some(&wrong), 0), (Some(&world.root), -HOUR)] {
-            let answer = world.json(action, body(action), keys, off).await;
+            let answer = world.json(service, action, &body(action), keys, off).await;
             assert!((400..=403).contains(&answer.status), "{action}: {} {}", answer.status, answer.text);
             assert_ne!(answer.code, "", "{action}: {}", answer.text);
         }
         assert_eq!(world.fingerprint(), before, "{action} wrote something");
         // Who may is told what is wrong with the request, or has an answer.
-        let answer = world.json(action, body(action), Some(&world.root), 0).await;
-        assert_ne!(answer.code, "AccessDeniedException", "{action}: {}", answer.text);
+        let answer = world.json(service, action, &body(action), Some(&world.root), 0).await;
+        assert_eq!(answer.code == "AccessDeniedException", *action == "Decrypt", "{action}: {}", answer.text);
         assert_ne!(answer.code, "SerializationException", "{action}: {}", answer.text);
     }
 }

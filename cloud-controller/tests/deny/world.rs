@@ -335,20 +335,28 @@ impl World {
         self.send(request.body(Body::from(form)).unwrap()).await
     }
 
-    /// One call of CloudTrail, signed with a clock that is off by so many seconds.
-    pub async fn json(&self, action: &str, body: &str, keys: Option<&Keys>, seconds_off: i64) -> Answer {
-        let target = format!("CloudTrail_20131101.{action}");
+    /// One call of a service that speaks JSON, signed with a clock that is off by so many seconds.
+    pub async fn json(
+        &self,
+        service: &'static str,
+        action: &str,
+        body: &str,
+        keys: Option<&Keys>,
+        seconds_off: i64,
+    ) -> Answer {
+        let interface = if service == "kms" { "TrentService" } else { "CloudTrail_20131101" };
+        let target = format!("{interface}.{action}");
         let mut request = Request::builder().method("POST").uri("/").header("host", HOST).header("content-type", JSON);
         match keys {
             Some(keys) => {
-                let service = Signed { service: "cloudtrail", target: Some(&target), headers: &[] };
+                let service = Signed { service, target: Some(&target), headers: &[] };
                 for (name, value) in self.signature(service, "POST", "/", body, keys, seconds_off) {
                     request = request.header(name, value);
                 }
             }
             // Only a signature tells a JSON service: a broken one.
             None => {
-                let scope = format!("AKIAAAAAAAAAAAAAAAAA/20261121/{REGION}/cloudtrail/aws4_request");
+                let scope = format!("AKIAAAAAAAAAAAAAAAAA/20261121/{REGION}/{service}/aws4_request");
                 let broken = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00");
                 request = request.header(TARGET, &target).header("authorization", broken);
             }
@@ -449,7 +457,8 @@ impl World {
         if service == "s3" {
             headers.push(("x-amz-content-sha256", sha256(body.as_bytes())));
         } else {
-            headers.push(("content-type", if service == "cloudtrail" { JSON } else { FORM }.to_owned()));
+            headers
+                .push(("content-type", if ["cloudtrail", "kms"].contains(&service) { JSON } else { FORM }.to_owned()));
         }
         headers.extend(target.map(|target| (TARGET, target.to_owned())));
         if let Some(token) = &keys.token {

@@ -269,10 +269,11 @@ fn side_by_side<W: Words + From<[u32; N]> + Into<[u32; N]>, const N: usize>(load
     let count = loads.iter().map(|load| load.blocks().len()).min().unwrap_or_default();
     let mut state: [W; 4] = std::array::from_fn(|w| W::from(std::array::from_fn(|l| loads[l].state.words[w])));
     let blocks: [&[[u8; BLOCK]]; N] = std::array::from_fn(|l| &loads[l].blocks()[..count]);
-    for i in 0..count {
+    // (Of each message the block with this number.)
+    (0..count).for_each(|i| {
         let words = std::array::from_fn(|j| W::from(std::array::from_fn(|l| word(&blocks[l][i], j))));
         compress(&mut state, &words);
-    }
+    });
     let state: [[u32; N]; 4] = state.map(Into::into);
     for (l, load) in loads.into_iter().enumerate() {
         load.state.words = std::array::from_fn(|w| state[w][l]);

@@ -24,6 +24,7 @@ sql! {
     CERTIFICATES = "SELECT COUNT(*) FROM server_certificates WHERE account_id = $1";
     OIDC = "SELECT COUNT(*) FROM oidc_providers WHERE account_id = $1";
     TRAILS = "SELECT COUNT(*) FROM trails WHERE account_id = $1";
+    KMS_KEYS = "SELECT COUNT(*) FROM kms_keys WHERE account_id = $1";
     USERS = "SELECT COUNT(*) FROM users WHERE account_id = $1 AND NOT is_admin";
     GROUPS = "SELECT COUNT(*) FROM iam_groups WHERE account_id = $1";
     POLICIES = "SELECT COUNT(*) FROM iam_policies WHERE account_id = $1";
@@ -50,6 +51,7 @@ sql! {
     WIPE_REPORTS = "DELETE FROM credential_reports WHERE account_id = $1";
     WIPE_PASSWORDS = "DELETE FROM password_policies WHERE account_id = $1";
     WIPE_TRAILS = "DELETE FROM trails WHERE account_id = $1";
+    WIPE_KMS_KEYS = "DELETE FROM kms_keys WHERE account_id = $1";
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
     WIPE_SPOT_REQUESTS = "DELETE FROM spot_requests WHERE account_id = $1";
     WIPE_FLEETS = "DELETE FROM fleets WHERE account_id = $1";
@@ -111,6 +113,7 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("server certificates", CERTIFICATES),
         ("OpenID Connect providers", OIDC),
         ("trails", TRAILS),
+        ("KMS keys", KMS_KEYS),
     ];
     counted(tx, account, &texts).await
 }
@@ -142,6 +145,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_PASSWORDS,
         WIPE_SESSIONS,
         WIPE_TRAILS,
+        WIPE_KMS_KEYS,
         WIPE_SPOT_REQUESTS,
         WIPE_FLEETS,
         WIPE_KEY_PAIRS,

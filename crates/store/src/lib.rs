@@ -37,6 +37,7 @@ mod instance_type;
 mod interface;
 mod json;
 mod key_pair;
+mod kms;
 mod later;
 mod launch_template;
 mod lease;
@@ -186,6 +187,12 @@ pub use interface::{
 };
 pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
+pub use kms::{
+    KmsAliasRow, KmsKeyDoc, KmsKeyRow, KmsMaterialRow, KmsReason, KmsState, kms_account_lock, kms_alias_delete,
+    kms_alias_fetch, kms_alias_insert, kms_alias_list, kms_alias_list_of, kms_alias_update, kms_key_count,
+    kms_key_deletable, kms_key_delete, kms_key_fetch, kms_key_insert, kms_key_list, kms_key_locked, kms_key_rotatable,
+    kms_key_update, kms_material_insert, kms_material_list, kms_material_newest, kms_material_secret,
+};
 pub use launch_template::{
     LaunchTemplateRow, LaunchTemplateVersionFilter, LaunchTemplateVersionRow, launch_template_default_set,
     launch_template_delete, launch_template_insert, launch_template_list, launch_template_next_version,

@@ -6,7 +6,7 @@ use crate::{
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
-    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface, key_pair,
+    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface, key_pair, kms,
     launch_template, lease, login, mfa, oidc_provider, placement_group, quota, quota_use, role, s3, saga,
     security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology, trail, vpc,
 };
@@ -42,6 +42,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
     ("key_pair.rs", key_pair::SQL),
+    ("kms.rs", kms::SQL),
     ("launch_template.rs", launch_template::SQL),
     ("lease.rs", lease::SQL),
     ("login.rs", login::SQL),
@@ -58,8 +59,10 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/damage.rs", s3::damage::SQL),
     ("s3/garbage.rs", s3::garbage::SQL),
     ("s3/image.rs", s3::image::SQL),
+    ("s3/jobs.rs", s3::jobs::SQL),
     ("s3/listing.rs", s3::listing::SQL),
     ("s3/listing_versions.rs", s3::listing_versions::SQL),
+    ("s3/outbox.rs", s3::outbox::SQL),
     ("s3/owner.rs", s3::owner::SQL),
     ("s3/part.rs", s3::part::SQL),
     ("s3/pieces.rs", s3::pieces::SQL),

@@ -8,6 +8,7 @@ pub mod instance_type;
 pub mod limits;
 pub mod mac;
 pub mod order;
+mod public_address;
 pub mod secret;
 
 pub use id::{
@@ -18,3 +19,4 @@ pub use id::{
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;
 pub use order::{Epoch, Generation, Incarnation};
+pub use public_address::is_public;

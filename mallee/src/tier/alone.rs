@@ -3,6 +3,7 @@
 
 use super::cloud::local;
 use super::{Around, STOP_GRACE, Signals, WalrusArgs, bind};
+use crate::data_keys::LocalKeys;
 use crate::state::StateDir;
 use crate::up::{DEFAULT_PUBLIC_POOL, LocalClusters, LocalWalrus, serve_walrus, zone_names};
 use anyhow::{Context as _, Result};
@@ -11,6 +12,7 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
+use mallee_cloud_controller::data_keys::DataKeys;
 use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_pki::{Identity, Role};
 use mallee_runtime::{Shutdown, TaskScope};
@@ -53,7 +55,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let listener = bind(args.listen, "--listen").await?;
     let address = local(listener.local_addr()?);
     let cloud_id = dir.cloud_id(&rng)?;
-    let seal = SealKey::load_or_create(&dir.join("seal.key"), &rng)?;
+    let seal = SealKey::load_or_create(&args.seal_key(dir), &rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
     let store = Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), seal)
         .await
@@ -66,6 +68,8 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let mut config = WalrusConfig::new(dir.join("walrus"), args.region.clone());
     args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
+    config.blobs = args.place.place()?;
+    args.s3_switches.apply(&mut config);
     let walrus =
         Walrus::open(config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone()).await?;
     walrus.spawn_background(&servers);
@@ -94,6 +98,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let identity = CloudController::start_without_instances(config, parts, &shutdown).await?;
     let identity = identity.with_trail(trail).with_s3_hosts(args.hosts.all());
     authority.attach(identity.cloud());
+    let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(identity.cloud().clone()))));
     args.switches.apply(identity.cloud());
     let access = Access {
         endpoint: format!("http://{address}"),

@@ -3,8 +3,8 @@
 use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
 use mallee_proto::v1::{
-    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, Endpoint, KnowPrincipalsRequest, LocateRequest,
-    RenewRequest, ResolveKeyReply, ResolveKeyRequest,
+    AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
+    KnowPrincipalsRequest, LocateRequest, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
 };
 use mallee_proto::{Kind, WireError};
 use std::fmt;
@@ -92,6 +92,12 @@ impl CloudLink {
     pub async fn authorize_s3(&self, query: AuthorizeS3Request) -> Result<AuthorizeS3Reply, WireError> {
         let request = timed(query, ANSWER_TIMEOUT);
         Ok(self.client().await?.authorize_s3(request).await.map_err(WireError::from)?.into_inner())
+    }
+
+    /// A data key of KMS.
+    pub async fn data_key(&self, query: DataKeyRequest) -> Result<DataKeyReply, WireError> {
+        let request = timed(query, ANSWER_TIMEOUT);
+        Ok(self.client().await?.data_key(request).await.map_err(WireError::from)?.into_inner())
     }
 
     async fn locate(&self) -> Result<Vec<Endpoint>, WireError> {

@@ -5,6 +5,7 @@ mod alone;
 mod authority;
 mod cloud;
 mod cluster;
+mod data_keys;
 mod directory;
 mod keys;
 mod member;

@@ -2,11 +2,14 @@
 
 use super::alone::alone;
 use super::authority::DirectoryAuthority;
+use super::data_keys::RemoteKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
+use crate::blobs::BlobsArgs;
 use crate::s3_hosts::S3Hosts;
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
-use crate::switches::{S3NewBuckets, Switches};
+use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result, bail};
 use mallee_cloud_controller::enrol::S3_ROLE;
 use mallee_cloud_controller::front;
@@ -54,18 +57,34 @@ pub struct WalrusArgs {
     /// Its database: `sqlite:PATH` or `postgres://…` (default: SQLite in the state directory).
     #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
     pub database: Option<String>,
+    /// What is off by itself.
+    #[command(flatten)]
+    pub s3_switches: S3Switches,
     /// The region of buckets whose maker named none.
     #[arg(long, default_value = "local")]
     pub region: String,
+    /// Background work.
+    #[command(flatten)]
+    pub jobs: S3JobsArgs,
     /// What new buckets are like.
     #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
     pub s3_new_buckets: S3NewBuckets,
+    /// Where the bytes are.
+    #[command(flatten)]
+    pub place: BlobsArgs,
     /// Hosts of buckets.
     #[command(flatten)]
     pub hosts: S3Hosts,
     /// What is off by itself; in a cloud its controller is asked.
     #[command(flatten)]
     pub switches: Switches,
+}
+
+impl WalrusArgs {
+    /// The file of the key that seals what the database keeps secret.
+    pub(super) fn seal_key(&self, dir: &StateDir) -> PathBuf {
+        self.place.seal_key.clone().unwrap_or_else(|| dir.join("seal.key"))
+    }
 }
 
 struct Running {
@@ -110,7 +129,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let images_uri = advertised(args.advertise_control.as_deref(), "https", &control_listener, "--advertise-control")?;
     let member = Member::join(dir, &join, Role::Walrus, "", &around).await?;
 
-    let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
+    let seal = SealKey::load_or_create(&args.seal_key(dir), &around.rng)?;
     let url = args.database.clone().unwrap_or_else(|| format!("sqlite:{}", dir.join("walrus.db").display()));
     let store = Store::open(StoreConfig::new(url), around.clock.clone(), around.rng.clone(), seal)
         .await
@@ -119,8 +138,12 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let mut config = WalrusConfig::new(args.data.clone().unwrap_or_else(|| dir.join("walrus")), args.region.clone());
     args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
+    config.blobs = args.place.place()?;
+    args.s3_switches.apply(&mut config);
+    config.jobs = args.jobs.config()?;
     let Around { clock, rng, faults } = around.clone();
     let walrus = Walrus::open(config, store.clone(), authority, clock, rng, faults).await?;
+    let walrus = walrus.with_keys(Arc::new(RemoteKeys(member.link.clone())));
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);

@@ -47,7 +47,7 @@ pub async fn walrus_check(state: &Path, args: &WalrusCheckArgs) -> Result<()> {
     let store =
         Store::open(StoreConfig::new(url), around.clock, around.rng, seal).await.context("cannot open the database")?;
     let data = args.data.clone().unwrap_or_else(|| dir.join("walrus"));
-    let offline = Offline::open(&data, store.clone(), args.every_byte)?;
+    let offline = Offline::open(&data, store.clone(), args.every_byte).await?;
     let left = if args.repair {
         let (first, left) = offline.checker().repair().await?;
         tell(&first);

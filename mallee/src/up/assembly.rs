@@ -3,8 +3,10 @@
 use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
+use crate::data_keys::LocalKeys;
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
+use crate::switches::S3Switches;
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_app::images::RemoteImages;
@@ -12,6 +14,7 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
+use mallee_cloud_controller::data_keys::DataKeys;
 use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
@@ -20,7 +23,7 @@ use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
 use mallee_store::{SealKey, Store, StoreConfig};
 use mallee_types::ZoneName;
-use mallee_walrus::{NewBuckets, Walrus, WalrusConfig};
+use mallee_walrus::{JobsConfig, NewBuckets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,8 +80,12 @@ pub struct Options {
     pub cluster: ClusterConfig,
     /// The links between the tiers, which tests partition.
     pub links: Links,
+    /// The object store's background work.
+    pub jobs: JobsConfig,
     /// Hosts of buckets.
     pub hosts: S3Hosts,
+    /// Switches of the object store.
+    pub s3: S3Switches,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
 }
@@ -126,8 +133,10 @@ impl Assembly {
             faults,
             cluster,
             links,
+            jobs,
             hosts,
             new_buckets,
+            s3,
         } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
@@ -144,6 +153,8 @@ impl Assembly {
         let mut walrus_config = WalrusConfig::new(dir.join("walrus"), region.clone());
         hosts.apply(&mut walrus_config);
         walrus_config.new_buckets = new_buckets;
+        s3.apply(&mut walrus_config);
+        walrus_config.jobs = jobs;
         let walrus =
             Walrus::open(walrus_config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone())
                 .await?;
@@ -208,6 +219,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
+        let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(cloud.cloud().clone()))));
         cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }

@@ -12,8 +12,9 @@ pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::s3_hosts::S3Hosts;
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
-use crate::switches::{S3NewBuckets, Switches};
+use crate::switches::{S3NewBuckets, S3Switches, Switches};
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
 use mallee_cluster_controller::ClusterConfig;
@@ -61,6 +62,12 @@ pub struct UpArgs {
     /// What is off by itself.
     #[command(flatten)]
     pub switches: Switches,
+    /// What is off by itself in the object store.
+    #[command(flatten)]
+    pub s3_switches: S3Switches,
+    /// The object store's background work.
+    #[command(flatten)]
+    pub jobs: S3JobsArgs,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -87,7 +94,9 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         faults: Faults::none(),
         cluster: ClusterConfig::for_zone(""),
         links: Links::default(),
+        jobs: args.jobs.config()?,
         hosts: args.hosts.clone(),
+        s3: args.s3_switches.clone(),
         new_buckets: args.s3_new_buckets.into(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;

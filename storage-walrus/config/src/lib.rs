@@ -5,6 +5,9 @@
 mod acl;
 mod cors;
 mod document;
+mod encryption;
+pub mod lifecycle;
+pub mod notification;
 mod object_lock;
 mod ownership;
 mod public_access;
@@ -15,6 +18,7 @@ mod website;
 pub use acl::{Acl, EC2_CANONICAL_ID, GRANTS_MAX, Grant, Grantee, Permission};
 pub use cors::{CORS_RULES_MAX, Cors, CorsRule};
 pub use document::{Document, XMLNS, kept, parse, text, whole};
+pub use encryption::{BucketEncryption, DefaultEncryption};
 pub use object_lock::{DefaultRetention, ObjectLock, Period, RetentionMode};
 pub use ownership::{Ownership, OwnershipControls};
 pub use public_access::PublicAccessBlock;

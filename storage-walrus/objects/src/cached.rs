@@ -17,6 +17,7 @@ use crate::model::{
     Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
     Usage,
 };
+use crate::origin::Origin;
 use crate::properties::PropertyChange;
 use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
@@ -58,6 +59,10 @@ impl CachedMetadata {
 impl Metadata for CachedMetadata {
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata> {
         Arc::new(Self { inner: Arc::clone(&self.inner).limited(limits), kept: Arc::clone(&self.kept) })
+    }
+
+    fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {
+        Arc::new(Self { inner: Arc::clone(&self.inner).by(origin), kept: Arc::clone(&self.kept) })
     }
 
     fn forget(&self, bucket: &str, key: &str) {
@@ -207,8 +212,8 @@ impl Metadata for CachedMetadata {
         self.inner.abort_upload(id).await
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
-        self.inner.put_part(upload_id, part).await
+    async fn put_part(&self, upload_id: &str, part: &Part, stored: u64) -> Result<Freed, Error> {
+        self.inner.put_part(upload_id, part, stored).await
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {

@@ -1,5 +1,6 @@
 //! What the cloud itself puts into buckets of accounts (audit files), over gRPC.
 
+use crate::crypt::DataKey;
 use crate::engine::Engine;
 use crate::engine::objects::Description;
 use crate::error::Error;
@@ -18,6 +19,8 @@ use mallee_proto::{Kind, WireError};
 use md5::{Digest as _, Md5};
 use tonic::{Request, Response, Status};
 
+/// The document that says how objects of a bucket are encrypted by default.
+const ENCRYPTION: &str = "encryption";
 /// Buckets that are counted.
 const BUCKETS_MAX: usize = 1000;
 /// Largest object taken, in bytes: one message carries it.
@@ -114,7 +117,17 @@ impl Objects for ObjectsService {
             },
             properties,
         };
-        let mut sink = self.engine.sink();
+        // A bucket whose objects are encrypted by default gets what the cloud puts into it encrypted, with the store's key:
+        // nobody's right to another key is at hand here.
+        let mut key = None;
+        let mut what = what;
+        if let Some(vault) = self.engine.vault().filter(|_| within.docs.get(ENCRYPTION).is_some()) {
+            let made = DataKey::random(self.engine.rng());
+            let kept = vault.seal(self.engine.rng(), &made).and_then(|sealed| sealed.to_text());
+            what.properties.encryption = Some(kept.map_err(|e| engine_error(&e))?);
+            key = Some(made);
+        }
+        let mut sink = self.engine.sink_with(key.as_ref()).map_err(|e| engine_error(&e))?;
         sink.write(data).await.map_err(|e| engine_error(&e))?;
         let stored = sink.finish().await.map_err(|e| engine_error(&e))?;
         self.engine.put_object(what, stored, &Condition::default()).await.map_err(|e| engine_error(&e))?;

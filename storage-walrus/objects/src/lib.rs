@@ -9,15 +9,18 @@
 pub mod blob;
 mod cached;
 pub mod check;
+pub mod crypt;
 mod delivery;
 mod documents;
 pub mod engine;
 pub mod error;
+mod events;
 pub mod images;
 pub mod limits;
 pub mod memory;
 pub mod metadata;
 pub mod model;
+mod origin;
 mod properties;
 mod retain;
 pub mod stored;
@@ -33,12 +36,14 @@ pub use engine::objects::Description;
 pub use engine::sweep::{ORPHAN_GRACE, SweepReport};
 pub use engine::{Engine, ListQuery, Listing, ObjectReader, Sink, Stored, VersionMarker};
 pub use error::Error;
+pub use events::message;
 pub use limits::{Limit, Limited, Limits};
 pub use metadata::{BucketCheck, Deletion, Metadata, Place, VersionPlace, Written};
 pub use model::{
     Attributes, Bucket, Checksums, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo,
     Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
+pub use origin::{LIFECYCLE, Origin, REPLICATION};
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use retain::retain_by_default;
 pub use stored::StoreMetadata;

@@ -9,6 +9,7 @@ use crate::model::{
     Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
     Usage,
 };
+use crate::origin::Origin;
 use crate::properties::PropertyChange;
 use crate::version::{Delete, Deleted, VersionId, Versioning, Which};
 use std::collections::{BTreeMap, HashSet};
@@ -59,6 +60,8 @@ pub struct Deletion {
     pub write_id: String,
     /// Random part of the marker's version id: positive.
     pub random: i64,
+    /// Only while this writing is what is deleted, or what the key stands for; none: whatever is there.
+    pub only: Option<String>,
 }
 
 /// Buckets, objects, uploads, blob references and images. Two implementations: the database
@@ -68,6 +71,8 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
+    /// The same store for changes that come from there.
+    fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata>;
     /// Nothing that is kept of what this key stands for is used any more: its bytes were not where it said.
     fn forget(&self, _bucket: &str, _key: &str) {}
     /// Makes a bucket with its documents; [`Error::BucketExists`] with its row if the name is taken.
@@ -155,8 +160,9 @@ pub trait Metadata: Send + Sync + Debug {
     ) -> Result<Vec<Upload>, Error>;
     /// Removes an upload and its parts; [`Error::NoUpload`].
     async fn abort_upload(&self, id: &str) -> Result<Freed, Error>;
-    /// Writes a part, whose blob has no row yet, in place of one of the same number. [`Error::NoUpload`].
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error>;
+    /// Writes a part, whose blob of so many `stored` bytes has no row yet, in place of one of the same number.
+    /// [`Error::NoUpload`].
+    async fn put_part(&self, upload_id: &str, part: &Part, stored: u64) -> Result<Freed, Error>;
     /// Parts numbered above `after`.
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error>;
     /// Turns parts into an object and removes the upload. [`Error::NoUpload`], [`Error::PartChanged`] when a part of

@@ -15,6 +15,12 @@ pub struct VersionId {
 }
 
 impl VersionId {
+    /// The id of these parts, as the database has them.
+    #[must_use]
+    pub const fn of_parts(rank: i64, random: i64) -> Self {
+        Self { rank, random }
+    }
+
     /// Whether it is the version called null: the one a key has without versioning, and while it is suspended.
     #[must_use]
     pub const fn is_null(self) -> bool {
@@ -77,6 +83,12 @@ pub enum Which<'a> {
     Named(VersionName),
     /// The newest that was completed from this upload.
     OfUpload(&'a str),
+}
+
+impl From<VersionId> for VersionName {
+    fn from(id: VersionId) -> Self {
+        if id.is_null() { Self::Null } else { Self::Id(id) }
+    }
 }
 
 impl From<Option<VersionName>> for Which<'_> {

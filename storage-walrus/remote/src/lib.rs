@@ -20,6 +20,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Prefixes that blobs are spread over (the first byte of their id).
 const SHARDS: usize = 256;
+/// Says whose blobs these are.
+const OWNER: &str = "walrus-owner";
 /// How long a blob that lost its last reference stays: readers of other processes may be in the middle of it.
 pub const DELETE_GRACE: Duration = Duration::from_secs(15 * 60);
 
@@ -35,18 +37,36 @@ pub struct RemoteBlobs {
 }
 
 impl RemoteBlobs {
-    /// Opens a place, and looks whether it answers.
+    /// Opens a place for the database named `owner`: the first one that comes has it for good, because the sweep of
+    /// another one would take its blobs for garbage.
     ///
     /// # Errors
     /// When the place cannot be used; the text says which and why.
-    pub async fn open(place: &RemotePlace, clock: Clock, rng: Rng, faults: Faults) -> Result<Self, Error> {
-        let blobs = Self::over(place.operator()?, place.to_string(), clock, rng, faults);
-        blobs.operator.check().await.map_err(|e| blobs.failed("cannot be reached", &e))?;
-        Ok(blobs)
+    pub async fn open(place: &RemotePlace, owner: &str, clock: Clock, rng: Rng, faults: Faults) -> Result<Self, Error> {
+        let blobs = Self { operator: place.operator()?, place: place.to_string(), clock, rng, faults };
+        let there = match blobs.owner().await? {
+            None => {
+                let written = blobs.operator.write(OWNER, owner.to_owned()).await;
+                written.map_err(|e| blobs.failed("cannot be written", &e))?;
+                blobs.owner().await?
+            }
+            known => known,
+        };
+        if there.as_deref() == Some(owner) {
+            return Ok(blobs);
+        }
+        Err(Error::State(format!(
+            "{} holds the objects of another database; give each database a place of its own",
+            blobs.place
+        )))
     }
 
-    fn over(operator: Operator, place: String, clock: Clock, rng: Rng, faults: Faults) -> Self {
-        Self { operator, place, clock, rng, faults }
+    async fn owner(&self) -> Result<Option<String>, Error> {
+        match self.operator.read(OWNER).await {
+            Ok(data) => Ok(Some(String::from_utf8_lossy(&data.to_bytes()).into_owned())),
+            Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("cannot be read", &error)),
+        }
     }
 
     fn path(id: &BlobId) -> String {

@@ -9,7 +9,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(dir).expect("readable") {
             let path = entry.expect("entry").path();
-            if path.is_dir() { open.push(path) } else { found.push(path) }
+            match path.is_dir() {
+                true => open.push(path),
+                false if path.file_name().is_some_and(|name| name == OWNER) => {}
+                false => found.push(path),
+            }
         }
     }
     found
@@ -17,7 +21,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 
 async fn open(dir: &Path, clock: &Clock) -> RemoteBlobs {
     let place = RemotePlace::parse(&format!("fs://{}", dir.display()), None).expect("a place");
-    RemoteBlobs::open(&place, clock.clone(), Rng::seeded(7), Faults::none()).await.expect("opens")
+    RemoteBlobs::open(&place, "one", clock.clone(), Rng::seeded(7), Faults::none()).await.expect("opens")
 }
 
 fn bytes(len: usize) -> Bytes {
@@ -102,4 +106,14 @@ async fn damage_is_seen() {
         std::fs::write(&file, &good[..good.len() - 5]).expect("write");
         assert!(matches!(read(&blobs, &id, size, 0, size).await, Err(Error::Corrupt(_))), "cut off");
     }
+}
+
+#[tokio::test]
+async fn a_place_is_of_one_database() {
+    let (dir, clock) = (tempfile::tempdir().expect("dir"), Clock::system());
+    open(dir.path(), &clock).await;
+    open(dir.path(), &clock).await;
+    let place = RemotePlace::parse(&format!("fs://{}", dir.path().display()), None).expect("a place");
+    let other = RemoteBlobs::open(&place, "another", clock, Rng::seeded(8), Faults::none()).await;
+    assert!(matches!(other, Err(Error::State(_))), "{other:?}");
 }

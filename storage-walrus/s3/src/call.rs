@@ -3,10 +3,12 @@
 use crate::asked::{Asked, Source};
 use crate::auth::Caller;
 use crate::authz::Access;
-use crate::error::{engine, invalid_argument};
+use crate::error::{engine, invalid_argument, not_implemented};
+use crate::kms::{KeyCaller, KeyService};
 use crate::names::check_key;
 use crate::reply::{self, DELETE_MARKER, VERSION_ID};
 use crate::service::S3;
+use crate::sse;
 use axum::body::Body;
 use http::HeaderMap;
 use mallee_awswire::sigv4::Payload;
@@ -19,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Call {
     pub(crate) s3: S3,
     pub(crate) caller: Caller,
+    /// Whose rights to keys count.
+    pub(crate) signer: KeyCaller,
     /// Region of the credential scope.
     pub(crate) region: String,
     pub(crate) headers: HeaderMap,
@@ -49,8 +53,33 @@ pub(crate) struct Known {
 impl Call {
     pub(crate) fn new(s3: S3, known: Known, body: Body) -> Self {
         let Known { caller, region, headers, asked, payload, access, head } = known;
+        let signer = access.claim.as_ref().map_or_else(KeyCaller::default, KeyCaller::of);
         let (held, kept, body) = (Vec::new(), None, Mutex::new(body));
-        Self { s3, caller, region, headers, asked, payload, access, held, kept, body, head }
+        Self { s3, caller, signer, region, headers, asked, payload, access, held, kept, body, head }
+    }
+
+    /// The key management service.
+    ///
+    /// # Errors
+    /// `NotImplemented` without one.
+    pub(crate) fn keys(&self) -> Result<&dyn KeyService, ApiError> {
+        self.s3.keys().ok_or_else(|| not_implemented("Server-side encryption with keys of KMS"))
+    }
+
+    /// What a write asks of encryption.
+    ///
+    /// # Errors
+    /// As [`sse::Asked::read`].
+    pub(crate) fn encryption(&self) -> Result<sse::Asked, ApiError> {
+        sse::Asked::read(&self.headers, self.s3.config().sse_c_over_http)
+    }
+
+    /// The key that the client brings, if it brings one.
+    ///
+    /// # Errors
+    /// As [`sse::customer`].
+    pub(crate) fn customer(&self, side: sse::Side) -> Result<Option<sse::Customer>, ApiError> {
+        sse::customer(&self.headers, side, self.s3.config().sse_c_over_http)
     }
 
     /// Keeps a body that was read for [`Call::kept_body`].

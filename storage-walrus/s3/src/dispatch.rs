@@ -4,16 +4,23 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    access, acl, attributes, buckets, complete, config, copy, delete, get, list, lock, parts, policy, put,
+    access, acl, attributes, buckets, complete, config, copy, delete, encryption, get, lifecycle, list, lock,
+    notification, parts, policy, put,
 };
 use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
+use crate::service::RequestId;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
-use mallee_s3_config::{Cors, Tagging, Website};
+use mallee_objects::Origin;
+use mallee_s3_config::lifecycle::Lifecycle;
+use mallee_s3_config::notification::Notification;
+use mallee_s3_config::{BucketEncryption, Cors, Tagging, Website};
+use mallee_serve::Peer;
+use std::sync::Arc;
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.
-pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
+pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
     refuse_unsupported(&call.headers)?;
     let (operation, bucket, key) = (call.asked.operation, call.asked.bucket.clone(), call.asked.key.clone());
     let row = operation.row();
@@ -21,6 +28,9 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
     let writes = row.subresource.is_empty() && row.method == "PUT";
     if row.scope == Scope::Object && (writes || matches!(row.subresource, "uploads" | "uploadId")) {
         call.refuse_version()?;
+    }
+    if !matches!(row.method, "GET" | "HEAD") {
+        call.s3 = call.s3.by(Arc::new(origin(&call)));
     }
     match operation {
         Operation::ListBuckets => buckets::list(call).await,
@@ -38,12 +48,20 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
             config::put::<Tagging>(call, bucket, StatusCode::NO_CONTENT, |_, _| Ok(())).await
         }
         Operation::DeleteBucketTagging => config::delete::<Tagging>(call, bucket).await,
+        Operation::GetBucketLifecycleConfiguration => lifecycle::get(call, bucket).await,
+        Operation::PutBucketLifecycleConfiguration => lifecycle::put(call, bucket).await,
+        Operation::DeleteBucketLifecycle => config::delete::<Lifecycle>(call, bucket).await,
+        Operation::GetBucketNotificationConfiguration => config::get_or_default::<Notification>(call, bucket).await,
+        Operation::PutBucketNotificationConfiguration => notification::put(call, bucket).await,
         Operation::GetBucketCors => config::get::<Cors>(call, bucket, Code::NoSuchCorsConfiguration).await,
         Operation::PutBucketCors => config::put::<Cors>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketCors => config::delete::<Cors>(call, bucket).await,
         Operation::GetBucketWebsite => config::get::<Website>(call, bucket, Code::NoSuchWebsiteConfiguration).await,
         Operation::PutBucketWebsite => config::put::<Website>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketWebsite => config::delete::<Website>(call, bucket).await,
+        Operation::GetBucketEncryption => encryption::get(call, bucket).await,
+        Operation::PutBucketEncryption => encryption::put(call, bucket).await,
+        Operation::DeleteBucketEncryption => config::delete::<BucketEncryption>(call, bucket).await,
         Operation::GetObjectLockConfiguration => lock::get_configuration(call, bucket).await,
         Operation::PutObjectLockConfiguration => lock::put_configuration(call, bucket).await,
         Operation::GetBucketPolicy => policy::get(call, bucket).await,
@@ -81,5 +99,16 @@ pub(crate) async fn dispatch(call: Call) -> Result<Reply, ApiError> {
         Operation::GetObjectLegalHold => lock::get_legal_hold(call, bucket, key).await,
         Operation::PutObjectLegalHold => lock::put_legal_hold(call, bucket, key).await,
         _ => config::answer(call, bucket, operation).await,
+    }
+}
+
+/// What is told of a change to those whom the bucket notifies.
+fn origin(call: &Call) -> Origin {
+    let extensions = &call.access.head.extensions;
+    Origin {
+        operation: call.asked.operation.name(),
+        principal: call.caller.arn.clone(),
+        address: extensions.get::<Peer>().map(|Peer(ip)| ip.to_string()),
+        request_id: extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
     }
 }

@@ -3,9 +3,11 @@
 use crate::asked::Asked;
 use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::{Access, NewBuckets};
+use crate::background::Background;
 use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::error::engine as engine_error;
+use crate::kms::KeyService;
 use crate::reply::{self, Reply};
 use crate::{cors, post, website};
 use axum::Router;
@@ -17,7 +19,7 @@ use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
-use mallee_objects::{Engine, Limits};
+use mallee_objects::{Engine, Limits, Origin};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,19 +32,31 @@ pub struct S3Config {
     pub domains: Vec<String>,
     /// Domains under which `BUCKET.DOMAIN` is the web site of a bucket.
     pub websites: Vec<String>,
+    /// Whether keys that clients bring (SSE-C) are taken over plain HTTP, too: anybody on the way can read them.
+    pub sse_c_over_http: bool,
+    /// Whether objects are encrypted (SSE-S3) where neither the request nor the bucket says anything.
+    pub encrypt_all: bool,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
+    /// What is to be known of the background work.
+    pub background: Arc<Background>,
 }
 
 /// Accounts that are kept in mind as known; beyond it the memory begins anew.
 const KNOWN_MAX: usize = 10_000;
 
+/// The id of a request, as its reply tells it: in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+#[derive(Clone)]
 struct Inner {
     engine: Engine,
     /// Accounts whose names are noted.
     known: Arc<Mutex<HashSet<String>>>,
     auth: Arc<dyn Authority>,
     config: S3Config,
+    keys: Option<Arc<dyn KeyService>>,
 }
 
 /// The S3 service. Clones share everything.
@@ -68,18 +82,38 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config }))
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None }))
+    }
+
+    /// The same service with something else about it.
+    fn with(&self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
+    /// With a key management service, for objects that its keys encrypt.
+    #[must_use]
+    pub fn with_keys(&self, keys: Arc<dyn KeyService>) -> Self {
+        self.with(|inner| inner.keys = Some(keys))
     }
 
     /// The same service for one request with these quotas.
     pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
-        let Inner { engine, known, auth, config } = &*self.0;
-        let (known, auth, config) = (known.clone(), auth.clone(), config.clone());
-        Self(Arc::new(Inner { engine: engine.limited(limits), known, auth, config }))
+        self.with(|inner| inner.engine = inner.engine.limited(limits))
+    }
+
+    /// The same service for changes that come from there.
+    pub(crate) fn by(&self, origin: Arc<Origin>) -> Self {
+        self.with(|inner| inner.engine = inner.engine.by(origin))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn keys(&self) -> Option<&dyn KeyService> {
+        self.0.keys.as_deref()
     }
 
     pub(crate) fn authority(&self) -> &dyn Authority {
@@ -97,8 +131,9 @@ impl S3 {
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
+        parts.extensions.insert(RequestId(request_id.clone()));
         let head = parts.method == Method::HEAD;
         let parts = Arc::new(parts);
         let mut response = match website::answer(self, &parts, &request_id).await {

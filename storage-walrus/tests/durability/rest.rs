@@ -36,7 +36,7 @@ impl Rest {
             self.engine.sweep(Duration::ZERO).await.unwrap();
             self.engine.collect().await.unwrap();
         }
-        let offline = Offline::open(&objects(dir), self.store.clone(), true).unwrap();
+        let offline = Offline::open(&objects(dir), self.store.clone(), true).await.unwrap();
         let report = offline.checker().check().await.unwrap();
         assert!(report.is_sound(), "{when}: {:#?}", report.findings);
         assert!(!swept || report.findings.is_empty(), "{when}, after the sweep: {:#?}", report.findings);

@@ -15,6 +15,8 @@ use std::fmt::Write;
 pub const OUTPUT: &str = "docs/compatibility.md";
 /// Where CloudTrail's operations are.
 const CLOUDTRAIL: &str = "cloud-controller/src/audit/cloudtrail.rs";
+/// Where those of KMS are.
+const KMS: &str = "cloud-controller/api-kms/src/lib.rs";
 /// What `xtask compat` is asked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -98,18 +100,19 @@ fn page(files: &[File]) -> Result<String> {
             )?;
         }
     }
-    table(&mut page, "CloudTrail", &cloudtrail(files)?, 0, &tests)?;
-    writeln!(page, "\nWhat is not in the list answers `UnsupportedOperation`.")?;
+    for (title, path) in [("CloudTrail", CLOUDTRAIL), ("KMS", KMS)] {
+        table(&mut page, title, &listed(files, path)?, 0, &tests)?;
+        writeln!(page, "\nWhat is not in the list answers `UnsupportedOperation`.")?;
+    }
     table(&mut page, "S3", &s3::rows(files)?, 0, &tests)?;
     writeln!(page, "\nWhat is not in the list answers `NotImplemented` or `MethodNotAllowed`.")?;
     Ok(page)
 }
 
-/// CloudTrail's operations, from the list that its handler has of them.
-fn cloudtrail(files: &[File]) -> Result<Vec<Row>> {
-    let file = files.iter().find(|f| f.path == CLOUDTRAIL).with_context(|| format!("{CLOUDTRAIL} is missing"))?;
-    let (_, list) =
-        offered::constant_of(&file.text, "OFFERED").with_context(|| format!("{CLOUDTRAIL} has no OFFERED"))?;
+/// The operations of a service that speaks JSON, from the list that its handler has of them.
+fn listed(files: &[File], path: &str) -> Result<Vec<Row>> {
+    let file = files.iter().find(|f| f.path == path).with_context(|| format!("{path} is missing"))?;
+    let (_, list) = offered::constant_of(&file.text, "OFFERED").with_context(|| format!("{path} has no OFFERED"))?;
     let row = |name: &str| Row { operation: name.to_owned(), offered: true, note: String::new() };
     Ok(offered::literals(list).map(row).collect())
 }
@@ -152,6 +155,7 @@ mod tests {
                 "const NOT_GENERATED: &[&str] = &[\n \"A\", \"B\",\n];",
             ),
             file(CLOUDTRAIL, "pub const OFFERED: &[&str] = &[\"LookupEvents\"];"),
+            file(KMS, "pub const OFFERED: &[&str] = &[\"CreateKey\"];"),
             file("cloud-controller/api-ec2/src/lib.rs", "pub const OFFERED: &[&str] = &[\"RunInstances\"];"),
             file("cloud-controller/api-iam/src/lib.rs", identity),
             file("tests/clients/test_a.py", "ec2.run_instances(MinCount=1)\n"),
@@ -169,6 +173,7 @@ mod tests {
             "2 further operations of EC2 are known by name: `UnsupportedOperation`.",
             "## IAM: 0 of 1 operations",
             "## CloudTrail: 1 of 1 operations",
+            "## KMS: 1 of 1 operations",
             "| GetCallerIdentity | **yes** | none |",
             "| PutObject | **yes** | none |",
             "| GetBucketPolicy | **yes**: always `NoSuchBucketPolicy`, for none can be set | none |",

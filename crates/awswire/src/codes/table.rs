@@ -460,5 +460,25 @@ codes! {
     InvalidMaxResultsException = "InvalidMaxResultsException", 400, false, "The limit of results is not valid.";
     InvalidNextTokenException = "InvalidNextTokenException", 400, false, "The token is not valid.";
     InvalidTimeRangeException = "InvalidTimeRangeException", 400, false, "The time range is not valid.";
+    // KMS
+    AlreadyExistsException = "AlreadyExistsException", 400, false, "{}";
+    DisabledException = "DisabledException", 400, false, "{} is disabled.";
+    DryRunOperationException = "DryRunOperationException", 412, false, "The request would have succeeded, but the DryRun option is set.";
+    IncorrectKeyException = "IncorrectKeyException", 400, false, "The key ID in the request does not identify a CMK that can perform this operation.";
+    InvalidAliasNameException = "InvalidAliasNameException", 400, false, "{}";
+    InvalidArnException = "InvalidArnException", 400, false, "Invalid arn {}";
+    InvalidCiphertextException = "InvalidCiphertextException", 400, false, "The ciphertext is invalid.";
+    InvalidGrantTokenException = "InvalidGrantTokenException", 400, false, "The grant token is not valid: this cloud gives none.";
+    InvalidKeyUsageException = "InvalidKeyUsageException", 400, false, "{}";
+    InvalidMarkerException = "InvalidMarkerException", 400, false, "Invalid marker.";
+    KMSInvalidStateException = "KMSInvalidStateException", 400, false, "{} is pending deletion.";
+    LimitExceededException = "LimitExceededException", 400, false, "{}";
+    MalformedPolicyDocumentException = "MalformedPolicyDocumentException", 400, false, "{}";
+    NotFoundException = "NotFoundException", 400, false, "{}";
+    TagException = "TagException", 400, false, "{}";
+    ValidationException = "ValidationException", 400, false, "{}";
+    KmsNotFound = "KMS.NotFoundException", 400, false, "{}";
+    KmsDisabled = "KMS.DisabledException", 400, false, "{}";
+    KmsInvalidState = "KMS.KMSInvalidStateException", 400, false, "{}";
     SerializationException = "SerializationException", 400, false, "The request is not valid JSON of the operation.";
 }

@@ -135,8 +135,10 @@ sql! {
         " r ON r.blob_id = b.id GROUP BY b.id, b.size_bytes, b.refs HAVING b.refs <> COUNT(r.blob_id) LIMIT $1 + 0");
     ROWS = concat!("SELECT r.blob_id, MIN(r.size_bytes), COUNT(*) FROM ", references!(),
         " r LEFT JOIN s3_blobs b ON b.id = r.blob_id WHERE b.id IS NULL GROUP BY r.blob_id LIMIT $1 + 0");
+    // What is encrypted has a salt, and a tag for each chunk, more (crypt::layout).
     SIZES = concat!("SELECT r.blob_id, r.size_bytes, b.size_bytes FROM ", references!(),
-        " r JOIN s3_blobs b ON b.id = r.blob_id WHERE r.size_bytes <> b.size_bytes LIMIT $1 + 0");
+        " r JOIN s3_blobs b ON b.id = r.blob_id WHERE r.size_bytes <> b.size_bytes
+        AND b.size_bytes <> r.size_bytes + 32 + 16 * ((r.size_bytes + 65551) / 65520) LIMIT $1 + 0");
     GARBAGE_USED = "SELECT g.blob_id FROM s3_garbage g JOIN s3_blobs b ON b.id = g.blob_id LIMIT $1 + 0";
     GARBAGE_AMONG = "SELECT blob_id FROM s3_garbage WHERE 1 = 1";
     LATEST = versions!("v.latest AND EXISTS (SELECT 1 FROM s3_versions w WHERE w.bucket_id = v.bucket_id

@@ -16,8 +16,10 @@ pub(crate) mod check;
 pub(crate) mod damage;
 pub(crate) mod garbage;
 pub(crate) mod image;
+pub(crate) mod jobs;
 pub(crate) mod listing;
 pub(crate) mod listing_versions;
+pub(crate) mod outbox;
 pub(crate) mod owner;
 pub(crate) mod part;
 pub(crate) mod pieces;
@@ -46,8 +48,13 @@ pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
     image_claim_delete, image_claim_insert, image_claim_list,
 };
+pub use jobs::{S3AgingRow, s3_aging_list, s3_configured_list, s3_job_fetch, s3_job_put};
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
+pub use outbox::{
+    S3Message, S3OutboxRow, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_insert,
+    s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting,
+};
 pub use owner::{S3OwnerRow, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
 pub use pieces::{S3PieceRow, s3_piece_list};

@@ -36,10 +36,10 @@ sql! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
 }
 
-/// Writes a part, with the row of its blob, over the one of the same number; how many blobs became garbage. `upload` is
+/// Writes a part, with the row of its blob (of so many `stored` bytes), over the one of the same number; how many blobs became garbage. `upload` is
 /// the upload, held ([`super::s3_upload_hold`]).
-pub async fn s3_part_put(tx: &mut Tx, upload: &S3UploadRow, row: &S3PartRow) -> Result<usize, StoreError> {
-    s3_blob_insert(tx, &row.blob_id, row.size_bytes, 1).await?;
+pub async fn s3_part_put(tx: &mut Tx, upload: &S3UploadRow, row: &S3PartRow, stored: u64) -> Result<usize, StoreError> {
+    s3_blob_insert(tx, &row.blob_id, stored, 1).await?;
     let old: Option<(String, u64)> = Exec::Tx(tx).maybe(DELETE, args![upload.id, row.part_number]).await?;
     tx.later(INSERT, row.args()).await?;
     let part_bytes = signed(row.size_bytes) - old.as_ref().map_or(0, |(_, size)| signed(*size));

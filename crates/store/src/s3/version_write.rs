@@ -270,6 +270,15 @@ pub struct S3Deletion {
     pub write_id: String,
     /// For a delete marker: random, not 0.
     pub vid: i64,
+    /// Only while this writing is what is deleted, or what the key stands for; none: whatever is there.
+    pub only: Option<String>,
+}
+
+impl S3Deletion {
+    /// Whether it is about what is there.
+    fn is_of(&self, there: Option<&S3VersionHead>) -> bool {
+        self.only.as_ref().is_none_or(|only| there.is_some_and(|head| head.write_id == *only))
+    }
 }
 
 /// Deletes keys and versions; what was done, in the order of `deletions`, and how many blobs became garbage.
@@ -301,6 +310,9 @@ async fn delete_key(
     tally: &mut Tally,
 ) -> Result<S3Deleted, StoreError> {
     let heads = s3_version_heads(tx, bucket, &deletion.key).await?;
+    if !deletion.is_of(heads.newest.as_ref()) {
+        return Ok(S3Deleted::Nothing);
+    }
     match &heads.newest {
         None if deletion.only_if.asks() => return Ok(S3Deleted::Nothing),
         Some(newest) if !deletion.only_if.holds(newest) => return Ok(S3Deleted::Unmet),
@@ -337,7 +349,7 @@ async fn delete_version(
             other => other,
         },
     };
-    let Some(found) = found else { return Ok(S3Deleted::Nothing) };
+    let Some(found) = found.filter(|found| deletion.is_of(Some(found))) else { return Ok(S3Deleted::Nothing) };
     if !deletion.only_if.holds(&found) {
         return Ok(S3Deleted::Unmet);
     }

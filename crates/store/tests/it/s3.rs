@@ -138,9 +138,9 @@ async fn an_upload_hands_its_blobs_to_the_object(db: TestDb) {
     let mut tx = store.write().await.unwrap();
     s3_upload_insert(&mut tx, &row).await.unwrap();
     for (n, blob) in [(1, "one"), (2, "two-old"), (3, "three")] {
-        assert_eq!(s3_part_put(&mut tx, &row, &part(n, blob)).await.unwrap(), 0);
+        assert_eq!(s3_part_put(&mut tx, &row, &part(n, blob), 1).await.unwrap(), 0);
     }
-    assert_eq!(s3_part_put(&mut tx, &row, &part(2, "two")).await.unwrap(), 1);
+    assert_eq!(s3_part_put(&mut tx, &row, &part(2, "two"), 1).await.unwrap(), 1);
     tx.commit().await.unwrap();
     assert_eq!(s3_usage(&store, b.id).await.unwrap().part_bytes, 15);
     assert_eq!(s3_upload_fetch(&store, "u1").await.unwrap(), row);
@@ -172,7 +172,7 @@ async fn a_thousand_pieces_come_and_go(db: TestDb) {
     s3_upload_insert(&mut tx, &upload(&b, "u1")).await.unwrap();
     let pieces: Vec<_> = (1..=PARTS).map(|n| piece(n, &format!("blob-{n:04}"))).collect();
     for p in &pieces {
-        s3_part_put(&mut tx, &upload(&b, "u1"), &part(p.part_number, &p.blob_id)).await.unwrap();
+        s3_part_put(&mut tx, &upload(&b, "u1"), &part(p.part_number, &p.blob_id), 1).await.unwrap();
     }
     tx.commit().await.unwrap();
     assert_eq!(complete(&store, &pieces).await, 0);

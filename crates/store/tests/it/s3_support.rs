@@ -61,6 +61,7 @@ pub(crate) async fn delete(tx: &mut Tx, key: &str, target: S3Target) -> S3Delete
         bypass_governance: false,
         write_id: format!("marker of {key}"),
         vid: 77,
+        only: None,
     };
     let (done, _) = s3_versions_delete(tx, &bucket, &[deletion], 5).await.unwrap();
     assert_eq!(done.len(), 1);

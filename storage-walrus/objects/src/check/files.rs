@@ -3,6 +3,7 @@
 use super::rows::name;
 use super::{Checker, FINDINGS_MAX, HOLDERS_TOLD, Mend, Report, Weight, verify_blob};
 use crate::blob::{BlobId, BlobStore as _};
+use crate::crypt::stored_size;
 use crate::error::Error;
 use mallee_store::{
     Store, s3_blob_fetch, s3_blob_holders, s3_blob_list, s3_check_rows, s3_damage_list, s3_damage_put, s3_garbage_among,
@@ -113,8 +114,13 @@ async fn note(store: &Store, id: &str, what: &str) -> Result<(), Error> {
 async fn without_row(checker: &Checker, report: &mut Report) -> Result<BTreeSet<String>, Error> {
     let mut ids = BTreeSet::new();
     for missing in s3_check_rows(&checker.store, FINDINGS_MAX).await? {
-        let (id, size) = (missing.blob_id, missing.size_bytes);
-        let (weight, mend, and) = match blob(checker, &id, size).await? {
+        let (id, mut size) = (missing.blob_id, missing.size_bytes);
+        let mut wrong = blob(checker, &id, size).await?;
+        // What refers to it tells the plain size.
+        if wrong.is_some() && blob(checker, &id, stored_size(size)).await?.is_none() {
+            (size, wrong) = (stored_size(size), None);
+        }
+        let (weight, mend, and) = match wrong {
             None => {
                 let mend = Mend::Row { id: id.clone(), size, refs: missing.found };
                 (Weight::Wrong, Some(mend), "its file is there".to_owned())

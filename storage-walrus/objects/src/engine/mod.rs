@@ -13,11 +13,13 @@ pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
 use crate::blob::{BlobId, BlobStore};
+use crate::crypt::Vault;
 use crate::documents::Documents;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Freed, Metadata};
 use crate::model::{Bucket, Owner, OwnerName, Usage};
+use crate::origin::Origin;
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
@@ -35,6 +37,7 @@ pub struct Engine {
     pub(crate) clock: Clock,
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
+    vault: Option<Vault>,
     /// Wakes whoever deletes garbage.
     pub(crate) garbage: Nudge,
 }
@@ -43,13 +46,37 @@ impl Engine {
     /// An engine over the two stores.
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
-        Self { meta, blobs, clock, rng, faults, garbage: Nudge::default() }
+        Self { meta, blobs, clock, rng, faults, vault: None, garbage: Nudge::default() }
+    }
+
+    /// With the key that protects data keys of objects; without it no object is encrypted.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Self {
+        Self { vault: Some(vault), ..self }
+    }
+
+    /// What seals data keys of objects.
+    #[must_use]
+    pub const fn vault(&self) -> Option<&Vault> {
+        self.vault.as_ref()
     }
 
     /// The same engine for one request with these quotas.
     #[must_use]
     pub fn limited(&self, limits: Arc<Limits>) -> Self {
         Self { meta: self.meta.clone().limited(limits), ..self.clone() }
+    }
+
+    /// The same engine for changes that come from there.
+    #[must_use]
+    pub fn by(&self, origin: Arc<Origin>) -> Self {
+        Self { meta: self.meta.clone().by(origin), ..self.clone() }
+    }
+
+    /// Where tests make it fail.
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// The clock its times come from.

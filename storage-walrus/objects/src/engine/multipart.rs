@@ -11,7 +11,10 @@ use crate::model::{Checksums, Condition, Content, Object, ObjectInfo, Part, PutO
 #[must_use = "bytes that are not committed stay until the sweep"]
 pub struct StoredPart {
     blob: BlobId,
+    /// Of the part.
     size: u64,
+    /// Of the blob.
+    stored: u64,
 }
 
 impl StoredPart {
@@ -19,6 +22,11 @@ impl StoredPart {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// With so many bytes that were encrypted.
+    pub(crate) fn holding(self, plain: u64) -> Self {
+        Self { size: plain, ..self }
     }
 }
 
@@ -38,7 +46,7 @@ impl PartSink {
     /// As [`Sink::write`].
     pub async fn finish(self) -> Result<StoredPart, Error> {
         let size = self.0.size();
-        Ok(StoredPart { blob: self.0.finish_blob().await?, size })
+        Ok(StoredPart { blob: self.0.finish_blob().await?, size, stored: size })
     }
 }
 
@@ -97,7 +105,7 @@ impl Engine {
         let part =
             Part { number, size: stored.size, etag, blob: stored.blob, checksums, created_ms: self.clock.now_ms() };
         let result = match self.faults.point("walrus.part.commit").await {
-            Ok(()) => self.meta.put_part(upload_id, &part).await,
+            Ok(()) => self.meta.put_part(upload_id, &part, stored.stored).await,
             Err(fault) => Err(fault.into()),
         };
         if result.is_ok() {

@@ -1,6 +1,7 @@
 //! Writing, copying, finding and deleting objects.
 
 use super::{Engine, Stored};
+use crate::crypt::plain_size;
 use crate::error::Error;
 use crate::metadata::Deletion;
 use crate::model::{Attributes, Checksums, Condition, Content, Found, Object, ObjectInfo, PutObject};
@@ -64,7 +65,11 @@ impl Engine {
             self.blobs.room()?;
         }
         let new_blob = stored.new_blob();
-        let (bucket, mut info) = self.describe(what, stored.size);
+        let size = match what.properties.encryption {
+            None => stored.size,
+            Some(_) => plain_size(stored.size),
+        };
+        let (bucket, mut info) = self.describe(what, size);
         let put = PutObject { bucket, object: Object { info: info.clone(), content: stored.content }, new_blob };
         let new = put.new_blob.as_ref().map(|(id, _)| id.clone());
         let result = match self.faults.point("walrus.put.commit").await {
@@ -145,13 +150,31 @@ impl Engine {
     /// # Errors
     /// [`Error::NoBucket`]; a failing store.
     pub async fn delete_objects(&self, bucket: &str, deletes: Vec<Delete>) -> Result<Vec<Deleted>, Error> {
-        let random = |delete| Deletion { delete, write_id: self.write_id(), random: self.version_random() };
+        let random = |delete| self.deletion(delete, None);
         let deletions: Vec<Deletion> = deletes.into_iter().map(random).collect();
+        self.delete_all(bucket, &deletions).await
+    }
+
+    /// As [`Engine::delete_objects`], each only while it is still about this writing of the key.
+    ///
+    /// # Errors
+    /// As [`Engine::delete_objects`].
+    pub async fn delete_written(&self, bucket: &str, deletes: Vec<(Delete, String)>) -> Result<Vec<Deleted>, Error> {
+        let only = |(delete, write_id)| self.deletion(delete, Some(write_id));
+        let deletions: Vec<Deletion> = deletes.into_iter().map(only).collect();
+        self.delete_all(bucket, &deletions).await
+    }
+
+    fn deletion(&self, delete: Delete, only: Option<String>) -> Deletion {
+        Deletion { delete, write_id: self.write_id(), random: self.version_random(), only }
+    }
+
+    async fn delete_all(&self, bucket: &str, deletions: &[Deletion]) -> Result<Vec<Deleted>, Error> {
         if deletions.is_empty() {
             return Ok(Vec::new());
         }
         self.faults.point("walrus.delete.commit").await?;
-        let (deleted, freed) = self.meta.delete_objects(bucket, &deletions, self.clock.now_ms()).await?;
+        let (deleted, freed) = self.meta.delete_objects(bucket, deletions, self.clock.now_ms()).await?;
         self.faults.point("walrus.delete.commit.done").await?;
         self.freed(freed);
         Ok(deleted)

@@ -58,6 +58,7 @@ fn import_error(error: &ImportError) -> WireError {
         ImportError::Refused(refusal) => {
             WireError::new(Kind::Invalid, refusal.to_string()).for_tenant("InvalidManifest", refusal.to_string())
         }
+        ImportError::Encrypted(_) => WireError::new(Kind::Invalid, error.to_string()),
         ImportError::Engine(error) => engine_error(error),
     }
 }

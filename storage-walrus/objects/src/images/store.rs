@@ -1,6 +1,7 @@
 //! Import, claim, release.
 
 use super::format::{Detected, HEAD_BYTES, Refusal, TAIL_BYTES, detect};
+use crate::crypt::{AnyReader, DataKey};
 use crate::engine::{Engine, ObjectReader};
 use crate::error::Error;
 use crate::model::{Content, Found, Image, Object};
@@ -20,6 +21,9 @@ pub enum ImportError {
     /// The object is no acceptable image.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Its bytes are encrypted with a key that is not the store's own.
+    #[error("s3://{0} is encrypted with a key of its own; copy it to an object that is not")]
+    Encrypted(String),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] Error),
@@ -39,7 +43,7 @@ impl ImageStore {
     }
 
     /// Checks an object of `account`, takes it into the store under its digest and notes `holder`. Repeating it is
-    /// harmless. The bytes are shared with the object where it is one blob, and copied where it has parts or is inline;
+    /// harmless. The bytes are shared with the object where it is one blob, and copied where it has parts, is inline or encrypted;
     /// what happens to the object afterwards does not matter.
     ///
     /// # Errors
@@ -60,9 +64,11 @@ impl ImageStore {
         let owner = self.engine.meta.bucket(bucket).await?.filter(|b| b.account == account).ok_or_else(absent)?;
         let found = self.engine.meta.object(&owner.name, key, Which::Latest).await?;
         let object = found.and_then(Found::object).ok_or_else(absent)?;
-        let detected = self.inspect(&object).await?;
+        let encrypted = |_| ImportError::Encrypted(format!("{bucket}/{key}"));
+        let own = self.engine.own_key(&object).map_err(encrypted)?;
+        let detected = self.inspect(&object, own.as_ref()).await?;
         self.engine.faults.point("walrus.image.checked").await.map_err(Error::from)?;
-        let (digest, blob, new) = self.take(&object).await?;
+        let (digest, blob, new) = self.take(&object, own.as_ref()).await?;
         let image = Image {
             digest,
             format: detected.format.to_owned(),
@@ -86,21 +92,21 @@ impl ImageStore {
     }
 
     /// Reads both ends of an object and says what it is.
-    async fn inspect(&self, object: &Object) -> Result<Detected, ImportError> {
+    async fn inspect(&self, object: &Object, key: Option<&DataKey>) -> Result<Detected, ImportError> {
         let size = object.info.size;
-        let head = collect(self.engine.read(object, 0, size.min(HEAD_BYTES as u64)).await?).await?;
+        let head = collect(self.engine.read_with(object, key, 0, size.min(HEAD_BYTES as u64)).await?).await?;
         let tail_len = size.min(TAIL_BYTES as u64);
-        let tail = collect(self.engine.read(object, size - tail_len, tail_len).await?).await?;
+        let tail = collect(self.engine.read_with(object, key, size - tail_len, tail_len).await?).await?;
         Ok(detect(&head, &tail, size)?)
     }
 
     /// The digest of an object's bytes and a blob that holds them, and whether that blob is new.
-    async fn take(&self, object: &Object) -> Result<(String, crate::BlobId, bool), Error> {
+    async fn take(&self, object: &Object, key: Option<&DataKey>) -> Result<(String, crate::BlobId, bool), Error> {
         let mut hash = Sha256::new();
-        let mut reader = self.engine.read(object, 0, object.info.size).await?;
+        let mut reader = self.engine.read_with(object, key, 0, object.info.size).await?;
         let shared = match &object.content {
-            Content::Blob(id) => Some(id.clone()),
-            Content::Inline(_) | Content::Parts(_) => None,
+            Content::Blob(id) if key.is_none() => Some(id.clone()),
+            Content::Blob(_) | Content::Inline(_) | Content::Parts(_) => None,
         };
         let mut copy = shared.is_none().then(|| self.engine.blob_sink());
         while let Some(data) = reader.next().await {
@@ -156,7 +162,7 @@ impl ImageStore {
     }
 }
 
-async fn collect(mut reader: ObjectReader) -> Result<Vec<u8>, Error> {
+async fn collect(mut reader: AnyReader) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     while let Some(data) = reader.next().await {
         out.extend_from_slice(&data?);

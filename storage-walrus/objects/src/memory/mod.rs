@@ -14,6 +14,7 @@ use crate::model::{
     Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
     Upload, Usage,
 };
+use crate::origin::Origin;
 use crate::properties::{Properties, PropertyChange, STANDARD};
 use crate::version::{Deleted, Versioning, Which};
 use std::collections::{BTreeMap, HashSet};
@@ -52,6 +53,11 @@ fn is_after(key: &str, place: Place<'_>) -> bool {
 impl Metadata for MemoryMetadata {
     /// Quotas are the database's: this one has none.
     fn limited(self: Arc<Self>, _: Arc<Limits>) -> Arc<dyn Metadata> {
+        self
+    }
+
+    /// It tells nobody of changes.
+    fn by(self: Arc<Self>, _: Arc<Origin>) -> Arc<dyn Metadata> {
         self
     }
 
@@ -301,7 +307,7 @@ impl Metadata for MemoryMetadata {
         self.state().drop_upload(id).ok_or(Error::NoUpload)
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
+    async fn put_part(&self, upload_id: &str, part: &Part, _: u64) -> Result<Freed, Error> {
         self.transaction(|state| {
             if !state.uploads.contains_key(upload_id) {
                 return Err(Error::NoUpload);

@@ -155,6 +155,12 @@ impl State {
 
     pub(super) fn delete(&mut self, bucket: &str, deletion: &Deletion, now_ms: i64) -> Result<(Deleted, Freed), Error> {
         let (key, place) = (&deletion.delete.key, (bucket.to_owned(), deletion.delete.key.clone()));
+        if let Some(only) = &deletion.only {
+            let there = self.find(bucket, key, Which::from(deletion.delete.version));
+            if there.and_then(Found::object).is_none_or(|object| object.info.write_id != *only) {
+                return Ok((Deleted::Nothing, 0));
+            }
+        }
         let Delete { version: named, only_if, bypass_governance, .. } = &deletion.delete;
         match self.find(bucket, key, Which::from(*named)) {
             None if *only_if != DeleteIf::default() => return Ok((Deleted::Nothing, 0)),

@@ -2,6 +2,7 @@
 
 mod quota;
 mod rows;
+mod watch;
 mod write;
 
 pub(crate) use rows::open_inline;
@@ -9,19 +10,24 @@ use rows::{
     account, blob, bucket, class_usage, deleted, deletion, found, info, listed, listed_version, or_gone, part, piece,
     rows, set_properties, to_document, upload, usage, versioning_text,
 };
+use watch::Watched;
 use write::{References, hold, put};
 
 use crate::blob::BlobId;
 use crate::documents::{DOCUMENTS_MAX, Documents};
 use crate::error::Error;
+use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
     Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner, OwnerName,
     Part, PutObject, Upload, Usage,
 };
+use crate::origin::Origin;
 use crate::properties::PropertyChange;
 use crate::version::{Deleted, VersionId, VersionName, Versioning, Which};
+use mallee_s3_config::Document as _;
+use mallee_s3_config::notification::Notification;
 use mallee_store::{
     Exec, ImageBlobRow, S3BucketDocRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, S3Which,
     Store, StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
@@ -49,6 +55,9 @@ pub struct StoreMetadata {
     store: Store,
     /// Of the request it is for.
     limits: Option<Arc<Limits>>,
+    /// Where its changes come from.
+    origin: Option<Arc<Origin>>,
+    watched: Watched,
 }
 
 fn place(from: Place<'_>) -> S3ListFrom<'_> {
@@ -77,6 +86,23 @@ fn doc_row(bucket_id: i64, kind: &str, id: &str, doc: &str, updated_ms: i64) -> 
     S3BucketDocRow { bucket_id, kind: kind.to_owned(), id: id.to_owned(), doc: doc.to_owned(), updated_ms }
 }
 
+/// The change that a write is.
+fn created(put: &PutObject, version: VersionId) -> Change {
+    let info = &put.object.info;
+    let what = What::Written { size: info.size, etag: info.etag.clone() };
+    Change { key: info.key.clone(), version, what }
+}
+
+/// The change that a deletion is, if it did anything.
+fn removed(key: &str, done: Deleted) -> Option<Change> {
+    let (version, what) = match done {
+        Deleted::Removed { version, .. } => (version, What::Removed),
+        Deleted::Marked(version) => (version, What::Marked),
+        Deleted::Nothing | Deleted::Locked | Deleted::Unmet => return None,
+    };
+    Some(Change { key: key.to_owned(), version, what })
+}
+
 fn owner(row: S3OwnerRow) -> Owner {
     let S3OwnerRow { account_id, canonical_id, display_name, email } = row;
     Owner { account: account_id.into(), canonical_id, display_name, email }
@@ -101,8 +127,8 @@ pub(crate) async fn settle_log(store: &Store) -> Result<(), Error> {
 impl StoreMetadata {
     /// Over an open store.
     #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self { store, limits: None }
+    pub fn new(store: Store) -> Self {
+        Self { store, limits: None, origin: None, watched: Watched::default() }
     }
 
     async fn holders(&self, row: ImageBlobRow) -> Result<Image, Error> {
@@ -122,7 +148,11 @@ impl StoreMetadata {
 #[async_trait::async_trait]
 impl Metadata for StoreMetadata {
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata> {
-        Arc::new(Self { store: self.store.clone(), limits: Some(limits) })
+        Arc::new(Self { limits: Some(limits), ..Self::clone(&self) })
+    }
+
+    fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {
+        Arc::new(Self { origin: Some(origin), ..Self::clone(&self) })
     }
 
     async fn create_bucket(&self, new: &Bucket) -> Result<(), Error> {
@@ -196,6 +226,9 @@ impl Metadata for StoreMetadata {
         let done = match doc {
             Some(doc) => {
                 s3_bucket_doc_put(&mut tx, &doc_row(bucket_id, kind, id, doc, now_ms)).await?;
+                if kind == Notification::KIND {
+                    self.note_tests(&mut tx, (bucket_id, name), doc).await?;
+                }
                 true
             }
             None => s3_bucket_doc_delete(&mut tx, bucket_id, kind, id).await?,
@@ -262,6 +295,7 @@ impl Metadata for StoreMetadata {
         let bucket = hold(&mut tx, &new.bucket).await?;
         let limits = self.limits.as_deref();
         let written = put(&mut tx, &bucket, new, condition, References::New, limits).await?;
+        self.note(&mut tx, &bucket, vec![created(new, written.version)]).await?;
         tx.commit().await?;
         Ok(written)
     }
@@ -302,10 +336,12 @@ impl Metadata for StoreMetadata {
         let bucket = hold(&mut tx, bucket).await?;
         let held = s3_version_hold(&mut tx, &bucket, key, sought(which)).await?;
         let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
+        let before = row.clone();
         let properties = change(&info(row.clone())?)?;
         let old_class = row.class.clone();
         set_properties(&mut row, &properties)?;
         s3_version_properties_set(&mut tx, &row, &old_class).await?;
+        self.note(&mut tx, &bucket, self.redescribed(&before, &row)).await?;
         tx.commit().await?;
         info(row).map(Some)
     }
@@ -320,8 +356,11 @@ impl Metadata for StoreMetadata {
         let row = hold(&mut tx, bucket).await?;
         let deletions: Vec<_> = deletions.iter().map(deletion).collect();
         let (done, freed) = s3_versions_delete(&mut tx, &row, &deletions, now_ms).await?;
+        let done: Vec<Deleted> = done.into_iter().map(deleted).collect();
+        let gone = deletions.iter().zip(&done).filter_map(|(deletion, done)| removed(&deletion.key, *done));
+        self.note(&mut tx, &row, gone.collect()).await?;
         tx.commit().await?;
-        Ok((done.into_iter().map(deleted).collect(), freed))
+        Ok((done, freed))
     }
 
     async fn list_objects(
@@ -388,7 +427,7 @@ impl Metadata for StoreMetadata {
         Ok(freed)
     }
 
-    async fn put_part(&self, upload_id: &str, part: &Part) -> Result<Freed, Error> {
+    async fn put_part(&self, upload_id: &str, part: &Part, stored: u64) -> Result<Freed, Error> {
         let row = S3PartRow {
             upload_id: upload_id.to_owned(),
             part_number: part.number,
@@ -400,7 +439,7 @@ impl Metadata for StoreMetadata {
         };
         let mut tx = self.store.write().await?;
         let upload = found(s3_upload_hold(&mut tx, upload_id).await)?.ok_or(Error::NoUpload)?;
-        let freed = s3_part_put(&mut tx, &upload, &row).await?;
+        let freed = s3_part_put(&mut tx, &upload, &row, stored).await?;
         tx.commit().await?;
         Ok(freed)
     }
@@ -426,6 +465,7 @@ impl Metadata for StoreMetadata {
         }
         let limits = self.limits.as_deref();
         let written = put(&mut tx, &bucket, new, condition, References::OfUpload, limits).await?;
+        self.note(&mut tx, &bucket, vec![created(new, written.version)]).await?;
         let freed = s3_upload_complete(&mut tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
         tx.commit().await?;
         Ok(Written { freed: written.freed + freed, ..written })

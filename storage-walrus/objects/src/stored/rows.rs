@@ -125,6 +125,7 @@ pub(super) fn deletion(deletion: &Deletion) -> S3Deletion {
         bypass_governance: deletion.delete.bypass_governance,
         write_id: deletion.write_id.clone(),
         vid: deletion.random,
+        only: deletion.only.clone(),
     }
 }
 

@@ -17,6 +17,9 @@ const FURTHER: &[(&str, Scope)] = &[
     ("s3:ReplicateDelete", Scope::Object),
     ("s3:ReplicateObject", Scope::Object),
     ("s3:ReplicateTags", Scope::Object),
+    ("s3:ListTagsForResource", Scope::Bucket),
+    ("s3:TagResource", Scope::Bucket),
+    ("s3:UntagResource", Scope::Bucket),
 ];
 
 fn malformed(text: impl Into<String>) -> ApiError {

@@ -3,7 +3,9 @@
 use crate::call::{Call, shown_version};
 use crate::error::invalid_argument;
 use crate::headers::text;
+use crate::ops::copy::encryption_of;
 use crate::reply::{self, Reply, document};
+use crate::sse::{self, Side};
 use crate::{LIST_ENTRIES_MAX, PARTS_MAX};
 use http::HeaderMap;
 use mallee_awswire::{ApiError, Code, XmlWriter};
@@ -98,9 +100,11 @@ pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply
     let limit = number(&call.headers, MAX_PARTS, PARTS_MAX)?;
     let limit = limit.and_then(|n| usize::try_from(n).ok()).map_or(LIST_ENTRIES_MAX, |n| n.min(LIST_ENTRIES_MAX));
     let wanted = Page { limit, after: number(&call.headers, MARKER, PARTS_MAX)?.unwrap_or_default() };
+    let customer = call.customer(Side::Own)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
     let object = call.object(&bucket, &key, version).await?;
+    sse::check_customer(encryption_of(&object)?.as_ref(), customer.as_ref())?;
     let info = &object.info;
     let mut w = document("GetObjectAttributesResponse");
     let asks = |attribute| asked.contains(&attribute);

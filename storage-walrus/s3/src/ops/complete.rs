@@ -6,13 +6,17 @@ use crate::checksum::Algorithm;
 use crate::conditions::{self, bare};
 use crate::error::engine;
 use crate::headers::text;
+use crate::ops::lifecycle;
+use crate::ops::parts::encryption_of;
 use crate::ops::put::{DEFAULT_CHECKSUM, conditional};
 use crate::ops::uploads::upload_id;
 use crate::props::lock;
 use crate::reply::{self, Reply, document};
+use crate::sse::{self, Side};
 use crate::{COMPLETE_XML_BYTES_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
+use mallee_objects::crypt::Encryption;
 use mallee_objects::{Checksums, Error, Found, ObjectInfo, Part, Upload, Which};
 use md5::{Digest as _, Md5};
 use std::collections::HashMap;
@@ -137,6 +141,8 @@ fn object_checksums(call: &Call, upload: &Upload, parts: &[Part]) -> Result<Chec
 
 /// POST /bucket/key?uploadId
 pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    sse::refuse_method(&call.headers)?;
+    let customer = call.customer(Side::Own)?;
     let within = call.bucket(&bucket).await?;
     let condition = conditions::write(&call.headers)?;
     // A checksum header is that of the object here, not of this body.
@@ -145,6 +151,9 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     let store = call.s3.engine();
     let info = match store.upload(&bucket, &key, upload_id(&call)).await {
         Ok(mut upload) => {
+            if customer.is_some() {
+                sse::same_customer(encryption_of(&upload)?.as_ref(), customer.as_ref())?;
+            }
             // What the bucket has by default counts from now.
             upload.doc.properties = lock::by_default(&within, upload.doc.properties, store.clock().now_ms())?;
             let uploaded = store.parts(&upload.id, 0, PARTS_MAX as usize).await.map_err(engine)?;
@@ -180,6 +189,9 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     w.close("CompleteMultipartUploadResult");
     let mut response = reply::xml(w);
     reply::set_version(&mut response, shown_version(&within, info.version));
+    let encryption = Encryption::from_text(info.properties.encryption.as_deref()).map_err(engine)?;
+    sse::describe(&mut response, encryption.as_ref());
+    lifecycle::set_expiration(&mut response, &call, &within, &info)?;
     Ok(response)
 }
 

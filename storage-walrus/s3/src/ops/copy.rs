@@ -5,19 +5,23 @@ use crate::asked::{COPY_SOURCE, Source};
 use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
-use crate::error::invalid_argument;
+use crate::error::{engine, invalid_argument};
 use crate::headers::{self, WEBSITE_REDIRECT, text};
 use crate::names::check_key;
 use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
+use crate::ops::lifecycle;
 use crate::ops::put::conditional;
 use crate::props::{Given, lock};
 use crate::reply::{self, Reply, document};
+use crate::sse::{self, Sealing, Side};
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Attributes, Bucket, Checksums, Description, Error, Object, Properties};
+use mallee_objects::crypt::{DataKey, Encryption};
+use mallee_objects::{Attributes, Bucket, Checksums, Condition, Description, Error, Object, ObjectInfo, Properties};
 use mallee_objects::{VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
+use md5::{Digest as _, Md5};
 
 /// The version of the source that a copy names.
 pub(crate) fn source_version(call: &Call, bucket: &Bucket) -> Result<Option<VersionName>, ApiError> {
@@ -66,6 +70,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             Code::InvalidRequest.message("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
         })?),
     };
+    let (asked, source_customer) = (call.encryption()?, call.customer(Side::CopySource)?);
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
@@ -83,6 +88,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     let version = source_version(&call, &from)?;
     // An older version may become the newest again.
     let older = version.is_some() && from.versioning != Versioning::Off;
+    let sealing = sse::plan(&call, &to, &key, &asked).await?;
     let mut attempt = 1;
     let (info, copied) = loop {
         let object = source(&call, &from, from_key, version).await?;
@@ -91,7 +97,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
                 "The specified copy source is larger than the maximum allowable size for a copy source: {PUT_BYTES_MAX}"
             )));
         }
-        if !changes && !older && *from_bucket == bucket && *from_key == key {
+        if !changes && matches!(asked, sse::Asked::Default) && !older && *from_bucket == bucket && *from_key == key {
             return Err(Code::InvalidRequest.message(
                 "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
                  metadata, storage class, website redirect location or encryption attributes.",
@@ -106,8 +112,13 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             checksums: Checksums::default(),
             properties: lock::by_default(&to, tagged(&properties, &object, retag), call.s3.engine().clock().now_ms())?,
         };
-        let result = match checksums(&call, &object, algorithm).await {
-            Ok(checksums) => call.s3.engine().copy_object(&object, Description { checksums, ..what }, &condition).await,
+        let stored = encryption_of(&object)?;
+        let data_key = sse::key_of(&call, stored.as_ref(), source_customer.as_ref()).await?;
+        let readable = Readable { object: &object, key: data_key.as_ref(), encryption: stored.as_ref() };
+        let result = match readable.checksums(&call, algorithm).await {
+            Ok(checksums) => {
+                readable.write(&call, Description { checksums, ..what }, sealing.as_ref(), &condition).await
+            }
             Err(error) => Err(error),
         };
         match result {
@@ -131,6 +142,12 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     let mut response = reply::xml(w);
     reply::set_version(&mut response, shown_version(&to, info.version));
     set_source_version(&mut response, &from, copied);
+    let encryption = Encryption::from_text(info.properties.encryption.as_deref()).map_err(engine)?;
+    sse::describe(&mut response, encryption.as_ref());
+    if let sse::Asked::Customer(customer) = &asked {
+        sse::describe_customer(&mut response, Some(customer));
+    }
+    lifecycle::set_expiration(&mut response, &call, &to, &info)?;
     Ok(response)
 }
 
@@ -148,18 +165,63 @@ fn tagged(properties: &Properties, source: &Object, retag: bool) -> Properties {
     Properties { tags: tags.clone(), ..properties.clone() }
 }
 
-/// The checksums of the copy: the source's, unless another algorithm is asked for.
-async fn checksums(call: &Call, object: &Object, algorithm: Option<Algorithm>) -> Result<Checksums, Error> {
-    let had = &object.info.checksums;
-    let Some(algorithm) = algorithm.filter(|a| had.composite || !had.values.contains_key(a.name())) else {
-        return Ok(had.clone());
-    };
-    let mut hasher = Hasher::new(algorithm);
-    let mut reader = call.s3.engine().read(object, 0, object.info.size).await?;
-    while let Some(data) = reader.next().await {
-        hasher.update(&data?);
+/// How an object is encrypted.
+pub(crate) fn encryption_of(object: &Object) -> Result<Option<Encryption>, ApiError> {
+    Encryption::from_text(object.info.properties.encryption.as_deref()).map_err(engine)
+}
+
+/// An object that can be read.
+struct Readable<'a> {
+    object: &'a Object,
+    key: Option<&'a DataKey>,
+    encryption: Option<&'a Encryption>,
+}
+
+impl Readable<'_> {
+    /// The checksums of the copy: the source's, unless another algorithm is asked for.
+    async fn checksums(&self, call: &Call, algorithm: Option<Algorithm>) -> Result<Checksums, Error> {
+        let had = &self.object.info.checksums;
+        let Some(algorithm) = algorithm.filter(|a| had.composite || !had.values.contains_key(a.name())) else {
+            return Ok(had.clone());
+        };
+        let mut hasher = Hasher::new(algorithm);
+        let mut reader = call.s3.engine().read_with(self.object, self.key, 0, self.object.info.size).await?;
+        while let Some(data) = reader.next().await {
+            hasher.update(&data?);
+        }
+        let mut out = Checksums::default();
+        out.values.insert(algorithm.name().to_owned(), hasher.finish());
+        Ok(out)
     }
-    let mut out = Checksums::default();
-    out.values.insert(algorithm.name().to_owned(), hasher.finish());
-    Ok(out)
+
+    /// Writes the copy. Its bytes are shared where source and copy are both not encrypted, or both protected by the
+    /// store's key; else they are read and written anew.
+    async fn write(
+        &self,
+        call: &Call,
+        mut what: Description,
+        sealing: Option<&Sealing>,
+        condition: &Condition,
+    ) -> Result<ObjectInfo, Error> {
+        let store = call.s3.engine();
+        let to = sealing.map(|sealing| &sealing.encryption);
+        if matches!(
+            (self.encryption, to),
+            (None, None) | (Some(Encryption::Store { .. }), Some(Encryption::Store { .. }))
+        ) {
+            what.properties.encryption = self.encryption.map(Encryption::to_text).transpose()?;
+            return store.copy_object(self.object, what, condition).await;
+        }
+        let mut reader = store.read_with(self.object, self.key, 0, self.object.info.size).await?;
+        let mut sink = store.sink_with(sealing.map(|sealing| &sealing.key))?;
+        let mut md5 = Md5::new();
+        while let Some(data) = reader.next().await {
+            let data = data?;
+            md5.update(&data);
+            sink.write(data).await?;
+        }
+        what.etag = sse::etag(to, &md5.finalize(), store.rng());
+        what.properties.encryption = to.map(Encryption::to_text).transpose()?;
+        store.put_object(what, sink.finish().await?, condition).await
+    }
 }

@@ -4,12 +4,15 @@ use crate::call::{Call, shown_version};
 use crate::conditions::{self, Verdict};
 use crate::error::{engine, invalid_argument};
 use crate::headers::{describe, text};
+use crate::ops::lifecycle;
 use crate::range;
 use crate::reply::{self, Reply};
+use crate::sse::{self, Customer, Side};
 use axum::body::Body;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
 use mallee_awswire::{ApiError, Code};
+use mallee_objects::crypt::{AnyReader, Encryption};
 use mallee_objects::{Bucket, Content, Error, Object};
 
 /// How often a read starts over because the object was overwritten between look-up and opening.
@@ -65,12 +68,14 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
 
 /// GET, HEAD /bucket/key
 pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+    sse::refuse_method(&call.headers)?;
+    let customer = call.customer(Side::Own)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
     let mut attempt = 1;
     loop {
         let object = call.object(&bucket, &key, version).await?;
-        match serve(&call, &bucket, &object).await? {
+        match serve(&call, &bucket, &object, customer.as_ref()).await? {
             Ok(response) => return Ok(response),
             Err(Error::Gone) if attempt < READ_ATTEMPTS => {
                 call.s3.engine().forget(&bucket.name, &key);
@@ -81,8 +86,15 @@ pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply
     }
 }
 
-async fn serve(call: &Call, bucket: &Bucket, object: &Object) -> Result<Result<Reply, Error>, ApiError> {
+async fn serve(
+    call: &Call,
+    bucket: &Bucket,
+    object: &Object,
+    customer: Option<&Customer>,
+) -> Result<Result<Reply, Error>, ApiError> {
     let info = &object.info;
+    let encryption = Encryption::from_text(info.properties.encryption.as_deref()).map_err(engine)?;
+    sse::check_customer(encryption.as_ref(), customer)?;
     if conditions::read(&call.headers, info)? == Verdict::NotModified {
         let mut response = reply::empty(StatusCode::NOT_MODIFIED);
         reply::set_etag(&mut response, &info.etag);
@@ -94,13 +106,21 @@ async fn serve(call: &Call, bucket: &Bucket, object: &Object) -> Result<Result<R
     let mut response = if call.head {
         Reply::new(Body::empty())
     } else {
-        match call.s3.engine().read(object, wanted.offset, wanted.len).await {
-            Ok(reader) => Reply::new(Body::from_stream(reader.into_stream())),
+        let key = sse::key_of(call, encryption.as_ref(), customer).await?;
+        match call.s3.engine().read_with(object, key.as_ref(), wanted.offset, wanted.len).await {
+            Ok(AnyReader::Stored(reader)) => Reply::new(Body::from_stream(reader.into_stream())),
+            Ok(AnyReader::Plain(reader)) => Reply::new(Body::from_stream(reader.into_stream())),
             Err(error) => return Ok(Err(error)),
         }
     };
     describe(&mut response, info, &call.asked.query)?;
+    sse::describe(&mut response, encryption.as_ref());
+    sse::describe_customer(&mut response, customer);
     reply::set_version(&mut response, shown_version(bucket, info.version));
+    lifecycle::set_class(&mut response, info);
+    if call.asked.query.get("versionId").is_none() {
+        lifecycle::set_expiration(&mut response, call, bucket, info)?;
+    }
     reply::set(&mut response, CONTENT_LENGTH, &wanted.len.to_string());
     if wanted.partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;

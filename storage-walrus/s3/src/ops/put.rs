@@ -9,11 +9,13 @@ use crate::error::engine;
 use crate::headers;
 use crate::names::check_key;
 use crate::ops::acl;
+use crate::ops::lifecycle;
 use crate::props::{Given, lock};
 use crate::reply::{self, Reply};
+use crate::sse::{self, Sealing};
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Checksums, Condition, Description, Error};
+use mallee_objects::{Checksums, Condition, Description, Error, Properties};
 
 /// The checksum that is computed where none is announced, as AWS does.
 pub(crate) const DEFAULT_CHECKSUM: Algorithm = Algorithm::Crc64Nvme;
@@ -48,10 +50,13 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         let text = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";
         return Err(Code::InvalidRequest.message(text));
     }
+    let asked = call.encryption()?;
     let bucket = call.bucket(&bucket).await?;
     let properties = acl::of_new_object(&call, &bucket, given.properties(&bucket)?).await?;
+    let sealing = sse::plan(&call, &bucket, &key, &asked).await?;
+    let properties = Properties { encryption: sealing.as_ref().map(Sealing::text).transpose()?, ..properties };
     let store = call.s3.engine();
-    let mut sink = store.sink();
+    let mut sink = store.sink_with(sealing.as_ref().map(|sealing| &sealing.key)).map_err(engine)?;
     while let Some(data) = incoming.next().await? {
         sink.write(data).await.map_err(engine)?;
     }
@@ -59,7 +64,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     let what = Description {
         bucket: bucket.name.clone(),
         key: key.clone(),
-        etag: hex::encode(received.md5),
+        etag: sse::etag(sealing.as_ref().map(|sealing| &sealing.encryption), &received.md5, store.rng()),
         content_type,
         attributes,
         checksums: first_checksum(&received),
@@ -71,5 +76,10 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     reply::set_etag(&mut response, &info.etag);
     reply::set_checksums(&mut response, &info.checksums);
     reply::set_version(&mut response, shown_version(&bucket, info.version));
+    sse::describe(&mut response, sealing.as_ref().map(|sealing| &sealing.encryption));
+    if let sse::Asked::Customer(customer) = &asked {
+        sse::describe_customer(&mut response, Some(customer));
+    }
+    lifecycle::set_expiration(&mut response, &call, &bucket, &info)?;
     Ok(response)
 }

@@ -6,14 +6,16 @@ use crate::error::engine;
 use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::acl;
+use crate::ops::lifecycle;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
 use crate::owners::Owners;
 use crate::props::Given;
 use crate::reply::{self, Reply, document};
+use crate::sse::{self, Sealing};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, ListQuery, Upload, UploadDoc};
+use mallee_objects::{Bucket, ListQuery, Properties, Upload, UploadDoc};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The checksum algorithm and type that CreateMultipartUpload asks for.
@@ -54,8 +56,11 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
     let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
+    let asked = call.encryption()?;
     let within = call.bucket(&bucket).await?;
     let properties = acl::of_new_object(&call, &within, given.properties(&within)?).await?;
+    let sealing = sse::plan(&call, &within, &key, &asked).await?;
+    let properties = Properties { encryption: sealing.as_ref().map(Sealing::text).transpose()?, ..properties };
     let doc = UploadDoc {
         content_type,
         attributes,
@@ -70,10 +75,15 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     w.text("UploadId", &upload.id);
     w.close("InitiateMultipartUploadResult");
     let mut response = reply::xml(w);
+    lifecycle::set_abort_date(&mut response, &call, &within, &upload)?;
     if let Some(algorithm) = algorithm {
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-algorithm"), algorithm.name());
         let kind = if composite { "COMPOSITE" } else { "FULL_OBJECT" };
         reply::set(&mut response, HeaderName::from_static("x-amz-checksum-type"), kind);
+    }
+    sse::describe(&mut response, sealing.as_ref().map(|sealing| &sealing.encryption));
+    if let sse::Asked::Customer(customer) = &asked {
+        sse::describe_customer(&mut response, Some(customer));
     }
     Ok(response)
 }
@@ -192,5 +202,7 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
         w.close("Part");
     }
     w.close("ListPartsResult");
-    Ok(reply::xml(w))
+    let mut response = reply::xml(w);
+    lifecycle::set_abort_date(&mut response, &call, &bucket, &upload)?;
+    Ok(response)
 }

@@ -31,7 +31,9 @@ const CLOSED_V6: [(Ipv6Addr, u32); 5] = [
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48),
 ];
 
-pub(crate) fn is_public(address: IpAddr) -> bool {
+/// Whether an address is one of the Internet's: neither of this host or its networks, nor reserved, nor for groups.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let inside = |(net, bits): &(Ipv4Addr, u32)| (u32::from(v4) ^ u32::from(*net)) >> (32 - bits) == 0;
@@ -49,6 +51,7 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -1,0 +1,33 @@
+-- Keys of the key management service. The document has what no query looks into.
+CREATE TABLE kms_keys (
+    id TEXT NOT NULL CONSTRAINT kms_keys_id PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    state TEXT NOT NULL,
+    doc TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    delete_ms INTEGER,
+    rotate_ms INTEGER,
+    created_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX kms_keys_by_account ON kms_keys (account_id, id);
+CREATE INDEX kms_keys_by_deletion ON kms_keys (delete_ms) WHERE delete_ms IS NOT NULL;
+CREATE INDEX kms_keys_by_rotation ON kms_keys (rotate_ms) WHERE rotate_ms IS NOT NULL;
+-- What they encrypt with, sealed with the database's key: the newest encrypts, all decrypt.
+CREATE TABLE kms_material (
+    key_id TEXT NOT NULL REFERENCES kms_keys (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    CONSTRAINT kms_material_key_id_n PRIMARY KEY (key_id, n)
+) STRICT;
+-- Other names of them.
+CREATE TABLE kms_aliases (
+    account_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    key_id TEXT NOT NULL REFERENCES kms_keys (id) ON DELETE CASCADE,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    CONSTRAINT kms_aliases_account_id_name PRIMARY KEY (account_id, name)
+) STRICT;
+CREATE INDEX kms_aliases_by_key ON kms_aliases (key_id, name);

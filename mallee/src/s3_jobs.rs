@@ -1,0 +1,34 @@
+//! What an operator says of the object store's background work.
+
+use anyhow::Result;
+pub use mallee_walrus::JobsConfig;
+use mallee_walrus::{Day, Targets};
+
+/// Settings of the object store's background work.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct S3JobsArgs {
+    /// A webhook that buckets may notify, as arn:aws:sns:REGION:ACCOUNT:NAME; once for each.
+    #[arg(long, value_name = "NAME=URL")]
+    pub s3_webhook: Vec<String>,
+    /// A queue that buckets may notify, as arn:aws:sqs:REGION:ACCOUNT:NAME; once for each.
+    #[arg(long, value_name = "NAME=URL")]
+    pub s3_queue: Vec<String>,
+    /// Webhooks and queues may be at addresses that are not public, this host's own among them.
+    #[arg(long)]
+    pub s3_private_targets: bool,
+    /// Seconds of a day of lifecycle rules (tests only).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub s3_lifecycle_day: Option<u32>,
+}
+
+impl S3JobsArgs {
+    /// The settings.
+    ///
+    /// # Errors
+    /// A declaration that is none.
+    pub fn config(&self) -> Result<JobsConfig> {
+        let targets = Targets::declared(&self.s3_webhook, &self.s3_queue, self.s3_private_targets);
+        let day = self.s3_lifecycle_day.map_or_else(Day::default, Day::of_seconds);
+        Ok(JobsConfig { day, targets: targets.map_err(anyhow::Error::msg)? })
+    }
+}
