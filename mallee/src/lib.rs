@@ -1,8 +1,8 @@
 //! The one binary: every tier in one process (`mallee up`), one tier alone, and the commands that ask a running cloud.
 
 pub mod down;
-pub mod s3_jobs;
 pub mod s3_hosts;
+pub mod s3_jobs;
 pub mod state;
 pub mod switches;
 pub mod tier;

@@ -10,10 +10,10 @@ mod offline;
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
 pub use mallee_objects::{Engine, Error, SweepReport};
-pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use mallee_s3::{
     Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, NewBuckets, Question, Resource, S3,
 };
+pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;

@@ -66,6 +66,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let mut config = WalrusConfig::new(dir.join("walrus"), args.region.clone());
     args.hosts.apply(&mut config);
     config.new_buckets = args.s3_new_buckets.into();
+    config.jobs = args.jobs.config()?;
     let walrus =
         Walrus::open(config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone()).await?;
     walrus.spawn_background(&servers);

@@ -11,8 +11,8 @@ pub use links::Links;
 pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
-use crate::s3_jobs::S3JobsArgs;
 use crate::s3_hosts::S3Hosts;
+use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
 use crate::switches::{S3NewBuckets, Switches};
 use anyhow::{Context as _, Result};

@@ -17,8 +17,8 @@ use crate::model::{
     Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
     Usage,
 };
-use crate::properties::PropertyChange;
 use crate::origin::Origin;
+use crate::properties::PropertyChange;
 use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
 use kept::{Entry, Kept, bucket_name, object_name};

@@ -13,10 +13,10 @@ use crate::service::RequestId;
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::Origin;
-use mallee_serve::Peer;
 use mallee_s3_config::lifecycle::Lifecycle;
 use mallee_s3_config::notification::Notification;
 use mallee_s3_config::{Cors, Tagging, Website};
+use mallee_serve::Peer;
 use std::sync::Arc;
 
 /// Runs the operation. What is not named here is a configuration that is only read, or is not offered.

@@ -13,8 +13,8 @@
 mod acl;
 mod asked;
 pub mod auth;
-mod background;
 mod authz;
+mod background;
 mod body;
 mod call;
 pub mod checksum;
@@ -35,10 +35,10 @@ mod service;
 mod target;
 mod website;
 
-pub use background::Background;
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
+pub use background::Background;
 /// The engine that is served.
 pub use mallee_objects as objects;
 pub use mallee_objects::{Limit, Limited, Limits};

@@ -61,7 +61,8 @@ fn current_versions_expire() {
     let tagged = Version { tags: BTreeMap::from([("k".into(), "v".into())]), ..object(1) };
     assert_eq!(planned(&tag, &[object(1)], 9), none);
     assert_eq!(planned(&tag, &[tagged], 9), expire);
-    let sizes = "<And><ObjectSizeGreaterThan>10</ObjectSizeGreaterThan><ObjectSizeLessThan>20</ObjectSizeLessThan></And>";
+    let sizes =
+        "<And><ObjectSizeGreaterThan>10</ObjectSizeGreaterThan><ObjectSizeLessThan>20</ObjectSizeLessThan></And>";
     for (size, goes) in [(10, false), (11, true), (19, true), (20, false)] {
         let found = planned(&rule("r", sizes, &days(1)), &[Version { size, ..object(1) }], 9);
         assert_eq!(found == expire, goes, "{size}");
@@ -76,7 +77,8 @@ fn current_versions_expire() {
 #[test]
 fn older_versions_go() {
     let (remove, keep) = (Some(Action::Remove), None);
-    let one = rule("r", "", "<NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays></NoncurrentVersionExpiration>");
+    let one =
+        rule("r", "", "<NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays></NoncurrentVersionExpiration>");
     // It counts from when the newer one came.
     let three = [object(9), object(5), object(1)];
     assert_eq!(planned(&one, &three, 6), [keep.clone(), keep.clone(), keep.clone()]);
@@ -121,7 +123,11 @@ fn classes_change_downwards_only() {
 
 #[test]
 fn uploads_are_given_up() {
-    let text = rule("r", "<Prefix>a/</Prefix>", "<AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation></AbortIncompleteMultipartUpload>");
+    let text = rule(
+        "r",
+        "<Prefix>a/</Prefix>",
+        "<AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
+    );
     let rules = rules(&text);
     assert_eq!(abort_due(&rules, "a/k", DAY, day()).map(|due| due.at_ms), Some(3 * DAY));
     assert_eq!(abort_due(&rules, "b", DAY, day()), None);
@@ -129,7 +135,10 @@ fn uploads_are_given_up() {
 
 fn any_rule() -> impl Strategy<Value = String> {
     let filter = prop_oneof![Just(""), Just("<Prefix>a/</Prefix>"), Just("<Prefix>b</Prefix>")];
-    let keep = prop_oneof![Just(String::new()), (1u32..4).prop_map(|n| format!("<NewerNoncurrentVersions>{n}</NewerNoncurrentVersions>"))];
+    let keep = prop_oneof![
+        Just(String::new()),
+        (1u32..4).prop_map(|n| format!("<NewerNoncurrentVersions>{n}</NewerNoncurrentVersions>"))
+    ];
     (filter, 1u32..8, 1u32..8, keep, any::<bool>()).prop_map(|(filter, current, old, keep, on)| {
         let noncurrent = format!(
             "<NoncurrentVersionExpiration>{keep}<NoncurrentDays>{old}</NoncurrentDays></NoncurrentVersionExpiration>"
