@@ -70,6 +70,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     config.new_buckets = args.s3_new_buckets.into();
     config.blobs = args.place.place()?;
     args.s3_switches.apply(&mut config);
+    config.jobs = args.jobs.config()?;
     let walrus =
         Walrus::open(config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone()).await?;
     walrus.spawn_background(&servers);

@@ -65,8 +65,9 @@ fn list(text: &mut String, error: &ApiError) {
 
 /// Names are ours, values may be anybody's.
 fn item(text: &mut String, name: &str, value: &str) {
-    // Writing to a string cannot fail.
-    let _ = write!(text, "<li>{name}: ");
+    text.push_str("<li>");
+    text.push_str(name);
+    text.push_str(": ");
     escape(text, value);
     text.push_str("</li>\n");
 }
