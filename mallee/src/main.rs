@@ -28,6 +28,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Command {
     /// Run a whole cloud in this process.
     Up(up::UpArgs),

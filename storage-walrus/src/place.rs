@@ -38,7 +38,7 @@ pub(crate) async fn open(
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
     let Some(place) = &config.blobs else {
         must_be_files(store).await?;
-        return Ok(files(&config.data, config.reserve, clock, rng, faults)?);
+        return files(&config.data, config.reserve, clock, rng, faults);
     };
     let owner = owner(store, &rng).await?;
     Ok((Arc::new(RemoteBlobs::open(place, &owner, clock, rng, faults).await?), None))

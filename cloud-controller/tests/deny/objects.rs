@@ -45,12 +45,9 @@ fn case(operation: Operation) -> Case {
         }
     }
     let mut body = "";
-    match operation {
-        Operation::DeleteObjects => {
-            body = BATCH;
-            rights = ["k", "l"].map(|key| ("s3:DeleteObject", format!("arn:aws:s3:::b/{key}"))).to_vec();
-        }
-        _ => {}
+    if operation == Operation::DeleteObjects {
+        body = BATCH;
+        rights = ["k", "l"].map(|key| ("s3:DeleteObject", format!("arn:aws:s3:::b/{key}"))).to_vec();
     }
     query.sort_unstable();
     let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -6,7 +6,6 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{Response, StatusCode};
 use mallee_awswire::ApiError;
 use mallee_awswire::xml::escape;
-use std::fmt::Write as _;
 
 /// The reply to an error. `document` is what reading the site's error document came to, if it has one.
 pub(super) fn error(
