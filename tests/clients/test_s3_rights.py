@@ -191,7 +191,7 @@ HOLES = [
     (["s3:PutObject b/k"], "PUT", "/b/k", {"x-amz-object-lock-legal-hold": "ON"}, 403),
     (["s3:PutObject b/k"], "PUT", "/b/k?retention", {}, 403),
     (["s3:DeleteObject b/k"], "DELETE", "/b/k", {"x-amz-bypass-governance-retention": "true"}, 403),
-    (["s3:DeleteObject b/k", "s3:DeleteObject b/a"], "POST", "/b?delete", {"x-amz-bypass-governance-retention": "true"}, 403),
+    (["s3:DeleteObject b/k", "s3:DeleteObject b/a"], "POST", "/b?delete", {"x-amz-bypass-governance-retention": "true"}, 200),
     (["s3:GetObject b/k"], "GET", "/b/k?versionId=null", {}, 403),
     (["s3:DeleteObject b/k"], "DELETE", "/b/k?versionId=null", {}, 403),
     (["s3:PutObject b/k"], "PUT", "/b/k?annotation", {}, 403),
@@ -241,7 +241,8 @@ def test_a_small_right_is_not_a_great_one(door, bucket, user, hole):
     assert door.state(bucket) == before, f"{method} {path} changed something: {answer.status_code} {answer.text}"
     assert answer.status_code == status, answer.text
     if method == "POST":
-        assert [code(f"<Code>{rest}") for rest in answer.text.split("<Code>")[1:]] == ["AccessDenied"] * 2, answer.text
+        codes = [rest.partition("</Code>")[0] for rest in answer.text.split("<Code>")[1:]]
+        assert codes == ["AccessDenied"] * 2, answer.text
     if status == 403 and answer.text:
         assert code(answer) == "AccessDenied"
 

@@ -26,7 +26,6 @@ fn properties(tag: &str) -> Properties {
         acl: Some("public".to_owned()),
         retention: Some(Retention { mode: LockMode::Governance, until_ms: 7 }),
         legal_hold: true,
-        encryption: Some("{}".to_owned()),
         replication: Some("PENDING".to_owned()),
         ..Properties::default()
     }

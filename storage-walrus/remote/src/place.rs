@@ -94,6 +94,7 @@ impl RemotePlace {
     pub(crate) fn operator(&self) -> Result<Operator, Error> {
         // The HTTP client asks for the provider of the process.
         drop(rustls::crypto::ring::default_provider().install_default());
+        opendal_http_transport_reqwest::install_default();
         let root = match self.url.path() {
             "" => "/",
             path => path,

@@ -1,7 +1,7 @@
 -- What is to be told of changes of objects: made in the transaction of the change, gone when it was told. `target` is the
 -- ARN that the bucket's configuration names; of one target, those of a key go in the order of their numbers.
 CREATE TABLE s3_outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     target TEXT NOT NULL,
     bucket_id INTEGER NOT NULL,
     key BLOB NOT NULL,
