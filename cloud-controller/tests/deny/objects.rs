@@ -153,7 +153,8 @@ const EVERY_WHY: [Why; 7] = [
 async fn nobody_gets_past_any_denial() {
     let world = World::new().await;
     world.stock().await;
-    let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["s3:*","s3express:*"],"Resource":"*"}]}"#;
+    let deny =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["s3:*","s3express:*"],"Resource":"*"}]}"#;
     let only_ec2 = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}"#;
     let mighty = world.user("mighty", &[crate::ALL], None).await;
     let denied = world.user("denied", &[crate::ALL, deny], None).await;

@@ -12,5 +12,4 @@ mod kill;
 mod replay;
 mod rest;
 mod server;
-mod speed;
 mod value;
