@@ -31,6 +31,8 @@ pub struct RemoteBlobs {
     operator: Operator,
     /// For messages.
     place: String,
+    /// The database whose blobs these are.
+    owner: String,
     clock: Clock,
     rng: Rng,
     faults: Faults,
@@ -43,25 +45,29 @@ impl RemoteBlobs {
     /// # Errors
     /// When the place cannot be used; the text says which and why.
     pub async fn open(place: &RemotePlace, owner: &str, clock: Clock, rng: Rng, faults: Faults) -> Result<Self, Error> {
-        let blobs = Self { operator: place.operator()?, place: place.to_string(), clock, rng, faults };
-        let there = match blobs.owner().await? {
-            None => {
-                let written = blobs.operator.write(OWNER, owner.to_owned()).await;
-                written.map_err(|e| blobs.failed("cannot be written", &e))?;
-                blobs.owner().await?
-            }
-            known => known,
-        };
-        if there.as_deref() == Some(owner) {
-            return Ok(blobs);
+        let (operator, place, owner) = (place.operator()?, place.to_string(), owner.to_owned());
+        let blobs = Self { operator, place, owner, clock, rng, faults };
+        if blobs.owner_there().await?.is_none() {
+            let written = blobs.operator.write(OWNER, blobs.owner.clone()).await;
+            written.map_err(|e| blobs.failed("cannot be written", &e))?;
         }
-        Err(Error::State(format!(
-            "{} holds the objects of another database; give each database a place of its own",
-            blobs.place
-        )))
+        blobs.must_own().await?;
+        Ok(blobs)
     }
 
-    async fn owner(&self) -> Result<Option<String>, Error> {
+    /// Two databases that come first at the same moment may both think that they have the place: asked again before
+    /// anything is listed for the sweep, which is what would do harm.
+    async fn must_own(&self) -> Result<(), Error> {
+        match self.owner_there().await? {
+            Some(there) if there == self.owner => Ok(()),
+            _ => Err(Error::State(format!(
+                "{} holds the objects of another database; give each database a place of its own",
+                self.place
+            ))),
+        }
+    }
+
+    async fn owner_there(&self) -> Result<Option<String>, Error> {
         match self.operator.read(OWNER).await {
             Ok(data) => Ok(Some(String::from_utf8_lossy(&data.to_bytes()).into_owned())),
             Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(None),
@@ -111,6 +117,7 @@ impl BlobStore for RemoteBlobs {
 
     async fn list(&self, shard: usize, age: Duration) -> Result<Vec<BlobId>, Error> {
         use futures::TryStreamExt as _;
+        self.must_own().await?;
         let failed = |e| self.failed("cannot be listed", &e);
         let prefix = format!("blobs/{shard:02x}/");
         let mut entries = match self.operator.lister(&prefix).await {

@@ -112,8 +112,13 @@ async fn damage_is_seen() {
 async fn a_place_is_of_one_database() {
     let (dir, clock) = (tempfile::tempdir().expect("dir"), Clock::system());
     open(dir.path(), &clock).await;
-    open(dir.path(), &clock).await;
+    let first = open(dir.path(), &clock).await;
+    assert!(first.list(0, Duration::ZERO).await.is_ok());
     let place = RemotePlace::parse(&format!("fs://{}", dir.path().display()), None).expect("a place");
     let other = RemoteBlobs::open(&place, "another", clock, Rng::seeded(8), Faults::none()).await;
     assert!(matches!(other, Err(Error::State(_))), "{other:?}");
+    // Both came first, and the other one was the later.
+    std::fs::write(dir.path().join(OWNER), "another").expect("write");
+    let listed = first.list(0, Duration::ZERO).await;
+    assert!(matches!(listed, Err(Error::State(_))), "nothing may be taken for garbage: {listed:?}");
 }
