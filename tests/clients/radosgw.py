@@ -42,7 +42,8 @@ osd crush chooseleaf type = 0
 osd class update on start = false
 mon allow pool size one = true
 mon max pg per osd = 1000
-mon data avail crit = 1
+mon data avail warn = 0
+mon data avail crit = 0
 """
 
 
@@ -68,6 +69,7 @@ class RadosGateway:
             self.run("monmaptool", "--create", "--addv", "a", f"[v1:127.0.0.1:{monitor}]", "--fsid", fsid, map_file)
             self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", map_file)
             self.start("ceph-mon", "-i", "a")
+            self.monitored()
             store = str(uuid.uuid4())
             self.run("ceph", "osd", "new", store)
             self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", store)
@@ -93,6 +95,22 @@ class RadosGateway:
             process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
         self.processes.append(process)
         return process
+
+    def monitored(self):
+        """The monitor answers. Its client would wait without end for one that has given up, and not say why."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            ended = self.processes[0].poll()
+            asked = subprocess.run(
+                ["ceph", "--connect-timeout", "5", "mon", "stat"], capture_output=True, text=True, env=self.environment
+            )
+            if asked.returncode == 0:
+                return
+            late = time.monotonic() > deadline
+            assert ended is None and not late, f"ceph-mon (ended: {ended}) does not answer: {self.last_words('mon.a.log', 'ceph-mon.out')}"
+
+    def last_words(self, *logs):
+        return {log: (self.root / log).read_text(errors="replace")[-2000:] for log in logs if (self.root / log).exists()}
 
     def store(self):
         """The store. It gives up when it asks before the monitor has told it whose it is: that is Ceph's race."""
