@@ -31,6 +31,7 @@ pub mod spot;
 pub mod sts;
 pub mod tags;
 pub mod trails;
+pub mod usage;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};

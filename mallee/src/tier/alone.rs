@@ -74,6 +74,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let walrus =
         Walrus::open(config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone()).await?;
     walrus.spawn_background(&servers);
+    args.metrics.serve(&walrus, &servers).await?;
     let identity = Identity::new(&cloud_id, Role::Cloud, "cloud-1")?;
     let way = LocalWalrus { dialler: serve_walrus(&servers, &walrus), identity: identity.clone() };
 

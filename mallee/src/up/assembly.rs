@@ -4,6 +4,7 @@ use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
 use crate::data_keys::LocalKeys;
+use crate::metrics::MetricsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::S3Switches;
@@ -240,6 +241,14 @@ impl Assembly {
     #[must_use]
     pub const fn walrus(&self) -> &Walrus {
         &self.walrus
+    }
+
+    /// Serves the object store's metrics where it was told to.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub(crate) async fn serve_metrics(&self, args: &MetricsArgs) -> Result<()> {
+        args.serve(&self.walrus, &self.servers).await
     }
 
     /// Returns once instances can be launched in some zone.

@@ -25,6 +25,7 @@ mod properties;
 mod retain;
 pub mod scrub;
 pub mod stored;
+mod usage;
 mod version;
 
 pub use blob::{BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, RESERVE_BYTES};
@@ -48,4 +49,5 @@ pub use origin::{LIFECYCLE, Origin, REPLICATION};
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
+pub use usage::USAGE_ROWS_MAX;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};
