@@ -30,6 +30,8 @@ pub mod quotas;
 pub mod spot;
 pub mod sts;
 pub mod tags;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 pub mod trails;
 pub mod usage;
 mod zone;

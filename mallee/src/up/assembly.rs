@@ -15,7 +15,6 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
-use mallee_cloud_controller::data_keys::DataKeys;
 use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
@@ -220,7 +219,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
-        let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(cloud.cloud().clone()))));
+        let walrus = walrus.with_keys(Arc::new(LocalKeys(cloud.data_keys())));
         cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }

@@ -26,7 +26,10 @@ pub(crate) async fn usage(store: &Store, asked: &UsageRequest) -> Result<UsageRe
         }
         UsageBy::Bucket => {
             let account = Some(asked.account_id.as_str()).filter(|account| !account.is_empty());
-            let account = account.map(str::parse).transpose().map_err(|_| Error::State(format!("{} is no account's number", asked.account_id)))?;
+            let account = account
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| Error::State(format!("{} is no account's number", asked.account_id)))?;
             let page = s3_usage_of_buckets(store, account.as_ref(), &asked.after, most).await?;
             page.into_iter().map(of_bucket).collect()
         }

@@ -22,6 +22,8 @@ mod conditions;
 mod cors;
 mod dispatch;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod headers;
 mod kms;
 mod metrics;

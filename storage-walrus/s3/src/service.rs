@@ -183,12 +183,7 @@ impl S3 {
     }
 
     /// Notes in `name` what is asked for, once that is known.
-    async fn answer(
-        &self,
-        head: Arc<Parts>,
-        body: Body,
-        name: &OnceLock<&'static str>,
-    ) -> Result<Reply, ApiError> {
+    async fn answer(&self, head: Arc<Parts>, body: Body, name: &OnceLock<&'static str>) -> Result<Reply, ApiError> {
         let Inner { engine, auth, config, metrics, .. } = &*self.0;
         if head.method == Method::OPTIONS {
             note(name, PREFLIGHT);

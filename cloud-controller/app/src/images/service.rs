@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use mallee_proto::v1::images_client::ImagesClient;
 use mallee_proto::v1::objects_client::ObjectsClient;
 use mallee_proto::v1::{
-    CountBucketsRequest, ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest,
-    UsageReply, UsageRequest,
+    CountBucketsRequest, ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest, UsageReply,
+    UsageRequest,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_types::{AccountId, ImageId};
