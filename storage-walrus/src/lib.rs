@@ -17,7 +17,7 @@ pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
     Question, Resource, S3, SealedKey,
 };
-pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
+pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
@@ -195,7 +195,7 @@ impl Walrus {
     /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
-        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

@@ -21,6 +21,7 @@ pub mod memory;
 pub mod metadata;
 pub mod model;
 mod origin;
+mod parcel;
 mod properties;
 mod retain;
 pub mod scrub;
@@ -45,6 +46,7 @@ pub use model::{
     Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
+pub use parcel::Parcel;
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use retain::retain_by_default;
 pub use stored::StoreMetadata;

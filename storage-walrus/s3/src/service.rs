@@ -1,5 +1,6 @@
 //! The service: from an HTTP request to an HTTP reply.
 
+use crate::access_log::{AccessLog, Begun, ErrorCode};
 use crate::asked::Asked;
 use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::{Access, NewBuckets};
@@ -57,6 +58,7 @@ struct Inner {
     auth: Arc<dyn Authority>,
     config: S3Config,
     keys: Option<Arc<dyn KeyService>>,
+    log: AccessLog,
 }
 
 /// The S3 service. Clones share everything.
@@ -82,7 +84,8 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None }))
+        let log = AccessLog::default();
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None, log }))
     }
 
     /// The same service with something else about it.
@@ -108,7 +111,9 @@ impl S3 {
         self.with(|inner| inner.engine = inner.engine.by(origin))
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
@@ -125,6 +130,12 @@ impl S3 {
         self.0.auth.nobody()
     }
 
+    /// The records of requests that wait for their delivery.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLog {
+        &self.0.log
+    }
+
     pub(crate) fn config(&self) -> &S3Config {
         &self.0.config
     }
@@ -135,6 +146,7 @@ impl S3 {
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         parts.extensions.insert(RequestId(request_id.clone()));
         let head = parts.method == Method::HEAD;
+        let begun = Begun::new(self, &mut parts);
         let parts = Arc::new(parts);
         let mut response = match website::answer(self, &parts, &request_id).await {
             Some(page) => page,
@@ -148,7 +160,7 @@ impl S3 {
         reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
         reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Mallee"));
-        response
+        begun.end(self, &parts, response, &request_id).await
     }
 
     /// Notes the names of whoever calls for the first time: others grant to them.
@@ -217,6 +229,7 @@ fn refuse(error: &ApiError, parts: &Parts, request_id: &str, head: bool) -> Repl
     }
     let waits = parts.headers.contains_key(EXPECT);
     let (mut parts, body) = error_response(error, Flavour::S3, request_id, path).into_parts();
+    parts.extensions.insert(ErrorCode(error.code().as_str()));
     if waits {
         // Whoever waits for leave to send the body does not send it now: the next bytes of the connection would be taken
         // for it, and they are another request's.

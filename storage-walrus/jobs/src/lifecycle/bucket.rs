@@ -3,8 +3,9 @@
 use super::{Expirer, State};
 use crate::Error;
 use mallee_objects::{
-    Delete, Deleted, Error as EngineError, ListQuery, ObjectInfo, Properties, VersionId, VersionName, Which,
+    Bucket, Delete, Deleted, Error as EngineError, ListQuery, ObjectInfo, Properties, VersionId, VersionName, Which,
 };
+use mallee_s3::transition;
 use mallee_s3_config::lifecycle::{Action, Lifecycle, Planner, Version, abort_due};
 use mallee_s3_config::{Document as _, kept};
 use mallee_store::{S3AgingRow, s3_aging_list};
@@ -57,7 +58,7 @@ impl Expirer {
         };
         let enabled = || lifecycle.rules.iter().filter(|rule| rule.enabled);
         if begin.is_empty() && enabled().any(|rule| rule.abort_days.is_some()) {
-            self.uploads(bucket, &lifecycle, state).await?;
+            self.uploads(&found, &lifecycle, state).await?;
         }
         let about_versions = enabled().any(|rule| {
             rule.expiration.is_some()
@@ -68,12 +69,12 @@ impl Expirer {
         if !about_versions {
             return Ok(());
         }
-        self.versions((bucket, found.id), &lifecycle, begin, state).await
+        self.versions(&found, &lifecycle, begin, state).await
     }
 
     async fn versions(
         &self,
-        (bucket, id): (&str, i64),
+        bucket: &Bucket,
         lifecycle: &Lifecycle,
         begin: String,
         state: &mut State,
@@ -84,7 +85,7 @@ impl Expirer {
         let mut waiting: Option<S3AgingRow> = None;
         let mut planner: Option<(String, Planner<'_>)> = None;
         loop {
-            let page = s3_aging_list(&self.store, id, (&after.0, after.1), PAGE).await?;
+            let page = s3_aging_list(&self.store, bucket.id, (&after.0, after.1), PAGE).await?;
             let ended = page.len() < PAGE as usize;
             let mut work = Work::default();
             for row in page {
@@ -112,7 +113,7 @@ impl Expirer {
                 return Ok(());
             }
             // At the beginning of the key: what is older than a version decides nothing, what is newer does.
-            state.at = Some((bucket.to_owned(), after.0.clone()));
+            state.at = Some((bucket.name.clone(), after.0.clone()));
             self.note(state).await?;
         }
     }
@@ -132,18 +133,28 @@ impl Expirer {
         }
     }
 
-    async fn carry_out(&self, bucket: &str, work: Work, state: &mut State) -> Result<(), Error> {
+    async fn carry_out(&self, bucket: &Bucket, work: Work, state: &mut State) -> Result<(), Error> {
         if !work.deletes.is_empty() {
             self.lead.still().await?;
-            let whole: Vec<bool> = work.deletes.iter().map(|(delete, _)| delete.version.is_none()).collect();
-            let done = match self.engine.delete_written(bucket, work.deletes).await {
+            let about: Vec<(String, Option<VersionName>)> =
+                work.deletes.iter().map(|(delete, _)| (delete.key.clone(), delete.version)).collect();
+            let done = match self.engine.delete_written(&bucket.name, work.deletes).await {
                 Err(EngineError::NoBucket) => return Ok(()),
                 other => other?,
             };
-            for (whole, done) in whole.into_iter().zip(done) {
+            for ((key, version), done) in about.into_iter().zip(done) {
                 match done {
-                    Deleted::Marked(_) | Deleted::Removed { .. } if whole => state.outcome.expired += 1,
-                    Deleted::Removed { .. } => state.outcome.removed += 1,
+                    Deleted::Marked(_) | Deleted::Removed { .. } if version.is_none() => {
+                        state.outcome.expired += 1;
+                        let marked = matches!(done, Deleted::Marked(_));
+                        let operation = if marked { "S3.CREATE.DELETEMARKER" } else { "S3.EXPIRE.OBJECT" };
+                        self.log.rule(&self.engine, bucket, operation, &key, None).await?;
+                    }
+                    Deleted::Removed { version, .. } => {
+                        state.outcome.removed += 1;
+                        let version = Some(version.to_string());
+                        self.log.rule(&self.engine, bucket, "S3.EXPIRE.OBJECT", &key, version).await?;
+                    }
                     Deleted::Locked => state.outcome.locked += 1,
                     // Somebody else was faster.
                     _ => {}
@@ -158,8 +169,11 @@ impl Expirer {
                 }
                 Ok(Properties { class: class.clone(), ..info.properties.clone() })
             };
-            match self.engine.change_properties(bucket, &key, Which::Named(version), &change).await {
-                Ok(Some(_)) => state.outcome.moved += 1,
+            match self.engine.change_properties(&bucket.name, &key, Which::Named(version), &change).await {
+                Ok(Some(_)) => {
+                    state.outcome.moved += 1;
+                    self.log.rule(&self.engine, bucket, transition(&class), &key, None).await?;
+                }
                 Ok(None) | Err(EngineError::Precondition | EngineError::NoBucket) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -167,11 +181,11 @@ impl Expirer {
         Ok(())
     }
 
-    async fn uploads(&self, bucket: &str, lifecycle: &Lifecycle, state: &mut State) -> Result<(), Error> {
+    async fn uploads(&self, bucket: &Bucket, lifecycle: &Lifecycle, state: &mut State) -> Result<(), Error> {
         let now_ms = self.engine.clock().now_ms();
         let (mut query, mut after_id) = (ListQuery { limit: UPLOADS, ..ListQuery::default() }, String::new());
         loop {
-            let page = self.engine.list_uploads(bucket, &query, &after_id).await?;
+            let page = self.engine.list_uploads(&bucket.name, &query, &after_id).await?;
             for upload in &page.items {
                 let due = abort_due(lifecycle, &upload.key, upload.created_ms, self.day);
                 if due.is_none_or(|due| due.at_ms > now_ms) {
@@ -179,7 +193,10 @@ impl Expirer {
                 }
                 self.lead.still().await?;
                 match self.engine.abort_upload(&upload.id).await {
-                    Ok(()) => state.outcome.aborted += 1,
+                    Ok(()) => {
+                        state.outcome.aborted += 1;
+                        self.log.rule(&self.engine, bucket, "S3.DELETE.UPLOAD", &upload.key, None).await?;
+                    }
                     Err(EngineError::NoUpload) => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -3,7 +3,8 @@
 
 use super::bucket::{bucket_acl, has_lists, ignores_public, object_acl, policy_for};
 use super::grants::{self, Of};
-use super::{Case, Judgement, Keys, Question, Resource, keys};
+use super::{Case, Judgement, Keys, Question, Resource, keys, payer};
+use crate::access_log::Trace;
 use crate::auth::Identity;
 use crate::body::read_small;
 use crate::call::{Call, absent};
@@ -63,6 +64,10 @@ impl Call {
         if let Some(source) = &self.asked.source {
             self.held.push(self.look_up(&source.bucket, SOURCE_EXPECTED).await?);
         }
+        if let Some(trace) = Trace::of(&self.access.head) {
+            trace.note(self);
+        }
+        payer::check(self)?;
         if operation == Operation::DeleteObjects {
             return Ok(());
         }
@@ -70,7 +75,7 @@ impl Call {
         keys.extend(self.keys_of_body().await?);
         let quotas = operation.is_counted().then_some(0);
         let mut with_tags = false;
-        let judgement = loop {
+        let (judgement, resources, questions) = loop {
             let targets = if is_new { vec![Target::default()] } else { self.targets(with_tags).await? };
             let mut questions = self.asked.questions();
             for question in &mut questions {
@@ -92,13 +97,28 @@ impl Call {
                 // There is nobody's list that could allow it: who may list the bucket is told so.
                 return Err(absent.clone());
             }
-            break judgement;
+            break (judgement, resources, questions);
         };
         if let Some(refusal) = judgement.refusals.into_iter().flatten().next() {
             return Err(denied(refusal));
         }
         if let Some(limits) = judgement.limits {
             self.s3 = self.s3.limited(limits);
+        }
+        self.note_lists(resources, &questions, &keys).await
+    }
+
+    /// Notes for the access log whether it took a list to allow the request.
+    async fn note_lists(&self, resources: Vec<Resource>, questions: &[Question], keys: &Keys) -> Result<(), ApiError> {
+        let wanted = Trace::of(&self.access.head).filter(|trace| trace.is_wanted());
+        let Some(trace) = wanted.filter(|_| resources.iter().any(|resource| resource.grants.is_some())) else {
+            return Ok(());
+        };
+        let without: Vec<Resource> =
+            resources.into_iter().map(|resource| Resource { grants: None, ..resource }).collect();
+        let judgement = self.judge(&without, questions, keys, None).await?;
+        if judgement.refusals.iter().any(Option::is_some) {
+            trace.by_list();
         }
         Ok(())
     }

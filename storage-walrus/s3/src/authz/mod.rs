@@ -5,7 +5,9 @@ pub(crate) mod bucket;
 mod decide;
 mod grants;
 mod keys;
+pub(crate) mod payer;
 pub(crate) mod policy_text;
+pub(crate) mod service;
 
 pub use bucket::NewBuckets;
 pub(crate) use decide::Access;

@@ -1,5 +1,6 @@
 //! DeleteObject and DeleteObjects.
 
+use crate::access_log::Trace;
 use crate::body::read_small;
 use crate::call::{Call, shown_name, shown_version, version_name};
 use crate::conditions::{self, bare, date_ms};
@@ -124,8 +125,13 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
             done => Ok(done),
         }));
     }
+    let trace = Trace::of(&call.access.head).filter(|trace| trace.is_wanted());
     let mut w = document("DeleteResult");
     for (wanted, result) in keys.iter().zip(results) {
+        if let Some(trace) = trace {
+            let error = result.as_ref().err().map(|error: &ApiError| (error.code().as_str(), error.status()));
+            trace.batch(&wanted.key, wanted.version.as_deref(), error);
+        }
         match result {
             Ok(done) if !quiet => write_deleted(&mut w, wanted, done),
             Ok(_) => {}
