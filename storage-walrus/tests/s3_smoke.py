@@ -323,6 +323,8 @@ def test_conditions():
     S3.put_object(Bucket=name, Key="k", Body=b"2", IfMatch=etag)
     refused("PreconditionFailed", 412, S3.put_object, Bucket=name, Key="k", Body=b"3", IfMatch=etag)
     refused("NoSuchKey", 404, S3.put_object, Bucket=name, Key="none", Body=b"3", IfMatch=etag)
+    refused("NoSuchKey", 404, S3.put_object, Bucket=name, Key="none", Body=b"3", IfMatch="*")
+    S3.put_object(Bucket=name, Key="k", Body=b"2", IfMatch="*")
     # Of many that create at once, one does.
     outcomes = []
 

@@ -81,7 +81,7 @@ class Receiver:
 
 
 class Store:
-    def __init__(self):
+    def __init__(self, log_seconds=LOG_SECONDS):
         self.hook, self.queue = Receiver(), Receiver()
         hook = f"hook=http://127.0.0.1:{self.hook.port}/in"
         queue = f"jobs=http://127.0.0.1:{self.queue.port}/{ACCOUNT}/jobs"
@@ -90,16 +90,32 @@ class Store:
         self.cloud, self.process = None, None
         if example:
             self.directory = tempfile.TemporaryDirectory(prefix="walrus-test-")
-            environment = {**os.environ, "WALRUS_DAY": str(DAY_SECONDS), "WALRUS_LOGS": str(LOG_SECONDS), "WALRUS_WEBHOOK": f"{hook} {dead}", "WALRUS_QUEUE": queue}
-            self.process = subprocess.Popen(
-                [example, self.directory.name, "s3.cloud.test", SITES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
-            self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+            days = {"WALRUS_DAY": str(DAY_SECONDS), "WALRUS_LOGS": str(log_seconds)}
+            self.environment = {**os.environ, **days, "WALRUS_WEBHOOK": f"{hook} {dead}", "WALRUS_QUEUE": queue}
+            self.command = [example, self.directory.name, "s3.cloud.test", SITES]
             self.region = "us-east-1"
+            self.begin()
         else:
-            self.cloud = Cloud("--simulate", "1", "--s3-lifecycle-day", str(DAY_SECONDS), "--s3-log-delivery", str(LOG_SECONDS), "--s3-website-domain", SITES, "--s3-webhook", hook, "--s3-webhook", dead, "--s3-queue", queue, "--s3-private-targets")
+            days = ["--s3-lifecycle-day", str(DAY_SECONDS), "--s3-log-delivery", str(log_seconds)]
+            targets = ["--s3-webhook", hook, "--s3-webhook", dead, "--s3-queue", queue, "--s3-private-targets"]
+            self.cloud = Cloud("--simulate", "1", *days, "--s3-website-domain", SITES, *targets)
             client = self.cloud.client("s3")
             self.region, self.endpoint = client.meta.region_name, client.meta.endpoint_url
+
+    def begin(self):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, env=self.environment)
+        self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+
+    def restart(self):
+        """Ends it in order, and begins it again over what it has kept."""
+        if self.cloud:
+            self.cloud.stop()
+            self.cloud.start()
+        else:
+            self.process.stdin.close()
+            self.process.wait(timeout=10)
+            self.begin()
 
     def client(self):
         if self.cloud:

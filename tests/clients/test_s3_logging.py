@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import pytest
 import requests
 
-from s3_jobs import SITES, bucket, eventually, lets, make, refused, s3, store  # noqa: F401 (fixtures)
+from s3_jobs import SITES, Store, bucket, eventually, lets, make, refused, s3, store  # noqa: F401 (fixtures)
 
 SERVICE = "logging.s3.amazonaws.com"
 FIELDS = [
@@ -232,3 +232,18 @@ def test_logs_of_logs_do_not_grow_by_themselves(s3, bucket):
     # What was recorded is the listing (and this one, and the policy's): no delivery.
     first = [text for _, text in logs(s3, bucket, "logs/")]
     assert first and not any("REST.PUT.OBJECT" in text for text in first)
+
+
+def test_what_waits_is_delivered_at_the_end():
+    store = Store(log_seconds=3600)
+    try:
+        s3 = store.client()
+        source, target = make(s3), make(s3)
+        lets(s3, target, SERVICE, source)
+        log(s3, source, target)
+        s3.list_objects_v2(Bucket=source)
+        assert list(logs(s3, target)) == []
+        store.restart()
+        assert one(store.client(), target, operation="REST.GET.BUCKET")
+    finally:
+        store.stop()

@@ -1,5 +1,6 @@
 //! What the store's own services put into buckets: logs, inventories. They may what the bucket's policy lets them.
 
+use crate::access_log;
 use crate::authz::service::service_may_put;
 use crate::service::S3;
 use mallee_objects::{Bucket, Error, ObjectInfo, Origin, Parcel};
@@ -68,7 +69,16 @@ impl S3 {
         let principal = sender.service.to_owned();
         let by = self.engine().by(Arc::new(Origin { operation: "PutObject", principal, address: None, request_id }));
         match by.deliver(to, Parcel { encrypted, ..parcel }).await {
-            Ok(info) => Ok(info),
+            Ok(info) => {
+                // Records of the delivery of records would have no end.
+                if sender.service != access_log::SERVICE {
+                    let (log, size) = (self.access_log(), Some(info.size));
+                    let put = "REST.PUT.OBJECT".into();
+                    let recorded = log.own(self.engine(), to, sender.service, put, &info.key, None, size).await;
+                    recorded.map_err(Undelivered::Failed)?;
+                }
+                Ok(info)
+            }
             Err(error @ (Error::NoBucket | Error::Quota { .. } | Error::State(_))) => {
                 Err(Undelivered::Refused(error.to_string()))
             }

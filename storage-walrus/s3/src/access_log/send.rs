@@ -20,6 +20,8 @@ const OBJECT_BYTES_MAX: usize = 4 << 20;
 const LAST_LOOK: Duration = Duration::from_millis(50);
 /// Shortest time between two deliveries.
 const PERIOD_MIN: Duration = Duration::from_millis(100);
+/// The same where much waits: what could not be delivered may be much.
+const HURRY: Duration = Duration::from_secs(1);
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -30,9 +32,13 @@ pub fn spawn_log_delivery(scope: &TaskScope, s3: &S3, period: Duration) {
     scope.spawn(async move {
         let log = s3.access_log().clone();
         while !shutdown.is_stopped() {
+            let hurry = async {
+                tokio::time::sleep(HURRY).await;
+                log.nudge().woken().await;
+            };
             tokio::select! {
                 () = shutdown.stopped() => {}
-                () = log.nudge().woken() => {}
+                () = hurry => {}
                 () = tokio::time::sleep(period) => {}
             }
             s3.deliver_logs().await;

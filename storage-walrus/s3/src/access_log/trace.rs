@@ -99,6 +99,9 @@ impl Begun {
         if seen.charged && response.status().as_u16() < 400 {
             reply::set(&mut response, HeaderName::from_static("x-amz-request-charged"), "requester");
         }
+        if seen.decided && seen.wanted.is_empty() {
+            return response;
+        }
         let site = host_bucket(&host(&parts.headers, &parts.uri), &s3.config().websites).map(str::to_owned);
         if !seen.decided {
             // It was refused before: whoever logs the bucket wants to know that too.
@@ -292,6 +295,7 @@ fn object_size(parts: &Parts, response: &Reply) -> Option<u64> {
 /// The bucket of a request that was refused before it was decided, if it is logged.
 async fn unseen(s3: &S3, parts: &Parts, site: Option<String>) -> Option<Wanted> {
     let domains = &s3.config().domains;
+    let is_site = site.is_some();
     let (name, key) = match site {
         Some(site) => (site, Some(parts.uri.path().trim_start_matches('/').to_owned())),
         None => match Target::of(parts, domains).ok()? {
@@ -303,10 +307,11 @@ async fn unseen(s3: &S3, parts: &Parts, site: Option<String>) -> Option<Wanted> 
     let key = key.filter(|key| !key.is_empty());
     let bucket = s3.engine().bucket(&name).await.ok().filter(|bucket| super::of(bucket).is_some())?;
     let plain = || {
-        let resource = if key.is_some() { "OBJECT" } else { "BUCKET" };
+        let resource = if key.is_some() || is_site { "OBJECT" } else { "BUCKET" };
         Cow::Owned(format!("REST.{}.{resource}", parts.method))
     };
     let operation = match Asked::read(parts, domains) {
+        _ if is_site => plain(),
         _ if parts.method == Method::OPTIONS => "REST.OPTIONS.PREFLIGHT".into(),
         Ok(asked) if asked.bucket == name => names::name(asked.operation()),
         _ => plain(),
