@@ -230,7 +230,7 @@ impl Lister {
                 }
                 let mut owners = HashMap::new();
                 for row in rows.iter().filter(|row| inventory.all_versions || (row.latest && !row.marker)) {
-                    let owner = self.owner(&row.owner.to_string(), &mut owners).await?;
+                    let owner = self.owner(row.owner.as_ref(), &mut owners).await?;
                     let versioned = bucket.versioning != Versioning::Off;
                     let line = row::line(&inventory, &bucket.name, row, versioned, &owner);
                     data.add(&line).map_err(|error| Stop::Refused(error.to_string()))?;
