@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::{ACCOUNT, BUCKET, Kind, World};
 
-const STEPS: usize = 10;
+const STEPS: usize = 16;
 const LARGE: usize = 600_000;
 /// Strikes at once: they mostly wait for the disk.
 const PARALLEL: usize = 8;
+/// Small objects, in packs.
+const SMALL: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];
 type State = BTreeMap<&'static str, Vec<u8>>;
 
 fn image() -> Bytes {
@@ -64,6 +66,14 @@ async fn step(engine: &Engine, n: usize, state: &mut State) -> Result<(), Error>
             support::delete(engine, &["k", "l"]).await
         }
         8 => put("image", image(), state).await,
+        // More than a pack.
+        9..14 => put(SMALL[n - 9], support::bytes(20 + n as u64, 30_000), state).await,
+        // The first pack loses all that it has, or nearly.
+        14 => {
+            support::delete(engine, &SMALL[1..]).await?;
+            SMALL[1..].iter().for_each(|key| drop(state.remove(key)));
+            engine.collect().await.map(drop)
+        }
         _ => {
             let images = ImageStore::new(engine.clone());
             let done = images.import(ACCOUNT, BUCKET, "image", "ami-1").await.map_err(|e| match e {
@@ -78,7 +88,7 @@ async fn step(engine: &Engine, n: usize, state: &mut State) -> Result<(), Error>
 
 async fn visible(engine: &Engine) -> State {
     let mut state = State::new();
-    for key in ["k", "l", "copy", "m", "gone", "image"] {
+    for key in ["k", "l", "copy", "m", "gone", "image", "s1", "s2", "s3", "s4", "s5"] {
         if let Some(data) = support::get(engine, key).await.unwrap() {
             state.insert(key, data);
         }
@@ -125,6 +135,8 @@ async fn strike(kind: Kind, point: String, action: FaultAction, states: Arc<Vec<
     // The engine goes on.
     support::put(&engine, "more", support::bytes(11, LARGE), &Condition::None).await.unwrap();
     support::clear(&engine).await;
+    // The open pack, too, goes when nothing in it is in use.
+    engine.sweep(Duration::ZERO).await.unwrap();
     let left = support::files(&world.blobs_dir());
     assert!(left.is_empty(), "{kind:?} {point} {action:?}: {left:?}");
 }

@@ -14,11 +14,11 @@ use tokio::task::JoinHandle;
 /// Pieces of one step, and slices of one call (the kernel takes 1,024).
 const SLICES_MAX: usize = 256;
 /// Smaller pieces are copied, so that they do not hold the larger buffer that they are part of.
-const SMALL_BYTES: usize = 16 * 1024;
+pub(super) const SMALL_BYTES: usize = 16 * 1024;
 
 /// Removes the temporary file when the write does not end well.
 #[derive(Debug)]
-struct Temporary(Option<PathBuf>);
+pub(super) struct Temporary(pub(super) Option<PathBuf>);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
@@ -49,7 +49,7 @@ impl Open {
 }
 
 /// Writes pieces with as few calls as can be.
-fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
+pub(super) fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
     for some in data.chunks(SLICES_MAX) {
         let mut slices: Vec<_> =
             some.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();

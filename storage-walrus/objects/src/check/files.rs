@@ -51,8 +51,38 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
                 format!("the file of blob {id} {why}"),
             );
         }
+        packs(checker, shard, &|id| rows.contains_key(id) || asked_for.contains(id), all_known, report).await?;
     }
     noted(checker, &damaged, report).await
+}
+
+/// Packs that hold nothing in use. (What others hold besides is no finding: compaction is for that.)
+async fn packs(
+    checker: &Checker,
+    shard: usize,
+    is_used: &(dyn Fn(&str) -> bool + Sync),
+    all_known: bool,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let (packs, foreign) = checker.blobs.pack_names(shard).await?;
+    for path in foreign {
+        report.add(Weight::Leftover, None, format!("{path} is none of ours; nothing reads or deletes it"));
+    }
+    for pack in packs {
+        let ids = match checker.blobs.packed_ids(pack).await {
+            Ok(ids) => ids,
+            Err(Error::Io { what, source }) => {
+                report.add(Weight::Lost, None, format!("pack {pack}: {what}: {source}"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if !ids.iter().any(|id| is_used(id.as_str())) {
+            let mend = all_known.then_some(Mend::Pack(pack));
+            report.add(Weight::Leftover, mend, format!("pack {pack} holds nothing that is in use"));
+        }
+    }
+    Ok(())
 }
 
 /// The blobs (id, size) of one shard. What is no id at all falls into one, too.

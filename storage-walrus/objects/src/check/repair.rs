@@ -23,6 +23,10 @@ pub(super) async fn mend(store: &Store, blobs: &FileBlobs, mends: &[Mend]) -> Re
                     blobs.delete(&id).await?;
                 }
             }
+            Mend::Pack(pack) => {
+                settle_log(store).await?;
+                blobs.remove_pack(*pack).await?;
+            }
             rows => {
                 let mut tx = store.write().await?;
                 mend_rows(&mut tx, rows).await?;
@@ -44,7 +48,7 @@ async fn mend_rows(tx: &mut Tx, mend: &Mend) -> Result<(), Error> {
         Mend::Damage(id) => {
             s3_damage_delete(tx, id).await?;
         }
-        Mend::File(_) | Mend::Unfinished => {}
+        Mend::File(_) | Mend::Pack(_) | Mend::Unfinished => {}
     }
     Ok(())
 }
