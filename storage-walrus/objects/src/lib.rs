@@ -28,7 +28,10 @@ pub mod scrub;
 pub mod stored;
 mod version;
 
-pub use blob::{BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, PACK_BYTES, PACKED_BYTES_MAX, RESERVE_BYTES};
+pub use blob::{
+    BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, Level, PACK_BYTES, PACKED_BYTES_MAX, RESERVE_BYTES,
+    SYNC_PERIOD,
+};
 pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents, OBJECT_LOCK};

@@ -135,8 +135,6 @@ async fn strike(kind: Kind, point: String, action: FaultAction, states: Arc<Vec<
     // The engine goes on.
     support::put(&engine, "more", support::bytes(11, LARGE), &Condition::None).await.unwrap();
     support::clear(&engine).await;
-    // The open pack, too, goes when nothing in it is in use.
-    engine.sweep(Duration::ZERO).await.unwrap();
     let left = support::files(&world.blobs_dir());
     assert!(left.is_empty(), "{kind:?} {point} {action:?}: {left:?}");
 }

@@ -4,7 +4,8 @@
 use super::file_reader::FileReader;
 use super::pack::{PackId, Packs};
 use super::small_writer::SmallWriter;
-use super::{BlobId, BlobReader, BlobStore, BlobWriter};
+use super::unsynced::Unsynced;
+use super::{BlobId, BlobReader, BlobStore, BlobWriter, Level};
 use crate::error::Error;
 use mallee_runtime::{Clock, Faults, Rng};
 use std::fs;
@@ -26,6 +27,7 @@ pub struct FileBlobs {
     /// Bytes that stay free on the disk.
     reserve: u64,
     packs: Arc<Packs>,
+    unsynced: Arc<Unsynced>,
 }
 
 /// Bytes that stay free on the disk of the blobs: deletions, the database's log and the system itself need some.
@@ -65,13 +67,14 @@ impl FileBlobs {
             make(&blobs.join(format!("{shard:02x}")))?;
         }
         sync_dir(&blobs)?;
-        let packs = Packs::open(root.into(), SHARDS, rng.clone(), faults.clone())?;
+        let unsynced = Arc::<Unsynced>::default();
+        let packs = Packs::open(root.into(), SHARDS, rng.clone(), faults.clone(), Arc::clone(&unsynced))?;
         sync_dir(root)?;
         // It may have been made just now: a name is durable when the directory it stands in is.
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, packs: Arc::new(packs) })
+        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, packs: Arc::new(packs), unsynced })
     }
 
     /// Seals packs that have so many bytes, if these are fewer than [`super::PACK_BYTES`].
@@ -113,6 +116,10 @@ impl FileBlobs {
 
     pub(super) fn fresh_id(&self) -> BlobId {
         BlobId::from_random(self.rng.u128())
+    }
+
+    pub(super) const fn unsynced(&self) -> &Arc<Unsynced> {
+        &self.unsynced
     }
 
     pub(super) const fn packs(&self) -> &Arc<Packs> {
@@ -173,10 +180,10 @@ impl FileBlobs {
 
 #[async_trait::async_trait]
 impl BlobStore for FileBlobs {
-    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error> {
+    async fn create(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error> {
         self.faults.point("walrus.put.create").await?;
         self.check_room()?;
-        Ok(Box::new(SmallWriter::new(self.clone())))
+        Ok(Box::new(SmallWriter::new(self.clone(), level)))
     }
 
     fn room(&self) -> Result<(), Error> {
@@ -231,6 +238,10 @@ impl BlobStore for FileBlobs {
         .await?;
         found.append(&mut packed);
         Ok(found)
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        self.unsynced.flush().await
     }
 
     async fn compact(&self) -> Result<bool, Error> {

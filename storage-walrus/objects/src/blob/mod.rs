@@ -8,10 +8,12 @@ mod files;
 mod format;
 mod pack;
 mod small_writer;
+mod unsynced;
 
 pub use files::{FileBlobs, RESERVE_BYTES};
 pub use format::{BLOCK_BYTES, crc32c, footer, footer_len, parse_footer};
 pub use pack::{PACK_BYTES, PackId};
+pub use unsynced::SYNC_PERIOD;
 
 use crate::error::Error;
 use bytes::Bytes;
@@ -80,11 +82,25 @@ impl Debug for BlobId {
     }
 }
 
+/// What an answer to a write of bytes means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// That they are on the disk.
+    #[default]
+    Strict,
+    /// That they are with the kernel, and will be on the disk within [`SYNC_PERIOD`].
+    Relaxed,
+}
+
 /// A store of blobs.
 #[async_trait::async_trait]
 pub trait BlobStore: Send + Sync + Debug {
     /// Begins a blob. Nothing is visible before [`BlobWriter::finish`]; dropping the writer leaves nothing.
-    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error>;
+    async fn create(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error>;
+    /// Syncs what was written at [`Level::Relaxed`] until now.
+    async fn flush(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// [`Error::Full`] when new bytes should not be taken, also where they would not become a blob.
     fn room(&self) -> Result<(), Error>;
     /// Opens a blob of the size its row tells. [`Error::Gone`] if it is not there, [`Error::Corrupt`] if it is not whole.
@@ -113,7 +129,7 @@ pub trait BlobStore: Send + Sync + Debug {
 pub trait BlobWriter: Send + Debug {
     /// Adds bytes.
     async fn write(&mut self, data: Bytes) -> Result<(), Error>;
-    /// Makes the blob durable and gives its name. After an error nothing is left.
+    /// Makes the blob as durable as the level says, and gives its name. After an error nothing is left.
     async fn finish(self: Box<Self>) -> Result<BlobId, Error>;
 }
 

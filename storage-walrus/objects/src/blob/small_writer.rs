@@ -2,7 +2,7 @@
 
 use super::file_writer::{FileWriter, SMALL_BYTES};
 use super::files::FileBlobs;
-use super::{BlobId, BlobWriter, PACKED_BYTES_MAX};
+use super::{BlobId, BlobWriter, Level, PACKED_BYTES_MAX};
 use crate::error::Error;
 use bytes::{Bytes, BytesMut};
 
@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 #[derive(Debug)]
 pub(super) struct SmallWriter {
     blobs: FileBlobs,
+    level: Level,
     /// Large pieces as they came, with small ones between them put together.
     held: Vec<Bytes>,
     small: BytesMut,
@@ -18,8 +19,8 @@ pub(super) struct SmallWriter {
 }
 
 impl SmallWriter {
-    pub(super) fn new(blobs: FileBlobs) -> Self {
-        Self { blobs, held: Vec::new(), small: BytesMut::new(), bytes: 0, file: None }
+    pub(super) fn new(blobs: FileBlobs, level: Level) -> Self {
+        Self { blobs, level, held: Vec::new(), small: BytesMut::new(), bytes: 0, file: None }
     }
 
     fn hold(&mut self, data: Bytes) {
@@ -54,7 +55,7 @@ impl BlobWriter for SmallWriter {
             self.hold(data);
             return Ok(());
         }
-        let mut file = FileWriter::create(self.blobs.clone(), self.blobs.fresh_id()).await?;
+        let mut file = FileWriter::create(self.blobs.clone(), self.blobs.fresh_id(), self.level).await?;
         for piece in self.take() {
             file.write(piece).await?;
         }
@@ -68,7 +69,7 @@ impl BlobWriter for SmallWriter {
             Some(file) => file.finish().await,
             None => {
                 let data = self.take();
-                self.blobs.packs().put(data).await
+                self.blobs.packs().put(data, self.level).await
             }
         }
     }

@@ -77,6 +77,8 @@ enum Mend {
     Usage(i64),
     /// Deletes a file that nothing refers to.
     File(String),
+    /// Drops the versions whose bytes were in a blob, from buckets of the relaxed level.
+    Relaxed(String),
     /// Deletes a pack of which nothing is in use.
     Pack(PackId),
     /// Deletes what unfinished writes left.

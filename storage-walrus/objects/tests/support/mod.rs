@@ -199,8 +199,9 @@ pub async fn clear(engine: &Engine) {
     collect(engine).await;
 }
 
-/// Deletes all garbage, also what could not be deleted a moment ago.
+/// Deletes all garbage, also what could not be deleted a moment ago, and the open pack if nothing of it is in use.
 pub async fn collect(engine: &Engine) {
     engine.clock().shift_ms(1000 + i64::try_from(mallee_objects::COLLECT_RETRY.as_millis()).unwrap());
     engine.collect().await.unwrap();
+    engine.sweep(std::time::Duration::ZERO).await.unwrap();
 }

@@ -3,10 +3,10 @@
 
 use super::format::{Entry, Kind, PACK_HEAD, PackId, RECORD_HEAD, index, pack_head, record_head, stored_len};
 use super::{PACK_BYTES, Packs};
-use crate::blob::BlobId;
 use crate::blob::file_writer::write_all;
-use crate::blob::files::{blocking, sync_dir};
+use crate::blob::files::blocking;
 use crate::blob::format::{BlockSums, footer};
+use crate::blob::{BlobId, Level};
 use crate::error::Error;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -19,12 +19,16 @@ use tokio::sync::oneshot;
 /// Records written together at most, so that the first of them does not wait long for the last.
 const GROUP_MAX: usize = 64;
 
+/// Records in one pack at most: none is smaller than its head, and the last group goes beyond the full pack.
+pub(super) const ENTRIES_MAX: usize = 2 * (64 << 20) / RECORD_HEAD;
+
 /// A record to be written.
 #[derive(Debug)]
 struct Record {
     data: Vec<Bytes>,
     size: u32,
     footer: Bytes,
+    level: Level,
 }
 
 /// A record with whom to tell where it is.
@@ -47,16 +51,18 @@ pub(super) struct Waiting {
 pub(super) struct OpenPack {
     pub(super) pack: PackId,
     pub(super) entries: Vec<Entry>,
-    file: File,
+    file: Arc<File>,
     end: u64,
+    /// Its name was synced.
+    named: bool,
 }
 
 impl Record {
-    fn new(data: Vec<Bytes>) -> Self {
+    fn new(data: Vec<Bytes>, level: Level) -> Self {
         let mut sums = BlockSums::default();
         data.iter().for_each(|piece| sums.update(piece));
         let (size, crcs) = sums.finish();
-        Self { data, size: u32::try_from(size).unwrap_or(u32::MAX), footer: footer(size, &crcs).into() }
+        Self { data, size: u32::try_from(size).unwrap_or(u32::MAX), footer: footer(size, &crcs).into(), level }
     }
 }
 
@@ -85,16 +91,16 @@ impl OpenPack {
             self.end += stored_len(record.size);
             names.push(name);
         }
-        write_all(&mut self.file, &pieces)?;
+        write_all(&mut &*self.file, &pieces)?;
         Ok(names)
     }
 }
 
 impl Packs {
-    /// Writes a blob of at most [`crate::blob::PACKED_BYTES_MAX`] bytes into a pack, durably.
-    pub(in crate::blob) async fn put(self: &Arc<Self>, data: Vec<Bytes>) -> Result<BlobId, Error> {
+    /// Writes a blob of at most [`crate::blob::PACKED_BYTES_MAX`] bytes into a pack, as durably as the level says.
+    pub(in crate::blob) async fn put(self: &Arc<Self>, data: Vec<Bytes>, level: Level) -> Result<BlobId, Error> {
         let (tell, told) = oneshot::channel();
-        let put = Put { record: Record::new(data), tell };
+        let put = Put { record: Record::new(data, level), tell };
         let idle = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.puts.push_back(put);
@@ -162,9 +168,12 @@ impl Packs {
         let failed = |error| Error::io(format!("cannot write {}", path.display()), error);
         match wrote {
             Ok(names) => {
-                let synced = open.file.sync_data().map_err(failed);
-                // Its name is durable with its first records.
-                let synced = synced.and_then(|()| if count == 0 { sync_dir(&self.dir(open.pack)) } else { Ok(()) });
+                // One strict record has all of the group synced.
+                let relaxed = records.iter().all(|record| record.level == Level::Relaxed);
+                let synced = match relaxed && self.unsynced.note(&path, &open.file) {
+                    true => Ok(()),
+                    false => self.sync(&mut open).map_err(failed),
+                };
                 match synced {
                     Ok(()) => {
                         let ids = names.into_iter().map(|name| BlobId::packed(open.pack, name)).collect();
@@ -190,17 +199,27 @@ impl Packs {
         }
     }
 
+    /// Syncs what was written; with the first records the pack's name.
+    fn sync(&self, open: &mut OpenPack) -> std::io::Result<()> {
+        open.file.sync_data()?;
+        if !open.named {
+            File::open(self.dir(open.pack)).and_then(|dir| dir.sync_all())?;
+            open.named = true;
+        }
+        Ok(())
+    }
+
     /// Makes a new pack.
     fn begin(&self) -> Result<OpenPack, Error> {
         let pack = PackId::from_random(self.rng.u128());
         let path = self.path(pack);
         let failed = |e| Error::io(format!("cannot create {}", path.display()), e);
-        let mut file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
-        if let Err(error) = write_all(&mut file, &[pack_head(pack, Kind::Written).into()]) {
+        let file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
+        if let Err(error) = write_all(&mut &file, &[pack_head(pack, Kind::Written).into()]) {
             drop(fs::remove_file(&path));
             return Err(failed(error));
         }
-        Ok(OpenPack { pack, entries: Vec::new(), file, end: PACK_HEAD as u64 })
+        Ok(OpenPack { pack, entries: Vec::new(), file: Arc::new(file), end: PACK_HEAD as u64, named: false })
     }
 
     /// Takes back what was written behind `end`, and the file where nothing stands before it; true if that went well.
@@ -210,7 +229,7 @@ impl Packs {
         let path = self.path(open.pack);
         let done = match count {
             0 => fs::remove_file(&path),
-            _ => open.file.set_len(end).and_then(|()| open.file.seek(SeekFrom::Start(end)).map(drop)),
+            _ => open.file.set_len(end).and_then(|()| (&*open.file).seek(SeekFrom::Start(end)).map(drop)),
         };
         if let Err(error) = &done {
             tracing::warn!(path = %path.display(), %error, "a write that failed leaves bytes behind; the sweep clears up");
@@ -230,7 +249,7 @@ impl Packs {
     /// Ends a pack: with its index, which nobody needs who has the time to read the heads of all records.
     pub(super) fn seal(&self, open: &mut OpenPack) {
         let list = index(open.pack, &open.entries);
-        if let Err(error) = write_all(&mut open.file, &[list.into()]) {
+        if let Err(error) = write_all(&mut &*open.file, &[list.into()]) {
             tracing::warn!(pack = %open.pack, %error, "a pack stays without its index");
             drop(open.file.set_len(open.end));
         }
@@ -241,6 +260,3 @@ impl Packs {
         self.dead().sealed(open.pack);
     }
 }
-
-/// Records in one pack at most: none is smaller than its head.
-pub(super) const ENTRIES_MAX: usize = 2 * (PACK_BYTES / RECORD_HEAD as u64) as usize;

@@ -13,6 +13,7 @@ pub use format::PackId;
 use super::file_reader::{Patience, cut, damaged, length};
 use super::files::{blocking, sync_dir};
 use super::format::BLOCK_BYTES;
+use super::unsynced::Unsynced;
 use super::{BlobId, BlobReader, READ_STEP_BYTES};
 use crate::error::Error;
 use append::{OpenPack, Waiting};
@@ -42,6 +43,7 @@ pub(super) struct Packs {
     faults: Faults,
     /// Bytes after which a pack is sealed.
     seal_bytes: AtomicU64,
+    unsynced: Arc<Unsynced>,
     waiting: Mutex<Waiting>,
     open: tokio::sync::Mutex<Option<OpenPack>>,
     compacting: tokio::sync::Mutex<()>,
@@ -57,7 +59,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Packs {
     /// Below `root`, whose directories it makes where they are not there.
-    pub(super) fn open(root: Arc<Path>, shards: usize, rng: Rng, faults: Faults) -> Result<Self, Error> {
+    pub(super) fn open(
+        root: Arc<Path>,
+        shards: usize,
+        rng: Rng,
+        faults: Faults,
+        unsynced: Arc<Unsynced>,
+    ) -> Result<Self, Error> {
         let packs = root.join("packs");
         for shard in 0..shards {
             let dir = packs.join(format!("{shard:02x}"));
@@ -70,6 +78,7 @@ impl Packs {
             rng,
             faults,
             seal_bytes: AtomicU64::new(PACK_BYTES),
+            unsynced,
             waiting: Mutex::default(),
             open: tokio::sync::Mutex::default(),
             compacting: tokio::sync::Mutex::default(),
