@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// Packs are small, so that many are sealed and compacted.
-pub const PACK_BYTES: u64 = 1 << 20;
+pub const PACK_BYTES: u64 = 300_000;
 
 /// A server; killed and waited for when dropped.
 pub struct Server {

@@ -1,8 +1,8 @@
 //! Writing into the open pack. What comes while one group of records goes to the disk is written as the next group, with
 //! one call and one sync for all of it. Nobody waits for company: a record that comes alone is written alone.
 
+use super::Packs;
 use super::format::{Entry, Kind, PACK_HEAD, PackId, RECORD_HEAD, index, pack_head, record_head, stored_len};
-use super::{PACK_BYTES, Packs};
 use crate::blob::file_writer::write_all;
 use crate::blob::files::blocking;
 use crate::blob::format::{BlockSums, footer};

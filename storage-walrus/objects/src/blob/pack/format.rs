@@ -205,7 +205,7 @@ pub(super) fn parse_index(pack: PackId, index: &[u8]) -> Option<Vec<Entry>> {
 mod tests {
     use super::*;
 
-    const PACK: PackId = PackId(0x0123_4567_89ab_cdef_0123_456);
+    const PACK: PackId = PackId(0x0012_3456_789a_bcde_f012_3456);
 
     #[test]
     fn heads_and_indexes_read_back_and_every_flipped_bit_is_seen() {
