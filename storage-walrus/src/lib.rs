@@ -24,7 +24,7 @@ use lock::DirectoryLock;
 use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
 use mallee_objects::scrub::{Next, Scrub};
-use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
+use mallee_objects::{ORPHAN_GRACE, ObjectsService, PACK_BYTES, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -71,6 +71,8 @@ pub struct WalrusConfig {
     pub jobs: JobsConfig,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
+    /// Bytes after which a file that holds many small objects is ended and the next one is begun.
+    pub pack_bytes: u64,
     /// How often and how fast all blobs are read and held against their checksums.
     pub scrub: ScrubPace,
 }
@@ -92,6 +94,7 @@ impl WalrusConfig {
             blobs: None,
             jobs: JobsConfig::default(),
             reserve: RESERVE_BYTES,
+            pack_bytes: PACK_BYTES,
             scrub: ScrubPace::default(),
         }
     }
