@@ -27,6 +27,7 @@ mod properties;
 mod retain;
 pub mod scrub;
 pub mod stored;
+mod usage;
 mod version;
 
 pub use blob::{
@@ -54,4 +55,5 @@ pub use parcel::Parcel;
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
+pub use usage::USAGE_ROWS_MAX;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

@@ -56,6 +56,12 @@ fn parse(body: &[u8]) -> Result<Vec<Named>, ApiError> {
     Ok(parts)
 }
 
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse(body));
+}
+
 /// Finds the named parts among the uploaded ones and checks what is said of them.
 fn choose(named: &[Named], uploaded: Vec<Part>, upload: &Upload) -> Result<Vec<Part>, ApiError> {
     let mut uploaded: HashMap<u32, Part> = uploaded.into_iter().map(|p| (p.number, p)).collect();

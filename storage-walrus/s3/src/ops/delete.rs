@@ -57,6 +57,12 @@ struct Wanted {
     verdict: Result<(), ApiError>,
 }
 
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse(body));
+}
+
 /// The keys and whether only errors are wanted.
 fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
     let malformed = || Code::MalformedXml.error();
