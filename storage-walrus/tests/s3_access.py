@@ -233,6 +233,46 @@ def test_conditions():
     S3.get_object(Bucket=name, Key="k")
 
 
+def test_who_asks_when_and_how():
+    """The keys that say how a request is signed, when it came, and whose the bucket is: here as in the cloud."""
+    name = bucket(access=OPEN)
+    S3.put_object(Bucket=name, Key="k", Body=b"x")
+
+    def only(condition):
+        policy(name, statement(name, "s3:GetObject", account(1)),
+               statement(name, "s3:GetObject", effect="Deny", condition=condition))
+
+    url = OTHER.generate_presigned_url("get_object", Params={"Bucket": name, "Key": "k"})
+    for condition, header, presigned in (
+        ({"StringNotEquals": {"s3:authType": "REST-HEADER"}}, True, False),
+        ({"StringNotEquals": {"s3:authType": "REST-QUERY-STRING"}}, False, True),
+        ({"StringNotEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}}, True, True),
+        ({"NumericGreaterThan": {"s3:signatureAge": "600000"}}, True, True),
+        ({"NumericLessThan": {"s3:signatureAge": "600000"}}, False, False),
+        ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False, False),
+        ({"StringEquals": {"s3:ResourceAccount": ACCOUNTS[0]}}, False, False),
+        ({"StringEquals": {"aws:ResourceAccount": ACCOUNTS[1]}}, True, True),
+    ):
+        only(condition)
+        if header:
+            assert body(OTHER, name) == b"x", condition
+        else:
+            refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="k")
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                assert answer.read() == b"x" and presigned, condition
+        except urllib.error.HTTPError as error:
+            assert error.code == 403 and not presigned, condition
+    policy(name, statement(name, "s3:GetObject", condition={"StringLike": {"aws:Referer": "https://example.org/*"}}))
+    for referer, status in (("https://example.org/x", 200), ("https://example.com/x", 403)):
+        asked = urllib.request.Request(f"{ENDPOINT}/{name}/k", headers={"Referer": referer})
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                assert answer.status == status
+        except urllib.error.HTTPError as error:
+            assert error.code == status
+
+
 def test_what_is_no_policy():
     name = bucket()
 
@@ -249,6 +289,8 @@ def test_what_is_no_policy():
     malformed(one(Action="s3:ListBucket"), "Action does not apply to any resource(s) in statement")
     malformed(one(Principal={"AWS": "arn:aws:iam::999999999999:root"}), "Invalid principal in policy")
     malformed(one(Principal={"AWS": "somebody"}), "Invalid principal in policy")
+    # Nothing here tells: a denial by it would be none.
+    malformed(one(Condition={"NumericLessThan": {"s3:TlsVersion": "1.2"}}), "Policy has an invalid condition key")
     malformed(one(Sid="x" * 20_480), "Policy exceeds the maximum allowed document size.")
     text = json.dumps(one(), indent=3)
     S3.put_bucket_policy(Bucket=name, Policy=text)
