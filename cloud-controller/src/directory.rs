@@ -211,7 +211,7 @@ impl DirectoryService {
             word: &asked.from,
             digest: &asked.digest,
             peer: asked.source_ip.parse().ok(),
-            arrived_ms: asked.arrived_at_ms,
+            waited_ms: asked.waited_ms,
         };
         let source_ip = origin::source(&self.control.store, said, now_ms)
             .map_err(|why| WireError::new(Kind::Unavailable, why.to_string()))?;

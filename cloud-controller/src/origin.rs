@@ -46,8 +46,8 @@ pub(crate) struct Said<'a> {
     pub digest: &'a str,
     /// Who connected to Walrus.
     pub peer: Option<IpAddr>,
-    /// When its head came; 0: it does not say.
-    pub arrived_ms: i64,
+    /// How long ago its head came, by Walrus's clock, which may differ from ours.
+    pub waited_ms: i64,
 }
 
 /// Where a request came from: the word says so, or where there is none its connection. A word is as old as it was when the
@@ -56,12 +56,11 @@ pub(crate) struct Said<'a> {
 /// # Errors
 /// For a word that does not open, or not any more: then the connection says nothing, it is the front door's.
 pub(crate) fn source(store: &Store, said: Said<'_>, now_ms: i64) -> Result<Option<IpAddr>, NotOurs> {
-    let Said { word, digest, peer, arrived_ms } = said;
+    let Said { word, digest, peer, waited_ms } = said;
     if word.is_empty() {
         return Ok(peer);
     }
-    let at_ms = if arrived_ms == 0 { now_ms } else { arrived_ms.min(now_ms) };
-    open(store, word, digest, at_ms).map(Some).ok_or(NotOurs)
+    open(store, word, digest, now_ms.saturating_sub(waited_ms.max(0))).map(Some).ok_or(NotOurs)
 }
 
 /// A word that says nothing.
@@ -109,12 +108,13 @@ mod tests {
         assert_eq!(open(&store, "", &bound, 1_000_000), None);
         // The body took an hour: the word is as old as it was when the head came.
         let peer: IpAddr = "10.0.0.1".parse().unwrap();
-        let said = Said { word: &word, digest: &bound, peer: Some(peer), arrived_ms: 1_000_100 };
+        let said = Said { word: &word, digest: &bound, peer: Some(peer), waited_ms: 3_600_000 };
         assert_eq!(source(&store, said, 1_000_100 + 3_600_000), Ok(Some(from)));
         // An old word is none: nothing takes its place, least of all the front door's own address.
-        for late in [Said { arrived_ms: 1_061_000, ..said }, Said { arrived_ms: 0, ..said }] {
-            assert_eq!(source(&store, late, 1_061_000), Err(NotOurs));
+        for waited_ms in [0, 100, -3_600_000] {
+            assert_eq!(source(&store, Said { waited_ms, ..said }, 1_061_100), Err(NotOurs));
         }
+        let said = Said { waited_ms: 100, ..said };
         assert_eq!(source(&store, Said { word: "00", ..said }, 1_000_100), Err(NotOurs));
         assert_eq!(source(&store, Said { digest: "another", ..said }, 1_000_100), Err(NotOurs));
         assert_eq!(source(&store, Said { word: "", ..said }, 1_000_100), Ok(Some(peer)), "who came to Walrus itself");
