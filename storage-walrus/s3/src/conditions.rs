@@ -132,6 +132,12 @@ pub(crate) fn delete(headers: &HeaderMap) -> Result<DeleteIf, ApiError> {
     })
 }
 
+/// Whether the answer to a deletion under these conditions tells what the object is like, not only whether it is there.
+pub(crate) fn looks(headers: &HeaderMap) -> bool {
+    let tag = text(headers, "if-match").is_some_and(|tag| bare(tag) != "*");
+    tag || [DELETE_MODIFIED, DELETE_SIZE].iter().any(|name| headers.contains_key(*name))
+}
+
 /// A date as milliseconds since 1970.
 pub(crate) fn date_ms(text: &str) -> Option<i64> {
     parse_date(text).map(|at| at.unix_timestamp().saturating_mul(1000))

@@ -52,6 +52,10 @@ const KNOWN_MAX: usize = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
 
+/// When the head of a request came, in milliseconds since 1970: in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrived(pub(crate) i64);
+
 #[derive(Clone)]
 struct Inner {
     engine: Engine,
@@ -157,6 +161,7 @@ impl S3 {
         let (mut parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         parts.extensions.insert(RequestId(request_id.clone()));
+        parts.extensions.insert(Arrived(self.engine().clock().now_ms()));
         let head = parts.method == Method::HEAD;
         let begun = Begun::new(self, &mut parts);
         let parts = Arc::new(parts);
