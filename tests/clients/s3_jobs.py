@@ -91,10 +91,11 @@ class Store:
                 [example, self.directory.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
             self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
-            self.region = "us-east-1"
+            self.region, self.account = "us-east-1", ACCOUNT
         else:
             self.cloud = Cloud("--simulate", "1", "--s3-lifecycle-day", str(DAY_SECONDS), "--s3-webhook", hook, "--s3-webhook", dead, "--s3-queue", queue, "--s3-private-targets")
             self.region = self.cloud.client("s3").meta.region_name
+            self.account = self.cloud.client("sts").get_caller_identity()["Account"]
 
     def client(self):
         if self.cloud:
@@ -109,7 +110,7 @@ class Store:
         )
 
     def arn(self, service, name):
-        return f"arn:aws:{service}:{self.region}:{ACCOUNT}:{name}"
+        return f"arn:aws:{service}:{self.region}:{self.account}:{name}"
 
     def stop(self):
         if self.cloud:

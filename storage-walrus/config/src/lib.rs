@@ -6,6 +6,7 @@ mod acl;
 mod cors;
 mod document;
 mod encryption;
+mod ids;
 pub mod lifecycle;
 pub mod notification;
 mod object_lock;

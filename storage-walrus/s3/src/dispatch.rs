@@ -5,9 +5,8 @@ use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
     access, acl, attributes, buckets, complete, config, copy, delete, encryption, get, lifecycle, list, lock,
-    notification, parts, policy, put,
+    notification, parts, policy, put, tagging, uploads, versioning, versions,
 };
-use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
 use crate::service::RequestId;
 use http::StatusCode;
