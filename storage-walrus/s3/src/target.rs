@@ -149,6 +149,22 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_as_clients_reach_them() {
+        let of = |host: &str, path: &str, proto: &str| {
+            let head = http::Request::builder().uri(path).header(HOST, host).header("x-forwarded-proto", proto);
+            let (head, ()) = head.body(()).expect("a request").into_parts();
+            address(&head, &["s3.cloud.local".to_owned()], "b", "a b/ü")
+        };
+        for (host, path, proto, wanted) in [
+            ("h:8773", "/b/a%20b/%C3%BC?uploadId=x", "", "http://h:8773/b/a%20b/%C3%BC"),
+            ("b.s3.cloud.local", "/a%20b/%C3%BC", "https", "https://b.s3.cloud.local/a%20b/%C3%BC"),
+            ("h", "/services/objectstorage/b", "http", "http://h/services/objectstorage/b/a%20b/%C3%BC"),
+        ] {
+            assert_eq!(of(host, path, proto), wanted);
+        }
+    }
+
+    #[test]
     fn path_style_and_virtual_hosts() {
         assert_eq!(read("h", "/"), Target::Service);
         assert_eq!(read("h", "/b"), Target::Bucket("b".into()));

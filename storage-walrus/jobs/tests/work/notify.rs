@@ -116,7 +116,8 @@ async fn an_endless_reply_counts(db: TestDb) {
 
 /// Puts messages about as many keys into the outbox.
 async fn many(world: &World, target: &str, count: usize) {
-    let message = |n| S3Message { target: target.to_owned(), key: format!("{n}"), doc: r#"{"Event":"e"}"#.to_owned() };
+    let message =
+        |n| S3Message { target: target.to_owned(), key: format!("{n}"), doc: format!("{{\"Event\":\"{target}\"}}") };
     let mut tx = world.store.write().await.unwrap();
     s3_outbox_insert(&mut tx, 1, (0..count).map(message).collect()).await.unwrap();
     tx.commit().await.unwrap();
@@ -175,6 +176,15 @@ async fn accounts_share_a_target(db: TestDb) {
     world.db.clock.shift_ms(10_000);
     notifier.round().await.unwrap();
     assert!(s3_outbox_waiting(&world.store).await.unwrap().is_empty());
+    // Whose messages are all refused is not always first.
+    many(&world, HOOK, 300).await;
+    many(&world, &other, 5).await;
+    world.ear.behave(Manner { status: Some(400), only: Some(HOOK.to_owned()), ..Manner::default() });
+    for _ in 0..50 {
+        notifier.round().await.unwrap();
+    }
+    let waiting = s3_outbox_waiting(&world.store).await.unwrap();
+    assert_eq!(waiting, [(HOOK.to_owned(), 300)]);
 }
 
 /// Messages of a key are told in order also where an earlier one was put off for longer than later ones are due.

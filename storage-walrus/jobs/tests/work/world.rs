@@ -30,6 +30,8 @@ pub(crate) const TAKE_OVER_MS: i64 = 60_000;
 pub(crate) struct Manner {
     /// Not 200.
     pub(crate) status: Option<u16>,
+    /// That only for messages that name this.
+    pub(crate) only: Option<String>,
     /// With a `Retry-After`.
     pub(crate) retry_after: Option<u32>,
     /// Messages that name this it answers only after this time.
@@ -80,7 +82,8 @@ impl Ear {
         if let Some((_, wait)) = manner.slow.filter(|(what, _)| text.contains(what.as_str())) {
             tokio::time::sleep(wait).await;
         }
-        let mut reply = Response::builder().status(manner.status.unwrap_or(200));
+        let concerned = manner.only.is_none_or(|what| text.contains(&what));
+        let mut reply = Response::builder().status(manner.status.filter(|_| concerned).unwrap_or(200));
         if let Some(seconds) = manner.retry_after {
             reply = reply.header(RETRY_AFTER, seconds);
         }
