@@ -8,6 +8,7 @@ mod document;
 mod durability;
 mod encryption;
 pub mod inventory;
+mod ids;
 pub mod lifecycle;
 mod logging;
 pub mod notification;
