@@ -93,7 +93,7 @@ class Store:
             days = {"WALRUS_DAY": str(DAY_SECONDS), "WALRUS_LOGS": str(log_seconds)}
             self.environment = {**os.environ, **days, "WALRUS_WEBHOOK": f"{hook} {dead}", "WALRUS_QUEUE": queue}
             self.command = [example, self.directory.name, "s3.cloud.test", SITES]
-            self.region = "us-east-1"
+            self.region, self.account = "us-east-1", ACCOUNT
             self.begin()
         else:
             days = ["--s3-lifecycle-day", str(DAY_SECONDS), "--s3-log-delivery", str(log_seconds)]
@@ -101,6 +101,7 @@ class Store:
             self.cloud = Cloud("--simulate", "1", *days, "--s3-website-domain", SITES, *targets)
             client = self.cloud.client("s3")
             self.region, self.endpoint = client.meta.region_name, client.meta.endpoint_url
+            self.account = self.cloud.client("sts").get_caller_identity()["Account"]
 
     def begin(self):
         pipe = subprocess.PIPE
@@ -146,7 +147,7 @@ class Store:
         return boto3.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=config)
 
     def arn(self, service, name):
-        return f"arn:aws:{service}:{self.region}:{ACCOUNT}:{name}"
+        return f"arn:aws:{service}:{self.region}:{self.account}:{name}"
 
     def stop(self):
         if self.cloud:

@@ -5,8 +5,10 @@
 mod acl;
 mod cors;
 mod document;
+mod durability;
 mod encryption;
 pub mod inventory;
+mod ids;
 pub mod lifecycle;
 mod logging;
 pub mod notification;
@@ -21,6 +23,7 @@ mod website;
 pub use acl::{Acl, EC2_CANONICAL_ID, GRANTS_MAX, Grant, Grantee, Permission};
 pub use cors::{CORS_RULES_MAX, Cors, CorsRule};
 pub use document::{Document, XMLNS, kept, parse, text, whole};
+pub use durability::Durability;
 pub use encryption::{BucketEncryption, DefaultEncryption};
 pub use logging::{LogDate, LogGrant, LogGrantee, LogKeys, LogTarget, Logging};
 pub use object_lock::{DefaultRetention, ObjectLock, Period, RetentionMode};

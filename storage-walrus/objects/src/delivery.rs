@@ -1,4 +1,4 @@
-//! What the cloud itself puts into buckets of accounts (audit files), over gRPC.
+//! What the cloud itself puts into buckets of accounts (audit files), and what it asks about them, over gRPC.
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -7,9 +7,11 @@ use crate::parcel::Parcel;
 use bytes::Bytes;
 use mallee_proto::v1::objects_server::{Objects, ObjectsServer};
 use mallee_proto::v1::{
-    BucketReply, BucketRequest, CountBucketsReply, CountBucketsRequest, PutObjectReply, PutObjectRequest,
+    BucketReply, BucketRequest, CountBucketsReply, CountBucketsRequest, PutObjectReply, PutObjectRequest, UsageReply,
+    UsageRequest,
 };
 use mallee_proto::{Kind, WireError};
+use mallee_store::Store;
 use tonic::{Request, Response, Status};
 
 /// Buckets that are counted.
@@ -25,13 +27,14 @@ const KEY_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct ObjectsService {
     engine: Engine,
+    store: Store,
 }
 
 impl ObjectsService {
-    /// Over an engine.
+    /// Over an engine, and the database of its metadata.
     #[must_use]
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub const fn new(engine: Engine, store: Store) -> Self {
+        Self { engine, store }
     }
 
     /// As a tonic service.
@@ -50,6 +53,7 @@ fn engine_error(error: &Error) -> WireError {
         Error::NoBucket | Error::NoObject | Error::NoUpload => Kind::NotFound,
         Error::Full(_) => Kind::Capacity,
         Error::Gone | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
+        Error::State(_) => Kind::Invalid,
         _ => Kind::Internal,
     };
     WireError::new(kind, format!("walrus: {error}"))
@@ -73,6 +77,11 @@ impl Objects for ObjectsService {
         let found = self.engine.buckets(&request.into_inner().account_id, "", BUCKETS_MAX).await;
         let buckets = found.map_err(|e| engine_error(&e))?.len();
         Ok(Response::new(CountBucketsReply { buckets: u32::try_from(buckets).unwrap_or(u32::MAX) }))
+    }
+
+    async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageReply>, Status> {
+        let found = crate::usage::usage(&self.store, &request.into_inner()).await;
+        Ok(Response::new(found.map_err(|e| engine_error(&e))?))
     }
 
     async fn put(&self, request: Request<PutObjectRequest>) -> Result<Response<PutObjectReply>, Status> {

@@ -8,6 +8,7 @@ pub(crate) mod complete;
 pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod delete;
+pub(crate) mod durability;
 pub(crate) mod encryption;
 pub(crate) mod get;
 pub(crate) mod inventory;

@@ -12,9 +12,9 @@ use mallee_s3_config::RetentionMode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-const MODE: &str = "x-amz-object-lock-mode";
-const UNTIL: &str = "x-amz-object-lock-retain-until-date";
-const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
+pub(crate) const MODE: &str = "x-amz-object-lock-mode";
+pub(crate) const UNTIL: &str = "x-amz-object-lock-retain-until-date";
+pub(crate) const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
 const BYPASS: &str = "x-amz-bypass-governance-retention";
 const NS_PER_MS: i128 = 1_000_000;
 
