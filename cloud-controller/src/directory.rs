@@ -214,9 +214,16 @@ impl DirectoryService {
         }
         let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Into::into);
         let now_ms = self.control.clock.now_ms();
-        let told = origin::open(&self.control.store, &asked.from, &asked.digest, now_ms);
+        let said = origin::Said {
+            word: &asked.from,
+            digest: &asked.digest,
+            peer: asked.source_ip.parse().ok(),
+            waited_ms: asked.waited_ms,
+        };
+        let source_ip = origin::source(&self.control.store, said, now_ms)
+            .map_err(|why| WireError::new(Kind::Unavailable, why.to_string()))?;
         let facts = RequestFacts {
-            source_ip: told.or_else(|| asked.source_ip.parse().ok()),
+            source_ip,
             user_agent: text(&asked.user_agent),
             referer: text(&asked.referer),
             secure: false,

@@ -18,14 +18,14 @@ pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
     Question, Resource, S3, SealedKey,
 };
-pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
+pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
 use mallee_objects::scrub::{Next, Scrub};
-use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
+use mallee_objects::{ORPHAN_GRACE, ObjectsService, PACK_BYTES, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -72,6 +72,8 @@ pub struct WalrusConfig {
     pub jobs: JobsConfig,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
+    /// Bytes after which a file that holds many small objects is ended and the next one is begun.
+    pub pack_bytes: u64,
     /// How often and how fast all blobs are read and held against their checksums.
     pub scrub: ScrubPace,
 }
@@ -93,6 +95,7 @@ impl WalrusConfig {
             blobs: None,
             jobs: JobsConfig::default(),
             reserve: RESERVE_BYTES,
+            pack_bytes: PACK_BYTES,
             scrub: ScrubPace::default(),
         }
     }
@@ -202,7 +205,7 @@ impl Walrus {
     /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
-        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let (rng, work) = (engine.rng().clone(), self.work.clone());
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

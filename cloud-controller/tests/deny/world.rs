@@ -12,7 +12,7 @@ use mallee_awswire::sigv4::derive_signing_key;
 use mallee_cloud_controller::front::Front;
 use mallee_cloud_controller::{CloudAuthority, LocalS3, verifier};
 use mallee_runtime::Faults;
-use mallee_s3::objects::{Condition, Description, Engine, FileBlobs, StoreMetadata};
+use mallee_s3::objects::{Condition, Description, Engine, FileBlobs, Properties, StoreMetadata};
 use mallee_s3::{S3, S3Config};
 use mallee_store::test_support::TestDb;
 use mallee_store::{
@@ -56,6 +56,7 @@ struct Signed<'a> {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    pub headers: http::HeaderMap,
     pub code: String,
     pub text: String,
 }
@@ -328,6 +329,21 @@ impl World {
         }
     }
 
+    /// The object store, as what is behind its door.
+    pub const fn objects(&self) -> &Engine {
+        &self.objects
+    }
+
+    /// Writes an object with these tags, as nobody in particular.
+    pub async fn write(&self, bucket: &str, key: &str, body: &'static str, tags: &[(&str, &str)]) {
+        let mut sink = self.objects.sink();
+        sink.write(body.into()).await.unwrap();
+        let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let properties = Properties { tags, ..Properties::default() };
+        let what = Description { bucket: bucket.into(), key: key.into(), properties, ..Description::default() };
+        self.objects.put_object(what, sink.finish().await.unwrap(), &Condition::None).await.unwrap();
+    }
+
     /// Takes away what keeps a bucket from the public.
     pub async fn open(&self, bucket: &str) {
         self.objects.set_document(bucket, "public-access-block", "", "", &|_| Ok(())).await.unwrap();
@@ -385,12 +401,12 @@ impl World {
     /// The answer to a request as it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let answer = self.router.clone().oneshot(request).await.unwrap();
-        let status = answer.status().as_u16();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
         let code = code.or_else(|| text.split_once("\"__type\":\"").and_then(|(_, rest)| rest.split_once('"')));
-        Answer { status, code: code.map(|(code, _)| code.to_owned()).unwrap_or_default(), text }
+        Answer { status, headers, code: code.map(|(code, _)| code.to_owned()).unwrap_or_default(), text }
     }
 
     fn signature(

@@ -1,16 +1,10 @@
 //! What the cloud itself puts into buckets of accounts (audit files), and what it asks about them, over gRPC.
 
-use crate::crypt::DataKey;
 use crate::engine::Engine;
-use crate::engine::objects::Description;
 use crate::error::Error;
-use crate::model::{Attributes, Bucket, Checksums, Condition};
-use crate::properties::Properties;
-use crate::retain::retain_by_default;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::model::Bucket;
+use crate::parcel::Parcel;
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, checksum};
 use mallee_proto::v1::objects_server::{Objects, ObjectsServer};
 use mallee_proto::v1::{
     BucketReply, BucketRequest, CountBucketsReply, CountBucketsRequest, PutObjectReply, PutObjectRequest, UsageReply,
@@ -18,11 +12,8 @@ use mallee_proto::v1::{
 };
 use mallee_proto::{Kind, WireError};
 use mallee_store::Store;
-use md5::{Digest as _, Md5};
 use tonic::{Request, Response, Status};
 
-/// The document that says how objects of a bucket are encrypted by default.
-const ENCRYPTION: &str = "encryption";
 /// Buckets that are counted.
 const BUCKETS_MAX: usize = 1000;
 /// Largest object taken, in bytes: one message carries it.
@@ -106,40 +97,16 @@ impl Objects for ObjectsService {
         if within.account != account_id {
             return Err(invalid(format!("the bucket {bucket} is not one of account {account_id}")).into());
         }
-        let properties = retain_by_default(&within, Properties::default(), self.engine.clock().now_ms());
-        let properties = properties.map_err(|e| engine_error(&e))?;
-        let data = Bytes::from(data);
-        let crc = checksum(CrcAlgorithm::Crc64Nvme, &data).to_be_bytes();
-        let encoding = Some(content_encoding).filter(|encoding| !encoding.is_empty());
-        let what = Description {
-            bucket,
+        let parcel = Parcel {
             key,
-            etag: hex::encode(Md5::digest(&data)),
             content_type,
-            attributes: Attributes {
-                system: encoding.into_iter().map(|encoding| ("content-encoding".to_owned(), encoding)).collect(),
-                user: metadata.into_iter().collect(),
-            },
-            checksums: Checksums {
-                composite: false,
-                values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
-            },
-            properties,
+            content_encoding: Some(content_encoding).filter(|encoding| !encoding.is_empty()),
+            metadata: metadata.into_iter().collect(),
+            acl: None,
+            encrypted: false,
+            data: Bytes::from(data),
         };
-        // A bucket whose objects are encrypted by default gets what the cloud puts into it encrypted, with the store's key:
-        // nobody's right to another key is at hand here.
-        let mut key = None;
-        let mut what = what;
-        if let Some(vault) = self.engine.vault().filter(|_| within.docs.get(ENCRYPTION).is_some()) {
-            let made = DataKey::random(self.engine.rng());
-            let kept = vault.seal(self.engine.rng(), &made).and_then(|sealed| sealed.to_text());
-            what.properties.encryption = Some(kept.map_err(|e| engine_error(&e))?);
-            key = Some(made);
-        }
-        let mut sink = self.engine.sink_with(key.as_ref()).map_err(|e| engine_error(&e))?;
-        sink.write(data).await.map_err(|e| engine_error(&e))?;
-        let stored = sink.finish().await.map_err(|e| engine_error(&e))?;
-        self.engine.put_object(what, stored, &Condition::default()).await.map_err(|e| engine_error(&e))?;
+        self.engine.deliver(&within, parcel).await.map_err(|e| engine_error(&e))?;
         Ok(Response::new(PutObjectReply {}))
     }
 }

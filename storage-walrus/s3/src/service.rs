@@ -1,5 +1,6 @@
 //! The service: from an HTTP request to an HTTP reply.
 
+use crate::access_log::{AccessLog, Begun, ErrorCode};
 use crate::asked::Asked;
 use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::{Access, NewBuckets};
@@ -51,6 +52,10 @@ const KNOWN_MAX: usize = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
 
+/// When the head of a request came, in milliseconds since 1970: in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrived(pub(crate) i64);
+
 #[derive(Clone)]
 struct Inner {
     engine: Engine,
@@ -59,6 +64,7 @@ struct Inner {
     auth: Arc<dyn Authority>,
     config: S3Config,
     keys: Option<Arc<dyn KeyService>>,
+    log: AccessLog,
     metrics: Arc<Metrics>,
 }
 
@@ -85,7 +91,9 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None, metrics: Arc::default() }))
+        let log = AccessLog::default();
+        let metrics = Arc::default();
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None, log, metrics }))
     }
 
     /// The same service with something else about it.
@@ -111,7 +119,9 @@ impl S3 {
         self.with(|inner| inner.engine = inner.engine.by(origin))
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
@@ -126,6 +136,12 @@ impl S3 {
     /// Who did not sign.
     pub(crate) fn nobody(&self) -> Arc<dyn Identity> {
         self.0.auth.nobody()
+    }
+
+    /// The records of requests that wait for their delivery.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLog {
+        &self.0.log
     }
 
     /// What is counted of requests.
@@ -145,7 +161,9 @@ impl S3 {
         let (mut parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         parts.extensions.insert(RequestId(request_id.clone()));
+        parts.extensions.insert(Arrived(self.engine().clock().now_ms()));
         let head = parts.method == Method::HEAD;
+        let begun = Begun::new(self, &mut parts);
         let parts = Arc::new(parts);
         let mut response = match website::answer(self, &parts, &request_id).await {
             Some(page) => {
@@ -162,6 +180,7 @@ impl S3 {
         reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
         reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Mallee"));
+        let response = begun.end(self, &parts, response, &request_id).await;
         let (parts, body) = response.into_parts();
         let body = running.answered(name.get().copied().unwrap_or(UNREAD), parts.status, body);
         Response::from_parts(parts, body)
@@ -242,6 +261,7 @@ fn refuse(error: &ApiError, parts: &Parts, request_id: &str, head: bool) -> Repl
     }
     let waits = parts.headers.contains_key(EXPECT);
     let (mut parts, body) = error_response(error, Flavour::S3, request_id, path).into_parts();
+    parts.extensions.insert(ErrorCode(error.code().as_str()));
     if waits {
         // Whoever waits for leave to send the body does not send it now: the next bytes of the connection would be taken
         // for it, and they are another request's.

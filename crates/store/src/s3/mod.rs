@@ -16,6 +16,7 @@ pub(crate) mod check;
 pub(crate) mod damage;
 pub(crate) mod garbage;
 pub(crate) mod image;
+pub(crate) mod inventory;
 pub(crate) mod jobs;
 pub(crate) mod listing;
 pub(crate) mod listing_versions;
@@ -50,6 +51,7 @@ pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
     image_claim_delete, image_claim_insert, image_claim_list,
 };
+pub use inventory::{S3InventoryRow, s3_inventory_list};
 pub use jobs::{S3AgingRow, s3_aging_list, s3_configured_list, s3_job_fetch, s3_job_put};
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
