@@ -118,7 +118,8 @@ pub(crate) fn write(headers: &HeaderMap) -> Result<Condition, ApiError> {
         (None, None) => Ok(Condition::None),
         (None, Some(tag)) if tag.trim() == "*" => Ok(Condition::Absent),
         (None, Some(_)) => Err(not_implemented("If-None-Match with an entity tag on writes")),
-        (Some(tag), None) if tag.trim() == "*" || tag.contains(',') => {
+        (Some(tag), None) if tag.trim() == "*" => Ok(Condition::Present),
+        (Some(tag), None) if tag.contains(',') => {
             Err(invalid_argument("If-Match on writes takes exactly one entity tag.", "If-Match", tag))
         }
         (Some(tag), None) => Ok(Condition::Etag(bare(tag).to_owned())),
@@ -144,6 +145,12 @@ pub(crate) fn delete(headers: &HeaderMap) -> Result<DeleteIf, ApiError> {
     })
 }
 
+/// Whether the answer to a deletion under these conditions tells what the object is like, not only whether it is there.
+pub(crate) fn looks(headers: &HeaderMap) -> bool {
+    let tag = text(headers, "if-match").is_some_and(|tag| bare(tag) != "*");
+    tag || [DELETE_MODIFIED, DELETE_SIZE].iter().any(|name| headers.contains_key(*name))
+}
+
 /// A date as milliseconds since 1970.
 pub(crate) fn date_ms(text: &str) -> Option<i64> {
     parse_date(text).map(|at| at.unix_timestamp().saturating_mul(1000))
@@ -163,7 +170,7 @@ pub(crate) const fn name(condition: &Condition) -> &'static str {
     match condition {
         Condition::None => "",
         Condition::Absent => "If-None-Match",
-        Condition::Etag(_) => "If-Match",
+        Condition::Present | Condition::Etag(_) => "If-Match",
     }
 }
 
@@ -206,6 +213,22 @@ mod tests {
         assert_eq!((read(&all), delete_name(&wanted)), (Ok(wanted.clone()), "If-Match"));
         assert_eq!(read(&[(DELETE_MODIFIED, "then")]), Err(400));
         assert_eq!(read(&[(DELETE_SIZE, "-1")]), Err(400));
+    }
+
+    #[test]
+    fn conditions_of_writes() {
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            let pairs =
+                pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)));
+            write(&pairs.collect()).map_err(|error| error.status())
+        };
+        assert_eq!(read(&[]), Ok(Condition::None));
+        assert_eq!(read(&[("if-none-match", "*")]), Ok(Condition::Absent));
+        assert_eq!(read(&[("if-match", "*")]), Ok(Condition::Present));
+        assert_eq!(read(&[("if-match", "\"e\"")]), Ok(Condition::Etag("e".to_owned())));
+        assert_eq!(read(&[("if-match", "\"e\", \"f\"")]), Err(400));
+        assert_eq!(read(&[("if-none-match", "\"e\"")]), Err(501));
+        assert_eq!(read(&[("if-match", "e"), ("if-none-match", "*")]), Err(501));
     }
 
     #[test]

@@ -54,6 +54,7 @@ sql! {
     DELAY = "UPDATE s3_outbox SET tries = tries + 1, due_ms = $2 WHERE id = $1";
     NEXT_TARGET = "SELECT MIN(target) FROM s3_outbox WHERE target > $1";
     WAITING = "SELECT target, COUNT(*) FROM s3_outbox GROUP BY target ORDER BY target";
+    WAITING_FOR = "SELECT COUNT(*) FROM s3_outbox WHERE target = $1";
     TRIM = "DELETE FROM s3_outbox WHERE target = $1
         AND id <= COALESCE((SELECT id FROM s3_outbox WHERE target = $1 ORDER BY id DESC LIMIT 1 OFFSET $2 + 0), 0)";
     EXPIRE = "DELETE FROM s3_outbox WHERE made_ms < $1";
@@ -116,6 +117,11 @@ pub async fn s3_outbox_targets(store: &crate::Store, after: &str, limit: usize) 
 /// How many messages wait for each target.
 pub async fn s3_outbox_waiting<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<(String, u64)>, StoreError> {
     exec.into().all(WAITING, vec![]).await
+}
+
+/// How many messages wait for a target.
+pub async fn s3_outbox_waiting_for<'a>(exec: impl Into<Exec<'a>>, target: &str) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(WAITING_FOR, args![target], target).await?.0)
 }
 
 /// Drops the oldest messages of a target, so that at most `keep` are left; how many.

@@ -3,8 +3,9 @@
 use super::{Expirer, State};
 use crate::Error;
 use mallee_objects::{
-    Delete, Deleted, Error as EngineError, ListQuery, ObjectInfo, Properties, VersionId, VersionName, Which,
+    Bucket, Delete, Deleted, Error as EngineError, ListQuery, ObjectInfo, Properties, VersionId, VersionName, Which,
 };
+use mallee_s3::transition;
 use mallee_s3_config::lifecycle::{Action, Lifecycle, Planner, Version, abort_due};
 use mallee_s3_config::{Document as _, kept};
 use mallee_store::{S3AgingRow, s3_aging_list};
@@ -17,11 +18,8 @@ const UPLOADS: usize = 1000;
 const CHANGES_MAX: u32 = 100;
 
 /// A bucket with the rules that it had.
-struct Ruled<'b> {
-    name: &'b str,
-    id: i64,
-    /// The rules as they are kept, and read.
-    text: String,
+struct Ruled {
+    bucket: Bucket,
     rules: Lifecycle,
 }
 
@@ -90,16 +88,16 @@ impl Expirer {
     }
 
     /// A bucket with its rules, if it has any.
-    async fn ruled<'b>(&self, name: &'b str) -> Result<Option<Ruled<'b>>, Error> {
-        let found = match self.engine.bucket(name).await {
+    async fn ruled(&self, name: &str) -> Result<Option<Ruled>, Error> {
+        let bucket = match self.engine.bucket(name).await {
             Ok(found) => found,
             // Deleted since it was listed.
             Err(EngineError::NoBucket) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let Some(text) = found.docs.get(Lifecycle::KIND) else { return Ok(None) };
+        let Some(text) = bucket.docs.get(Lifecycle::KIND) else { return Ok(None) };
         match kept(text) {
-            Ok(rules) => Ok(Some(Ruled { name, id: found.id, text: text.to_owned(), rules })),
+            Ok(rules) => Ok(Some(Ruled { bucket, rules })),
             Err(error) => {
                 let cause = error.cause().unwrap_or_default();
                 tracing::error!(bucket = name, cause, "lifecycle rules cannot be read; nothing of the bucket expires");
@@ -109,15 +107,16 @@ impl Expirer {
     }
 
     /// Whether the rules are still those that something was decided by.
-    async fn holds(&self, ruled: &Ruled<'_>) -> Result<bool, Error> {
-        match self.engine.bucket(ruled.name).await {
-            Ok(found) => Ok(found.id == ruled.id && found.docs.get(Lifecycle::KIND) == Some(ruled.text.as_str())),
+    async fn holds(&self, ruled: &Ruled) -> Result<bool, Error> {
+        let now = |bucket: &Bucket| (bucket.id, bucket.docs.get(Lifecycle::KIND).map(str::to_owned));
+        match self.engine.bucket(&ruled.bucket.name).await {
+            Ok(found) => Ok(now(&found) == now(&ruled.bucket)),
             Err(EngineError::NoBucket) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn by_rules(&self, ruled: &Ruled<'_>, begin: String, state: &mut State) -> Result<Passed, Error> {
+    async fn by_rules(&self, ruled: &Ruled, begin: String, state: &mut State) -> Result<Passed, Error> {
         let enabled = || ruled.rules.rules.iter().filter(|rule| rule.enabled);
         if begin.is_empty()
             && enabled().any(|rule| rule.abort_days.is_some())
@@ -137,7 +136,7 @@ impl Expirer {
         self.versions(ruled, begin, state).await
     }
 
-    async fn versions(&self, ruled: &Ruled<'_>, begin: String, state: &mut State) -> Result<Passed, Error> {
+    async fn versions(&self, ruled: &Ruled, begin: String, state: &mut State) -> Result<Passed, Error> {
         let now_ms = self.engine.clock().now_ms();
         let mut after = (begin, i64::MIN);
         // The first version of the key that is being looked at waits until it is known whether it has others.
@@ -145,7 +144,7 @@ impl Expirer {
         let mut planner: Option<(String, Planner<'_>)> = None;
         loop {
             let from = after.0.clone();
-            let page = s3_aging_list(&self.store, ruled.id, (&after.0, after.1), PAGE).await?;
+            let page = s3_aging_list(&self.store, ruled.bucket.id, (&after.0, after.1), PAGE).await?;
             let ended = page.len() < PAGE as usize;
             let mut work = Work::default();
             for row in page {
@@ -171,29 +170,39 @@ impl Expirer {
             if !self.holds(ruled).await? {
                 return Ok(Passed::Changed(from));
             }
-            self.carry_out(ruled.name, work, state).await?;
+            self.carry_out(&ruled.bucket, work, state).await?;
             if ended {
                 return Ok(Passed::Through);
             }
             // At the beginning of the key: what is older than a version decides nothing, what is newer does.
-            state.at = Some((ruled.name.to_owned(), after.0.clone()));
+            state.at = Some((ruled.bucket.name.clone(), after.0.clone()));
             self.note(state).await?;
         }
     }
 
-    async fn carry_out(&self, bucket: &str, work: Work, state: &mut State) -> Result<(), Error> {
+    async fn carry_out(&self, bucket: &Bucket, work: Work, state: &mut State) -> Result<(), Error> {
         state.outcome.locked += work.locked;
         if !work.deletes.is_empty() {
             self.lead.still().await?;
-            let whole: Vec<bool> = work.deletes.iter().map(|(delete, _)| delete.version.is_none()).collect();
-            let done = match self.engine.delete_written(bucket, work.deletes).await {
+            let about: Vec<(String, Option<VersionName>)> =
+                work.deletes.iter().map(|(delete, _)| (delete.key.clone(), delete.version)).collect();
+            let done = match self.engine.delete_written(&bucket.name, work.deletes).await {
                 Err(EngineError::NoBucket) => return Ok(()),
                 other => other?,
             };
-            for (whole, done) in whole.into_iter().zip(done) {
+            for ((key, version), done) in about.into_iter().zip(done) {
                 match done {
-                    Deleted::Marked(_) | Deleted::Removed { .. } if whole => state.outcome.expired += 1,
-                    Deleted::Removed { .. } => state.outcome.removed += 1,
+                    Deleted::Marked(_) | Deleted::Removed { .. } if version.is_none() => {
+                        state.outcome.expired += 1;
+                        let marked = matches!(done, Deleted::Marked(_));
+                        let operation = if marked { "S3.CREATE.DELETEMARKER" } else { "S3.EXPIRE.OBJECT" };
+                        self.log.rule(&self.engine, bucket, operation, &key, None).await?;
+                    }
+                    Deleted::Removed { version, .. } => {
+                        state.outcome.removed += 1;
+                        let version = Some(version.to_string());
+                        self.log.rule(&self.engine, bucket, "S3.EXPIRE.OBJECT", &key, version).await?;
+                    }
                     Deleted::Locked => state.outcome.locked += 1,
                     // Somebody else was faster.
                     _ => {}
@@ -208,8 +217,11 @@ impl Expirer {
                 }
                 Ok(Properties { class: class.clone(), ..info.properties.clone() })
             };
-            match self.engine.change_properties(bucket, &key, Which::Named(version), &change).await {
-                Ok(Some(_)) => state.outcome.moved += 1,
+            match self.engine.change_properties(&bucket.name, &key, Which::Named(version), &change).await {
+                Ok(Some(_)) => {
+                    state.outcome.moved += 1;
+                    self.log.rule(&self.engine, bucket, transition(&class), &key, None).await?;
+                }
                 Ok(None) | Err(EngineError::Precondition | EngineError::NoBucket) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -217,11 +229,11 @@ impl Expirer {
         Ok(())
     }
 
-    async fn uploads(&self, ruled: &Ruled<'_>, state: &mut State) -> Result<Passed, Error> {
+    async fn uploads(&self, ruled: &Ruled, state: &mut State) -> Result<Passed, Error> {
         let now_ms = self.engine.clock().now_ms();
         let (mut query, mut after_id) = (ListQuery { limit: UPLOADS, ..ListQuery::default() }, String::new());
         loop {
-            let page = self.engine.list_uploads(ruled.name, &query, &after_id).await?;
+            let page = self.engine.list_uploads(&ruled.bucket.name, &query, &after_id).await?;
             if !self.holds(ruled).await? {
                 return Ok(Passed::Changed(String::new()));
             }
@@ -232,7 +244,10 @@ impl Expirer {
                 }
                 self.lead.still().await?;
                 match self.engine.abort_upload(&upload.id).await {
-                    Ok(()) => state.outcome.aborted += 1,
+                    Ok(()) => {
+                        state.outcome.aborted += 1;
+                        self.log.rule(&self.engine, &ruled.bucket, "S3.DELETE.UPLOAD", &upload.key, None).await?;
+                    }
                     Err(EngineError::NoUpload) => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -8,6 +8,7 @@ mod bucket;
 use crate::Error;
 use crate::lead::Lead;
 use mallee_objects::{Engine, LIFECYCLE, Origin};
+use mallee_s3::AccessLog;
 use mallee_s3_config::Document as _;
 use mallee_s3_config::lifecycle::{Day, Lifecycle};
 use mallee_store::{Store, s3_configured_list, s3_job_fetch, s3_job_put};
@@ -75,6 +76,7 @@ pub struct Expirer {
     store: Store,
     day: Day,
     lead: Lead,
+    log: AccessLog,
 }
 
 impl Expirer {
@@ -83,7 +85,13 @@ impl Expirer {
     pub fn new(engine: &Engine, store: &Store, day: Day) -> Self {
         let origin = Origin::internal(LIFECYCLE, format!("{:016X}", engine.rng().u64()));
         let lead = Lead::new(store, JOB, engine.rng());
-        Self { engine: engine.by(Arc::new(origin)), store: store.clone(), day, lead }
+        Self { engine: engine.by(Arc::new(origin)), store: store.clone(), day, lead, log: AccessLog::default() }
+    }
+
+    /// Records what is done in the logs of the buckets' requests.
+    #[must_use]
+    pub fn with_log(self, log: AccessLog) -> Self {
+        Self { log, ..self }
     }
 
     /// Does the round of the day, unless it is done, or another process does it; what it did.

@@ -57,6 +57,12 @@ fn parse(body: &[u8]) -> Result<Vec<Named>, ApiError> {
     Ok(parts)
 }
 
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse(body));
+}
+
 /// Whether each part is named with its checksum, as what a checksum of parts is made of.
 fn check_named(named: &[Named], doc: &UploadDoc) -> Result<(), ApiError> {
     let planned = doc.checksum_algorithm.as_deref().and_then(Algorithm::parse);

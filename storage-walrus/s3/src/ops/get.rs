@@ -3,7 +3,7 @@
 use crate::call::{Call, shown_version};
 use crate::conditions::{self, Verdict};
 use crate::error::{engine, invalid_argument};
-use crate::headers::{describe, text};
+use crate::headers::{describe, refuse_overrides, text};
 use crate::ops::lifecycle;
 use crate::range;
 use crate::reply::{self, Reply};
@@ -69,6 +69,9 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
 /// GET, HEAD /bucket/key
 pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     sse::refuse_method(&call.headers)?;
+    if call.access.claim.is_none() {
+        refuse_overrides(&call.asked.query)?;
+    }
     let customer = call.customer(Side::Own)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
@@ -103,6 +106,7 @@ async fn serve(
         return Ok(Ok(response));
     }
     let wanted = wanted(call, object)?;
+    let shown = call.shown(bucket, info).await?;
     let mut response = if call.head {
         Reply::new(Body::empty())
     } else {
@@ -113,7 +117,7 @@ async fn serve(
             Err(error) => return Ok(Err(error)),
         }
     };
-    describe(&mut response, info, &call.asked.query)?;
+    describe(&mut response, &shown, &call.asked.query)?;
     sse::describe(&mut response, encryption.as_ref());
     sse::describe_customer(&mut response, customer);
     reply::set_version(&mut response, shown_version(bucket, info.version));

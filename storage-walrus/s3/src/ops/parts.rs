@@ -48,7 +48,7 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
     let customer = call.customer(Side::Own)?;
     let number = part_number(&call)?;
     let announced = Announced::read(&call)?;
-    call.bucket(&bucket).await?;
+    let level = call.bucket(&bucket).await?.level();
     let upload = find_upload(&call, &bucket, &key).await?;
     let wanted = upload.doc.checksum_algorithm.as_deref().and_then(Algorithm::parse);
     // Of a checksum of the whole the parts' can be left to the store; of one of parts they are what the client vouches for.
@@ -65,7 +65,7 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
     // Without a plan the whole object gets AWS's default, put together from the parts.
     let extra = wanted.map_or(Some(DEFAULT_CHECKSUM), |wanted| left.then_some(wanted));
     let mut incoming = Incoming::object(&mut call, &announced, extra, PUT_BYTES_MAX)?;
-    let store = call.s3.engine();
+    let store = call.s3.engine().at(level);
     let mut part = store.part_with(data_key.as_ref(), number).map_err(engine)?;
     while let Some(data) = incoming.next().await? {
         part.write(data).await.map_err(engine)?;

@@ -153,3 +153,39 @@ mod tests {
         }
     }
 }
+
+/// For the fuzz targets: a form's fields by name, and its file.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn read_any(
+    content_type: &str,
+    pieces: Vec<bytes::Bytes>,
+) -> Result<(Vec<String>, Vec<u8>), ApiError> {
+    use futures::TryStreamExt as _;
+
+    let boundary = form::boundary(content_type).ok_or_else(|| Code::PreconditionFailed.error())?;
+    let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let mut form = Form::new(Body::from_stream(futures::stream::iter(pieces)), &boundary);
+    let fields = form.fields().await?;
+    let names = fields.names().map(str::to_owned).collect();
+    drop(fields.key());
+    drop(fields.headers(&http::HeaderMap::new()));
+    if let Ok(Some(signed)) = fields.signed() {
+        drop(Policy::read(signed.policy));
+    }
+    let file = form.into_file(0..=u64::MAX);
+    let whole = file.try_fold(Vec::new(), |mut whole, piece| async move {
+        whole.extend_from_slice(&piece);
+        Ok(whole)
+    });
+    Ok((names, whole.await?))
+}
+
+/// For the fuzz targets: a policy, and what it says of fields.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn policy_of_any(text: &str, given: &[(String, String)], now: time::OffsetDateTime) -> Result<(), ApiError> {
+    let mut fields = Fields::default();
+    for (name, value) in given {
+        fields.add(name, value)?;
+    }
+    Policy::read(text)?.check(&fields, "bucket", now).map(drop)
+}
