@@ -5,6 +5,7 @@ use crate::conditions;
 use crate::error::{invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
+use crate::ops::durability::DURABILITY;
 use crate::props::lock;
 use crate::target::{Query, Target};
 use http::HeaderMap;
@@ -195,7 +196,7 @@ fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'st
         Operation::CreateBucket => &[
             (acl, "s3:PutBucketAcl"),
             (has("x-amz-object-ownership"), "s3:PutBucketOwnershipControls"),
-            (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketVersioning"),
+            (has("x-amz-bucket-object-lock-enabled") || has(DURABILITY), "s3:PutBucketVersioning"),
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketObjectLockConfiguration"),
         ],
         Operation::PutObject | Operation::PostObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[

@@ -112,11 +112,6 @@ impl Call {
         held.ok_or_else(|| Code::AccessDenied.error())
     }
 
-    /// The bucket of a copy source: as [`Call::bucket`].
-    pub(crate) async fn source_bucket(&self, name: &str) -> Result<Bucket, ApiError> {
-        self.bucket(name).await
-    }
-
     /// The version that the request names, if any.
     ///
     /// # Errors

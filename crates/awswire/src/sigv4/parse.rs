@@ -216,6 +216,9 @@ fn from_query(query: &str) -> Result<Claim, Fault> {
     if algorithm != ALGORITHM {
         return Err(Fault::Query("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"".to_owned()));
     }
+    if expires.strip_prefix('-').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(Fault::Query("X-Amz-Expires must be non-negative".to_owned()));
+    }
     let digits = !expires.is_empty() && expires.len() <= 10 && expires.bytes().all(|b| b.is_ascii_digit());
     let expires: u32 = match expires.parse() {
         Ok(n) if digits => n,

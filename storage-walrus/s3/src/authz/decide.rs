@@ -4,7 +4,8 @@
 use super::bucket::{bucket_acl, has_lists, ignores_public, policy_for};
 use super::grants::{self, Of};
 use super::object::Target;
-use super::{Case, Judgement, Keys, Question, Resource, keys};
+use super::{Case, Judgement, Keys, Question, Resource, keys, payer};
+use crate::access_log::Trace;
 use crate::auth::Identity;
 use crate::call::Call;
 use crate::error::engine;
@@ -50,6 +51,10 @@ impl Call {
         if let Some(source) = &self.asked.source {
             self.held.push(self.look_up(&source.bucket, SOURCE_EXPECTED).await?);
         }
+        if let Some(trace) = Trace::of(&self.access.head) {
+            trace.note(self);
+        }
+        payer::check(self)?;
         let now_ms = self.s3.engine().clock().now_ms();
         self.keys = keys::of(&self.asked, &self.headers, self.access.claim.as_ref(), now_ms);
         if operation == Operation::DeleteObjects {
@@ -99,6 +104,7 @@ impl Call {
             if let Some(refusal) = judgement.refusals.into_iter().flatten().next() {
                 return Err(denied(refusal));
             }
+            self.note_lists(resources, &questions).await?;
             // At most one of them is an object: a copy's target is not there yet.
             self.note(targets.into_iter().find_map(|target| target.found));
             return Ok(judgement.limits);
@@ -132,6 +138,21 @@ impl Call {
         for question in questions.iter_mut().filter(|question| question.on == 0) {
             question.keys.extend(tags.iter().cloned());
         }
+    }
+
+    /// Notes for the access log whether it took a list to allow the request.
+    async fn note_lists(&self, resources: Vec<Resource>, questions: &[Question]) -> Result<(), ApiError> {
+        let wanted = Trace::of(&self.access.head).filter(|trace| trace.is_wanted());
+        let Some(trace) = wanted.filter(|_| resources.iter().any(|resource| resource.grants.is_some())) else {
+            return Ok(());
+        };
+        let without: Vec<Resource> =
+            resources.into_iter().map(|resource| Resource { grants: None, ..resource }).collect();
+        let judgement = self.judge(&without, questions, &self.keys, None).await?;
+        if judgement.refusals.iter().any(Option::is_some) {
+            trace.by_list();
+        }
+        Ok(())
     }
 
     /// What the questions of the request are about: its bucket or object, and the source of a copy.

@@ -8,7 +8,9 @@ mod decide;
 mod grants;
 mod keys;
 mod object;
+pub(crate) mod payer;
 pub(crate) mod policy_text;
+pub(crate) mod service;
 
 pub(crate) use batch::Doomed;
 pub use bucket::NewBuckets;

@@ -74,12 +74,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
         Some("REPLACE") => true,
         Some(other) => return Err(invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", other)),
     };
-    let algorithm = match text(&call.headers, "x-amz-checksum-algorithm") {
-        None => None,
-        Some(name) => Some(Algorithm::parse(name).ok_or_else(|| {
-            Code::InvalidRequest.message("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
-        })?),
-    };
+    let algorithm = Algorithm::asked(&call.headers)?;
     let (asked, source_customer) = (call.encryption()?, call.customer(Side::CopySource)?);
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
@@ -92,7 +87,7 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
     let redirect = attributes.system.get(WEBSITE_REDIRECT);
     let changes =
         replace || retag || given.class.is_some() || given.lock.says() || redirect.is_some() || algorithm.is_some();
-    let from = call.source_bucket(from_bucket).await?;
+    let from = call.bucket(from_bucket).await?;
     let to = call.bucket(&bucket).await?;
     let properties = acl::of_new_object(&call, &to, given.properties(&to)?).await?;
     let version = source_version(&call, &from)?;

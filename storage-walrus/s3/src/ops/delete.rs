@@ -1,5 +1,6 @@
 //! DeleteObject and DeleteObjects.
 
+use crate::access_log::Trace;
 use crate::authz::Doomed;
 use crate::body::read_small;
 use crate::call::{Call, shown_name, shown_version, version_name};
@@ -57,6 +58,12 @@ struct Wanted {
     tag: Option<String>,
     /// Why it cannot be deleted, if so.
     verdict: Result<(), ApiError>,
+}
+
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse(body));
 }
 
 impl Wanted {
@@ -137,8 +144,13 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
             done => Ok(done),
         }));
     }
+    let trace = Trace::of(&call.access.head).filter(|trace| trace.is_wanted());
     let mut w = document("DeleteResult");
     for (wanted, result) in keys.iter().zip(results) {
+        if let Some(trace) = trace {
+            let error = result.as_ref().err().map(|error: &ApiError| (error.code().as_str(), error.status()));
+            trace.batch(&wanted.key, wanted.version.as_deref(), error);
+        }
         match result {
             Ok(done) if !quiet => write_deleted(&mut w, wanted, done),
             Ok(_) => {}

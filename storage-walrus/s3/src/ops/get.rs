@@ -59,7 +59,7 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
         return part_range(object, number);
     }
     let whole = Wanted { offset: 0, len: size, partial: false, parts: None };
-    let Some(range) = range else { return Ok(whole) };
+    let Some(range) = range.filter(|_| conditions::range_counts(&call.headers, &object.info)) else { return Ok(whole) };
     Ok(match range::parse(range, size)? {
         Some((offset, len)) => Wanted { offset, len, partial: true, parts: None },
         None => whole,
@@ -121,7 +121,6 @@ async fn serve(
     sse::describe(&mut response, encryption.as_ref());
     sse::describe_customer(&mut response, customer);
     reply::set_version(&mut response, shown_version(bucket, info.version));
-    lifecycle::set_class(&mut response, info);
     if call.asked.query.get("versionId").is_none() {
         lifecycle::set_expiration(&mut response, call, bucket, info)?;
     }

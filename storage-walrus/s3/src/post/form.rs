@@ -3,6 +3,7 @@
 //! limited in bytes, of the file no more than one step of the connection.
 
 use super::fields::Fields;
+use crate::error::invalid_argument;
 use crate::{BODY_IDLE_SECONDS, FORM_FIELDS_BYTES_MAX};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -231,7 +232,7 @@ impl Form {
         self.take_part().await?;
         loop {
             if !self.take_line().await? {
-                return Err(super::argument("POST requires exactly one file upload per request.", "file", "0"));
+                return Err(invalid_argument("POST requires exactly one file upload per request.", "file", "0"));
             }
             let PartHead { name, filename } = self.part_head().await?;
             if name.eq_ignore_ascii_case(FILE) {

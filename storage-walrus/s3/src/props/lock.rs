@@ -152,8 +152,9 @@ pub(crate) fn describe(response: &mut Reply, properties: &Properties) {
         reply::set(response, HeaderName::from_static(MODE), mode_name(mode));
         reply::set(response, HeaderName::from_static(UNTIL), &date(until_ms));
     }
-    if properties.legal_hold {
-        reply::set(response, HeaderName::from_static(LEGAL_HOLD), "ON");
+    if properties.legal_hold || properties.hold_known {
+        let status = if properties.legal_hold { "ON" } else { "OFF" };
+        reply::set(response, HeaderName::from_static(LEGAL_HOLD), status);
     }
 }
 

@@ -58,6 +58,7 @@ impl Given {
             tags: self.tags.clone().unwrap_or_default(),
             retention: self.lock.retention,
             legal_hold: self.lock.legal_hold.unwrap_or_default(),
+            hold_known: self.lock.legal_hold.is_some(),
             ..Properties::default()
         })
     }
