@@ -160,10 +160,15 @@ def signed(cloud, document):
 
 def test_policies_that_are_none(cloud, s3, bucket):
     until = "2099-01-01T00:00:00Z"
-    every = [["starts-with", f"${name}", ""] for name in ("key", "x-amz-algorithm", "x-amz-credential", "x-amz-date")]
+    names = ("key", "x-amz-algorithm", "x-amz-credential", "x-amz-date")
+    anywhere = [["starts-with", f"${name}", ""] for name in names]
+    every = [{"bucket": bucket}, *anywhere]
     good = {"expiration": until, "conditions": every}
     url = f"{cloud.endpoint}/{bucket}"
     assert send(url, {"key": "k", **signed(cloud, good)}).status_code == 204
+    # One that names no bucket would be good for all of them.
+    reply = send(url, {"key": "k", **signed(cloud, {"expiration": until, "conditions": anywhere})})
+    assert code(reply) == (403, "AccessDenied") and "bucket" in reply.text, reply.text
     for document in [
         {"conditions": every},
         {"expiration": until},

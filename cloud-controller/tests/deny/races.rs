@@ -97,7 +97,7 @@ async fn lists_and_what_forbids_them_are_never_both() {
     let engine = world.objects().clone();
     let block = async move {
         // Without a word everything public is blocked.
-        drop(engine.remove_document("b", "public-access-block", "").await.unwrap());
+        assert!(engine.remove_document("b", "public-access-block", "").await.unwrap());
     };
     let answer = meanwhile(&world, "walrus.config.commit", ("PUT", "/b?acl="), acl, "", block).await;
     assert_eq!((answer.status, answer.code.as_str()), (403, "AccessDenied"), "{}", answer.text);
@@ -106,7 +106,7 @@ async fn lists_and_what_forbids_them_are_never_both() {
     world.open("b").await;
     let engine = world.objects().clone();
     let close = async move {
-        drop(engine.remove_document("b", "ownership-controls", "").await.unwrap());
+        assert!(engine.remove_document("b", "ownership-controls", "").await.unwrap());
     };
     let answer = meanwhile(&world, "walrus.config.commit", ("PUT", "/b?acl="), acl, "", close).await;
     assert_eq!((answer.status, answer.code.as_str()), (400, "AccessControlListNotSupported"), "{}", answer.text);
