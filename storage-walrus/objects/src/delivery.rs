@@ -5,8 +5,6 @@ use crate::engine::Engine;
 use crate::engine::objects::Description;
 use crate::error::Error;
 use crate::model::{Attributes, Bucket, Checksums, Condition};
-use crate::properties::Properties;
-use crate::retain::retain_by_default;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -58,7 +56,7 @@ fn engine_error(error: &Error) -> WireError {
     let kind = match error {
         Error::NoBucket | Error::NoObject | Error::NoUpload => Kind::NotFound,
         Error::Full(_) => Kind::Capacity,
-        Error::Gone | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
+        Error::Gone | Error::Undone(_) | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
         _ => Kind::Internal,
     };
     WireError::new(kind, format!("walrus: {error}"))
@@ -97,8 +95,6 @@ impl Objects for ObjectsService {
         if within.account != account_id {
             return Err(invalid(format!("the bucket {bucket} is not one of account {account_id}")).into());
         }
-        let properties = retain_by_default(&within, Properties::default(), self.engine.clock().now_ms());
-        let properties = properties.map_err(|e| engine_error(&e))?;
         let data = Bytes::from(data);
         let crc = checksum(CrcAlgorithm::Crc64Nvme, &data).to_be_bytes();
         let encoding = Some(content_encoding).filter(|encoding| !encoding.is_empty());
@@ -115,7 +111,8 @@ impl Objects for ObjectsService {
                 composite: false,
                 values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
             },
-            properties,
+            retain_by_default: true,
+            ..Description::default()
         };
         // A bucket whose objects are encrypted by default gets what the cloud puts into it encrypted, with the store's key:
         // nobody's right to another key is at hand here.

@@ -46,6 +46,5 @@ pub use model::{
 };
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
-pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

@@ -2,6 +2,7 @@
 
 use super::file_reader::FileReader;
 use super::file_writer::FileWriter;
+use super::owner::must_own;
 use super::{BlobId, BlobReader, BlobStore, BlobWriter};
 use crate::error::Error;
 use mallee_runtime::{Clock, Faults, Rng};
@@ -23,7 +24,12 @@ pub struct FileBlobs {
     faults: Faults,
     /// Bytes that stay free on the disk.
     reserve: u64,
+    /// The database whose blobs they are, if it is known.
+    owner: Option<Arc<str>>,
 }
+
+/// Where a repair puts files that nothing refers to, below the directory.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Bytes that stay free on the disk of the blobs: deletions, the database's log and the system itself need some.
 pub const RESERVE_BYTES: u64 = 64 << 20;
@@ -62,13 +68,35 @@ impl FileBlobs {
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0 })
+        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, owner: None })
     }
 
     /// Takes no new bytes while fewer than these are free on the disk.
     #[must_use]
     pub fn with_reserve(self, bytes: u64) -> Self {
         Self { reserve: bytes, ..self }
+    }
+
+    /// Of the database that the directory names so: asked again before anything is taken for garbage.
+    #[must_use]
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: Some(owner.into()), ..self }
+    }
+
+    /// Moves the file of a blob to `lost+found`, where nothing reads or deletes it; one that is not there is no error.
+    pub(crate) async fn set_aside(&self, id: &BlobId) -> Result<(), Error> {
+        self.must_own().await?;
+        let (path, dir) = (self.path(id), self.root.join(LOST_AND_FOUND));
+        let to = dir.join(id.as_str());
+        blocking(move || {
+            let failed = |e| Error::io(format!("cannot move {} to {}", path.display(), dir.display()), e);
+            fs::create_dir_all(&dir).map_err(failed)?;
+            match fs::rename(&path, &to) {
+                Err(e) if e.kind() != ErrorKind::NotFound => Err(failed(e)),
+                _ => sync_dir(&dir),
+            }
+        })
+        .await
     }
 
     /// [`Error::Full`] when there is no room but the reserve.
@@ -183,6 +211,12 @@ impl BlobStore for FileBlobs {
             Ok(found)
         })
         .await
+    }
+
+    async fn must_own(&self) -> Result<(), Error> {
+        let Some(owner) = self.owner.clone() else { return Ok(()) };
+        let root = Arc::clone(&self.root);
+        blocking(move || must_own(&root, &owner)).await
     }
 
     fn shards(&self) -> usize {

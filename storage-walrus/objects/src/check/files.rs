@@ -35,7 +35,9 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
             if let Some(what) = blob(checker, id, *size).await? {
                 let text = format!("blob {id}: {what}; {}", holders(&checker.store, id).await?);
                 report.add(Weight::Lost, None, text);
-                note(&checker.store, id, &what).await?;
+                if !report.unreadable {
+                    note(&checker.store, id, &what).await?;
+                }
                 damaged.insert(id.clone());
             }
         }

@@ -20,7 +20,7 @@ pub(super) async fn mend(store: &Store, blobs: &FileBlobs, mends: &[Mend]) -> Re
                     // A commit whose sync failed may stand in the log of the database: writing over it ends that. Only
                     // then is it sure that no row will ever ask for the file.
                     settle_log(store).await?;
-                    blobs.delete(&id).await?;
+                    blobs.set_aside(&id).await?;
                 }
             }
             rows => {
