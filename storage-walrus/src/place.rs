@@ -9,7 +9,6 @@ use mallee_objects::{BlobStore, FileBlobs};
 use mallee_remote_blobs::RemoteBlobs;
 use mallee_runtime::{Clock, Faults, Rng};
 use mallee_store::{Store, setting_fetch, setting_insert};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The setting that names the database in the store that has its blobs; there is none while they are files.
@@ -39,7 +38,7 @@ pub(crate) async fn open(
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
     let Some(place) = &config.blobs else {
         must_be_files(store).await?;
-        return files(store, &config.data, config.reserve, clock, rng, faults).await;
+        return files(config, store, clock, rng, faults).await;
     };
     let owner = owner(store, &rng).await?;
     let filled = has_blobs(store).await?;
@@ -47,16 +46,16 @@ pub(crate) async fn open(
 }
 
 async fn files(
+    config: &WalrusConfig,
     store: &Store,
-    data: &Path,
-    reserve: u64,
     clock: Clock,
     rng: Rng,
     faults: Faults,
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
-    let lock = DirectoryLock::take(data)?;
-    let owner = files_owner(store, data, &rng).await?;
-    let blobs = FileBlobs::open(data, clock, rng, faults)?.with_reserve(reserve).owned_by(&owner);
+    let lock = DirectoryLock::take(&config.data)?;
+    let owner = files_owner(store, &config.data, &rng).await?;
+    let blobs = FileBlobs::open(&config.data, clock, rng, faults)?.owned_by(&owner);
+    let blobs = blobs.with_reserve(config.reserve).with_pack_bytes(config.pack_bytes);
     Ok((Arc::new(blobs), Some(lock)))
 }
 

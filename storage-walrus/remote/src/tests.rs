@@ -31,7 +31,7 @@ fn bytes(len: usize) -> Bytes {
 }
 
 async fn write(blobs: &RemoteBlobs, data: &Bytes) -> BlobId {
-    let mut writer = blobs.create().await.expect("creates");
+    let mut writer = blobs.create(Level::Strict).await.expect("creates");
     for piece in data.chunks(1_000_003) {
         writer.write(Bytes::copy_from_slice(piece)).await.expect("writes");
     }
@@ -74,7 +74,7 @@ async fn blobs_are_written_read_listed_and_deleted() {
 async fn a_dropped_writer_leaves_nothing() {
     let (dir, clock) = (tempfile::tempdir().expect("dir"), Clock::system());
     let blobs = open(dir.path(), &clock).await;
-    let mut writer = blobs.create().await.expect("creates");
+    let mut writer = blobs.create(Level::Strict).await.expect("creates");
     writer.write(bytes(20_000_000)).await.expect("writes");
     assert_eq!(files(&dir.path().join("blobs")).len(), 0, "nothing is visible before the end");
     drop(writer);
@@ -138,7 +138,7 @@ async fn a_place_that_is_not_mounted_is_not_taken_for_a_new_one() {
     std::fs::remove_file(dir.path().join(OWNER)).expect("remove");
     blobs.asked_ms.store(0, Ordering::Relaxed);
     for _ in 0..2 {
-        assert!(matches!(blobs.create().await, Err(Error::Io { .. })));
+        assert!(matches!(blobs.create(Level::Strict).await, Err(Error::Io { .. })));
     }
 }
 
@@ -153,11 +153,11 @@ async fn writers_share_the_memory_that_there_is() {
     assert_eq!(blobs.memory.available_permits(), 40, "it all comes back");
     let mut slow = Vec::new();
     for _ in 0..6 {
-        let mut writer = blobs.create().await.expect("creates");
+        let mut writer = blobs.create(Level::Strict).await.expect("creates");
         writer.write(bytes(6 << 20)).await.expect("there is room");
         slow.push(writer);
     }
-    let mut late = blobs.create().await.expect("creates");
+    let mut late = blobs.create(Level::Strict).await.expect("creates");
     let refused = late.write(bytes(6 << 20)).await;
     assert!(matches!(refused, Err(Error::Undone(_))), "{refused:?}");
     drop(slow);

@@ -69,10 +69,14 @@ pub fn directory_is_empty(root: &Path) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Whether a directory has the file of this blob.
+/// Whether a directory has the file of this blob, or the pack that it lies in.
 #[must_use]
 pub fn directory_has(root: &Path, id: &BlobId) -> bool {
-    root.join("blobs").join(&id.as_str()[..2]).join(id.as_str()).is_file()
+    let shard = &id.as_str()[..2];
+    match id.place() {
+        None => root.join("blobs").join(shard).join(id.as_str()).is_file(),
+        Some((pack, _)) => root.join("packs").join(shard).join(pack.to_string()).is_file(),
+    }
 }
 
 /// [`Error::State`] unless the directory names this database.

@@ -13,7 +13,7 @@ pub use list::{ListQuery, Listing, VersionMarker};
 pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
-use crate::blob::{BlobId, BlobStore};
+use crate::blob::{BlobId, BlobStore, Level};
 use crate::crypt::Vault;
 use crate::documents::Documents;
 use crate::error::Error;
@@ -40,6 +40,8 @@ pub struct Engine {
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
     vault: Option<Vault>,
+    /// What it means that bytes were written.
+    pub(crate) level: Level,
     /// Wakes whoever deletes garbage.
     pub(crate) garbage: Nudge,
     /// What is being read.
@@ -51,7 +53,7 @@ impl Engine {
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
         let (garbage, pins) = (Nudge::default(), Arc::default());
-        Self { meta, blobs, clock, rng, faults, vault: None, garbage, pins }
+        Self { meta, blobs, clock, rng, faults, vault: None, level: Level::Strict, garbage, pins }
     }
 
     /// With the key that protects data keys of objects; without it no object is encrypted.
@@ -77,6 +79,23 @@ impl Engine {
     #[must_use]
     pub fn within(&self, decided: Arc<[Bucket]>) -> Self {
         Self { meta: self.meta.clone().within(decided), ..self.clone() }
+    }
+
+    /// The same engine for writes at this level.
+    #[must_use]
+    pub fn at(&self, level: Level) -> Self {
+        Self { level, ..self.clone() }
+    }
+
+    /// Before a reference to bytes that are there already: they may have been written at a lower level than this one.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub async fn flush(&self) -> Result<(), Error> {
+        match self.level {
+            Level::Strict => self.blobs.flush().await,
+            Level::Relaxed => Ok(()),
+        }
     }
 
     /// The same engine for changes that come from there.

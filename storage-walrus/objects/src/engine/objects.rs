@@ -102,6 +102,7 @@ impl Engine {
         let retain_by_default = what.retain_by_default;
         let (bucket, mut info) = self.describe(what, source.info.size);
         let object = Object { info: info.clone(), content: source.content.clone() };
+        self.flush().await?;
         self.faults.point("walrus.copy.commit").await?;
         let written =
             self.meta.put_object(&PutObject { bucket, object, new_blob: None, retain_by_default }, condition).await?;
