@@ -3,7 +3,6 @@
 #![no_main]
 
 use futures::executor::block_on;
-use http::{HeaderName, HeaderValue, Request};
 use libfuzzer_sys::fuzz_target;
 use mallee_awswire::server::{Service, host, host_bucket, route};
 use mallee_awswire::sigv2::{Signatory, SignatureQuery, is_right};
@@ -12,6 +11,7 @@ use mallee_awswire::sigv4::{
     VerifierConfig, canonical_query, derive_signing_key,
 };
 use mallee_awswire::{Flavour, Params};
+use mallee_fuzz::request;
 use secrecy::ExposeSecret as _;
 use std::sync::LazyLock;
 use time::OffsetDateTime;
@@ -42,23 +42,7 @@ impl CredentialSource for Anybody {
 static VERIFIER: LazyLock<Verifier<Anybody>> = LazyLock::new(|| Verifier::new(Anybody, VerifierConfig::default()));
 
 fuzz_target!(|data: &[u8]| {
-    let mut lines = data.split(|byte| *byte == b'\n');
-    let Some(Ok(first)) = lines.next().map(std::str::from_utf8) else { return };
-    let (method, target) = first.split_once(' ').unwrap_or((first, "/"));
-    let mut request = Request::builder().method(method).uri(target);
-    let mut body: &[u8] = b"";
-    for line in lines {
-        let Some(at) = line.iter().position(|byte| *byte == b':') else {
-            body = line;
-            continue;
-        };
-        let (name, value) = (HeaderName::from_bytes(&line[..at]), HeaderValue::from_bytes(&line[at + 1..]));
-        if let (Ok(name), Ok(value)) = (name, value) {
-            request = request.header(name, value);
-        }
-    }
-    let Ok(request) = request.body(()) else { return };
-    let (head, ()) = request.into_parts();
+    let Some((head, body)) = request(data) else { return };
     let query = head.uri.query().unwrap_or_default();
     let params = Params::parse(query, body).ok();
     let service = route(head.uri.path(), query, &head.headers, params.as_ref()).service;

@@ -144,7 +144,7 @@ impl Said {
         let damaged = s3_damage_count(store).await?;
         let scrub = mallee_objects::scrub::state(store).await?;
         let mut waiting = Vec::new();
-        for target in s3_outbox_targets(store, TARGETS_MAX).await? {
+        for target in s3_outbox_targets(store, "", TARGETS_MAX).await? {
             let count = s3_outbox_waiting_for(store, &target).await?;
             waiting.push((target, count));
         }

@@ -18,7 +18,6 @@ use mallee_types::{
     ReservationId, RunIntent,
 };
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 struct Fixture {
     api: Ec2Api,

@@ -55,47 +55,31 @@ fn count(n: i64) -> u64 {
     u64::try_from(n).unwrap_or_default()
 }
 
+/// A row of the database as a row of the reply: what they have of the same.
+macro_rules! counted {
+    ($row:ident, $name:expr $(, $field:ident: $value:expr)*) => {
+        Usage {
+            name: $name,
+            objects: count($row.objects),
+            bytes: count($row.bytes),
+            versions: count($row.versions),
+            version_bytes: count($row.version_bytes),
+            part_bytes: count($row.part_bytes),
+            $($field: $value,)*
+            ..Usage::default()
+        }
+    };
+}
+
 fn of_account(row: S3AccountUsage) -> Usage {
-    let S3AccountUsage { account_id, buckets, objects, bytes, versions, version_bytes, part_bytes } = row;
-    Usage {
-        name: account_id.to_string(),
-        account_id: account_id.to_string(),
-        buckets: count(buckets),
-        created_ms: 0,
-        objects: count(objects),
-        bytes: count(bytes),
-        versions: count(versions),
-        version_bytes: count(version_bytes),
-        part_bytes: count(part_bytes),
-    }
+    let account = row.account_id.to_string();
+    counted!(row, account.clone(), account_id: account, buckets: count(row.buckets))
 }
 
 fn of_bucket(row: S3BucketUsage) -> Usage {
-    let S3BucketUsage { name, account_id, created_ms, objects, bytes, versions, version_bytes, part_bytes } = row;
-    Usage {
-        name,
-        account_id: account_id.to_string(),
-        buckets: 0,
-        created_ms,
-        objects: count(objects),
-        bytes: count(bytes),
-        versions: count(versions),
-        version_bytes: count(version_bytes),
-        part_bytes: count(part_bytes),
-    }
+    counted!(row, row.name, account_id: row.account_id.to_string(), created_ms: row.created_ms)
 }
 
 fn of_class(row: S3ClassUsage) -> Usage {
-    let S3ClassUsage { class, objects, bytes, versions, version_bytes, part_bytes } = row;
-    Usage {
-        name: class,
-        account_id: String::new(),
-        buckets: 0,
-        created_ms: 0,
-        objects: count(objects),
-        bytes: count(bytes),
-        versions: count(versions),
-        version_bytes: count(version_bytes),
-        part_bytes: count(part_bytes),
-    }
+    counted!(row, row.class)
 }

@@ -4,7 +4,8 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    access, acl, attributes, buckets, complete, config, copy, delete, durability, encryption, get, inventory, lifecycle, list, lock, logging, notification, parts, policy, put, tagging, uploads, versioning, versions,
+    access, acl, attributes, buckets, complete, config, copy, delete, durability, encryption, get, inventory,
+    lifecycle, list, lock, logging, notification, parts, policy, put, tagging, uploads, versioning, versions,
 };
 use crate::reply::Reply;
 use crate::service::RequestId;

@@ -71,37 +71,42 @@ mod tests {
 
     #[test]
     fn names() {
-        for (operation, is) in [
-            (Operation::GetObject, "REST.GET.OBJECT"),
-            (Operation::HeadObject, "REST.HEAD.OBJECT"),
-            (Operation::PutObject, "REST.PUT.OBJECT"),
-            (Operation::PostObject, "REST.POST.OBJECT"),
-            (Operation::DeleteObject, "REST.DELETE.OBJECT"),
-            (Operation::CopyObject, "REST.COPY.OBJECT"),
-            (Operation::DeleteObjects, "REST.POST.MULTI_OBJECT_DELETE"),
-            (Operation::CreateMultipartUpload, "REST.POST.UPLOADS"),
-            (Operation::UploadPart, "REST.PUT.PART"),
-            (Operation::UploadPartCopy, "REST.COPY.PART"),
-            (Operation::CompleteMultipartUpload, "REST.POST.UPLOAD"),
-            (Operation::ListParts, "REST.GET.UPLOAD"),
-            (Operation::ListMultipartUploads, "REST.GET.UPLOADS"),
-            (Operation::ListObjectsV2, "REST.GET.BUCKET"),
-            (Operation::HeadBucket, "REST.HEAD.BUCKET"),
-            (Operation::ListObjectVersions, "REST.GET.BUCKETVERSIONS"),
-            (Operation::GetBucketVersioning, "REST.GET.VERSIONING"),
-            (Operation::GetBucketLogging, "REST.GET.LOGGING_STATUS"),
-            (Operation::GetBucketPolicy, "REST.GET.BUCKETPOLICY"),
-            (Operation::GetBucketRequestPayment, "REST.GET.REQUEST_PAYMENT"),
-            (Operation::GetPublicAccessBlock, "REST.GET.PUBLIC_ACCESS_BLOCK"),
-            (Operation::GetBucketTagging, "REST.GET.TAGGING"),
-            (Operation::GetObjectTagging, "REST.GET.OBJECT_TAGGING"),
-            (Operation::GetObjectAcl, "REST.GET.ACL"),
-            (Operation::GetBucketLocation, "REST.GET.LOCATION"),
+        let named = |method, scope, subresource, meant| {
+            let operation = Operation::find(method, scope, subresource, |when| when == meant).expect("an operation");
+            (name(operation), of_source(operation))
+        };
+        let (bucket, object) = (Scope::Bucket, Scope::Object);
+        for (method, scope, subresource, is) in [
+            ("GET", object, "", "REST.GET.OBJECT"),
+            ("HEAD", object, "", "REST.HEAD.OBJECT"),
+            ("PUT", object, "", "REST.PUT.OBJECT"),
+            ("POST", bucket, "", "REST.POST.OBJECT"),
+            ("DELETE", object, "", "REST.DELETE.OBJECT"),
+            ("POST", bucket, "delete", "REST.POST.MULTI_OBJECT_DELETE"),
+            ("POST", object, "uploads", "REST.POST.UPLOADS"),
+            ("PUT", object, "uploadId", "REST.PUT.PART"),
+            ("POST", object, "uploadId", "REST.POST.UPLOAD"),
+            ("GET", object, "uploadId", "REST.GET.UPLOAD"),
+            ("DELETE", object, "uploadId", "REST.DELETE.UPLOAD"),
+            ("GET", bucket, "uploads", "REST.GET.UPLOADS"),
+            ("GET", bucket, "", "REST.GET.BUCKET"),
+            ("HEAD", bucket, "", "REST.HEAD.BUCKET"),
+            ("GET", bucket, "versions", "REST.GET.BUCKETVERSIONS"),
+            ("GET", bucket, "versioning", "REST.GET.VERSIONING"),
+            ("GET", bucket, "logging", "REST.GET.LOGGING_STATUS"),
+            ("GET", bucket, "policy", "REST.GET.BUCKETPOLICY"),
+            ("GET", bucket, "requestPayment", "REST.GET.REQUEST_PAYMENT"),
+            ("GET", bucket, "publicAccessBlock", "REST.GET.PUBLIC_ACCESS_BLOCK"),
+            ("GET", bucket, "tagging", "REST.GET.TAGGING"),
+            ("GET", object, "tagging", "REST.GET.OBJECT_TAGGING"),
+            ("GET", object, "acl", "REST.GET.ACL"),
+            ("GET", bucket, "location", "REST.GET.LOCATION"),
         ] {
-            assert_eq!(name(operation), is);
+            assert_eq!(named(method, scope, subresource, When::Always).0, is);
         }
-        assert_eq!(of_source(Operation::CopyObject), "REST.COPY.OBJECT_GET");
-        assert_eq!(of_source(Operation::UploadPartCopy), "REST.COPY.PART_GET");
+        let copied = |subresource| named("PUT", object, subresource, When::Copies);
+        assert_eq!(copied(""), ("REST.COPY.OBJECT".into(), "REST.COPY.OBJECT_GET".into()));
+        assert_eq!(copied("uploadId"), ("REST.COPY.PART".into(), "REST.COPY.PART_GET".into()));
         assert_eq!(transition("GLACIER_IR"), "S3.TRANSITION_GIR.OBJECT");
     }
 }

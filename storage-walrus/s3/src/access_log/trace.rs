@@ -236,10 +236,12 @@ impl Trace {
                     SignatureVersion::V2 => "SigV2",
                     SignatureVersion::V4 => "SigV4",
                 });
-                seen.authentication = Some(match claim.placement {
-                    Placement::Header => "AuthHeader",
-                    Placement::Query { .. } => "QueryString",
-                });
+                seen.authentication = match claim.placement {
+                    Placement::Header => Some("AuthHeader"),
+                    Placement::Query { .. } => Some("QueryString"),
+                    // AWS has no word for it in its format.
+                    Placement::Form => None,
+                };
             }
             seen.version = asked.query.value("versionId").map(str::to_owned);
             seen.sized = matches!(

@@ -7,8 +7,8 @@ pub(crate) mod bucket;
 mod decide;
 mod grants;
 mod keys;
-pub(crate) mod payer;
 mod object;
+pub(crate) mod payer;
 pub(crate) mod policy_text;
 pub(crate) mod service;
 
