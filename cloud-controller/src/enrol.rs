@@ -68,7 +68,7 @@ pub(crate) fn member_setting(identity: &Identity) -> String {
 
 pub(crate) fn store_error(error: StoreError) -> WireError {
     let kind = match error {
-        StoreError::Unavailable(_) | StoreError::Stale { .. } => Kind::Unavailable,
+        StoreError::Unavailable(_) | StoreError::Undone(_) | StoreError::Stale { .. } => Kind::Unavailable,
         _ => Kind::Internal,
     };
     // The database's own words go to the log only: the caller may be anyone.

@@ -92,8 +92,15 @@ pub(crate) async fn judge(cloud: &Cloud, party: Party<'_>, asked: Asked<'_>) -> 
         refusals = told.collect();
     }
     let limits = match quotas.and_then(|at| questions.get(at)) {
-        Some(question) if refusals.iter().all(Option::is_none) && !is_nobody(cx) => {
-            Some(Arc::new(limits_of(cloud, cx, &question.action, &question.resource).await?))
+        Some(question) if refusals.iter().all(Option::is_none) => {
+            let owner = resources.get(question.on).and_then(|resource| resource.account.as_deref());
+            let owner = owner.map(account).transpose()?.filter(|owner| owner != cx.account() || is_nobody(cx));
+            // Whoever writes: it is the account of the bucket whose room it takes.
+            let host = owner.map(|owner| OpContext::new(Actor::stranger(owner), ""));
+            let limits = limits_of(cloud, host.as_ref().unwrap_or(cx), &question.action, &question.resource).await?;
+            // What strangers make is no user's of that account.
+            let creator = limits.creator.clone().filter(|_| host.is_none());
+            Some(Arc::new(Limits { creator, ..limits }))
         }
         _ => None,
     };

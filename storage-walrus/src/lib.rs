@@ -7,6 +7,7 @@ mod keys;
 mod lock;
 mod metrics;
 mod offline;
+mod owner;
 mod place;
 
 pub use keys::{StaticAuthority, StaticKey};
@@ -127,6 +128,7 @@ impl Walrus {
         rng: Rng,
         faults: Faults,
     ) -> anyhow::Result<Self> {
+        offline::must_be_alone(&store)?;
         let (blobs, lock) = place::open(&config, &store, clock.clone(), rng.clone(), faults.clone()).await?;
         let scrub = Scrub::new(store.clone(), blobs.clone(), clock.clone(), faults.clone(), config.scrub);
         let meta = mallee_objects::metadata_of(store.clone());

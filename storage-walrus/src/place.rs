@@ -3,11 +3,12 @@
 
 use crate::WalrusConfig;
 use crate::lock::DirectoryLock;
+use crate::owner::{files_owner, has_blobs};
 use anyhow::{Context as _, bail};
 use mallee_objects::{BlobStore, FileBlobs};
 use mallee_remote_blobs::RemoteBlobs;
 use mallee_runtime::{Clock, Faults, Rng};
-use mallee_store::{Store, s3_blob_list, setting_fetch, setting_insert};
+use mallee_store::{Store, setting_fetch, setting_insert};
 use std::sync::Arc;
 
 /// The setting that names the database in the store that has its blobs; there is none while they are files.
@@ -37,20 +38,23 @@ pub(crate) async fn open(
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
     let Some(place) = &config.blobs else {
         must_be_files(store).await?;
-        return files(config, clock, rng, faults);
+        return files(config, store, clock, rng, faults).await;
     };
     let owner = owner(store, &rng).await?;
-    Ok((Arc::new(RemoteBlobs::open(place, &owner, clock, rng, faults).await?), None))
+    let filled = has_blobs(store).await?;
+    Ok((Arc::new(RemoteBlobs::open(place, &owner, filled, clock, rng, faults).await?), None))
 }
 
-fn files(
+async fn files(
     config: &WalrusConfig,
+    store: &Store,
     clock: Clock,
     rng: Rng,
     faults: Faults,
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
     let lock = DirectoryLock::take(&config.data)?;
-    let blobs = FileBlobs::open(&config.data, clock, rng, faults)?;
+    let owner = files_owner(store, &config.data, &rng).await?;
+    let blobs = FileBlobs::open(&config.data, clock, rng, faults)?.owned_by(&owner);
     let blobs = blobs.with_reserve(config.reserve).with_pack_bytes(config.pack_bytes);
     Ok((Arc::new(blobs), Some(lock)))
 }
@@ -60,7 +64,7 @@ async fn owner(store: &Store, rng: &Rng) -> anyhow::Result<String> {
     if let Some(owner) = setting_fetch(store, OWNER_SETTING).await? {
         return Ok(owner);
     }
-    if !s3_blob_list(store, None, 1).await?.is_empty() {
+    if has_blobs(store).await? {
         bail!("the objects of this database are in files: --blobs is for a database without objects");
     }
     let mut tx = store.write().await?;

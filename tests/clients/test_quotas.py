@@ -4,7 +4,9 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -219,6 +221,32 @@ def test_a_limit_policy_binds_its_account(tenant):
         s3.delete_bucket(Bucket=name)
     s3.create_bucket(Bucket=names[2])
     s3.delete_bucket(Bucket=names[2])
+
+
+def test_who_writes_from_outside_takes_the_room_of_the_bucket_s_account(cloud, tenant):
+    s3, bucket = tenant.client("s3"), fresh("bucket")
+    s3.create_bucket(Bucket=bucket)
+    s3.delete_public_access_block(Bucket=bucket)
+    allow = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    stranger = Tenant(cloud)
+    nobody = boto3.client(
+        "s3", endpoint_url=cloud.endpoint, region_name="us-east-1", config=Config(signature_version=UNSIGNED)
+    )
+    try:
+        tenant.limit("s3:PutObject", s3__bucketsize=1)
+        for client in (nobody, stranger.client("s3"), s3):
+            client.put_object(Bucket=bucket, Key="small", Body=b"x" * 1024)
+            text = refused("QuotaExceeded", client.put_object, Bucket=bucket, Key="large", Body=b"x" * (1100 * 1024))
+            assert "s3:quota-bucketsize: 1" in text
+        # The stranger's own quotas are about the stranger's own buckets.
+        stranger.limit("s3:PutObject", s3__bucketobjectnumber=0)
+        stranger.client("s3").put_object(Bucket=bucket, Key="another", Body=b"x")
+    finally:
+        euare(cloud, "DeleteAccount", AccountName=stranger.name, Recursive="true")
+        for key in ("small", "another"):
+            s3.delete_object(Bucket=bucket, Key=key)
+        s3.delete_bucket(Bucket=bucket)
 
 
 def test_the_aws_command_line(cloud, tenant):

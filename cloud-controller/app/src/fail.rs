@@ -35,7 +35,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub fn store_failure(error: StoreError) -> ApiError {
     let cause = chain(&error);
     match error {
-        StoreError::Unavailable(_) => {
+        StoreError::Unavailable(_) | StoreError::Undone(_) => {
             Code::Unavailable.message("The service is temporarily unavailable. Please try again.").because(cause)
         }
         StoreError::Stale { .. } => {

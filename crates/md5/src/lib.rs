@@ -13,12 +13,18 @@ use lanes::State;
 /// Fewer bytes are hashed where they are, without asking the thread; so many are one step.
 const STEP_BYTES: usize = 256 * 1024;
 
+/// Pieces of fewer bytes are copied together.
+const COPIED_BYTES: usize = 16 * 1024;
+
 /// An MD5 being computed.
 #[derive(Debug)]
 pub struct Md5 {
     step: Step,
     length: u64,
     held: Vec<Bytes>,
+    /// Small pieces that come behind them.
+    small: Vec<u8>,
+    /// Of both.
     held_bytes: usize,
 }
 
@@ -42,20 +48,34 @@ impl Md5 {
     /// Of nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { step: Step::Here(State::new()), length: 0, held: Vec::new(), held_bytes: 0 }
+        Self { step: Step::Here(State::new()), length: 0, held: Vec::new(), small: Vec::new(), held_bytes: 0 }
     }
 
     /// Adds bytes; waits while those before the last step are still being hashed.
     pub async fn update(&mut self, data: &Bytes) {
         self.length = self.length.wrapping_add(data.len() as u64);
         self.held_bytes += data.len();
-        self.held.push(data.clone());
+        if data.len() < COPIED_BYTES {
+            // Each would hold an allocation, perhaps a large one, for its few bytes.
+            self.small.extend_from_slice(data);
+        } else {
+            self.hold_small();
+            self.held.push(data.clone());
+        }
         if self.held_bytes >= STEP_BYTES {
+            self.hold_small();
             let held = std::mem::take(&mut self.held);
             self.held_bytes = 0;
             if let Some(state) = self.settle().await {
                 self.step = Step::Away(pool::submit(state, held));
             }
+        }
+    }
+
+    /// What was copied so far is the next piece.
+    fn hold_small(&mut self) {
+        if !self.small.is_empty() {
+            self.held.push(std::mem::take(&mut self.small).into());
         }
     }
 
@@ -71,6 +91,7 @@ impl Md5 {
     /// The digest; `None` if the system gave no thread to compute it.
     pub async fn finish(mut self) -> Option<[u8; 16]> {
         let mut state = self.settle().await?;
+        self.hold_small();
         for data in &self.held {
             state.update(data);
         }
@@ -105,6 +126,19 @@ mod tests {
             let part = data.slice(..len);
             assert_eq!(of(&part, 17).await, expected(&part), "{len} bytes");
         }
+    }
+
+    #[tokio::test]
+    async fn tiny_pieces_are_not_held_one_by_one() {
+        let data = Bytes::from(vec![7; 200_000]);
+        let mut md5 = Md5::new();
+        for at in 0..data.len() - 1 {
+            md5.update(&data.slice(at..=at)).await;
+            let held: usize = md5.held.iter().map(Bytes::len).sum();
+            assert!(md5.held.len() <= 1 + held / COPIED_BYTES, "{} pieces of {held} bytes", md5.held.len());
+        }
+        md5.update(&data.slice(data.len() - 1..)).await;
+        assert_eq!(md5.finish().await.unwrap(), expected(&data));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! that must take what they asked for, graceful at the end.
 
 mod pace;
+mod watch;
 
 pub use pace::{PACE_BYTES, PACE_TIME};
 
@@ -14,17 +15,30 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use mallee_runtime::TaskScope;
 use pace::Paced;
+use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
+use watch::{Times, Watch};
 
 /// Connections open at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
-/// Longest time for a client to send the head of a request.
+/// Longest time for a client to send the head of a request; of the first one, from its connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time without any request on a connection of HTTP/2. (On HTTP/1.1 it is [`HEAD_TIMEOUT`].)
+const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// How often a connection of HTTP/2 is asked whether it is still there, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests at once on one connection of HTTP/2.
+const STREAMS_MAX: u32 = 64;
+/// A socket that was silent for so long is asked whether its other end is there: so often, and so many times.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+const KEEPALIVE_RETRIES: u32 = 4;
 /// How long open requests may take to end.
 const DRAIN: Duration = Duration::from_secs(4);
 
@@ -52,6 +66,17 @@ where
 /// Serves the router until the signal of the scope. Connections are tasks of the scope: they end with it, and when it is
 /// killed they are dropped where they stand.
 pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope) {
+    serve_within(listener, router, scope, Times { head: HEAD_TIMEOUT, idle: IDLE_TIMEOUT, pace: PACE_TIME }).await;
+}
+
+/// What is to be known of every socket.
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_RETRIES))?;
+    stream.set_nodelay(true)
+}
+
+async fn serve_within(listener: TcpListener, router: axum::Router, scope: TaskScope, times: Times) {
     let shutdown = scope.shutdown().clone();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -60,7 +85,9 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
     http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES);
     // Who has sent all of a request may close that side, and still wants its answer.
     http1.half_close(true);
-    builder.http2().timer(TokioTimer::new());
+    let http2 = &mut builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_TIMEOUT);
+    http2.max_concurrent_streams(STREAMS_MAX).max_send_buf_size(BUFFER_BYTES);
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -76,19 +103,32 @@ pub async fn serve(listener: TcpListener, router: axum::Router, scope: TaskScope
                 continue;
             }
         };
-        if stream.set_nodelay(true).is_err() {
+        if prepare(&stream).is_err() {
             continue;
         }
-        let router = router.clone();
+        let (router, watch) = (router.clone(), Arc::new(Watch::new()));
+        let watched = Arc::clone(&watch);
         let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer.ip()));
-            answer(router.clone(), request)
+            let (router, watched) = (router.clone(), Arc::clone(&watched));
+            async move {
+                watched.asked();
+                if request.version() != Version::HTTP_2 {
+                    return answer(router, request).await;
+                }
+                let stream = watched.stream();
+                let response = answer(router, request).await?;
+                Ok(response.map(|body| axum::body::Body::new(stream.reply(body))))
+            }
         }));
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(Paced::new(stream)), service).into_owned();
         let connection = graceful.watch(connection);
         scope.spawn(async move {
             // A client that goes away in the middle is its own affair.
-            drop(connection.await);
+            tokio::select! {
+                ended = connection => drop(ended),
+                why = watch.over(times) => tracing::debug!(peer = %peer.ip(), why, "a connection is ended"),
+            }
             drop(permit);
         });
     }
@@ -116,8 +156,84 @@ mod tests {
     use super::*;
     use mallee_runtime::Shutdown;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
     use tokio::sync::Notify;
+
+    const SHORT: Duration = Duration::from_millis(400);
+    /// Far longer than anything that is waited for here.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A server of endless replies with these times.
+    async fn endless(times: Times) -> (TaskScope, TcpStream) {
+        let scope = TaskScope::new(&Shutdown::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let body = || async {
+            let zeros = hyper::body::Bytes::from_static(&[0; 100_000]);
+            axum::body::Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(zeros)))
+        };
+        let router = axum::Router::new().route("/endless", axum::routing::get(body)).fallback(|| async { "done" });
+        scope.spawn(serve_within(listener, router, scope.clone(), times));
+        (scope, TcpStream::connect(address).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_sends_no_request_is_left() {
+        let start = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        for sent in ["", "P", "PRI * HT", start, "GET / HT"] {
+            let (scope, mut client) = endless(Times { head: SHORT, idle: LONG, pace: LONG }).await;
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let mut rest = Vec::new();
+            let ended = tokio::time::timeout(LONG / 6, client.read_to_end(&mut rest)).await;
+            assert!(ended.is_ok(), "{sent:?} holds a connection");
+            scope.kill().await;
+        }
+    }
+
+    /// A client of HTTP/2 that asks for this, and takes so many bytes of the reply; whether the server left it.
+    async fn over_http2(times: Times, path: &str, take: usize) -> bool {
+        use futures::TryStreamExt as _;
+        let (scope, client) = endless(times).await;
+        let mut builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        builder.initial_stream_window_size(4096).initial_connection_window_size(1 << 20);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::get(format!("http://h{path}")).body(axum::body::Body::empty()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let mut body = axum::body::Body::new(response.into_body()).into_data_stream();
+        let mut taken = 0;
+        let taking = async {
+            while taken < take {
+                match body.try_next().await {
+                    Ok(Some(data)) => taken += data.len(),
+                    _ => break,
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let left = tokio::select! {
+            _ = connection => true,
+            () = taking => false,
+            () = tokio::time::sleep(SHORT * 8) => false,
+        };
+        drop(sender);
+        scope.kill().await;
+        left
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_over_http2_is_left() {
+        let times = Times { head: SHORT / 4, idle: LONG, pace: SHORT };
+        assert!(over_http2(times, "/endless", 0).await, "its window is never opened");
+        assert!(!over_http2(times, "/endless", usize::MAX).await, "it takes what comes");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_of_http2_is_ended() {
+        let (head, pace) = (SHORT / 4, LONG);
+        assert!(over_http2(Times { head, idle: SHORT, pace }, "/", 100).await);
+        assert!(!over_http2(Times { head, idle: LONG, pace }, "/", 100).await);
+        assert!(!over_http2(Times { head, idle: SHORT, pace }, "/endless", usize::MAX).await, "a reply is under way");
+    }
 
     /// A request that never ends, on a server; told when it has arrived.
     async fn held() -> (TaskScope, TcpStream, Arc<()>) {

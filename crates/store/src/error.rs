@@ -41,6 +41,10 @@ pub enum StoreError {
     /// The database did not answer, or gave up the transaction to let another pass: worth a retry.
     #[error("the database is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The transaction did not begin, or the database gave it up to let another pass: certainly nothing of it is written,
+    /// and it is worth a retry.
+    #[error("the database gave a transaction up")]
+    Undone(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A stored value does not read as what it should be.
     #[error("a stored value is not readable: {what}")]
     Corrupt {
@@ -65,7 +69,7 @@ impl StoreError {
     /// Whether the same transaction may succeed when tried again from its start.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Stale { .. })
+        matches!(self, Self::Unavailable(_) | Self::Undone(_) | Self::Stale { .. })
     }
 
     /// Whether this is a violation of the named constraint.
@@ -87,8 +91,10 @@ impl StoreError {
     }
 }
 
-/// PostgreSQL: serialization failure, deadlock, lock not available, shutting down, starting up, too many connections.
-const PG_RETRY_CODES: [&str; 7] = ["40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"];
+/// PostgreSQL: serialization failure, deadlock, lock not available. The transaction is undone, whenever they come.
+const PG_UNDONE_CODES: [&str; 3] = ["40001", "40P01", "55P03"];
+/// PostgreSQL: shutting down, starting up, too many connections.
+const PG_RETRY_CODES: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
 /// PostgreSQL: data exceptions (class 22), for example a text it cannot keep.
 const PG_DATA_CLASS: &str = "22";
 /// SQLite's primary codes BUSY and LOCKED, as decimal extended codes start with them.
@@ -140,6 +146,7 @@ impl From<sqlx::Error> for StoreError {
             }
             ErrorKind::ForeignKeyViolation => Self::InUse,
             _ if FULL_CODES.contains(&code.as_str()) => Self::Full(Box::new(error)),
+            _ if PG_UNDONE_CODES.contains(&code.as_str()) => Self::Undone(Box::new(error)),
             _ if PG_RETRY_CODES.contains(&code.as_str()) => Self::Unavailable(Box::new(error)),
             _ if code.len() == 5 && code.starts_with(PG_DATA_CLASS) => Self::Invalid(Box::new(error)),
             _ if code.parse::<u32>().is_ok_and(|c| code.len() < 5 && SQLITE_BUSY_CODES.contains(&(c & 0xff))) => {

@@ -12,7 +12,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 /// Works in one transaction at most, so that the first of them does not wait long for the last.
@@ -63,7 +64,8 @@ impl Store {
     /// any transaction that begins later; if the caller goes before, it is not done at all.
     ///
     /// # Errors
-    /// The work's own. [`StoreError::Unavailable`] when the outcome is not known.
+    /// The work's own. [`StoreError::Unavailable`] when the outcome is not known, [`StoreError::Undone`] when it is known
+    /// that nothing was written.
     pub async fn write_grouped<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -77,7 +79,10 @@ impl Store {
             return Ok(value);
         }
         let (tell, told) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&begun);
         let work: Work = Box::new(move |tx| {
+            begins.store(true, Ordering::SeqCst);
             Box::pin(async move {
                 if tell.is_closed() {
                     return (false, Box::new(|_| ()) as Tell);
@@ -92,7 +97,10 @@ impl Store {
         if self.group().push(work) {
             tokio::spawn(drive(self.clone()));
         }
-        let lost = || StoreError::Unavailable("the transaction did not begin, or a work in it broke down".into());
+        let lost = || match begun.load(Ordering::SeqCst) {
+            true => StoreError::Unavailable("a work in a transaction broke down".into()),
+            false => StoreError::Undone("the transaction did not begin".into()),
+        };
         told.await.unwrap_or_else(|_| Err(lost().into()))
     }
 }
@@ -147,6 +155,7 @@ fn same(error: &StoreError) -> StoreError {
     match error {
         StoreError::Full(_) => StoreError::Full(text()),
         StoreError::Unavailable(_) => StoreError::Unavailable(text()),
+        StoreError::Undone(_) => StoreError::Undone(text()),
         _ => StoreError::Database(text()),
     }
 }

@@ -96,9 +96,9 @@ counted! {
     /// Buckets.
     Buckets: BUCKETS, BUCKETS_OWN, "'bucket:' || r.name" =
         "SELECT COUNT(*) FROM s3_buckets r WHERE r.account_id = $1";
-    /// Bytes of all versions in them.
+    /// Bytes of all versions in them, and of parts of unfinished uploads.
     BucketBytes: BUCKET_BYTES, BUCKET_BYTES_OWN, "'bucket:' || r.name" =
-        "SELECT CAST(COALESCE(SUM(u.version_bytes), 0) AS BIGINT) FROM s3_buckets r
+        "SELECT CAST(COALESCE(SUM(u.version_bytes + u.part_bytes), 0) AS BIGINT) FROM s3_buckets r
         JOIN s3_usage u ON u.bucket_id = r.id WHERE r.account_id = $1";
 }
 

@@ -9,9 +9,10 @@ use mallee_runtime::{Clock, Rng};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Sqlite, Transaction};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -24,6 +25,8 @@ pub struct StoreConfig {
     pub connections_max: u32,
     /// How long an operation waits for a connection, hence for the writers before it.
     pub wait_max: Duration,
+    /// Make the file of an embedded database if it is not there.
+    pub make: bool,
 }
 
 /// Readers of the embedded database; each keeps [`SQLITE_READ_CACHE_KIB`] at most.
@@ -46,7 +49,13 @@ impl StoreConfig {
     pub fn new(url: impl Into<String>) -> Self {
         let url = url.into();
         let connections_max = if url.starts_with("sqlite:") { SQLITE_READERS } else { PG_CONNECTIONS };
-        Self { url, connections_max, wait_max: WAIT_MAX }
+        Self { url, connections_max, wait_max: WAIT_MAX, make: true }
+    }
+
+    /// Of a database that must be there.
+    #[must_use]
+    pub fn existing(self) -> Self {
+        Self { make: false, ..self }
     }
 }
 
@@ -56,6 +65,8 @@ pub(crate) enum Pools {
     Sqlite {
         read: SqlitePool,
         write: SqlitePool,
+        /// Says to others that the file is in use, until the store is closed; none: it was in use already.
+        alone: Mutex<Option<File>>,
     },
     Pg(PgPool),
 }
@@ -84,13 +95,34 @@ impl Drop for Inner {
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Inner>);
 
+/// Locks the file beside a database that says that it is in use; `None` if it is.
+fn lock_file(database: &Path, make: bool) -> Result<Option<File>, StoreError> {
+    let failed = |what: &str, path: &Path, error: std::io::Error| {
+        StoreError::Config(format!("cannot {what} {}: {error}", path.display()))
+    };
+    if !make && !database.is_file() {
+        return Err(StoreError::Config(format!("there is no database {}", database.display())));
+    }
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| failed("open", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path, error)),
+    }
+}
+
 async fn open_sqlite(path: PathBuf, config: &StoreConfig) -> Result<Pools, StoreError> {
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Err(StoreError::Config("the database needs a file: give sqlite:PATH".to_owned()));
     }
+    let alone = Mutex::new(lock_file(&path, config.make)?);
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        .create_if_missing(config.make)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
@@ -116,7 +148,7 @@ async fn open_sqlite(path: PathBuf, config: &StoreConfig) -> Result<Pools, Store
         .test_before_acquire(false)
         .connect_with(options.pragma("cache_size", format!("-{SQLITE_READ_CACHE_KIB}")).pragma("query_only", "ON"))
         .await?;
-    Ok(Pools::Sqlite { read, write })
+    Ok(Pools::Sqlite { read, write, alone })
 }
 
 /// Begins on a connection of this pool. After a full disk or an I/O error SQLite ends a transaction by itself; the driver
@@ -272,15 +304,25 @@ impl Store {
         matches!(self.0.pools, Pools::Pg(_))
     }
 
+    /// Whether nobody but this store writes to its database: what it has answered may be kept.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        match &self.0.pools {
+            Pools::Sqlite { alone, .. } => alone.lock().unwrap_or_else(PoisonError::into_inner).is_some(),
+            Pools::Pg(_) => false,
+        }
+    }
+
     /// Waits for what runs and closes every connection (tests, orderly shutdown).
     pub async fn close(&self) {
         if let Some(listener) = &self.0.listener {
             listener.abort();
         }
         match &self.0.pools {
-            Pools::Sqlite { read, write } => {
+            Pools::Sqlite { read, write, alone } => {
                 read.close().await;
                 write.close().await;
+                drop(alone.lock().unwrap_or_else(PoisonError::into_inner).take());
             }
             Pools::Pg(pool) => pool.close().await,
         }

@@ -35,7 +35,11 @@ pub struct Tx {
 /// before others are written over them.
 fn uncertain(error: StoreError) -> StoreError {
     match error {
-        StoreError::Conflict { .. } | StoreError::InUse | StoreError::Full(_) | StoreError::Unavailable(_) => error,
+        StoreError::Conflict { .. }
+        | StoreError::InUse
+        | StoreError::Full(_)
+        | StoreError::Undone(_)
+        | StoreError::Unavailable(_) => error,
         other => StoreError::Unavailable(Box::new(other)),
     }
 }

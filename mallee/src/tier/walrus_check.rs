@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// `mallee walrus check`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WalrusCheckArgs {
-    /// Mend what can be mended without loss, and delete what unfinished writes left.
+    /// Mend what can be mended without loss, delete what unfinished writes left, and move files that nothing refers to into
+    /// lost+found in the directory of the objects. Nothing is mended while the database file itself is damaged.
     #[arg(long)]
     pub repair: bool,
     /// Read every byte and hold it against its checksum; else only sizes and checksums of checksums are looked at.
@@ -19,9 +20,18 @@ pub struct WalrusCheckArgs {
     /// Directory of the objects (default: walrus/ in the state directory).
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// The database: `sqlite:PATH` or `postgres://…` (default: the SQLite file in the state directory).
+    /// The database, which must be there: `sqlite:PATH` or `postgres://…` (default: the SQLite file in the state directory;
+    /// with --data, the one in that directory or beside it).
     #[arg(long, env = "MALLEE_WALRUS_DATABASE")]
     pub database: Option<String>,
+}
+
+/// Where the database may be. A Walrus of its own has its own; in a whole cloud there is one for everything.
+fn databases(state: &StateDir, data: Option<&Path>) -> Vec<PathBuf> {
+    let Some(data) = data else { return vec![state.join("walrus.db"), state.join("mallee.db")] };
+    // Of the daemon's `--data DIR`, or of the `walrus/` in there.
+    let beside = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    vec![data.join("walrus.db"), beside.join("walrus.db"), beside.join("mallee.db")]
 }
 
 /// Checks, and repairs if asked to. Fails when something stays wrong or lost.
@@ -35,18 +45,21 @@ pub async fn walrus_check(state: &Path, args: &WalrusCheckArgs) -> Result<()> {
     let url = match &args.database {
         Some(url) => url.clone(),
         None => {
-            // A Walrus of its own has its own database; in a whole cloud there is one for everything.
-            let paths = [dir.join("walrus.db"), dir.join("mallee.db")];
-            let Some(path) = paths.iter().find(|path| path.is_file()) else {
-                bail!("{} holds no database; name it with --database, or the directory with --state", state.display());
+            let Some(path) = databases(&dir, args.data.as_deref()).into_iter().find(|path| path.is_file()) else {
+                let place = args.data.as_deref().unwrap_or(state);
+                bail!("there is no database by {}; name it with --database", place.display());
             };
             format!("sqlite:{}", path.display())
         }
     };
     let seal = SealKey::load_or_create(&dir.join("seal.key"), &around.rng)?;
-    let store =
-        Store::open(StoreConfig::new(url), around.clock, around.rng, seal).await.context("cannot open the database")?;
-    let data = args.data.clone().unwrap_or_else(|| dir.join("walrus"));
+    let store = Store::open(StoreConfig::new(url).existing(), around.clock, around.rng, seal)
+        .await
+        .context("cannot open the database")?;
+    let mut data = args.data.clone().unwrap_or_else(|| dir.join("walrus"));
+    if !data.join("blobs").is_dir() && data.join("walrus").join("blobs").is_dir() {
+        data.push("walrus");
+    }
     let offline = Offline::open(&data, store.clone(), args.every_byte).await?;
     let left = if args.repair {
         let (first, left) = offline.checker().repair().await?;

@@ -5,7 +5,8 @@
 //! ended, reads of that go to the database and are not kept; and what a read that began earlier brings back is not kept
 //! either. So nothing kept is ever older than the last write that was acknowledged, nor than what another read showed.
 //! A write that its caller gave up may still happen: its marks stay until a later write has succeeded, for the database
-//! takes writes one after the other. (Several processes share PostgreSQL: there nothing is kept.)
+//! takes writes one after the other. (Several processes may share PostgreSQL: there nothing is kept; nor
+//! where somebody else has the file of SQLite.)
 
 mod kept;
 
@@ -29,9 +30,9 @@ use std::sync::Arc;
 /// The metadata in a database, with what it answers kept where that can be exact.
 #[must_use]
 pub fn metadata_of(store: Store) -> Arc<dyn Metadata> {
-    let shared = store.is_shared();
+    let alone = store.is_alone();
     let stored = Arc::new(StoreMetadata::new(store));
-    if shared { stored } else { Arc::new(CachedMetadata { inner: stored, kept: Arc::default() }) }
+    if alone { Arc::new(CachedMetadata { inner: stored, kept: Arc::default() }) } else { stored }
 }
 
 #[derive(Debug)]
@@ -59,6 +60,10 @@ impl CachedMetadata {
 impl Metadata for CachedMetadata {
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata> {
         Arc::new(Self { inner: Arc::clone(&self.inner).limited(limits), kept: Arc::clone(&self.kept) })
+    }
+
+    fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata> {
+        Arc::new(Self { inner: Arc::clone(&self.inner).within(decided), kept: Arc::clone(&self.kept) })
     }
 
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {

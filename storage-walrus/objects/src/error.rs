@@ -64,6 +64,10 @@ pub enum Error {
     /// The metadata store refused, and nothing was written.
     #[error("metadata store: {0}")]
     Metadata(String),
+    /// There was no room for it among the others (the metadata store gave its transaction up, say): nothing was written,
+    /// and it may be tried again.
+    #[error("not done: {0}")]
+    Undone(String),
     /// The metadata store did not answer: what was asked may have happened or not.
     #[error("metadata store did not answer: {0}")]
     Uncertain(String),

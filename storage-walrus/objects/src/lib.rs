@@ -53,7 +53,6 @@ pub use model::{
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
 pub use parcel::Parcel;
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
-pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
 pub use usage::USAGE_ROWS_MAX;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

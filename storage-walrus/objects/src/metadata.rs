@@ -42,6 +42,15 @@ pub enum VersionPlace<'a> {
     AfterVersion(&'a str, VersionId),
 }
 
+/// [`Error::NoBucket`] if the bucket of this name is another one now than the request was decided about. (Names are given
+/// again, numbers are not.)
+pub(crate) fn must_be_decided(decided: &[Bucket], name: &str, id: i64) -> Result<(), Error> {
+    match decided.iter().any(|bucket| bucket.name == name && bucket.id != id) {
+        true => Err(Error::NoBucket),
+        false => Ok(()),
+    }
+}
+
 /// What a write made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
@@ -71,6 +80,9 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for one request with these quotas: buckets and objects that would exceed one are
     /// [`Error::Quota`].
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata>;
+    /// The same store for a request that was decided about these buckets: where another bucket has a name of theirs by
+    /// now, its changes find none ([`Error::NoBucket`]).
+    fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata>;
     /// The same store for changes that come from there.
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata>;
     /// Nothing that is kept of what this key stands for is used any more: its bytes were not where it said.

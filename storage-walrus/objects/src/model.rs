@@ -320,6 +320,8 @@ pub struct PutObject {
     pub object: Object,
     /// A blob of its content that has no row yet; the others must have one.
     pub new_blob: Option<(BlobId, u64)>,
+    /// What has no retention of its own gets the default one of the bucket, as that is when it is written.
+    pub retain_by_default: bool,
 }
 
 /// What must hold for a write to take place.

@@ -6,7 +6,6 @@ use crate::engine::objects::Description;
 use crate::error::Error;
 use crate::model::{Attributes, Bucket, Checksums, Condition, ObjectInfo};
 use crate::properties::Properties;
-use crate::retain::retain_by_default;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -42,8 +41,7 @@ impl Engine {
     /// As [`Engine::put_object`].
     pub async fn deliver(&self, within: &Bucket, parcel: Parcel) -> Result<ObjectInfo, Error> {
         let Parcel { key, content_type, content_encoding, metadata, acl, encrypted, data } = parcel;
-        let given = Properties { acl, ..Properties::default() };
-        let properties = retain_by_default(within, given, self.clock().now_ms())?;
+        let properties = Properties { acl, ..Properties::default() };
         let crc = checksum(CrcAlgorithm::Crc64Nvme, &data).to_be_bytes();
         let mut what = Description {
             bucket: within.name.clone(),
@@ -59,6 +57,7 @@ impl Engine {
                 values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
             },
             properties,
+            retain_by_default: true,
         };
         let mut sealed_by = None;
         let wanted = encrypted || within.docs.get(BucketEncryption::KIND).is_some();

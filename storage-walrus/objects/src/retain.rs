@@ -1,8 +1,7 @@
 //! The retention that versions have that are written without one, as their bucket has it.
 
-use crate::documents::OBJECT_LOCK;
+use crate::documents::{Documents, OBJECT_LOCK};
 use crate::error::Error;
-use crate::model::Bucket;
 use crate::properties::{LockMode, Properties, Retention};
 use mallee_s3_config::{ObjectLock, RetentionMode, kept};
 
@@ -12,8 +11,8 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 ///
 /// # Errors
 /// [`Error::Corrupt`]: what is kept of the bucket cannot be read.
-pub fn retain_by_default(bucket: &Bucket, properties: Properties, now_ms: i64) -> Result<Properties, Error> {
-    let Some(text) = bucket.docs.get(OBJECT_LOCK).filter(|_| properties.retention.is_none()) else {
+pub fn retain_by_default(docs: &Documents, properties: Properties, now_ms: i64) -> Result<Properties, Error> {
+    let Some(text) = docs.get(OBJECT_LOCK).filter(|_| properties.retention.is_none()) else {
         return Ok(properties);
     };
     let lock: ObjectLock = kept(text).map_err(|error| Error::Corrupt(error.to_string()))?;
@@ -30,23 +29,14 @@ pub fn retain_by_default(bucket: &Bucket, properties: Properties, now_ms: i64) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::documents::Documents;
-    use crate::version::Versioning;
     use mallee_s3_config::{DefaultRetention, Document as _, Period, text};
 
     #[test]
     fn what_says_nothing_is_retained_as_the_bucket_says() {
-        let bucket = |doc: Option<&str>| Bucket {
-            id: 1,
-            name: "b".into(),
-            account: "a".into(),
-            region: "r".into(),
-            created_ms: 0,
-            versioning: Versioning::Enabled,
-            rev: 1,
-            docs: doc.map_or_else(Documents::default, |doc| Documents::default().with(ObjectLock::KIND, "", doc)),
+        let bucket = |doc: Option<&str>| {
+            doc.map_or_else(Documents::default, |doc| Documents::default().with(ObjectLock::KIND, "", doc))
         };
-        let retained = |bucket: &Bucket, properties| retain_by_default(bucket, properties, 1000).map(|p| p.retention);
+        let retained = |docs: &Documents, properties| retain_by_default(docs, properties, 1000).map(|p| p.retention);
         let default = DefaultRetention { mode: RetentionMode::Compliance, period: Period::Days(2) };
         let (none, two_days) = (text(&ObjectLock::default()), text(&ObjectLock { default: Some(default) }));
         assert!(matches!(retained(&bucket(None), Properties::default()), Ok(None)));

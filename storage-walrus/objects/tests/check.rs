@@ -144,6 +144,8 @@ async fn files(db: TestDb) {
     std::fs::write(scene.world.blobs_dir().join("tmp").join(&orphan), "x").unwrap();
     assert!(scene.check().await.is_sound());
     scene.mends(Weight::Leftover, "is of a write that was never committed").await;
+    let aside = scene.world.blobs_dir().join("lost+found").join(&orphan);
+    assert_eq!(std::fs::read(aside).unwrap(), b"x", "a repair deletes no bytes");
     put(&scene.engine, "gone", 280_000).await;
     scene.engine.set_versioning(BUCKET, Versioning::Suspended).await.unwrap();
     let found = scene.engine.object(BUCKET, "gone").await.unwrap();
@@ -174,4 +176,22 @@ async fn files(db: TestDb) {
     };
     scene.db.damage(flipped).await;
     scene.loses("bucket/inline: the bytes in its row do not match their checksum").await;
+}
+
+/// What a damaged database says of files is no reason to do anything to them.
+#[tokio::test]
+async fn over_a_damaged_database_file_nothing_is_mended() {
+    let scene = Scene::new(TestDb::sqlite().await).await;
+    let orphan = scene.world.blobs_dir().join("blobs/ab").join(format!("ab{}", "0".repeat(30)));
+    std::fs::write(&orphan, "x").unwrap();
+    // An index that has not the rows of its table, as a damaged page leaves one.
+    let other = "PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = replace(sql, 'bucket_id, key, id', 'id, key, bucket_id') WHERE name = 's3_uploads_by_key';
+        PRAGMA schema_version = 9999";
+    scene.db.damage(other).await;
+    scene.db.damage("UPDATE s3_usage SET bytes = bytes + 1").await;
+    let (first, left) = scene.checker(false).repair().await.unwrap();
+    assert!(told(&first, Weight::Lost, "the database file is damaged"), "{:#?}", first.findings);
+    assert!(first.unreadable && orphan.is_file(), "{:#?}", first.findings);
+    assert_eq!(left.findings, first.findings);
 }

@@ -4,7 +4,7 @@
 mod support;
 
 use mallee_objects::scrub::{Next, Scrub, ScrubPace};
-use mallee_objects::{Condition, Content, StoreMetadata};
+use mallee_objects::{BlobId, BlobReader, BlobStore, BlobWriter, Condition, Content, Error, Level, StoreMetadata};
 use mallee_runtime::{Clock, Faults};
 use mallee_store::test_support::TestDb;
 use mallee_store::{Store, s3_damage_list};
@@ -46,8 +46,18 @@ async fn finds_damage_and_goes_on(db: TestDb) {
 
     let clock = Clock::system();
     let pace = ScrubPace { period: Duration::from_secs(100), bytes_per_second: 0 };
-    let open = || Scrub::new(store.clone(), Arc::new(world.blobs(Faults::none())), clock.clone(), Faults::none(), pace);
+    let now = || Scrub::new(store.clone(), Arc::new(world.blobs(Faults::none())), clock.clone(), Faults::none(), pace);
+    // One that comes when the others have been gone for long.
+    let open = || {
+        store.clock().shift_ms(3_600_000);
+        now()
+    };
     assert_eq!(open().portion().await.unwrap(), Next::Portion);
+    if db.is_postgres() {
+        let before = now().state().await.unwrap();
+        assert_eq!(now().portion().await.unwrap(), Next::Rest, "one process at a time scrubs");
+        assert_eq!(now().state().await.unwrap(), before);
+    }
     let state = open().state().await.unwrap();
     assert!(state.pass == 1 && state.ended_ms.is_none() && state.blobs < BLOBS, "{state:?}");
     // Another process goes on where the first one stood.
@@ -87,4 +97,58 @@ async fn keeps_its_pace() {
     let began = Instant::now();
     scrub.portion().await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
+}
+
+/// Another place that cannot be reached, or that is another one.
+#[derive(Debug)]
+struct Away(Error);
+
+#[async_trait::async_trait]
+impl BlobStore for Away {
+    async fn create(&self, _: Level) -> Result<Box<dyn BlobWriter>, Error> {
+        Err(Error::Full("away".to_owned()))
+    }
+    fn room(&self) -> Result<(), Error> {
+        Err(Error::Full("away".to_owned()))
+    }
+    async fn open(&self, _: &BlobId, _: u64) -> Result<Box<dyn BlobReader>, Error> {
+        match &self.0 {
+            Error::Gone => Err(Error::Gone),
+            _ => Err(Error::Io { what: "away".to_owned(), source: std::io::ErrorKind::TimedOut.into() }),
+        }
+    }
+    async fn delete(&self, _: &BlobId) -> Result<(), Error> {
+        Ok(())
+    }
+    async fn list(&self, _: usize, _: Duration) -> Result<Vec<BlobId>, Error> {
+        Ok(Vec::new())
+    }
+    async fn must_own(&self) -> Result<(), Error> {
+        Err(Error::State("it is another's".to_owned()))
+    }
+    fn shards(&self) -> usize {
+        1
+    }
+    async fn discard_unfinished(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+    fn is_remote(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_is_not_damaged() {
+    let db = TestDb::sqlite().await;
+    let (store, mut world) = (db.open().await, World::new(Kind::Memory).await);
+    world.meta = Arc::new(StoreMetadata::new(store.clone()));
+    let engine = world.engine(Faults::none());
+    engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
+    support::put(&engine, "k", support::bytes(1, 5_000), &Condition::None).await.unwrap();
+    for error in [Error::Gone, Error::NoObject] {
+        let blobs = Arc::new(Away(error));
+        let scrub = Scrub::new(store.clone(), blobs, Clock::system(), Faults::none(), ScrubPace::default());
+        assert!(matches!(scrub.portion().await, Err(Error::State(_) | Error::Io { .. })));
+        assert!(damage(&store).await.is_empty());
+    }
 }

@@ -309,6 +309,22 @@ async fn quotas_count_every_version() {
                 "the refused one left nothing"
             );
         }
+        let used = plain.usage(BUCKET).await.unwrap().version_bytes;
+        for what in [Limited::BucketBytes, Limited::TotalBytes] {
+            // Parts take room before anything is made of them; and it is theirs that the object takes.
+            let engine = limited(what, used + 30_000);
+            let upload = support::start_upload(&engine, "m").await.unwrap();
+            let part = support::put_part(&engine, &upload, 1, support::bytes(1, 20_000)).await.unwrap();
+            let full = support::put_part(&engine, &upload, 2, support::bytes(2, 20_000)).await;
+            assert!(matches!(full, Err(Error::Quota { what: w, .. }) if w == what), "{full:?}");
+            let full = support::put(&engine, "other", support::bytes(2, 20_000), &Condition::None).await;
+            assert!(matches!(full, Err(Error::Quota { .. })), "{full:?}");
+            support::complete(&engine, &upload, vec![part]).await.expect("there is room for it once");
+            assert_eq!(plain.usage(BUCKET).await.unwrap().part_bytes, 0);
+            let version = plain.object(BUCKET, "m").await.unwrap().info.version.to_string();
+            let version = VersionName::parse(&version);
+            plain.delete_objects(BUCKET, vec![Delete::of("m", version)]).await.unwrap();
+        }
         let engine = limited(Limited::BucketObjects, 2);
         assert!(matches!(put(&engine).await, Err(Error::Quota { .. })));
         delete(&engine, "k", None).await;

@@ -16,12 +16,17 @@ pub use place::{BadPlace, RemoteKeys, RemotePlace};
 use mallee_objects::{BlobId, BlobReader, BlobStore, BlobWriter, Error, Level};
 use mallee_runtime::{Clock, Faults, Rng};
 use opendal::Operator;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
+use tokio::sync::Semaphore;
 
 /// Prefixes that blobs are spread over (the first byte of their id).
 const SHARDS: usize = 256;
 /// Says whose blobs these are.
 const OWNER: &str = "walrus-owner";
+/// After which time it is asked again before something is written.
+const OWNER_ASK_MS: i64 = 30_000;
 /// How long a blob that lost its last reference stays: readers of other processes may be in the middle of it.
 pub const DELETE_GRACE: Duration = Duration::from_secs(15 * 60);
 
@@ -33,6 +38,10 @@ pub struct RemoteBlobs {
     place: String,
     /// The database whose blobs these are.
     owner: String,
+    /// When it was last asked whose the place is.
+    asked_ms: Arc<AtomicI64>,
+    /// Of all that is being written.
+    memory: Arc<Semaphore>,
     clock: Clock,
     rng: Rng,
     faults: Faults,
@@ -40,31 +49,64 @@ pub struct RemoteBlobs {
 
 impl RemoteBlobs {
     /// Opens a place for the database named `owner`: the first one that comes has it for good, because the sweep of
-    /// another one would take its blobs for garbage.
+    /// another one would take its blobs for garbage. A database that is `filled`, that has blobs, takes no new place: its
+    /// own one is not there just now (a file system that is not mounted, a name that is mistyped).
     ///
     /// # Errors
     /// When the place cannot be used; the text says which and why.
-    pub async fn open(place: &RemotePlace, owner: &str, clock: Clock, rng: Rng, faults: Faults) -> Result<Self, Error> {
+    pub async fn open(
+        place: &RemotePlace,
+        owner: &str,
+        filled: bool,
+        clock: Clock,
+        rng: Rng,
+        faults: Faults,
+    ) -> Result<Self, Error> {
+        let memory = Arc::new(Semaphore::new(writer::PERMITS as usize));
         let (operator, place, owner) = (place.operator()?, place.to_string(), owner.to_owned());
-        let blobs = Self { operator, place, owner, clock, rng, faults };
+        let blobs = Self { operator, place, owner, clock, rng, faults, asked_ms: Arc::default(), memory };
         if blobs.owner_there().await?.is_none() {
-            let written = blobs.operator.write(OWNER, blobs.owner.clone()).await;
-            written.map_err(|e| blobs.failed("cannot be written", &e))?;
+            if filled {
+                return Err(Error::State(format!(
+                    "{} has none of the objects of this database; is it mounted, and named rightly?",
+                    blobs.place
+                )));
+            }
+            blobs.write_owner().await?;
         }
         blobs.must_own().await?;
         Ok(blobs)
     }
 
-    /// Two databases that come first at the same moment may both think that they have the place: asked again before
-    /// anything is listed for the sweep, which is what would do harm.
-    async fn must_own(&self) -> Result<(), Error> {
-        match self.owner_there().await? {
-            Some(there) if there == self.owner => Ok(()),
-            _ => Err(Error::State(format!(
-                "{} holds the objects of another database; give each database a place of its own",
-                self.place
-            ))),
+    /// Takes the place; where the service can, only if nobody has it.
+    async fn write_owner(&self) -> Result<(), Error> {
+        let alone = self.operator.info().capability().write_with_if_not_exists;
+        match self.operator.write_with(OWNER, self.owner.clone()).if_not_exists(alone).await {
+            // Somebody came first: who, is asked next.
+            Err(error) if error.kind() == opendal::ErrorKind::ConditionNotMatch => Ok(()),
+            // A service may speak of the condition and not know it.
+            Err(error) if alone && self.owner_there().await?.is_none() => {
+                tracing::info!(%error, "{} does not write conditionally", self.place);
+                let written = self.operator.write(OWNER, self.owner.clone()).await;
+                written.map(drop).map_err(|e| self.failed("cannot be written", &e))
+            }
+            other => other.map(drop).map_err(|e| self.failed("cannot be written", &e)),
         }
+    }
+
+    /// Asks whose the place is, unless that was asked a short while ago.
+    async fn must_own_still(&self) -> Result<(), Error> {
+        let (now_ms, asked_ms) = (self.clock.now_ms(), self.asked_ms.load(Ordering::Relaxed));
+        if (asked_ms..asked_ms.saturating_add(OWNER_ASK_MS)).contains(&now_ms) {
+            return Ok(());
+        }
+        // No client's mistake.
+        self.must_own().await.map_err(|error| match error {
+            Error::State(what) => Error::Io { what, source: std::io::ErrorKind::NotFound.into() },
+            error => error,
+        })?;
+        self.asked_ms.store(now_ms, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn owner_there(&self) -> Result<Option<String>, Error> {
@@ -99,6 +141,7 @@ fn failure(place: &str, what: &str, error: &opendal::Error) -> Error {
 impl BlobStore for RemoteBlobs {
     async fn create(&self, _: Level) -> Result<Box<dyn BlobWriter>, Error> {
         self.faults.point("walrus.put.create").await?;
+        self.must_own_still().await?;
         let id = BlobId::from_random(self.rng.u128());
         Ok(Box::new(writer::RemoteWriter::new(self.clone(), id)))
     }
@@ -112,6 +155,19 @@ impl BlobStore for RemoteBlobs {
         match self.operator.delete(&Self::path(id)).await {
             Err(error) if error.kind() != opendal::ErrorKind::NotFound => Err(self.failed("does not delete", &error)),
             _ => Ok(()),
+        }
+    }
+
+    /// Two databases that come first at the same moment may both think that they have the place: asked again before
+    /// anything is listed for the sweep, which is what would do harm, and now and then before something is written.
+    async fn must_own(&self) -> Result<(), Error> {
+        match self.owner_there().await? {
+            Some(there) if there == self.owner => Ok(()),
+            Some(_) => Err(Error::State(format!(
+                "{} holds the objects of another database; give each database a place of its own",
+                self.place
+            ))),
+            None => Err(Error::State(format!("{} is empty; is it mounted, and named rightly?", self.place))),
         }
     }
 
@@ -165,6 +221,10 @@ impl BlobStore for RemoteBlobs {
     /// The other store says itself when it is full.
     fn room(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn is_remote(&self) -> bool {
+        true
     }
 
     fn delete_grace(&self) -> Duration {

@@ -21,7 +21,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 
 async fn open(dir: &Path, clock: &Clock) -> RemoteBlobs {
     let place = RemotePlace::parse(&format!("fs://{}", dir.display()), None).expect("a place");
-    RemoteBlobs::open(&place, "one", clock.clone(), Rng::seeded(7), Faults::none()).await.expect("opens")
+    RemoteBlobs::open(&place, "one", false, clock.clone(), Rng::seeded(7), Faults::none()).await.expect("opens")
 }
 
 fn bytes(len: usize) -> Bytes {
@@ -115,10 +115,53 @@ async fn a_place_is_of_one_database() {
     let first = open(dir.path(), &clock).await;
     assert!(first.list(0, Duration::ZERO).await.is_ok());
     let place = RemotePlace::parse(&format!("fs://{}", dir.path().display()), None).expect("a place");
-    let other = RemoteBlobs::open(&place, "another", clock, Rng::seeded(8), Faults::none()).await;
+    let other = RemoteBlobs::open(&place, "another", false, clock, Rng::seeded(8), Faults::none()).await;
     assert!(matches!(other, Err(Error::State(_))), "{other:?}");
     // Both came first, and the other one was the later.
     std::fs::write(dir.path().join(OWNER), "another").expect("write");
     let listed = first.list(0, Duration::ZERO).await;
     assert!(matches!(listed, Err(Error::State(_))), "nothing may be taken for garbage: {listed:?}");
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_mounted_is_not_taken_for_a_new_one() {
+    let (dir, clock) = (tempfile::tempdir().expect("dir"), Clock::system());
+    let place = RemotePlace::parse(&format!("fs://{}", dir.path().display()), None).expect("a place");
+    let opened = |filled| RemoteBlobs::open(&place, "one", filled, clock.clone(), Rng::seeded(9), Faults::none());
+    let refused = opened(true).await;
+    assert!(matches!(refused, Err(Error::State(_))), "{refused:?}");
+    assert!(!dir.path().join(OWNER).exists());
+    opened(false).await.expect("an empty database takes it");
+    let blobs = opened(true).await.expect("it is its own");
+    write(&blobs, &bytes(10)).await;
+    // Unmounted while it runs.
+    std::fs::remove_file(dir.path().join(OWNER)).expect("remove");
+    blobs.asked_ms.store(0, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert!(matches!(blobs.create(Level::Strict).await, Err(Error::Io { .. })));
+    }
+}
+
+#[tokio::test]
+async fn writers_share_the_memory_that_there_is() {
+    let (dir, clock) = (tempfile::tempdir().expect("dir"), Clock::system());
+    let mut blobs = open(dir.path(), &clock).await;
+    blobs.memory = Arc::new(Semaphore::new(40));
+    let data = bytes(50_000_000);
+    let id = write(&blobs, &data).await;
+    assert_eq!(read(&blobs, &id, 50_000_000, 0, 50_000_000).await.expect("reads"), data);
+    assert_eq!(blobs.memory.available_permits(), 40, "it all comes back");
+    let mut slow = Vec::new();
+    for _ in 0..6 {
+        let mut writer = blobs.create(Level::Strict).await.expect("creates");
+        writer.write(bytes(6 << 20)).await.expect("there is room");
+        slow.push(writer);
+    }
+    let mut late = blobs.create(Level::Strict).await.expect("creates");
+    let refused = late.write(bytes(6 << 20)).await;
+    assert!(matches!(refused, Err(Error::Undone(_))), "{refused:?}");
+    drop(slow);
+    late.write(bytes(6 << 20)).await.expect("there is room again");
+    late.finish().await.expect("finishes");
+    assert_eq!(blobs.memory.available_permits(), 40);
 }

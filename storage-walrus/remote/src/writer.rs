@@ -4,11 +4,22 @@ use crate::{RemoteBlobs, failure};
 use bytes::{Bytes, BytesMut};
 use mallee_objects::blob::{BLOCK_BYTES, BlobWriter, crc32c, footer};
 use mallee_objects::{BlobId, Error};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes sent at once: also the size of the parts of an upload, of which S3 takes 10,000 and none below 5 MiB.
 const PART_BYTES: usize = 8 << 20;
 /// Parts on their way at once.
 const CONCURRENT: usize = 2;
+/// Bytes that one permit of the memory of all writers stands for.
+const PERMIT_BYTES: usize = 1 << 20;
+/// Permits of a process: 256 MiB.
+pub(crate) const PERMITS: u32 = 256;
+/// How long a writer waits for memory before its upload is refused: others may hold theirs for as long as their clients
+/// take.
+const MEMORY_WAIT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
 /// See the module.
 pub(crate) struct RemoteWriter {
@@ -19,6 +30,10 @@ pub(crate) struct RemoteWriter {
     buffer: BytesMut,
     crcs: Vec<u32>,
     size: u64,
+    /// Memory for the buffer.
+    held: Option<OwnedSemaphorePermit>,
+    /// Memory of the steps on their way, the oldest first.
+    sent: VecDeque<OwnedSemaphorePermit>,
     /// A step failed: nothing more is taken.
     failed: bool,
 }
@@ -31,7 +46,48 @@ impl std::fmt::Debug for RemoteWriter {
 
 impl RemoteWriter {
     pub(crate) fn new(blobs: RemoteBlobs, id: BlobId) -> Self {
-        Self { blobs, id, writer: None, buffer: BytesMut::new(), crcs: Vec::new(), size: 0, failed: false }
+        Self {
+            blobs,
+            id,
+            writer: None,
+            buffer: BytesMut::new(),
+            crcs: Vec::new(),
+            size: 0,
+            held: None,
+            sent: VecDeque::new(),
+            failed: false,
+        }
+    }
+
+    /// Sees to it that there is memory for a buffer of so many bytes.
+    async fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
+        let wanted = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(PERMITS).min(PERMITS);
+        let has = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = wanted.saturating_sub(u32::try_from(has).unwrap_or(PERMITS));
+        if more == 0 {
+            return Ok(());
+        }
+        let asked = Arc::clone(&self.blobs.memory).acquire_many_owned(more);
+        match tokio::time::timeout(MEMORY_WAIT, asked).await {
+            Ok(Ok(permit)) => {
+                match &mut self.held {
+                    Some(held) => held.merge(permit),
+                    None => self.held = Some(permit),
+                }
+                Ok(())
+            }
+            _ => Err(Error::Undone("other uploads have all the memory that there is for them".to_owned())),
+        }
+    }
+
+    /// The memory of a step goes with it, and comes back when so many later ones were taken that it must have arrived.
+    fn pass_on(&mut self, step: usize) {
+        if let Some(permit) = self.held.as_mut().and_then(|held| held.split(step / PERMIT_BYTES)) {
+            self.sent.push_back(permit);
+        }
+        if self.sent.len() > CONCURRENT {
+            self.sent.pop_front();
+        }
     }
 
     async fn writer(&mut self) -> Result<&mut opendal::Writer, Error> {
@@ -70,11 +126,13 @@ impl RemoteWriter {
 #[async_trait::async_trait]
 impl BlobWriter for RemoteWriter {
     async fn write(&mut self, data: Bytes) -> Result<(), Error> {
+        self.reserve(self.buffer.len() + data.len()).await?;
         self.buffer.extend_from_slice(&data);
         while self.buffer.len() >= PART_BYTES {
             let step = self.buffer.split_to(PART_BYTES).freeze();
             self.note(&step);
             self.send(step).await?;
+            self.pass_on(PART_BYTES);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
         call.refuse_version()?;
     }
     if !matches!(row.method, "GET" | "HEAD") {
-        call.s3 = call.s3.by(Arc::new(origin(&call)));
+        call.s3 = call.s3.by(Arc::new(origin(&call))).within(&call.held);
     }
     match operation {
         Operation::ListBuckets => buckets::list(call).await,

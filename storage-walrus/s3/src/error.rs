@@ -31,7 +31,7 @@ pub(crate) fn engine(error: Error) -> ApiError {
             tracing::error!(%error, "the object store failed");
             ApiError::internal(error)
         }
-        Error::Uncertain(_) => Code::ServiceUnavailable.error().because(error),
+        Error::Undone(_) | Error::Uncertain(_) => Code::ServiceUnavailable.error().because(error),
         Error::Fault(_) => ApiError::internal(error),
     }
 }

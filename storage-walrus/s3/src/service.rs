@@ -22,7 +22,7 @@ use http::{Method, Request, Response};
 use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
-use mallee_objects::{Engine, Limits, Origin};
+use mallee_objects::{Bucket, Engine, Limits, Origin};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -112,6 +112,11 @@ impl S3 {
     /// The same service for one request with these quotas.
     pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
         self.with(|inner| inner.engine = inner.engine.limited(limits))
+    }
+
+    /// The same service for a request that was decided about these buckets.
+    pub(crate) fn within(&self, decided: &[Bucket]) -> Self {
+        self.with(|inner| inner.engine = inner.engine.within(decided.into()))
     }
 
     /// The same service for changes that come from there.

@@ -9,6 +9,7 @@
 
 mod account_end;
 mod addresses;
+mod alone;
 mod audit;
 mod capacity;
 mod changes;

@@ -2,6 +2,7 @@
 //! `DIR/tmp/<id>` and renamed when durable.
 
 use super::file_reader::FileReader;
+use super::owner::must_own;
 use super::pack::{PackId, Packs};
 use super::small_writer::SmallWriter;
 use super::unsynced::Unsynced;
@@ -26,9 +27,14 @@ pub struct FileBlobs {
     faults: Faults,
     /// Bytes that stay free on the disk.
     reserve: u64,
+    /// The database whose blobs they are, if it is known.
+    owner: Option<Arc<str>>,
     packs: Arc<Packs>,
     unsynced: Arc<Unsynced>,
 }
+
+/// Where a repair puts files that nothing refers to, below the directory.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// Bytes that stay free on the disk of the blobs: deletions, the database's log and the system itself need some.
 pub const RESERVE_BYTES: u64 = 64 << 20;
@@ -74,7 +80,7 @@ impl FileBlobs {
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, packs: Arc::new(packs), unsynced })
+        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, owner: None, packs: Arc::new(packs), unsynced })
     }
 
     /// Seals packs that have so many bytes, if these are fewer than [`super::PACK_BYTES`].
@@ -88,6 +94,32 @@ impl FileBlobs {
     #[must_use]
     pub fn with_reserve(self, bytes: u64) -> Self {
         Self { reserve: bytes, ..self }
+    }
+
+    /// Of the database that the directory names so: asked again before anything is taken for garbage.
+    #[must_use]
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: Some(owner.into()), ..self }
+    }
+
+    /// Moves the file of a blob to `lost+found`, where nothing reads or deletes it; one that is not there is no error.
+    pub(crate) async fn set_aside(&self, id: &BlobId) -> Result<(), Error> {
+        self.move_aside(self.path(id), id.as_str()).await
+    }
+
+    async fn move_aside(&self, path: PathBuf, name: &str) -> Result<(), Error> {
+        self.must_own().await?;
+        let dir = self.root.join(LOST_AND_FOUND);
+        let to = dir.join(name);
+        blocking(move || {
+            let failed = |e| Error::io(format!("cannot move {} to {}", path.display(), dir.display()), e);
+            fs::create_dir_all(&dir).map_err(failed)?;
+            match fs::rename(&path, &to) {
+                Err(e) if e.kind() != ErrorKind::NotFound => Err(failed(e)),
+                _ => sync_dir(&dir),
+            }
+        })
+        .await
     }
 
     /// [`Error::Full`] when there is no room but the reserve.
@@ -136,8 +168,10 @@ impl FileBlobs {
         self.packs.ids(pack).await
     }
 
-    /// Deletes a pack, whatever is in it; one that is not there is no error.
-    pub(crate) async fn remove_pack(&self, pack: PackId) -> Result<(), Error> {
+    /// As [`FileBlobs::set_aside`], a pack with whatever is in it.
+    pub(crate) async fn set_pack_aside(&self, pack: PackId) -> Result<(), Error> {
+        self.move_aside(self.packs.path(pack), &pack.to_string()).await?;
+        // What is known of it goes too.
         self.packs.remove(pack).await
     }
 
@@ -246,6 +280,12 @@ impl BlobStore for FileBlobs {
 
     async fn compact(&self) -> Result<bool, Error> {
         self.packs.compact().await
+    }
+
+    async fn must_own(&self) -> Result<(), Error> {
+        let Some(owner) = self.owner.clone() else { return Ok(()) };
+        let root = Arc::clone(&self.root);
+        blocking(move || must_own(&root, &owner)).await
     }
 
     fn shards(&self) -> usize {

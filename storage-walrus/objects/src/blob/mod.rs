@@ -6,12 +6,14 @@ mod file_reader;
 mod file_writer;
 mod files;
 mod format;
+mod owner;
 mod pack;
 mod small_writer;
 mod unsynced;
 
 pub use files::{FileBlobs, RESERVE_BYTES};
 pub use format::{BLOCK_BYTES, crc32c, footer, footer_len, parse_footer};
+pub use owner::{OWNER_FILE, directory_has, directory_is_empty, directory_owner, set_directory_owner};
 pub use pack::{PACK_BYTES, PackId};
 pub use unsynced::SYNC_PERIOD;
 
@@ -109,6 +111,11 @@ pub trait BlobStore: Send + Sync + Debug {
     async fn delete(&self, id: &BlobId) -> Result<(), Error>;
     /// Names of blobs of one of [`BlobStore::shards`] that were written at least `age` ago.
     async fn list(&self, shard: usize, age: Duration) -> Result<Vec<BlobId>, Error>;
+    /// [`Error::State`] when what is here is of another database than this process's: then nothing here may be taken for
+    /// garbage, nor what is not here for lost.
+    async fn must_own(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// In how many portions the names are listed.
     fn shards(&self) -> usize;
     /// Removes what unfinished writers of an earlier process left; only while nothing else writes. Returns how many.
@@ -117,6 +124,10 @@ pub trait BlobStore: Send + Sync + Debug {
     /// is more to do.
     async fn compact(&self) -> Result<bool, Error> {
         Ok(false)
+    }
+    /// Whether it is in another place, that may not be reached: an error of its is then no damage.
+    fn is_remote(&self) -> bool {
+        false
     }
     /// How long a blob that lost its last reference must stay: readers elsewhere may be in the middle of it.
     fn delete_grace(&self) -> Duration {

@@ -83,6 +83,9 @@ impl Shard {
     }
 }
 
+/// Writes that were given up and are noted one by one.
+const GIVEN_UP_MAX: usize = 4096;
+
 #[derive(Debug)]
 pub(super) struct Kept {
     entries: moka::sync::Cache<String, Arc<Entry>>,
@@ -91,6 +94,9 @@ pub(super) struct Kept {
     turn: AtomicU64,
     /// Writes that were given up, with the moment: they may still happen.
     given_up: Mutex<Vec<(u64, Vec<String>)>>,
+    /// More were given up than are noted, the last one at this moment (0: none were): until a write that began later has
+    /// succeeded nothing is kept at all.
+    blind: AtomicU64,
 }
 
 impl Default for Kept {
@@ -98,7 +104,7 @@ impl Default for Kept {
         let weigh = |name: &String, entry: &Arc<Entry>| u32::try_from(weight(name, entry)).unwrap_or(u32::MAX);
         let entries = moka::sync::Cache::builder().max_capacity(KEPT_BYTES).weigher(weigh).build();
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { entries, shards, turn: AtomicU64::new(0), given_up: Mutex::default() }
+        Self { entries, shards, turn: AtomicU64::new(0), given_up: Mutex::default(), blind: AtomicU64::new(0) }
     }
 }
 
@@ -133,6 +139,8 @@ impl Kept {
     /// Before the database is read for an entry.
     pub(super) fn read(&self, name: String) -> Reading<'_> {
         let begun = self.shard(&name).filter(|shard| !shard.marked.contains_key(&name)).map(|shard| shard.begun);
+        // Asked after the marks, which are taken away after this is set.
+        let begun = begun.filter(|_| self.blind.load(Ordering::SeqCst) == 0);
         Reading { kept: self, name, begun }
     }
 
@@ -198,6 +206,8 @@ impl Writing {
         let names = std::mem::take(&mut self.names);
         self.kept.unmark(&names);
         if committed {
+            let before = |moment| (moment != 0 && moment < self.turn).then_some(0);
+            let _ = self.kept.blind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, before);
             let mut given_up = lock(&self.kept.given_up);
             if !given_up.is_empty() {
                 let ended: Vec<_> = given_up.extract_if(.., |(moment, _)| *moment < self.turn).collect();
@@ -213,7 +223,16 @@ impl Drop for Writing {
         let names = std::mem::take(&mut self.names);
         if !names.is_empty() {
             let moment = self.kept.next_turn();
-            lock(&self.kept.given_up).push((moment, names));
+            let mut given_up = lock(&self.kept.given_up);
+            if given_up.len() < GIVEN_UP_MAX {
+                given_up.push((moment, names));
+                return;
+            }
+            self.kept.blind.fetch_max(moment, Ordering::SeqCst);
+            let all: Vec<_> = given_up.drain(..).collect();
+            drop(given_up);
+            all.iter().for_each(|(_, names)| self.kept.unmark(names));
+            self.kept.unmark(&names);
         }
     }
 }
@@ -265,6 +284,24 @@ mod tests {
         assert!(!keeps(), "refused before the database wrote, perhaps");
         kept.begin(vec!["other/3".to_owned()]).done(true);
         assert!(keeps());
+        assert!(kept.shards.iter().all(|shard| lock(shard).marked.is_empty()), "nothing stays behind");
+    }
+
+    #[test]
+    fn so_many_are_given_up_that_nothing_is_kept_for_a_while() {
+        let (kept, name) = kept();
+        for n in 0..GIVEN_UP_MAX * 2 + 1 {
+            drop(kept.begin(vec![format!("other/{n}")]));
+        }
+        drop(kept.begin(vec![name.clone()]));
+        assert!(lock(&kept.given_up).len() <= GIVEN_UP_MAX);
+        let keeps = |name: &str| {
+            kept.read(name.to_owned()).keep(entry);
+            kept.get(name).is_some()
+        };
+        assert!(!keeps(&name) && !keeps("other/1"), "they may still happen");
+        kept.begin(vec!["other/x".to_owned()]).done(true);
+        assert!(keeps(&name) && keeps("other/1"));
         assert!(kept.shards.iter().all(|shard| lock(shard).marked.is_empty()), "nothing stays behind");
     }
 

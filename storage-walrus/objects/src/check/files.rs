@@ -41,7 +41,9 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
                     text.push_str("; where the bucket's level is relaxed, a repair drops it");
                 }
                 report.add(Weight::Lost, relaxed.then(|| Mend::Relaxed(id.clone())), text);
-                note(&checker.store, id, &what).await?;
+                if !report.unreadable {
+                    note(&checker.store, id, &what).await?;
+                }
                 damaged.insert(id.clone());
             }
         }

@@ -75,11 +75,11 @@ enum Mend {
     Pieces(String),
     /// Counts a bucket anew.
     Usage(i64),
-    /// Deletes a file that nothing refers to.
+    /// Moves a file that nothing refers to out of the way.
     File(String),
     /// Drops the versions whose bytes were in a blob, from buckets of the relaxed level.
     Relaxed(String),
-    /// Deletes a pack of which nothing is in use.
+    /// Moves a pack of which nothing is in use out of the way.
     Pack(PackId),
     /// Deletes what unfinished writes left.
     Unfinished,
@@ -96,6 +96,8 @@ pub struct Report {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// The database file itself is damaged: what else was found may come of that, and nothing is mended.
+    pub unreadable: bool,
 }
 
 impl Report {
@@ -138,12 +140,16 @@ impl Checker {
         Ok(report)
     }
 
-    /// Looks and mends until nothing is left that can be mended: what was found at first, and what is left.
+    /// Looks and mends until nothing is left that can be mended: what was found at first, and what is left. Over a damaged
+    /// database file nothing is mended; and no bytes are deleted: files that nothing refers to go to `lost+found`.
     ///
     /// # Errors
     /// As [`Checker::check`].
     pub async fn repair(&self) -> Result<(Report, Report), Error> {
         let first = self.check().await?;
+        if first.unreadable {
+            return Ok((first.clone(), first));
+        }
         let mut left = first.clone();
         for _ in 0..ROUNDS_MAX {
             let mends: Vec<Mend> = left.findings.iter().filter_map(|finding| finding.mend.clone()).collect();
@@ -152,6 +158,9 @@ impl Checker {
             }
             repair::mend(&self.store, &self.blobs, &mends).await?;
             left = self.check().await?;
+            if left.unreadable {
+                break;
+            }
         }
         Ok((first, left))
     }

@@ -21,12 +21,12 @@ pub(super) async fn mend(store: &Store, blobs: &FileBlobs, mends: &[Mend]) -> Re
                     // A commit whose sync failed may stand in the log of the database: writing over it ends that. Only
                     // then is it sure that no row will ever ask for the file.
                     settle_log(store).await?;
-                    blobs.delete(&id).await?;
+                    blobs.set_aside(&id).await?;
                 }
             }
             Mend::Pack(pack) => {
                 settle_log(store).await?;
-                blobs.remove_pack(*pack).await?;
+                blobs.set_pack_aside(*pack).await?;
             }
             Mend::Relaxed(id) => drop_versions(store, id).await?,
             rows => {

@@ -21,6 +21,7 @@ pub(super) fn name(version: &S3VersionName) -> String {
 
 pub(super) async fn check(store: &Store, report: &mut Report) -> Result<(), Error> {
     for line in s3_check_file(store).await? {
+        report.unreadable = true;
         report.add(Weight::Lost, None, format!("the database file is damaged: {line}; restore it from a backup"));
     }
     versions(store, report).await?;

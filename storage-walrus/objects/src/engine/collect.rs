@@ -37,6 +37,11 @@ impl Engine {
             self.faults.point("walrus.gc.take").await?;
             let (mut gone, mut stuck) = (Vec::new(), Vec::new());
             for id in batch {
+                // It is tried again when nobody reads it any more.
+                if !self.pins.give_up(&id) {
+                    stuck.push(id);
+                    continue;
+                }
                 match self.blobs.delete(&id).await {
                     Ok(()) => gone.push(id),
                     Err(error) => {

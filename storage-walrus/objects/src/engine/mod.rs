@@ -4,6 +4,7 @@ pub mod collect;
 mod list;
 pub mod multipart;
 pub mod objects;
+mod pins;
 mod read;
 mod sink;
 pub mod sweep;
@@ -23,6 +24,7 @@ use crate::origin::Origin;
 use crate::version::Versioning;
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
+use pins::Pins;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,13 +44,16 @@ pub struct Engine {
     pub(crate) level: Level,
     /// Wakes whoever deletes garbage.
     pub(crate) garbage: Nudge,
+    /// What is being read.
+    pins: Arc<Pins>,
 }
 
 impl Engine {
     /// An engine over the two stores.
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
-        Self { meta, blobs, clock, rng, faults, vault: None, level: Level::Strict, garbage: Nudge::default() }
+        let (garbage, pins) = (Nudge::default(), Arc::default());
+        Self { meta, blobs, clock, rng, faults, vault: None, level: Level::Strict, garbage, pins }
     }
 
     /// With the key that protects data keys of objects; without it no object is encrypted.
@@ -67,6 +72,13 @@ impl Engine {
     #[must_use]
     pub fn limited(&self, limits: Arc<Limits>) -> Self {
         Self { meta: self.meta.clone().limited(limits), ..self.clone() }
+    }
+
+    /// The same engine for a request that was decided about these buckets: in others of their names it changes nothing
+    /// ([`Error::NoBucket`]).
+    #[must_use]
+    pub fn within(&self, decided: Arc<[Bucket]>) -> Self {
+        Self { meta: self.meta.clone().within(decided), ..self.clone() }
     }
 
     /// The same engine for writes at this level.

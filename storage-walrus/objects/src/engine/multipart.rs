@@ -145,6 +145,7 @@ impl Engine {
             attributes: upload.doc.attributes.clone(),
             checksums,
             properties: upload.doc.properties.clone(),
+            retain_by_default: true,
         };
         let (bucket, mut info) = self.describe(what, size);
         info.upload = Some(upload.id.clone());
@@ -152,7 +153,7 @@ impl Engine {
         let object = Object { info: info.clone(), content: Content::Parts(parts) };
         self.flush().await?;
         self.faults.point("walrus.complete.commit").await?;
-        let put = PutObject { bucket, object, new_blob: None };
+        let put = PutObject { bucket, object, new_blob: None, retain_by_default: true };
         let written = self.meta.complete_upload(&upload.id, &put, condition).await?;
         self.faults.point("walrus.complete.commit.done").await?;
         self.freed(written.freed);

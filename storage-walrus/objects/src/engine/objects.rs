@@ -25,6 +25,8 @@ pub struct Description {
     pub checksums: Checksums,
     /// What else is said of it.
     pub properties: Properties,
+    /// Without a retention of its own it gets the default one of the bucket.
+    pub retain_by_default: bool,
 }
 
 impl Engine {
@@ -69,8 +71,10 @@ impl Engine {
             None => stored.size,
             Some(_) => plain_size(stored.size),
         };
+        let retain_by_default = what.retain_by_default;
         let (bucket, mut info) = self.describe(what, size);
-        let put = PutObject { bucket, object: Object { info: info.clone(), content: stored.content }, new_blob };
+        let object = Object { info: info.clone(), content: stored.content };
+        let put = PutObject { bucket, object, new_blob, retain_by_default };
         let new = put.new_blob.as_ref().map(|(id, _)| id.clone());
         let result = match self.faults.point("walrus.put.commit").await {
             Ok(()) => self.meta.put_object(&put, condition).await,
@@ -95,11 +99,13 @@ impl Engine {
         what: Description,
         condition: &Condition,
     ) -> Result<ObjectInfo, Error> {
+        let retain_by_default = what.retain_by_default;
         let (bucket, mut info) = self.describe(what, source.info.size);
         let object = Object { info: info.clone(), content: source.content.clone() };
         self.flush().await?;
         self.faults.point("walrus.copy.commit").await?;
-        let written = self.meta.put_object(&PutObject { bucket, object, new_blob: None }, condition).await?;
+        let written =
+            self.meta.put_object(&PutObject { bucket, object, new_blob: None, retain_by_default }, condition).await?;
         self.faults.point("walrus.copy.commit.done").await?;
         self.freed(written.freed);
         info.version = written.version;

@@ -1,6 +1,7 @@
 //! Reading: the pieces of a range, one verified step at a time, the next step read while one is sent.
 
 use super::Engine;
+use super::pins::Pins;
 use crate::blob::{BlobId, BlobReader, BlobStore};
 use crate::error::Error;
 use crate::model::{Content, Object};
@@ -23,6 +24,8 @@ struct Piece {
 /// The bytes of a range, in order. Ends after the range, or after the first error.
 pub struct ObjectReader {
     blobs: Arc<dyn BlobStore>,
+    /// Where the pieces are pinned, if they are.
+    pins: Option<Arc<Pins>>,
     inline: Option<Bytes>,
     pieces: VecDeque<Piece>,
     open: Option<Box<dyn BlobReader>>,
@@ -69,12 +72,14 @@ impl Engine {
                     return Err(Error::Corrupt(format!("an inline object of {} bytes", data.len())));
                 };
                 let inline = (len > 0).then(|| data.slice(from..to));
-                return Ok(ObjectReader { inline, ..self.reader(VecDeque::new()) });
+                let mut reader = self.reader(VecDeque::new())?;
+                reader.inline = inline;
+                return Ok(reader);
             }
             Content::Blob(id) => pieces(std::iter::once((id.clone(), object.info.size)), offset, len),
             Content::Parts(parts) => pieces(parts.iter().map(|p| (p.blob.clone(), p.size)), offset, len),
         };
-        let mut reader = self.reader(pieces);
+        let mut reader = self.reader(pieces)?;
         reader.begin().await?;
         if let Some(step) = reader.step.take() {
             let first = step.await;
@@ -83,14 +88,23 @@ impl Engine {
         Ok(reader)
     }
 
-    fn reader(&self, pieces: VecDeque<Piece>) -> ObjectReader {
-        ObjectReader { blobs: Arc::clone(&self.blobs), inline: None, pieces, open: None, step: None }
+    /// A reader of pieces that nobody deletes as long as it lives.
+    fn reader(&self, pieces: VecDeque<Piece>) -> Result<ObjectReader, Error> {
+        let pins = match pieces.is_empty() {
+            true => None,
+            false => self
+                .pins
+                .pin(pieces.iter().map(|piece| &piece.blob))
+                .ok_or(Error::Gone)?
+                .then(|| Arc::clone(&self.pins)),
+        };
+        Ok(ObjectReader { blobs: Arc::clone(&self.blobs), pins, inline: None, pieces, open: None, step: None })
     }
 
     /// Opens bytes of one blob of known size.
     pub(crate) async fn read_blob(&self, blob: &BlobId, size: u64, offset: u64) -> Result<ObjectReader, Error> {
         let whole = std::iter::once((blob.clone(), size));
-        let mut reader = self.reader(pieces(whole, offset, size.saturating_sub(offset)));
+        let mut reader = self.reader(pieces(whole, offset, size.saturating_sub(offset)))?;
         reader.begin().await?;
         Ok(reader)
     }
@@ -116,6 +130,7 @@ impl ObjectReader {
         let step = self.step.take()?;
         let result = self.advance(step).await;
         if result.is_err() {
+            self.unpin();
             self.pieces.clear();
             self.step = None;
         }
@@ -129,16 +144,30 @@ impl ObjectReader {
             piece.offset += got;
             piece.len -= got;
             if piece.len == 0 {
-                self.pieces.pop_front();
                 self.open = None;
+                if let (Some(read), Some(pins)) = (self.pieces.pop_front(), &self.pins) {
+                    pins.unpin(std::iter::once(&read.blob));
+                }
             }
         }
         self.begin().await?;
         Ok(data)
     }
 
+    fn unpin(&self) {
+        if let Some(pins) = &self.pins {
+            pins.unpin(self.pieces.iter().map(|piece| &piece.blob));
+        }
+    }
+
     /// The bytes as a stream.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
         futures::stream::unfold(self, |mut reader| async move { reader.next().await.map(|item| (item, reader)) })
+    }
+}
+
+impl Drop for ObjectReader {
+    fn drop(&mut self) {
+        self.unpin();
     }
 }

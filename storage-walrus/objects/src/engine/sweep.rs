@@ -31,6 +31,7 @@ impl Engine {
     /// # Errors
     /// A failing store. What was deleted stays deleted.
     pub async fn sweep(&self, grace: Duration) -> Result<SweepReport, Error> {
+        self.blobs.must_own().await?;
         let mut report = SweepReport::default();
         for shard in 0..self.blobs.shards() {
             let old = self.blobs.list(shard, grace).await?;
@@ -42,6 +43,7 @@ impl Engine {
             }
             // They may be of commits whose outcome was not known. From here on it is: none of them counts.
             self.meta.settle_log().await?;
+            self.blobs.must_own().await?;
             for id in lone {
                 self.blobs.delete(&id).await?;
                 report.deleted += 1;

@@ -43,7 +43,7 @@ fn engine_error(error: &Error) -> WireError {
     let kind = match error {
         Error::NoBucket | Error::NoObject | Error::NoUpload => Kind::NotFound,
         Error::Full(_) => Kind::Capacity,
-        Error::Gone | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
+        Error::Gone | Error::Undone(_) | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
         _ => Kind::Internal,
     };
     WireError::new(kind, format!("walrus: {error}"))

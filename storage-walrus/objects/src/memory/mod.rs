@@ -9,7 +9,7 @@ use crate::blob::BlobId;
 use crate::documents::DOCUMENTS_MAX;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
+use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written, must_be_decided};
 use crate::model::{
     Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
     Upload, Usage,
@@ -22,11 +22,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct MemoryMetadata(Mutex<State>);
+pub struct MemoryMetadata {
+    state: Arc<Mutex<State>>,
+    /// What a request was decided about.
+    decided: Arc<[Bucket]>,
+}
 
 impl MemoryMetadata {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// [`Error::NoBucket`] if there is none, or another one than was decided about.
+    fn must_be(&self, state: &State, name: &str) -> Result<(), Error> {
+        let bucket = state.buckets.get(name).ok_or(Error::NoBucket)?;
+        must_be_decided(&self.decided, name, bucket.id)
     }
 
     /// One transaction: what it did is undone when it fails.
@@ -54,6 +64,10 @@ impl Metadata for MemoryMetadata {
     /// Quotas are the database's: this one has none.
     fn limited(self: Arc<Self>, _: Arc<Limits>) -> Arc<dyn Metadata> {
         self
+    }
+
+    fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata> {
+        Arc::new(Self { state: Arc::clone(&self.state), decided })
     }
 
     /// It tells nobody of changes.
@@ -84,6 +98,7 @@ impl Metadata for MemoryMetadata {
 
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         let mut state = self.state();
+        self.must_be(&state, bucket)?;
         let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
         bucket.docs.check_versioning(versioning)?;
         bucket.versioning = versioning;
@@ -101,6 +116,7 @@ impl Metadata for MemoryMetadata {
         check: &BucketCheck<'_>,
     ) -> Result<bool, Error> {
         let mut state = self.state();
+        self.must_be(&state, bucket)?;
         let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
         let there = bucket.docs.named(kind, id).is_some();
         if doc.is_some() && !there && bucket.docs.len() >= DOCUMENTS_MAX {
@@ -167,9 +183,7 @@ impl Metadata for MemoryMetadata {
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {
         let mut state = self.state();
-        if !state.buckets.contains_key(name) {
-            return Err(Error::NoBucket);
-        }
+        self.must_be(&state, name)?;
         if state.of_bucket(name).next().is_some() {
             return Err(Error::BucketNotEmpty);
         }
@@ -181,7 +195,10 @@ impl Metadata for MemoryMetadata {
     }
 
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        self.transaction(|state| state.put(put, condition))
+        self.transaction(|state| {
+            self.must_be(state, &put.bucket)?;
+            state.put(put, condition)
+        })
     }
 
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
@@ -196,7 +213,7 @@ impl Metadata for MemoryMetadata {
         change: &PropertyChange<'_>,
     ) -> Result<Option<ObjectInfo>, Error> {
         self.transaction(|state| {
-            state.versioning(bucket)?;
+            self.must_be(state, bucket)?;
             let Some(wanted) = state.find(bucket, key, which).map(|found| version(&found)) else { return Ok(None) };
             let versions = state.keys.get_mut(&(bucket.to_owned(), key.to_owned()));
             let found = versions.and_then(|all| all.iter_mut().find(|found| version(found) == wanted));
@@ -215,7 +232,7 @@ impl Metadata for MemoryMetadata {
         now_ms: i64,
     ) -> Result<(Vec<Deleted>, Freed), Error> {
         self.transaction(|state| {
-            state.versioning(bucket)?;
+            self.must_be(state, bucket)?;
             let (mut done, mut all) = (Vec::new(), 0);
             for deletion in deletions {
                 let (deleted, freed) = state.delete(bucket, deletion, now_ms)?;
@@ -271,9 +288,7 @@ impl Metadata for MemoryMetadata {
 
     async fn create_upload(&self, upload: &Upload) -> Result<(), Error> {
         let mut state = self.state();
-        if !state.buckets.contains_key(&upload.bucket) {
-            return Err(Error::NoBucket);
-        }
+        self.must_be(&state, &upload.bucket)?;
         state.uploads.insert(upload.id.clone(), (upload.clone(), BTreeMap::new()));
         Ok(())
     }
@@ -326,6 +341,7 @@ impl Metadata for MemoryMetadata {
 
     async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| {
+            self.must_be(state, &put.bucket)?;
             let (_, parts) = state.uploads.get(upload_id).ok_or(Error::NoUpload)?;
             if let Content::Parts(chosen) = &put.object.content
                 && chosen.iter().any(|c| parts.get(&c.number).is_none_or(|p| p.blob != c.blob))

@@ -4,6 +4,7 @@ use crate::blob::BlobId;
 use crate::error::Error;
 use crate::metadata::{Deletion, Freed, Written};
 use crate::model::{Bucket, Condition, Found, Image, Listed, Marker, Object, Owner, Part, PutObject, Upload};
+use crate::retain::retain_by_default;
 use crate::version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};
 use std::collections::{BTreeMap, HashMap};
 
@@ -137,7 +138,11 @@ impl State {
         }
         self.add(&put.object.content.blobs(), put.new_blob.as_ref().map(|(id, _)| id))?;
         let mut object = put.object.clone();
-        let owner = self.buckets.get(&put.bucket).map(|bucket| bucket.account.clone());
+        let bucket = self.buckets.get(&put.bucket);
+        if let Some(bucket) = bucket.filter(|_| put.retain_by_default) {
+            object.info.properties = retain_by_default(&bucket.docs, object.info.properties, info.created_ms)?;
+        }
+        let owner = bucket.map(|bucket| bucket.account.clone());
         object.info.properties.owner = object.info.properties.owner.or(owner);
         self.write(&put.bucket, &info.key, Found::Object(object), info.created_ms)
     }

@@ -20,6 +20,9 @@ pub const SCRUB_BYTES_PER_SECOND: u64 = 16 << 20;
 const PORTION_BLOBS: u32 = 256;
 const PORTION_BYTES: u64 = 256 << 20;
 
+/// How long a process leads the scrub after each portion: longer than one takes.
+const LEASE: Duration = Duration::from_secs(30 * 60);
+
 /// Where the scrub stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubState {
@@ -62,6 +65,8 @@ pub struct Scrub {
     clock: Clock,
     faults: Faults,
     pace: ScrubPace,
+    /// Names this one among those that share the database.
+    holder: Arc<str>,
 }
 
 /// Whether there is more to do at once.
@@ -77,7 +82,8 @@ impl Scrub {
     /// Over a store and the blobs that belong to it.
     #[must_use]
     pub fn new(store: Store, blobs: Arc<dyn BlobStore>, clock: Clock, faults: Faults, pace: ScrubPace) -> Self {
-        Self { store, blobs, clock, faults, pace }
+        let holder = format!("{:032x}", store.rng().u128()).into();
+        Self { store, blobs, clock, faults, pace, holder }
     }
 
     /// Progress of the pass under way, or the outcome of the last one.
@@ -88,7 +94,7 @@ impl Scrub {
         state(&self.store).await
     }
 
-    /// Scrubs a portion, if a pass is due or under way.
+    /// Scrubs a portion, if a pass is due or under way, and no other process over the same database does.
     ///
     /// # Errors
     /// A failing database, or blobs that cannot be asked for. The portion is then done again.
@@ -100,6 +106,9 @@ impl Scrub {
                 return Ok(Next::Rest);
             }
             state = ScrubState { pass: state.pass + 1, started_ms: now_ms, ..ScrubState::default() };
+        }
+        if self.store.is_shared() && !rows::lead(&self.store, &self.holder, LEASE).await? {
+            return Ok(Next::Rest);
         }
         let portion = rows::blobs(&self.store, state.after.as_deref(), PORTION_BLOBS).await?;
         let end = state.bytes + PORTION_BYTES;
@@ -133,9 +142,13 @@ impl Scrub {
         let damage = match verify_blob(&*self.blobs, id, size).await {
             Ok(()) => None,
             // Perhaps it was deleted since it was listed.
-            Err(Error::Gone) => rows::is_known(&self.store, id).await?.then(|| "its file is not there".to_owned()),
+            Err(Error::Gone) => {
+                // Nothing is there where another database's blobs are, or a file system is not mounted.
+                self.blobs.must_own().await?;
+                rows::is_known(&self.store, id).await?.then(|| "its file is not there".to_owned())
+            }
             Err(Error::Corrupt(what)) => Some(what),
-            Err(Error::Io { what, source }) => Some(format!("{what}: {source}")),
+            Err(Error::Io { what, source }) if !self.blobs.is_remote() => Some(format!("{what}: {source}")),
             Err(error) => return Err(error),
         };
         if let Some(what) = &damage {

@@ -4,11 +4,12 @@ use super::ScrubState;
 use crate::blob::BlobId;
 use crate::error::Error;
 use mallee_store::{
-    Store, StoreError, s3_blob_fetch, s3_blob_list, s3_damage_clear, s3_damage_delete, s3_damage_fetch, s3_damage_put,
-    setting_fetch, setting_put,
+    Store, StoreError, lease_acquire, s3_blob_fetch, s3_blob_list, s3_damage_clear, s3_damage_delete, s3_damage_fetch,
+    s3_damage_put, setting_fetch, setting_put,
 };
+use std::time::Duration;
 
-/// The setting that holds where the scrub stands.
+/// The setting, and the lease, that holds where the scrub stands.
 const STATE: &str = "walrus/scrub";
 
 /// One that does not read is begun anew.
@@ -22,6 +23,14 @@ pub(super) async fn set_state(store: &Store, state: &ScrubState) -> Result<(), E
     let mut tx = store.write().await?;
     setting_put(&mut tx, STATE, &text).await?;
     Ok(tx.commit().await?)
+}
+
+/// Whether this process leads, of those that share the database.
+pub(super) async fn lead(store: &Store, holder: &str, time: Duration) -> Result<bool, Error> {
+    let mut tx = store.write().await?;
+    let led = lease_acquire(&mut tx, STATE, holder, time).await?.is_some();
+    tx.commit().await?;
+    Ok(led)
 }
 
 /// Whether a blob has a row.

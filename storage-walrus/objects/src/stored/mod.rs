@@ -11,7 +11,6 @@ use rows::{
     piece, place, rows, set_properties, sought, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
-use write::hold;
 
 use crate::blob::BlobId;
 use crate::documents::{DOCUMENTS_MAX, Documents};
@@ -32,12 +31,11 @@ use mallee_store::{
     Exec, ImageBlobRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, Store, StoreError,
     image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
     image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
-    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
-    s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
-    s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list,
-    s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert, s3_upload_list,
-    s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list, s3_version_properties_set,
-    setting_put,
+    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list,
+    s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list, s3_object_list,
+    s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list, s3_part_put,
+    s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage,
+    s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list, s3_version_properties_set, setting_put,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -46,6 +44,8 @@ use std::sync::Arc;
 const PAGE: u32 = 1000;
 /// `rev` of a new bucket.
 const FIRST_REV: u64 = 1;
+/// How often a transaction is begun that the database gives up for others.
+const TRANSACTION_ATTEMPTS: u32 = 3;
 /// How often a look-up starts over because the object was overwritten between its two queries.
 const LOOKUP_ATTEMPTS: u32 = 5;
 
@@ -58,6 +58,8 @@ pub struct StoreMetadata {
     /// Where its changes come from.
     origin: Option<Arc<Origin>>,
     watched: Watched,
+    /// What the request was decided about.
+    decided: Arc<[Bucket]>,
 }
 
 async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Documents, Error> {
@@ -67,6 +69,17 @@ async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Document
 
 fn texts(ids: &[BlobId]) -> Vec<String> {
     ids.iter().map(|id| id.as_str().to_owned()).collect()
+}
+
+/// Does a transaction again that the database gave up to let another pass.
+async fn again<T, F: Future<Output = Result<T, Error>>>(mut work: impl FnMut() -> F) -> Result<T, Error> {
+    for _ in 1..TRANSACTION_ATTEMPTS {
+        match work().await {
+            Err(Error::Undone(_)) => {}
+            ended => return ended,
+        }
+    }
+    work().await
 }
 
 /// Where the database notes that a sweep is about to delete files, and when.
@@ -85,7 +98,7 @@ impl StoreMetadata {
     /// Over an open store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, limits: None, origin: None, watched: Watched::default() }
+        Self { store, limits: None, origin: None, watched: Watched::default(), decided: Arc::default() }
     }
 
     async fn holders(&self, row: ImageBlobRow) -> Result<Image, Error> {
@@ -102,10 +115,44 @@ impl StoreMetadata {
     }
 }
 
+impl StoreMetadata {
+    async fn delete_bucket_once(&self, name: &str) -> Result<Freed, Error> {
+        let mut tx = self.store.write().await?;
+        // First of all, as everybody locks it who writes into it.
+        self.hold_alone(&mut tx, name).await?;
+        let anything = S3VersionsFrom::Keys(S3ListFrom::Start);
+        if !s3_version_list(&mut tx, name, "", anything, 1).await?.is_empty() {
+            return Err(Error::BucketNotEmpty);
+        }
+        let mut freed = 0;
+        loop {
+            let uploads = s3_upload_list(&mut tx, name, "", None, PAGE).await?;
+            if uploads.is_empty() {
+                break;
+            }
+            for upload in uploads {
+                freed += s3_upload_delete(&mut tx, &upload.id).await?.unwrap_or_default();
+            }
+        }
+        match s3_bucket_delete(&mut tx, name).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::NoBucket),
+            Err(StoreError::InUse) => return Err(Error::BucketNotEmpty),
+            Err(error) => return Err(error.into()),
+        }
+        tx.commit().await?;
+        Ok(freed)
+    }
+}
+
 #[async_trait::async_trait]
 impl Metadata for StoreMetadata {
     fn limited(self: Arc<Self>, limits: Arc<Limits>) -> Arc<dyn Metadata> {
         Arc::new(Self { limits: Some(limits), ..Self::clone(&self) })
+    }
+
+    fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata> {
+        Arc::new(Self { decided, ..Self::clone(&self) })
     }
 
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {
@@ -155,7 +202,7 @@ impl Metadata for StoreMetadata {
 
     async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
         let mut tx = self.store.write().await?;
-        let row = found(s3_bucket_hold_alone(&mut tx, bucket).await)?.ok_or(Error::NoBucket)?;
+        let row = self.hold_alone(&mut tx, bucket).await?;
         documents(&mut tx, row.id).await?.check_versioning(versioning)?;
         if !s3_bucket_versioning_set(&mut tx, bucket, versioning_text(versioning)).await? {
             return Err(Error::NoBucket);
@@ -173,7 +220,7 @@ impl Metadata for StoreMetadata {
         check: &BucketCheck<'_>,
     ) -> Result<bool, Error> {
         let mut tx = self.store.write().await?;
-        let row = found(s3_bucket_hold_alone(&mut tx, name).await)?.ok_or(Error::NoBucket)?;
+        let row = self.hold_alone(&mut tx, name).await?;
         let bucket_id = row.id;
         let docs = documents(&mut tx, bucket_id).await?;
         if doc.is_some() && docs.named(kind, id).is_none() && docs.len() >= DOCUMENTS_MAX {
@@ -222,29 +269,7 @@ impl Metadata for StoreMetadata {
     }
 
     async fn delete_bucket(&self, name: &str) -> Result<Freed, Error> {
-        let mut tx = self.store.write().await?;
-        let anything = S3VersionsFrom::Keys(S3ListFrom::Start);
-        if !s3_version_list(&mut tx, name, "", anything, 1).await?.is_empty() {
-            return Err(Error::BucketNotEmpty);
-        }
-        let mut freed = 0;
-        loop {
-            let uploads = s3_upload_list(&mut tx, name, "", None, PAGE).await?;
-            if uploads.is_empty() {
-                break;
-            }
-            for upload in uploads {
-                freed += s3_upload_delete(&mut tx, &upload.id).await?.unwrap_or_default();
-            }
-        }
-        match s3_bucket_delete(&mut tx, name).await {
-            Ok(true) => {}
-            Ok(false) => return Err(Error::NoBucket),
-            Err(StoreError::InUse) => return Err(Error::BucketNotEmpty),
-            Err(error) => return Err(error.into()),
-        }
-        tx.commit().await?;
-        Ok(freed)
+        again(|| self.delete_bucket_once(name)).await
     }
 
     async fn put_object(&self, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
@@ -285,7 +310,7 @@ impl Metadata for StoreMetadata {
         change: &PropertyChange<'_>,
     ) -> Result<Option<ObjectInfo>, Error> {
         let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, bucket).await?;
+        let bucket = self.hold(&mut tx, bucket).await?;
         let held = s3_version_hold(&mut tx, &bucket, key, sought(which)).await?;
         let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
         let before = row.clone();
@@ -340,7 +365,7 @@ impl Metadata for StoreMetadata {
 
     async fn create_upload(&self, new: &Upload) -> Result<(), Error> {
         let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, &new.bucket).await?;
+        let bucket = self.hold(&mut tx, &new.bucket).await?;
         let row = S3UploadRow {
             id: new.id.clone(),
             bucket_id: bucket.id,
@@ -386,11 +411,19 @@ impl Metadata for StoreMetadata {
             checksums: part.checksums.to_text(),
             created_ms: part.created_ms,
         };
+        let limits = self.limits.clone();
         self.store
             .write_grouped(move |tx| {
                 async move {
                     let upload = found(s3_upload_hold(tx, &row.upload_id).await)?.ok_or(Error::NoUpload)?;
-                    Ok(s3_part_put(tx, &upload, &row, stored).await?)
+                    let Some(limits) = limits.filter(|limits| quota::concerns_objects(limits)) else {
+                        return Ok(s3_part_put(tx, &upload, &row, stored).await?);
+                    };
+                    let bucket = found(s3_bucket_fetch(&mut *tx, &upload.bucket).await)?.ok_or(Error::NoUpload)?;
+                    quota_hold(tx, &bucket.account_id).await?;
+                    let freed = s3_part_put(tx, &upload, &row, stored).await?;
+                    quota::after_object(tx, &bucket, &limits).await?;
+                    Ok(freed)
                 }
                 .boxed()
             })
@@ -403,11 +436,12 @@ impl Metadata for StoreMetadata {
     }
 
     async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        let (this, id) = (self.clone(), upload_id.to_owned());
-        let (new, condition) = (new.clone(), condition.clone());
-        self.store
-            .write_grouped(move |tx| async move { this.complete_in(tx, &id, &new, &condition).await }.boxed())
-            .await
+        again(|| {
+            let (this, id) = (self.clone(), upload_id.to_owned());
+            let (new, condition) = (new.clone(), condition.clone());
+            self.store.write_grouped(move |tx| async move { this.complete_in(tx, &id, &new, &condition).await }.boxed())
+        })
+        .await
     }
 
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error> {

@@ -27,11 +27,14 @@ async fn check(tx: &mut Tx, bucket: &S3BucketRow, limits: &Limits, kinds: &[Limi
     for limit in limits.list.iter().filter(|limit| kinds.contains(&limit.what)) {
         let creator = limits.creator.as_deref().filter(|_| limit.own);
         let count = |n: i64| u64::try_from(n).unwrap_or_default();
-        // Older versions and delete markers count: they take room as others do.
+        // Older versions and delete markers count, and parts of unfinished uploads: they take room as others do.
         let used = match limit.what {
             Limited::Buckets => quota_use(&mut *tx, Counted::Buckets, account, creator).await?,
             Limited::TotalBytes => quota_use(&mut *tx, Counted::BucketBytes, account, creator).await?,
-            Limited::BucketBytes => count(s3_usage(&mut *tx, bucket.id).await?.version_bytes),
+            Limited::BucketBytes => {
+                let usage = s3_usage(&mut *tx, bucket.id).await?;
+                count(usage.version_bytes).saturating_add(count(usage.part_bytes))
+            }
             Limited::BucketObjects => count(s3_usage(&mut *tx, bucket.id).await?.versions),
         };
         if used > limit.max {

@@ -33,6 +33,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Unavailable(_) => Self::Uncertain(chain(&error)),
+            StoreError::Undone(_) => Self::Undone(chain(&error)),
             StoreError::Full(_) => Self::Full("the database".to_owned()),
             _ => Self::Metadata(chain(&error)),
         }

@@ -1,17 +1,20 @@
 //! Writing a version within a transaction.
 
-use super::quota;
 use super::rows::{blob_texts, deleted, found, or_gone, seal_inline, set_properties, to_document};
+use super::{FIRST_REV, documents, quota};
 use crate::error::Error;
 use crate::events::{Change, What};
 use crate::limits::Limits;
-use crate::metadata::{Freed, Written};
+use crate::metadata::{Freed, Written, must_be_decided};
 use crate::model::{Condition, Content, PutObject};
+use crate::retain::retain_by_default;
 use crate::version::{Deleted, VersionId};
 use mallee_store::{
     S3BucketRow, S3Deletion, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
-    s3_part_list, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put, s3_versions_delete,
+    s3_bucket_hold_alone, s3_part_list, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put,
+    s3_versions_delete,
 };
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Whether a write may take place over what is there.
@@ -68,12 +71,7 @@ fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3Pie
     Ok((row, pieces))
 }
 
-/// The bucket of a write, held until the end of the transaction.
-pub(super) async fn hold(tx: &mut Tx, bucket: &str) -> Result<S3BucketRow, Error> {
-    found(s3_bucket_hold(tx, bucket).await)?.ok_or(Error::NoBucket)
-}
-
-/// Writes an object into a bucket that is held, within the quotas.
+/// Writes an object into a bucket that is held. Whether it is within the quotas is to be asked afterwards.
 pub(super) async fn put(
     tx: &mut Tx,
     bucket: &S3BucketRow,
@@ -82,7 +80,6 @@ pub(super) async fn put(
     references: References,
     limits: Option<&Limits>,
 ) -> Result<Written, Error> {
-    let limits = limits.filter(|limits| quota::concerns_objects(limits));
     if limits.is_some() {
         // Nobody else counts in the account until the end of the transaction.
         quota_hold(tx, &bucket.account_id).await?;
@@ -105,9 +102,6 @@ pub(super) async fn put(
     let (row, pieces) = row(bucket, put)?;
     let written = s3_version_put(tx, bucket, &heads, row, info.version.random, &pieces, &retained).await;
     let written = or_gone(written)?;
-    if let Some(limits) = limits {
-        quota::after_object(tx, bucket, limits).await?;
-    }
     Ok(Written { version: VersionId { rank: written.rank, random: written.vid }, freed: written.freed })
 }
 
@@ -129,11 +123,60 @@ fn removed(key: &str, done: Deleted) -> Option<Change> {
 }
 
 impl super::StoreMetadata {
+    /// The bucket of a write, held until the end of the transaction: the one that the request was decided about.
+    pub(super) async fn hold(&self, tx: &mut Tx, name: &str) -> Result<S3BucketRow, Error> {
+        self.meant(found(s3_bucket_hold(tx, name).await)?)
+    }
+
+    /// As [`Self::hold`], for nobody else.
+    pub(super) async fn hold_alone(&self, tx: &mut Tx, name: &str) -> Result<S3BucketRow, Error> {
+        self.meant(found(s3_bucket_hold_alone(tx, name).await)?)
+    }
+
+    fn meant(&self, row: Option<S3BucketRow>) -> Result<S3BucketRow, Error> {
+        let row = row.ok_or(Error::NoBucket)?;
+        must_be_decided(&self.decided, &row.name, row.id)?;
+        Ok(row)
+    }
+
+    /// A write with the retention that its bucket, which is held, gives by default.
+    async fn retained<'p>(
+        &self,
+        tx: &mut Tx,
+        row: &S3BucketRow,
+        new: &'p PutObject,
+    ) -> Result<Cow<'p, PutObject>, Error> {
+        let mut new = Cow::Borrowed(new);
+        // A bucket that was never changed has no documents.
+        if new.retain_by_default && new.object.info.properties.retention.is_none() && row.rev > FIRST_REV {
+            let known = self.decided.iter().find(|bucket| bucket.id == row.id && bucket.rev == row.rev);
+            let docs = match known {
+                Some(bucket) => bucket.docs.clone(),
+                None => documents(&mut *tx, row.id).await?,
+            };
+            let info = &new.object.info;
+            let properties = retain_by_default(&docs, info.properties.clone(), info.created_ms)?;
+            if properties.retention.is_some() {
+                new.to_mut().object.info.properties = properties;
+            }
+        }
+        Ok(new)
+    }
+
+    /// The quotas of the request that have a say in what is written.
+    fn limits_of_objects(&self) -> Option<&Limits> {
+        self.limits.as_deref().filter(|limits| quota::concerns_objects(limits))
+    }
+
     /// Writes an object.
     pub(super) async fn put_in(&self, tx: &mut Tx, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
-        let bucket = hold(tx, &new.bucket).await?;
-        let written = put(tx, &bucket, new, condition, References::New, self.limits.as_deref()).await?;
-        self.note(tx, &bucket, vec![created(new, written.version)]).await?;
+        let bucket = self.hold(tx, &new.bucket).await?;
+        let (new, limits) = (self.retained(tx, &bucket, new).await?, self.limits_of_objects());
+        let written = put(tx, &bucket, &new, condition, References::New, limits).await?;
+        if let Some(limits) = limits {
+            quota::after_object(tx, &bucket, limits).await?;
+        }
+        self.note(tx, &bucket, vec![created(&new, written.version)]).await?;
         Ok(written)
     }
 
@@ -145,7 +188,7 @@ impl super::StoreMetadata {
         deletions: &[S3Deletion],
         now_ms: i64,
     ) -> Result<(Vec<Deleted>, Freed), Error> {
-        let row = hold(tx, bucket).await?;
+        let row = self.hold(tx, bucket).await?;
         let (done, freed) = s3_versions_delete(tx, &row, deletions, now_ms).await?;
         let done: Vec<Deleted> = done.into_iter().map(deleted).collect();
         let gone = deletions.iter().zip(&done).filter_map(|(deletion, done)| removed(&deletion.key, *done));
@@ -161,7 +204,8 @@ impl super::StoreMetadata {
         new: &PutObject,
         condition: &Condition,
     ) -> Result<Written, Error> {
-        let bucket = hold(tx, &new.bucket).await?;
+        let bucket = self.hold(tx, &new.bucket).await?;
+        let (new, limits) = (self.retained(tx, &bucket, new).await?, self.limits_of_objects());
         // Held: no part changes until the end of this transaction.
         found(s3_upload_hold(tx, upload_id).await)?.ok_or(Error::NoUpload)?;
         let mut kept = HashSet::new();
@@ -173,9 +217,13 @@ impl super::StoreMetadata {
             }
             kept.extend(chosen.iter().map(|p| p.blob.as_str()));
         }
-        let written = put(tx, &bucket, new, condition, References::OfUpload, self.limits.as_deref()).await?;
-        self.note(tx, &bucket, vec![created(new, written.version)]).await?;
+        let written = put(tx, &bucket, &new, condition, References::OfUpload, limits).await?;
+        self.note(tx, &bucket, vec![created(&new, written.version)]).await?;
         let freed = s3_upload_complete(tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
+        // Now that its parts do not count any more.
+        if let Some(limits) = limits {
+            quota::after_object(tx, &bucket, limits).await?;
+        }
         Ok(Written { freed: written.freed + freed, ..written })
     }
 }

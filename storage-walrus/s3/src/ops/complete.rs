@@ -10,7 +10,6 @@ use crate::ops::lifecycle;
 use crate::ops::parts::encryption_of;
 use crate::ops::put::{DEFAULT_CHECKSUM, conditional};
 use crate::ops::uploads::upload_id;
-use crate::props::lock;
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Side};
 use crate::target::address;
@@ -172,12 +171,10 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
     let named = parse(&body)?;
     let store = call.s3.engine();
     let info = match store.upload(&bucket, &key, upload_id(&call)).await {
-        Ok(mut upload) => {
+        Ok(upload) => {
             if customer.is_some() {
                 sse::same_customer(encryption_of(&upload)?.as_ref(), customer.as_ref())?;
             }
-            // What the bucket has by default counts from now.
-            upload.doc.properties = lock::by_default(&within, upload.doc.properties, store.clock().now_ms())?;
             let uploaded = store.parts(&upload.id, 0, PARTS_MAX as usize).await.map_err(engine)?;
             check_named(&named, &upload.doc)?;
             let parts = choose(&named, uploaded, &upload)?;

@@ -13,7 +13,7 @@ use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::lifecycle;
 use crate::ops::put::conditional;
-use crate::props::{Given, lock};
+use crate::props::Given;
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Sealing, Side};
 use http::HeaderMap;
@@ -115,7 +115,8 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
             content_type: if replace { content_type.clone() } else { object.info.content_type.clone() },
             attributes: if replace { attributes.clone() } else { kept(&object, redirect) },
             checksums: Checksums::default(),
-            properties: lock::by_default(&to, tagged(&properties, &object, retag), call.s3.engine().clock().now_ms())?,
+            properties: tagged(&properties, &object, retag),
+            retain_by_default: true,
         };
         let stored = encryption_of(&object)?;
         let data_key = sse::key_of(&call, stored.as_ref(), source_customer.as_ref()).await?;

@@ -10,7 +10,7 @@ use crate::headers;
 use crate::names::check_key;
 use crate::ops::acl;
 use crate::ops::lifecycle;
-use crate::props::{Given, lock};
+use crate::props::Given;
 use crate::reply::{self, Reply};
 use crate::sse::{self, Sealing};
 use http::StatusCode;
@@ -68,7 +68,8 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         content_type,
         attributes,
         checksums: first_checksum(&received),
-        properties: lock::by_default(&bucket, properties, store.clock().now_ms())?,
+        properties,
+        retain_by_default: true,
     };
     let stored = sink.finish().await.map_err(engine)?;
     let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;

@@ -1,12 +1,12 @@
 //! Object lock, as headers have it (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>).
 
-use crate::error::{engine, invalid_argument};
+use crate::error::invalid_argument;
 use crate::headers::text;
 use crate::reply::{self, Reply};
 use http::HeaderMap;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, LockMode, OBJECT_LOCK, Properties, Retention, retain_by_default};
+use mallee_objects::{Bucket, LockMode, OBJECT_LOCK, Properties, Retention};
 use mallee_runtime::clock::from_unix_ms;
 use mallee_s3_config::RetentionMode;
 use time::OffsetDateTime;
@@ -136,14 +136,6 @@ pub(crate) const fn mode_name(mode: LockMode) -> &'static str {
 /// Whether the caller wants to pass by a governance retention. The doors have asked whether it may.
 pub(crate) fn bypass(headers: &HeaderMap) -> bool {
     text(headers, BYPASS).is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
-/// The properties of a version that is written now: where it has no retention, the bucket's default one.
-///
-/// # Errors
-/// What is kept of the bucket cannot be read.
-pub(crate) fn by_default(bucket: &Bucket, properties: Properties, now_ms: i64) -> Result<Properties, ApiError> {
-    retain_by_default(bucket, properties, now_ms).map_err(engine)
 }
 
 /// Tells of the lock of an object that is read.

@@ -46,8 +46,8 @@ impl Given {
         Ok(Self { tags: tags::given(headers)?, class, lock: lock::Given::read(headers, now_ms)? })
     }
 
-    /// The properties of an object written into this bucket, without what the bucket has by default
-    /// ([`lock::by_default`]).
+    /// The properties of an object written into this bucket, without the retention that the bucket has by default (which
+    /// it gets where it is written).
     ///
     /// # Errors
     /// `InvalidRequest` for a lock in a bucket without object lock.
