@@ -7,6 +7,7 @@ mod keys;
 mod lock;
 mod offline;
 mod place;
+mod replicas;
 
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
@@ -15,7 +16,7 @@ pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
-    Question, Resource, S3, SealedKey,
+    Question, Resource, S3, S3_SERVICE, SealedKey,
 };
 pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
 pub use offline::Offline;
@@ -195,7 +196,8 @@ impl Walrus {
     /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
-        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
+        let carrier = Arc::new(replicas::S3Carrier(self.s3.clone()));
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store, carrier);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let rng = engine.rng().clone();
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

@@ -6,16 +6,20 @@
 
 mod lead;
 pub mod lifecycle;
+mod lines;
 pub mod notify;
+pub mod replicate;
 
 pub use lifecycle::{Expirer, Outcome};
 pub use notify::{Notifier, Target, Targets};
+pub use replicate::{Carrier, Failure, REPLICATION_AGE_MAX, Replicator};
 
 use mallee_objects::Engine;
 use mallee_runtime::TaskScope;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 pub use mallee_s3_config::lifecycle::Day;
 use mallee_store::Store;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why background work stopped. It runs again.
@@ -44,8 +48,8 @@ pub struct JobsConfig {
     pub targets: Targets,
 }
 
-/// Starts the work.
-pub fn spawn(scope: &TaskScope, config: &JobsConfig, engine: &Engine, store: &Store) {
+/// Starts the work. What is replicated is brought by this carrier.
+pub fn spawn(scope: &TaskScope, config: &JobsConfig, engine: &Engine, store: &Store, carrier: Arc<dyn Carrier>) {
     let expirer = Expirer::new(engine, store, config.day);
     // Rules change something at midnight only; a round that was done is not done again.
     let period = Duration::from_millis(u64::try_from(config.day.ms() / 24).unwrap_or_default());
@@ -57,4 +61,6 @@ pub fn spawn(scope: &TaskScope, config: &JobsConfig, engine: &Engine, store: &St
     let notifier = Notifier::new(engine, store, config.targets.clone());
     let shutdown = scope.shutdown().clone();
     scope.spawn(async move { notifier.run(&shutdown).await });
+    let (replicator, shutdown) = (Replicator::new(engine, store, carrier), scope.shutdown().clone());
+    scope.spawn(async move { replicator.run(&shutdown).await });
 }

@@ -32,6 +32,8 @@ pub(crate) enum What {
     Acl { size: u64, etag: String },
     /// It has another storage class.
     Class { size: u64, etag: String },
+    /// It could not be brought into another bucket.
+    NotReplicated { size: u64, etag: String, target: String, why: String, marker: bool },
 }
 
 /// The bucket of a change, as messages name it.
@@ -75,6 +77,7 @@ fn name(change: &Change, operation: &str) -> Option<(&'static str, &'static str)
         (What::Acl { .. }, _) => ("ObjectAcl:Put", "2.3"),
         (What::Class { .. }, LIFECYCLE) => ("LifecycleTransition", "2.3"),
         (What::Class { .. }, _) => return None,
+        (What::NotReplicated { .. }, _) => ("Replication:OperationFailedReplication", "2.2"),
     })
 }
 
@@ -120,7 +123,8 @@ fn record(
         What::Written { size, etag }
         | What::Tagged { size, etag, .. }
         | What::Acl { size, etag }
-        | What::Class { size, etag } => {
+        | What::Class { size, etag }
+        | What::NotReplicated { size, etag, .. } => {
             object["size"] = json!(size);
             object["eTag"] = json!(etag);
         }
@@ -133,7 +137,7 @@ fn record(
     if let Some(address) = &origin.address {
         parameters["sourceIPAddress"] = json!(address);
     }
-    json!({
+    let mut record = json!({
         "eventVersion": version,
         "eventSource": "aws:s3",
         "awsRegion": place.region,
@@ -152,7 +156,16 @@ fn record(
             },
             "object": object,
         },
-    })
+    });
+    if let What::NotReplicated { target, why, marker, .. } = &change.what {
+        record["replicationEventData"] = json!({
+            "destinationBucket": target,
+            "s3Operation": if *marker { "OBJECT_DELETE" } else { "OBJECT_PUT" },
+            "requestTime": event_time(from_unix_ms(now_ms)),
+            "failureReason": why,
+        });
+    }
+    record
 }
 
 /// What each target of a new configuration is told first.

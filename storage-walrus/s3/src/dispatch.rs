@@ -5,7 +5,7 @@ use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
     access, acl, attributes, buckets, complete, config, copy, delete, encryption, get, lifecycle, list, lock,
-    notification, parts, policy, put,
+    notification, parts, policy, put, replication,
 };
 use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
@@ -15,7 +15,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_objects::Origin;
 use mallee_s3_config::lifecycle::Lifecycle;
 use mallee_s3_config::notification::Notification;
-use mallee_s3_config::{BucketEncryption, Cors, Tagging, Website};
+use mallee_s3_config::{BucketEncryption, Cors, Replication, Tagging, Website};
 use mallee_serve::Peer;
 use std::sync::Arc;
 
@@ -53,6 +53,11 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
         Operation::DeleteBucketLifecycle => config::delete::<Lifecycle>(call, bucket).await,
         Operation::GetBucketNotificationConfiguration => config::get_or_default::<Notification>(call, bucket).await,
         Operation::PutBucketNotificationConfiguration => notification::put(call, bucket).await,
+        Operation::GetBucketReplication => {
+            config::get::<Replication>(call, bucket, Code::ReplicationConfigurationNotFoundError).await
+        }
+        Operation::PutBucketReplication => replication::put(call, bucket).await,
+        Operation::DeleteBucketReplication => config::delete::<Replication>(call, bucket).await,
         Operation::GetBucketCors => config::get::<Cors>(call, bucket, Code::NoSuchCorsConfiguration).await,
         Operation::PutBucketCors => config::put::<Cors>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketCors => config::delete::<Cors>(call, bucket).await,

@@ -11,15 +11,16 @@ pub use wire::SendError;
 
 use crate::Error;
 use crate::lead::Lead;
+use crate::lines::{self, End, Lines, millis, retry_after};
 use mallee_objects::Engine;
-use mallee_runtime::{Backoff, Rng, Shutdown};
+use mallee_runtime::Shutdown;
 use mallee_store::{
     S3OutboxRow, Store, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_targets,
     s3_outbox_trim, s3_outbox_waiting,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use wire::Wire;
 
@@ -27,27 +28,12 @@ use wire::Wire;
 pub const WAITING_MAX: u32 = 1_000_000;
 /// How long a message is tried before it is dropped.
 pub const AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
-/// Time between two looks for messages.
-const PERIOD: Duration = Duration::from_secs(1);
 /// Time between two looks for what waits for too long, and between two warnings.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// Messages taken at once.
 const BATCH: u32 = 50;
 /// Targets that are told at a time.
 const TARGETS_MAX: usize = 1000;
-/// First and longest time for which a target that does not answer is left alone.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// First and longest time for which a refused message waits.
-const RETRIES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
-
-/// How telling a target ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Nothing is left that is due.
-    Told,
-    /// It did not answer.
-    Silent,
-}
 
 /// Tells targets. Clones share the lease.
 #[derive(Debug, Clone)]
@@ -56,15 +42,8 @@ pub struct Notifier {
     store: Store,
     targets: Targets,
     lead: Lead,
-}
-
-/// After so many refusals a message waits this long.
-fn retry_after(tries: u32) -> Duration {
-    RETRIES.0.saturating_mul(2u32.saturating_pow(tries.min(20))).min(RETRIES.1)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    /// When it was last looked for what waits for too long.
+    tidied: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Notifier {
@@ -72,54 +51,12 @@ impl Notifier {
     #[must_use]
     pub fn new(engine: &Engine, store: &Store, targets: Targets) -> Self {
         let lead = Lead::new(store, "s3/notify", engine.rng());
-        Self { engine: engine.clone(), store: store.clone(), targets, lead }
+        Self { engine: engine.clone(), store: store.clone(), targets, lead, tidied: Arc::default() }
     }
 
     /// Tells targets until it is stopped.
     pub async fn run(&self, shutdown: &Shutdown) {
-        let mut at_work: JoinSet<Result<End, Error>> = JoinSet::new();
-        let mut busy: HashMap<Id, String> = HashMap::new();
-        let mut pauses: HashMap<String, (Instant, Backoff)> = HashMap::new();
-        let mut tidied = None;
-        loop {
-            tokio::select! {
-                () = shutdown.stopped() => return,
-                () = tokio::time::sleep(PERIOD) => {}
-                Some(done) = at_work.join_next_with_id() => {
-                    let (id, end) = done.unwrap_or_else(|panicked| (panicked.id(), Ok(End::Silent)));
-                    if let Some(target) = busy.remove(&id) {
-                        settle(&mut pauses, target, end, self.engine.rng());
-                    }
-                    continue;
-                }
-            }
-            match self.waiting(&mut tidied).await {
-                Ok(targets) => {
-                    for target in targets {
-                        let paused = pauses.get(&target).is_some_and(|(until, _)| *until > Instant::now());
-                        if !paused && !busy.values().any(|at_work| *at_work == target) {
-                            let (this, arn) = (self.clone(), target.clone());
-                            let id = at_work.spawn(async move { this.tell(&arn).await }).id();
-                            busy.insert(id, target);
-                        }
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot look for notifications; they wait"),
-            }
-        }
-    }
-
-    /// Targets for which messages wait, if it is this process that tells them.
-    async fn waiting(&self, tidied: &mut Option<Instant>) -> Result<Vec<String>, Error> {
-        let targets = s3_outbox_targets(&self.store, TARGETS_MAX).await?;
-        if targets.is_empty() || !self.lead.held().await? {
-            return Ok(Vec::new());
-        }
-        if tidied.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
-            self.tidy(self.engine.clock().now_ms()).await?;
-            *tidied = Some(Instant::now());
-        }
-        Ok(targets.into_iter().filter(|arn| self.targets.find(arn).is_some()).collect())
+        lines::run(self, self.engine.rng(), shutdown).await;
     }
 
     /// Drops what waits for too long or is too much, and says what waits.
@@ -151,14 +88,14 @@ impl Notifier {
 
     /// Tells a target all that is due.
     async fn tell(&self, arn: &str) -> Result<End, Error> {
-        let Some(target) = self.targets.find(arn) else { return Ok(End::Told) };
+        let Some(target) = self.targets.find(arn) else { return Ok(End::Done) };
         let mut wire = Wire::new(target, self.targets.may_be_private());
         loop {
             self.lead.still().await?;
             let now_ms = self.engine.clock().now_ms();
             let batch = s3_outbox_due(&self.store, arn, now_ms, BATCH).await?;
             if batch.is_empty() {
-                return Ok(End::Told);
+                return Ok(End::Done);
             }
             let (told, end) = self.tell_batch(&mut wire, arn, batch).await?;
             self.engine.faults().point("walrus.notify.forget").await?;
@@ -206,7 +143,7 @@ impl Notifier {
                 }
             }
         }
-        Ok((told, End::Told))
+        Ok((told, End::Done))
     }
 
     /// Tells every target what is due, once.
@@ -214,26 +151,31 @@ impl Notifier {
     /// # Errors
     /// A failing database.
     pub async fn round(&self) -> Result<(), Error> {
-        for target in self.waiting(&mut Some(Instant::now())).await? {
+        *self.tidied.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        for target in self.waiting().await? {
             self.tell(&target).await?;
         }
         Ok(())
     }
 }
 
-/// Notes how telling a target ended: whether it is left alone for a while.
-fn settle(pauses: &mut HashMap<String, (Instant, Backoff)>, target: String, end: Result<End, Error>, rng: &Rng) {
-    match end {
-        Ok(End::Told) => {
-            pauses.remove(&target);
+impl Lines for Notifier {
+    const WHAT: &'static str = "notifications";
+
+    async fn waiting(&self) -> Result<Vec<String>, Error> {
+        let targets = s3_outbox_targets(&self.store, TARGETS_MAX).await?;
+        if targets.is_empty() || !self.lead.held().await? {
+            return Ok(Vec::new());
         }
-        Ok(End::Silent) | Err(_) => {
-            if let Err(error) = end {
-                tracing::warn!(target_arn = target, %error, "telling a target stopped; it is tried again");
-            }
-            let fresh = || (Instant::now(), Backoff::new(PAUSES.0, PAUSES.1, rng.clone()));
-            let (until, backoff) = pauses.entry(target).or_insert_with(fresh);
-            *until = Instant::now() + backoff.next_delay();
+        let is_due = |tidied: &Option<Instant>| tidied.is_none_or(|at| at.elapsed() >= HOUSEKEEPING);
+        if is_due(&self.tidied.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.tidy(self.engine.clock().now_ms()).await?;
+            *self.tidied.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
+        Ok(targets.into_iter().filter(|arn| self.targets.find(arn).is_some()).collect())
+    }
+
+    async fn serve(&self, target: &str) -> Result<End, Error> {
+        self.tell(target).await
     }
 }

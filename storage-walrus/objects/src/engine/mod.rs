@@ -5,6 +5,7 @@ mod list;
 pub mod multipart;
 pub mod objects;
 mod read;
+pub mod replicate;
 mod sink;
 pub mod sweep;
 

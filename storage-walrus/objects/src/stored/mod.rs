@@ -1,6 +1,7 @@
 //! The engine's metadata in the cloud's database.
 
 mod quota;
+mod replicate;
 mod rows;
 mod watch;
 mod write;
@@ -24,13 +25,14 @@ use crate::model::{
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
+use crate::replica::{Placed, Replica};
 use crate::version::{Deleted, VersionId, Versioning, Which};
 use futures::FutureExt as _;
 use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
 use mallee_store::{
-    Exec, ImageBlobRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, Store, StoreError,
-    image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
+    Exec, ImageBlobRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3ReplicationRow, S3UploadRow, S3VersionsFrom, Store,
+    StoreError, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
     image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
     s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_hold_alone,
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
@@ -252,6 +254,18 @@ impl Metadata for StoreMetadata {
         self.store.write_grouped(move |tx| async move { this.put_in(tx, &new, &condition).await }.boxed()).await
     }
 
+    async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error> {
+        let (this, replica) = (self.clone(), replica.clone());
+        self.store.write_grouped(move |tx| async move { this.put_replica_in(tx, &replica).await }.boxed()).await
+    }
+
+    async fn replicated(&self, version: &S3ReplicationRow, failed: Option<&str>) -> Result<(), Error> {
+        let (this, version, failed) = (self.clone(), version.clone(), failed.map(str::to_owned));
+        self.store
+            .write_grouped(move |tx| async move { this.replicated_in(tx, &version, failed.as_deref()).await }.boxed())
+            .await
+    }
+
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
         let which = sought(which);
         for _ in 0..LOOKUP_ATTEMPTS {
@@ -289,9 +303,12 @@ impl Metadata for StoreMetadata {
         let held = s3_version_hold(&mut tx, &bucket, key, sought(which)).await?;
         let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
         let before = row.clone();
-        let properties = change(&info(row.clone())?)?;
+        let old = info(row.clone())?;
+        let properties = change(&old)?;
         let old_class = row.class.clone();
         set_properties(&mut row, &properties)?;
+        let tags = [&old.properties.tags, &properties.tags];
+        self.note_redescribed(&mut tx, &bucket, &before, &mut row, tags).await?;
         s3_version_properties_set(&mut tx, &row, &old_class).await?;
         self.note(&mut tx, &bucket, self.redescribed(&before, &row)).await?;
         tx.commit().await?;

@@ -7,10 +7,12 @@ use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{Freed, Written};
 use crate::model::{Condition, Content, PutObject};
+use crate::replica::PENDING;
 use crate::version::{Deleted, VersionId};
 use mallee_store::{
     S3BucketRow, S3Deletion, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
-    s3_part_list, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put, s3_versions_delete,
+    s3_part_list, s3_replication_note, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put,
+    s3_versions_delete,
 };
 use std::collections::HashSet;
 
@@ -34,7 +36,7 @@ pub(super) enum References {
     OfUpload,
 }
 
-fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3PieceRow>), Error> {
+pub(super) fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3PieceRow>), Error> {
     let info = &put.object.info;
     let (mut blob_id, mut inline, mut pieces) = (None, None, Vec::new());
     match &put.object.content {
@@ -81,6 +83,7 @@ pub(super) async fn put(
     condition: &Condition,
     references: References,
     limits: Option<&Limits>,
+    targets: Vec<String>,
 ) -> Result<Written, Error> {
     let limits = limits.filter(|limits| quota::concerns_objects(limits));
     if limits.is_some() {
@@ -102,9 +105,13 @@ pub(super) async fn put(
         s3_blob_insert(tx, id.as_str(), *size, new.len() as u64).await?;
         retained = others;
     }
-    let (row, pieces) = row(bucket, put)?;
+    let (mut row, pieces) = row(bucket, put)?;
+    if !targets.is_empty() {
+        row.repl = Some(PENDING.to_owned());
+    }
     let written = s3_version_put(tx, bucket, &heads, row, info.version.random, &pieces, &retained).await;
     let written = or_gone(written)?;
+    s3_replication_note(tx, bucket.id, &info.key, (written.rank, written.vid), targets).await?;
     if let Some(limits) = limits {
         quota::after_object(tx, bucket, limits).await?;
     }
@@ -132,7 +139,9 @@ impl super::StoreMetadata {
     /// Writes an object.
     pub(super) async fn put_in(&self, tx: &mut Tx, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
         let bucket = hold(tx, &new.bucket).await?;
-        let written = put(tx, &bucket, new, condition, References::New, self.limits.as_deref()).await?;
+        let targets = self.targets_of(tx, &bucket, &new.object.info).await?;
+        let limits = self.limits.as_deref();
+        let written = put(tx, &bucket, new, condition, References::New, limits, targets).await?;
         self.note(tx, &bucket, vec![created(new, written.version)]).await?;
         Ok(written)
     }
@@ -149,7 +158,9 @@ impl super::StoreMetadata {
         let (done, freed) = s3_versions_delete(tx, &row, deletions, now_ms).await?;
         let done: Vec<Deleted> = done.into_iter().map(deleted).collect();
         let gone = deletions.iter().zip(&done).filter_map(|(deletion, done)| removed(&deletion.key, *done));
-        self.note(tx, &row, gone.collect()).await?;
+        let gone: Vec<Change> = gone.collect();
+        self.note_markers(tx, &row, &gone).await?;
+        self.note(tx, &row, gone).await?;
         Ok((done, freed))
     }
 
@@ -173,7 +184,8 @@ impl super::StoreMetadata {
             }
             kept.extend(chosen.iter().map(|p| p.blob.as_str()));
         }
-        let written = put(tx, &bucket, new, condition, References::OfUpload, self.limits.as_deref()).await?;
+        let (targets, limits) = (self.targets_of(tx, &bucket, &new.object.info).await?, self.limits.as_deref());
+        let written = put(tx, &bucket, new, condition, References::OfUpload, limits, targets).await?;
         self.note(tx, &bucket, vec![created(new, written.version)]).await?;
         let freed = s3_upload_complete(tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
         Ok(Written { freed: written.freed + freed, ..written })

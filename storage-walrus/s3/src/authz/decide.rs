@@ -4,7 +4,7 @@
 use super::bucket::{bucket_acl, has_lists, ignores_public, object_acl, policy_for};
 use super::grants::{self, Of};
 use super::{Case, Judgement, Keys, Question, Resource, keys};
-use crate::auth::Identity;
+use crate::auth::{Caller, Identity};
 use crate::body::read_small;
 use crate::call::{Call, absent};
 use crate::error::engine;
@@ -46,6 +46,37 @@ const SOURCE_EXPECTED: &str = "x-amz-source-expected-bucket-owner";
 /// The answer to a request that is refused.
 fn denied(refusal: String) -> ApiError {
     Code::AccessDenied.message(refusal)
+}
+
+/// A bucket as policies are asked about it, for this caller.
+pub(crate) fn resource_of(bucket: &Bucket, caller: &Caller) -> Result<Resource, ApiError> {
+    let (policy, denies_only) = policy_for(bucket, caller)?;
+    let grants = match has_lists(bucket)? {
+        true => grants::policy(&bucket_acl(bucket)?, Of::Bucket, ignores_public(bucket)?),
+        false => None,
+    };
+    Ok(Resource { account: Some(bucket.account.clone()), policy, denies_only, grants })
+}
+
+/// An object as policies are asked about it, from what its bucket is: it may have an owner and a list of its own.
+pub(crate) fn object_resource(
+    bucket_resource: Resource,
+    bucket: &Bucket,
+    owner: Option<&str>,
+    acl: Option<&str>,
+) -> Result<Resource, ApiError> {
+    // The bucket's list says nothing of what is in it.
+    let mut resource = Resource { grants: None, ..bucket_resource };
+    if has_lists(bucket)? {
+        let owner = owner.unwrap_or(&bucket.account);
+        resource.grants = grants::policy(&object_acl(acl, owner)?, Of::Object, ignores_public(bucket)?);
+        if owner != bucket.account {
+            // The bucket's owner may forbid, and delete; to let others read is the object's owner's.
+            resource.denies_only = true;
+            resource.account = Some(owner.to_owned());
+        }
+    }
+    Ok(resource)
 }
 
 impl Call {
@@ -147,16 +178,7 @@ impl Call {
         if with_tags {
             target.tags = keys::of_object_tags(tags.into_iter());
         }
-        if has_lists {
-            let owner = owner.unwrap_or_else(|| bucket.account.clone());
-            let acl = object_acl(acl.as_deref(), &owner)?;
-            target.resource.grants = grants::policy(&acl, Of::Object, ignores_public(bucket)?);
-            if owner != bucket.account {
-                // The bucket's owner may forbid, and delete; to let others read is the object's owner's.
-                target.resource.denies_only = true;
-                target.resource.account = Some(owner);
-            }
-        }
+        target.resource = object_resource(target.resource, bucket, owner.as_deref(), acl.as_deref())?;
         Ok(target)
     }
 
@@ -236,17 +258,30 @@ impl Call {
     fn resource(&self, bucket: &Bucket) -> Result<Resource, ApiError> {
         let is_own_root = self.caller.is_root() && self.caller.account == bucket.account;
         // Else a policy could lock everybody out for ever.
-        let (policy, denies_only) = match self.asked.operation() {
+        let resource = resource_of(bucket, &self.caller)?;
+        Ok(match self.asked.operation() {
             Operation::GetBucketPolicy | Operation::PutBucketPolicy | Operation::DeleteBucketPolicy if is_own_root => {
-                (None, false)
+                Resource { policy: None, denies_only: false, ..resource }
             }
-            _ => policy_for(bucket, &self.caller)?,
+            _ => resource,
+        })
+    }
+
+    /// Why the caller may not give a role to a service; `None`: it may.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when it cannot be told.
+    pub(crate) async fn refused_role(&self, role: &str, service: &str) -> Result<Option<String>, ApiError> {
+        let account = role.split(':').nth(4).map(str::to_owned);
+        let question = Question {
+            action: "iam:PassRole".into(),
+            resource: role.to_owned(),
+            on: 0,
+            keys: vec![("iam:PassedToService".to_owned(), vec![service.to_owned()])],
         };
-        let grants = match has_lists(bucket)? {
-            true => grants::policy(&bucket_acl(bucket)?, Of::Bucket, ignores_public(bucket)?),
-            false => None,
-        };
-        Ok(Resource { account: Some(bucket.account.clone()), policy, denies_only, grants })
+        let resource = Resource { account, ..Resource::default() };
+        let judgement = self.judge(&[resource], &[question], &Keys::new(), None).await?;
+        Ok(judgement.refusals.into_iter().flatten().next())
     }
 
     /// Whether the caller could put another policy if this were the bucket's.

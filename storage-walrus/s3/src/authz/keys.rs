@@ -95,6 +95,6 @@ pub(super) fn of_tags(tags: impl Iterator<Item = (String, String)>) -> Keys {
 }
 
 /// The keys of tags that an object has.
-pub(super) fn of_object_tags(tags: impl Iterator<Item = (String, String)>) -> Keys {
+pub(crate) fn of_object_tags(tags: impl Iterator<Item = (String, String)>) -> Keys {
     tags.map(|(name, value)| (format!("s3:ExistingObjectTag/{name}"), vec![value])).collect()
 }

@@ -4,11 +4,11 @@
 pub(crate) mod bucket;
 mod decide;
 mod grants;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod policy_text;
 
 pub use bucket::NewBuckets;
-pub(crate) use decide::Access;
+pub(crate) use decide::{Access, object_resource, resource_of};
 
 use http::request::Parts;
 use mallee_awswire::sigv4::Claim;

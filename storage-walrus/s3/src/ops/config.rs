@@ -68,15 +68,12 @@ pub(crate) async fn delete<D: Document>(call: Call, bucket: String) -> Result<Re
 
 /// What a read answers.
 enum Answer {
-    /// An error that says there is no such configuration.
-    Absent(Code),
     /// A document.
     Document(fn(&Call) -> XmlWriter),
 }
 
 /// The reads that are answered.
 const TABLE: &[(Operation, Answer)] = &[
-    (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
     (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
     (Operation::GetBucketRequestPayment, Answer::Document(|_| payer())),
@@ -86,7 +83,6 @@ const TABLE: &[(Operation, Answer)] = &[
 pub(crate) async fn answer(call: Call, bucket: String, operation: Operation) -> Result<Reply, ApiError> {
     let found = call.bucket(&bucket).await?;
     match TABLE.iter().find(|(known, _)| *known == operation) {
-        Some((_, Answer::Absent(code))) => Err(code.error().field("BucketName", bucket)),
         Some((_, Answer::Document(document))) => Ok(reply::xml(document(&call))),
         None => Err(refused::answer(&call, &found, operation).await),
     }
