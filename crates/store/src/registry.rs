@@ -92,6 +92,9 @@ pub const SQL_POSTGRES: &[SqlFile] = &[
     ("spot_request.rs", &[("PG_FETCH_LOCKED", spot_request::PG_FETCH_LOCKED)]),
 ];
 
+/// The texts only SQLite takes.
+pub const SQL_SQLITE: &[SqlFile] = &[("s3/listing.rs", &[("SQLITE_PAGE", s3::listing::SQLITE_PAGE)])];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +102,11 @@ mod tests {
 
     #[test]
     fn no_limit_is_a_bare_parameter() {
-        let texts = SQL_BOTH.iter().chain(SQL_POSTGRES).flat_map(|(file, texts)| texts.iter().map(move |t| (file, t)));
+        let texts = SQL_BOTH
+            .iter()
+            .chain(SQL_POSTGRES)
+            .chain(SQL_SQLITE)
+            .flat_map(|(file, texts)| texts.iter().map(move |t| (file, t)));
         for (file, (name, text)) in texts {
             for (_, rest) in text.match_indices("LIMIT $").map(|(at, found)| text.split_at(at + found.len())) {
                 let tail = rest.trim_start_matches(|c: char| c.is_ascii_digit());
