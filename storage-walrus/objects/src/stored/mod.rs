@@ -9,7 +9,7 @@ mod write;
 pub(crate) use rows::open_inline;
 use rows::{
     account, blob, bucket, class_usage, deletion, doc_row, found, info, listed, listed_version, or_gone, owner, part,
-    piece, place, rows, set_properties, sought, to_document, upload, usage, versioning_text,
+    piece, place, rows, sought, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
 use write::hold;
@@ -38,8 +38,7 @@ use mallee_store::{
     s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
     s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list,
     s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert, s3_upload_list,
-    s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list, s3_version_properties_set,
-    setting_put,
+    s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_list, setting_put,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -299,20 +298,9 @@ impl Metadata for StoreMetadata {
         change: &PropertyChange<'_>,
     ) -> Result<Option<ObjectInfo>, Error> {
         let mut tx = self.store.write().await?;
-        let bucket = hold(&mut tx, bucket).await?;
-        let held = s3_version_hold(&mut tx, &bucket, key, sought(which)).await?;
-        let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
-        let before = row.clone();
-        let old = info(row.clone())?;
-        let properties = change(&old)?;
-        let old_class = row.class.clone();
-        set_properties(&mut row, &properties)?;
-        let tags = [&old.properties.tags, &properties.tags];
-        self.note_redescribed(&mut tx, &bucket, &before, &mut row, tags).await?;
-        s3_version_properties_set(&mut tx, &row, &old_class).await?;
-        self.note(&mut tx, &bucket, self.redescribed(&before, &row)).await?;
+        let Some(changed) = self.change_in(&mut tx, bucket, key, which, change).await? else { return Ok(None) };
         tx.commit().await?;
-        info(row).map(Some)
+        Ok(Some(changed))
     }
 
     async fn delete_objects(
@@ -382,8 +370,7 @@ impl Metadata for StoreMetadata {
         after: Option<(&str, &str)>,
         limit: usize,
     ) -> Result<Vec<Upload>, Error> {
-        let page = s3_upload_list(&self.store, bucket, prefix, after, rows(limit)).await?;
-        page.into_iter().map(upload).collect()
+        s3_upload_list(&self.store, bucket, prefix, after, rows(limit)).await?.into_iter().map(upload).collect()
     }
 
     async fn abort_upload(&self, id: &str) -> Result<Freed, Error> {
@@ -415,8 +402,7 @@ impl Metadata for StoreMetadata {
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {
-        let page = s3_part_list(&self.store, upload_id, after, rows(limit)).await?;
-        page.into_iter().map(part).collect()
+        s3_part_list(&self.store, upload_id, after, rows(limit)).await?.into_iter().map(part).collect()
     }
 
     async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Written, Error> {

@@ -1,18 +1,19 @@
 //! Writing a version within a transaction.
 
 use super::quota;
-use super::rows::{blob_texts, deleted, found, or_gone, seal_inline, set_properties, to_document};
+use super::rows::{blob_texts, deleted, found, info, or_gone, seal_inline, set_properties, sought, to_document};
 use crate::error::Error;
 use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{Freed, Written};
-use crate::model::{Condition, Content, PutObject};
+use crate::model::{Condition, Content, ObjectInfo, PutObject};
+use crate::properties::PropertyChange;
 use crate::replica::PENDING;
-use crate::version::{Deleted, VersionId};
+use crate::version::{Deleted, VersionId, Which};
 use mallee_store::{
     S3BucketRow, S3Deletion, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
-    s3_part_list, s3_replication_note, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put,
-    s3_versions_delete,
+    s3_part_list, s3_replication_note, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_hold,
+    s3_version_properties_set, s3_version_put, s3_versions_delete,
 };
 use std::collections::HashSet;
 
@@ -144,6 +145,28 @@ impl super::StoreMetadata {
         let written = put(tx, &bucket, new, condition, References::New, limits, targets).await?;
         self.note(tx, &bucket, vec![created(new, written.version)]).await?;
         Ok(written)
+    }
+
+    /// Changes what is said of a version; `None` if there is none.
+    pub(super) async fn change_in(
+        &self,
+        tx: &mut Tx,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        let bucket = hold(tx, bucket).await?;
+        let held = s3_version_hold(tx, &bucket, key, sought(which)).await?;
+        let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
+        let (before, old) = (row.clone(), info(row.clone())?);
+        let properties = change(&old)?;
+        set_properties(&mut row, &properties)?;
+        let tags = [&old.properties.tags, &properties.tags];
+        self.note_redescribed(tx, &bucket, &before, &mut row, tags).await?;
+        s3_version_properties_set(tx, &row, &before.class).await?;
+        self.note(tx, &bucket, self.redescribed(&before, &row)).await?;
+        info(row).map(Some)
     }
 
     /// Deletes keys and versions.
