@@ -1,7 +1,7 @@
 //! A Walrus for client tests: `walrus_serve DIR [--open] [DOMAIN [WEBSITES]]` keeps everything under DIR, makes buckets as
 //! AWS does (with `--open` as it did before 2023), listens on a free port of 127.0.0.1, and prints the port on its first
 //! line of output. Two accounts, keys `AKIAWALRUSTEST000001` and `…2`, both with the secret `walrus/test+secret`. Ends when
-//! its standard input ends. `WALRUS_RESERVE` are the bytes that stay free.
+//! its standard input ends. `WALRUS_RESERVE` are the bytes that stay free, `WALRUS_PACK` those of a full pack.
 #![allow(clippy::print_stdout)]
 
 use anyhow::Context as _;
@@ -30,11 +30,14 @@ async fn main() -> anyhow::Result<()> {
     }
     let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
+    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_LOGS`: those between two deliveries of access logs. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
     // notifications, NAME=URL.
     let given = |name| std::env::var(name).ok();
     if let Some(seconds) = given("WALRUS_DAY") {
         config.jobs.day = Day::of_seconds(seconds.parse()?);
+    }
+    if let Some(seconds) = given("WALRUS_LOGS") {
+        config.jobs.log_delivery = Duration::from_secs(seconds.parse()?);
     }
     let of = |name| given(name).iter().flat_map(|all| all.split(' ')).map(str::to_owned).collect::<Vec<_>>();
     config.jobs.targets =
@@ -47,6 +50,9 @@ async fn main() -> anyhow::Result<()> {
     config.sse_c_over_http = true;
     if let Ok(reserve) = std::env::var("WALRUS_RESERVE") {
         config.reserve = reserve.parse().context("WALRUS_RESERVE is a number of bytes")?;
+    }
+    if let Some(bytes) = given("WALRUS_PACK") {
+        config.pack_bytes = bytes.parse().context("WALRUS_PACK is a number of bytes")?;
     }
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());

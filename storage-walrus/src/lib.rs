@@ -5,6 +5,7 @@
 
 mod keys;
 mod lock;
+mod metrics;
 mod offline;
 mod place;
 mod replicas;
@@ -18,14 +19,14 @@ pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
     Question, Resource, S3, S3_SERVICE, SealedKey,
 };
-pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
+pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
 use mallee_objects::crypt::Vault;
 use mallee_objects::images::{ImageStore, ImagesService};
 use mallee_objects::scrub::{Next, Scrub};
-use mallee_objects::{ORPHAN_GRACE, ObjectsService, RESERVE_BYTES};
+use mallee_objects::{ORPHAN_GRACE, ObjectsService, PACK_BYTES, RESERVE_BYTES};
 use mallee_proto::v1::images_server::ImagesServer;
 use mallee_proto::v1::objects_server::ObjectsServer;
 use mallee_runtime::task::{Nudge, spawn_periodic};
@@ -72,6 +73,8 @@ pub struct WalrusConfig {
     pub jobs: JobsConfig,
     /// Bytes that stay free on the disk: uploads are refused that would need them, deletions go on.
     pub reserve: u64,
+    /// Bytes after which a file that holds many small objects is ended and the next one is begun.
+    pub pack_bytes: u64,
     /// How often and how fast all blobs are read and held against their checksums.
     pub scrub: ScrubPace,
 }
@@ -93,6 +96,7 @@ impl WalrusConfig {
             blobs: None,
             jobs: JobsConfig::default(),
             reserve: RESERVE_BYTES,
+            pack_bytes: PACK_BYTES,
             scrub: ScrubPace::default(),
         }
     }
@@ -107,6 +111,7 @@ pub struct Walrus {
     scrub: Scrub,
     s3: S3,
     images: ImageStore,
+    work: metrics::Work,
     _lock: Option<DirectoryLock>,
 }
 
@@ -143,7 +148,7 @@ impl Walrus {
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, store, scrub, s3, images, _lock: lock })
+        Ok(Self { config, engine, store, scrub, s3, images, work: metrics::Work::default(), _lock: lock })
     }
 
     /// With a key management service, for objects that its keys encrypt. Before the services are given out.
@@ -163,6 +168,11 @@ impl Walrus {
         mallee_s3::router(self.s3.clone())
     }
 
+    /// `GET /metrics`, for a port of its own: whoever reaches it may read them.
+    pub fn metrics(&self) -> axum::Router {
+        metrics::router(self.store.clone(), self.s3.metrics(), &self.work)
+    }
+
     /// The image service.
     #[must_use]
     pub fn images(&self) -> ImagesServer<ImagesService> {
@@ -172,7 +182,7 @@ impl Walrus {
     /// The service by which the cloud itself keeps objects in buckets of accounts.
     #[must_use]
     pub fn objects(&self) -> ObjectsServer<ObjectsService> {
-        ObjectsService::new(self.engine.clone()).into_server()
+        ObjectsService::new(self.engine.clone(), self.store.clone()).into_server()
     }
 
     /// The image store, for use without gRPC.
@@ -197,12 +207,12 @@ impl Walrus {
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
         let carrier = Arc::new(replicas::S3Carrier(self.s3.clone()));
-        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store, carrier);
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store, carrier);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
-        let rng = engine.rng().clone();
+        let (rng, work) = (engine.rng().clone(), self.work.clone());
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {
-            let engine = engine.clone();
-            async move { engine.collect().await.map(drop) }
+            let (engine, work) = (engine.clone(), work.clone());
+            async move { engine.collect().await.map(|deleted| work.collected(deleted)) }
         });
         let (scrub, rng, more) = (self.scrub.clone(), self.engine.rng().clone(), Nudge::default());
         spawn_periodic(scope, "walrus-scrub", SCRUB_LOOK_PERIOD, more.clone(), rng, move || {
@@ -215,11 +225,12 @@ impl Walrus {
             }
         });
         let (engine, grace) = (self.engine.clone(), self.config.orphan_grace);
-        let rng = engine.rng().clone();
+        let (rng, work) = (engine.rng().clone(), self.work.clone());
         spawn_periodic(scope, "walrus-sweep", self.config.sweep_period, Nudge::default(), rng, move || {
-            let engine = engine.clone();
+            let (engine, work) = (engine.clone(), work.clone());
             async move {
                 let report = engine.sweep(grace).await?;
+                work.swept(&report);
                 if report.deleted > 0 {
                     tracing::info!(
                         deleted = report.deleted,

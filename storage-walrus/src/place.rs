@@ -8,7 +8,6 @@ use mallee_objects::{BlobStore, FileBlobs};
 use mallee_remote_blobs::RemoteBlobs;
 use mallee_runtime::{Clock, Faults, Rng};
 use mallee_store::{Store, s3_blob_list, setting_fetch, setting_insert};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The setting that names the database in the store that has its blobs; there is none while they are files.
@@ -38,21 +37,21 @@ pub(crate) async fn open(
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
     let Some(place) = &config.blobs else {
         must_be_files(store).await?;
-        return files(&config.data, config.reserve, clock, rng, faults);
+        return files(config, clock, rng, faults);
     };
     let owner = owner(store, &rng).await?;
     Ok((Arc::new(RemoteBlobs::open(place, &owner, clock, rng, faults).await?), None))
 }
 
 fn files(
-    data: &Path,
-    reserve: u64,
+    config: &WalrusConfig,
     clock: Clock,
     rng: Rng,
     faults: Faults,
 ) -> anyhow::Result<(Arc<dyn BlobStore>, Option<DirectoryLock>)> {
-    let lock = DirectoryLock::take(data)?;
-    let blobs = FileBlobs::open(data, clock, rng, faults)?.with_reserve(reserve);
+    let lock = DirectoryLock::take(&config.data)?;
+    let blobs = FileBlobs::open(&config.data, clock, rng, faults)?;
+    let blobs = blobs.with_reserve(config.reserve).with_pack_bytes(config.pack_bytes);
     Ok((Arc::new(blobs), Some(lock)))
 }
 

@@ -1,7 +1,11 @@
-"""Ceph's S3 (radosgw) on the loopback, from Debian's packages: a monitor, a store in memory, a gateway."""
+"""Ceph's S3 (radosgw) on the loopback, from Debian's packages: a monitor, a store in memory, a gateway.
+
+As a program (for `cargo xtask bench`) it says one line, "ADDRESS ACCESS_KEY SECRET_KEY PID...", and ends with its input.
+"""
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -153,3 +157,13 @@ class RadosGateway:
             process.kill()
             process.wait()
         self.directory.cleanup()
+
+
+if __name__ == "__main__":
+    gateway = RadosGateway()
+    try:
+        address = gateway.endpoint.removeprefix("http://")
+        print(address, gateway.access_key, gateway.secret_key, *(p.pid for p in gateway.processes), flush=True)
+        sys.stdin.read()
+    finally:
+        gateway.stop()

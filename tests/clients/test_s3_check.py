@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from alone import Alone
 
-BODY = bytes(range(256)) * 400
+BODY = bytes(range(256)) * 1200
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ steps! {
     22 "0022_s3_jobs";
     23 "0023_damage";
     25 "0025_s3_replication";
+    26 "0026_hold_known";
+    29 "0029_outbox_due";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

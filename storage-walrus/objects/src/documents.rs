@@ -1,5 +1,7 @@
 //! What is configured of a bucket: a document per kind, or per kind and id where a kind has many.
 
+use crate::blob::Level;
+use mallee_s3_config::{Document as _, Durability, kept};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +57,15 @@ impl Documents {
             ));
         }
         Ok(())
+    }
+
+    /// What an answer to a write means. What cannot be read is strict.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self.get(Durability::KIND).map(kept) {
+            Some(Ok(Durability::Relaxed)) => Level::Relaxed,
+            _ => Level::Strict,
+        }
     }
 
     /// How many there are.

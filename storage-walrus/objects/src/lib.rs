@@ -1,8 +1,9 @@
 //! The object engine of Walrus: buckets, objects and multipart uploads over two stores — metadata (transactions) and blobs
 //! (bytes with a checksum per block) — and the image store that keeps disk images by their content.
 //!
-//! The order of every write is: bytes to a temporary file, `fdatasync`, rename, `fsync` of the directory, and the metadata
-//! commit last. Whatever dies in between leaves at most a file without a row, which the sweep removes. What loses its last
+//! The order of every write is: bytes to a temporary file, `fdatasync`, rename, `fsync` of the directory (of few bytes: to
+//! the end of a pack, `fdatasync`), and the metadata commit last. Whatever dies in between leaves at most a file, or a
+//! record in a pack, without a row, which the sweep removes. What loses its last
 //! reference is noted in the transaction that drops it, and deleted behind it (`engine::collect`). Keys are never
 //! file names. Nothing here knows HTTP.
 
@@ -21,14 +22,19 @@ pub mod memory;
 pub mod metadata;
 pub mod model;
 mod origin;
+mod parcel;
 mod properties;
 mod replica;
 mod retain;
 pub mod scrub;
 pub mod stored;
+mod usage;
 mod version;
 
-pub use blob::{BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, RESERVE_BYTES};
+pub use blob::{
+    BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, Level, PACK_BYTES, PACKED_BYTES_MAX, RESERVE_BYTES,
+    SYNC_PERIOD,
+};
 pub use cached::metadata_of;
 pub use delivery::{OBJECT_BYTES_MAX, ObjectsService};
 pub use documents::{DOCUMENTS_MAX, Documents, OBJECT_LOCK};
@@ -47,8 +53,10 @@ pub use model::{
     Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
+pub use parcel::Parcel;
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use replica::{COMPLETED, FAILED, PENDING, Placed, REPLICA, Replica};
 pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
+pub use usage::USAGE_ROWS_MAX;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

@@ -1,6 +1,6 @@
 //! What the engine stores. Times are milliseconds since 1970, sizes are bytes, keys are UTF-8 and sorted by their bytes.
 
-use crate::blob::BlobId;
+use crate::blob::{BlobId, Level};
 use crate::documents::Documents;
 use crate::properties::Properties;
 use crate::version::{VersionId, Versioning};
@@ -28,6 +28,14 @@ pub struct Bucket {
     pub rev: u64,
     /// What is configured of it. Listings of buckets leave them out.
     pub docs: Documents,
+}
+
+impl Bucket {
+    /// What an answer to a write into it means.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.docs.level()
+    }
 }
 
 /// An account as S3 names it.
@@ -322,6 +330,8 @@ pub enum Condition {
     None,
     /// No object under the key (`If-None-Match: *`).
     Absent,
+    /// An object under the key (`If-Match: *`).
+    Present,
     /// The object under the key has this entity tag (`If-Match`).
     Etag(String),
 }

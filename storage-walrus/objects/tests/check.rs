@@ -29,7 +29,7 @@ impl Scene {
         let engine = world.engine(Faults::none());
         engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
         put(&engine, "inline", 100).await;
-        put(&engine, "blob", 9_000).await;
+        put(&engine, "blob", 290_000).await;
         support::copy(&engine, "blob", "copy").await.unwrap();
         engine.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
         let upload = support::start_upload(&engine, "parts").await.unwrap();
@@ -79,7 +79,7 @@ async fn rows(db: TestDb) {
     let scene = Scene::new(db).await;
     let report = scene.check().await;
     assert!(report.findings.is_empty(), "{:#?}", report.findings);
-    assert_eq!((report.blobs, report.bytes), (5, 9_000 + 300_000 + 7_000 + 8_000 + 6_000));
+    assert_eq!((report.blobs, report.bytes), (5, 290_000 + 300_000 + 7_000 + 8_000 + 6_000));
 
     scene.db.damage("UPDATE s3_versions SET latest = NOT latest WHERE size_bytes = 8000").await;
     scene.mends(Weight::Wrong, "bucket/parts, version ").await;
@@ -110,14 +110,14 @@ async fn counters_and_references(db: TestDb) {
 
     scene.db.damage("UPDATE s3_blobs SET refs = 1 WHERE refs = 2").await;
     scene.mends(Weight::Wrong, "says 1 references, and has 2").await;
-    scene.db.damage("DELETE FROM s3_blobs WHERE size_bytes = 9000").await;
+    scene.db.damage("DELETE FROM s3_blobs WHERE size_bytes = 290000").await;
     scene
         .mends(Weight::Wrong, "has no row, and its file is there; it holds bytes of bucket/blob and bucket/copy")
         .await;
     assert!(support::get(&scene.engine, "copy").await.unwrap().is_some());
     scene
         .db
-        .damage("INSERT INTO s3_garbage SELECT id, size_bytes, 1, 1, 0 FROM s3_blobs WHERE size_bytes = 9000")
+        .damage("INSERT INTO s3_garbage SELECT id, size_bytes, 1, 1, 0 FROM s3_blobs WHERE size_bytes = 290000")
         .await;
     scene.mends(Weight::Wrong, "is in use, and noted as garbage").await;
     assert_eq!(scene.engine.collect().await.unwrap(), 0);
@@ -144,7 +144,7 @@ async fn files(db: TestDb) {
     std::fs::write(scene.world.blobs_dir().join("tmp").join(&orphan), "x").unwrap();
     assert!(scene.check().await.is_sound());
     scene.mends(Weight::Leftover, "is of a write that was never committed").await;
-    put(&scene.engine, "gone", 5_000).await;
+    put(&scene.engine, "gone", 280_000).await;
     scene.engine.set_versioning(BUCKET, Versioning::Suspended).await.unwrap();
     let found = scene.engine.object(BUCKET, "gone").await.unwrap();
     let version = mallee_objects::VersionName::parse(&found.info.version.to_string());
@@ -153,7 +153,7 @@ async fn files(db: TestDb) {
     assert!(told(&report, Weight::Leftover, "waits to be deleted") && report.is_sound(), "{:#?}", report.findings);
     assert_eq!(scene.engine.collect().await.unwrap(), 1);
 
-    // A bit in the middle: only whoever reads every byte sees it, unless the blob is small.
+    // A bit in the middle: only whoever reads every byte sees it.
     let mut bad = good.clone();
     bad[77] ^= 8;
     std::fs::write(&path, &bad).unwrap();

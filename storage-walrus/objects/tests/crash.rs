@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::{ACCOUNT, BUCKET, Kind, World};
 
-const STEPS: usize = 10;
+const STEPS: usize = 15;
 const LARGE: usize = 600_000;
 /// Strikes at once: they mostly wait for the disk.
 const PARALLEL: usize = 8;
+/// Small objects, in packs.
+const SMALL: [&str; 4] = ["s1", "s2", "s3", "s4"];
 type State = BTreeMap<&'static str, Vec<u8>>;
 
 fn image() -> Bytes {
@@ -64,6 +66,14 @@ async fn step(engine: &Engine, n: usize, state: &mut State) -> Result<(), Error>
             support::delete(engine, &["k", "l"]).await
         }
         8 => put("image", image(), state).await,
+        // More than a pack.
+        9..13 => put(SMALL[n - 9], support::bytes(20 + n as u64, 40_000), state).await,
+        // The first pack loses all that it has, or nearly.
+        13 => {
+            support::delete(engine, &SMALL[1..]).await?;
+            SMALL[1..].iter().for_each(|key| drop(state.remove(key)));
+            engine.collect().await.map(drop)
+        }
         _ => {
             let images = ImageStore::new(engine.clone());
             let done = images.import(ACCOUNT, BUCKET, "image", "ami-1").await.map_err(|e| match e {
@@ -78,7 +88,7 @@ async fn step(engine: &Engine, n: usize, state: &mut State) -> Result<(), Error>
 
 async fn visible(engine: &Engine) -> State {
     let mut state = State::new();
-    for key in ["k", "l", "copy", "m", "gone", "image"] {
+    for key in ["k", "l", "copy", "m", "gone", "image", "s1", "s2", "s3", "s4"] {
         if let Some(data) = support::get(engine, key).await.unwrap() {
             state.insert(key, data);
         }
@@ -153,7 +163,10 @@ async fn every_point_fails_and_kills() {
     let strikes = points.iter().flat_map(|point| {
         let both = [FaultAction::Fail, FaultAction::Kill];
         both.into_iter().flat_map(move |action| {
-            [Kind::Memory, Kind::Sqlite, Kind::Postgres].map(|kind| (kind, point.clone(), action))
+            // What happens to packs is the same with every database.
+            let packs = point.starts_with("walrus.pack.") || point.starts_with("walrus.compact.");
+            let kinds: &[Kind] = if packs { &[Kind::Sqlite] } else { &[Kind::Memory, Kind::Sqlite, Kind::Postgres] };
+            kinds.iter().map(|kind| (*kind, point.clone(), action)).collect::<Vec<_>>()
         })
     });
     futures::stream::iter(strikes)

@@ -21,6 +21,11 @@ async fn damage(store: &Store) -> Vec<String> {
     s3_damage_list(store, None, 10).await.unwrap().into_iter().map(|row| row.blob_id).collect()
 }
 
+/// The seventh and the eighth are files of their own.
+fn size(n: u64) -> usize {
+    if n == 7 || n == 8 { 270_000 } else { 5_000 }
+}
+
 async fn finds_damage_and_goes_on(db: TestDb) {
     let store = db.open().await;
     let mut world = World::new(Kind::Memory).await;
@@ -28,7 +33,7 @@ async fn finds_damage_and_goes_on(db: TestDb) {
     let engine = world.engine(Faults::none());
     engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
     for n in 0..BLOBS {
-        support::put(&engine, &format!("k{n}"), support::bytes(n, 5_000), &Condition::None).await.unwrap();
+        support::put(&engine, &format!("k{n}"), support::bytes(n, size(n)), &Condition::None).await.unwrap();
     }
     let blobs = world.blobs(Faults::none());
     let Content::Blob(bad) = engine.object(BUCKET, "k7").await.unwrap().content else { panic!("not a blob") };
@@ -50,7 +55,7 @@ async fn finds_damage_and_goes_on(db: TestDb) {
     assert_eq!(open().portion().await.unwrap(), Next::Rest);
     let state = open().state().await.unwrap();
     assert!(state.ended_ms.is_some(), "{state:?}");
-    assert_eq!((state.blobs, state.bytes, state.damaged), (BLOBS, BLOBS * 5_000, 2));
+    assert_eq!((state.blobs, state.bytes, state.damaged), (BLOBS, (BLOBS - 2) * 5_000 + 2 * 270_000, 2));
     let mut both = vec![bad.as_str().to_owned(), gone.as_str().to_owned()];
     both.sort();
     assert_eq!(damage(&store).await, both);

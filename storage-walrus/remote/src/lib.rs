@@ -13,7 +13,7 @@ mod writer;
 
 pub use place::{BadPlace, RemoteKeys, RemotePlace};
 
-use mallee_objects::{BlobId, BlobReader, BlobStore, BlobWriter, Error};
+use mallee_objects::{BlobId, BlobReader, BlobStore, BlobWriter, Error, Level};
 use mallee_runtime::{Clock, Faults, Rng};
 use opendal::Operator;
 use std::time::{Duration, UNIX_EPOCH};
@@ -97,7 +97,7 @@ fn failure(place: &str, what: &str, error: &opendal::Error) -> Error {
 
 #[async_trait::async_trait]
 impl BlobStore for RemoteBlobs {
-    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error> {
+    async fn create(&self, _: Level) -> Result<Box<dyn BlobWriter>, Error> {
         self.faults.point("walrus.put.create").await?;
         let id = BlobId::from_random(self.rng.u128());
         Ok(Box::new(writer::RemoteWriter::new(self.clone(), id)))

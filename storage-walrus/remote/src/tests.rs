@@ -31,7 +31,7 @@ fn bytes(len: usize) -> Bytes {
 }
 
 async fn write(blobs: &RemoteBlobs, data: &Bytes) -> BlobId {
-    let mut writer = blobs.create().await.expect("creates");
+    let mut writer = blobs.create(Level::Strict).await.expect("creates");
     for piece in data.chunks(1_000_003) {
         writer.write(Bytes::copy_from_slice(piece)).await.expect("writes");
     }
@@ -74,7 +74,7 @@ async fn blobs_are_written_read_listed_and_deleted() {
 async fn a_dropped_writer_leaves_nothing() {
     let (dir, clock) = (tempfile::tempdir().expect("dir"), Clock::system());
     let blobs = open(dir.path(), &clock).await;
-    let mut writer = blobs.create().await.expect("creates");
+    let mut writer = blobs.create(Level::Strict).await.expect("creates");
     writer.write(bytes(20_000_000)).await.expect("writes");
     assert_eq!(files(&dir.path().join("blobs")).len(), 0, "nothing is visible before the end");
     drop(writer);

@@ -164,6 +164,8 @@ operations! {
     DeleteBucketTagging DELETE Bucket "tagging" Always => "s3:PutBucketTagging";
     GetBucketVersioning GET Bucket "versioning" Always => "s3:GetBucketVersioning";
     PutBucketVersioning PUT Bucket "versioning" Always => "s3:PutBucketVersioning";
+    GetBucketDurability GET Bucket "x-mallee-durability" Always => "s3:GetBucketVersioning";
+    PutBucketDurability PUT Bucket "x-mallee-durability" Always => "s3:PutBucketVersioning";
     GetBucketWebsite GET Bucket "website" Always => "s3:GetBucketWebsite";
     PutBucketWebsite PUT Bucket "website" Always => "s3:PutBucketWebsite";
     DeleteBucketWebsite DELETE Bucket "website" Always => "s3:DeleteBucketWebsite";

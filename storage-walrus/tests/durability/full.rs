@@ -116,17 +116,19 @@ fn flipped_bits_are_never_given_out() {
     let mut client = Client::new(server.address);
     assert_eq!(client.put("/bkt", b"").unwrap().status, 200);
     let mut random = Random::new(5);
-    // One that is read at once, one in several steps.
-    for size in [100_000, 3 << 20] {
+    // One in a pack, and two files: one that is read nearly at once, one in several steps.
+    for (size, dir_of) in [(100_000, "packs"), (300_000, "blobs"), (3 << 20, "blobs")] {
         let value = Value(vec![(random.next(), size)]);
         let good = value.bytes();
         assert_eq!(client.put("/bkt/k", &good).unwrap().status, 200);
-        let file = largest(&objects(&dir).join("blobs"), size);
+        let file = largest(&objects(&dir).join(dir_of), size);
         let stored = std::fs::read(&file).unwrap();
-        // Regions: the first, the middle and the last block, every part of the footer.
-        let tail = stored.len() - size;
-        let spots = (0..24).map(|n| n * size / 24).chain((0..24).map(|n| size + n * tail / 24));
-        for spot in spots.chain([size - 1, stored.len() - 1]) {
+        let data = stored.windows(64).position(|w| *w == good[..64]).expect("the bytes are stored as they are");
+        // Regions: the first, the middle and the last block, every part of the footer; in a pack, the head.
+        let tail = stored.len() - size - data;
+        let head = if dir_of == "packs" { data - 36..data } else { 0..0 };
+        let spots = (0..24).map(|n| data + n * size / 24).chain((0..24).map(|n| data + size + n * tail / 24));
+        for spot in spots.chain(head).chain([data + size - 1, stored.len() - 1]) {
             let mut bad = stored.clone();
             bad[spot] ^= 1 << random.below(8);
             std::fs::write(&file, &bad).unwrap();

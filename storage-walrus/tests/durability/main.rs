@@ -9,6 +9,7 @@ mod faults;
 mod full;
 mod history;
 mod kill;
+mod relaxed;
 mod replay;
 mod rest;
 mod server;

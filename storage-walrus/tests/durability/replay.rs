@@ -3,8 +3,8 @@
 //! of what was not, all, nothing or some, writes torn in the middle, names there or not. A store opened on that must
 //! hold what was acknowledged until then, and check as sound.
 
-mod disk;
-mod record;
+pub mod disk;
+pub mod record;
 
 use crate::client::Client;
 use crate::rest::{self, Rest};
@@ -68,22 +68,25 @@ fn work(client: &mut Client) -> Vec<State> {
     states
 }
 
+/// What is under a key.
+pub async fn get(rest: &Rest, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    let object = match rest.engine.object(bucket, key).await {
+        Err(Error::NoObject) => return Ok(None),
+        other => other?,
+    };
+    let mut reader = rest.engine.read(&object, 0, object.info.size).await?;
+    let mut bytes = Vec::new();
+    while let Some(step) = reader.next().await {
+        bytes.extend_from_slice(&step?);
+    }
+    Ok(Some(bytes))
+}
+
 /// Whether this is the state, byte for byte.
 async fn is(rest: &Rest, state: &State) -> bool {
     for n in 0..KEYS {
         let key = format!("k{n}");
-        let there = match rest.engine.object("bkt", &key).await {
-            Ok(object) => {
-                let mut reader = rest.engine.read(&object, 0, object.info.size).await.expect("what is listed is whole");
-                let mut bytes = Vec::new();
-                while let Some(step) = reader.next().await {
-                    bytes.extend_from_slice(&step.expect("what is listed is whole"));
-                }
-                Some(bytes)
-            }
-            Err(Error::NoObject) => None,
-            Err(error) => panic!("{key}: {error}"),
-        };
+        let there = get(rest, "bkt", &key).await.expect("what is listed is whole");
         if there != state.get(&key).map(Value::bytes) {
             return false;
         }
@@ -91,8 +94,19 @@ async fn is(rest: &Rest, state: &State) -> bool {
     true
 }
 
-fn disks() -> usize {
+pub fn disks() -> usize {
     std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS)
+}
+
+/// Runs a server under strace for these requests, and kills it: what they came to, and what happened to the disk.
+pub fn recorded<T>(dir: &Path, log: &Path, work: impl FnOnce(&mut Client) -> T) -> (T, Vec<Event>) {
+    let strace = ["-o", &log.display().to_string(), "-y", "-xx", "-s", "4000000", "-e", record::TRACE];
+    let mut server = Server::start_with(dir, &strace.map(str::to_owned)).expect("strace is there (deploy/install)");
+    let done = work(&mut Client::new(server.address));
+    server.kill();
+    // strace writes its last lines when the server is gone.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    (done, record::read(log, dir))
 }
 
 #[test]
@@ -104,13 +118,7 @@ fn power_failures() {
     server.stop();
     let base = Disk::read(&dir);
 
-    let strace = ["-o", &log.display().to_string(), "-y", "-xx", "-s", "4000000", "-e", record::TRACE];
-    let mut server = Server::start_with(&dir, &strace.map(str::to_owned)).expect("strace is there (deploy/install)");
-    let states = work(&mut Client::new(server.address));
-    server.kill();
-    // strace writes its last lines when the server is gone.
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let events = record::read(&log, &dir);
+    let (states, events) = recorded(&dir, &log, work);
     let answers = events.iter().filter(|event| matches!(event, Event::Answered)).count();
     assert_eq!(answers + 1, states.len(), "every answer is in the record");
     let syncs = events.iter().filter(|event| matches!(event, Event::Sync { .. })).count();

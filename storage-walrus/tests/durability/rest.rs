@@ -1,6 +1,6 @@
 //! The store at rest, between two servers: the shared checker of invariants.
 
-use crate::server::{database, objects};
+use crate::server::{PACK_BYTES, database, objects};
 use mallee_objects::{Engine, FileBlobs, StoreMetadata};
 use mallee_runtime::{Clock, Faults, Rng};
 use mallee_store::{SealKey, Store, StoreConfig};
@@ -23,6 +23,7 @@ impl Rest {
         let store =
             Store::open(StoreConfig::new(url), clock.clone(), rng.clone(), seal).await.expect("the database opens");
         let blobs = FileBlobs::open(&objects(dir), clock.clone(), rng.clone(), Faults::none()).unwrap();
+        let blobs = blobs.with_pack_bytes(PACK_BYTES);
         let meta = Arc::new(StoreMetadata::new(store.clone()));
         let engine = Engine::new(meta, Arc::new(blobs), clock, rng, Faults::none());
         Self { store, engine }

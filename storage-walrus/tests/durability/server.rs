@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+/// Packs are small, so that many are sealed and compacted.
+pub const PACK_BYTES: u64 = 300_000;
+
 /// A server; killed and waited for when dropped.
 pub struct Server {
     child: Child,
@@ -58,6 +61,7 @@ impl Server {
         command
             .arg(dir)
             .env("WALRUS_RESERVE", reserve.to_string())
+            .env("WALRUS_PACK", PACK_BYTES.to_string())
             .env("MALLEE_LOG", std::env::var("MALLEE_LOG").unwrap_or_else(|_| "off".to_owned()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());

@@ -43,7 +43,8 @@ enum Group {
     Scale,
     /// Memory and CPU of a cloud that nobody uses. Needs root and libvirt for the real one.
     Idle,
-    /// S3 beside nginx: reads, writes, listings, memory. Needs nginx with its DAV module.
+    /// S3 beside nginx and radosgw: reads, writes, listings, memory. Needs nginx with its DAV module, and what the client
+    /// tests need.
     S3,
 }
 

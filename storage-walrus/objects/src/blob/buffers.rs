@@ -4,8 +4,8 @@ use super::format::BLOCK_BYTES;
 use bytes::Bytes;
 use std::sync::{Mutex, PoisonError};
 
-/// Room in a buffer: a block, and the footer of a blob that has no more than one.
-pub(super) const BUFFER_BYTES: usize = BLOCK_BYTES + 64;
+/// Room in a buffer: a block, the footer of a blob that has no more than one, and what stands before it in a pack.
+pub(super) const BUFFER_BYTES: usize = BLOCK_BYTES + 128;
 /// Buffers kept while nobody uses them (8 MiB).
 const KEPT_MAX: usize = 64;
 

@@ -37,17 +37,17 @@ struct Inner {
     crcs: Vec<u32>,
 }
 
-fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
+pub(super) fn damaged(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::Corrupt(format!("{}: {why}", path.display()))
 }
 
-fn length(bytes: u64) -> usize {
+pub(super) fn length(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Whether a read may wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
     /// No: only what is in memory.
     None,
     /// Yes.
@@ -55,7 +55,7 @@ enum Patience {
 }
 
 /// Fills `data`. `false`: not all of it is in memory. (Also where the file system cannot tell: the other way says more.)
-fn fill(file: &File, path: &Path, offset: u64, data: &mut [u8], patience: Patience) -> Result<bool, Error> {
+pub(super) fn fill(file: &File, path: &Path, offset: u64, data: &mut [u8], patience: Patience) -> Result<bool, Error> {
     if patience == Patience::None {
         let mut filled = 0;
         while filled < data.len() {
@@ -75,7 +75,7 @@ fn fill(file: &File, path: &Path, offset: u64, data: &mut [u8], patience: Patien
 }
 
 /// Opens a file; `None`: its name is not in memory, or the kernel cannot tell.
-fn open_file(path: &Path, patience: Patience) -> Result<Option<File>, Error> {
+pub(super) fn open_file(path: &Path, patience: Patience) -> Result<Option<File>, Error> {
     let opened = match patience {
         Patience::None => {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -131,7 +131,7 @@ impl Inner {
     }
 }
 
-fn cut(data: Bytes, len: u64) -> Bytes {
+pub(super) fn cut(data: Bytes, len: u64) -> Bytes {
     data.slice(..length(len).min(data.len()))
 }
 

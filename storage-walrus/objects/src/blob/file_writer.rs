@@ -3,22 +3,23 @@
 
 use super::files::{FileBlobs, blocking, sync_dir};
 use super::format::{BlockSums, footer};
-use super::{BlobId, BlobWriter, WRITE_STEP_BYTES};
+use super::{BlobId, BlobWriter, Level, WRITE_STEP_BYTES};
 use crate::error::Error;
 use bytes::Bytes;
 use std::fs::{self, File};
 use std::io::{IoSlice, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// Pieces of one step, and slices of one call (the kernel takes 1,024).
 const SLICES_MAX: usize = 256;
 /// Smaller pieces are copied, so that they do not hold the larger buffer that they are part of.
-const SMALL_BYTES: usize = 16 * 1024;
+pub(super) const SMALL_BYTES: usize = 16 * 1024;
 
 /// Removes the temporary file when the write does not end well.
 #[derive(Debug)]
-struct Temporary(Option<PathBuf>);
+pub(super) struct Temporary(pub(super) Option<PathBuf>);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
@@ -49,7 +50,7 @@ impl Open {
 }
 
 /// Writes pieces with as few calls as can be.
-fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
+pub(super) fn write_all(file: &mut impl Write, data: &[Bytes]) -> std::io::Result<()> {
     for some in data.chunks(SLICES_MAX) {
         let mut slices: Vec<_> =
             some.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
@@ -80,6 +81,7 @@ enum State {
 pub(super) struct FileWriter {
     blobs: FileBlobs,
     id: BlobId,
+    level: Level,
     state: State,
     /// Pieces of the step that fills, and their bytes.
     held: Vec<Bytes>,
@@ -88,7 +90,7 @@ pub(super) struct FileWriter {
 }
 
 impl FileWriter {
-    pub(super) async fn create(blobs: FileBlobs, id: BlobId) -> Result<Self, Error> {
+    pub(super) async fn create(blobs: FileBlobs, id: BlobId, level: Level) -> Result<Self, Error> {
         let path = blobs.tmp_path(&id);
         let temporary = Temporary(Some(path.clone()));
         let file = blocking(move || {
@@ -100,7 +102,7 @@ impl FileWriter {
         })
         .await?;
         let state = State::Idle(Open { file, sums: BlockSums::default() });
-        Ok(Self { blobs, id, state, held: Vec::new(), held_bytes: 0, temporary })
+        Ok(Self { blobs, id, level, state, held: Vec::new(), held_bytes: 0, temporary })
     }
 
     /// Waits for the step under way.
@@ -152,19 +154,23 @@ impl BlobWriter for FileWriter {
         let dir = self.blobs.shard_dir(&self.id);
 
         faults.point("walrus.put.sync").await?;
-        let place = self.place();
-        blocking(move || {
-            let work = (|| {
+        let (place, level) = (self.place(), self.level);
+        let file = blocking(move || {
+            let work = move || {
                 open.append(&rest)?;
-                let (size, crcs) = open.sums.finish();
-                open.file.write_all(&footer(size, &crcs))?;
-                open.file.sync_data()
-            })();
-            work.map_err(|e| Error::io(place, e))
+                let Open { mut file, sums } = open;
+                let (size, crcs) = sums.finish();
+                file.write_all(&footer(size, &crcs))?;
+                if level == Level::Strict {
+                    file.sync_data()?;
+                }
+                Ok(Arc::new(file))
+            };
+            work().map_err(|e| Error::io(place, e))
         })
         .await?;
         faults.point("walrus.put.rename").await?;
-        let target = path.clone();
+        let (target, named) = (path.clone(), path.clone());
         blocking(move || {
             fs::rename(&tmp, &target).map_err(|e| Error::io(format!("cannot rename to {}", target.display()), e))
         })
@@ -172,7 +178,12 @@ impl BlobWriter for FileWriter {
         // From here the file has its final name: an error must remove it there.
         self.temporary.0 = Some(path);
         faults.point("walrus.put.dirsync").await?;
-        blocking(move || sync_dir(&dir)).await?;
+        if level == Level::Strict || !self.blobs.unsynced().note(&named, &file) {
+            // (Synced data is not written again.)
+            let failed = move |e| Error::io(format!("sync of {}", named.display()), e);
+            blocking(move || if level == Level::Strict { Ok(()) } else { file.sync_data().map_err(failed) }).await?;
+            blocking(move || sync_dir(&dir)).await?;
+        }
         self.temporary.0 = None;
         faults.point("walrus.put.dirsync.done").await?;
         Ok(self.id.clone())

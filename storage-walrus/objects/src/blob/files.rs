@@ -1,8 +1,11 @@
-//! Blobs as files: `DIR/blobs/ab/<id>`, written as `DIR/tmp/<id>` and renamed when durable.
+//! Blobs in a directory. Small ones lie in packs (`pack`); larger ones are files, `DIR/blobs/ab/<id>`, written as
+//! `DIR/tmp/<id>` and renamed when durable.
 
 use super::file_reader::FileReader;
-use super::file_writer::FileWriter;
-use super::{BlobId, BlobReader, BlobStore, BlobWriter};
+use super::pack::{PackId, Packs};
+use super::small_writer::SmallWriter;
+use super::unsynced::Unsynced;
+use super::{BlobId, BlobReader, BlobStore, BlobWriter, Level};
 use crate::error::Error;
 use mallee_runtime::{Clock, Faults, Rng};
 use std::fs;
@@ -23,6 +26,8 @@ pub struct FileBlobs {
     faults: Faults,
     /// Bytes that stay free on the disk.
     reserve: u64,
+    packs: Arc<Packs>,
+    unsynced: Arc<Unsynced>,
 }
 
 /// Bytes that stay free on the disk of the blobs: deletions, the database's log and the system itself need some.
@@ -35,6 +40,11 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(Error::io("blocking file work", std::io::Error::other(e))))
+}
+
+/// The blob whose file has this name, if it is one's.
+fn file_id(name: &str) -> Option<BlobId> {
+    BlobId::parse(name).filter(|id| id.place().is_none())
 }
 
 /// Makes entries of a directory durable.
@@ -57,12 +67,21 @@ impl FileBlobs {
             make(&blobs.join(format!("{shard:02x}")))?;
         }
         sync_dir(&blobs)?;
+        let unsynced = Arc::<Unsynced>::default();
+        let packs = Packs::open(root.into(), SHARDS, rng.clone(), faults.clone(), Arc::clone(&unsynced))?;
         sync_dir(root)?;
         // It may have been made just now: a name is durable when the directory it stands in is.
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0 })
+        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, packs: Arc::new(packs), unsynced })
+    }
+
+    /// Seals packs that have so many bytes, if these are fewer than [`super::PACK_BYTES`].
+    #[must_use]
+    pub fn with_pack_bytes(self, bytes: u64) -> Self {
+        self.packs.seal_at(bytes);
+        self
     }
 
     /// Takes no new bytes while fewer than these are free on the disk.
@@ -89,10 +108,37 @@ impl FileBlobs {
         self.root.join("blobs").join(&id.as_str()[..2])
     }
 
-    /// The file of a blob (tests and repair tools look at it; nothing else should).
+    /// The file that holds a blob, alone or with others (tests and repair tools look at it; nothing else should).
     #[must_use]
     pub fn path(&self, id: &BlobId) -> PathBuf {
-        self.shard_dir(id).join(id.as_str())
+        id.place().map_or_else(|| self.shard_dir(id).join(id.as_str()), |(pack, _)| self.packs.path(pack))
+    }
+
+    pub(super) fn fresh_id(&self) -> BlobId {
+        BlobId::from_random(self.rng.u128())
+    }
+
+    pub(super) const fn unsynced(&self) -> &Arc<Unsynced> {
+        &self.unsynced
+    }
+
+    pub(super) const fn packs(&self) -> &Arc<Packs> {
+        &self.packs
+    }
+
+    /// The packs of a shard, and the paths of files that are none.
+    pub(crate) async fn pack_names(&self, shard: usize) -> Result<(Vec<PackId>, Vec<String>), Error> {
+        self.packs.names(shard).await
+    }
+
+    /// All that a pack holds, in use or not.
+    pub(crate) async fn packed_ids(&self, pack: PackId) -> Result<Vec<BlobId>, Error> {
+        self.packs.ids(pack).await
+    }
+
+    /// Deletes a pack, whatever is in it; one that is not there is no error.
+    pub(crate) async fn remove_pack(&self, pack: PackId) -> Result<(), Error> {
+        self.packs.remove(pack).await
     }
 
     pub(super) fn tmp_path(&self, id: &BlobId) -> PathBuf {
@@ -108,7 +154,7 @@ impl FileBlobs {
             for entry in fs::read_dir(&dir).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
                 match entry.file_name().to_str() {
-                    Some(name) if BlobId::parse(name).is_some() => ids.push(name.to_owned()),
+                    Some(name) if file_id(name).is_some() => ids.push(name.to_owned()),
                     _ => foreign.push(entry.path().display().to_string()),
                 }
             }
@@ -134,11 +180,10 @@ impl FileBlobs {
 
 #[async_trait::async_trait]
 impl BlobStore for FileBlobs {
-    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error> {
+    async fn create(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error> {
         self.faults.point("walrus.put.create").await?;
         self.check_room()?;
-        let id = BlobId::from_random(self.rng.u128());
-        Ok(Box::new(FileWriter::create(self.clone(), id).await?))
+        Ok(Box::new(SmallWriter::new(self.clone(), level)))
     }
 
     fn room(&self) -> Result<(), Error> {
@@ -146,11 +191,18 @@ impl BlobStore for FileBlobs {
     }
 
     async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error> {
-        Ok(Box::new(FileReader::open(self.path(id), size).await?))
+        match id.place() {
+            Some((pack, name)) => self.packs.read(pack, name, size).await,
+            None => Ok(Box::new(FileReader::open(self.path(id), size).await?)),
+        }
     }
 
     async fn delete(&self, id: &BlobId) -> Result<(), Error> {
         self.faults.point("walrus.gc.unlink").await?;
+        if id.place().is_some() {
+            self.packs.delete(id);
+            return Ok(());
+        }
         let path = self.path(id);
         // The unlink itself need not be durable: a file that comes back after a power failure has no row and is swept.
         blocking(move || match fs::remove_file(&path) {
@@ -163,13 +215,14 @@ impl BlobStore for FileBlobs {
     async fn list(&self, shard: usize, age: Duration) -> Result<Vec<BlobId>, Error> {
         let dir = self.root.join("blobs").join(format!("{shard:02x}"));
         let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.clock.now_ms()).unwrap_or_default());
-        blocking(move || {
+        let mut packed = self.packs.list(shard, age, now).await?;
+        let mut found = blocking(move || {
             let failed = |e| Error::io(format!("cannot list {}", dir.display()), e);
             let mut found = Vec::new();
             for entry in fs::read_dir(&dir).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
                 // Files that are not ours are left alone.
-                let Some(id) = entry.file_name().to_str().and_then(BlobId::parse) else { continue };
+                let Some(id) = entry.file_name().to_str().and_then(file_id) else { continue };
                 let written = match entry.metadata().and_then(|m| m.modified()) {
                     Ok(written) => written,
                     Err(e) if e.kind() == ErrorKind::NotFound => continue,
@@ -182,7 +235,17 @@ impl BlobStore for FileBlobs {
             }
             Ok(found)
         })
-        .await
+        .await?;
+        found.append(&mut packed);
+        Ok(found)
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        self.unsynced.flush().await
+    }
+
+    async fn compact(&self) -> Result<bool, Error> {
+        self.packs.compact().await
     }
 
     fn shards(&self) -> usize {

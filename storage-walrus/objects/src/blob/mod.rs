@@ -1,13 +1,19 @@
-//! Blobs: bytes that are written once, read often, and deleted. Files for now; the trait is what another store implements.
+//! Blobs: bytes that are written once, read often, and deleted. Small ones lie in packs, larger ones in files of their
+//! own; the trait is what another store implements.
 
 mod buffers;
 mod file_reader;
 mod file_writer;
 mod files;
 mod format;
+mod pack;
+mod small_writer;
+mod unsynced;
 
 pub use files::{FileBlobs, RESERVE_BYTES};
 pub use format::{BLOCK_BYTES, crc32c, footer, footer_len, parse_footer};
+pub use pack::{PACK_BYTES, PackId};
+pub use unsynced::SYNC_PERIOD;
 
 use crate::error::Error;
 use bytes::Bytes;
@@ -20,7 +26,14 @@ pub const WRITE_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 /// Most bytes one [`BlobReader::read`] gives.
 pub const READ_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 
-/// The name of a blob: 32 lower-case hex digits.
+/// Blobs up to this many bytes lie in packs.
+pub const PACKED_BYTES_MAX: usize = 2 * BLOCK_BYTES;
+
+/// Hex digits of the name of a pack, in the id of a blob that lies in one.
+const PACK_DIGITS: usize = 23;
+
+/// The name of a blob. Of a file of its own: 32 lower-case hex digits. Of one that lies in a pack: the 23 digits of the
+/// pack's name, `p`, and 8 digits for its name in there.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlobId(Box<str>);
 
@@ -35,7 +48,19 @@ impl BlobId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        (text.len() == 32 && text.bytes().all(hex)).then(|| Self(text.into()))
+        let fits = |(at, b): (usize, u8)| hex(b) || at == PACK_DIGITS && b == b'p';
+        (text.len() == 32 && text.bytes().enumerate().all(fits)).then(|| Self(text.into()))
+    }
+
+    /// The id of a blob in a pack.
+    fn packed(pack: PackId, name: u32) -> Self {
+        Self(format!("{pack}p{name:08x}").into())
+    }
+
+    /// The pack it lies in, and its name in there; `None`: it is a file of its own.
+    pub(crate) fn place(&self) -> Option<(PackId, u32)> {
+        let (pack, name) = self.0.split_once('p')?;
+        Some((PackId::parse(pack)?, u32::from_str_radix(name, 16).ok()?))
     }
 
     /// The id as text.
@@ -57,11 +82,25 @@ impl Debug for BlobId {
     }
 }
 
+/// What an answer to a write of bytes means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Level {
+    /// That they are on the disk.
+    #[default]
+    Strict,
+    /// That they are with the kernel, and will be on the disk within [`SYNC_PERIOD`].
+    Relaxed,
+}
+
 /// A store of blobs.
 #[async_trait::async_trait]
 pub trait BlobStore: Send + Sync + Debug {
     /// Begins a blob. Nothing is visible before [`BlobWriter::finish`]; dropping the writer leaves nothing.
-    async fn create(&self) -> Result<Box<dyn BlobWriter>, Error>;
+    async fn create(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error>;
+    /// Syncs what was written at [`Level::Relaxed`] until now.
+    async fn flush(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// [`Error::Full`] when new bytes should not be taken, also where they would not become a blob.
     fn room(&self) -> Result<(), Error>;
     /// Opens a blob of the size its row tells. [`Error::Gone`] if it is not there, [`Error::Corrupt`] if it is not whole.
@@ -74,6 +113,11 @@ pub trait BlobStore: Send + Sync + Debug {
     fn shards(&self) -> usize;
     /// Removes what unfinished writers of an earlier process left; only while nothing else writes. Returns how many.
     async fn discard_unfinished(&self) -> Result<u64, Error>;
+    /// Gives back room that deleted blobs still take, if there is much of it: a bounded piece of that work. True: there
+    /// is more to do.
+    async fn compact(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// How long a blob that lost its last reference must stay: readers elsewhere may be in the middle of it.
     fn delete_grace(&self) -> Duration {
         Duration::ZERO
@@ -85,7 +129,7 @@ pub trait BlobStore: Send + Sync + Debug {
 pub trait BlobWriter: Send + Debug {
     /// Adds bytes.
     async fn write(&mut self, data: Bytes) -> Result<(), Error>;
-    /// Makes the blob durable and gives its name. After an error nothing is left.
+    /// Makes the blob as durable as the level says, and gives its name. After an error nothing is left.
     async fn finish(self: Box<Self>) -> Result<BlobId, Error>;
 }
 

@@ -2,11 +2,13 @@
 
 use super::rows::name;
 use super::{Checker, FINDINGS_MAX, HOLDERS_TOLD, Mend, Report, Weight, verify_blob};
-use crate::blob::{BlobId, BlobStore as _};
+use crate::blob::{BlobId, BlobStore as _, Level};
 use crate::crypt::stored_size;
+use crate::documents::Documents;
 use crate::error::Error;
 use mallee_store::{
-    Store, s3_blob_fetch, s3_blob_holders, s3_blob_list, s3_check_rows, s3_damage_list, s3_damage_put, s3_garbage_among,
+    S3VersionName, Store, s3_blob_fetch, s3_blob_holders, s3_blob_list, s3_bucket_doc_list, s3_check_rows,
+    s3_damage_list, s3_damage_put, s3_garbage_among,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,8 +35,12 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
             report.blobs += 1;
             report.bytes += size;
             if let Some(what) = blob(checker, id, *size).await? {
-                let text = format!("blob {id}: {what}; {}", holders(&checker.store, id).await?);
-                report.add(Weight::Lost, None, text);
+                let mut text = format!("blob {id}: {what}; {}", holders(&checker.store, id).await?);
+                let relaxed = !relaxed_holders(&checker.store, id).await?.is_empty();
+                if relaxed {
+                    text.push_str("; where the bucket's level is relaxed, a repair drops it");
+                }
+                report.add(Weight::Lost, relaxed.then(|| Mend::Relaxed(id.clone())), text);
                 note(&checker.store, id, &what).await?;
                 damaged.insert(id.clone());
             }
@@ -51,8 +57,38 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
                 format!("the file of blob {id} {why}"),
             );
         }
+        packs(checker, shard, &|id| rows.contains_key(id) || asked_for.contains(id), all_known, report).await?;
     }
     noted(checker, &damaged, report).await
+}
+
+/// Packs that hold nothing in use. (What others hold besides is no finding: compaction is for that.)
+async fn packs(
+    checker: &Checker,
+    shard: usize,
+    is_used: &(dyn Fn(&str) -> bool + Sync),
+    all_known: bool,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let (packs, foreign) = checker.blobs.pack_names(shard).await?;
+    for path in foreign {
+        report.add(Weight::Leftover, None, format!("{path} is none of ours; nothing reads or deletes it"));
+    }
+    for pack in packs {
+        let ids = match checker.blobs.packed_ids(pack).await {
+            Ok(ids) => ids,
+            Err(Error::Io { what, source }) => {
+                report.add(Weight::Lost, None, format!("pack {pack}: {what}: {source}"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if !ids.iter().any(|id| is_used(id.as_str())) {
+            let mend = all_known.then_some(Mend::Pack(pack));
+            report.add(Weight::Leftover, mend, format!("pack {pack} holds nothing that is in use"));
+        }
+    }
+    Ok(())
 }
 
 /// The blobs (id, size) of one shard. What is no id at all falls into one, too.
@@ -102,6 +138,19 @@ async fn holders(store: &Store, id: &str) -> Result<String, Error> {
         true => "no object has it (an image or a part may)".to_owned(),
         false => format!("it holds bytes of {}", names.join(" and ")),
     })
+}
+
+/// Versions that have a blob, in buckets of the relaxed level.
+pub(super) async fn relaxed_holders(store: &Store, id: &str) -> Result<Vec<S3VersionName>, Error> {
+    let mut out = Vec::new();
+    for version in s3_blob_holders(store, id, FINDINGS_MAX).await? {
+        let rows = s3_bucket_doc_list(store, version.bucket_id).await?;
+        let docs = rows.iter().fold(Documents::default(), |docs, row| docs.with(&row.kind, &row.id, &row.doc));
+        if docs.level() == Level::Relaxed {
+            out.push(version);
+        }
+    }
+    Ok(out)
 }
 
 async fn note(store: &Store, id: &str, what: &str) -> Result<(), Error> {

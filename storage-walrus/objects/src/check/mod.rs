@@ -11,7 +11,7 @@ mod rows;
 
 pub use bytes::verify_blob;
 
-use crate::blob::FileBlobs;
+use crate::blob::{FileBlobs, PackId};
 use crate::error::Error;
 use mallee_store::Store;
 use std::fmt;
@@ -77,6 +77,10 @@ enum Mend {
     Usage(i64),
     /// Deletes a file that nothing refers to.
     File(String),
+    /// Drops the versions whose bytes were in a blob, from buckets of the relaxed level.
+    Relaxed(String),
+    /// Deletes a pack of which nothing is in use.
+    Pack(PackId),
     /// Deletes what unfinished writes left.
     Unfinished,
     /// Forgets damage that is none any more.

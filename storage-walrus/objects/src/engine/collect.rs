@@ -1,4 +1,4 @@
-//! Garbage: deletes the bytes of blobs that lost their last reference, then forgets them. What dies in between is done
+//! Garbage: deletes the bytes of blobs that lost their last reference, then forgets them, and compacts packs. What dies in between is done
 //! again: a blob that is not there is no error, and ids are never given twice.
 
 use super::Engine;
@@ -29,6 +29,9 @@ impl Engine {
             let now_ms = self.clock.now_ms();
             let batch = self.meta.garbage(now_ms.saturating_sub(grace_ms), BATCH).await?;
             if batch.is_empty() {
+                if self.blobs.compact().await? {
+                    self.garbage.wake();
+                }
                 return Ok(deleted);
             }
             self.faults.point("walrus.gc.take").await?;

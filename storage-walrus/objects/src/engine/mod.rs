@@ -13,7 +13,7 @@ pub use list::{ListQuery, Listing, VersionMarker};
 pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
-use crate::blob::{BlobId, BlobStore};
+use crate::blob::{BlobId, BlobStore, Level};
 use crate::crypt::Vault;
 use crate::documents::Documents;
 use crate::error::Error;
@@ -39,6 +39,8 @@ pub struct Engine {
     pub(crate) rng: Rng,
     pub(crate) faults: Faults,
     vault: Option<Vault>,
+    /// What it means that bytes were written.
+    pub(crate) level: Level,
     /// Wakes whoever deletes garbage.
     pub(crate) garbage: Nudge,
 }
@@ -47,7 +49,7 @@ impl Engine {
     /// An engine over the two stores.
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
-        Self { meta, blobs, clock, rng, faults, vault: None, garbage: Nudge::default() }
+        Self { meta, blobs, clock, rng, faults, vault: None, level: Level::Strict, garbage: Nudge::default() }
     }
 
     /// With the key that protects data keys of objects; without it no object is encrypted.
@@ -66,6 +68,23 @@ impl Engine {
     #[must_use]
     pub fn limited(&self, limits: Arc<Limits>) -> Self {
         Self { meta: self.meta.clone().limited(limits), ..self.clone() }
+    }
+
+    /// The same engine for writes at this level.
+    #[must_use]
+    pub fn at(&self, level: Level) -> Self {
+        Self { level, ..self.clone() }
+    }
+
+    /// Before a reference to bytes that are there already: they may have been written at a lower level than this one.
+    ///
+    /// # Errors
+    /// A failing disk.
+    pub async fn flush(&self) -> Result<(), Error> {
+        match self.level {
+            Level::Strict => self.blobs.flush().await,
+            Level::Relaxed => Ok(()),
+        }
     }
 
     /// The same engine for changes that come from there.

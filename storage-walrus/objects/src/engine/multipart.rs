@@ -150,6 +150,7 @@ impl Engine {
         info.upload = Some(upload.id.clone());
         let parts = parts.into_iter().map(|p| Part { etag: String::new(), created_ms: 0, ..p }).collect();
         let object = Object { info: info.clone(), content: Content::Parts(parts) };
+        self.flush().await?;
         self.faults.point("walrus.complete.commit").await?;
         let put = PutObject { bucket, object, new_blob: None };
         let written = self.meta.complete_upload(&upload.id, &put, condition).await?;

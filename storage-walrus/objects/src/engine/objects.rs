@@ -97,6 +97,7 @@ impl Engine {
     ) -> Result<ObjectInfo, Error> {
         let (bucket, mut info) = self.describe(what, source.info.size);
         let object = Object { info: info.clone(), content: source.content.clone() };
+        self.flush().await?;
         self.faults.point("walrus.copy.commit").await?;
         let written = self.meta.put_object(&PutObject { bucket, object, new_blob: None }, condition).await?;
         self.faults.point("walrus.copy.commit.done").await?;

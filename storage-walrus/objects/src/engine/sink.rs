@@ -55,7 +55,7 @@ impl Sink {
             self.held.extend_from_slice(&data);
             return Ok(());
         }
-        let mut writer = self.engine.blobs.create().await?;
+        let mut writer = self.engine.blobs.create(self.engine.level).await?;
         let held = self.held.split().freeze();
         writer.write(held).await?;
         writer.write(data).await?;
@@ -87,7 +87,7 @@ impl Sink {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
-                let mut writer = self.engine.blobs.create().await?;
+                let mut writer = self.engine.blobs.create(self.engine.level).await?;
                 writer.write(self.held.split().freeze()).await?;
                 writer
             }

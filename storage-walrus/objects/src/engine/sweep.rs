@@ -47,6 +47,7 @@ impl Engine {
                 report.deleted += 1;
             }
         }
+        while self.blobs.compact().await? {}
         Ok(report)
     }
 }

@@ -79,6 +79,7 @@ impl ImageStore {
             holders: Vec::new(),
         };
         let new_blob = new.then(|| image.blob.clone());
+        self.engine.flush().await?;
         let result = match self.engine.faults.point("walrus.image.commit").await {
             Ok(()) => self.engine.meta.claim_image(&image, holder, new).await,
             Err(fault) => Err(fault.into()),

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 
 pub const ACCOUNT: &str = "111111111111";
 pub const BUCKET: &str = "bucket";
+/// Packs are sealed early, so that there are some to compact.
+pub const PACK_BYTES: u64 = 100_000;
 
 /// Which metadata store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl World {
 
     fn blobs_at(&self, dir: &Path, faults: Faults) -> FileBlobs {
         let rng = Rng::seeded(self.seed.fetch_add(1, Ordering::Relaxed));
-        FileBlobs::open(dir, Clock::system(), rng, faults).unwrap()
+        FileBlobs::open(dir, Clock::system(), rng, faults).unwrap().with_pack_bytes(PACK_BYTES)
     }
 
     /// An engine, as a daemon makes it when it starts.
@@ -197,8 +199,9 @@ pub async fn clear(engine: &Engine) {
     collect(engine).await;
 }
 
-/// Deletes all garbage, also what could not be deleted a moment ago.
+/// Deletes all garbage, also what could not be deleted a moment ago, and the open pack if nothing of it is in use.
 pub async fn collect(engine: &Engine) {
     engine.clock().shift_ms(1000 + i64::try_from(mallee_objects::COLLECT_RETRY.as_millis()).unwrap());
     engine.collect().await.unwrap();
+    engine.sweep(std::time::Duration::ZERO).await.unwrap();
 }

@@ -5,7 +5,7 @@ use crate::call::Call;
 use crate::error::{engine, invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::names::check_bucket_name;
-use crate::ops::acl;
+use crate::ops::{acl, durability};
 use crate::owners::Owners;
 use crate::reply::{self, Reply, XMLNS, document};
 use crate::{CREATE_BUCKET_XML_BYTES_MAX, LIST_BUCKETS_MAX};
@@ -15,7 +15,7 @@ use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Bucket, Error, Versioning};
 use mallee_runtime::clock::from_unix_ms;
-use mallee_s3_config::{Document as _, ObjectLock, Ownership, Tagging, text as document_text};
+use mallee_s3_config::{Document as _, Durability, ObjectLock, Ownership, Tagging, text as document_text};
 
 /// The region that AWS writes as no location at all.
 const CLASSIC_REGION: &str = "us-east-1";
@@ -93,12 +93,13 @@ struct Wanted {
     tags: Option<Tagging>,
 }
 
-/// Whether the body of a CreateBucket gives tags.
+/// The place that the body of a CreateBucket names, and whether it gives tags.
 ///
 /// # Errors
 /// `MalformedXML`, and what S3 answers to tags that cannot be.
-pub(crate) fn is_tagged(body: &[u8]) -> Result<bool, ApiError> {
-    Ok(wanted(body)?.tags.is_some())
+pub(crate) fn asked_for(body: &[u8]) -> Result<(Option<String>, bool), ApiError> {
+    let Wanted { location, tags } = wanted(body)?;
+    Ok((location, tags.is_some()))
 }
 
 fn wanted(body: &[u8]) -> Result<Wanted, ApiError> {
@@ -143,6 +144,7 @@ pub(crate) async fn create(mut call: Call, name: String) -> Result<Reply, ApiErr
     let ownership = text(&call.headers, OWNERSHIP).filter(|rule| !rule.is_empty());
     let wrong = |rule| invalid_argument(format!("Invalid {OWNERSHIP} header: {rule}"), OWNERSHIP, rule);
     let ownership = ownership.map(|rule| Ownership::parse(rule).ok_or_else(|| wrong(rule))).transpose()?;
+    let durability = durability::of_new_bucket(&call.headers)?;
     let body = read_small(&mut call, CREATE_BUCKET_XML_BYTES_MAX, true, false).await?;
     let Wanted { location, tags } = wanted(&body)?;
     let region = match location.as_deref() {
@@ -155,6 +157,9 @@ pub(crate) async fn create(mut call: Call, name: String) -> Result<Reply, ApiErr
     let mut docs = acl::of_new_bucket(&call, call.s3.config().new_buckets.documents(ownership)).await?;
     if let Some(tags) = tags {
         docs = docs.with(Tagging::KIND, "", &document_text(&tags));
+    }
+    if let Some(durability) = durability {
+        docs = docs.with(Durability::KIND, "", &document_text(&durability));
     }
     let mut versioning = Versioning::Off;
     if lock {

@@ -55,7 +55,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     let properties = acl::of_new_object(&call, &bucket, given.properties(&bucket)?).await?;
     let sealing = sse::plan(&call, &bucket, &key, &asked).await?;
     let properties = Properties { encryption: sealing.as_ref().map(Sealing::text).transpose()?, ..properties };
-    let store = call.s3.engine();
+    let store = call.s3.engine().at(bucket.level());
     let mut sink = store.sink_with(sealing.as_ref().map(|sealing| &sealing.key)).map_err(engine)?;
     while let Some(data) = incoming.next().await? {
         sink.write(data).await.map_err(engine)?;

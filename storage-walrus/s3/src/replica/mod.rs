@@ -103,7 +103,7 @@ impl S3 {
             return Err(refused("the destination bucket belongs to another account than the rule says"));
         }
         let role = self.authority().role(&rules.role, S3_SERVICE, SESSION).await?;
-        let role = Role::new(role).ok_or_else(|| {
+        let role = Role::new(role, self.engine().clock().now_ms()).ok_or_else(|| {
             refused(format!("the role {} does not exist, or does not trust {S3_SERVICE}", rules.role))
         })?;
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));

@@ -17,6 +17,8 @@ const TO: usize = 2;
 pub(crate) struct Role {
     identity: Arc<dyn Identity>,
     pub(crate) caller: Caller,
+    /// The time, in milliseconds since 1970.
+    now_ms: i64,
 }
 
 /// What a role may.
@@ -33,10 +35,10 @@ fn question(action: &'static str, resource: &str, on: usize) -> Question {
 
 impl Role {
     /// Of an identity; `None` for none, and for one that is nobody.
-    pub(super) fn new(identity: Option<Arc<dyn Identity>>) -> Option<Self> {
+    pub(super) fn new(identity: Option<Arc<dyn Identity>>, now_ms: i64) -> Option<Self> {
         let identity = identity?;
         let caller = identity.caller()?.clone();
-        Some(Self { identity, caller })
+        Some(Self { identity, caller, now_ms })
     }
 
     async fn judge(
@@ -47,7 +49,8 @@ impl Role {
     ) -> Result<Judgement, Unreplicated> {
         let (head, ()) = Request::new(()).into_parts();
         let keys = Keys::new();
-        let case = Case { head: &head, claim: None, resources, questions, keys: &keys, quotas };
+        let (arrived_ms, now_ms) = (self.now_ms, self.now_ms);
+        let case = Case { head: &head, claim: None, resources, questions, keys: &keys, quotas, arrived_ms, now_ms };
         let judgement = self.identity.judge(&case).await?;
         if judgement.refusals.len() != questions.len() {
             return Err(Unreplicated::Later("not every question was answered".to_owned()));
@@ -89,7 +92,7 @@ impl Role {
             questions.push(question("s3:GetObjectVersionTagging", &from, OBJECT));
             questions.push(question("s3:ReplicateTags", &to, TO));
         }
-        let existing = keys::of_object_tags(tags.clone().into_iter());
+        let existing = keys::of_object_tags(tags);
         for question in questions.iter_mut().filter(|question| question.on == OBJECT) {
             question.keys.clone_from(&existing);
         }

@@ -1,6 +1,6 @@
-//! S3 beside nginx: the same bytes served and taken by both, in turns of one run, by the same client. The figures are
-//! ratios of the servers' CPU time per request (all their threads and processes); nginx checks no signature, keeps no
-//! checksum, makes nothing durable and knows no ETag but time and size.
+//! S3 beside nginx and Ceph's radosgw: the same bytes served and taken by all, in turns of one run, by the same client.
+//! The figures are ratios of the servers' CPU time per request (all their threads and processes); nginx checks no
+//! signature, keeps no checksum, makes nothing durable and knows no ETag but time and size, and Ceph keeps all in memory.
 
 mod servers;
 mod transfer;
@@ -10,7 +10,7 @@ use super::client::{Access, elements};
 use super::process;
 use super::report::{Row, Table};
 use anyhow::{Result, ensure};
-use servers::{Nginx, Ours};
+use servers::{Nginx, Ours, Rados};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
@@ -111,11 +111,13 @@ fn nothing() -> Arc<[u8]> {
 /// Measures, and says each figure as soon as it is known.
 #[allow(clippy::print_stderr, reason = "the progress of a task of minutes")]
 pub fn run(bench: &Bench) -> Result<Table> {
-    let nginx = Nginx::start(bench)?;
+    let (nginx, rados) = (Nginx::start(bench)?, Rados::start(bench)?);
     let mut ours = Ours::start(bench)?;
-    let mut setup = Link::open(ours.access().address)?;
-    for bucket in [BUCKET, MANY_BUCKET] {
-        setup.body(&signed(ours.access(), "PUT", &format!("/{bucket}"), Hash::Sha256, nothing())?)?;
+    for access in [ours.access(), &rados.access] {
+        let mut setup = Link::open(access.address)?;
+        for bucket in [BUCKET, MANY_BUCKET] {
+            setup.body(&signed(access, "PUT", &format!("/{bucket}"), Hash::Sha256, nothing())?)?;
+        }
     }
     let mut rows = Vec::new();
     let mut say = |row: Row| {
@@ -123,11 +125,11 @@ pub fn run(bench: &Bench) -> Result<Table> {
         rows.push(row);
     };
     for cell in CELLS.iter().filter(|cell| bench.wants(cell.name)) {
-        let (mine, theirs) = measure(cell, &ours, &nginx)?;
+        let [mine, theirs, ceph] = measure(cell, &ours, &nginx, &rados)?;
         if cell.put.is_none() && cell.bytes == 4 * KIB && cell.clients == 1 {
             say(latency(cell, &mine, &theirs));
         }
-        say(ratio(cell, &ours, &mine, &theirs));
+        say(ratio(cell, &ours, &mine, &theirs, &ceph));
     }
     if bench.wants("memory") {
         memory(&ours)?.into_iter().for_each(&mut say);
@@ -145,40 +147,68 @@ pub fn run(bench: &Bench) -> Result<Table> {
     Ok(Table { name: "s3", rows })
 }
 
-/// Ours and nginx's, in turns.
-fn measure(cell: &Cell, ours: &Ours, nginx: &Nginx) -> Result<(Run, Run)> {
-    let (access, body) = (ours.access(), bytes(cell.bytes));
-    let hash = cell.put.unwrap_or(Hash::None);
-    let names = (0..cell.objects).map(|n| format!("/{BUCKET}/{}-{n}", cell.bytes));
-    let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-    let (mut link, mut other) = (Link::open(access.address)?, Link::open(nginx.address)?);
-    for name in names {
-        let (store, keep) =
-            (signed(access, "PUT", &name, hash, body.clone())?, plain(nginx.address, "PUT", &name, body.clone()));
+/// A server of a measurement: its requests are ready.
+struct Side<'a> {
+    address: SocketAddr,
+    pids: &'a [u32],
+    transfers: Vec<Transfer>,
+    runs: Vec<Run>,
+}
+
+impl<'a> Side<'a> {
+    fn new(address: SocketAddr, pids: &'a [u32]) -> Self {
+        Self { address, pids, transfers: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Adds a transfer of this object: a PUT is what is measured, or prepares for the GET that is.
+    fn add(&mut self, cell: &Cell, store: Transfer, fetch: Transfer) -> Result<()> {
         if cell.put.is_some() {
-            mine.push(store);
-            theirs.push(keep);
-            continue;
+            self.transfers.push(store);
+            return Ok(());
         }
+        let mut link = Link::open(self.address)?;
         link.body(&store)?;
-        other.body(&keep)?;
-        mine.push(signed(access, "GET", &name, Hash::None, nothing())?);
-        theirs.push(plain(nginx.address, "GET", &name, nothing()));
+        if self.transfers.is_empty() {
+            ensure!(link.body(&fetch)?[..] == store.body[..], "other bytes came back");
+        }
+        self.transfers.push(fetch);
+        Ok(())
     }
-    if let (None, Some(first), Some(second)) = (cell.put, mine.first(), theirs.first()) {
-        ensure!(link.body(first)?[..] == body[..] && other.body(second)?[..] == body[..], "other bytes came back");
-    }
-    let mut runs = (Vec::new(), Vec::new());
-    for turn in 0..=TURNS {
+
+    fn turn(&mut self, cell: &Cell, turn: usize) -> Result<()> {
         let time = if turn == 0 { WARM_UP } else { TURN };
-        let a = drive(access.address, &[ours.pid()], cell.clients, &mine, time, usize::MAX)?;
-        let b = drive(nginx.address, &nginx.workers, cell.clients, &theirs, time, usize::MAX)?;
+        let run = drive(self.address, self.pids, cell.clients, &self.transfers, time, usize::MAX)?;
         if turn > 0 {
-            runs.0.push(a);
-            runs.1.push(b);
+            self.runs.push(run);
+        }
+        Ok(())
+    }
+}
+
+/// Ours, nginx's and Ceph's, in turns.
+fn measure(cell: &Cell, ours: &Ours, nginx: &Nginx, rados: &Rados) -> Result<[Run; 3]> {
+    let (access, body, pid) = (ours.access(), bytes(cell.bytes), [ours.pid()]);
+    let hash = cell.put.unwrap_or(Hash::None);
+    let mut sides = [
+        Side::new(access.address, &pid),
+        Side::new(nginx.address, &nginx.workers),
+        Side::new(rados.access.address, &rados.pids),
+    ];
+    let [mine, theirs, ceph] = &mut sides;
+    for name in (0..cell.objects).map(|n| format!("/{BUCKET}/{}-{n}", cell.bytes)) {
+        for (side, access) in [(&mut *mine, access), (&mut *ceph, &rados.access)] {
+            let store = signed(access, "PUT", &name, hash, body.clone())?;
+            side.add(cell, store, signed(access, "GET", &name, Hash::None, nothing())?)?;
+        }
+        let store = plain(nginx.address, "PUT", &name, body.clone());
+        theirs.add(cell, store, plain(nginx.address, "GET", &name, nothing()))?;
+    }
+    for turn in 0..=TURNS {
+        for side in &mut sides {
+            side.turn(cell, turn)?;
         }
     }
-    Ok((Run::merged(runs.0), Run::merged(runs.1)))
+    Ok(sides.map(|side| Run::merged(side.runs)))
 }
 
 fn latency(cell: &Cell, mine: &Run, theirs: &Run) -> Row {
@@ -198,7 +228,7 @@ fn latency(cell: &Cell, mine: &Run, theirs: &Run) -> Row {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "sizes and counts of a benchmark")]
-fn ratio(cell: &Cell, ours: &Ours, mine: &Run, theirs: &Run) -> Row {
+fn ratio(cell: &Cell, ours: &Ours, mine: &Run, theirs: &Run, ceph: &Run) -> Row {
     let ratio = mine.cpu_ms() / theirs.cpu_ms();
     let rate = |run: &Run| match cell.bytes {
         bytes if bytes >= MIB => format!("{:.0} MB/s", run.count as f64 * bytes as f64 / run.seconds / 1e6),
@@ -213,15 +243,19 @@ fn ratio(cell: &Cell, ours: &Ours, mine: &Run, theirs: &Run) -> Row {
         aim: cell.aim.map(|aim| format!("≤ {aim:.1}")).unwrap_or_default(),
         met: cell.aim.map(|aim| ratio <= aim),
         beside: format!(
-            "{} beside {}; {} beside {}; half within {:.2} beside {:.2} ms, 99 of 100 within {:.1} beside {:.1} ms",
+            "{}, nginx {}, radosgw {}; {}, {}, {}; half within {:.2}, {:.2}, {:.2} ms; 99 of 100 within {:.1}, {:.1}, {:.1} ms",
             cpu(mine),
             cpu(theirs),
+            cpu(ceph),
             rate(mine),
             rate(theirs),
+            rate(ceph),
             mine.quantile(50),
             theirs.quantile(50),
+            ceph.quantile(50),
             mine.quantile(99),
-            theirs.quantile(99)
+            theirs.quantile(99),
+            ceph.quantile(99)
         ),
     }
 }

@@ -1,8 +1,9 @@
-//! The two servers: ours, and nginx over a directory of the same files, which also takes them (its DAV module).
+//! The servers: ours, nginx over a directory of the same files, which also takes them (its DAV module), and Ceph's S3.
 
 use super::super::client::Access;
 use super::super::cloud::Cloud;
 use super::super::{Bench, pause};
+use crate::tree;
 use anyhow::{Context as _, Result, ensure};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -168,6 +169,46 @@ impl Drop for Nginx {
         // Its workers go when the master does: it is told to, and tells them.
         let pid = self.child.id().to_string();
         drop(Command::new("kill").args(["-TERM", &pid]).status());
+        drop(self.child.wait());
+    }
+}
+
+/// radosgw with a store in memory, as the client tests start it.
+#[derive(Debug)]
+pub struct Rados {
+    child: Child,
+    /// How to call it.
+    pub access: Access,
+    /// The gateway, the store and the monitor.
+    pub pids: Vec<u32>,
+}
+
+impl Rados {
+    /// Starts it; fails, with what to do about it, where it is missing.
+    pub fn start(bench: &Bench) -> Result<Self> {
+        let root = tree::root()?;
+        let log = File::create(bench.scratch.join("radosgw.log"))?;
+        let mut child = Command::new(root.join(".venv/bin/python"))
+            .arg(root.join("tests/clients/radosgw.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("radosgw is needed, and the Python environment of the tests: deploy/install test")?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        let mut word = || words.next().with_context(|| format!("see {}/radosgw.log", bench.scratch.display()));
+        let (address, key, secret) = (word()?.parse()?, word()?.to_owned(), word()?.to_owned());
+        let pids = words.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { child, access: Access::known(address, &key, &secret, "default"), pids })
+    }
+}
+
+impl Drop for Rados {
+    fn drop(&mut self) {
+        // It stops its processes when its input ends.
+        drop(self.child.stdin.take());
         drop(self.child.wait());
     }
 }
