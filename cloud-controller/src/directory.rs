@@ -19,7 +19,7 @@ use mallee_proto::v1::{
     ResolveKeyReply, ResolveKeyRequest, S3Key, S3Question, S3Resource,
 };
 use mallee_proto::{Kind, WireError};
-use mallee_s3::{Judgement, Keys, Question, Resource};
+use mallee_s3::{Judgement, Keys, Question, Resource, S3_SERVICE};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
 use mallee_types::ZoneName;
 use secrecy::ExposeSecret as _;
@@ -238,7 +238,16 @@ impl DirectoryService {
         let keys = keys(asked.keys);
         let quotas = usize::try_from(asked.quotas).unwrap_or_default().checked_sub(1);
         let case = Asked { resources: &resources, questions: &questions, keys: &keys, quotas };
-        let judged = if asked.access_key_id.is_empty() {
+        let judged = if !asked.service_role.is_empty() {
+            let role = cloud.service_role(&asked.service_role, S3_SERVICE, &asked.service_session).await;
+            match role.map_err(|error| WireError::new(Kind::Unavailable, error.to_string()))? {
+                Some(actor) => judge(cloud, Party::Known(&OpContext::new(actor, "").with_facts(facts)), case).await,
+                None => {
+                    let refusal = format!("The role {} does not exist, or does not trust S3.", asked.service_role);
+                    return Ok(AuthorizeS3Reply { refusals: vec![refusal; count], ..AuthorizeS3Reply::default() });
+                }
+            }
+        } else if asked.access_key_id.is_empty() {
             judge(cloud, Party::Nobody(facts), case).await
         } else {
             match self.present(&asked.access_key_id, &asked.session_token).await? {

@@ -257,6 +257,15 @@ impl Authority for CloudAuthority {
         }
         Ok(known)
     }
+
+    async fn role(&self, arn: &str, service: &str, session: &str) -> Result<Option<Arc<dyn Identity>>, ApiError> {
+        let actor = attached(&self.cloud)?.service_role(arn, service, session).await;
+        let Some(actor) = actor.map_err(|error| Code::ServiceUnavailable.error().because(error))? else {
+            return Ok(None);
+        };
+        let caller = Caller { account: actor.account.to_string(), arn: actor.arn.to_string() };
+        Ok(Some(Arc::new(Somebody { actor: Some((actor, caller)), cloud: self.cloud.clone() })))
+    }
 }
 
 fn attached(cloud: &OnceLock<Arc<Cloud>>) -> Result<&Arc<Cloud>, ApiError> {
@@ -280,13 +289,16 @@ impl Identity for Somebody {
         let peer = case.head.extensions.get::<Peer>().map(|peer| peer.0);
         let Case { resources, questions, keys, quotas, .. } = *case;
         let asked = Asked { resources, questions, keys, quotas };
-        match (&self.actor, case.claim) {
-            (Some((actor, _)), Some(claim)) => {
-                let facts = facts::of(claim, &case.head.headers, peer);
+        let facts = match case.claim {
+            Some(claim) => facts::of(claim, &case.head.headers, peer),
+            None => facts::of_stranger(&case.head.headers, peer),
+        };
+        match &self.actor {
+            Some((actor, _)) => {
                 let cx = OpContext::new(actor.clone(), "").with_facts(facts);
                 judge(cloud, Party::Known(&cx), asked).await
             }
-            _ => judge(cloud, Party::Nobody(facts::of_stranger(&case.head.headers, peer)), asked).await,
+            None => judge(cloud, Party::Nobody(facts), asked).await,
         }
     }
 }

@@ -89,6 +89,16 @@ impl Authority for StaticAuthority {
         };
         Ok(names.iter().map(|name| account(name)).collect())
     }
+
+    /// There are no roles: of an account that is there each stands for its root.
+    async fn role(&self, arn: &str, _: &str, _: &str) -> Result<Option<Arc<dyn Identity>>, ApiError> {
+        let account = arn.strip_prefix("arn:aws:iam::").and_then(|rest| rest.split_once(":role/"));
+        let account = account.and_then(|(account, _)| account.parse::<AccountId>().ok());
+        let Some(account) = account.filter(|account| self.accounts.contains(account)) else { return Ok(None) };
+        let principal = Principal::Root { account: account.clone() };
+        let caller = Caller { account: account.to_string(), arn: principal.arn() };
+        Ok(Some(Arc::new(Root { principal, caller: Some(caller) })))
+    }
 }
 
 /// The root of an account, or nobody.

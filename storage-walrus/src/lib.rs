@@ -9,6 +9,7 @@ mod metrics;
 mod offline;
 mod owner;
 mod place;
+mod replicas;
 
 pub use keys::{StaticAuthority, StaticKey};
 pub use mallee_objects::check::{Checker, Finding, Report, Weight};
@@ -17,7 +18,7 @@ pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
-    Question, Resource, S3, SealedKey,
+    Question, Resource, S3, S3_SERVICE, SealedKey,
 };
 pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Targets};
 pub use offline::Offline;
@@ -207,7 +208,8 @@ impl Walrus {
     /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
-        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store);
+        let carrier = Arc::new(replicas::S3Carrier(self.s3.clone()));
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store, carrier);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
         let (rng, work) = (engine.rng().clone(), self.work.clone());
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {

@@ -39,6 +39,7 @@ steps! {
     21 "0021_kms";
     22 "0022_s3_jobs";
     23 "0023_damage";
+    25 "0025_s3_replication";
     26 "0026_hold_known";
     29 "0029_outbox_due";
 }

@@ -64,6 +64,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/listing.rs", s3::listing::SQL),
     ("s3/listing_versions.rs", s3::listing_versions::SQL),
     ("s3/outbox.rs", s3::outbox::SQL),
+    ("s3/replication.rs", s3::replication::SQL),
     ("s3/owner.rs", s3::owner::SQL),
     ("s3/part.rs", s3::part::SQL),
     ("s3/pieces.rs", s3::pieces::SQL),

@@ -13,7 +13,9 @@ use mallee_cloud_controller::origin;
 use mallee_proto::v1::{AuthorizeS3Reply, AuthorizeS3Request, KnowPrincipalsRequest, S3Key, S3Question, S3Resource};
 use mallee_proto::{Kind, WireError};
 use mallee_serve::Peer;
-use mallee_walrus::{Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource};
+use mallee_walrus::{
+    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource, S3_SERVICE,
+};
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -58,6 +60,22 @@ impl Authority for DirectoryAuthority {
         let request = KnowPrincipalsRequest { names: names.to_vec() };
         self.link.know_principals(request).await.map_err(|error| unknown(&error))
     }
+
+    /// Whether the role trusts the service is said when it is asked what the role may.
+    async fn role(&self, arn: &str, service: &str, session: &str) -> Result<Option<Arc<dyn Identity>>, ApiError> {
+        let parts = arn.strip_prefix("arn:aws:iam::").and_then(|rest| rest.split_once(":role/"));
+        let Some((account, path)) = parts.filter(|_| service == S3_SERVICE) else { return Ok(None) };
+        if !self.principals(&[arn.to_owned()]).await?.first().copied().unwrap_or_default() {
+            return Ok(None);
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let caller = Caller {
+            account: account.to_owned(),
+            arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+        };
+        let (role, session) = (arn.to_owned(), session.to_owned());
+        Ok(Some(Arc::new(ServiceRole { role, session, caller, link: self.link.clone() })))
+    }
 }
 
 /// Who asks, or nobody.
@@ -87,15 +105,39 @@ impl Identity for Somebody {
         if self.is_free(case) {
             return Ok(Judgement { refusals: vec![None; case.questions.len()], ..Judgement::default() });
         }
-        let reply = self.link.authorize_s3(request(case)).await.map_err(|error| unknown(&error))?;
-        let AuthorizeS3Reply { refusals, asks_object_tags, limits } = reply;
-        let limits = match limits.as_str() {
-            "" => None,
-            text => Some(Arc::new(serde_json::from_str::<Limits>(text).map_err(ApiError::internal)?)),
-        };
-        let refusals = refusals.into_iter().map(|text| Some(text).filter(|text| !text.is_empty())).collect();
-        Ok(Judgement { refusals, limits, asks_object_tags })
+        ask(&self.link, request(case)).await
     }
+}
+
+/// A role that S3 takes on for work of its own.
+struct ServiceRole {
+    role: String,
+    session: String,
+    caller: Caller,
+    link: CloudLink,
+}
+
+#[async_trait]
+impl Identity for ServiceRole {
+    fn caller(&self) -> Option<&Caller> {
+        Some(&self.caller)
+    }
+
+    async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError> {
+        let (service_role, service_session) = (self.role.clone(), self.session.clone());
+        ask(&self.link, AuthorizeS3Request { service_role, service_session, ..request(case) }).await
+    }
+}
+
+async fn ask(link: &CloudLink, request: AuthorizeS3Request) -> Result<Judgement, ApiError> {
+    let reply = link.authorize_s3(request).await.map_err(|error| unknown(&error))?;
+    let AuthorizeS3Reply { refusals, asks_object_tags, limits } = reply;
+    let limits = match limits.as_str() {
+        "" => None,
+        text => Some(Arc::new(serde_json::from_str::<Limits>(text).map_err(ApiError::internal)?)),
+    };
+    let refusals = refusals.into_iter().map(|text| Some(text).filter(|text| !text.is_empty())).collect();
+    Ok(Judgement { refusals, limits, asks_object_tags })
 }
 
 fn keys(keys: &Keys) -> Vec<S3Key> {
@@ -143,5 +185,7 @@ fn request(case: &Case<'_>) -> AuthorizeS3Request {
         keys: keys(case.keys),
         waited_ms: case.now_ms.saturating_sub(case.arrived_ms),
         quotas: case.quotas.map_or(0, |at| u32::try_from(at + 1).unwrap_or_default()),
+        service_role: String::new(),
+        service_session: String::new(),
     }
 }

@@ -7,17 +7,21 @@
 pub mod inventory;
 mod lead;
 pub mod lifecycle;
+mod lines;
 pub mod notify;
+pub mod replicate;
 
 pub use inventory::Lister;
 pub use lifecycle::{Expirer, Outcome};
 pub use notify::{Notifier, Target, Targets};
+pub use replicate::{Carrier, Failure, REPLICATION_AGE_MAX, Replicator};
 
 use mallee_runtime::TaskScope;
 use mallee_runtime::task::{Nudge, spawn_periodic};
 use mallee_s3::{S3, spawn_log_delivery};
 pub use mallee_s3_config::lifecycle::Day;
 use mallee_store::Store;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why background work stopped. It runs again.
@@ -57,8 +61,8 @@ impl Default for JobsConfig {
     }
 }
 
-/// Starts the work.
-pub fn spawn(scope: &TaskScope, config: &JobsConfig, s3: &S3, store: &Store) {
+/// Starts the work. What is replicated is brought by this carrier.
+pub fn spawn(scope: &TaskScope, config: &JobsConfig, s3: &S3, store: &Store, carrier: Arc<dyn Carrier>) {
     let engine = s3.engine();
     let expirer = Expirer::new(engine, store, config.day).with_log(s3.access_log().clone());
     // Rules change something at midnight only; a round that was done is not done again.
@@ -77,4 +81,6 @@ pub fn spawn(scope: &TaskScope, config: &JobsConfig, s3: &S3, store: &Store) {
     let notifier = Notifier::new(engine, store, config.targets.clone());
     let shutdown = scope.shutdown().clone();
     scope.spawn(async move { notifier.run(&shutdown).await });
+    let (replicator, shutdown) = (Replicator::new(engine, store, carrier), scope.shutdown().clone());
+    scope.spawn(async move { replicator.run(&shutdown).await });
 }

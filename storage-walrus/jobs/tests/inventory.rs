@@ -46,6 +46,10 @@ impl Authority for Nobody {
     async fn principals(&self, _: &[String]) -> Result<Vec<bool>, ApiError> {
         Ok(Vec::new())
     }
+
+    async fn role(&self, _: &str, _: &str, _: &str) -> Result<Option<Arc<dyn Identity>>, ApiError> {
+        Ok(None)
+    }
 }
 
 struct World {

@@ -20,10 +20,11 @@ use crate::model::{
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
+use crate::replica::{Placed, Replica};
 use crate::stored::StoreMetadata;
 use crate::version::{Deleted, Versioning, Which};
 use kept::{Entry, Kept, bucket_name, object_name};
-use mallee_store::Store;
+use mallee_store::{S3ReplicationRow, Store};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -135,6 +136,16 @@ impl Metadata for CachedMetadata {
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         let names = vec![object_name(&put.bucket, &put.object.info.key)];
         self.write(names, self.inner.put_object(put, condition)).await
+    }
+
+    async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error> {
+        let (bucket, key) = replica.place();
+        self.write(vec![object_name(bucket, key)], self.inner.put_replica(replica)).await
+    }
+
+    async fn replicated(&self, version: &S3ReplicationRow, failed: Option<&str>) -> Result<(), Error> {
+        let names = vec![object_name(&version.bucket, &version.key.0)];
+        self.write(names, self.inner.replicated(version, failed)).await
     }
 
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {

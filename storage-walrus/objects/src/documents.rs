@@ -11,6 +11,9 @@ pub const DOCUMENTS_MAX: usize = 2000;
 /// there versioning stays enabled.
 pub const OBJECT_LOCK: &str = "object-lock";
 
+/// The kind of the document that says where versions are brought: as long as it is there versioning stays enabled.
+const REPLICATION: &str = "replication";
+
 /// The documents of a bucket. Clones share them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Documents(Arc<BTreeMap<(String, String), String>>);
@@ -44,6 +47,12 @@ impl Documents {
         if versioning != crate::Versioning::Enabled && self.get(OBJECT_LOCK).is_some() {
             return Err(crate::Error::State(
                 "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed."
+                    .to_owned(),
+            ));
+        }
+        if versioning != crate::Versioning::Enabled && self.get(REPLICATION).is_some() {
+            return Err(crate::Error::State(
+                "A replication configuration is present on this bucket, so the versioning state cannot be changed."
                     .to_owned(),
             ));
         }

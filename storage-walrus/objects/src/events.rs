@@ -32,6 +32,8 @@ pub(crate) enum What {
     Acl { size: u64, etag: String },
     /// It has another storage class.
     Class { size: u64, etag: String, class: String },
+    /// It could not be brought into another bucket.
+    NotReplicated { size: u64, etag: String, target: String, why: String, marker: bool },
 }
 
 /// The bucket of a change, as messages name it.
@@ -78,6 +80,7 @@ fn name(change: &Change, operation: &str) -> Option<(&'static str, &'static str)
         (What::Acl { .. }, _) => ("ObjectAcl:Put", "2.3"),
         (What::Class { .. }, LIFECYCLE) => ("LifecycleTransition", "2.3"),
         (What::Class { .. }, _) => return None,
+        (What::NotReplicated { .. }, _) => ("Replication:OperationFailedReplication", "2.2"),
     })
 }
 
@@ -123,7 +126,8 @@ fn record(
         What::Written { size, etag }
         | What::Tagged { size, etag, .. }
         | What::Acl { size, etag }
-        | What::Class { size, etag, .. } => {
+        | What::Class { size, etag, .. }
+        | What::NotReplicated { size, etag, .. } => {
             object["size"] = json!(size);
             object["eTag"] = json!(etag);
         }
@@ -157,6 +161,14 @@ fn record(
             "object": object,
         },
     });
+    if let What::NotReplicated { target, why, marker, .. } = &change.what {
+        record["replicationEventData"] = json!({
+            "destinationBucket": target,
+            "s3Operation": if *marker { "OBJECT_DELETE" } else { "OBJECT_PUT" },
+            "requestTime": event_time(from_unix_ms(now_ms)),
+            "failureReason": why,
+        });
+    }
     if let What::Class { class, .. } = &change.what {
         record["lifecycleEventData"] = json!({ "transitionEventData": { "destinationStorageClass": class } });
     }

@@ -11,7 +11,9 @@ use crate::model::{
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
+use crate::replica::{Placed, Replica};
 use crate::version::{Delete, Deleted, VersionId, Versioning, Which};
+use mallee_store::S3ReplicationRow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -123,6 +125,11 @@ pub trait Metadata: Send + Sync + Debug {
     /// [`Error::NoObject`] (a wanted tag and no object), [`Error::Gone`] (a referenced blob has no row),
     /// [`Error::Locked`] (what it would take away is retained).
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error>;
+    /// Writes a version that another bucket has, under its id, unless it is there. [`Error::NoBucket`], [`Error::State`] (the
+    /// bucket's versioning is not enabled, another version has the place), [`Error::Gone`].
+    async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error>;
+    /// Forgets that a version waits to be brought to a target, unless it has changed since, and notes how that ended.
+    async fn replicated(&self, version: &S3ReplicationRow, failed: Option<&str>) -> Result<(), Error>;
     /// One version of a key, or a delete marker.
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error>;
     /// Changes what is said of a version: its id and what was made of it; `None` if there is no such version, or it is a

@@ -9,6 +9,9 @@ use time::OffsetDateTime;
 /// The account that stands for those who have none: objects that anybody may write are its.
 pub const ANONYMOUS_ACCOUNT: &str = "000000000000";
 
+/// The principal of S3 itself, which roles trust that it works with.
+pub const S3_SERVICE: &str = "s3.amazonaws.com";
+
 /// The caller of a request, as far as S3 needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -56,6 +59,13 @@ pub trait Authority: Send + Sync + 'static {
     /// # Errors
     /// `ServiceUnavailable` when it cannot be told now.
     async fn principals(&self, names: &[String]) -> Result<Vec<bool>, ApiError>;
+
+    /// A session of the role of this ARN, as a service takes it on for work of its own; `None`: there is no such role, or it
+    /// does not trust the service.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when it cannot be told now.
+    async fn role(&self, arn: &str, service: &str, session: &str) -> Result<Option<Arc<dyn Identity>>, ApiError>;
 }
 
 /// A request whose signature is right.

@@ -5,7 +5,8 @@ use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
     access, acl, attributes, buckets, complete, config, copy, delete, durability, encryption, get, inventory,
-    lifecycle, list, lock, logging, notification, parts, policy, put, tagging, uploads, versioning, versions,
+    lifecycle, list, lock, logging, notification, parts, policy, put, replication, tagging, uploads, versioning,
+    versions,
 };
 use crate::reply::Reply;
 use crate::service::RequestId;
@@ -14,7 +15,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_objects::Origin;
 use mallee_s3_config::lifecycle::Lifecycle;
 use mallee_s3_config::notification::Notification;
-use mallee_s3_config::{BucketEncryption, Cors, Durability, Logging, RequestPayment, Tagging, Website};
+use mallee_s3_config::{BucketEncryption, Cors, Durability, Logging, Replication, RequestPayment, Tagging, Website};
 use mallee_serve::Peer;
 use std::sync::Arc;
 
@@ -52,6 +53,11 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
         Operation::DeleteBucketLifecycle => config::delete::<Lifecycle>(call, bucket).await,
         Operation::GetBucketNotificationConfiguration => config::get_or_default::<Notification>(call, bucket).await,
         Operation::PutBucketNotificationConfiguration => notification::put(call, bucket).await,
+        Operation::GetBucketReplication => {
+            config::get::<Replication>(call, bucket, Code::ReplicationConfigurationNotFoundError).await
+        }
+        Operation::PutBucketReplication => replication::put(call, bucket).await,
+        Operation::DeleteBucketReplication => config::delete::<Replication>(call, bucket).await,
         Operation::GetBucketLogging => config::get_or_default::<Logging>(call, bucket).await,
         Operation::PutBucketLogging => logging::put(call, bucket).await,
         Operation::GetBucketRequestPayment => config::get_or_default::<RequestPayment>(call, bucket).await,

@@ -36,6 +36,7 @@ mod owners;
 mod post;
 mod props;
 mod range;
+mod replica;
 mod reply;
 mod service;
 mod sse;
@@ -44,7 +45,7 @@ mod website;
 
 pub use access_log::{AccessLog, spawn_log_delivery, transition};
 pub use asked::Asked;
-pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
+pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity, S3_SERVICE};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
 pub use background::Background;
 pub use deliver::{Sender, Undelivered};
@@ -56,6 +57,7 @@ pub use mallee_objects::{Limit, Limited, Limits};
 pub use metrics::Metrics;
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
+pub use replica::{ToReplicate, Unreplicated};
 pub use service::{S3, S3Config, router};
 
 /// Largest object of one PUT, largest part, largest copy source of one request, in bytes (AWS: 5 GiB).

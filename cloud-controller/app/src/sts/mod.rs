@@ -7,6 +7,7 @@ pub mod message;
 mod mfa;
 mod policies;
 mod rights;
+mod service_role;
 mod tags;
 pub mod tokens;
 pub mod web_identity;

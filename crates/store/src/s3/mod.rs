@@ -25,6 +25,8 @@ pub(crate) mod owner;
 pub(crate) mod part;
 pub(crate) mod pieces;
 pub(crate) mod properties;
+pub(crate) mod replica;
+pub(crate) mod replication;
 pub(crate) mod upload;
 pub(crate) mod usage;
 pub(crate) mod version;
@@ -63,6 +65,11 @@ pub use owner::{S3OwnerRow, s3_owner_by_canonical, s3_owner_by_email, s3_owner_e
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
 pub use pieces::{S3PieceRow, s3_piece_list};
 pub use properties::{s3_version_hold, s3_version_properties_set};
+pub use replica::{S3Placed, s3_replica_put};
+pub use replication::{
+    S3ReplicationRow, s3_replication_delay, s3_replication_done, s3_replication_due, s3_replication_note,
+    s3_replication_state, s3_replication_targets, s3_replication_waiting,
+};
 pub use upload::{
     S3UploadRow, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
     s3_upload_list,
@@ -72,7 +79,9 @@ pub use usage::{
     s3_usage_of_buckets, s3_usage_whole,
 };
 pub use version::{S3Key, S3VersionRow, S3Which, s3_version_fetch};
-pub use version_plan::{S3_COMPLIANCE, S3_GOVERNANCE, S3Change, S3DeleteIf, S3VersionHead, plan_delete, plan_write};
+pub use version_plan::{
+    S3_COMPLIANCE, S3_GOVERNANCE, S3Change, S3DeleteIf, S3VersionHead, plan_delete, plan_replica, plan_write,
+};
 pub use version_write::{
     S3Deleted, S3Deletion, S3Heads, S3Target, S3Written, s3_version_heads, s3_version_put, s3_versions_delete,
 };

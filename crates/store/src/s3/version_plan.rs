@@ -110,6 +110,13 @@ pub enum S3Change {
         /// Its random part; 0 for null.
         vid: i64,
     },
+    /// The new row comes below newer ones.
+    InsertOlder {
+        /// Its rank.
+        rank: i64,
+        /// Its random part; not 0.
+        vid: i64,
+    },
     /// The new row takes the place of the one of its rank, which is released.
     Replace {
         /// The rank.
@@ -157,6 +164,17 @@ pub fn plan_write(
             changes.push(S3Change::Insert { rank, vid: 0 });
             changes
         }
+    }
+}
+
+/// What comes of a version that another bucket has, and that keeps its place (`rank`, `vid`) here: newer versions stay
+/// before it. Nothing has its rank.
+#[must_use]
+pub fn plan_replica(newest: Option<&S3VersionHead>, rank: i64, vid: i64) -> Vec<S3Change> {
+    match newest {
+        Some(newest) if newest.rank < rank => vec![S3Change::InsertOlder { rank, vid }],
+        Some(newest) => vec![S3Change::Demote { rank: newest.rank }, S3Change::Insert { rank, vid }],
+        None => vec![S3Change::Insert { rank, vid }],
     }
 }
 
@@ -255,6 +273,15 @@ mod tests {
             let planned = plan_write(versioning, newest, old_null, marker, 500, 8);
             assert_eq!(planned, wanted, "{versioning:?} {newest:?} {old_null:?} marker {marker}");
         }
+    }
+
+    #[test]
+    fn replicas_keep_their_places() {
+        let newest = head(-9, 3, true);
+        assert_eq!(plan_replica(None, -5, 7), [Insert { rank: -5, vid: 7 }]);
+        assert_eq!(plan_replica(Some(&newest), -5, 7), [S3Change::InsertOlder { rank: -5, vid: 7 }]);
+        assert_eq!(plan_replica(Some(&newest), -12, 7), [Demote { rank: -9 }, Insert { rank: -12, vid: 7 }]);
+        assert_eq!(plan_replica(Some(&head(0, 0, true)), -5, 7), [Demote { rank: 0 }, Insert { rank: -5, vid: 7 }]);
     }
 
     #[test]

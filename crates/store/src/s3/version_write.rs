@@ -30,6 +30,7 @@ macro_rules! heads {
 sql! {
     NEWEST = heads!("ORDER BY rank LIMIT 1");
     OLD_NULL = heads!("AND vid = 0 AND NOT latest");
+    AT = heads!("AND rank = $3");
     ONE = heads!("AND rank = $3 AND vid = $4");
     NEXT = heads!("AND rank <> $3 ORDER BY rank LIMIT 1");
     SET_LATEST = "UPDATE s3_versions SET latest = $4 WHERE bucket_id = $1 AND key = $2 AND rank = $3";
@@ -114,7 +115,7 @@ pub enum S3Deleted {
 
 /// What has to be done once at the end of a batch.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     usage: BTreeMap<String, S3Usage>,
     dropped: Vec<String>,
 }
@@ -124,7 +125,7 @@ impl Tally {
         self.usage.entry(class.to_owned()).or_default()
     }
 
-    async fn settle(self, tx: &mut Tx, bucket_id: i64) -> Result<usize, StoreError> {
+    pub(super) async fn settle(self, tx: &mut Tx, bucket_id: i64) -> Result<usize, StoreError> {
         let freed = s3_blobs_release(tx, &self.dropped).await?;
         for (class, by) in &self.usage {
             usage::add(tx, bucket_id, class, by).await?;
@@ -137,8 +138,17 @@ pub(super) async fn lock(tx: &mut Tx, bucket_id: i64, key: &str) -> Result<(), S
     tx.lock(&format!("s3/{bucket_id}/{key}")).await
 }
 
-async fn newest(tx: &mut Tx, bucket_id: i64, key: &str) -> Result<Option<S3VersionHead>, StoreError> {
+pub(super) async fn newest(tx: &mut Tx, bucket_id: i64, key: &str) -> Result<Option<S3VersionHead>, StoreError> {
     Exec::Tx(tx).maybe(NEWEST, args![bucket_id, key.as_bytes()]).await
+}
+
+pub(super) async fn at_rank(
+    tx: &mut Tx,
+    bucket_id: i64,
+    key: &str,
+    rank: i64,
+) -> Result<Option<S3VersionHead>, StoreError> {
+    Exec::Tx(tx).maybe(AT, args![bucket_id, key.as_bytes(), rank]).await
 }
 
 async fn old_null(tx: &mut Tx, bucket_id: i64, key: &str) -> Result<Option<S3VersionHead>, StoreError> {
@@ -196,14 +206,14 @@ async fn write(
     let known: Vec<&S3VersionHead> = newest.into_iter().chain(null).collect();
     apply(tx, bucket.id, &row.key.0.clone(), &changes, &known, Some(row), tally).await?;
     Ok(changes.iter().rev().find_map(|change| match *change {
-        S3Change::Insert { rank, vid } => Some((rank, vid)),
+        S3Change::Insert { rank, vid } | S3Change::InsertOlder { rank, vid } => Some((rank, vid)),
         S3Change::Replace { rank } => Some((rank, 0)),
         S3Change::Remove { .. } | S3Change::Promote { .. } | S3Change::Demote { .. } => None,
     }))
 }
 
 /// Carries out changes of one key. `known` are the rows they are about, `new` the row that comes.
-async fn apply(
+pub(super) async fn apply(
     tx: &mut Tx,
     bucket_id: i64,
     key: &str,
@@ -233,6 +243,11 @@ async fn apply(
                 let row = new.take().ok_or_else(unplanned)?;
                 tally.class(&row.class).version(1, row.size_bytes, !row.marker);
                 version::put(tx, &S3VersionRow { bucket_id, rank, vid, latest: true, ..row }).await?;
+            }
+            S3Change::InsertOlder { rank, vid } => {
+                let row = new.take().ok_or_else(unplanned)?;
+                tally.class(&row.class).version(1, row.size_bytes, false);
+                version::put(tx, &S3VersionRow { bucket_id, rank, vid, latest: false, ..row }).await?;
             }
             S3Change::Replace { rank } => {
                 let (head, row) = (old(rank)?, new.take().ok_or_else(unplanned)?);

@@ -95,7 +95,7 @@ impl Filter {
         Ok(())
     }
 
-    pub(super) fn write(&self, w: &mut XmlWriter) {
+    pub(crate) fn write(&self, w: &mut XmlWriter) {
         if self.old_form {
             return w.text("Prefix", self.prefix.as_deref().unwrap_or_default());
         }

@@ -18,6 +18,8 @@ pub const EVENTS: &[&str] = &[
     "s3:LifecycleExpiration:Delete",
     "s3:LifecycleExpiration:DeleteMarkerCreated",
     "s3:LifecycleTransition",
+    "s3:Replication:*",
+    "s3:Replication:OperationFailedReplication",
 ];
 
 /// Events that AWS has, and that never occur here: nothing is restored, tiered, or lost, and no replication is timed.
@@ -28,8 +30,6 @@ const NEVER: &[&str] = &[
     "s3:ObjectRestore:Completed",
     "s3:ObjectRestore:Delete",
     "s3:IntelligentTiering",
-    "s3:Replication:*",
-    "s3:Replication:OperationFailedReplication",
     "s3:Replication:OperationNotTracked",
     "s3:Replication:OperationMissedThreshold",
     "s3:Replication:OperationReplicatedAfterThreshold",

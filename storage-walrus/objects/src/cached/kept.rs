@@ -207,7 +207,7 @@ impl Writing {
         self.kept.unmark(&names);
         if committed {
             let before = |moment| (moment != 0 && moment < self.turn).then_some(0);
-            let _ = self.kept.blind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, before);
+            self.kept.blind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, before).ok();
             let mut given_up = lock(&self.kept.given_up);
             if !given_up.is_empty() {
                 let ended: Vec<_> = given_up.extract_if(.., |(moment, _)| *moment < self.turn).collect();

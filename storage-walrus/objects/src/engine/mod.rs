@@ -6,6 +6,7 @@ pub mod multipart;
 pub mod objects;
 mod pins;
 mod read;
+pub mod replicate;
 mod sink;
 pub mod sweep;
 

@@ -48,7 +48,7 @@ impl Engine {
         (what.bucket, info)
     }
 
-    fn write_id(&self) -> String {
+    pub(super) fn write_id(&self) -> String {
         format!("{:032x}", self.rng.u128())
     }
 

@@ -16,7 +16,9 @@ use crate::model::{
 };
 use crate::origin::Origin;
 use crate::properties::{Properties, PropertyChange, STANDARD};
+use crate::replica::{Placed, Replica};
 use crate::version::{Deleted, Versioning, Which};
+use mallee_store::S3ReplicationRow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -199,6 +201,15 @@ impl Metadata for MemoryMetadata {
             self.must_be(state, &put.bucket)?;
             state.put(put, condition)
         })
+    }
+
+    async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error> {
+        self.transaction(|state| state.place(replica))
+    }
+
+    /// Nothing waits here: who writes is told nothing of where it goes.
+    async fn replicated(&self, _: &S3ReplicationRow, _: Option<&str>) -> Result<(), Error> {
+        Ok(())
     }
 
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {

@@ -4,6 +4,7 @@ use crate::blob::BlobId;
 use crate::error::Error;
 use crate::metadata::{Deletion, Freed, Written};
 use crate::model::{Bucket, Condition, Found, Image, Listed, Marker, Object, Owner, Part, PutObject, Upload};
+use crate::replica::{Placed, Replica};
 use crate::retain::retain_by_default;
 use crate::version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};
 use std::collections::{BTreeMap, HashMap};
@@ -145,6 +146,42 @@ impl State {
         let owner = bucket.map(|bucket| bucket.account.clone());
         object.info.properties.owner = object.info.properties.owner.or(owner);
         self.write(&put.bucket, &info.key, Found::Object(object), info.created_ms)
+    }
+
+    /// Puts a version where its id says.
+    pub(super) fn place(&mut self, replica: &Replica) -> Result<Placed, Error> {
+        let (bucket, key) = replica.place();
+        if self.versioning(bucket)? != Versioning::Enabled {
+            return Err(Error::State("versioning is not enabled".to_owned()));
+        }
+        let new = match replica {
+            Replica::Object(put) => Found::Object(put.object.clone()),
+            Replica::Marker { marker, .. } => Found::Marker(*marker),
+        };
+        let place = (bucket.to_owned(), key.to_owned());
+        let mut versions = self.keys.get(&place).cloned().unwrap_or_default();
+        let at = versions.partition_point(|found| version(found).rank < version(&new).rank);
+        match versions.get(at).map(version) {
+            Some(there) if there == version(&new) => return Ok(Placed::There),
+            Some(there) if there.rank == version(&new).rank => return Err(Error::State("it is taken".to_owned())),
+            _ => {}
+        }
+        let new = match new {
+            Found::Object(mut object) => {
+                let put_new = match replica {
+                    Replica::Object(put) => put.new_blob.as_ref().map(|(id, _)| id),
+                    Replica::Marker { .. } => None,
+                };
+                self.add(&object.content.blobs(), put_new)?;
+                let owner = self.buckets.get(bucket).map(|bucket| bucket.account.clone());
+                object.info.properties.owner = object.info.properties.owner.or(owner);
+                Found::Object(object)
+            }
+            marker @ Found::Marker(_) => marker,
+        };
+        versions.insert(at, new);
+        self.keys.insert(place, versions);
+        Ok(Placed::Written)
     }
 
     pub(super) fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Option<Found> {

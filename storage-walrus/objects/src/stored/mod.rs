@@ -1,6 +1,8 @@
 //! The engine's metadata in the cloud's database.
 
+mod images;
 mod quota;
+mod replicate;
 mod rows;
 mod watch;
 mod write;
@@ -8,7 +10,7 @@ mod write;
 pub(crate) use rows::open_inline;
 use rows::{
     account, blob, bucket, class_usage, deletion, doc_row, found, info, listed, listed_version, or_gone, owner, part,
-    piece, place, rows, set_properties, sought, to_document, upload, usage, versioning_text,
+    piece, place, rows, sought, to_document, upload, usage, versioning_text,
 };
 use watch::Watched;
 
@@ -23,19 +25,18 @@ use crate::model::{
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
+use crate::replica::{Placed, Replica};
 use crate::version::{Deleted, VersionId, Versioning, Which};
 use futures::FutureExt as _;
 use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
 use mallee_store::{
-    Exec, ImageBlobRow, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3UploadRow, S3VersionsFrom, Store, StoreError,
-    image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list, image_claim_delete,
-    image_claim_insert, image_claim_list, quota_hold, s3_blob_insert, s3_blob_list, s3_bucket_delete,
-    s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_insert, s3_bucket_list,
-    s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete, s3_garbage_list, s3_object_list,
-    s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list, s3_part_put,
-    s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert, s3_upload_list, s3_usage,
-    s3_usage_by_class, s3_version_fetch, s3_version_hold, s3_version_list, s3_version_properties_set, setting_put,
+    Exec, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3ReplicationRow, S3UploadRow, S3VersionsFrom, Store, StoreError,
+    quota_hold, s3_blob_list, s3_bucket_delete, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put,
+    s3_bucket_fetch, s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete,
+    s3_garbage_list, s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch,
+    s3_part_list, s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
+    s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_list, setting_put,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -99,19 +100,6 @@ impl StoreMetadata {
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self { store, limits: None, origin: None, watched: Watched::default(), decided: Arc::default() }
-    }
-
-    async fn holders(&self, row: ImageBlobRow) -> Result<Image, Error> {
-        let holders = image_claim_list(&self.store, &row.digest).await?;
-        Ok(Image {
-            blob: blob(&row.blob_id)?,
-            digest: row.digest,
-            format: row.format,
-            size: row.size_bytes,
-            virtual_size: row.virtual_size_bytes,
-            created_ms: row.created_ms,
-            holders,
-        })
     }
 }
 
@@ -277,6 +265,18 @@ impl Metadata for StoreMetadata {
         self.store.write_grouped(move |tx| async move { this.put_in(tx, &new, &condition).await }.boxed()).await
     }
 
+    async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error> {
+        let (this, replica) = (self.clone(), replica.clone());
+        self.store.write_grouped(move |tx| async move { this.put_replica_in(tx, &replica).await }.boxed()).await
+    }
+
+    async fn replicated(&self, version: &S3ReplicationRow, failed: Option<&str>) -> Result<(), Error> {
+        let (this, version, failed) = (self.clone(), version.clone(), failed.map(str::to_owned));
+        self.store
+            .write_grouped(move |tx| async move { this.replicated_in(tx, &version, failed.as_deref()).await }.boxed())
+            .await
+    }
+
     async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
         let which = sought(which);
         for _ in 0..LOOKUP_ATTEMPTS {
@@ -310,17 +310,9 @@ impl Metadata for StoreMetadata {
         change: &PropertyChange<'_>,
     ) -> Result<Option<ObjectInfo>, Error> {
         let mut tx = self.store.write().await?;
-        let bucket = self.hold(&mut tx, bucket).await?;
-        let held = s3_version_hold(&mut tx, &bucket, key, sought(which)).await?;
-        let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
-        let before = row.clone();
-        let properties = change(&info(row.clone())?)?;
-        let old_class = row.class.clone();
-        set_properties(&mut row, &properties)?;
-        s3_version_properties_set(&mut tx, &row, &old_class).await?;
-        self.note(&mut tx, &bucket, self.redescribed(&before, &row)).await?;
+        let Some(changed) = self.change_in(&mut tx, bucket, key, which, change).await? else { return Ok(None) };
         tx.commit().await?;
-        info(row).map(Some)
+        Ok(Some(changed))
     }
 
     async fn delete_objects(
@@ -390,8 +382,7 @@ impl Metadata for StoreMetadata {
         after: Option<(&str, &str)>,
         limit: usize,
     ) -> Result<Vec<Upload>, Error> {
-        let page = s3_upload_list(&self.store, bucket, prefix, after, rows(limit)).await?;
-        page.into_iter().map(upload).collect()
+        s3_upload_list(&self.store, bucket, prefix, after, rows(limit)).await?.into_iter().map(upload).collect()
     }
 
     async fn abort_upload(&self, id: &str) -> Result<Freed, Error> {
@@ -431,8 +422,7 @@ impl Metadata for StoreMetadata {
     }
 
     async fn parts(&self, upload_id: &str, after: u32, limit: usize) -> Result<Vec<Part>, Error> {
-        let page = s3_part_list(&self.store, upload_id, after, rows(limit)).await?;
-        page.into_iter().map(part).collect()
+        s3_part_list(&self.store, upload_id, after, rows(limit)).await?.into_iter().map(part).collect()
     }
 
     async fn complete_upload(&self, upload_id: &str, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
@@ -482,49 +472,18 @@ impl Metadata for StoreMetadata {
     }
 
     async fn image(&self, digest: &str) -> Result<Option<Image>, Error> {
-        match image_blob_fetch(&self.store, digest).await? {
-            Some(row) => self.holders(row).await.map(Some),
-            None => Ok(None),
-        }
+        self.image_of(digest).await
     }
 
     async fn claim_image(&self, image: &Image, holder: &str, new: bool) -> Result<bool, Error> {
-        let mut tx = self.store.write().await?;
-        tx.lock(&format!("s3-image/{}", image.digest)).await?;
-        let unknown = image_blob_fetch(&mut tx, &image.digest).await?.is_none();
-        if unknown {
-            if new {
-                s3_blob_insert(&mut tx, image.blob.as_str(), image.size, 0).await?;
-            }
-            let row = ImageBlobRow {
-                digest: image.digest.clone(),
-                format: image.format.clone(),
-                size_bytes: image.size,
-                virtual_size_bytes: image.virtual_size,
-                created_ms: image.created_ms,
-                blob_id: image.blob.as_str().to_owned(),
-            };
-            or_gone(image_blob_insert(&mut tx, &row).await)?;
-        }
-        image_claim_insert(&mut tx, &image.digest, holder).await?;
-        tx.commit().await?;
-        Ok(unknown)
+        self.claim(image, holder, new).await
     }
 
     async fn release_image(&self, digest: &str, holder: &str) -> Result<Freed, Error> {
-        let mut tx = self.store.write().await?;
-        tx.lock(&format!("s3-image/{digest}")).await?;
-        image_claim_delete(&mut tx, digest, holder).await?;
-        let freed = image_blob_delete_unclaimed(&mut tx, digest).await?.unwrap_or_default();
-        tx.commit().await?;
-        Ok(freed)
+        self.release(digest, holder).await
     }
 
     async fn images(&self, after: &str, limit: usize) -> Result<Vec<Image>, Error> {
-        let mut out = Vec::new();
-        for row in image_blob_list(&self.store).await?.into_iter().filter(|r| r.digest.as_str() > after).take(limit) {
-            out.push(self.holders(row).await?);
-        }
-        Ok(out)
+        self.images_after(after, limit).await
     }
 }

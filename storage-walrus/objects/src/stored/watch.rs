@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::events::{Change, Place, Told, What, tests, told};
 use crate::origin::Origin;
 use crate::version::VersionId;
-use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
+use mallee_s3_config::{Document, Replication};
 use mallee_store::{S3BucketRow, S3Message, S3VersionRow, S3Versioning, Tx, s3_outbox_insert};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,24 +18,39 @@ const KEPT_MAX: usize = 4096;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Watched(Arc<Mutex<HashMap<i64, Known>>>);
 
-/// A `rev`, and what the bucket notifies of then.
-type Known = (u64, Option<Arc<Notification>>);
+/// A `rev`, and what the bucket notifies of and replicates then.
+type Known = (u64, Wants);
+
+/// What is noted of changes in a bucket.
+#[derive(Debug, Clone, Default)]
+struct Wants {
+    notification: Option<Arc<Notification>>,
+    replication: Option<Arc<Replication>>,
+}
 
 impl Watched {
-    /// What a bucket that is held notifies of.
-    async fn notification(&self, tx: &mut Tx, row: &S3BucketRow) -> Result<Option<Arc<Notification>>, Error> {
+    /// What a bucket that is held replicates.
+    pub(super) async fn replication(&self, tx: &mut Tx, row: &S3BucketRow) -> Result<Option<Arc<Replication>>, Error> {
+        Ok(self.wants(tx, row).await?.replication)
+    }
+
+    /// What a bucket that is held notifies of and replicates.
+    async fn wants(&self, tx: &mut Tx, row: &S3BucketRow) -> Result<Wants, Error> {
         // A bucket that was never changed has no configuration.
         if row.rev == FIRST_REV {
-            return Ok(None);
+            return Ok(Wants::default());
         }
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&row.id).cloned();
-        if let Some((rev, notification)) = known
+        if let Some((rev, wants)) = known
             && rev == row.rev
         {
-            return Ok(notification);
+            return Ok(wants);
         }
         let docs = documents(tx, row.id).await?;
-        let found = docs.get(Notification::KIND).map(read).transpose()?.map(Arc::new);
+        let found = Wants {
+            notification: docs.get(Notification::KIND).map(read).transpose()?.map(Arc::new),
+            replication: docs.get(Replication::KIND).map(read).transpose()?.map(Arc::new),
+        };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_MAX {
             kept.clear();
@@ -45,7 +60,7 @@ impl Watched {
     }
 }
 
-fn read(text: &str) -> Result<Notification, Error> {
+fn read<D: Document>(text: &str) -> Result<D, Error> {
     mallee_s3_config::kept(text).map_err(|error| Error::Corrupt(error.cause().unwrap_or_default().to_owned()))
 }
 
@@ -59,7 +74,7 @@ impl super::StoreMetadata {
         if changes.is_empty() {
             return Ok(());
         }
-        let Some(notification) = self.watched.notification(tx, row).await? else { return Ok(()) };
+        let Some(notification) = self.watched.wants(tx, row).await?.notification else { return Ok(()) };
         let owner = row.account_id.to_string();
         let place = Place {
             bucket: &row.name,

@@ -1,18 +1,20 @@
 //! Writing a version within a transaction.
 
-use super::rows::{blob_texts, deleted, found, or_gone, seal_inline, set_properties, to_document};
+use super::rows::{blob_texts, deleted, found, info, or_gone, seal_inline, set_properties, sought, to_document};
 use super::{FIRST_REV, documents, quota};
 use crate::error::Error;
 use crate::events::{Change, What};
 use crate::limits::Limits;
 use crate::metadata::{Freed, Written, must_be_decided};
-use crate::model::{Condition, Content, PutObject};
+use crate::model::{Condition, Content, ObjectInfo, PutObject};
+use crate::properties::PropertyChange;
+use crate::replica::PENDING;
 use crate::retain::retain_by_default;
-use crate::version::{Deleted, VersionId};
+use crate::version::{Deleted, VersionId, Which};
 use mallee_store::{
     S3BucketRow, S3Deletion, S3PieceRow, S3VersionHead, S3VersionRow, Tx, quota_hold, s3_blob_insert, s3_bucket_hold,
-    s3_bucket_hold_alone, s3_part_list, s3_upload_complete, s3_upload_hold, s3_version_heads, s3_version_put,
-    s3_versions_delete,
+    s3_bucket_hold_alone, s3_part_list, s3_replication_note, s3_upload_complete, s3_upload_hold, s3_version_heads,
+    s3_version_hold, s3_version_properties_set, s3_version_put, s3_versions_delete,
 };
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -37,7 +39,7 @@ pub(super) enum References {
     OfUpload,
 }
 
-fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3PieceRow>), Error> {
+pub(super) fn row(bucket: &S3BucketRow, put: &PutObject) -> Result<(S3VersionRow, Vec<S3PieceRow>), Error> {
     let info = &put.object.info;
     let (mut blob_id, mut inline, mut pieces) = (None, None, Vec::new());
     match &put.object.content {
@@ -79,6 +81,7 @@ pub(super) async fn put(
     condition: &Condition,
     references: References,
     limits: Option<&Limits>,
+    targets: Vec<String>,
 ) -> Result<Written, Error> {
     if limits.is_some() {
         // Nobody else counts in the account until the end of the transaction.
@@ -99,9 +102,13 @@ pub(super) async fn put(
         s3_blob_insert(tx, id.as_str(), *size, new.len() as u64).await?;
         retained = others;
     }
-    let (row, pieces) = row(bucket, put)?;
+    let (mut row, pieces) = row(bucket, put)?;
+    if !targets.is_empty() {
+        row.repl = Some(PENDING.to_owned());
+    }
     let written = s3_version_put(tx, bucket, &heads, row, info.version.random, &pieces, &retained).await;
     let written = or_gone(written)?;
+    s3_replication_note(tx, bucket.id, &info.key, (written.rank, written.vid), targets).await?;
     Ok(Written { version: VersionId { rank: written.rank, random: written.vid }, freed: written.freed })
 }
 
@@ -172,12 +179,35 @@ impl super::StoreMetadata {
     pub(super) async fn put_in(&self, tx: &mut Tx, new: &PutObject, condition: &Condition) -> Result<Written, Error> {
         let bucket = self.hold(tx, &new.bucket).await?;
         let (new, limits) = (self.retained(tx, &bucket, new).await?, self.limits_of_objects());
-        let written = put(tx, &bucket, &new, condition, References::New, limits).await?;
+        let targets = self.targets_of(tx, &bucket, &new.object.info).await?;
+        let written = put(tx, &bucket, &new, condition, References::New, limits, targets).await?;
         if let Some(limits) = limits {
             quota::after_object(tx, &bucket, limits).await?;
         }
         self.note(tx, &bucket, vec![created(&new, written.version)]).await?;
         Ok(written)
+    }
+
+    /// Changes what is said of a version; `None` if there is none.
+    pub(super) async fn change_in(
+        &self,
+        tx: &mut Tx,
+        bucket: &str,
+        key: &str,
+        which: Which<'_>,
+        change: &PropertyChange<'_>,
+    ) -> Result<Option<ObjectInfo>, Error> {
+        let bucket = self.hold(tx, bucket).await?;
+        let held = s3_version_hold(tx, &bucket, key, sought(which)).await?;
+        let Some(mut row) = held.filter(|row| !row.marker) else { return Ok(None) };
+        let (before, old) = (row.clone(), info(row.clone())?);
+        let properties = change(&old)?;
+        set_properties(&mut row, &properties)?;
+        let tags = [&old.properties.tags, &properties.tags];
+        self.note_redescribed(tx, &bucket, &before, &mut row, tags).await?;
+        s3_version_properties_set(tx, &row, &before.class).await?;
+        self.note(tx, &bucket, self.redescribed(&before, &row)).await?;
+        info(row).map(Some)
     }
 
     /// Deletes keys and versions.
@@ -192,7 +222,9 @@ impl super::StoreMetadata {
         let (done, freed) = s3_versions_delete(tx, &row, deletions, now_ms).await?;
         let done: Vec<Deleted> = done.into_iter().map(deleted).collect();
         let gone = deletions.iter().zip(&done).filter_map(|(deletion, done)| removed(&deletion.key, *done));
-        self.note(tx, &row, gone.collect()).await?;
+        let gone: Vec<Change> = gone.collect();
+        self.note_markers(tx, &row, &gone).await?;
+        self.note(tx, &row, gone).await?;
         Ok((done, freed))
     }
 
@@ -217,7 +249,8 @@ impl super::StoreMetadata {
             }
             kept.extend(chosen.iter().map(|p| p.blob.as_str()));
         }
-        let written = put(tx, &bucket, &new, condition, References::OfUpload, limits).await?;
+        let targets = self.targets_of(tx, &bucket, &new.object.info).await?;
+        let written = put(tx, &bucket, &new, condition, References::OfUpload, limits, targets).await?;
         self.note(tx, &bucket, vec![created(&new, written.version)]).await?;
         let freed = s3_upload_complete(tx, upload_id, &kept).await?.ok_or(Error::NoUpload)?;
         // Now that its parts do not count any more.

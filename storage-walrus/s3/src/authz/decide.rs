@@ -6,7 +6,7 @@ use super::grants::{self, Of};
 use super::object::Target;
 use super::{Case, Judgement, Keys, Question, Resource, keys, payer};
 use crate::access_log::Trace;
-use crate::auth::Identity;
+use crate::auth::{Caller, Identity};
 use crate::call::Call;
 use crate::error::engine;
 use crate::headers::text;
@@ -34,6 +34,16 @@ const SOURCE_EXPECTED: &str = "x-amz-source-expected-bucket-owner";
 /// The answer to a request that is refused.
 pub(super) fn denied(refusal: String) -> ApiError {
     Code::AccessDenied.message(refusal)
+}
+
+/// A bucket as policies are asked about it, for this caller.
+pub(crate) fn resource_of(bucket: &Bucket, caller: &Caller) -> Result<Resource, ApiError> {
+    let (policy, denies_only) = policy_for(bucket, caller)?;
+    let grants = match has_lists(bucket)? {
+        true => grants::policy(&bucket_acl(bucket)?, Of::Bucket, ignores_public(bucket)?),
+        false => None,
+    };
+    Ok(Resource { account: Some(bucket.account.clone()), policy, denies_only, grants })
 }
 
 impl Call {
@@ -222,17 +232,30 @@ impl Call {
     pub(super) fn resource(&self, bucket: &Bucket) -> Result<Resource, ApiError> {
         let is_own_root = self.caller.is_root() && self.caller.account == bucket.account;
         // Else a policy could lock everybody out for ever.
-        let (policy, denies_only) = match self.asked.operation() {
+        let resource = resource_of(bucket, &self.caller)?;
+        Ok(match self.asked.operation() {
             Operation::GetBucketPolicy | Operation::PutBucketPolicy | Operation::DeleteBucketPolicy if is_own_root => {
-                (None, false)
+                Resource { policy: None, denies_only: false, ..resource }
             }
-            _ => policy_for(bucket, &self.caller)?,
+            _ => resource,
+        })
+    }
+
+    /// Why the caller may not give a role to a service; `None`: it may.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when it cannot be told.
+    pub(crate) async fn refused_role(&self, role: &str, service: &str) -> Result<Option<String>, ApiError> {
+        let account = role.split(':').nth(4).map(str::to_owned);
+        let question = Question {
+            action: "iam:PassRole".into(),
+            resource: role.to_owned(),
+            on: 0,
+            keys: vec![("iam:PassedToService".to_owned(), vec![service.to_owned()])],
         };
-        let grants = match has_lists(bucket)? {
-            true => grants::policy(&bucket_acl(bucket)?, Of::Bucket, ignores_public(bucket)?),
-            false => None,
-        };
-        Ok(Resource { account: Some(bucket.account.clone()), policy, denies_only, grants })
+        let resource = Resource { account, ..Resource::default() };
+        let judgement = self.judge(&[resource], &[question], &Keys::new(), None).await?;
+        Ok(judgement.refusals.into_iter().flatten().next())
     }
 
     /// Whether the caller could put another policy if this were the bucket's.

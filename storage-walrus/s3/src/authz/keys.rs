@@ -197,7 +197,7 @@ pub(super) fn of_tags(tags: impl Iterator<Item = (String, String)>) -> Keys {
 }
 
 /// The keys of tags that an object has.
-pub(super) fn of_object_tags(tags: &Tags) -> Keys {
+pub(crate) fn of_object_tags(tags: &Tags) -> Keys {
     tags.iter().map(|(name, value)| one(&format!("s3:ExistingObjectTag/{name}"), value.as_str())).collect()
 }
 

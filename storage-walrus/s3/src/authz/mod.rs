@@ -6,7 +6,7 @@ mod body;
 pub(crate) mod bucket;
 mod decide;
 mod grants;
-mod keys;
+pub(crate) mod keys;
 mod object;
 pub(crate) mod payer;
 pub(crate) mod policy_text;
@@ -14,8 +14,8 @@ pub(crate) mod service;
 
 pub(crate) use batch::Doomed;
 pub use bucket::NewBuckets;
-pub(crate) use decide::Access;
-pub(crate) use object::{Looks, Seen};
+pub(crate) use decide::{Access, resource_of};
+pub(crate) use object::{Looks, Seen, object_resource};
 
 use decide::denied;
 

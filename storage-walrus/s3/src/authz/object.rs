@@ -41,6 +41,26 @@ impl Looks {
     }
 }
 
+/// An object as policies are asked about it, from what its bucket is: it may have an owner and a list of its own.
+pub(crate) fn object_resource(
+    bucket_resource: Resource,
+    bucket: &Bucket,
+    owner: Option<&str>,
+    acl: Option<&str>,
+) -> Result<Resource, ApiError> {
+    let mut resource = bucket_resource;
+    if has_lists(bucket)? {
+        let owner = owner.unwrap_or(&bucket.account);
+        resource.grants = grants::policy(&object_acl(acl, owner)?, Of::Object, ignores_public(bucket)?);
+        if owner != bucket.account {
+            // The bucket's owner may forbid, and delete; to let others read is the object's owner's.
+            resource.denies_only = true;
+            resource.account = Some(owner.to_owned());
+        }
+    }
+    Ok(resource)
+}
+
 impl Call {
     /// An object that is there, as policies are asked about it: it may have an owner and a list of its own. It is looked
     /// up where that counts, or its tags do.
@@ -76,19 +96,8 @@ impl Call {
 
     /// An object as policies are asked about it.
     fn object_resource(&self, bucket: &Bucket, info: &ObjectInfo) -> Result<Resource, ApiError> {
-        let mut resource = self.resource(bucket)?;
-        if has_lists(bucket)? {
-            let Properties { owner, acl, .. } = &info.properties;
-            let owner = owner.clone().unwrap_or_else(|| bucket.account.clone());
-            let acl = object_acl(acl.as_deref(), &owner)?;
-            resource.grants = grants::policy(&acl, Of::Object, ignores_public(bucket)?);
-            if owner != bucket.account {
-                // The bucket's owner may forbid, and delete; to let others read is the object's owner's.
-                resource.denies_only = true;
-                resource.account = Some(owner);
-            }
-        }
-        Ok(resource)
+        let Properties { owner, acl, .. } = &info.properties;
+        object_resource(self.resource(bucket)?, bucket, owner.as_deref(), acl.as_deref())
     }
 
     /// What may be told of an object that is read: its lock and how many tags it has take rights of their own. (An object

@@ -76,7 +76,6 @@ enum Answer {
 
 /// What is answered of configurations that no bucket has.
 const TABLE: &[(Operation, Answer)] = &[
-    (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
     (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
     (Operation::GetBucketAnalyticsConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
     (Operation::GetBucketIntelligentTieringConfiguration, Answer::Absent(Code::NoSuchConfiguration)),

@@ -4,7 +4,7 @@ use crate::call::{Call, shown_version};
 use crate::conditions::{self, Verdict};
 use crate::error::{engine, invalid_argument};
 use crate::headers::{describe, refuse_overrides, text};
-use crate::ops::lifecycle;
+use crate::ops::{lifecycle, replication};
 use crate::range;
 use crate::reply::{self, Reply};
 use crate::sse::{self, Customer, Side};
@@ -121,6 +121,7 @@ async fn serve(
     sse::describe(&mut response, encryption.as_ref());
     sse::describe_customer(&mut response, customer);
     reply::set_version(&mut response, shown_version(bucket, info.version));
+    replication::set_status(&mut response, info);
     if call.asked.query.get("versionId").is_none() {
         lifecycle::set_expiration(&mut response, call, bucket, info)?;
     }

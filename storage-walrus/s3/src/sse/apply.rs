@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::error::{engine, not_implemented};
 use crate::ops::config;
 use crate::reply::{self, Reply};
+use crate::service::S3;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::HeaderName;
@@ -48,7 +49,12 @@ fn kms_error(error: ApiError) -> ApiError {
 
 /// What a bucket does where a request asks for nothing. `None`: nothing is encrypted.
 pub(crate) fn default_document(call: &Call, bucket: &Bucket) -> Result<Option<BucketEncryption>, ApiError> {
-    let everything = call.s3.config().encrypt_all.then_some(BucketEncryption {
+    default_of(&call.s3, bucket)
+}
+
+/// As [`default_document`], where no request is there.
+pub(crate) fn default_of(s3: &S3, bucket: &Bucket) -> Result<Option<BucketEncryption>, ApiError> {
+    let everything = s3.config().encrypt_all.then_some(BucketEncryption {
         default: DefaultEncryption::Store,
         bucket_key: false,
         blocks_customer_keys: false,

@@ -1,0 +1,183 @@
+//! Brings versions into other buckets: from the list that the transactions of their writing made.
+//!
+//! Each version is brought at least once, those of a key in their order; what was brought twice is as if it was brought
+//! once, for a version keeps its id. What may not be brought is given up at once, what cannot be brought now is tried again
+//! for some days.
+
+use crate::Error;
+use crate::lead::Lead;
+use crate::lines::{self, End, Lines, millis, retry_after};
+use futures::StreamExt as _;
+use mallee_objects::{Engine, Origin, REPLICATION};
+use mallee_runtime::Shutdown;
+use mallee_store::{
+    S3ReplicationRow, Store, s3_replication_delay, s3_replication_due, s3_replication_targets, s3_replication_waiting,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it is tried to bring a version, before it has failed.
+pub const REPLICATION_AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
+/// Versions taken at once.
+const BATCH: u32 = 64;
+/// Keys whose versions are brought at a time.
+const AT_ONCE: usize = 8;
+/// Targets that are served at a time.
+const TARGETS_MAX: usize = 1000;
+/// Time between two words about what waits.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// Why a version was not brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It may not be, or cannot: trying again changes nothing.
+    Refused(String),
+    /// It could not be, now.
+    Later(String),
+}
+
+/// Who brings one version where it is to be.
+#[async_trait::async_trait]
+pub trait Carrier: Send + Sync + 'static {
+    /// Brings it. A version that is gone needs nothing.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    async fn carry(&self, version: &S3ReplicationRow) -> Result<(), Failure>;
+}
+
+/// Brings versions. Clones share the lease.
+#[derive(Clone)]
+pub struct Replicator {
+    engine: Engine,
+    store: Store,
+    carrier: Arc<dyn Carrier>,
+    lead: Lead,
+    told: Arc<Mutex<Option<Instant>>>,
+}
+
+impl std::fmt::Debug for Replicator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replicator").field("lead", &self.lead).finish_non_exhaustive()
+    }
+}
+
+/// Versions by key, in their order.
+fn by_key(batch: Vec<S3ReplicationRow>) -> Vec<Vec<S3ReplicationRow>> {
+    let mut groups: Vec<Vec<S3ReplicationRow>> = Vec::new();
+    for row in batch {
+        let is_of = |group: &&mut Vec<S3ReplicationRow>| {
+            group.first().is_some_and(|first| first.bucket_id == row.bucket_id && first.key == row.key)
+        };
+        match groups.iter_mut().find(is_of) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    groups
+}
+
+impl Replicator {
+    /// Over an engine and the database of its metadata.
+    #[must_use]
+    pub fn new(engine: &Engine, store: &Store, carrier: Arc<dyn Carrier>) -> Self {
+        let lead = Lead::new(store, "s3/replicate", engine.rng());
+        let engine = engine.by(Arc::new(Origin::internal(REPLICATION, String::new())));
+        Self { engine, store: store.clone(), carrier, lead, told: Arc::default() }
+    }
+
+    /// Brings versions until it is stopped.
+    pub async fn run(&self, shutdown: &Shutdown) {
+        lines::run(self, self.engine.rng(), shutdown).await;
+    }
+
+    /// Brings what is due to every target, once.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub async fn round(&self) -> Result<(), Error> {
+        for target in self.waiting().await? {
+            self.serve(&target).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what waits, now and then.
+    async fn tell(&self) -> Result<(), Error> {
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|at| at.elapsed() < TOLD) {
+                return Ok(());
+            }
+            *told = Some(Instant::now());
+        }
+        for (target, waiting) in s3_replication_waiting(&self.store).await? {
+            tracing::debug!(target_arn = target, waiting, "versions wait to be replicated");
+        }
+        Ok(())
+    }
+
+    /// Brings versions of one key, in their order; whether the last could be.
+    async fn carry(&self, versions: Vec<S3ReplicationRow>) -> Result<End, Error> {
+        for version in versions {
+            self.engine.faults().point("walrus.replicate.carry").await?;
+            let carried = self.carrier.carry(&version).await;
+            self.engine.faults().point("walrus.replicate.carried").await?;
+            let now_ms = self.engine.clock().now_ms();
+            let (bucket, key, target) = (&version.bucket, &version.key.0, &version.target);
+            match carried {
+                Ok(()) => self.engine.replicated(&version, None).await?,
+                Err(Failure::Later(why)) if now_ms.saturating_sub(version.made_ms) < millis(REPLICATION_AGE_MAX) => {
+                    tracing::info!(bucket, key, target_arn = target, tries = version.tries, why, "replication waits");
+                    let due_ms = now_ms.saturating_add(millis(retry_after(version.tries)));
+                    let mut tx = self.store.write().await?;
+                    s3_replication_delay(&mut tx, version.id, due_ms).await?;
+                    tx.commit().await?;
+                    return Ok(End::Silent);
+                }
+                Err(Failure::Refused(why) | Failure::Later(why)) => {
+                    tracing::warn!(
+                        bucket,
+                        key,
+                        target_arn = target,
+                        why,
+                        "a version was not replicated: it has failed"
+                    );
+                    self.engine.replicated(&version, Some(&why)).await?;
+                }
+            }
+        }
+        Ok(End::Done)
+    }
+}
+
+impl Lines for Replicator {
+    const WHAT: &'static str = "replication";
+
+    async fn waiting(&self) -> Result<Vec<String>, Error> {
+        let targets = s3_replication_targets(&self.store, TARGETS_MAX).await?;
+        if targets.is_empty() || !self.lead.held().await? {
+            return Ok(Vec::new());
+        }
+        self.tell().await?;
+        Ok(targets)
+    }
+
+    async fn serve(&self, target: &str) -> Result<End, Error> {
+        loop {
+            self.lead.still().await?;
+            let batch = s3_replication_due(&self.store, target, self.engine.clock().now_ms(), BATCH).await?;
+            if batch.is_empty() {
+                return Ok(End::Done);
+            }
+            let work = by_key(batch).into_iter().map(|versions| self.carry(versions));
+            let ends: Vec<Result<End, Error>> = futures::stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
+            let ends = ends.into_iter().collect::<Result<Vec<End>, Error>>()?;
+            if ends.contains(&End::Silent) && !ends.contains(&End::Done) {
+                // Nothing of all that could be brought: it is rather the target.
+                return Ok(End::Silent);
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Where a bucket's objects are brought, too.
+
+use crate::auth::S3_SERVICE;
+use crate::call::Call;
+use crate::error::{engine, not_implemented};
+use crate::ops::config;
+use crate::replica::SESSION;
+use crate::reply::{self, Reply};
+use http::StatusCode;
+use http::header::HeaderName;
+use mallee_awswire::{ApiError, Code};
+use mallee_objects::{Bucket, Error, OBJECT_LOCK, ObjectInfo, Versioning};
+use mallee_s3_config::{Destination, Document as _, Replication};
+use std::collections::HashSet;
+
+/// Which AWS gives to who may replicate a bucket that was there before its locks.
+const TOKEN: &str = "x-amz-bucket-object-lock-token";
+
+fn refused(text: &str) -> ApiError {
+    Code::InvalidRequest.message(text.to_owned())
+}
+
+/// PUT /bucket?replication
+pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
+    if call.headers.contains_key(TOKEN) {
+        return Err(not_implemented("A token for object lock").field("Header", TOKEN));
+    }
+    let found = call.bucket(&bucket).await?;
+    let document: Replication = config::from_body(&mut call).await?;
+    if found.versioning != Versioning::Enabled {
+        return Err(refused("Versioning must be 'Enabled' on the bucket to apply a replication configuration"));
+    }
+    let mut seen = HashSet::new();
+    for rule in &document.rules {
+        check_destination(&call, &found, &rule.destination, &mut seen).await?;
+    }
+    check_role(&call, &found, &document.role).await?;
+    let check = |found: &Bucket| match found.versioning {
+        Versioning::Enabled => Ok(()),
+        // Since it was looked at.
+        _ => Err(Error::State("Versioning must be 'Enabled' on the bucket".to_owned())),
+    };
+    let text = mallee_s3_config::text(&document);
+    let put = call.s3.engine().set_document(&bucket, Replication::KIND, "", &text, &check).await;
+    put.map_err(|e| engine(e).field("BucketName", bucket))?;
+    Ok(reply::empty(StatusCode::OK))
+}
+
+/// Whether objects of a bucket can be brought there. Whether they may is asked for each of them.
+async fn check_destination(
+    call: &Call,
+    source: &Bucket,
+    destination: &Destination,
+    seen: &mut HashSet<(String, Option<String>)>,
+) -> Result<(), ApiError> {
+    let Destination { bucket: arn, account, .. } = destination;
+    if let Some(peer) = &arn.peer {
+        return Err(not_implemented(&format!("Replication into the object store {peer}")));
+    }
+    if arn.name == source.name {
+        return Err(refused("The destination bucket must not be the source bucket."));
+    }
+    if !seen.insert((arn.name.clone(), account.clone())) {
+        return Ok(());
+    }
+    let bucket = match call.s3.engine().bucket(&arn.name).await {
+        Ok(bucket) => bucket,
+        Err(Error::NoBucket) => return Err(refused("Destination bucket must exist.")),
+        Err(error) => return Err(engine(error)),
+    };
+    if bucket.versioning != Versioning::Enabled {
+        return Err(refused("Destination bucket must have versioning enabled."));
+    }
+    if account.as_ref().is_some_and(|account| *account != bucket.account) {
+        return Err(Code::InvalidArgument
+            .message("The account specified in the Account element must match the destination bucket owner."));
+    }
+    if source.docs.get(OBJECT_LOCK).is_some() && bucket.docs.get(OBJECT_LOCK).is_none() {
+        return Err(refused("Destination bucket must have Object Lock enabled, as the source bucket has it."));
+    }
+    Ok(())
+}
+
+/// Whether the role is there, of the bucket's owner, takes S3's work on, and may be given to it by the caller.
+async fn check_role(call: &Call, bucket: &Bucket, role: &str) -> Result<(), ApiError> {
+    if let Some(refusal) = call.refused_role(role, S3_SERVICE).await? {
+        return Err(Code::AccessDenied.message(refusal));
+    }
+    if role.split(':').nth(4) != Some(bucket.account.as_str()) {
+        return Err(refused("The role must belong to the owner of the source bucket."));
+    }
+    if call.s3.authority().role(role, S3_SERVICE, SESSION).await?.is_none() {
+        return Err(refused("The role does not exist, or does not trust s3.amazonaws.com."));
+    }
+    Ok(())
+}
+
+/// Tells how the replication of an object goes, or that it is a replica.
+pub(crate) fn set_status(response: &mut Reply, info: &ObjectInfo) {
+    if let Some(state) = &info.properties.replication {
+        reply::set(response, HeaderName::from_static("x-amz-replication-status"), state);
+    }
+}
