@@ -1,6 +1,7 @@
 //! What daemons of the cluster ask the cloud controller: a new certificate, where the others are, and, for Walrus, the
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
+use crate::audit::Trail;
 use crate::data_keys::DataKeys;
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
 use crate::identity::StoreCredentials;
@@ -61,17 +62,23 @@ pub struct DirectoryService {
     credentials: StoreCredentials,
     /// Who knows what policies say; none where nobody has to be asked.
     cloud: Option<Arc<Cloud>>,
+    /// Where it is recorded what KMS is asked.
+    trail: Option<Arc<Trail>>,
 }
 
 impl DirectoryService {
     /// Over this control plane, with its message limit.
     #[must_use]
-    pub fn server(control: &Arc<ControlPlane>, cloud: Option<Arc<Cloud>>) -> DirectoryServer<Self> {
+    pub fn server(
+        control: &Arc<ControlPlane>,
+        cloud: Option<Arc<Cloud>>,
+        trail: Option<Arc<Trail>>,
+    ) -> DirectoryServer<Self> {
         let credentials = StoreCredentials::new(control.store.clone());
         if let Some(cloud) = &cloud {
             credentials.follow_sigv2(cloud.sigv2());
         }
-        let service = Self { control: control.clone(), credentials, cloud };
+        let service = Self { control: control.clone(), credentials, cloud, trail };
         DirectoryServer::new(service).max_decoding_message_size(REQUEST_BYTES_MAX)
     }
 
@@ -168,7 +175,7 @@ impl DirectoryService {
         let Some(cloud) = &self.cloud else {
             return Err(WireError::new(Kind::Unavailable, "there are no keys here"));
         };
-        let keys = DataKeys::new(cloud.clone());
+        let keys = DataKeys::new(cloud.clone(), self.trail.clone());
         let caller = (asked.access_key_id.as_str(), token(&asked.session_token));
         let context: BTreeMap<String, String> = asked.context.into_iter().collect();
         let outcome = if asked.sealed.is_empty() {
@@ -207,9 +214,16 @@ impl DirectoryService {
         }
         let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Into::into);
         let now_ms = self.control.clock.now_ms();
-        let told = origin::open(&self.control.store, &asked.from, &asked.digest, now_ms);
+        let said = origin::Said {
+            word: &asked.from,
+            digest: &asked.digest,
+            peer: asked.source_ip.parse().ok(),
+            waited_ms: asked.waited_ms,
+        };
+        let source_ip = origin::source(&self.control.store, said, now_ms)
+            .map_err(|why| WireError::new(Kind::Unavailable, why.to_string()))?;
         let facts = RequestFacts {
-            source_ip: told.or_else(|| asked.source_ip.parse().ok()),
+            source_ip,
             user_agent: text(&asked.user_agent),
             referer: text(&asked.referer),
             secure: false,

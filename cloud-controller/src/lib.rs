@@ -17,6 +17,7 @@ pub use front::S3Service;
 pub use s3_authority::CloudAuthority;
 pub use s3_local::LocalS3;
 
+use data_keys::DataKeys;
 use directory::DirectoryService;
 use enrol::{ControlPlane, EnrolmentService};
 use identity::{SharedVerifier, StoreCredentials};
@@ -186,6 +187,12 @@ impl CloudController {
         &self.cloud
     }
 
+    /// Keys for an object store of the same process. After [`CloudController::with_trail`], in which they are recorded.
+    #[must_use]
+    pub fn data_keys(&self) -> DataKeys {
+        DataKeys::new(self.cloud.clone(), self.trail.clone())
+    }
+
     /// The administrator's keys.
     #[must_use]
     pub const fn admin(&self) -> &AdminAccess {
@@ -237,7 +244,7 @@ impl CloudController {
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .http2_keepalive_timeout(Some(KEEP_ALIVE))
             .add_service(EnrolmentService::server(&control))
-            .add_service(DirectoryService::server(&control, Some(cloud.clone())));
+            .add_service(DirectoryService::server(&control, Some(cloud.clone()), self.trail.clone()));
         self.scope.spawn(async move {
             let stop = shutdown.clone();
             if let Err(error) = server.serve_with_incoming_shutdown(incoming, async move { stop.stopped().await }).await

@@ -38,8 +38,38 @@ pub fn seal(store: &Store, from: IpAddr, digest: &str, now_ms: i64) -> Result<St
     Ok(hex::encode(text_seal(store, NAME, &format!("{from} {digest} {now_ms}"))?))
 }
 
+/// What Walrus says of a request that it asks about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    /// The word that came with it; empty: none.
+    pub word: &'a str,
+    pub digest: &'a str,
+    /// Who connected to Walrus.
+    pub peer: Option<IpAddr>,
+    /// How long ago its head came, by Walrus's clock, which may differ from ours.
+    pub waited_ms: i64,
+}
+
+/// Where a request came from: the word says so, or where there is none its connection. A word is as old as it was when the
+/// head of the request came: bodies may take long, and are sometimes read before anybody is asked.
+///
+/// # Errors
+/// For a word that does not open, or not any more: then the connection says nothing, it is the front door's.
+pub(crate) fn source(store: &Store, said: Said<'_>, now_ms: i64) -> Result<Option<IpAddr>, NotOurs> {
+    let Said { word, digest, peer, waited_ms } = said;
+    if word.is_empty() {
+        return Ok(peer);
+    }
+    open(store, word, digest, now_ms.saturating_sub(waited_ms.max(0))).map(Some).ok_or(NotOurs)
+}
+
+/// A word that says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nobody can tell any more where the request came from")]
+pub(crate) struct NotOurs;
+
 /// Where a request of this digest came from; `None`: nobody said so.
-pub(crate) fn open(store: &Store, sealed: &str, digest: &str, now_ms: i64) -> Option<IpAddr> {
+fn open(store: &Store, sealed: &str, digest: &str, now_ms: i64) -> Option<IpAddr> {
     if sealed.is_empty() || sealed.len() > BYTES_MAX {
         return None;
     }
@@ -76,6 +106,18 @@ mod tests {
             assert_eq!(open(&store, &word, &other, 1_000_000), None);
         }
         assert_eq!(open(&store, "", &bound, 1_000_000), None);
+        // The body took an hour: the word is as old as it was when the head came.
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let said = Said { word: &word, digest: &bound, peer: Some(peer), waited_ms: 3_600_000 };
+        assert_eq!(source(&store, said, 1_000_100 + 3_600_000), Ok(Some(from)));
+        // An old word is none: nothing takes its place, least of all the front door's own address.
+        for waited_ms in [0, 100, -3_600_000] {
+            assert_eq!(source(&store, Said { waited_ms, ..said }, 1_061_100), Err(NotOurs));
+        }
+        let said = Said { waited_ms: 100, ..said };
+        assert_eq!(source(&store, Said { word: "00", ..said }, 1_000_100), Err(NotOurs));
+        assert_eq!(source(&store, Said { digest: "another", ..said }, 1_000_100), Err(NotOurs));
+        assert_eq!(source(&store, Said { word: "", ..said }, 1_000_100), Ok(Some(peer)), "who came to Walrus itself");
         assert_eq!(open(&store, &"00".repeat(60), &bound, 1_000_000), None);
     }
 }

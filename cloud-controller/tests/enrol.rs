@@ -67,7 +67,7 @@ impl World {
             TlsIncoming::new(listener, CredentialStore::new(own, &clock), ClientAuth::Optional, &shutdown).unwrap();
         let server = tonic::transport::Server::builder()
             .add_service(EnrolmentService::server(&control))
-            .add_service(DirectoryService::server(&control, None));
+            .add_service(DirectoryService::server(&control, None, None));
         tokio::spawn(server.serve_with_incoming(incoming));
         Self { uri, ca, clock, store, tokens, shutdown, _db: db, _dir: dir }
     }

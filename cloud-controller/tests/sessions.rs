@@ -2,50 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
-use async_trait::async_trait;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
 use mallee_app::sts::assume::{AssumeRole, Assumed};
 use mallee_app::sts::{Issued, SecondFactor, SessionPolicies, SessionTags, message};
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Actor, Cloud, OpContext};
 use mallee_awswire::ApiError;
 use mallee_awswire::sigv4::{CredentialSource as _, KeyError, KeyQuery, ResolvedKey};
 use mallee_cloud_controller::identity::StoreCredentials;
 use mallee_iam::Principal;
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::{RoleRow, UserRow, role_delete, role_insert, user_delete, user_insert};
-use mallee_types::{AccountId, ImageId, ZoneName};
+use mallee_types::AccountId;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
-use tonic::transport::Channel;
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 struct World {
     cloud: Arc<Cloud>,
@@ -60,24 +30,7 @@ impl World {
     async fn new() -> Self {
         let db = TestDb::sqlite().await;
         let store = db.open().await;
-        let config = CloudConfig {
-            region: "eu-1".into(),
-            endpoint: "http://127.0.0.1:8773".into(),
-            replica: "test".into(),
-            zones: vec!["zone-a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
-        };
-        let parts = Parts {
-            store: store.clone(),
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: Faults::none(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let cloud = test_support::cloud(&db, &store, config(), Faults::none());
         let account = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap().account;
         let mut tx = store.write().await.unwrap();
         let user = UserRow {

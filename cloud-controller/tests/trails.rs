@@ -2,53 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use async_trait::async_trait;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
+use mallee_app::test_support::{self, config};
 use mallee_app::trails::manage::{self, Settings, Tags};
 use mallee_app::trails::objects::NewObject;
 use mallee_app::trails::{Deliverer, ObjectService};
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::{Actor, Cloud, CloudConfig, OpContext};
 use mallee_audit::{EVENT_VERSION, Journal, Record, UserIdentity};
-use mallee_proto::v1::ImportImageReply;
 use mallee_proto::{Kind, WireError};
 use mallee_runtime::{FaultAction, Faults};
 use mallee_store::test_support::TestDb;
 use mallee_store::{TrailRow, trail_fetch};
-use mallee_types::{AccountId, ImageId, ZoneName};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
-use tonic::transport::Channel;
 
 const BUCKET: &str = "logs";
 /// Longer than a record waits for its file.
 const LONG_MS: i64 = 6 * 60 * 1000;
 const RETRY_MS: i64 = 31 * 1000;
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, _: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, "nobody"))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "nobody"))
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 /// Buckets in memory.
 #[derive(Debug, Default)]
@@ -99,21 +70,10 @@ impl World {
         let config = CloudConfig {
             region: "local".into(),
             endpoint: "http://localhost".into(),
-            replica: "test".into(),
             zones: vec!["local-1a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
+            ..config()
         };
-        let parts = Parts {
-            store,
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: faults.clone(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let cloud = test_support::cloud(&db, &store, config, faults.clone());
         let account = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap().account;
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(dir.path()).unwrap();

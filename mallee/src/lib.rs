@@ -3,6 +3,7 @@
 pub mod blobs;
 mod data_keys;
 pub mod down;
+pub mod metrics;
 pub mod s3_hosts;
 pub mod s3_jobs;
 pub mod state;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use mallee::{down, tier, up};
 use mallee_cli::{
     Access, CheckArgs, Client, EventCommand, ExplainArgs, ImageArgs, QuotaCommand, SpotPriceArgs, StatusArgs,
-    TokenArgs, UserArgs,
+    TokenArgs, UsageArgs, UserArgs,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,6 +54,8 @@ enum Command {
     SpotPrice(SpotPriceArgs),
     /// Make a user known who has keys and names already: of an account, which is made if need be.
     User(UserArgs),
+    /// Show what accounts and buckets hold in the object store.
+    Usage(UsageArgs),
     /// Follow the audit trail's chain and say whether it is whole.
     Audit,
     /// Run the cloud controller alone: the API, and the port where the other daemons join.
@@ -136,6 +138,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Event(command) => mallee_cli::event(&client()?, &command).await,
         Command::SpotPrice(args) => mallee_cli::spot_price(&client()?, &args).await,
         Command::User(args) => mallee_cli::user(&client()?, &args).await,
+        Command::Usage(args) => mallee_cli::usage(&client()?, &args).await,
         Command::Audit => audit::audit(&state),
         Command::Cloud(args) => tier::cloud(&state, &args).await,
         Command::Cluster(args) => tier::cluster(&state, &args).await,

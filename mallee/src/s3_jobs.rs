@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 pub use mallee_walrus::JobsConfig;
-use mallee_walrus::{Day, Targets};
+use mallee_walrus::{Day, LOG_DELIVERY, Targets};
+use std::time::Duration;
 
 /// Settings of the object store's background work.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -16,7 +17,10 @@ pub struct S3JobsArgs {
     /// Webhooks and queues may be at addresses that are not public, this host's own among them.
     #[arg(long)]
     pub s3_private_targets: bool,
-    /// Seconds of a day of lifecycle rules (tests only).
+    /// Seconds between two deliveries of access logs (300 without it).
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub s3_log_delivery: Option<u32>,
+    /// Seconds of a day of lifecycle rules and inventories (tests only).
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub s3_lifecycle_day: Option<u32>,
 }
@@ -29,6 +33,7 @@ impl S3JobsArgs {
     pub fn config(&self) -> Result<JobsConfig> {
         let targets = Targets::declared(&self.s3_webhook, &self.s3_queue, self.s3_private_targets);
         let day = self.s3_lifecycle_day.map_or_else(Day::default, Day::of_seconds);
-        Ok(JobsConfig { day, targets: targets.map_err(anyhow::Error::msg)? })
+        let log_delivery = self.s3_log_delivery.map_or(LOG_DELIVERY, |seconds| Duration::from_secs(u64::from(seconds)));
+        Ok(JobsConfig { day, targets: targets.map_err(anyhow::Error::msg)?, log_delivery })
     }
 }

@@ -30,11 +30,14 @@ async fn main() -> anyhow::Result<()> {
     }
     let auth = Arc::new(StaticAuthority::new(table));
     let mut config = WalrusConfig::new(dir.join("objects"), "us-east-1");
-    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
+    // `WALRUS_DAY`: seconds of a lifecycle day. `WALRUS_LOGS`: those between two deliveries of access logs. `WALRUS_WEBHOOK`, `WALRUS_QUEUE`: targets of
     // notifications, NAME=URL.
     let given = |name| std::env::var(name).ok();
     if let Some(seconds) = given("WALRUS_DAY") {
         config.jobs.day = Day::of_seconds(seconds.parse()?);
+    }
+    if let Some(seconds) = given("WALRUS_LOGS") {
+        config.jobs.log_delivery = Duration::from_secs(seconds.parse()?);
     }
     let of = |name| given(name).iter().flat_map(|all| all.split(' ')).map(str::to_owned).collect::<Vec<_>>();
     config.jobs.targets =

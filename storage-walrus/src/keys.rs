@@ -7,7 +7,9 @@ use mallee_awswire::sigv4::{
     Authenticated, CredentialSource, Fault, KeyError, KeyQuery, ResolvedKey, SignedRequest, SigningKey, Verifier,
     VerifierConfig, derive_signing_key,
 };
+use mallee_awswire::xml::timestamp;
 use mallee_iam::{Context, Inputs, Policy, PolicyKind, Principal, Request, evaluate};
+use mallee_runtime::clock::from_unix_ms;
 use mallee_s3::{Authority, Caller, Case, Identified, Identity, Judgement, Question, Resource};
 use mallee_serve::Peer;
 use mallee_types::AccountId;
@@ -129,6 +131,12 @@ impl Root {
             }
         }
         context.set("aws:SecureTransport", "false");
+        context.set("aws:ViaAWSService", "false");
+        context.set("aws:CurrentTime", timestamp(from_unix_ms(case.now_ms)));
+        context.set("aws:EpochTime", (case.now_ms / 1000).to_string());
+        if let Some(claim) = case.claim.filter(|claim| !claim.region.is_empty()) {
+            context.set("aws:RequestedRegion", claim.region.as_str());
+        }
         for (key, values) in case.keys {
             context.set_all(key, values.iter().map(String::as_str));
         }
@@ -137,6 +145,10 @@ impl Root {
 
     fn refusal(&self, question: &Question, about: &About, context: &Context) -> Option<String> {
         let mut context = context.clone();
+        if let Some(owner) = &about.owner {
+            context.set("aws:ResourceAccount", owner.as_str());
+            context.set("s3:ResourceAccount", owner.as_str());
+        }
         for (key, values) in &question.keys {
             context.set_all(key, values.iter().map(String::as_str));
         }

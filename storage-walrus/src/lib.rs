@@ -5,6 +5,7 @@
 
 mod keys;
 mod lock;
+mod metrics;
 mod offline;
 mod place;
 
@@ -17,7 +18,7 @@ pub use mallee_s3::{
     Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
     Question, Resource, S3, SealedKey,
 };
-pub use mallee_s3_jobs::{Day, JobsConfig, Targets};
+pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
@@ -109,6 +110,7 @@ pub struct Walrus {
     scrub: Scrub,
     s3: S3,
     images: ImageStore,
+    work: metrics::Work,
     _lock: Option<DirectoryLock>,
 }
 
@@ -145,7 +147,7 @@ impl Walrus {
         };
         let s3 = S3::new(engine.clone(), auth, s3_config);
         let images = ImageStore::new(engine.clone());
-        Ok(Self { config, engine, store, scrub, s3, images, _lock: lock })
+        Ok(Self { config, engine, store, scrub, s3, images, work: metrics::Work::default(), _lock: lock })
     }
 
     /// With a key management service, for objects that its keys encrypt. Before the services are given out.
@@ -165,6 +167,11 @@ impl Walrus {
         mallee_s3::router(self.s3.clone())
     }
 
+    /// `GET /metrics`, for a port of its own: whoever reaches it may read them.
+    pub fn metrics(&self) -> axum::Router {
+        metrics::router(self.store.clone(), self.s3.metrics(), &self.work)
+    }
+
     /// The image service.
     #[must_use]
     pub fn images(&self) -> ImagesServer<ImagesService> {
@@ -174,7 +181,7 @@ impl Walrus {
     /// The service by which the cloud itself keeps objects in buckets of accounts.
     #[must_use]
     pub fn objects(&self) -> ObjectsServer<ObjectsService> {
-        ObjectsService::new(self.engine.clone()).into_server()
+        ObjectsService::new(self.engine.clone(), self.store.clone()).into_server()
     }
 
     /// The image store, for use without gRPC.
@@ -198,12 +205,12 @@ impl Walrus {
     /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
-        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.engine, &self.store);
+        mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());
-        let rng = engine.rng().clone();
+        let (rng, work) = (engine.rng().clone(), self.work.clone());
         spawn_periodic(scope, "walrus-collect", COLLECT_PERIOD, nudge, rng, move || {
-            let engine = engine.clone();
-            async move { engine.collect().await.map(drop) }
+            let (engine, work) = (engine.clone(), work.clone());
+            async move { engine.collect().await.map(|deleted| work.collected(deleted)) }
         });
         let (scrub, rng, more) = (self.scrub.clone(), self.engine.rng().clone(), Nudge::default());
         spawn_periodic(scope, "walrus-scrub", SCRUB_LOOK_PERIOD, more.clone(), rng, move || {
@@ -216,11 +223,12 @@ impl Walrus {
             }
         });
         let (engine, grace) = (self.engine.clone(), self.config.orphan_grace);
-        let rng = engine.rng().clone();
+        let (rng, work) = (engine.rng().clone(), self.work.clone());
         spawn_periodic(scope, "walrus-sweep", self.config.sweep_period, Nudge::default(), rng, move || {
-            let engine = engine.clone();
+            let (engine, work) = (engine.clone(), work.clone());
             async move {
                 let report = engine.sweep(grace).await?;
+                work.swept(&report);
                 if report.deleted > 0 {
                     tracing::info!(
                         deleted = report.deleted,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const DOMAIN: &str = "s3.smoke.local";
+const SITES: &str = "web.smoke.local";
 
 /// The server; killed and waited for when dropped.
 struct Server(Child);
@@ -27,7 +28,7 @@ fn run(script: &str, more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(server)
         .arg(dir.path().join("data"))
-        .arg(DOMAIN)
+        .args([DOMAIN, SITES])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -51,6 +52,11 @@ fn run(script: &str, more: &[&str]) {
 #[test]
 fn boto3_and_the_aws_cli() {
     run("s3_smoke.py", &[DOMAIN]);
+}
+
+#[test]
+fn parts_ranges_and_failures() {
+    run("s3_parts.py", &[DOMAIN, SITES]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 Two accounts (both with their roots' keys) and nobody. Every function named test_* runs; the first failure ends the run
 with a traceback and a non-zero status.
 """
+import datetime
 import hashlib
 import json
 import sys
@@ -233,6 +234,183 @@ def test_conditions():
     S3.get_object(Bucket=name, Key="k")
 
 
+def test_who_asks_when_and_how():
+    """The keys that say how a request is signed, when it came, and whose the bucket is: here as in the cloud."""
+    name = bucket(access=OPEN)
+    S3.put_object(Bucket=name, Key="k", Body=b"x")
+
+    def only(condition):
+        policy(name, statement(name, "s3:GetObject", account(1)),
+               statement(name, "s3:GetObject", effect="Deny", condition=condition))
+
+    url = OTHER.generate_presigned_url("get_object", Params={"Bucket": name, "Key": "k"})
+    for condition, header, presigned in (
+        ({"StringNotEquals": {"s3:authType": "REST-HEADER"}}, True, False),
+        ({"StringNotEquals": {"s3:authType": "REST-QUERY-STRING"}}, False, True),
+        ({"StringNotEquals": {"s3:signatureversion": "AWS4-HMAC-SHA256"}}, True, True),
+        ({"NumericGreaterThan": {"s3:signatureAge": "600000"}}, True, True),
+        ({"NumericLessThan": {"s3:signatureAge": "600000"}}, False, False),
+        ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, False, False),
+        ({"StringEquals": {"s3:ResourceAccount": ACCOUNTS[0]}}, False, False),
+        ({"StringEquals": {"aws:ResourceAccount": ACCOUNTS[1]}}, True, True),
+    ):
+        only(condition)
+        if header:
+            assert body(OTHER, name) == b"x", condition
+        else:
+            refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="k")
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                assert answer.read() == b"x" and presigned, condition
+        except urllib.error.HTTPError as error:
+            assert error.code == 403 and not presigned, condition
+    policy(name, statement(name, "s3:GetObject", condition={"StringLike": {"aws:Referer": "https://example.org/*"}}))
+    for referer, status in (("https://example.org/x", 200), ("https://example.com/x", 403)):
+        asked = urllib.request.Request(f"{ENDPOINT}/{name}/k", headers={"Referer": referer})
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                assert answer.status == status
+        except urllib.error.HTTPError as error:
+            assert error.code == status
+
+
+def deny(name, action, condition, resource="/*"):
+    """Everything for the other account but this."""
+    policy(name, statement(name, "s3:*", account(1), ["", "/*"]),
+           statement(name, action, resource=resource, effect="Deny", condition=condition))
+
+
+def test_locks_are_as_policies_allow():
+    name = bucket(ObjectLockEnabledForBucket=True)
+    S3.put_object(Bucket=name, Key="k", Body=b"x")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    at = lambda days, minutes: now + datetime.timedelta(days=days, minutes=minutes)
+
+    def retain(mode, until):
+        OTHER.put_object_retention(Bucket=name, Key="k", Retention={"Mode": mode, "RetainUntilDate": until})
+
+    def write(mode, until):
+        OTHER.put_object(Bucket=name, Key="new", Body=b"x", ObjectLockMode=mode, ObjectLockRetainUntilDate=until)
+
+    deny(name, "s3:PutObjectRetention", {"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "10"}})
+    for put in (retain, write):
+        refused("AccessDenied", 403, put, "GOVERNANCE", at(10, 5))
+        put("GOVERNANCE", at(10, -5))
+    deny(name, "s3:PutObjectRetention", {"StringEquals": {"s3:object-lock-mode": "COMPLIANCE"}})
+    for put in (retain, write):
+        refused("AccessDenied", 403, put, "COMPLIANCE", at(11, 0))
+        put("GOVERNANCE", at(11, 0))
+    deny(name, "s3:PutObjectLegalHold", {"StringEquals": {"s3:object-lock-legal-hold": "OFF"}})
+    OTHER.put_object_legal_hold(Bucket=name, Key="k", LegalHold={"Status": "ON"})
+    refused("AccessDenied", 403, OTHER.put_object_legal_hold, Bucket=name, Key="k", LegalHold={"Status": "OFF"})
+    # What is told of the lock takes the right to read it.
+    deny(name, ["s3:GetObjectRetention"], None)
+    told = OTHER.head_object(Bucket=name, Key="k")
+    assert "ObjectLockMode" not in told and told["ObjectLockLegalHoldStatus"] == "ON", told
+    told = S3.head_object(Bucket=name, Key="new")
+    assert told["ObjectLockMode"] == "GOVERNANCE"
+
+
+def test_writes_have_to_be_conditional():
+    """AWS's policy that makes every write of an object a conditional one."""
+    name = bucket()
+    S3.put_object(Bucket=name, Key="old", Body=b"x" * 5)
+    deny(name, "s3:PutObject", {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}})
+    refused("AccessDenied", 403, OTHER.put_object, Bucket=name, Key="k", Body=b"x")
+    refused("AccessDenied", 403, OTHER.copy_object, Bucket=name, Key="k", CopySource={"Bucket": name, "Key": "old"})
+    OTHER.put_object(Bucket=name, Key="k", Body=b"x", IfNoneMatch="*")
+    upload = {"Bucket": name, "Key": "parts"}
+    upload["UploadId"] = OTHER.create_multipart_upload(**upload)["UploadId"]
+    OTHER.upload_part(**upload, PartNumber=1, Body=b"x")
+    part = OTHER.upload_part_copy(**upload, PartNumber=1, CopySource={"Bucket": name, "Key": "old"})["CopyPartResult"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    refused("AccessDenied", 403, OTHER.complete_multipart_upload, **upload, MultipartUpload=parts)
+    OTHER.complete_multipart_upload(**upload, MultipartUpload=parts, IfNoneMatch="*")
+
+
+def test_each_object_of_a_batch_has_its_own_condition():
+    name = bucket()
+    etag = S3.put_object(Bucket=name, Key="k", Body=b"x")["ETag"]
+
+    def batch(**condition):
+        reply = OTHER.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "k", **condition}]})
+        return [error["Code"] for error in reply.get("Errors", [])]
+
+    deny(name, "s3:GetObject", None)
+    for condition in ({"ETag": "e"}, {"ETag": etag}, {"Size": 1}):
+        assert batch(**condition) == ["AccessDenied"], condition
+    refused("AccessDenied", 403, OTHER.delete_object, Bucket=name, Key="k", IfMatch=etag)
+    deny(name, "s3:DeleteObject", {"Null": {"s3:if-match": "true"}})
+    assert batch() == ["AccessDenied"]
+    assert batch(ETag="e") == ["PreconditionFailed"]
+    refused("AccessDenied", 403, OTHER.delete_object, Bucket=name, Key="k")
+    assert batch(ETag=etag) == []
+
+
+def test_tags_are_copied_by_whoever_may_tag():
+    name = bucket()
+    S3.put_object(Bucket=name, Key="plain", Body=b"x")
+    S3.put_object(Bucket=name, Key="tagged", Body=b"x", Tagging="secret=yes")
+
+    def copy(key, **options):
+        OTHER.copy_object(Bucket=name, Key="copy", CopySource={"Bucket": name, "Key": key}, **options)
+
+    for action in ("s3:GetObjectTagging", "s3:PutObjectTagging"):
+        deny(name, action, None)
+        copy("plain")
+        refused("AccessDenied", 403, copy, "tagged")
+        refused("AccessDenied", 403, copy, "tagged", MetadataDirective="REPLACE")
+        copy("tagged", TaggingDirective="REPLACE")
+    for action in ("s3:PutObject", "s3:PutObjectTagging"):
+        deny(name, action, {"StringEquals": {"s3:RequestObjectTag/secret": "yes"}})
+        refused("AccessDenied", 403, copy, "tagged")
+        refused("AccessDenied", 403, copy, "tagged", Tagging="secret=no")
+        copy("tagged", TaggingDirective="REPLACE", Tagging="secret=no")
+
+
+def test_tags_have_case():
+    name = bucket()
+    one, other = [("Secret", "yes"), ("secret", "no")], [("secret", "yes"), ("Secret", "no")]
+
+    def write(tags):
+        OTHER.put_object(Bucket=name, Key="k", Body=b"x", Tagging="&".join(f"{k}={v}" for k, v in tags))
+
+    def tag(tags):
+        OTHER.put_object_tagging(Bucket=name, Key="k", Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in tags]})
+
+    S3.put_object(Bucket=name, Key="k", Body=b"x")
+    deny(name, "s3:PutObjectTagging", {"StringEquals": {"s3:RequestObjectTag/Secret": "yes"}})
+    for put in (write, tag):
+        for tags in (one, one[::-1]):
+            refused("AccessDenied", 403, put, tags)
+        for tags in (other, other[::-1]):
+            put(tags)
+    deny(name, "s3:GetObject", {"StringEquals": {"s3:ExistingObjectTag/Secret": "yes"}})
+    assert body(OTHER, name) == b"x"
+    S3.put_object_tagging(Bucket=name, Key="k", Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in one]})
+    refused("AccessDenied", 403, OTHER.get_object, Bucket=name, Key="k")
+
+
+def test_nobody_overrides_headers():
+    name = bucket(access=OPEN)
+    S3.put_object(Bucket=name, Key="k", Body=b"x", Tagging="a=b")
+    policy(name, statement(name, "s3:GetObject"))
+    assert "TagCount" not in NOBODY.get_object(Bucket=name, Key="k"), "that takes another right"
+    assert S3.get_object(Bucket=name, Key="k")["TagCount"] == 1
+    refused("InvalidRequest", 400, NOBODY.get_object, Bucket=name, Key="k", ResponseContentType="text/html")
+    assert OTHER.get_object(Bucket=name, Key="k", ResponseContentType="text/html")["ContentType"] == "text/html"
+
+
+def test_owners_are_enforced_over_no_list_that_grants():
+    name = bucket("ObjectWriter", OPEN)
+    enforce = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    S3.put_bucket_acl(Bucket=name, ACL="public-read")
+    refused("InvalidBucketAclWithObjectOwnership", 400, S3.put_bucket_ownership_controls, Bucket=name,
+            OwnershipControls=enforce)
+    S3.put_bucket_acl(Bucket=name, ACL="private")
+    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls=enforce)
+
+
 def test_what_is_no_policy():
     name = bucket()
 
@@ -249,6 +427,8 @@ def test_what_is_no_policy():
     malformed(one(Action="s3:ListBucket"), "Action does not apply to any resource(s) in statement")
     malformed(one(Principal={"AWS": "arn:aws:iam::999999999999:root"}), "Invalid principal in policy")
     malformed(one(Principal={"AWS": "somebody"}), "Invalid principal in policy")
+    # Nothing here tells: a denial by it would be none.
+    malformed(one(Condition={"NumericLessThan": {"s3:TlsVersion": "1.2"}}), "Policy has an invalid condition key")
     malformed(one(Sid="x" * 20_480), "Policy exceeds the maximum allowed document size.")
     text = json.dumps(one(), indent=3)
     S3.put_bucket_policy(Bucket=name, Policy=text)

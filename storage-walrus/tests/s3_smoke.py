@@ -136,9 +136,11 @@ def test_configurations_tell_the_truth():
     refused("NoSuchTagSet", 404, S3.get_bucket_tagging, Bucket=name)
     refused("NoSuchLifecycleConfiguration", 404, S3.get_bucket_lifecycle_configuration, Bucket=name)
     assert S3.get_bucket_request_payment(Bucket=name)["Payer"] == "BucketOwner"
-    told = refused("NotImplemented", 501, S3.put_bucket_accelerate_configuration, Bucket=name,
-                   AccelerateConfiguration={"Status": "Enabled"})
-    assert "Accelerate" in told["Error"]["Message"], told
+    refused("MethodNotAllowed", 405, S3.put_bucket_accelerate_configuration, Bucket=name,
+            AccelerateConfiguration={"Status": "Enabled"})
+    told = refused("NotImplemented", 501, S3.put_bucket_metrics_configuration, Bucket=name, Id="m",
+                   MetricsConfiguration={"Id": "m"})
+    assert "Metrics" in told["Error"]["Message"], told
     assert "Versions" not in S3.list_object_versions(Bucket=name)
     refused("NotImplemented", 501, S3.put_object, Bucket=name, Key="k", Body=b"", ServerSideEncryption="aws:kms")
     refused("AccessControlListNotSupported", 400, S3.put_object, Bucket=name, Key="k", Body=b"", ACL="public-read")
@@ -323,6 +325,8 @@ def test_conditions():
     S3.put_object(Bucket=name, Key="k", Body=b"2", IfMatch=etag)
     refused("PreconditionFailed", 412, S3.put_object, Bucket=name, Key="k", Body=b"3", IfMatch=etag)
     refused("NoSuchKey", 404, S3.put_object, Bucket=name, Key="none", Body=b"3", IfMatch=etag)
+    refused("NoSuchKey", 404, S3.put_object, Bucket=name, Key="none", Body=b"3", IfMatch="*")
+    S3.put_object(Bucket=name, Key="k", Body=b"2", IfMatch="*")
     # Of many that create at once, one does.
     outcomes = []
 

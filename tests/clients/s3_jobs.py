@@ -15,13 +15,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from support import Cloud
+from test_iam import euare
 
 DAY_SECONDS = 2
+LOG_SECONDS = 1
 ACCOUNT = "111111111111"
+SITES = "web.cloud.test"
 
 
 class Receiver:
@@ -77,7 +81,7 @@ class Receiver:
 
 
 class Store:
-    def __init__(self):
+    def __init__(self, log_seconds=LOG_SECONDS):
         self.hook, self.queue = Receiver(), Receiver()
         hook = f"hook=http://127.0.0.1:{self.hook.port}/in"
         queue = f"jobs=http://127.0.0.1:{self.queue.port}/{ACCOUNT}/jobs"
@@ -86,30 +90,64 @@ class Store:
         self.cloud, self.process = None, None
         if example:
             self.directory = tempfile.TemporaryDirectory(prefix="walrus-test-")
-            environment = {**os.environ, "WALRUS_DAY": str(DAY_SECONDS), "WALRUS_WEBHOOK": f"{hook} {dead}", "WALRUS_QUEUE": queue}
-            self.process = subprocess.Popen(
-                [example, self.directory.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
-            self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
-            self.region = "us-east-1"
+            days = {"WALRUS_DAY": str(DAY_SECONDS), "WALRUS_LOGS": str(log_seconds)}
+            self.environment = {**os.environ, **days, "WALRUS_WEBHOOK": f"{hook} {dead}", "WALRUS_QUEUE": queue}
+            self.command = [example, self.directory.name, "s3.cloud.test", SITES]
+            self.region, self.account = "us-east-1", ACCOUNT
+            self.begin()
         else:
-            self.cloud = Cloud("--simulate", "1", "--s3-lifecycle-day", str(DAY_SECONDS), "--s3-webhook", hook, "--s3-webhook", dead, "--s3-queue", queue, "--s3-private-targets")
-            self.region = self.cloud.client("s3").meta.region_name
+            days = ["--s3-lifecycle-day", str(DAY_SECONDS), "--s3-log-delivery", str(log_seconds)]
+            targets = ["--s3-webhook", hook, "--s3-webhook", dead, "--s3-queue", queue, "--s3-private-targets"]
+            self.cloud = Cloud("--simulate", "1", *days, "--s3-website-domain", SITES, *targets)
+            client = self.cloud.client("s3")
+            self.region, self.endpoint = client.meta.region_name, client.meta.endpoint_url
+            self.account = self.cloud.client("sts").get_caller_identity()["Account"]
+
+    def begin(self):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, env=self.environment)
+        self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+
+    def restart(self):
+        """Ends it in order, and begins it again over what it has kept."""
+        if self.cloud:
+            self.cloud.stop()
+            self.cloud.start()
+        else:
+            self.process.stdin.close()
+            self.process.wait(timeout=10)
+            self.begin()
 
     def client(self):
         if self.cloud:
-            return self.cloud.client("s3")
+            config = Config(signature_version="s3v4", retries={"max_attempts": 1, "mode": "standard"})
+            return self.cloud.client("s3", config=config)
+        return self.signed("AKIAWALRUSTEST000001", "walrus/test+secret")
+
+    def signed(self, key, secret):
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint,
-            aws_access_key_id="AKIAWALRUSTEST000001",
-            aws_secret_access_key="walrus/test+secret",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
             region_name=self.region,
-            config=Config(s3={"addressing_style": "path"}),
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
         )
 
+    def other(self):
+        """A client of another account, and that account."""
+        if not self.cloud:
+            return self.signed("AKIAWALRUSTEST000002", "walrus/test+secret"), "222222222222"
+        made = euare(self.cloud, "CreateAccount", AccountName=f"other-{uuid.uuid4().hex[:8]}").text
+        text = lambda element: made.split(f"<{element}>")[1].split(f"</{element}>")[0]
+        return self.signed(text("AccessKeyId"), text("SecretAccessKey")), text("AccountId")
+
+    def nobody(self):
+        config = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"})
+        return boto3.client("s3", endpoint_url=self.endpoint, region_name=self.region, config=config)
+
     def arn(self, service, name):
-        return f"arn:aws:{service}:{self.region}:{ACCOUNT}:{name}"
+        return f"arn:aws:{service}:{self.region}:{self.account}:{name}"
 
     def stop(self):
         if self.cloud:
@@ -135,13 +173,30 @@ def s3(store):
     return store.client()
 
 
-@pytest.fixture
-def bucket(s3):
+def make(s3, **options):
+    """A new bucket."""
     name = f"jobs-{uuid.uuid4().hex[:12]}"
     region = s3.meta.region_name
     location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    s3.create_bucket(Bucket=name, **location)
-    yield name
+    s3.create_bucket(Bucket=name, **location, **options)
+    return name
+
+
+@pytest.fixture
+def bucket(s3):
+    yield make(s3)
+
+
+def lets(s3, bucket, service, source):
+    """Lets a service put objects into a bucket, on behalf of another bucket."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+        "Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{source}"}},
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
 
 
 def refused(code, http, call, **parameters):

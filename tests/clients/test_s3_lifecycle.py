@@ -46,6 +46,11 @@ def test_rules_read_back(s3, bucket):
     assert reply["TransitionDefaultMinimumObjectSize"] == "all_storage_classes_128K"
     found = s3.get_bucket_lifecycle_configuration(Bucket=bucket)
     assert found["Rules"] == given
+    assert found["TransitionDefaultMinimumObjectSize"] == "all_storage_classes_128K"
+    varies = {"TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": given}, **varies)
+    found = s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+    assert found["Rules"] == given and found["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
     s3.delete_bucket_lifecycle(Bucket=bucket)
     refused("NoSuchLifecycleConfiguration", 404, s3.get_bucket_lifecycle_configuration, Bucket=bucket)
     rules(s3, bucket, {"Expiration": {"Days": 1}})

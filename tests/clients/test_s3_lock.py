@@ -140,6 +140,7 @@ def test_retentions_grow_and_end(s3, locked):
 def test_a_legal_hold_has_no_end(s3, locked):
     version = s3.put_object(Bucket=locked, Key="k", Body=b"x")["VersionId"]
     one = {"Bucket": locked, "Key": "k", "VersionId": version}
+    refused("NoSuchObjectLockConfiguration", 404, s3.get_object_legal_hold, **one)
     s3.put_object_legal_hold(**one, LegalHold={"Status": "ON"})
     assert s3.get_object_legal_hold(**one)["LegalHold"] == {"Status": "ON"}
     assert s3.get_object(**one)["ObjectLockLegalHoldStatus"] == "ON"

@@ -46,7 +46,10 @@ def test_what_is_refused(s3, store, bucket, topic):
 
     refused("InvalidArgument", 400, lambda: put(TopicArn=store.arn("sns", "nobody")))
     refused("InvalidArgument", 400, lambda: put(TopicArn=store.arn("sqs", "jobs")))
-    refused("InvalidArgument", 400, lambda: put(TopicArn="arn:aws:sns:elsewhere:111111111111:hook"))
+    other = store.arn("sns", "hook").replace(store.account, "999999999999")
+    for arn in (other, f"arn:aws:sns:elsewhere:{store.account}:hook"):
+        reply = refused("InvalidArgument", 400, lambda: put(TopicArn=arn))
+        assert reply["Error"]["Message"] == "Unable to validate the following destination configurations", arn
     reply = refused("InvalidArgument", 400, lambda: put(Events=["s3:ObjectCreated:Nothing"]))
     assert reply
     other = {**topic, "Id": "u", "Events": ["s3:ObjectCreated:Put"]}
@@ -91,6 +94,7 @@ def test_versions_are_named(s3, store, bucket, topic):
         ("ObjectRemoved:DeleteMarkerCreated", marker),
         ("ObjectRemoved:Delete", put),
     ]
+    assert records[1]["s3"]["object"]["eTag"] == hashlib.md5(b"").hexdigest()
 
 
 def test_filters_and_queues(s3, store, bucket):
@@ -113,6 +117,18 @@ def test_lifecycle_is_told(s3, store, bucket, topic):
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
     records = eventually(lambda: store.hook.records(bucket))
     assert [r["eventName"] for r in records] == ["LifecycleExpiration:Delete"]
+
+
+def test_transitions_tell_where_to(s3, store, bucket, topic):
+    configure(s3, bucket, TopicConfigurations=[{**topic, "Events": ["s3:LifecycleTransition"]}])
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"x" * 200_000)["ETag"]
+    rule = {"ID": "r", "Status": "Enabled", "Filter": {}, "Transitions": [{"Days": 1, "StorageClass": "GLACIER_IR"}]}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    [record] = eventually(lambda: store.hook.records(bucket))
+    assert record["eventName"] == "LifecycleTransition" and record["eventVersion"] == "2.3"
+    assert record["lifecycleEventData"] == {"transitionEventData": {"destinationStorageClass": "GLACIER_IR"}}
+    assert record["requestParameters"] == {"sourceIPAddress": "s3.amazonaws.com"}
+    assert record["s3"]["object"]["eTag"] == etag.strip('"') and record["s3"]["object"]["size"] == 200_000
 
 
 @pytest.mark.parametrize("status, headers", [(500, {}), (302, {"Location": "/elsewhere"})])

@@ -362,3 +362,34 @@ def test_each_takes_its_own_rights_and_no_others(door, user):
     for key in OBJECTS:
         door.root.delete_object(Bucket=bucket, Key=key)
     door.root.delete_bucket(Bucket=bucket)
+
+
+def test_conditions_have_values_at_every_door(door, user):
+    """One policy, whoever decides: the cloud in this process, or over the network."""
+    name = f"keys-{uuid.uuid4().hex[:8]}"
+    door.root.create_bucket(Bucket=name)
+    door.root.put_object(Bucket=name, Key="k", Body=b"kept")
+    door.root.delete_public_access_block(Bucket=name)
+    on = {"Principal": "*", "Resource": f"arn:aws:s3:::{name}/*"}
+    referer = {"StringLike": {"aws:Referer": "https://example.org/*"}}
+    local = {"NotIpAddress": {"aws:SourceIp": "127.0.0.0/8"}}
+    formed = {"StringNotEquals": {"s3:authType": "POST"}}
+    statements = [
+        {**on, "Effect": "Allow", "Action": "s3:GetObject", "Condition": referer},
+        {**on, "Effect": "Deny", "Action": "s3:GetObject", "Condition": local},
+        {**on, "Effect": "Deny", "Action": "s3:PutObject", "Condition": formed},
+    ]
+    door.root.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    for page, status in (("https://example.org/x", 200), ("https://example.com/x", 403), ("", 403)):
+        answer = requests.get(f"{door.s3}/{name}/k", headers={"Referer": page} if page else {}, timeout=30)
+        assert answer.status_code == status, answer.text
+    form = door.root.generate_presigned_post(name, "formed")
+    sent = requests.post(form["url"], data=form["fields"], files={"file": b"data"}, timeout=30)
+    assert sent.status_code == 204, sent.text
+    with Allowed(door, user[0], f"s3:PutObject {name}/*"):
+        put = door.send(user[1], "PUT", f"/{name}/k", {}, b"x")
+    assert put.status_code == 403 and code(put) == "AccessDenied", put.text
+    door.root.delete_bucket_policy(Bucket=name)
+    for key in ("k", "formed"):
+        door.root.delete_object(Bucket=name, Key=key)
+    door.root.delete_bucket(Bucket=name)

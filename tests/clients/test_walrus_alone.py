@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from alone import Alone
+from test_audit import look_up
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,23 @@ def test_users_with_the_keys_that_they_had(alone):
         ["alt", "--access-key", "short", "--secret-key", secret],
     ]:
         assert alone.mallee("user", *bad, check=False).returncode != 0, bad
+
+
+def test_what_s3_asks_of_kms_is_in_the_trail(alone):
+    s3, trail = alone.client("s3"), alone.client("cloudtrail")
+    s3.create_bucket(Bucket="sealed", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    s3.put_object(Bucket="sealed", Key="k", Body=b"data", ServerSideEncryption="aws:kms")
+    assert s3.get_object(Bucket="sealed", Key="k")["Body"].read() == b"data"
+    for name in ("GenerateDataKey", "Decrypt"):
+        record = json.loads(look_up(trail, "EventName", name, len)[0]["CloudTrailEvent"])
+        assert record["eventSource"] == "kms.amazonaws.com" and "errorCode" not in record
+        caller = record["userIdentity"]
+        assert caller["invokedBy"] == record["sourceIPAddress"] == "s3.amazonaws.com"
+        assert caller["accessKeyId"] == alone.environment["AWS_ACCESS_KEY_ID"]
+        context = record["requestParameters"]["encryptionContext"]
+        assert context == {"aws:s3:arn": "arn:aws:s3:::sealed/k"}, context
+    with pytest.raises(ClientError):
+        s3.put_object(Bucket="sealed", Key="k", Body=b"", ServerSideEncryption="aws:kms", SSEKMSKeyId="none")
+    refused = look_up(trail, "EventName", "GenerateDataKey", lambda events: len(events) > 1)
+    [record] = [r for r in (json.loads(e["CloudTrailEvent"]) for e in refused) if "errorCode" in r]
+    assert record["requestParameters"]["keyId"] == "none"

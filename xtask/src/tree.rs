@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Names that are never entered or read: built, fetched or private to a tool (see .gitignore).
-const SKIPPED: &[&str] = &["target", ".git", ".venv", "__pycache__", ".pytest_cache", "node_modules"];
+const SKIPPED: &[&str] =
+    &["target", ".git", ".venv", "__pycache__", ".pytest_cache", "node_modules", "corpus", "artifacts"];
 /// Endings of files that are not text of ours.
 const BINARY: &[&str] = &["qcow2", "raw", "png", "gz", "pyc", "pem", "der"];
 /// Largest file that is read, in bytes; a larger one is an error, so that nothing escapes the rules.

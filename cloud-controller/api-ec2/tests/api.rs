@@ -2,53 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
-use async_trait::async_trait;
 use mallee_api_ec2::Ec2Api;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Actor, OpContext};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Params};
 use mallee_ec2_types::ec2::OPERATIONS;
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::{
     InstanceDoc, InstanceRow, InterfaceRow, Store, instance_insert, interface_insert, security_group_list, subnet_list,
 };
 use mallee_types::{
-    AccountId, AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId,
-    MacAddress, ReservationId, RunIntent, ZoneName,
+    AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
+    ReservationId, RunIntent,
 };
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use tonic::transport::Channel;
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 struct Fixture {
     api: Ec2Api,
@@ -61,24 +30,7 @@ impl Fixture {
     async fn new() -> Self {
         let db = TestDb::sqlite().await;
         let store = db.open().await;
-        let config = CloudConfig {
-            region: "eu-1".into(),
-            endpoint: "http://127.0.0.1:8773".into(),
-            replica: "test".into(),
-            zones: vec!["zone-a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
-        };
-        let parts = Parts {
-            store: store.clone(),
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: Faults::none(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let cloud = test_support::cloud(&db, &store, config(), Faults::none());
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let actor = Actor::root(access.account, true);
         Self { api: Ec2Api::new(cloud), cx: OpContext::new(actor, "req-1"), store, _db: db }

@@ -2,50 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use async_trait::async_trait;
 use mallee_api_kms::{Keys, KmsApi, keep_keys};
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Actor, Cloud, OpContext};
 use mallee_awswire::Code;
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::{AccountRow, account_insert};
-use mallee_types::{AccountId, ImageId, ZoneName};
+use mallee_types::AccountId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tonic::transport::Channel;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const OTHER: &str = "111122223333";
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 struct World {
     cloud: Arc<Cloud>,
@@ -58,24 +28,7 @@ struct World {
 impl World {
     async fn new(db: TestDb) -> Self {
         let store = db.open().await;
-        let config = CloudConfig {
-            region: "eu-1".into(),
-            endpoint: "http://127.0.0.1:8773".into(),
-            replica: "test".into(),
-            zones: vec!["zone-a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
-        };
-        let parts = Parts {
-            store: store.clone(),
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: Faults::none(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let cloud = test_support::cloud(&db, &store, config(), Faults::none());
         let account = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap().account;
         let other: AccountId = OTHER.parse().unwrap();
         let mut tx = store.write().await.unwrap();

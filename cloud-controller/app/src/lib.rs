@@ -30,7 +30,10 @@ pub mod quotas;
 pub mod spot;
 pub mod sts;
 pub mod tags;
+#[cfg(feature = "test-support")]
+pub mod test_support;
 pub mod trails;
+pub mod usage;
 mod zone;
 
 pub use cloud::{Cloud, CloudConfig, Parts};

@@ -32,6 +32,9 @@ pub struct UserIdentity {
     /// Of temporary credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_context: Option<SessionContext>,
+    /// The service that called in the caller's name (`s3.amazonaws.com`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invoked_by: Option<String>,
 }
 
 /// Where temporary credentials come from.

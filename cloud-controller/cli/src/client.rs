@@ -233,7 +233,7 @@ fn xml_failure(status: u16, text: &str) -> anyhow::Error {
     ApiFailure { status, message }.into()
 }
 
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -7,6 +7,7 @@ mod credentials;
 mod event;
 mod quota;
 mod spot;
+mod usage;
 mod user;
 
 pub use client::{ApiFailure, Client};
@@ -17,4 +18,5 @@ pub use credentials::{Access, default_state_dir, write_access_files};
 pub use event::{EventArgs, EventCommand, event};
 pub use quota::{ListArgs, QuotaCommand, SetArgs, quota};
 pub use spot::{SpotPriceArgs, spot_price};
+pub use usage::{UsageArgs, usage};
 pub use user::{UserArgs, user};

@@ -7,6 +7,7 @@ mod explain;
 mod quotas;
 mod spot;
 mod status;
+mod usage;
 mod users;
 
 use crate::front::Received;
@@ -93,6 +94,8 @@ async fn route(
         (&Method::GET, ["events"]) => events::list(cloud, request.query()).await,
         (&Method::POST, ["events"]) => events::announce(cloud, &body(request)?).await,
         (&Method::POST, ["events", id]) => events::end(cloud, id, &body(request)?).await,
+        (&Method::GET, ["usage"]) => usage::list(cloud, request.query()).await,
+        (&Method::GET, ["usage", bucket]) => usage::bucket(cloud, bucket).await,
         // With tokens there are other processes, of which the object store is one.
         (&Method::POST, ["users"]) => users::import(cloud, cx, &body(request)?, tokens.is_none()).await,
         (&Method::GET, ["images", name]) => status::image(cloud, cx, name, request.query()).await,

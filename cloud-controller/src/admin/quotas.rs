@@ -1,28 +1,13 @@
 //! `mallee quota …`: the quotas of accounts, set by the administrator, and requests for more.
 
 use mallee_app::Cloud;
-use mallee_app::fail::OrFail as _;
 use mallee_app::quotas::requests::{QuotaView, known_quota};
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{QuotaRequestRow, QuotaRequestStatus, account_by_name};
-use mallee_types::AccountId;
+use mallee_store::{QuotaRequestRow, QuotaRequestStatus};
 use serde_json::{Value, json};
 
 /// Open requests shown at most.
 const REQUESTS_MAX: u32 = 1_000;
-
-/// An account by its number or name.
-async fn account(cloud: &Cloud, given: &str) -> Result<AccountId, ApiError> {
-    if let Ok(id) = given.parse::<AccountId>() {
-        return Ok(id);
-    }
-    let found = account_by_name(cloud.store(), given).await.or_fail()?;
-    let missing = || {
-        let name = mallee_awswire::texts::clip(given);
-        Code::NoSuchResourceException.message(format!("There is no account {name}."))
-    };
-    Ok(found.ok_or_else(missing)?.id)
-}
 
 fn shown(view: &QuotaView) -> Value {
     json!({
@@ -40,14 +25,14 @@ fn shown(view: &QuotaView) -> Value {
 
 /// Every quota of an account, and how much of it is in use.
 pub(super) async fn list(cloud: &Cloud, given: &str) -> Result<Value, ApiError> {
-    let account = account(cloud, given).await?;
+    let account = cloud.account_named(given).await?;
     let views = cloud.quotas_of(&account, None, true).await?;
     Ok(json!({ "account": account.as_str(), "quotas": views.iter().map(shown).collect::<Vec<_>>() }))
 }
 
 /// Sets a quota: `{"service": …, "code": …, "value": N}`; without a value it is the usual one again.
 pub(super) async fn set(cloud: &Cloud, given: &str, body: &Value) -> Result<Value, ApiError> {
-    let account = account(cloud, given).await?;
+    let account = cloud.account_named(given).await?;
     let text = |name: &str| body[name].as_str().ok_or_else(|| ApiError::missing_parameter(name));
     let quota = known_quota(text("service")?, text("code")?)?;
     let value = match &body["value"] {

@@ -32,6 +32,7 @@ pub(super) fn of(actor: Option<&Actor>, facts: &RequestFacts) -> UserIdentity {
         access_key_id,
         user_name,
         session_context: actor.session.as_deref().map(|session| context(actor, session)),
+        invoked_by: None,
     }
 }
 

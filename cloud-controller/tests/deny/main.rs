@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
 
+mod conditions;
 mod objects;
+mod races;
 mod request;
 mod sigv2;
 mod trails;

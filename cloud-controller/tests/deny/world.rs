@@ -1,22 +1,18 @@
 //! A cloud's whole front door over a real database, and callers of all kinds.
 
-use async_trait::async_trait;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use http_body_util::BodyExt as _;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
 use mallee_app::sts::token_hash;
-use mallee_app::{Cloud, CloudConfig, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Cloud, CloudConfig};
 use mallee_awswire::sigv4::derive_signing_key;
 use mallee_cloud_controller::front::Front;
 use mallee_cloud_controller::{CloudAuthority, LocalS3, verifier};
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
-use mallee_s3::objects::{Condition, Description, Engine, FileBlobs, StoreMetadata};
+use mallee_s3::objects::{Condition, Description, Engine, FileBlobs, Properties, StoreMetadata};
 use mallee_s3::{S3, S3Config};
 use mallee_store::test_support::TestDb;
 use mallee_store::{
@@ -24,11 +20,10 @@ use mallee_store::{
     SessionDoc, SessionKind, SessionRow, Store, Tx, UserRow, access_key_insert, account_insert, iam_boundary_put,
     iam_inline_put, iam_policy_insert, role_insert, session_insert, user_insert,
 };
-use mallee_types::{AccountId, ImageId, ZoneName};
+use mallee_types::AccountId;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use tonic::transport::Channel;
 use tower::ServiceExt as _;
 
 pub const REGION: &str = "eu-1";
@@ -40,31 +35,6 @@ pub const HOST: &str = "cloud.test:8773";
 pub const DOMAIN: &str = "s3.cloud.test";
 /// Objects that are there: bucket and key.
 const OBJECTS: [(&str, &str); 4] = [("b", "k"), ("b", "l"), ("b", "open/x"), ("c", "d")];
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 /// Keys of a caller.
 #[derive(Debug, Clone)]
@@ -86,6 +56,7 @@ struct Signed<'a> {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    pub headers: http::HeaderMap,
     pub code: String,
     pub text: String,
 }
@@ -120,24 +91,8 @@ impl World {
     pub async fn new() -> Self {
         let db = TestDb::sqlite().await;
         let store = db.open().await;
-        let config = CloudConfig {
-            region: REGION.into(),
-            endpoint: format!("http://{HOST}"),
-            replica: "test".into(),
-            zones: vec!["zone-a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
-        };
-        let parts = Parts {
-            store: store.clone(),
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: Faults::none(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let config = CloudConfig { region: REGION.into(), endpoint: format!("http://{HOST}"), ..config() };
+        let cloud = test_support::cloud(&db, &store, config, Faults::none());
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let blobs = tempfile::tempdir().unwrap();
         let files = FileBlobs::open(blobs.path(), db.clock.clone(), db.rng.clone(), Faults::none()).unwrap();
@@ -374,6 +329,21 @@ impl World {
         }
     }
 
+    /// The object store, as what is behind its door.
+    pub const fn objects(&self) -> &Engine {
+        &self.objects
+    }
+
+    /// Writes an object with these tags, as nobody in particular.
+    pub async fn write(&self, bucket: &str, key: &str, body: &'static str, tags: &[(&str, &str)]) {
+        let mut sink = self.objects.sink();
+        sink.write(body.into()).await.unwrap();
+        let tags = tags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let properties = Properties { tags, ..Properties::default() };
+        let what = Description { bucket: bucket.into(), key: key.into(), properties, ..Description::default() };
+        self.objects.put_object(what, sink.finish().await.unwrap(), &Condition::None).await.unwrap();
+    }
+
     /// Takes away what keeps a bucket from the public.
     pub async fn open(&self, bucket: &str) {
         self.objects.set_document(bucket, "public-access-block", "", "", &|_| Ok(())).await.unwrap();
@@ -431,12 +401,12 @@ impl World {
     /// The answer to a request as it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let answer = self.router.clone().oneshot(request).await.unwrap();
-        let status = answer.status().as_u16();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
         let code = code.or_else(|| text.split_once("\"__type\":\"").and_then(|(_, rest)| rest.split_once('"')));
-        Answer { status, code: code.map(|(code, _)| code.to_owned()).unwrap_or_default(), text }
+        Answer { status, headers, code: code.map(|(code, _)| code.to_owned()).unwrap_or_default(), text }
     }
 
     fn signature(

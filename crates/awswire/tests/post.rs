@@ -10,7 +10,7 @@ use http::HeaderMap;
 use mallee_awswire::server::Service;
 use mallee_awswire::sigv2::{Signatory, SignatureQuery, is_right};
 use mallee_awswire::sigv4::{
-    Body, CredentialSource, Fault, KeyError, KeyQuery, PolicySeal, ResolvedKey, SignedPolicy, SignedRequest,
+    Body, CredentialSource, Fault, KeyError, KeyQuery, Placement, PolicySeal, ResolvedKey, SignedPolicy, SignedRequest,
     SigningKey, Verifier, VerifierConfig, derive_signing_key,
 };
 use ring::hmac;
@@ -75,7 +75,9 @@ fn verify(sigv2: bool, signed: SignedPolicy<'_>) -> Result<&'static str, Fault> 
     let request = SignedRequest::new(&parts, Body::Policy(&signed), &Service::S3);
     let verifier = Verifier::new(Table { sigv2 }, VerifierConfig::default());
     let known = futures_lite(verifier.verify(&request, datetime!(2015-12-29 12:00 UTC)))?;
-    known.map(|known| known.principal).ok_or(Fault::Missing)
+    let known = known.ok_or(Fault::Missing)?;
+    assert_eq!(known.claim.placement, Placement::Form);
+    Ok(known.principal)
 }
 
 fn v4<'a>(credential: &'a str, signature: &'a str) -> PolicySeal<'a> {

@@ -1,6 +1,6 @@
 //! What SimulatePrincipalPolicy tells beside the decision, and AWS's text of a refusal.
 
-use crate::context::Request;
+use crate::context::{Request, plain_key};
 use crate::evaluate::{Decision, Inputs, Layer, StatementRef, evaluate, policies_of};
 use crate::policy::{Effect, Statement};
 use std::collections::BTreeSet;
@@ -72,7 +72,7 @@ impl Missing {
             return;
         }
         statement.each_key(&mut |key| {
-            if request.context.get(key).is_empty() && self.seen.insert(key.to_ascii_lowercase()) {
+            if request.context.get(key).is_empty() && self.seen.insert(plain_key(key).into_owned()) {
                 self.keys.push(key.to_owned());
             }
         });

@@ -1,6 +1,7 @@
 //! A parsed policy.
 
 use crate::condition::Condition;
+use crate::context::plain_key;
 use crate::error::PolicyError;
 use crate::json::Span;
 use crate::pattern::{ActionPattern, ResourcePattern};
@@ -123,7 +124,7 @@ impl Policy {
         let mut keys = Vec::new();
         for statement in &self.statements {
             statement.each_key(&mut |key| {
-                if seen.insert(key.to_ascii_lowercase()) {
+                if seen.insert(plain_key(key).into_owned()) {
                     keys.push(key.to_owned());
                 }
             });

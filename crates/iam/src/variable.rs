@@ -1,6 +1,6 @@
 //! Texts of policies with wildcards and variables, compiled: `${aws:username}`, `${key, 'default'}`, `${*}`.
 
-use crate::context::Context;
+use crate::context::{Context, plain_key};
 use crate::policy::Version;
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ pub(crate) enum Token {
 /// `${key}` or `${key, 'default'}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Variable {
-    /// The key, lower-case.
+    /// The key, as it is compared.
     key: Box<str>,
     /// As written.
     written: Box<str>,
@@ -72,7 +72,7 @@ impl Variable {
             }
             None => (inner.trim(), None),
         };
-        Self { key: key.to_ascii_lowercase().into(), written: key.into(), default: default.map(Into::into) }
+        Self { key: plain_key(key).into(), written: key.into(), default: default.map(Into::into) }
     }
 
     /// The text it stands for: the key's value if it has exactly one, else the default.

@@ -39,6 +39,8 @@ steps! {
     21 "0021_kms";
     22 "0022_s3_jobs";
     23 "0023_damage";
+    26 "0026_hold_known";
+    29 "0029_outbox_due";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

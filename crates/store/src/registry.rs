@@ -59,6 +59,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("s3/damage.rs", s3::damage::SQL),
     ("s3/garbage.rs", s3::garbage::SQL),
     ("s3/image.rs", s3::image::SQL),
+    ("s3/inventory.rs", s3::inventory::SQL),
     ("s3/jobs.rs", s3::jobs::SQL),
     ("s3/listing.rs", s3::listing::SQL),
     ("s3/listing_versions.rs", s3::listing_versions::SQL),

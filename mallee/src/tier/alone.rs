@@ -12,7 +12,6 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
-use mallee_cloud_controller::data_keys::DataKeys;
 use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_pki::{Identity, Role};
 use mallee_runtime::{Shutdown, TaskScope};
@@ -74,6 +73,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let walrus =
         Walrus::open(config, store.clone(), authority.clone(), clock.clone(), rng.clone(), faults.clone()).await?;
     walrus.spawn_background(&servers);
+    args.metrics.serve(&walrus, &servers).await?;
     let identity = Identity::new(&cloud_id, Role::Cloud, "cloud-1")?;
     let way = LocalWalrus { dialler: serve_walrus(&servers, &walrus), identity: identity.clone() };
 
@@ -99,7 +99,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let identity = CloudController::start_without_instances(config, parts, &shutdown).await?;
     let identity = identity.with_trail(trail).with_s3_hosts(args.hosts.all());
     authority.attach(identity.cloud());
-    let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(identity.cloud().clone()))));
+    let walrus = walrus.with_keys(Arc::new(LocalKeys(identity.data_keys())));
     args.switches.apply(identity.cloud());
     let access = Access {
         endpoint: format!("http://{address}"),

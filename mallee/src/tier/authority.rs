@@ -141,6 +141,7 @@ fn request(case: &Case<'_>) -> AuthorizeS3Request {
         digest: origin::digest(&case.head.method, &case.head.uri, headers),
         resources: case.resources.iter().map(resource).collect(),
         keys: keys(case.keys),
+        waited_ms: case.now_ms.saturating_sub(case.arrived_ms),
         quotas: case.quotas.map_or(0, |at| u32::try_from(at + 1).unwrap_or_default()),
     }
 }

@@ -75,7 +75,7 @@ impl Signals {
 }
 
 /// Listens on the address given with `option`.
-async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener> {
+pub(crate) async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             anyhow!("{address} is in use by another program; choose another with {option} ADDR:PORT")

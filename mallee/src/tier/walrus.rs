@@ -6,6 +6,7 @@ use super::data_keys::RemoteKeys;
 use super::member::{JoinArgs, Member};
 use super::{Around, STOP_GRACE, Signals, advertised, bind, serve_mtls};
 use crate::blobs::BlobsArgs;
+use crate::metrics::MetricsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
@@ -78,6 +79,9 @@ pub struct WalrusArgs {
     /// What is off by itself; in a cloud its controller is asked.
     #[command(flatten)]
     pub switches: Switches,
+    /// Metrics.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 impl WalrusArgs {
@@ -147,6 +151,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
 
     let servers = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&servers);
+    args.metrics.serve(&walrus, &servers).await?;
     let services = Routes::new(walrus.images()).add_service(walrus.objects());
     serve_mtls(&servers, control_listener, member.credentials.clone(), RULES, services)?;
     servers.spawn(front::serve(s3_listener, walrus.router(), servers.clone()));

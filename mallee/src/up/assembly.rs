@@ -4,6 +4,7 @@ use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
 use super::nodes::{Common, Fleet, start_real};
 use super::seed::seed;
 use crate::data_keys::LocalKeys;
+use crate::metrics::MetricsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::S3Switches;
@@ -14,7 +15,6 @@ use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
 use mallee_cli::{Access, write_access_files};
 use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
-use mallee_cloud_controller::data_keys::DataKeys;
 use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
@@ -219,7 +219,7 @@ impl Assembly {
                 vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
             }
         };
-        let walrus = walrus.with_keys(Arc::new(LocalKeys(DataKeys::new(cloud.cloud().clone()))));
+        let walrus = walrus.with_keys(Arc::new(LocalKeys(cloud.data_keys())));
         cloud.serve(listener, Arc::new(LocalS3::new(walrus.router())), keys);
         Ok(Self { cloud, clusters, nodes, fleet, walrus, servers, store })
     }
@@ -240,6 +240,14 @@ impl Assembly {
     #[must_use]
     pub const fn walrus(&self) -> &Walrus {
         &self.walrus
+    }
+
+    /// Serves the object store's metrics where it was told to.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub(crate) async fn serve_metrics(&self, args: &MetricsArgs) -> Result<()> {
+        args.serve(&self.walrus, &self.servers).await
     }
 
     /// Returns once instances can be launched in some zone.

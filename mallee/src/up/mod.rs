@@ -11,6 +11,7 @@ pub use links::Links;
 pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
+use crate::metrics::MetricsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
@@ -68,6 +69,9 @@ pub struct UpArgs {
     /// The object store's background work.
     #[command(flatten)]
     pub jobs: S3JobsArgs,
+    /// Metrics of the object store.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Runs a cloud until Ctrl-C or SIGTERM. Instances run on.
@@ -108,6 +112,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         _ = terminate.recv() => return Ok(()),
     };
     args.switches.apply(assembly.cloud());
+    assembly.serve_metrics(&args.metrics).await?;
     announce(&assembly, args).await;
     tokio::select! {
         _ = interrupt.recv() => {}

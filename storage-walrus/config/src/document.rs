@@ -26,6 +26,16 @@ pub trait Document: Sized + Send + Sync {
     fn read(root: &Element) -> Result<Self, ApiError>;
     /// Writes what is inside the root element.
     fn write(&self, w: &mut XmlWriter);
+
+    /// Reads what is kept: as [`Document::read`], unless more is kept than is sent.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    fn read_kept(root: &Element) -> Result<Self, ApiError> {
+        Self::read(root)
+    }
+    /// Writes what is kept besides.
+    fn write_kept(&self, _w: &mut XmlWriter) {}
 }
 
 /// Reads a document that a client sent.
@@ -33,29 +43,39 @@ pub trait Document: Sized + Send + Sync {
 /// # Errors
 /// As [`Document::read`].
 pub fn parse<D: Document>(body: &[u8]) -> Result<D, ApiError> {
+    D::read(&root::<D>(body)?)
+}
+
+/// The root element of a document.
+fn root<D: Document>(body: &[u8]) -> Result<Element, ApiError> {
     let malformed = || Code::MalformedXml.error();
     let limits = XmlLimits { elements: D::ELEMENTS_MAX, ..XmlLimits::bytes(D::BYTES_MAX) };
     let root = Element::parse(body, limits).map_err(|e| malformed().because(e))?;
     if root.name != D::ROOT {
         return Err(malformed());
     }
-    D::read(&root)
+    Ok(root)
 }
 
-/// The whole document, as it is sent and kept.
+/// The whole document, as it is sent.
 #[must_use]
 pub fn whole<D: Document>(document: &D) -> XmlWriter {
+    written(document, |_, _| {})
+}
+
+/// Its text, as it is kept.
+#[must_use]
+pub fn text<D: Document>(document: &D) -> String {
+    written(document, D::write_kept).finish()
+}
+
+fn written<D: Document>(document: &D, more: impl Fn(&D, &mut XmlWriter)) -> XmlWriter {
     let mut w = XmlWriter::document();
     w.open_ns(D::ROOT, XMLNS);
     document.write(&mut w);
+    more(document, &mut w);
     w.close(D::ROOT);
     w
-}
-
-/// Its text.
-#[must_use]
-pub fn text<D: Document>(document: &D) -> String {
-    whole(document).finish()
 }
 
 /// Reads back what [`text`] made.
@@ -63,6 +83,7 @@ pub fn text<D: Document>(document: &D) -> String {
 /// # Errors
 /// An internal error: what is kept is damaged, or of a later release.
 pub fn kept<D: Document>(text: &str) -> Result<D, ApiError> {
-    parse(text.as_bytes())
+    root::<D>(text.as_bytes())
+        .and_then(|root| D::read_kept(&root))
         .map_err(|error| ApiError::internal(format!("the {} that is kept cannot be read: {error}", D::KIND)))
 }

@@ -4,16 +4,18 @@
 //! that whoever comes next goes on from there. Everything may be done twice: a change is made only while it is still
 //! about the same writing of a key, and messages are told at least once.
 
+pub mod inventory;
 mod lead;
 pub mod lifecycle;
 pub mod notify;
 
+pub use inventory::Lister;
 pub use lifecycle::{Expirer, Outcome};
 pub use notify::{Notifier, Target, Targets};
 
-use mallee_objects::Engine;
 use mallee_runtime::TaskScope;
 use mallee_runtime::task::{Nudge, spawn_periodic};
+use mallee_s3::{S3, spawn_log_delivery};
 pub use mallee_s3_config::lifecycle::Day;
 use mallee_store::Store;
 use std::time::Duration;
@@ -35,18 +37,30 @@ pub enum Error {
     Fault(#[from] mallee_runtime::FaultError),
 }
 
+/// Time between two deliveries of access logs.
+pub const LOG_DELIVERY: Duration = Duration::from_secs(300);
+
 /// Settings of the background work.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct JobsConfig {
-    /// How long a day of lifecycle rules is.
+    /// How long a day of lifecycle rules and inventories is.
     pub day: Day,
     /// Whom buckets may notify.
     pub targets: Targets,
+    /// Time between two deliveries of access logs.
+    pub log_delivery: Duration,
+}
+
+impl Default for JobsConfig {
+    fn default() -> Self {
+        Self { day: Day::default(), targets: Targets::default(), log_delivery: LOG_DELIVERY }
+    }
 }
 
 /// Starts the work.
-pub fn spawn(scope: &TaskScope, config: &JobsConfig, engine: &Engine, store: &Store) {
-    let expirer = Expirer::new(engine, store, config.day);
+pub fn spawn(scope: &TaskScope, config: &JobsConfig, s3: &S3, store: &Store) {
+    let engine = s3.engine();
+    let expirer = Expirer::new(engine, store, config.day).with_log(s3.access_log().clone());
     // Rules change something at midnight only; a round that was done is not done again.
     let period = Duration::from_millis(u64::try_from(config.day.ms() / 24).unwrap_or_default());
     let period = period.clamp(Duration::from_millis(500), Duration::from_secs(60));
@@ -54,6 +68,12 @@ pub fn spawn(scope: &TaskScope, config: &JobsConfig, engine: &Engine, store: &St
         let expirer = expirer.clone();
         async move { expirer.run().await.map(drop) }
     });
+    let lister = Lister::new(s3, store, config.day);
+    spawn_periodic(scope, "walrus-inventory", period, Nudge::default(), engine.rng().clone(), move || {
+        let lister = lister.clone();
+        async move { lister.run().await.map(drop) }
+    });
+    spawn_log_delivery(scope, s3, config.log_delivery);
     let notifier = Notifier::new(engine, store, config.targets.clone());
     let shutdown = scope.shutdown().clone();
     scope.spawn(async move { notifier.run(&shutdown).await });

@@ -1,26 +1,19 @@
-//! What the cloud itself puts into buckets of accounts (audit files), over gRPC.
+//! What the cloud itself puts into buckets of accounts (audit files), and what it asks about them, over gRPC.
 
-use crate::crypt::DataKey;
 use crate::engine::Engine;
-use crate::engine::objects::Description;
 use crate::error::Error;
-use crate::model::{Attributes, Bucket, Checksums, Condition};
-use crate::properties::Properties;
-use crate::retain::retain_by_default;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use crate::model::Bucket;
+use crate::parcel::Parcel;
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, checksum};
 use mallee_proto::v1::objects_server::{Objects, ObjectsServer};
 use mallee_proto::v1::{
-    BucketReply, BucketRequest, CountBucketsReply, CountBucketsRequest, PutObjectReply, PutObjectRequest,
+    BucketReply, BucketRequest, CountBucketsReply, CountBucketsRequest, PutObjectReply, PutObjectRequest, UsageReply,
+    UsageRequest,
 };
 use mallee_proto::{Kind, WireError};
-use md5::{Digest as _, Md5};
+use mallee_store::Store;
 use tonic::{Request, Response, Status};
 
-/// The document that says how objects of a bucket are encrypted by default.
-const ENCRYPTION: &str = "encryption";
 /// Buckets that are counted.
 const BUCKETS_MAX: usize = 1000;
 /// Largest object taken, in bytes: one message carries it.
@@ -34,13 +27,14 @@ const KEY_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct ObjectsService {
     engine: Engine,
+    store: Store,
 }
 
 impl ObjectsService {
-    /// Over an engine.
+    /// Over an engine, and the database of its metadata.
     #[must_use]
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub const fn new(engine: Engine, store: Store) -> Self {
+        Self { engine, store }
     }
 
     /// As a tonic service.
@@ -59,6 +53,7 @@ fn engine_error(error: &Error) -> WireError {
         Error::NoBucket | Error::NoObject | Error::NoUpload => Kind::NotFound,
         Error::Full(_) => Kind::Capacity,
         Error::Gone | Error::Uncertain(_) | Error::Fault(_) => Kind::Unavailable,
+        Error::State(_) => Kind::Invalid,
         _ => Kind::Internal,
     };
     WireError::new(kind, format!("walrus: {error}"))
@@ -84,6 +79,11 @@ impl Objects for ObjectsService {
         Ok(Response::new(CountBucketsReply { buckets: u32::try_from(buckets).unwrap_or(u32::MAX) }))
     }
 
+    async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageReply>, Status> {
+        let found = crate::usage::usage(&self.store, &request.into_inner()).await;
+        Ok(Response::new(found.map_err(|e| engine_error(&e))?))
+    }
+
     async fn put(&self, request: Request<PutObjectRequest>) -> Result<Response<PutObjectReply>, Status> {
         let PutObjectRequest { account_id, bucket, key, content_type, content_encoding, metadata, data } =
             request.into_inner();
@@ -97,40 +97,16 @@ impl Objects for ObjectsService {
         if within.account != account_id {
             return Err(invalid(format!("the bucket {bucket} is not one of account {account_id}")).into());
         }
-        let properties = retain_by_default(&within, Properties::default(), self.engine.clock().now_ms());
-        let properties = properties.map_err(|e| engine_error(&e))?;
-        let data = Bytes::from(data);
-        let crc = checksum(CrcAlgorithm::Crc64Nvme, &data).to_be_bytes();
-        let encoding = Some(content_encoding).filter(|encoding| !encoding.is_empty());
-        let what = Description {
-            bucket,
+        let parcel = Parcel {
             key,
-            etag: hex::encode(Md5::digest(&data)),
             content_type,
-            attributes: Attributes {
-                system: encoding.into_iter().map(|encoding| ("content-encoding".to_owned(), encoding)).collect(),
-                user: metadata.into_iter().collect(),
-            },
-            checksums: Checksums {
-                composite: false,
-                values: [("CRC64NVME".to_owned(), BASE64.encode(crc))].into_iter().collect(),
-            },
-            properties,
+            content_encoding: Some(content_encoding).filter(|encoding| !encoding.is_empty()),
+            metadata: metadata.into_iter().collect(),
+            acl: None,
+            encrypted: false,
+            data: Bytes::from(data),
         };
-        // A bucket whose objects are encrypted by default gets what the cloud puts into it encrypted, with the store's key:
-        // nobody's right to another key is at hand here.
-        let mut key = None;
-        let mut what = what;
-        if let Some(vault) = self.engine.vault().filter(|_| within.docs.get(ENCRYPTION).is_some()) {
-            let made = DataKey::random(self.engine.rng());
-            let kept = vault.seal(self.engine.rng(), &made).and_then(|sealed| sealed.to_text());
-            what.properties.encryption = Some(kept.map_err(|e| engine_error(&e))?);
-            key = Some(made);
-        }
-        let mut sink = self.engine.sink_with(key.as_ref()).map_err(|e| engine_error(&e))?;
-        sink.write(data).await.map_err(|e| engine_error(&e))?;
-        let stored = sink.finish().await.map_err(|e| engine_error(&e))?;
-        self.engine.put_object(what, stored, &Condition::default()).await.map_err(|e| engine_error(&e))?;
+        self.engine.deliver(&within, parcel).await.map_err(|e| engine_error(&e))?;
         Ok(Response::new(PutObjectReply {}))
     }
 }

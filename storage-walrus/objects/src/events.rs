@@ -31,7 +31,7 @@ pub(crate) enum What {
     /// Its access control list was set.
     Acl { size: u64, etag: String },
     /// It has another storage class.
-    Class { size: u64, etag: String },
+    Class { size: u64, etag: String, class: String },
 }
 
 /// The bucket of a change, as messages name it.
@@ -46,6 +46,9 @@ pub(crate) struct Place<'b> {
 
 /// What stays as it is in the key of an event: S3 encodes as forms do.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
+
+/// The entity tag of a delete marker in events: that of nothing.
+const MARKER_ETAG: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
 /// A key as events have it.
 fn encoded(key: &str) -> String {
@@ -120,11 +123,12 @@ fn record(
         What::Written { size, etag }
         | What::Tagged { size, etag, .. }
         | What::Acl { size, etag }
-        | What::Class { size, etag } => {
+        | What::Class { size, etag, .. } => {
             object["size"] = json!(size);
             object["eTag"] = json!(etag);
         }
-        What::Removed | What::Marked => {}
+        What::Marked => object["eTag"] = json!(MARKER_ETAG),
+        What::Removed => {}
     }
     if place.versioned {
         object["versionId"] = json!(change.version.to_string());
@@ -133,7 +137,7 @@ fn record(
     if let Some(address) = &origin.address {
         parameters["sourceIPAddress"] = json!(address);
     }
-    json!({
+    let mut record = json!({
         "eventVersion": version,
         "eventSource": "aws:s3",
         "awsRegion": place.region,
@@ -152,7 +156,11 @@ fn record(
             },
             "object": object,
         },
-    })
+    });
+    if let What::Class { class, .. } = &change.what {
+        record["lifecycleEventData"] = json!({ "transitionEventData": { "destinationStorageClass": class } });
+    }
+    record
 }
 
 /// What each target of a new configuration is told first.
@@ -226,7 +234,7 @@ mod tests_of_events {
             (What::Marked, "DeleteObjects", Some("ObjectRemoved:DeleteMarkerCreated")),
             (What::Marked, LIFECYCLE, Some("LifecycleExpiration:DeleteMarkerCreated")),
             (What::Tagged { cleared: false, size: 0, etag: String::new() }, "PutObjectTagging", None),
-            (What::Class { size: 0, etag: String::new() }, LIFECYCLE, None),
+            (What::Class { size: 0, etag: String::new(), class: "C".into() }, LIFECYCLE, None),
         ] {
             let origin = Origin { operation, ..origin.clone() };
             let made = told(&notification(), place, &Change { what, ..change.clone() }, &origin, 0);
@@ -234,6 +242,29 @@ mod tests_of_events {
                 made.iter().map(|t| serde_json::from_str::<Value>(&t.doc).unwrap()["eventName"].clone()).collect();
             assert_eq!(names, event.into_iter().map(Value::from).collect::<Vec<_>>());
         }
+    }
+
+    /// The record that a rule's change is told by.
+    fn of_rule(what: What) -> Value {
+        let place = Place { bucket: "b", owner: "111111111111", region: "r", versioned: true };
+        let change = Change { key: "k".into(), version: VersionId { rank: -5, random: 7 }, what };
+        let (event, version) = name(&change, LIFECYCLE).unwrap();
+        record(event, version, "c", place, &change, &Origin::internal(LIFECYCLE, "q".into()), 0)
+    }
+
+    #[test]
+    fn what_rules_do_is_told_as_aws_tells_it() {
+        let moved = of_rule(What::Class { size: 3, etag: "e".into(), class: "GLACIER_IR".into() });
+        assert_eq!(moved["eventName"], "LifecycleTransition");
+        assert_eq!(moved["lifecycleEventData"]["transitionEventData"]["destinationStorageClass"], "GLACIER_IR");
+        let marked = of_rule(What::Marked);
+        assert_eq!(marked["s3"]["object"]["eTag"], MARKER_ETAG);
+        for record in [moved, marked.clone()] {
+            assert_eq!(record["requestParameters"]["sourceIPAddress"], "s3.amazonaws.com");
+            assert_eq!(record["userIdentity"]["principalId"], "s3.amazonaws.com");
+        }
+        assert!(marked.get("lifecycleEventData").is_none());
+        assert!(of_rule(What::Removed)["s3"]["object"].get("eTag").is_none());
     }
 
     #[test]

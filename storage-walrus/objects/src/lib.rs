@@ -22,10 +22,12 @@ pub mod memory;
 pub mod metadata;
 pub mod model;
 mod origin;
+mod parcel;
 mod properties;
 mod retain;
 pub mod scrub;
 pub mod stored;
+mod usage;
 mod version;
 
 pub use blob::{
@@ -49,7 +51,9 @@ pub use model::{
     Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
+pub use parcel::Parcel;
 pub use properties::{LockMode, Properties, PropertyChange, Retention, STANDARD, Tags};
 pub use retain::retain_by_default;
 pub use stored::StoreMetadata;
+pub use usage::USAGE_ROWS_MAX;
 pub use version::{Delete, DeleteIf, Deleted, VersionId, VersionName, Versioning, Which};

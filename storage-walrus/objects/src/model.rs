@@ -330,6 +330,8 @@ pub enum Condition {
     None,
     /// No object under the key (`If-None-Match: *`).
     Absent,
+    /// An object under the key (`If-Match: *`).
+    Present,
     /// The object under the key has this entity tag (`If-Match`).
     Etag(String),
 }

@@ -7,7 +7,7 @@ pub struct Origin {
     pub operation: &'static str,
     /// Who asked for it, as events name them.
     pub principal: String,
-    /// The address it was asked from, if it is known.
+    /// The address it was asked from, if it is known; of the store itself its name.
     pub address: Option<String>,
     /// The id of the request.
     pub request_id: String,
@@ -22,6 +22,7 @@ impl Origin {
     /// Work of the store itself.
     #[must_use]
     pub fn internal(operation: &'static str, request_id: String) -> Self {
-        Self { operation, principal: "s3.amazonaws.com".to_owned(), address: None, request_id }
+        let itself = || "s3.amazonaws.com".to_owned();
+        Self { operation, principal: itself(), address: Some(itself()), request_id }
     }
 }

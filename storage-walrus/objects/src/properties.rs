@@ -68,6 +68,9 @@ pub struct Properties {
     /// Legal hold: kept from being deleted until it is lifted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub legal_hold: bool,
+    /// Somebody has said whether it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold_known: bool,
     /// How the bytes are encrypted, JSON; none: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<String>,
@@ -85,6 +88,7 @@ impl Default for Properties {
             acl: None,
             retention: None,
             legal_hold: false,
+            hold_known: false,
             encryption: None,
             replication: None,
         }

@@ -26,6 +26,7 @@ fn properties(tag: &str) -> Properties {
         acl: Some("public".to_owned()),
         retention: Some(Retention { mode: LockMode::Governance, until_ms: 7 }),
         legal_hold: true,
+        hold_known: true,
         replication: Some("PENDING".to_owned()),
         ..Properties::default()
     }

@@ -1,6 +1,7 @@
 //! What a request asks: read once from its head, decided as it is here, and run as it is here.
 
 use crate::authz::{Keys, Question};
+use crate::conditions;
 use crate::error::{invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
@@ -75,14 +76,14 @@ impl Asked {
             Code::MethodNotAllowed.error().field("Method", method).field("ResourceType", kind)
         })?;
         let source = if operation.row().when == When::Copies { Some(source(&parts.headers)?) } else { None };
-        let further = further(operation, &parts.headers);
+        let further = further(operation, &parts.headers, query.has("versionId"));
         Ok(Self { operation, bucket, key, query, source, further })
     }
 
     /// An operation on an object that no head asks for as it is: a page of a web site, the file of a form. `headers` are
     /// those that it would have.
     pub(crate) fn of_object(operation: Operation, bucket: String, key: String, headers: &HeaderMap) -> Self {
-        let further = further(operation, headers);
+        let further = further(operation, headers, false);
         Self { operation, bucket, key, query: Query::default(), source: None, further }
     }
 
@@ -185,8 +186,9 @@ fn source(headers: &HeaderMap) -> Result<Source, ApiError> {
     Ok(Source { bucket: bucket.to_owned(), key: key.to_owned(), version: version.map(str::to_owned) })
 }
 
-/// What headers ask for besides, with an action of its own each.
-fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
+/// What headers ask for besides, with an action of its own each; of an object or of a version that the request names.
+fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'static str> {
+    let bypass = (lock::bypass(headers), "s3:BypassGovernanceRetention");
     let has = |name| text(headers, name).is_some_and(|value| !value.is_empty());
     let begins = |start: &str| headers.keys().any(|name| name.as_str().starts_with(start));
     let acl = has("x-amz-acl") || begins("x-amz-grant-");
@@ -203,9 +205,12 @@ fn further(operation: Operation, headers: &HeaderMap) -> Vec<&'static str> {
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),
             (has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date"), "s3:PutObjectRetention"),
         ],
-        Operation::DeleteObject | Operation::DeleteObjects | Operation::PutObjectRetention => {
-            &[(lock::bypass(headers), "s3:BypassGovernanceRetention")]
+        // Whether it is as it must be tells what it is like.
+        Operation::DeleteObject => {
+            let read = if version { on_version("s3:GetObject") } else { "s3:GetObject" };
+            &[bypass, (conditions::looks(headers), read)]
         }
+        Operation::DeleteObjects | Operation::PutObjectRetention => &[bypass],
         _ => &[],
     };
     asked.iter().filter(|(asks, _)| *asks).map(|(_, action)| *action).collect()

@@ -2,10 +2,11 @@
 
 use crate::asked::{Asked, Source};
 use crate::auth::Caller;
-use crate::authz::Access;
+use crate::authz::{Access, Keys, Looks, Seen};
 use crate::error::{engine, invalid_argument, not_implemented};
 use crate::kms::{KeyCaller, KeyService};
 use crate::names::check_key;
+use crate::ops::get::READ_ATTEMPTS;
 use crate::reply::{self, DELETE_MARKER, VERSION_ID};
 use crate::service::S3;
 use crate::sse;
@@ -13,7 +14,7 @@ use axum::body::Body;
 use http::HeaderMap;
 use mallee_awswire::sigv4::Payload;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Found, Marker, Object, VersionId, VersionName, Versioning};
+use mallee_objects::{Bucket, Error, Found, Marker, Object, ObjectInfo, VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +32,10 @@ pub(crate) struct Call {
     pub(crate) access: Arc<Access>,
     /// The buckets that it is about, as they were when it was decided.
     pub(crate) held: Vec<Bucket>,
+    /// The condition keys of all questions about it.
+    pub(crate) keys: Keys,
+    /// The object as it was when it was decided, where that had a say.
+    seen: Mutex<Option<Seen>>,
     /// A small body that was read, and verified, before its handler runs.
     kept: Option<Vec<u8>>,
     /// Never locked: it makes the call shareable between threads, which a body is not.
@@ -54,8 +59,9 @@ impl Call {
     pub(crate) fn new(s3: S3, known: Known, body: Body) -> Self {
         let Known { caller, region, headers, asked, payload, access, head } = known;
         let signer = access.claim.as_ref().map_or_else(KeyCaller::default, KeyCaller::of);
-        let (held, kept, body) = (Vec::new(), None, Mutex::new(body));
-        Self { s3, caller, signer, region, headers, asked, payload, access, held, kept, body, head }
+        let (held, keys, seen) = (Vec::new(), Keys::new(), Mutex::default());
+        let (kept, body) = (None, Mutex::new(body));
+        Self { s3, caller, signer, region, headers, asked, payload, access, held, keys, seen, kept, body, head }
     }
 
     /// The key management service.
@@ -106,11 +112,6 @@ impl Call {
         held.ok_or_else(|| Code::AccessDenied.error())
     }
 
-    /// The bucket of a copy source: as [`Call::bucket`].
-    pub(crate) async fn source_bucket(&self, name: &str) -> Result<Bucket, ApiError> {
-        self.bucket(name).await
-    }
-
     /// The version that the request names, if any.
     ///
     /// # Errors
@@ -141,7 +142,22 @@ impl Call {
         version: Option<VersionName>,
     ) -> Result<Object, ApiError> {
         check_key(key)?;
-        let found = self.s3.engine().find(&bucket.name, key, version.into()).await.map_err(engine)?;
+        let mut attempt = 1;
+        let found = loop {
+            let found = self.s3.engine().find(&bucket.name, key, version.into()).await.map_err(engine)?;
+            let info = match &found {
+                Some(Found::Object(object)) => Some(&object.info),
+                _ => None,
+            };
+            if self.is_decided(info) {
+                break found;
+            }
+            if attempt >= READ_ATTEMPTS {
+                return Err(engine(Error::Gone));
+            }
+            self.decide_again().await?;
+            attempt += 1;
+        };
         match found {
             Some(Found::Object(object)) => Ok(object),
             Some(Found::Marker(marker)) => {
@@ -149,6 +165,18 @@ impl Call {
             }
             None => Err(self.hidden(bucket, absent(bucket, key, version)).await),
         }
+    }
+
+    /// Notes the object that had a say in the decision.
+    pub(crate) fn note(&self, seen: Option<Seen>) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    /// Whether what was decided is about this object, or about there being none: it may have been written anew since, as
+    /// somebody else's or with other tags.
+    pub(crate) fn is_decided(&self, info: Option<&ObjectInfo>) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().is_none_or(|seen| *seen == info.map(Looks::of))
     }
 
     /// What a copy is made of.

@@ -1,8 +1,10 @@
 //! The five checksum algorithms of S3, as headers, trailers and XML name them.
 
+use crate::headers::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest as Crc};
+use http::HeaderMap;
 use mallee_awswire::{ApiError, Code};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -67,6 +69,20 @@ impl Algorithm {
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The one that the headers of a write ask for, if they do.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for one that there is not.
+    pub fn asked(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        let Some(name) = text(headers, "x-amz-checksum-algorithm") else { return Ok(None) };
+        Self::parse(name).map(Some).ok_or_else(|| {
+            Code::InvalidRequest.message(
+                "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, \
+                 CRC32C, CRC64NVME, SHA1, SHA256]",
+            )
+        })
     }
 
     /// By its header, lower case.

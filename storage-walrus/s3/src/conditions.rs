@@ -1,11 +1,14 @@
 //! Conditional requests: reads, copy sources, and writes.
 
 use crate::error::{invalid_argument, not_implemented};
+use crate::headers::text;
 use crate::reply::parse_date;
 use http::HeaderMap;
+use http::header::IF_RANGE;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Condition, DeleteIf, ObjectInfo};
 use mallee_runtime::clock::from_unix_ms;
+use time::OffsetDateTime;
 
 /// What a conditional read comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +17,6 @@ pub(crate) enum Verdict {
     Proceed,
     /// Answer 304.
     NotModified,
-}
-
-/// A header as text; bytes that are no ASCII read as absent.
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|v| v.to_str().ok())
 }
 
 /// The tag itself, without quotes and weakness.
@@ -57,9 +55,13 @@ const COPY: Names = Names {
     unmodified: "x-amz-copy-source-if-unmodified-since",
 };
 
+/// When an object was written, in the whole seconds that headers carry.
+fn written(info: &ObjectInfo) -> OffsetDateTime {
+    from_unix_ms(info.created_ms - info.created_ms.rem_euclid(1000))
+}
+
 fn check(headers: &HeaderMap, names: &Names, info: &ObjectInfo) -> Result<Verdict, ApiError> {
-    // Headers carry whole seconds.
-    let written = from_unix_ms(info.created_ms - info.created_ms.rem_euclid(1000));
+    let written = written(info);
     match text(headers, names.if_match) {
         Some(list) if !matches(list, &info.etag) => return Err(failed("If-Match")),
         // A match outweighs If-Unmodified-Since.
@@ -85,6 +87,17 @@ pub(crate) fn read(headers: &HeaderMap, info: &ObjectInfo) -> Result<Verdict, Ap
     check(headers, &READ, info)
 }
 
+/// Whether a `Range` header counts: not where an `If-Range` names another state of the object. It is asked for with its
+/// entity tag (a weak one names no bytes) or with exactly its time.
+pub(crate) fn range_counts(headers: &HeaderMap, info: &ObjectInfo) -> bool {
+    let Some(value) = headers.get(IF_RANGE) else { return true };
+    let value = value.to_str().unwrap_or_default().trim();
+    match value.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
+        Some(tag) => tag == info.etag,
+        None => parse_date(value) == Some(written(info)),
+    }
+}
+
 /// The conditions on a copy source.
 ///
 /// # Errors
@@ -105,7 +118,8 @@ pub(crate) fn write(headers: &HeaderMap) -> Result<Condition, ApiError> {
         (None, None) => Ok(Condition::None),
         (None, Some(tag)) if tag.trim() == "*" => Ok(Condition::Absent),
         (None, Some(_)) => Err(not_implemented("If-None-Match with an entity tag on writes")),
-        (Some(tag), None) if tag.trim() == "*" || tag.contains(',') => {
+        (Some(tag), None) if tag.trim() == "*" => Ok(Condition::Present),
+        (Some(tag), None) if tag.contains(',') => {
             Err(invalid_argument("If-Match on writes takes exactly one entity tag.", "If-Match", tag))
         }
         (Some(tag), None) => Ok(Condition::Etag(bare(tag).to_owned())),
@@ -131,6 +145,12 @@ pub(crate) fn delete(headers: &HeaderMap) -> Result<DeleteIf, ApiError> {
     })
 }
 
+/// Whether the answer to a deletion under these conditions tells what the object is like, not only whether it is there.
+pub(crate) fn looks(headers: &HeaderMap) -> bool {
+    let tag = text(headers, "if-match").is_some_and(|tag| bare(tag) != "*");
+    tag || [DELETE_MODIFIED, DELETE_SIZE].iter().any(|name| headers.contains_key(*name))
+}
+
 /// A date as milliseconds since 1970.
 pub(crate) fn date_ms(text: &str) -> Option<i64> {
     parse_date(text).map(|at| at.unix_timestamp().saturating_mul(1000))
@@ -150,7 +170,7 @@ pub(crate) const fn name(condition: &Condition) -> &'static str {
     match condition {
         Condition::None => "",
         Condition::Absent => "If-None-Match",
-        Condition::Etag(_) => "If-Match",
+        Condition::Present | Condition::Etag(_) => "If-Match",
     }
 }
 
@@ -193,6 +213,37 @@ mod tests {
         assert_eq!((read(&all), delete_name(&wanted)), (Ok(wanted.clone()), "If-Match"));
         assert_eq!(read(&[(DELETE_MODIFIED, "then")]), Err(400));
         assert_eq!(read(&[(DELETE_SIZE, "-1")]), Err(400));
+    }
+
+    #[test]
+    fn conditions_of_writes() {
+        let read = |pairs: &[(&'static str, &'static str)]| {
+            let pairs =
+                pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), http::HeaderValue::from_static(v)));
+            write(&pairs.collect()).map_err(|error| error.status())
+        };
+        assert_eq!(read(&[]), Ok(Condition::None));
+        assert_eq!(read(&[("if-none-match", "*")]), Ok(Condition::Absent));
+        assert_eq!(read(&[("if-match", "*")]), Ok(Condition::Present));
+        assert_eq!(read(&[("if-match", "\"e\"")]), Ok(Condition::Etag("e".to_owned())));
+        assert_eq!(read(&[("if-match", "\"e\", \"f\"")]), Err(400));
+        assert_eq!(read(&[("if-none-match", "\"e\"")]), Err(501));
+        assert_eq!(read(&[("if-match", "e"), ("if-none-match", "*")]), Err(501));
+    }
+
+    #[test]
+    fn ranges_of_another_state_do_not_count() {
+        let counts =
+            |value| range_counts(&HeaderMap::from_iter([(IF_RANGE, http::HeaderValue::from_static(value))]), &info());
+        assert!(range_counts(&HeaderMap::new(), &info()));
+        for same in ["\"abc\"", "Thu, 01 Jan 1970 00:01:40 GMT"] {
+            assert!(counts(same), "{same}");
+        }
+        for other in
+            ["\"abd\"", "W/\"abc\"", "abc", "", "*", "Thu, 01 Jan 1970 00:01:39 GMT", "Thu, 01 Jan 1970 00:01:41 GMT"]
+        {
+            assert!(!counts(other), "{other}");
+        }
     }
 
     #[test]

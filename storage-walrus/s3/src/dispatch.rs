@@ -4,10 +4,9 @@ use crate::call::Call;
 use crate::headers::refuse_unsupported;
 use crate::operation::{Operation, Scope};
 use crate::ops::{
-    access, acl, attributes, buckets, complete, config, copy, delete, durability, encryption, get, lifecycle, list,
-    lock, notification, parts, policy, put,
+    access, acl, attributes, buckets, complete, config, copy, delete, durability, encryption, get, inventory,
+    lifecycle, list, lock, logging, notification, parts, policy, put, tagging, uploads, versioning, versions,
 };
-use crate::ops::{tagging, uploads, versioning, versions};
 use crate::reply::Reply;
 use crate::service::RequestId;
 use http::StatusCode;
@@ -15,7 +14,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_objects::Origin;
 use mallee_s3_config::lifecycle::Lifecycle;
 use mallee_s3_config::notification::Notification;
-use mallee_s3_config::{BucketEncryption, Cors, Durability, Tagging, Website};
+use mallee_s3_config::{BucketEncryption, Cors, Durability, Logging, RequestPayment, Tagging, Website};
 use mallee_serve::Peer;
 use std::sync::Arc;
 
@@ -53,6 +52,16 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
         Operation::DeleteBucketLifecycle => config::delete::<Lifecycle>(call, bucket).await,
         Operation::GetBucketNotificationConfiguration => config::get_or_default::<Notification>(call, bucket).await,
         Operation::PutBucketNotificationConfiguration => notification::put(call, bucket).await,
+        Operation::GetBucketLogging => config::get_or_default::<Logging>(call, bucket).await,
+        Operation::PutBucketLogging => logging::put(call, bucket).await,
+        Operation::GetBucketRequestPayment => config::get_or_default::<RequestPayment>(call, bucket).await,
+        Operation::PutBucketRequestPayment => {
+            config::put::<RequestPayment>(call, bucket, StatusCode::OK, |_, _| Ok(())).await
+        }
+        Operation::GetBucketInventoryConfiguration => inventory::get(call, bucket).await,
+        Operation::PutBucketInventoryConfiguration => inventory::put(call, bucket).await,
+        Operation::DeleteBucketInventoryConfiguration => inventory::delete(call, bucket).await,
+        Operation::ListBucketInventoryConfigurations => inventory::list(call, bucket).await,
         Operation::GetBucketCors => config::get::<Cors>(call, bucket, Code::NoSuchCorsConfiguration).await,
         Operation::PutBucketCors => config::put::<Cors>(call, bucket, StatusCode::OK, |_, _| Ok(())).await,
         Operation::DeleteBucketCors => config::delete::<Cors>(call, bucket).await,

@@ -56,7 +56,11 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Where a website sends whoever asks for the object, if the headers say so.
 fn redirect(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(to) = headers.get(WEBSITE_REDIRECT).map(value_text) else { return Ok(None) };
+    if !headers.contains_key(WEBSITE_REDIRECT) {
+        return Ok(None);
+    }
+    // What is no ASCII policies would not see.
+    let to = text(headers, WEBSITE_REDIRECT).unwrap_or_default();
     if !["/", "http://", "https://"].iter().any(|start| to.starts_with(start)) {
         return Err(Code::InvalidRedirectLocation.error());
     }
@@ -64,7 +68,7 @@ fn redirect(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         let text = "The length of website redirect location cannot exceed 2,048 characters.";
         return Err(Code::InvalidRedirectLocation.message(text));
     }
-    Ok(Some(to))
+    Ok(Some(to.to_owned()))
 }
 
 /// The headers to store: content type and attributes.
@@ -101,6 +105,19 @@ pub(crate) fn stored(headers: &HeaderMap) -> Result<(String, Attributes), ApiErr
     }
     let content_type = headers.get(CONTENT_TYPE).map(value_text).filter(|t| !t.is_empty());
     Ok((content_type.unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned()), attributes))
+}
+
+/// Refuses what would override headers of the reply to a request that nobody signed: links could make of a public object
+/// what its owner never meant.
+///
+/// # Errors
+/// `InvalidRequest`.
+pub(crate) fn refuse_overrides(query: &crate::target::Query) -> Result<(), ApiError> {
+    if OVERRIDES.iter().any(|(parameter, _)| query.value(parameter).is_some()) {
+        let text = "Request specific response headers cannot be used for anonymous GET requests.";
+        return Err(Code::InvalidRequest.message(text));
+    }
+    Ok(())
 }
 
 /// Puts an object's headers on a reply, overridden by the `response-*` parameters.
@@ -176,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn nobody_overrides_headers() {
+        let read = |query: &str| refuse_overrides(&crate::target::Query::read(query).expect("a query"));
+        for (parameter, _) in OVERRIDES {
+            let error = read(&format!("{parameter}=text/html")).expect_err(parameter);
+            assert_eq!((error.code(), error.status()), (Code::InvalidRequest, 400));
+        }
+        assert!(read("versionId=null&response-other=1").is_ok());
+    }
+
+    #[test]
     fn redirects() {
         let read = |to| {
             let (_, attributes) = stored(&headers(&[(WEBSITE_REDIRECT, to)])).map_err(|error| error.code())?;
@@ -185,6 +212,12 @@ mod tests {
         assert_eq!(read("https://example.org/"), Ok(Some("https://example.org/".to_owned())));
         for bad in ["", "a", "ftp://example.org/"] {
             assert_eq!(read(bad), Err(Code::InvalidRedirectLocation), "{bad}");
+        }
+        // A policy that allows some places only would not see these.
+        for bad in [&b"/caf\xc3\xa9"[..], b"https://example.org/\xff"] {
+            let bad = HeaderValue::from_bytes(bad).expect("a value");
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(WEBSITE_REDIRECT), bad)]);
+            assert_eq!(stored(&headers).map(drop).map_err(|error| error.code()), Err(Code::InvalidRedirectLocation));
         }
     }
 }

@@ -10,6 +10,7 @@
 //! [`router`] is mounted under a front door that has told S3 requests from others; the listener must set `TCP_NODELAY`
 //! (without it small replies wait 40 ms for the client's delayed acknowledgement).
 
+mod access_log;
 mod acl;
 mod asked;
 pub mod auth;
@@ -20,10 +21,14 @@ mod call;
 pub mod checksum;
 mod conditions;
 mod cors;
+mod deliver;
 mod dispatch;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod headers;
 mod kms;
+mod metrics;
 mod names;
 mod operation;
 mod ops;
@@ -37,15 +42,18 @@ mod sse;
 mod target;
 mod website;
 
+pub use access_log::{AccessLog, spawn_log_delivery, transition};
 pub use asked::Asked;
 pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
 pub use background::Background;
+pub use deliver::{Sender, Undelivered};
 pub use kms::{KeyCaller, KeyService, SealedKey};
 /// The engine that is served.
 pub use mallee_objects as objects;
 pub use mallee_objects::crypt::DataKey;
 pub use mallee_objects::{Limit, Limited, Limits};
+pub use metrics::Metrics;
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
 pub use service::{S3, S3Config, router};

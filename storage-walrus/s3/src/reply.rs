@@ -120,10 +120,27 @@ pub(crate) fn http_date(at: OffsetDateTime) -> String {
     )
 }
 
+/// `Sunday, 06-Nov-94 08:49:37 GMT`, the form of RFC 850, as `06 Nov 1994 08:49:37 GMT`: its year is no more than fifty
+/// years ahead.
+fn long_year(text: &str, now: i32) -> Option<String> {
+    let (_, date) = text.split_once(", ")?;
+    let (date, time) = date.split_once(' ')?;
+    let mut parts = date.split('-');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || year.len() != 2 {
+        return None;
+    }
+    let year = now - now.rem_euclid(100) + year.parse::<u8>().map(i32::from).ok()?;
+    let year = if year > now + 50 { year - 100 } else { year };
+    Some(format!("{day} {month} {year} {time}"))
+}
+
 /// Reads a date in one of the forms of HTTP or in ISO 8601; `None` reads as "no such header", as AWS does.
 pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
     use time::macros::format_description;
     let text = text.trim();
+    let of_rfc_850 = long_year(text, OffsetDateTime::now_utc().year());
+    let text = of_rfc_850.as_deref().unwrap_or(text);
     OffsetDateTime::parse(text, &Rfc2822)
         .or_else(|_| OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339))
         .ok()
@@ -144,8 +161,17 @@ mod tests {
     fn dates_read_back() {
         let at = datetime!(2015-10-21 07:28:00 UTC);
         assert_eq!(http_date(at), "Wed, 21 Oct 2015 07:28:00 GMT");
-        for text in ["Wed, 21 Oct 2015 07:28:00 GMT", "2015-10-21T07:28:00Z", "Wed Oct 21 07:28:00 2015"] {
+        for text in [
+            "Wed, 21 Oct 2015 07:28:00 GMT",
+            "2015-10-21T07:28:00Z",
+            "Wed Oct 21 07:28:00 2015",
+            "Wednesday, 21-Oct-15 07:28:00 GMT",
+        ] {
             assert_eq!(parse_date(text), Some(at), "{text}");
+        }
+        for (now, year) in [(1994, 1994), (2026, 1994), (2044, 2094), (2099, 2094)] {
+            let wanted = format!("06 Nov {year} 08:49:37 GMT");
+            assert_eq!(long_year("Sunday, 06-Nov-94 08:49:37 GMT", now), Some(wanted), "{now}");
         }
         assert_eq!(parse_date("yesterday"), None);
     }

@@ -1,5 +1,6 @@
 //! The service: from an HTTP request to an HTTP reply.
 
+use crate::access_log::{AccessLog, Begun, ErrorCode};
 use crate::asked::Asked;
 use crate::auth::{Authority, Caller, Identified, Identity};
 use crate::authz::{Access, NewBuckets};
@@ -8,6 +9,8 @@ use crate::call::{Call, Known};
 use crate::dispatch::dispatch;
 use crate::error::engine as engine_error;
 use crate::kms::KeyService;
+use crate::metrics::{Metrics, PREFLIGHT, UNREAD, WEBSITE};
+use crate::operation::Operation;
 use crate::reply::{self, Reply};
 use crate::{cors, post, website};
 use axum::Router;
@@ -21,7 +24,7 @@ use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Engine, Limits, Origin};
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Settings of the service.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +52,10 @@ const KNOWN_MAX: usize = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) String);
 
+/// When the head of a request came, in milliseconds since 1970: in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrived(pub(crate) i64);
+
 #[derive(Clone)]
 struct Inner {
     engine: Engine,
@@ -57,6 +64,8 @@ struct Inner {
     auth: Arc<dyn Authority>,
     config: S3Config,
     keys: Option<Arc<dyn KeyService>>,
+    log: AccessLog,
+    metrics: Arc<Metrics>,
 }
 
 /// The S3 service. Clones share everything.
@@ -82,7 +91,9 @@ impl S3 {
     /// Over an engine.
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
-        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None }))
+        let log = AccessLog::default();
+        let metrics = Arc::default();
+        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None, log, metrics }))
     }
 
     /// The same service with something else about it.
@@ -108,7 +119,9 @@ impl S3 {
         self.with(|inner| inner.engine = inner.engine.by(origin))
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
@@ -125,21 +138,40 @@ impl S3 {
         self.0.auth.nobody()
     }
 
+    /// The records of requests that wait for their delivery.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLog {
+        &self.0.log
+    }
+
+    /// What is counted of requests.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
     pub(crate) fn config(&self) -> &S3Config {
         &self.0.config
     }
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let running = self.metrics().begin();
+        let name = OnceLock::new();
         let (mut parts, body) = request.into_parts();
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         parts.extensions.insert(RequestId(request_id.clone()));
+        parts.extensions.insert(Arrived(self.engine().clock().now_ms()));
         let head = parts.method == Method::HEAD;
+        let begun = Begun::new(self, &mut parts);
         let parts = Arc::new(parts);
         let mut response = match website::answer(self, &parts, &request_id).await {
-            Some(page) => page,
+            Some(page) => {
+                note(&name, WEBSITE);
+                page
+            }
             None => {
-                let answer = self.answer(parts.clone(), body).await;
+                let answer = self.answer(parts.clone(), body, &name).await;
                 let mut response = answer.unwrap_or_else(|error| refuse(&error, &parts, &request_id, head));
                 cors::decorate_api(self, &parts, &mut response).await;
                 response
@@ -148,7 +180,10 @@ impl S3 {
         reply::set(&mut response, HeaderName::from_static("x-amz-request-id"), &request_id);
         reply::set(&mut response, HeaderName::from_static("x-amz-id-2"), &request_id);
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Mallee"));
-        response
+        let response = begun.end(self, &parts, response, &request_id).await;
+        let (parts, body) = response.into_parts();
+        let body = running.answered(name.get().copied().unwrap_or(UNREAD), parts.status, body);
+        Response::from_parts(parts, body)
     }
 
     /// Notes the names of whoever calls for the first time: others grant to them.
@@ -166,13 +201,16 @@ impl S3 {
         Ok(())
     }
 
-    async fn answer(&self, head: Arc<Parts>, body: Body) -> Result<Reply, ApiError> {
-        let Inner { engine, auth, config, .. } = &*self.0;
+    /// Notes in `name` what is asked for, once that is known.
+    async fn answer(&self, head: Arc<Parts>, body: Body, name: &OnceLock<&'static str>) -> Result<Reply, ApiError> {
+        let Inner { engine, auth, config, metrics, .. } = &*self.0;
         if head.method == Method::OPTIONS {
+            note(name, PREFLIGHT);
             return cors::preflight(self, &head).await;
         }
         if post::is_form(&head, &config.domains) {
-            return post::answer(self, head, body).await;
+            let operation = note(name, Operation::PostObject.name());
+            return post::answer(self, head, metrics.received(operation, body)).await;
         }
         let host = host(&head.headers, &head.uri);
         let signed = SignedRequest::new(&head, SignedBody::Stream, &Service::S3);
@@ -187,6 +225,7 @@ impl S3 {
             self.know(caller).await?;
         }
         let asked = Arc::new(Asked::read(&head, &config.domains)?);
+        let body = metrics.received(note(name, asked.operation().name()), body);
         // Signature version 2 names no region, and nobody names none.
         let region = claim.as_ref().map(|claim| claim.region.clone()).filter(|region| !region.is_empty());
         let known = Known {
@@ -204,6 +243,11 @@ impl S3 {
     }
 }
 
+/// Notes what is asked for.
+fn note(name: &OnceLock<&'static str>, operation: &'static str) -> &'static str {
+    name.get_or_init(|| operation)
+}
+
 /// How the body of a request that nobody signed is read: as it is said to come, with what it is said to be checked.
 fn unsigned_payload(head: &Parts) -> Result<Payload, ApiError> {
     Payload::unsigned(&head.headers).map_err(|fault| fault.to_api(Flavour::S3))
@@ -217,6 +261,7 @@ fn refuse(error: &ApiError, parts: &Parts, request_id: &str, head: bool) -> Repl
     }
     let waits = parts.headers.contains_key(EXPECT);
     let (mut parts, body) = error_response(error, Flavour::S3, request_id, path).into_parts();
+    parts.extensions.insert(ErrorCode(error.code().as_str()));
     if waits {
         // Whoever waits for leave to send the body does not send it now: the next bytes of the connection would be taken
         // for it, and they are another request's.

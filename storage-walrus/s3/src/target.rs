@@ -1,6 +1,10 @@
 //! From host, path and query string to bucket, key and parameters.
 
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::Authority;
 use mallee_awswire::server::{host, host_bucket, route};
+use mallee_awswire::sigv4::uri_encode;
 use mallee_awswire::{ApiError, Code};
 use percent_encoding::percent_decode_str;
 
@@ -27,7 +31,7 @@ impl Target {
     ///
     /// # Errors
     /// `InvalidURI`, `InvalidBucketName`.
-    pub fn of(parts: &http::request::Parts, domains: &[String]) -> Result<Self, ApiError> {
+    pub fn of(parts: &Parts, domains: &[String]) -> Result<Self, ApiError> {
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         let host = host(&parts.headers, &parts.uri);
         Self::read(&host, path, route(path, query, &parts.headers, None).prefix, domains)
@@ -56,6 +60,25 @@ impl Target {
             (false, false) => Self::Object(bucket, decode(key)?),
         })
     }
+}
+
+/// The address of an object of the bucket that a request names, as its client reaches it: by the same host, and what
+/// there is before the bucket in the path. A proxy that ends TLS says so in `X-Forwarded-Proto`.
+pub(crate) fn address(head: &Parts, domains: &[String], bucket: &str, key: &str) -> String {
+    let given = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let own = given(HOST).or_else(|| head.uri.authority().map(Authority::as_str)).unwrap_or_default();
+    let tls = given(HeaderName::from_static("x-forwarded-proto")).or(head.uri.scheme_str()) == Some("https");
+    let mut to = format!("{}://{own}", if tls { "https" } else { "http" });
+    if host_bucket(&host(&head.headers, &head.uri), domains).is_none() {
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+        let before = path.get(..route(path, query, &head.headers, None).prefix).unwrap_or_default();
+        to.push_str(before.trim_end_matches('/'));
+        to.push('/');
+        uri_encode(&mut to, bucket.as_bytes(), false);
+    }
+    to.push('/');
+    uri_encode(&mut to, key.as_bytes(), true);
+    to
 }
 
 /// The query string, decoded.
@@ -123,6 +146,22 @@ mod tests {
 
     fn read(host: &str, path: &str) -> Target {
         Target::read(host, path, 0, &["s3.cloud.local".to_owned()]).expect("readable")
+    }
+
+    #[test]
+    fn addresses_are_as_clients_reach_them() {
+        let of = |host: &str, path: &str, proto: &str| {
+            let head = http::Request::builder().uri(path).header(HOST, host).header("x-forwarded-proto", proto);
+            let (head, ()) = head.body(()).expect("a request").into_parts();
+            address(&head, &["s3.cloud.local".to_owned()], "b", "a b/ü")
+        };
+        for (host, path, proto, wanted) in [
+            ("h:8773", "/b/a%20b/%C3%BC?uploadId=x", "", "http://h:8773/b/a%20b/%C3%BC"),
+            ("b.s3.cloud.local", "/a%20b/%C3%BC", "https", "https://b.s3.cloud.local/a%20b/%C3%BC"),
+            ("h", "/services/objectstorage/b", "http", "http://h/services/objectstorage/b/a%20b/%C3%BC"),
+        ] {
+            assert_eq!(of(host, path, proto), wanted);
+        }
     }
 
     #[test]

@@ -12,6 +12,12 @@ const TABLE: &str = "storage-walrus/s3/src/operation.rs";
 const DISPATCH: &str = "storage-walrus/s3/src/dispatch.rs";
 const CONFIG: &str = "storage-walrus/s3/src/ops/config.rs";
 const REFUSED: &str = "`NotImplemented`";
+/// What is refused as AWS refuses it, too (`storage-walrus/s3/src/ops/refused.rs`).
+const AS_AWS: [(&str, &str); 3] = [
+    ("PutBucketAccelerateConfiguration", "`MethodNotAllowed`"),
+    ("RestoreObject", "`InvalidObjectState`"),
+    ("SelectObjectContent", "`MethodNotAllowed`"),
+];
 const NAMED: &str = "Operation::";
 
 /// A row for every operation of the table, by name.
@@ -42,7 +48,8 @@ pub fn rows(files: &[File]) -> Result<Vec<Row>> {
     let stray = rows.iter().find(|row| !operations.contains(row.operation.as_str()));
     ensure!(stray.is_none(), "{stray:?} has a handler, and {TABLE} does not list it");
     let refused = operations.iter().filter(|name| rows.iter().all(|row| row.operation != **name));
-    let refused: Vec<Row> = refused.map(|name| row(name, false, REFUSED.into())).collect();
+    let code = |name: &str| AS_AWS.iter().find(|(known, _)| *known == name).map_or(REFUSED, |(_, code)| code);
+    let refused: Vec<Row> = refused.map(|name| row(name, false, code(name).into())).collect();
     rows.extend(refused);
     rows.sort_by(|a, b| a.operation.cmp(&b.operation));
     Ok(rows)

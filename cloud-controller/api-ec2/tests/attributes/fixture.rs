@@ -1,46 +1,15 @@
 //! The service over a real database, without cluster controllers, and two accounts.
 
-use async_trait::async_trait;
 use mallee_api_ec2::Ec2Api;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Actor, OpContext};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Params};
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::*;
 use mallee_types::*;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use tonic::transport::Channel;
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 pub struct Fixture {
     api: Ec2Api,
@@ -60,25 +29,8 @@ impl Fixture {
     pub async fn new() -> Self {
         let db = TestDb::sqlite().await;
         let store = db.open().await;
-        let config = CloudConfig {
-            region: "eu-1".into(),
-            endpoint: "http://127.0.0.1:8773".into(),
-            replica: "test".into(),
-            zones: vec!["zone-a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
-        };
         let faults = Faults::recording();
-        let parts = Parts {
-            store: store.clone(),
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: faults.clone(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let cloud = test_support::cloud(&db, &store, config(), faults.clone());
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let cx = OpContext::new(actor(access.account, true), "req-1");
         let other = OpContext::new(actor("000000000002".parse().unwrap(), false), "req-1");

@@ -1,44 +1,14 @@
 //! A cloud without nodes, whose database tests write themselves.
 
-use async_trait::async_trait;
 use mallee_api_ec2::Ec2Api;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Actor, Cloud, OpContext};
 use mallee_awswire::Params;
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::*;
 use mallee_types::*;
 use std::sync::Arc;
-use tonic::transport::Channel;
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 /// Groups of the default subnet's VPC.
 const GROUPS: u64 = 3;
@@ -53,24 +23,7 @@ pub struct World {
 }
 
 pub fn cloud(db: &TestDb, store: &Store) -> Arc<Cloud> {
-    let config = CloudConfig {
-        region: "eu-1".into(),
-        endpoint: "http://127.0.0.1:8773".into(),
-        replica: "test".into(),
-        zones: vec!["zone-a".parse().unwrap()],
-        public_pool: "203.0.113.0/24".parse().unwrap(),
-        host_source: None,
-        terminated_visible_seconds: 3600,
-    };
-    let parts = Parts {
-        store: store.clone(),
-        clock: db.clock.clone(),
-        rng: db.rng.clone(),
-        faults: Faults::none(),
-        connector: Arc::new(Alone),
-        images: Arc::new(Alone),
-    };
-    Cloud::new(config, parts)
+    test_support::cloud(db, store, config(), Faults::none())
 }
 
 impl World {

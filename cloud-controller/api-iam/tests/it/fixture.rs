@@ -1,46 +1,16 @@
 //! A cloud without cluster controllers, and calls to its IAM.
 
-use async_trait::async_trait;
 use mallee_api_iam::IdentityApi;
-use mallee_app::cluster_link::ClusterConnector;
-use mallee_app::images::ImageService;
-use mallee_app::{Actor, Cloud, CloudConfig, OpContext, Parts};
+use mallee_app::test_support::{self, config};
+use mallee_app::{Actor, Cloud, OpContext};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Params};
 use mallee_iam::Principal;
-use mallee_proto::v1::ImportImageReply;
-use mallee_proto::{Kind, WireError};
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::{UserRow, user_admin, user_by_name};
-use mallee_types::{AccountId, ImageId, ZoneName};
+use mallee_types::AccountId;
 use std::sync::Arc;
-use tonic::transport::Channel;
-
-#[derive(Debug)]
-struct Alone;
-
-#[async_trait]
-impl ClusterConnector for Alone {
-    async fn connect(&self, zone: &ZoneName) -> Result<Channel, WireError> {
-        Err(WireError::new(Kind::Unavailable, format!("zone {zone} has no cluster controller in this test")))
-    }
-}
-
-#[async_trait]
-impl ImageService for Alone {
-    async fn import(&self, _: &AccountId, _: &str, _: &str, _: &ImageId) -> Result<ImportImageReply, WireError> {
-        Err(WireError::new(Kind::Unavailable, "no image service in this test"))
-    }
-
-    async fn reach(&self) -> Result<(), WireError> {
-        Ok(())
-    }
-
-    async fn release(&self, _: &str, _: &ImageId) -> Result<(), WireError> {
-        Ok(())
-    }
-}
 
 pub struct Fixture {
     pub cloud: Arc<Cloud>,
@@ -57,24 +27,7 @@ impl Fixture {
     pub async fn new() -> Self {
         let db = TestDb::sqlite().await;
         let store = db.open().await;
-        let config = CloudConfig {
-            region: "eu-1".into(),
-            endpoint: "http://127.0.0.1:8773".into(),
-            replica: "test".into(),
-            zones: vec!["zone-a".parse().unwrap()],
-            public_pool: "203.0.113.0/24".parse().unwrap(),
-            host_source: None,
-            terminated_visible_seconds: 3600,
-        };
-        let parts = Parts {
-            store: store.clone(),
-            clock: db.clock.clone(),
-            rng: db.rng.clone(),
-            faults: Faults::none(),
-            connector: Arc::new(Alone),
-            images: Arc::new(Alone),
-        };
-        let cloud = Cloud::new(config, parts);
+        let cloud = test_support::cloud(&db, &store, config(), Faults::none());
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let admin = user_admin(&store, &access.account).await.unwrap().unwrap();
         let cx = context(&admin, true);

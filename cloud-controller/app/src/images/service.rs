@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use mallee_proto::v1::images_client::ImagesClient;
 use mallee_proto::v1::objects_client::ObjectsClient;
 use mallee_proto::v1::{
-    CountBucketsRequest, ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest,
+    CountBucketsRequest, ImportImageReply, ImportImageRequest, ReadImageRequest, ReleaseImageRequest, UsageReply,
+    UsageRequest,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_types::{AccountId, ImageId};
@@ -43,6 +44,11 @@ pub trait ImageService: Send + Sync + fmt::Debug {
     /// How many buckets an account has (of very many: a thousand). Without an object store: none.
     async fn buckets(&self, _account: &AccountId) -> Result<u32, WireError> {
         Ok(0)
+    }
+
+    /// What accounts, buckets or classes hold, a page at a time. `NotFound`: there is no such bucket.
+    async fn usage(&self, _asked: UsageRequest) -> Result<UsageReply, WireError> {
+        Ok(UsageReply::default())
     }
 }
 
@@ -105,5 +111,12 @@ impl<C: WalrusConnector> ImageService for RemoteImages<C> {
         let mut request = Request::new(CountBucketsRequest { account_id: account.to_string() });
         request.set_timeout(RELEASE_TIMEOUT);
         Ok(client.count_buckets(request).await.map_err(WireError::from)?.into_inner().buckets)
+    }
+
+    async fn usage(&self, asked: UsageRequest) -> Result<UsageReply, WireError> {
+        let mut client = ObjectsClient::new(self.0.connect().await?);
+        let mut request = Request::new(asked);
+        request.set_timeout(RELEASE_TIMEOUT);
+        Ok(client.usage(request).await.map_err(WireError::from)?.into_inner())
     }
 }

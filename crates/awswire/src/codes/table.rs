@@ -371,6 +371,7 @@ codes! {
     BucketNotEmpty = "BucketNotEmpty", 409, false, "The bucket you tried to delete is not empty";
     ConditionalRequestConflict = "ConditionalRequestConflict", 409, true, "The conditional request cannot succeed due to a conflicting operation against this resource.";
     CredentialsNotSupported = "CredentialsNotSupported", 400, false, "This request does not support credentials.";
+    CrossLocationLoggingProhibited = "CrossLocationLoggingProhibited", 403, false, "Cross S3 location logging not allowed.";
     EntityTooLarge = "EntityTooLarge", 400, false, "Your proposed upload exceeds the maximum allowed size";
     EntityTooSmall = "EntityTooSmall", 400, false, "Your proposed upload is smaller than the minimum allowed size";
     IllegalLocationConstraintException = "IllegalLocationConstraintException", 400, false, "The {} location constraint is incompatible for the region specific endpoint this request was sent to.";
@@ -393,6 +394,7 @@ codes! {
     InvalidRange = "InvalidRange", 416, false, "The requested range is not satisfiable";
     InvalidRedirectLocation = "InvalidRedirectLocation", 400, false, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
     InvalidRetentionPeriod = "InvalidRetentionPeriod", 400, false, "{}";
+    InvalidS3DestinationBucket = "InvalidS3DestinationBucket", 400, false, "Destination bucket does not exist or is not accessible.";
     InvalidSecurity = "InvalidSecurity", 403, false, "The provided security credentials are not valid.";
     InvalidStorageClass = "InvalidStorageClass", 400, false, "The storage class you specified is not valid";
     InvalidTag = "InvalidTag", 400, false, "{}";
@@ -413,6 +415,7 @@ codes! {
     MissingSecurityHeader = "MissingSecurityHeader", 400, false, "Your request was missing a required header";
     NoSuchBucket = "NoSuchBucket", 404, false, "The specified bucket does not exist";
     NoSuchBucketPolicy = "NoSuchBucketPolicy", 404, false, "The bucket policy does not exist";
+    NoSuchConfiguration = "NoSuchConfiguration", 404, false, "The specified configuration does not exist.";
     NoSuchCorsConfiguration = "NoSuchCORSConfiguration", 404, false, "The CORS configuration does not exist";
     NoSuchKey = "NoSuchKey", 404, false, "The specified key does not exist.";
     NoSuchLifecycleConfiguration = "NoSuchLifecycleConfiguration", 404, false, "The lifecycle configuration does not exist";
@@ -435,6 +438,7 @@ codes! {
     SlowDown = "SlowDown", 503, true, "Please reduce your request rate.";
     QuotaExceeded = "QuotaExceeded", 403, false, "{}";
     TooManyBuckets = "TooManyBuckets", 400, false, "You have attempted to create more buckets than allowed";
+    TooManyConfigurations = "TooManyConfigurations", 400, false, "You are attempting to create a new configuration but have already reached the 1,000-configuration limit.";
     UnexpectedContent = "UnexpectedContent", 400, false, "This request does not support content.";
     UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, false, "The email address you provided does not match any account on record.";
     XAmzContentChecksumMismatch = "XAmzContentChecksumMismatch", 400, false, "The provided 'x-amz-content-sha256' header does not match what was computed.";

@@ -121,7 +121,7 @@ pub(crate) fn of_policy(
     policy: &str,
     now: OffsetDateTime,
 ) -> Result<Unproved, Fault> {
-    let said = Said { access_key_id, session_token, signature, time: Stamp::Ends(now), in_query: false };
+    let said = Said { access_key_id, session_token, signature, time: Stamp::Ends(now), placement: Placement::Form };
     said.with(req, vec![policy.to_owned()], Payload::Unsigned)
 }
 
@@ -131,7 +131,7 @@ struct Said<'a> {
     session_token: Option<String>,
     signature: &'a str,
     time: Stamp,
-    in_query: bool,
+    placement: Placement,
 }
 
 impl Said<'_> {
@@ -159,7 +159,7 @@ impl Said<'_> {
             timestamp: at,
             timestamp_text,
             session_token: self.session_token,
-            placement: if self.in_query { Placement::Query { expires: 0 } } else { Placement::Header },
+            placement: self.placement,
         };
         Ok(Unproved { claim, signature, strings_to_sign, payload, time: self.time })
     }

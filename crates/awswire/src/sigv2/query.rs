@@ -2,7 +2,7 @@
 
 use super::{Said, Stamp, Unproved, host, time};
 use crate::server::Service;
-use crate::sigv4::{Body, Fault, Payload, SignedRequest, canonical_query};
+use crate::sigv4::{Body, Fault, Payload, Placement, SignedRequest, canonical_query};
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -87,7 +87,8 @@ pub(super) fn read(req: &SignedRequest<'_>) -> Result<Unproved, Fault> {
         canonical_query(&[req.query, body].join("&"), "Signature")
     );
     let in_query = req.query.split('&').any(|part| name(part) == "Signature");
-    Said { access_key_id: &key, session_token, signature: &signature, time, in_query }.with(
+    let placement = if in_query { Placement::Query { expires: 0 } } else { Placement::Header };
+    Said { access_key_id: &key, session_token, signature: &signature, time, placement }.with(
         req,
         vec![string_to_sign],
         Payload::Verified,

@@ -1,7 +1,7 @@
 //! S3 requests: `Authorization: AWS KEY:SIGNATURE`, or `AWSAccessKeyId`, `Expires` and `Signature` in the query string.
 
 use super::{Said, Stamp, Unproved, time};
-use crate::sigv4::{Fault, Payload, SignedRequest, parse_hash, single};
+use crate::sigv4::{Fault, Payload, Placement, SignedRequest, parse_hash, single};
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -114,7 +114,8 @@ pub(super) fn read(req: &SignedRequest<'_>) -> Result<Unproved, Fault> {
             };
             let time = Stamp::Signed(time::http(stamp).ok_or_else(no_date)?);
             let strings = strings_to_sign(req, date, None)?;
-            let said = Said { access_key_id, session_token: header_token, signature, time, in_query: false };
+            let placement = Placement::Header;
+            let said = Said { access_key_id, session_token: header_token, signature, time, placement };
             said.with(req, strings, payload(req)?)
         }
         (None, _) => {
@@ -149,7 +150,7 @@ pub(super) fn read(req: &SignedRequest<'_>) -> Result<Unproved, Fault> {
                 session_token,
                 signature: &signature,
                 time: Stamp::Ends(end),
-                in_query: true,
+                placement: Placement::Query { expires: 0 },
             };
             said.with(req, strings, payload(req)?)
         }

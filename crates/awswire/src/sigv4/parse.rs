@@ -24,6 +24,8 @@ pub enum Placement {
         /// `X-Amz-Expires`
         expires: u32,
     },
+    /// In the fields of a form, whose policy it is of.
+    Form,
 }
 
 /// Which signature it is.
@@ -58,7 +60,7 @@ pub struct Claim {
     pub timestamp_text: String,
     /// Session token.
     pub session_token: Option<String>,
-    /// Header or query.
+    /// Header, query or form.
     pub placement: Placement,
 }
 
@@ -69,16 +71,9 @@ impl Claim {
         format!("{}/{}/{}/aws4_request", self.date, self.region, self.service)
     }
 
-    /// The claim of a signed policy document; its placement says nothing.
+    /// The claim of a signed policy document.
     pub(super) fn of_policy(credential: &str, date: &str, signature: &str, token: Option<&str>) -> Result<Self, Fault> {
-        claim(
-            credential,
-            "host",
-            signature,
-            date,
-            token.map(str::to_owned),
-            Placement::Query { expires: MAX_PRESIGN_SECONDS },
-        )
+        claim(credential, "host", signature, date, token.map(str::to_owned), Placement::Form)
     }
 
     /// When it was signed, as far as it says so.
@@ -221,6 +216,9 @@ fn from_query(query: &str) -> Result<Claim, Fault> {
     if algorithm != ALGORITHM {
         return Err(Fault::Query("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"".to_owned()));
     }
+    if expires.strip_prefix('-').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())) {
+        return Err(Fault::Query("X-Amz-Expires must be non-negative".to_owned()));
+    }
     let digits = !expires.is_empty() && expires.len() <= 10 && expires.bytes().all(|b| b.is_ascii_digit());
     let expires: u32 = match expires.parse() {
         Ok(n) if digits => n,
@@ -247,7 +245,7 @@ fn claim(
 ) -> Result<Claim, Fault> {
     let scope = |text: String| match placement {
         Placement::Header => Fault::Scope(text),
-        Placement::Query { .. } => Fault::Query(text),
+        Placement::Query { .. } | Placement::Form => Fault::Query(text),
     };
     let parts: Vec<&str> = credential.split('/').collect();
     let [key, day, region, service, terminator] = parts[..] else {

@@ -424,7 +424,7 @@ fn body_hash(claim: &Claim, req: &SignedRequest<'_>) -> Result<(String, BodyKind
     if req.flavour == Flavour::S3 {
         let given = match (header, claim.placement) {
             (Some(given), _) => given,
-            (None, Placement::Query { .. }) => "UNSIGNED-PAYLOAD",
+            (None, Placement::Query { .. } | Placement::Form) => "UNSIGNED-PAYLOAD",
             (None, Placement::Header) => return Err(Fault::NoBodyHash),
         };
         if given == "UNSIGNED-PAYLOAD" {

@@ -27,7 +27,7 @@ pub(crate) struct Condition {
     pub(crate) operator: Operator,
     pub(crate) quantifier: Quantifier,
     pub(crate) if_exists: bool,
-    /// Lower-case.
+    /// As it is compared.
     pub(crate) key: Box<str>,
     /// As written.
     pub(crate) written: Box<str>,

@@ -3,6 +3,7 @@
 use super::resource::{check_action, check_resource};
 use super::{element, may_have, missing, syntax};
 use crate::condition::{Condition, Operand, Operator};
+use crate::context::plain_key;
 use crate::error::PolicyError;
 use crate::json::{Node, Value};
 use crate::pattern::{ActionPattern, ResourcePattern};
@@ -185,7 +186,7 @@ fn conditions(node: Node, version: Version) -> Result<Vec<Condition>, PolicyErro
         let Value::Object(keys) = node.value else { return Err(syntax("an operator's keys are no object")) };
         let mut seen = std::collections::HashSet::new();
         for (written, node) in keys {
-            let key: Box<str> = written.to_ascii_lowercase().into();
+            let key: Box<str> = plain_key(&written).into();
             // JSON sees two keys, the evaluator one: it is the same duplicate.
             if !seen.insert(key.clone()) {
                 return Err(syntax(format!("condition key {written:?} twice")));

@@ -122,14 +122,6 @@ macro_rules! counted {
     };
 }
 
-/// The sums of all columns of usage rows, by bucket.
-macro_rules! sums {
-    () => {
-        "COALESCE(SUM(objects), 0) AS objects, COALESCE(SUM(bytes), 0) AS bytes, COALESCE(SUM(versions), 0) AS versions,
-         COALESCE(SUM(version_bytes), 0) AS version_bytes, COALESCE(SUM(part_bytes), 0) AS part_bytes"
-    };
-}
-
 sql! {
     REFS = concat!("SELECT b.id, b.size_bytes, b.refs, COUNT(r.blob_id) FROM s3_blobs b LEFT JOIN ", references!(),
         " r ON r.blob_id = b.id GROUP BY b.id, b.size_bytes, b.refs HAVING b.refs <> COUNT(r.blob_id) LIMIT $1 + 0");
@@ -155,13 +147,13 @@ sql! {
     PIECES_LOST = "SELECT DISTINCT p.write_id FROM s3_pieces p
         LEFT JOIN (SELECT write_id FROM s3_versions WHERE pieces > 0) v ON v.write_id = p.write_id
         WHERE v.write_id IS NULL LIMIT $1 + 0";
-    USAGE = concat!("SELECT b.id, b.name FROM s3_buckets b
-        LEFT JOIN (SELECT bucket_id, ", sums!(), " FROM s3_usage GROUP BY bucket_id) u ON u.bucket_id = b.id
-        LEFT JOIN (SELECT bucket_id, ", sums!(), " FROM (", counted!(), ") n GROUP BY bucket_id) c ON c.bucket_id = b.id
-        WHERE COALESCE(u.objects, 0) <> COALESCE(c.objects, 0) OR COALESCE(u.bytes, 0) <> COALESCE(c.bytes, 0)
-        OR COALESCE(u.versions, 0) <> COALESCE(c.versions, 0)
-        OR COALESCE(u.version_bytes, 0) <> COALESCE(c.version_bytes, 0)
-        OR COALESCE(u.part_bytes, 0) <> COALESCE(c.part_bytes, 0) ORDER BY b.id");
+    // What the counters say less what was counted: nothing, for each class.
+    USAGE = concat!("SELECT DISTINCT b.id, b.name FROM s3_buckets b JOIN (SELECT bucket_id, class FROM (
+            SELECT bucket_id, class, objects, bytes, versions, version_bytes, part_bytes FROM s3_usage
+            UNION ALL SELECT bucket_id, class, -objects, -bytes, -versions, -version_bytes, -part_bytes
+            FROM (", counted!(), ") n) d GROUP BY bucket_id, class
+            HAVING SUM(objects) <> 0 OR SUM(bytes) <> 0 OR SUM(versions) <> 0 OR SUM(version_bytes) <> 0
+            OR SUM(part_bytes) <> 0) w ON w.bucket_id = b.id ORDER BY b.id");
     INLINE = "SELECT v.bucket_id, b.name, v.key, v.rank, v.size_bytes, v.enc, v.inline
         FROM s3_versions v JOIN s3_buckets b ON b.id = v.bucket_id
         WHERE (v.bucket_id, v.key, v.rank) > ($1, $2, $3) AND v.inline IS NOT NULL

@@ -23,6 +23,7 @@ sql! {
         ON CONFLICT (blob_id) DO UPDATE SET what = excluded.what";
     LIST = "SELECT blob_id, found_ms, what FROM s3_damage WHERE 1 = 1";
     FETCH = "SELECT what FROM s3_damage WHERE blob_id = $1";
+    COUNT = "SELECT COUNT(*) FROM s3_damage";
     DELETE = "DELETE FROM s3_damage WHERE blob_id = $1";
     CLEAR = "DELETE FROM s3_damage WHERE NOT EXISTS (SELECT 1 FROM s3_blobs b WHERE b.id = s3_damage.blob_id)";
 }
@@ -45,6 +46,11 @@ pub async fn s3_damage_list<'a>(
     limit: u32,
 ) -> Result<Vec<S3DamageRow>, StoreError> {
     Select::new(LIST, vec![]).and("blob_id >", after).page(exec.into(), "blob_id", limit).await
+}
+
+/// How many blobs are noted as damaged.
+pub async fn s3_damage_count<'a>(exec: impl Into<Exec<'a>>) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(COUNT, vec![], "damage").await?.0)
 }
 
 /// The blob was found whole; true if something was recorded of it.

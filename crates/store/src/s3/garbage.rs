@@ -26,6 +26,7 @@ sql! {
     INSERT_ONE = "INSERT INTO s3_garbage (blob_id, size_bytes, freed_ms, due_ms, tries) VALUES ($1, $2, $3, $4, $5)";
     LIST = "SELECT blob_id, size_bytes, freed_ms, due_ms, tries FROM s3_garbage WHERE due_ms <= $1
         ORDER BY due_ms LIMIT $2 + 0";
+    SUM = "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM s3_garbage";
     DELETE = "DELETE FROM s3_garbage WHERE 1 = 1";
     DELAY = "UPDATE s3_garbage SET tries = tries + 1, due_ms = $1 WHERE 1 = 1";
 }
@@ -48,6 +49,11 @@ pub async fn s3_garbage_list<'a>(
     limit: u32,
 ) -> Result<Vec<S3GarbageRow>, StoreError> {
     exec.into().all(LIST, args![now_ms, limit]).await
+}
+
+/// How many blobs are garbage, and their bytes.
+pub async fn s3_garbage_sum<'a>(exec: impl Into<Exec<'a>>) -> Result<(u64, u64), StoreError> {
+    exec.into().one(SUM, vec![], "garbage").await
 }
 
 /// Forgets garbage whose bytes are deleted; ids that are not there are passed over.

@@ -16,6 +16,7 @@ pub(crate) mod check;
 pub(crate) mod damage;
 pub(crate) mod garbage;
 pub(crate) mod image;
+pub(crate) mod inventory;
 pub(crate) mod jobs;
 pub(crate) mod listing;
 pub(crate) mod listing_versions;
@@ -42,18 +43,21 @@ pub use check::{
     s3_check_ranks, s3_check_refs, s3_check_rows, s3_check_sizes, s3_check_usage, s3_garbage_among, s3_inline_list,
     s3_mend_garbage, s3_mend_latest, s3_mend_pieces, s3_mend_refs, s3_mend_usage,
 };
-pub use damage::{S3DamageRow, s3_damage_clear, s3_damage_delete, s3_damage_fetch, s3_damage_list, s3_damage_put};
-pub use garbage::{S3GarbageRow, s3_garbage_delay, s3_garbage_delete, s3_garbage_list};
+pub use damage::{
+    S3DamageRow, s3_damage_clear, s3_damage_count, s3_damage_delete, s3_damage_fetch, s3_damage_list, s3_damage_put,
+};
+pub use garbage::{S3GarbageRow, s3_garbage_delay, s3_garbage_delete, s3_garbage_list, s3_garbage_sum};
 pub use image::{
     ImageBlobRow, image_blob_delete_unclaimed, image_blob_fetch, image_blob_insert, image_blob_list,
     image_claim_delete, image_claim_insert, image_claim_list,
 };
+pub use inventory::{S3InventoryRow, s3_inventory_list};
 pub use jobs::{S3AgingRow, s3_aging_list, s3_configured_list, s3_job_fetch, s3_job_put};
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
 pub use outbox::{
     S3Message, S3OutboxRow, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_insert,
-    s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting,
+    s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting, s3_outbox_waiting_for,
 };
 pub use owner::{S3OwnerRow, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};
@@ -63,7 +67,10 @@ pub use upload::{
     S3UploadRow, s3_upload_complete, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
     s3_upload_list,
 };
-pub use usage::{S3ClassUsage, S3Usage, s3_usage, s3_usage_by_class};
+pub use usage::{
+    S3AccountUsage, S3BucketUsage, S3ClassUsage, S3Usage, s3_usage, s3_usage_by_class, s3_usage_of_accounts,
+    s3_usage_of_buckets, s3_usage_whole,
+};
 pub use version::{S3Key, S3VersionRow, S3Which, s3_version_fetch};
 pub use version_plan::{S3_COMPLIANCE, S3_GOVERNANCE, S3Change, S3DeleteIf, S3VersionHead, plan_delete, plan_write};
 pub use version_write::{

@@ -26,6 +26,8 @@ record! {
         due_ms: i64,
         /// How often it was refused.
         tries: u32,
+        /// The message before it of its key, which is to be told first.
+        previous: Option<i64>,
     }
 }
 
@@ -41,14 +43,18 @@ pub struct S3Message {
 }
 
 sql! {
-    /// Of each key only what no earlier message of the target holds back.
-    DUE = "SELECT o.id, o.target, o.bucket_id, o.key, o.doc, o.made_ms, o.due_ms, o.tries FROM s3_outbox o
+    /// What is due first comes first. Of each key only what no earlier message of the target, put off, holds back.
+    DUE = "SELECT o.id, o.target, o.bucket_id, o.key, o.doc, o.made_ms, o.due_ms, o.tries, (SELECT MAX(p.id)
+        FROM s3_outbox p WHERE p.target = o.target AND p.bucket_id = o.bucket_id AND p.key = o.key AND p.id < o.id)
+        AS previous FROM s3_outbox o
         WHERE o.target = $1 AND o.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM s3_outbox e WHERE e.target = o.target
-        AND e.bucket_id = o.bucket_id AND e.key = o.key AND e.id < o.id AND e.due_ms > $2) ORDER BY o.id LIMIT $3 + 0";
+        AND e.bucket_id = o.bucket_id AND e.key = o.key AND e.id < o.id AND e.due_ms > o.due_ms)
+        ORDER BY o.due_ms, o.id LIMIT $3 + 0";
     DONE = "DELETE FROM s3_outbox WHERE 1 = 1";
     DELAY = "UPDATE s3_outbox SET tries = tries + 1, due_ms = $2 WHERE id = $1";
     NEXT_TARGET = "SELECT MIN(target) FROM s3_outbox WHERE target > $1";
     WAITING = "SELECT target, COUNT(*) FROM s3_outbox GROUP BY target ORDER BY target";
+    WAITING_FOR = "SELECT COUNT(*) FROM s3_outbox WHERE target = $1";
     TRIM = "DELETE FROM s3_outbox WHERE target = $1
         AND id <= COALESCE((SELECT id FROM s3_outbox WHERE target = $1 ORDER BY id DESC LIMIT 1 OFFSET $2 + 0), 0)";
     EXPIRE = "DELETE FROM s3_outbox WHERE made_ms < $1";
@@ -63,8 +69,8 @@ pub async fn s3_outbox_insert(tx: &mut Tx, bucket_id: i64, messages: Vec<S3Messa
     insert_rows_later(tx, INSERT, "", messages.into_iter().map(row).collect()).await
 }
 
-/// Messages for a target that may be told at `now_ms`, in the order of their making. A key whose earlier message is put
-/// off waits with it.
+/// Messages for a target that may be told at `now_ms`, what is due first before the rest. While a message is put off, the later
+/// ones of its key wait with it; of those that wait no more one may be here without the ones between.
 pub async fn s3_outbox_due<'a>(
     exec: impl Into<Exec<'a>>,
     target: &str,
@@ -87,14 +93,23 @@ pub async fn s3_outbox_delay(tx: &mut Tx, id: i64, due_ms: i64) -> Result<(), St
     Exec::Tx(tx).run(DELAY, args![id, due_ms]).await.map(drop)
 }
 
-/// Targets that messages wait for, at most `limit`. (One look into the index for each, however many messages wait.)
-pub async fn s3_outbox_targets(store: &crate::Store, limit: usize) -> Result<Vec<String>, StoreError> {
+/// Targets that messages wait for, at most `limit`: those after a name, then those up to it. (One look into the index for
+/// each, however many messages wait.)
+pub async fn s3_outbox_targets(store: &crate::Store, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
     let mut targets: Vec<String> = Vec::new();
+    let (mut at, mut again) = (after.to_owned(), false);
     while targets.len() < limit {
-        let after = targets.last().map_or("", String::as_str);
-        let next = Exec::from(store).maybe::<(Option<String>,)>(NEXT_TARGET, args![after]).await?;
-        let Some((Some(target),)) = next else { break };
-        targets.push(target);
+        let next = Exec::from(store).maybe::<(Option<String>,)>(NEXT_TARGET, args![at.as_str()]).await?;
+        match next {
+            Some((Some(target),)) if again && target.as_str() > after => break,
+            Some((Some(target),)) => {
+                at.clone_from(&target);
+                targets.push(target);
+            }
+            // From the beginning, once.
+            _ if again || after.is_empty() => break,
+            _ => (at, again) = (String::new(), true),
+        }
     }
     Ok(targets)
 }
@@ -102,6 +117,11 @@ pub async fn s3_outbox_targets(store: &crate::Store, limit: usize) -> Result<Vec
 /// How many messages wait for each target.
 pub async fn s3_outbox_waiting<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<(String, u64)>, StoreError> {
     exec.into().all(WAITING, vec![]).await
+}
+
+/// How many messages wait for a target.
+pub async fn s3_outbox_waiting_for<'a>(exec: impl Into<Exec<'a>>, target: &str) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(WAITING_FOR, args![target], target).await?.0)
 }
 
 /// Drops the oldest messages of a target, so that at most `keep` are left; how many.

@@ -68,6 +68,8 @@ record! {
         lock_until_ms: Option<i64>,
         /// It is on legal hold.
         legal_hold: bool,
+        /// Somebody has said whether it is.
+        hold_known: bool,
         /// How its bytes are encrypted, JSON; none: they are not.
         enc: Option<String>,
         /// State of its replication, if a rule asks for one.
@@ -108,6 +110,7 @@ impl S3VersionRow {
             lock_mode: None,
             lock_until_ms: None,
             legal_hold: false,
+            hold_known: false,
             enc: None,
             repl: None,
             upload_id: None,
@@ -121,8 +124,8 @@ impl S3VersionRow {
 macro_rules! columns {
     () => {
         "bucket_id, key, rank, vid, latest, marker, write_id, size_bytes, etag, modified_ms, class, owner, checksums, \
-         content_type, headers, tags, acl, lock_mode, lock_until_ms, legal_hold, enc, repl, upload_id, blob_id, pieces, \
-         inline"
+         content_type, headers, tags, acl, lock_mode, lock_until_ms, legal_hold, hold_known, enc, repl, upload_id, \
+         blob_id, pieces, inline"
     };
 }
 
@@ -147,13 +150,14 @@ sql! {
     PUT = concat!(
         "INSERT INTO s3_versions (", columns!(), ")
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-        $24, $25, $26)
+        $24, $25, $26, $27)
         ON CONFLICT (bucket_id, key, rank) DO UPDATE SET vid = excluded.vid, latest = excluded.latest,
         marker = excluded.marker, write_id = excluded.write_id, size_bytes = excluded.size_bytes, etag = excluded.etag,
         modified_ms = excluded.modified_ms, class = excluded.class, owner = excluded.owner,
         checksums = excluded.checksums, content_type = excluded.content_type, headers = excluded.headers,
         tags = excluded.tags, acl = excluded.acl, lock_mode = excluded.lock_mode,
-        lock_until_ms = excluded.lock_until_ms, legal_hold = excluded.legal_hold, enc = excluded.enc,
+        lock_until_ms = excluded.lock_until_ms, legal_hold = excluded.legal_hold,
+        hold_known = excluded.hold_known, enc = excluded.enc,
         repl = excluded.repl, upload_id = excluded.upload_id, blob_id = excluded.blob_id, pieces = excluded.pieces, inline = excluded.inline"
     );
 }

@@ -27,6 +27,7 @@ mod resources;
 mod s3;
 mod s3_migration;
 mod s3_support;
+mod s3_usage;
 mod s3_versions;
 mod schema;
 mod seed;

@@ -9,15 +9,17 @@ mod read;
 
 pub use day::{Day, REAL_DAY_MS};
 pub use filter::Filter;
-pub use plan::{Action, Due, Planner, Version, abort_due, class_may_become, expiration_of, plan};
+pub use plan::{Action, Due, Planner, Version, abort_due, class_may_become, expiration_of};
 
-use crate::Document;
+use crate::{Document, ids};
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter, xml};
 use time::OffsetDateTime;
 
 /// Rules of one bucket.
 pub const RULES_MAX: usize = 1000;
+/// The element, beside the rules, of the minimum that is kept with them.
+const MINIMUM: &str = "TransitionDefaultMinimumObjectSize";
 /// Characters of a rule's id.
 pub const RULE_ID_CHARS_MAX: usize = 255;
 
@@ -26,6 +28,36 @@ pub const RULE_ID_CHARS_MAX: usize = 255;
 pub struct Lifecycle {
     /// In the order they were given.
     pub rules: Vec<Rule>,
+    /// Below which size objects keep their class: told in a header, and kept with the rules.
+    pub minimum: Minimum,
+}
+
+/// Below which size objects keep their class, where a rule names no size. Both mean the same of the classes that there
+/// are here: they differ where objects are archived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Minimum {
+    /// 128 KiB, for all classes.
+    #[default]
+    All,
+    /// It varies with the class.
+    Varies,
+}
+
+impl Minimum {
+    /// As AWS names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all_storage_classes_128K",
+            Self::Varies => "varies_by_storage_class",
+        }
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::All, Self::Varies].into_iter().find(|minimum| minimum.name() == name)
+    }
 }
 
 /// A rule.
@@ -106,10 +138,22 @@ impl Document for Lifecycle {
         {
             return Err(Code::MalformedXml.error());
         }
-        let rules = root.children.iter().enumerate().map(|(n, rule)| read::rule(rule, n)).collect::<Result<_, _>>()?;
-        let this = Self { rules };
+        let mut rules = root.children.iter().map(read::rule).collect::<Result<Vec<_>, _>>()?;
+        ids::fill(rules.iter_mut().map(|rule| &mut rule.id), "rule");
+        let this = Self { rules, minimum: Minimum::default() };
         check::check(&this)?;
         Ok(this)
+    }
+
+    fn read_kept(root: &Element) -> Result<Self, ApiError> {
+        let (minimum, rules): (Vec<_>, Vec<_>) = root.children.iter().cloned().partition(|c| c.name == MINIMUM);
+        let this = Self::read(&Element { children: rules, ..root.clone() })?;
+        let minimum = minimum.first().map_or(Some(Minimum::default()), |element| Minimum::parse(&element.text));
+        Ok(Self { minimum: minimum.ok_or_else(|| Code::MalformedXml.error())?, ..this })
+    }
+
+    fn write_kept(&self, w: &mut XmlWriter) {
+        w.text(MINIMUM, self.minimum.name());
     }
 
     fn write(&self, w: &mut XmlWriter) {

@@ -176,13 +176,6 @@ fn transition<'r>(version: &Version, due: impl Iterator<Item = (&'r Rule, &'r st
     last.map(|class| Action::Transition(class.to_owned()))
 }
 
-/// What is to be done with each version of a key, the newest first.
-#[must_use]
-pub fn plan(lifecycle: &Lifecycle, key: &str, versions: &[Version], now_ms: i64, day: Day) -> Vec<Option<Action>> {
-    let mut planner = Planner::new(lifecycle, key, now_ms, day);
-    versions.iter().map(|version| planner.next(version, versions.len() == 1)).collect()
-}
-
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
+use crate::lifecycle::Minimum;
 use crate::parse;
 use proptest::prelude::*;
 
@@ -9,6 +10,12 @@ const DAY: i64 = 1000;
 
 fn day() -> Day {
     Day::of_seconds(1)
+}
+
+/// What is to be done with each version of a key, the newest first.
+fn plan(lifecycle: &Lifecycle, key: &str, versions: &[Version], now_ms: i64, day: Day) -> Vec<Option<Action>> {
+    let mut planner = Planner::new(lifecycle, key, now_ms, day);
+    versions.iter().map(|version| planner.next(version, versions.len() == 1)).collect()
 }
 
 fn rules(text: &str) -> Lifecycle {
@@ -186,4 +193,22 @@ proptest! {
         let lifecycle = rules(&text);
         prop_assert_eq!(crate::kept::<Lifecycle>(&crate::text(&lifecycle)).unwrap(), lifecycle);
     }
+}
+
+#[test]
+fn made_ids_are_no_rules_own() {
+    let found = rules(&(rule("", "<Prefix>a</Prefix>", &days(1)) + &rule("rule-1", "<Prefix>b</Prefix>", &days(1))));
+    let ids: Vec<&str> = found.rules.iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(ids, ["rule-2", "rule-1"]);
+}
+
+#[test]
+fn the_minimum_is_kept_and_not_sent() {
+    let varies = Lifecycle { minimum: Minimum::Varies, ..rules(&rule("r", "", &days(1))) };
+    let kept_text = crate::text(&varies);
+    assert_eq!(crate::kept::<Lifecycle>(&kept_text), Ok(varies.clone()));
+    let sent = crate::whole(&varies).finish();
+    assert!(!sent.contains("Minimum"), "{sent}");
+    assert_eq!(crate::kept::<Lifecycle>(&sent).map(|rules| rules.minimum), Ok(Minimum::All));
+    assert!(parse::<Lifecycle>(kept_text.as_bytes()).is_err(), "clients cannot say it so");
 }

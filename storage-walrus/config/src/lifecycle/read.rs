@@ -10,8 +10,8 @@ fn malformed() -> ApiError {
     Code::MalformedXml.error()
 }
 
-/// `number`: which rule of the document it is, for one that has no id.
-pub(super) fn rule(element: &Element, number: usize) -> Result<Rule, ApiError> {
+/// Its id is empty if it has none.
+pub(super) fn rule(element: &Element) -> Result<Rule, ApiError> {
     let mut rule = Rule {
         id: String::new(),
         enabled: false,
@@ -65,9 +65,6 @@ pub(super) fn rule(element: &Element, number: usize) -> Result<Rule, ApiError> {
     };
     if rule.id.chars().count() > RULE_ID_CHARS_MAX {
         return Err(Code::InvalidArgument.message("ID length should not exceed allowed limit of 255"));
-    }
-    if rule.id.is_empty() {
-        rule.id = format!("rule-{}", number + 1);
     }
     Ok(rule)
 }

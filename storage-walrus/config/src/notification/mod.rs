@@ -8,7 +8,7 @@ mod event;
 pub use arn::{Service, TargetArn, is_name};
 pub use event::EVENTS;
 
-use crate::Document;
+use crate::{Document, ids};
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -67,10 +67,10 @@ impl Document for Notification {
 
     fn read(root: &Element) -> Result<Self, ApiError> {
         let mut configurations = Vec::new();
-        for (number, child) in root.children.iter().enumerate() {
+        for child in &root.children {
             match child.name.as_str() {
-                "QueueConfiguration" => configurations.push(configuration(child, "Queue", Service::Sqs, number)?),
-                "TopicConfiguration" => configurations.push(configuration(child, "Topic", Service::Sns, number)?),
+                "QueueConfiguration" => configurations.push(configuration(child, "Queue", Service::Sqs)?),
+                "TopicConfiguration" => configurations.push(configuration(child, "Topic", Service::Sns)?),
                 // There are no functions here that could be told.
                 "CloudFunctionConfiguration" => {
                     let arn = child.child_text("CloudFunction").or_else(|| child.child_text("LambdaFunctionArn"));
@@ -83,6 +83,7 @@ impl Document for Notification {
                 _ => return Err(malformed()),
             }
         }
+        ids::fill(configurations.iter_mut().map(|configuration| &mut configuration.id), "configuration");
         let this = Self { configurations };
         check::check(&this)?;
         Ok(this)
@@ -118,7 +119,7 @@ impl Document for Notification {
     }
 }
 
-fn configuration(element: &Element, name: &str, service: Service, number: usize) -> Result<Configuration, ApiError> {
+fn configuration(element: &Element, name: &str, service: Service) -> Result<Configuration, ApiError> {
     let mut found = Configuration {
         id: String::new(),
         target: TargetArn::default(),
@@ -156,9 +157,6 @@ fn configuration(element: &Element, name: &str, service: Service, number: usize)
     })?;
     if found.events.is_empty() {
         return Err(malformed());
-    }
-    if found.id.is_empty() {
-        found.id = format!("configuration-{}", number + 1);
     }
     Ok(found)
 }

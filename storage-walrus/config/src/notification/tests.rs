@@ -27,6 +27,9 @@ fn documents_read_back() {
     assert_eq!(kept::<Notification>(&text(&found)).expect("kept"), found);
     assert_eq!(found.configurations[1].id, "configuration-2");
     assert_eq!(read(""), Ok(Notification::default()));
+    let named = queue("", &["s3:ObjectCreated:*"], &[]) + &queue("configuration-1", &["s3:ObjectRemoved:*"], &[]);
+    let named = read(&named).expect("the id that was made is another one");
+    assert_eq!(named.configurations[0].id, "configuration-2");
     let one = &found.configurations[0];
     for (event, key, wanted) in [
         ("ObjectCreated:Put", "in/a.jpg", true),

@@ -1,9 +1,11 @@
 //! Tells targets what happened to objects: from the outbox, whose messages were made in the transactions of the changes.
 //!
-//! Each message is told at least once, those of a key in their order. A target that does not answer is left alone for a
-//! while, and no other waits for it; a message that it refuses is tried again later, with what follows of its key.
+//! Each message is told at least once, those of a key in their order. A message that its target refuses, or does not
+//! answer, is tried again later, with what follows of its key. A target that cannot be reached, leaves one unanswered or
+//! refuses several in a row is left alone for a while; no other waits for it.
 
 mod target;
+mod tell;
 mod wire;
 
 pub use target::{Target, Targets};
@@ -13,17 +15,14 @@ use crate::Error;
 use crate::lead::Lead;
 use mallee_objects::Engine;
 use mallee_runtime::{Backoff, Rng, Shutdown};
-use mallee_store::{
-    S3OutboxRow, Store, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_targets,
-    s3_outbox_trim, s3_outbox_waiting,
-};
-use std::collections::{HashMap, HashSet};
+use mallee_store::{Store, s3_outbox_expire, s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+use tell::{End, Silence};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
-use wire::Wire;
 
-/// Messages that wait for one target at most: beyond, the oldest are dropped.
+/// Messages that wait for one declared target at most: beyond, the oldest are dropped, of whoever has most of them.
 pub const WAITING_MAX: u32 = 1_000_000;
 /// How long a message is tried before it is dropped.
 pub const AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
@@ -31,22 +30,20 @@ pub const AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
 const PERIOD: Duration = Duration::from_secs(1);
 /// Time between two looks for what waits for too long, and between two warnings.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// Messages taken at once.
-const BATCH: u32 = 50;
-/// Targets that are told at a time.
+/// Targets (ARNs) that are looked for at a time; what is beyond has its turn at the next look.
 const TARGETS_MAX: usize = 1000;
+/// Longest wait for the answer to a message.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// First and longest time for which a target that does not answer is left alone.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// First and longest time for which a refused message waits.
-const RETRIES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
-/// How telling a target ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Nothing is left that is due.
-    Told,
-    /// It did not answer.
-    Silent,
+/// What is looked for, and where.
+#[derive(Debug, Default)]
+struct Look {
+    /// When what waits for too long was looked for.
+    tidied: Option<Instant>,
+    /// The last ARN that was seen.
+    after: String,
 }
 
 /// Tells targets. Clones share the lease.
@@ -56,15 +53,26 @@ pub struct Notifier {
     store: Store,
     targets: Targets,
     lead: Lead,
-}
-
-/// After so many refusals a message waits this long.
-fn retry_after(tries: u32) -> Duration {
-    RETRIES.0.saturating_mul(2u32.saturating_pow(tries.min(20))).min(RETRIES.1)
+    answer: Duration,
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How many messages each may have, so that all have at most `most` together and nobody loses to whoever has more.
+fn share(waiting: &[u64], most: u64) -> u64 {
+    let mut sorted = waiting.to_vec();
+    sorted.sort_unstable();
+    let (mut left, mut others) = (most, sorted.len() as u64);
+    for have in sorted {
+        if have.saturating_mul(others) > left {
+            return left / others.max(1);
+        }
+        left -= have;
+        others -= 1;
+    }
+    most
 }
 
 impl Notifier {
@@ -72,34 +80,43 @@ impl Notifier {
     #[must_use]
     pub fn new(engine: &Engine, store: &Store, targets: Targets) -> Self {
         let lead = Lead::new(store, "s3/notify", engine.rng());
-        Self { engine: engine.clone(), store: store.clone(), targets, lead }
+        Self { engine: engine.clone(), store: store.clone(), targets, lead, answer: ANSWER_TIMEOUT }
+    }
+
+    /// With another longest wait for the answer to a message (10 s).
+    #[must_use]
+    pub const fn with_answer_timeout(mut self, answer: Duration) -> Self {
+        self.answer = answer;
+        self
     }
 
     /// Tells targets until it is stopped.
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut at_work: JoinSet<Result<End, Error>> = JoinSet::new();
+        // Both by the name of a declared target.
         let mut busy: HashMap<Id, String> = HashMap::new();
         let mut pauses: HashMap<String, (Instant, Backoff)> = HashMap::new();
-        let mut tidied = None;
+        let mut look = Look::default();
         loop {
             tokio::select! {
                 () = shutdown.stopped() => return,
                 () = tokio::time::sleep(PERIOD) => {}
                 Some(done) = at_work.join_next_with_id() => {
-                    let (id, end) = done.unwrap_or_else(|panicked| (panicked.id(), Ok(End::Silent)));
+                    let silent = |_| Ok(End::Silent(Silence::default()));
+                    let (id, end) = done.unwrap_or_else(|panicked| (panicked.id(), silent(panicked)));
                     if let Some(target) = busy.remove(&id) {
                         settle(&mut pauses, target, end, self.engine.rng());
                     }
                     continue;
                 }
             }
-            match self.waiting(&mut tidied).await {
+            match self.waiting(&mut look).await {
                 Ok(targets) => {
-                    for target in targets {
+                    for (target, arns) in targets {
                         let paused = pauses.get(&target).is_some_and(|(until, _)| *until > Instant::now());
                         if !paused && !busy.values().any(|at_work| *at_work == target) {
-                            let (this, arn) = (self.clone(), target.clone());
-                            let id = at_work.spawn(async move { this.tell(&arn).await }).id();
+                            let this = self.clone();
+                            let id = at_work.spawn(async move { this.tell(&arns).await }).id();
                             busy.insert(id, target);
                         }
                     }
@@ -109,17 +126,24 @@ impl Notifier {
         }
     }
 
-    /// Targets for which messages wait, if it is this process that tells them.
-    async fn waiting(&self, tidied: &mut Option<Instant>) -> Result<Vec<String>, Error> {
-        let targets = s3_outbox_targets(&self.store, TARGETS_MAX).await?;
-        if targets.is_empty() || !self.lead.held().await? {
-            return Ok(Vec::new());
+    /// Declared targets for which messages wait, with the ARNs they wait under, if it is this process that tells them.
+    async fn waiting(&self, look: &mut Look) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        let arns = s3_outbox_targets(&self.store, &look.after, TARGETS_MAX).await?;
+        let mut targets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        if arns.is_empty() || !self.lead.held().await? {
+            return Ok(targets);
         }
-        if tidied.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
+        if look.tidied.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
             self.tidy(self.engine.clock().now_ms()).await?;
-            *tidied = Some(Instant::now());
+            look.tidied = Some(Instant::now());
         }
-        Ok(targets.into_iter().filter(|arn| self.targets.find(arn).is_some()).collect())
+        look.after = arns.last().cloned().unwrap_or_default();
+        for arn in arns {
+            if let Some((name, _)) = self.targets.declared_as(&arn) {
+                targets.entry(name.to_owned()).or_default().push(arn);
+            }
+        }
+        Ok(targets)
     }
 
     /// Drops what waits for too long or is too much, and says what waits.
@@ -133,80 +157,31 @@ impl Notifier {
         if old > 0 {
             tracing::error!(dropped = old, "notifications that nobody took for days were dropped");
         }
-        for (target, waiting) in s3_outbox_waiting(&self.store).await? {
-            if self.targets.find(&target).is_none() {
-                tracing::warn!(target_arn = target, waiting, "notifications wait for a target that is not declared");
-            } else {
-                tracing::debug!(target_arn = target, waiting, "notifications wait");
-            }
-            if waiting > u64::from(WAITING_MAX) {
+        let mut by_target: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
+        for (arn, waiting) in s3_outbox_waiting(&self.store).await? {
+            let name = match self.targets.declared_as(&arn) {
+                Some((name, _)) => {
+                    tracing::debug!(target_arn = arn, waiting, "notifications wait");
+                    name.to_owned()
+                }
+                None => {
+                    tracing::warn!(target_arn = arn, waiting, "notifications wait for a target that is not declared");
+                    arn.clone()
+                }
+            };
+            by_target.entry(name).or_default().push((arn, waiting));
+        }
+        for arns in by_target.into_values() {
+            let waiting: Vec<u64> = arns.iter().map(|(_, waiting)| *waiting).collect();
+            let keep = share(&waiting, u64::from(WAITING_MAX));
+            for (arn, _) in arns.into_iter().filter(|(_, waiting)| *waiting > keep) {
                 let mut tx = self.store.write().await?;
-                let dropped = s3_outbox_trim(&mut tx, &target, WAITING_MAX).await?;
+                let dropped = s3_outbox_trim(&mut tx, &arn, u32::try_from(keep).unwrap_or(WAITING_MAX)).await?;
                 tx.commit().await?;
-                tracing::error!(target_arn = target, dropped, "too many notifications wait: the oldest were dropped");
+                tracing::error!(target_arn = arn, dropped, "too many notifications wait: the oldest were dropped");
             }
         }
         Ok(())
-    }
-
-    /// Tells a target all that is due.
-    async fn tell(&self, arn: &str) -> Result<End, Error> {
-        let Some(target) = self.targets.find(arn) else { return Ok(End::Told) };
-        let mut wire = Wire::new(target, self.targets.may_be_private());
-        loop {
-            self.lead.still().await?;
-            let now_ms = self.engine.clock().now_ms();
-            let batch = s3_outbox_due(&self.store, arn, now_ms, BATCH).await?;
-            if batch.is_empty() {
-                return Ok(End::Told);
-            }
-            let (told, end) = self.tell_batch(&mut wire, arn, batch).await?;
-            self.engine.faults().point("walrus.notify.forget").await?;
-            let mut tx = self.store.write().await?;
-            s3_outbox_done(&mut tx, &told).await?;
-            tx.commit().await?;
-            self.engine.faults().point("walrus.notify.forget.done").await?;
-            if end == End::Silent {
-                return Ok(end);
-            }
-        }
-    }
-
-    /// Tells messages in their order; which were told, and whether the target fell silent.
-    async fn tell_batch(&self, wire: &mut Wire, arn: &str, batch: Vec<S3OutboxRow>) -> Result<(Vec<i64>, End), Error> {
-        let mut told = Vec::new();
-        // What follows a refused message of its key waits with it.
-        let mut held = HashSet::new();
-        for row in batch {
-            if held.contains(&(row.bucket_id, row.key.clone())) {
-                continue;
-            }
-            let Some(text) = mallee_objects::message(&row.doc, row.id) else {
-                tracing::error!(target_arn = arn, id = row.id, "a notification cannot be read and was dropped");
-                told.push(row.id);
-                continue;
-            };
-            self.engine.faults().point("walrus.notify.send").await?;
-            match wire.send(text).await {
-                Ok(()) => {
-                    self.engine.faults().point("walrus.notify.sent").await?;
-                    told.push(row.id);
-                }
-                Err(SendError::Refused(why)) => {
-                    tracing::warn!(target_arn = arn, id = row.id, tries = row.tries, why, "a notification was refused");
-                    let due_ms = self.engine.clock().now_ms().saturating_add(millis(retry_after(row.tries)));
-                    let mut tx = self.store.write().await?;
-                    s3_outbox_delay(&mut tx, row.id, due_ms).await?;
-                    tx.commit().await?;
-                    held.insert((row.bucket_id, row.key));
-                }
-                Err(SendError::Unreachable(why)) => {
-                    tracing::info!(target_arn = arn, why, "a target of notifications does not answer; they wait");
-                    return Ok((told, End::Silent));
-                }
-            }
-        }
-        Ok((told, End::Told))
     }
 
     /// Tells every target what is due, once.
@@ -214,8 +189,9 @@ impl Notifier {
     /// # Errors
     /// A failing database.
     pub async fn round(&self) -> Result<(), Error> {
-        for target in self.waiting(&mut Some(Instant::now())).await? {
-            self.tell(&target).await?;
+        let mut look = Look { tidied: Some(Instant::now()), ..Look::default() };
+        for arns in self.waiting(&mut look).await?.into_values() {
+            self.tell(&arns).await?;
         }
         Ok(())
     }
@@ -223,17 +199,59 @@ impl Notifier {
 
 /// Notes how telling a target ended: whether it is left alone for a while.
 fn settle(pauses: &mut HashMap<String, (Instant, Backoff)>, target: String, end: Result<End, Error>, rng: &Rng) {
-    match end {
+    let silence = match end {
         Ok(End::Told) => {
             pauses.remove(&target);
+            return;
         }
-        Ok(End::Silent) | Err(_) => {
-            if let Err(error) = end {
-                tracing::warn!(target_arn = target, %error, "telling a target stopped; it is tried again");
-            }
-            let fresh = || (Instant::now(), Backoff::new(PAUSES.0, PAUSES.1, rng.clone()));
-            let (until, backoff) = pauses.entry(target).or_insert_with(fresh);
-            *until = Instant::now() + backoff.next_delay();
+        Ok(End::Silent(silence)) => silence,
+        Err(error) => {
+            tracing::warn!(target, %error, "telling a target stopped; it is tried again");
+            Silence::default()
         }
+    };
+    let fresh = || (Instant::now(), Backoff::new(PAUSES.0, PAUSES.1, rng.clone()));
+    let (until, backoff) = pauses.entry(target).or_insert_with(fresh);
+    if silence.took {
+        backoff.reset();
+    }
+    *until = Instant::now() + backoff.next_delay().max(silence.wait);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_loses_to_whoever_has_more() {
+        for (waiting, most, kept) in [
+            (vec![], 10, 10),
+            (vec![3, 4], 10, 10),
+            (vec![5, 5], 10, 10),
+            (vec![1, 100, 2], 10, 7),
+            (vec![100, 100, 1], 10, 4),
+            (vec![100], 10, 10),
+        ] {
+            let level = share(&waiting, most);
+            assert_eq!(level, kept, "{waiting:?}");
+            assert!(waiting.iter().map(|have| level.min(*have)).sum::<u64>() <= most, "{waiting:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_took_something_is_soon_tried_again() {
+        let (rng, mut pauses) = (Rng::system(), HashMap::new());
+        let mut pause = |end| {
+            settle(&mut pauses, "t".to_owned(), Ok(end), &rng);
+            pauses.get("t").map(|(until, _)| until.saturating_duration_since(Instant::now()))
+        };
+        let silent = |took, wait| End::Silent(Silence { took, wait: Duration::from_secs(wait) });
+        for _ in 0..4 {
+            pause(silent(false, 0));
+        }
+        assert!(pause(silent(false, 0)) > Some(Duration::from_secs(7)));
+        assert!(pause(silent(true, 0)) <= Some(Duration::from_secs(1)));
+        assert!(pause(silent(false, 300)) > Some(Duration::from_secs(299)));
+        assert_eq!(pause(End::Told), None);
     }
 }

@@ -57,8 +57,15 @@ impl Targets {
     /// The target of an ARN, if it was declared.
     #[must_use]
     pub fn find(&self, arn: &str) -> Option<&Target> {
+        self.declared_as(arn).map(|(_, target)| target)
+    }
+
+    /// The same, with the name it was declared under: the ARNs of all accounts and regions lead to one target.
+    #[must_use]
+    pub fn declared_as(&self, arn: &str) -> Option<(&str, &Target)> {
         let arn = TargetArn::parse(arn)?;
-        self.by_name.get(&arn.name).filter(|target| target.service == arn.service)
+        let (name, target) = self.by_name.get_key_value(&arn.name)?;
+        (target.service == arn.service).then_some((name.as_str(), target))
     }
 
     /// Names and how they are told.

@@ -130,9 +130,9 @@ impl State {
         let info = &put.object.info;
         let old = self.find(&put.bucket, &info.key, Which::Latest).and_then(Found::object);
         match (condition, &old) {
-            (Condition::None, _) | (Condition::Absent, None) => {}
+            (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => {}
             (Condition::Etag(wanted), Some(old)) if *wanted == old.info.etag => {}
-            (Condition::Etag(_), None) => return Err(Error::NoObject),
+            (Condition::Etag(_) | Condition::Present, None) => return Err(Error::NoObject),
             _ => return Err(Error::Precondition),
         }
         self.add(&put.object.content.blobs(), put.new_blob.as_ref().map(|(id, _)| id))?;

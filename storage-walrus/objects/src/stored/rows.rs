@@ -201,6 +201,7 @@ fn properties(row: &S3VersionRow) -> Result<Properties, Error> {
         acl: row.acl.clone(),
         retention,
         legal_hold: row.legal_hold,
+        hold_known: row.hold_known,
         encryption: row.enc.clone(),
         replication: row.repl.clone(),
     })
@@ -208,7 +209,7 @@ fn properties(row: &S3VersionRow) -> Result<Properties, Error> {
 
 /// Writes properties into a row; its owner stays where none is named.
 pub(super) fn set_properties(row: &mut S3VersionRow, properties: &Properties) -> Result<(), Error> {
-    let Properties { class, owner, tags, acl, retention, legal_hold, encryption, replication } = properties;
+    let Properties { class, owner, tags, acl, retention, legal_hold, hold_known, encryption, replication } = properties;
     row.class.clone_from(class);
     if let Some(owner) = owner {
         row.owner = account(owner)?;
@@ -221,6 +222,7 @@ pub(super) fn set_properties(row: &mut S3VersionRow, properties: &Properties) ->
     });
     row.lock_until_ms = retention.map(|retention| retention.until_ms);
     row.legal_hold = *legal_hold;
+    row.hold_known = *hold_known;
     row.enc.clone_from(encryption);
     row.repl.clone_from(replication);
     Ok(())

@@ -96,7 +96,7 @@ impl super::StoreMetadata {
             "DeleteObjectTagging" => What::Tagged { cleared: true, size, etag },
             // AWS tells of a list that is another one than before.
             "PutObjectAcl" if before.acl != after.acl => What::Acl { size, etag },
-            _ if before.class != after.class => What::Class { size, etag },
+            _ if before.class != after.class => What::Class { size, etag, class: after.class.clone() },
             _ => return Vec::new(),
         };
         let version = VersionId { rank: after.rank, random: after.vid };

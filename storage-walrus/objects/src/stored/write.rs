@@ -18,9 +18,9 @@ use std::collections::HashSet;
 fn check(condition: &Condition, newest: Option<&S3VersionHead>) -> Result<(), Error> {
     // A delete marker is no object.
     match (condition, newest.filter(|newest| !newest.marker)) {
-        (Condition::None, _) | (Condition::Absent, None) => Ok(()),
+        (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => Ok(()),
         (Condition::Etag(wanted), Some(old)) if *wanted == old.etag => Ok(()),
-        (Condition::Etag(_), None) => Err(Error::NoObject),
+        (Condition::Etag(_) | Condition::Present, None) => Err(Error::NoObject),
         _ => Err(Error::Precondition),
     }
 }

@@ -110,6 +110,22 @@ fn requests_ask_as_aws_does() {
         assert!(asks(method, uri, &[("x-amz-bypass-governance-retention", "true")]).contains(&bypass), "{method}");
         assert!(!asks(method, uri, &[]).contains(&bypass), "{method}");
     }
+    // Whether it has an entity tag is told by whether it is deleted; whether there is one at all is not.
+    for (header, value, reads) in [
+        ("if-match", "\"e\"", true),
+        ("if-match", "*", false),
+        ("x-amz-if-match-size", "1", true),
+        ("x-amz-if-match-last-modified-time", "Thu, 01 Jan 1970 00:00:05 GMT", true),
+    ] {
+        let headers: &[(&'static str, &str)] = &[(header, value)];
+        assert_eq!(
+            asks("DELETE", "/b/k", headers).contains(&"s3:GetObject b/k".to_owned()),
+            reads,
+            "{header}: {value}"
+        );
+        let version = asks("DELETE", "/b/k?versionId=null", headers);
+        assert_eq!(version.contains(&"s3:GetObjectVersion b/k".to_owned()), reads, "{header}: {value}");
+    }
 }
 
 #[test]

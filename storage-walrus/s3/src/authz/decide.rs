@@ -1,22 +1,22 @@
 //! The decision about one request, in AWS's order: the bucket must be there, be whose the caller thinks it is, and then
 //! the caller must be allowed.
 
-use super::bucket::{bucket_acl, has_lists, ignores_public, object_acl, policy_for};
+use super::bucket::{bucket_acl, has_lists, ignores_public, policy_for};
 use super::grants::{self, Of};
-use super::{Case, Judgement, Keys, Question, Resource, keys};
+use super::object::Target;
+use super::{Case, Judgement, Keys, Question, Resource, keys, payer};
+use crate::access_log::Trace;
 use crate::auth::Identity;
-use crate::body::read_small;
-use crate::call::{Call, absent};
+use crate::call::Call;
 use crate::error::engine;
 use crate::headers::text;
-use crate::operation::Operation;
-use crate::ops::buckets;
-use crate::{CREATE_BUCKET_XML_BYTES_MAX, DELETE_KEYS_MAX, SMALL_XML_BYTES_MAX};
+use crate::operation::{Operation, on_version};
+use crate::ops::copy;
+use crate::service::Arrived;
 use http::request::Parts;
 use mallee_awswire::sigv4::Claim;
-use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Found, Properties, VersionName};
+use mallee_objects::{Bucket, Limits};
 use std::sync::Arc;
 
 /// Who sent a request, and its head: what every question of it has in common.
@@ -26,25 +26,13 @@ pub(crate) struct Access {
     pub(crate) claim: Option<Claim>,
 }
 
-/// What questions are about.
-#[derive(Default)]
-struct Target {
-    resource: Resource,
-    /// Condition keys of an object's tags.
-    tags: Keys,
-    /// It is an object that should be there.
-    is_object: bool,
-    /// It is not there, in a bucket whose objects have lists.
-    absent: Option<ApiError>,
-}
-
 /// The header that says whose the bucket is.
 const EXPECTED: &str = "x-amz-expected-bucket-owner";
 /// The same of the bucket of a copy source.
 const SOURCE_EXPECTED: &str = "x-amz-source-expected-bucket-owner";
 
 /// The answer to a request that is refused.
-fn denied(refusal: String) -> ApiError {
+pub(super) fn denied(refusal: String) -> ApiError {
     Code::AccessDenied.message(refusal)
 }
 
@@ -63,21 +51,42 @@ impl Call {
         if let Some(source) = &self.asked.source {
             self.held.push(self.look_up(&source.bucket, SOURCE_EXPECTED).await?);
         }
+        if let Some(trace) = Trace::of(&self.access.head) {
+            trace.note(self);
+        }
+        payer::check(self)?;
+        let now_ms = self.s3.engine().clock().now_ms();
+        self.keys = keys::of(&self.asked, &self.headers, self.access.claim.as_ref(), now_ms);
         if operation == Operation::DeleteObjects {
             return Ok(());
         }
-        let mut keys = keys::of(&self.asked, &self.headers);
-        keys.extend(self.keys_of_body().await?);
+        let of_body = self.keys_of_body(now_ms).await?;
+        self.keys.extend(of_body);
+        if let Some(limits) = self.decide().await? {
+            self.s3 = self.s3.limited(limits);
+        }
+        self.s3.engine().faults().point("walrus.decided").await.map_err(ApiError::internal)
+    }
+
+    /// Decides the request, and notes the object that had a say in it: what is done is done to that one only. The quotas
+    /// that bind it.
+    async fn decide(&self) -> Result<Option<Arc<Limits>>, ApiError> {
+        let operation = self.asked.operation();
+        let is_new = self.asked.bucket.is_empty() || operation == Operation::CreateBucket;
         let quotas = operation.is_counted().then_some(0);
         let mut with_tags = false;
-        let judgement = loop {
+        loop {
             let targets = if is_new { vec![Target::default()] } else { self.targets(with_tags).await? };
             let mut questions = self.asked.questions();
-            for question in &mut questions {
-                question.keys.extend(targets.get(question.on).iter().flat_map(|target| target.tags.clone()));
+            self.ask_of_copied_tags(&targets, &mut questions);
+            if with_tags {
+                for question in &mut questions {
+                    let found = targets.get(question.on).and_then(|target| target.found.as_ref()?.as_ref());
+                    question.keys.extend(found.into_iter().flat_map(|found| keys::of_object_tags(&found.tags)));
+                }
             }
             let resources: Vec<Resource> = targets.iter().map(|target| target.resource.clone()).collect();
-            let judgement = self.judge(&resources, &questions, &keys, quotas).await?;
+            let judgement = self.judge(&resources, &questions, &self.keys, quotas).await?;
             let has_object = targets.iter().any(|target| target.is_object);
             if judgement.asks_object_tags && has_object && !with_tags {
                 with_tags = true;
@@ -92,13 +101,56 @@ impl Call {
                 // There is nobody's list that could allow it: who may list the bucket is told so.
                 return Err(absent.clone());
             }
-            break judgement;
-        };
-        if let Some(refusal) = judgement.refusals.into_iter().flatten().next() {
-            return Err(denied(refusal));
+            if let Some(refusal) = judgement.refusals.into_iter().flatten().next() {
+                return Err(denied(refusal));
+            }
+            self.note_lists(resources, &questions).await?;
+            // At most one of them is an object: a copy's target is not there yet.
+            self.note(targets.into_iter().find_map(|target| target.found));
+            return Ok(judgement.limits);
         }
-        if let Some(limits) = judgement.limits {
-            self.s3 = self.s3.limited(limits);
+    }
+
+    /// Decides again about what is there now. The quotas stay what they were.
+    ///
+    /// # Errors
+    /// As [`Call::authorize`].
+    pub(crate) async fn decide_again(&self) -> Result<(), ApiError> {
+        self.decide().await.map(drop)
+    }
+
+    /// A copy that keeps the tags of its source reads and writes tags, though no header says so.
+    fn ask_of_copied_tags(&self, targets: &[Target], questions: &mut Vec<Question>) {
+        let Some(source) = self.asked.source.as_ref().filter(|_| copy::keeps_tags(&self.asked, &self.headers)) else {
+            return;
+        };
+        let Some(Some(found)) = targets.get(1).and_then(|target| target.found.as_ref()) else { return };
+        if found.tags.is_empty() {
+            return;
+        }
+        let tags = keys::of_tags(found.tags.clone().into_iter());
+        let read = "s3:GetObjectTagging";
+        let read = if source.version.is_some() { on_version(read) } else { read };
+        let ask =
+            |action: &'static str, resource, on| Question { action: action.into(), resource, on, keys: Keys::new() };
+        questions.push(ask("s3:PutObjectTagging", self.asked.resource(), 0));
+        questions.push(ask(read, format!("arn:aws:s3:::{}/{}", source.bucket, source.key), 1));
+        for question in questions.iter_mut().filter(|question| question.on == 0) {
+            question.keys.extend(tags.iter().cloned());
+        }
+    }
+
+    /// Notes for the access log whether it took a list to allow the request.
+    async fn note_lists(&self, resources: Vec<Resource>, questions: &[Question]) -> Result<(), ApiError> {
+        let wanted = Trace::of(&self.access.head).filter(|trace| trace.is_wanted());
+        let Some(trace) = wanted.filter(|_| resources.iter().any(|resource| resource.grants.is_some())) else {
+            return Ok(());
+        };
+        let without: Vec<Resource> =
+            resources.into_iter().map(|resource| Resource { grants: None, ..resource }).collect();
+        let judgement = self.judge(&without, questions, &self.keys, None).await?;
+        if judgement.refusals.iter().any(Option::is_some) {
+            trace.by_list();
         }
         Ok(())
     }
@@ -114,78 +166,10 @@ impl Call {
             });
         }
         if let (Some(source), Some(bucket)) = (&self.asked.source, self.held.get(1)) {
-            targets.push(self.object_target(bucket, &source.key, source.version.as_deref(), with_tags).await?);
+            let counts = with_tags || copy::keeps_tags(&self.asked, &self.headers);
+            targets.push(self.object_target(bucket, &source.key, source.version.as_deref(), counts).await?);
         }
         Ok(targets)
-    }
-
-    /// An object that is there, as policies are asked about it: it may have an owner and a list of its own.
-    async fn object_target(
-        &self,
-        bucket: &Bucket,
-        key: &str,
-        version: Option<&str>,
-        with_tags: bool,
-    ) -> Result<Target, ApiError> {
-        let mut target = Target { resource: self.resource(bucket)?, is_object: true, ..Target::default() };
-        let has_lists = has_lists(bucket)?;
-        if !has_lists && !with_tags {
-            return Ok(target);
-        }
-        // The bucket's list says nothing of what is in it.
-        target.resource.grants = None;
-        let name = version.map(VersionName::parse);
-        let found = match name {
-            Some(None) => None,
-            _ => self.s3.engine().find(&bucket.name, key, name.flatten().into()).await.map_err(engine)?,
-        };
-        let Some(object) = found.and_then(Found::object) else {
-            target.absent = has_lists.then(|| absent(bucket, key, name.flatten()));
-            return Ok(target);
-        };
-        let Properties { owner, acl, tags, .. } = object.info.properties;
-        if with_tags {
-            target.tags = keys::of_object_tags(tags.into_iter());
-        }
-        if has_lists {
-            let owner = owner.unwrap_or_else(|| bucket.account.clone());
-            let acl = object_acl(acl.as_deref(), &owner)?;
-            target.resource.grants = grants::policy(&acl, Of::Object, ignores_public(bucket)?);
-            if owner != bucket.account {
-                // The bucket's owner may forbid, and delete; to let others read is the object's owner's.
-                target.resource.denies_only = true;
-                target.resource.account = Some(owner);
-            }
-        }
-        Ok(target)
-    }
-
-    /// Why each of these keys of a batch (with whether it names a version) may not be deleted, in their order; `None`: it
-    /// may.
-    ///
-    /// # Errors
-    /// `ServiceUnavailable` when it cannot be told.
-    pub(crate) async fn refused_keys(
-        &self,
-        bucket: &Bucket,
-        batch: &[(&str, Option<&str>)],
-    ) -> Result<Vec<Option<ApiError>>, ApiError> {
-        debug_assert!(batch.len() <= DELETE_KEYS_MAX, "the parser sees to it");
-        let further = self.asked.further();
-        let questions = |(key, version): &(&str, Option<&str>)| {
-            let delete = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
-            let resource = format!("arn:aws:s3:::{}/{key}", bucket.name);
-            let keys: Keys = version.iter().map(|id| ("s3:VersionId".to_owned(), vec![(*id).to_owned()])).collect();
-            let actions = std::iter::once(delete).chain(further.iter().copied());
-            actions
-                .map(|action| Question { action: action.into(), resource: resource.clone(), on: 0, keys: keys.clone() })
-                .collect::<Vec<_>>()
-        };
-        let questions: Vec<Question> = batch.iter().flat_map(questions).collect();
-        let keys = keys::of(&self.asked, &self.headers);
-        let judgement = self.judge(&[self.resource(bucket)?], &questions, &keys, None).await?;
-        let of_key = |refusals: &[Option<String>]| refusals.iter().flatten().next().cloned().map(denied);
-        Ok(judgement.refusals.chunks(1 + further.len()).map(of_key).collect())
     }
 
     /// What is said to somebody who looks for what is not there: who may not list the bucket does not learn that.
@@ -204,11 +188,11 @@ impl Call {
             on: 0,
             keys: Keys::new(),
         };
-        let judgement = self.judge(&[self.resource(bucket)?], &[question], &Keys::new(), None).await?;
+        let judgement = self.judge(&[self.resource(bucket)?], &[question], &self.keys, None).await?;
         Ok(judgement.refusals.into_iter().flatten().next())
     }
 
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         resources: &[Resource],
         questions: &[Question],
@@ -216,7 +200,9 @@ impl Call {
         quotas: Option<usize>,
     ) -> Result<Judgement, ApiError> {
         let Access { identity, head, claim } = &*self.access;
-        let case = Case { head, claim: claim.as_ref(), resources, questions, keys, quotas };
+        let now_ms = self.s3.engine().clock().now_ms();
+        let arrived_ms = head.extensions.get::<Arrived>().map_or(now_ms, |Arrived(at)| *at);
+        let case = Case { head, claim: claim.as_ref(), resources, questions, keys, quotas, arrived_ms, now_ms };
         let judgement = identity.judge(&case).await?;
         if judgement.refusals.len() != questions.len() {
             return Err(ApiError::internal("not every question was answered"));
@@ -233,7 +219,7 @@ impl Call {
     }
 
     /// A bucket as policies are asked about it.
-    fn resource(&self, bucket: &Bucket) -> Result<Resource, ApiError> {
+    pub(super) fn resource(&self, bucket: &Bucket) -> Result<Resource, ApiError> {
         let is_own_root = self.caller.is_root() && self.caller.account == bucket.account;
         // Else a policy could lock everybody out for ever.
         let (policy, denies_only) = match self.asked.operation() {
@@ -262,36 +248,7 @@ impl Call {
             on: 0,
             keys: Keys::new(),
         };
-        let judgement = self.judge(&[resource], &[question], &Keys::new(), None).await?;
+        let judgement = self.judge(&[resource], &[question], &self.keys, None).await?;
         Ok(judgement.refusals.iter().all(Option::is_none))
     }
-
-    /// The condition keys that are in the body: it is read here, verified, and kept for the handler. Whether it asks for
-    /// a right more is noted.
-    async fn keys_of_body(&mut self) -> Result<Keys, ApiError> {
-        match self.asked.operation() {
-            Operation::PutObjectTagging => {}
-            Operation::CreateBucket => {
-                let body = read_small(self, CREATE_BUCKET_XML_BYTES_MAX, true, false).await?;
-                if buckets::is_tagged(&body)? {
-                    self.asked = Arc::new(self.asked.with("s3:TagResource"));
-                }
-                self.keep_body(body);
-                return Ok(Keys::new());
-            }
-            _ => return Ok(Keys::new()),
-        }
-        let body = read_small(self, SMALL_XML_BYTES_MAX, true, false).await?;
-        // What is no tagging is refused by the handler: it has no tags that could be asked about.
-        let tags = Element::parse(&body, XmlLimits::bytes(SMALL_XML_BYTES_MAX)).map(|root| tags(&root));
-        self.keep_body(body);
-        Ok(keys::of_tags(tags.unwrap_or_default().into_iter()))
-    }
-}
-
-fn tags(root: &Element) -> Vec<(String, String)> {
-    let sets = root.children.iter().filter(|child| child.name == "TagSet");
-    let tags = sets.flat_map(|set| set.all("Tag"));
-    let text = |tag: &Element, name| tag.child_text(name).unwrap_or_default().to_owned();
-    tags.map(|tag| (text(tag, "Key"), text(tag, "Value"))).collect()
 }

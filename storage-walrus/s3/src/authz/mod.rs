@@ -1,14 +1,23 @@
 //! Who may what, decided in one place: every request is asked about here before its operation runs, with all that has a
 //! say in it. What policies mean is the [`Authority`](crate::Authority)'s to tell; what is asked is told here.
 
+mod batch;
+mod body;
 pub(crate) mod bucket;
 mod decide;
 mod grants;
 mod keys;
+mod object;
+pub(crate) mod payer;
 pub(crate) mod policy_text;
+pub(crate) mod service;
 
+pub(crate) use batch::Doomed;
 pub use bucket::NewBuckets;
 pub(crate) use decide::Access;
+pub(crate) use object::{Looks, Seen};
+
+use decide::denied;
 
 use http::request::Parts;
 use mallee_awswire::sigv4::Claim;
@@ -60,6 +69,10 @@ pub struct Case<'a> {
     pub keys: &'a Keys,
     /// The question whose quotas are wanted.
     pub quotas: Option<usize>,
+    /// When the head of the request came, in milliseconds since 1970: its body may have taken long.
+    pub arrived_ms: i64,
+    /// The time now, in the same.
+    pub now_ms: i64,
 }
 
 /// The answer.

@@ -1,5 +1,6 @@
 //! Whether a text may be the policy of a bucket, in S3's words.
 
+use super::keys;
 use crate::operation::{self, Operation, Scope};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Policy, PolicyError, PolicyKind};
@@ -43,6 +44,10 @@ pub(crate) fn read(body: &[u8], bucket: &str) -> Result<(String, Policy), ApiErr
     let policy = Policy::parse(text, PolicyKind::Resource).map_err(|error| refused(&error))?;
     for statement in statements(&document) {
         check_statement(statement, bucket)?;
+    }
+    let of_s3 = |key: &&String| key.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("s3:"));
+    if let Some(key) = policy.context_keys().iter().filter(of_s3).find(|key| !keys::provides(key)) {
+        return Err(malformed("Policy has an invalid condition key").field("Detail", key.as_str()));
     }
     Ok((text.to_owned(), policy))
 }
@@ -224,6 +229,30 @@ mod tests {
         assert_eq!(text(b"{nonsense"), Err("This policy contains invalid Json".to_owned()));
         let long = format!("{{{}", " ".repeat(POLICY_BYTES_MAX));
         assert_eq!(text(long.as_bytes()), Err("Policy exceeds the maximum allowed document size.".to_owned()));
+    }
+
+    #[test]
+    fn keys_that_nothing_provides_are_refused() {
+        let with = |condition: &str| {
+            with(&format!(r#""Action":"s3:*","Resource":"arn:aws:s3:::b/*","Condition":{condition}"#))
+        };
+        for good in [
+            r#"{"NumericGreaterThan":{"s3:object-lock-remaining-retention-days":"10"}}"#,
+            r#"{"StringEquals":{"S3:OBJECT-LOCK-MODE":"COMPLIANCE"}}"#,
+            r#"{"Null":{"s3:if-none-match":"true"},"Bool":{"s3:ObjectCreationOperation":"true"}}"#,
+            r#"{"StringEquals":{"s3:ExistingObjectTag/Team":"${aws:PrincipalTag/team}"}}"#,
+            r#"{"StringEquals":{"aws:SourceVpc":"vpc-1"}}"#,
+        ] {
+            assert_eq!(with(good), "", "{good}");
+        }
+        for bad in [
+            r#"{"NumericLessThan":{"s3:TlsVersion":"1.2"}}"#,
+            r#"{"StringEquals":{"s3:BucketTag/team":"red"}}"#,
+            r#"{"StringEquals":{"S3:Prefixes":"x"}}"#,
+            r#"{"StringEquals":{"aws:username":"${s3:nothing}"}}"#,
+        ] {
+            assert_eq!(with(bad), "Policy has an invalid condition key", "{bad}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::authz::bucket::{ACL, bucket_acl, has_lists, object_acl, ownership, pu
 use crate::body::read_small;
 use crate::call::{Call, shown_version};
 use crate::error::engine;
+use crate::ops::get::READ_ATTEMPTS;
 use crate::owners::Owners;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
@@ -52,16 +53,17 @@ async fn resolved(call: &Call, wanted: &Wanted, owner: &str, bucket_owner: &str)
 /// Refuses a public list where those are blocked.
 fn blocked(call: &Call, bucket: &Bucket, list: &Acl) -> Result<(), ApiError> {
     let blocks = public_access(bucket)?.is_some_and(|block| block.block_public_acls);
-    if !(blocks && list.is_public()) {
-        return Ok(());
-    }
-    Err(Code::AccessDenied.message(format!(
+    if blocks && list.is_public() { Err(public_is_blocked(call)) } else { Ok(()) }
+}
+
+fn public_is_blocked(call: &Call) -> ApiError {
+    Code::AccessDenied.message(format!(
         "User: {} is not authorized to perform: {} on resource: \"{}\" because public ACLs are prevented by the \
          BlockPublicAcls setting in S3 Block Public Access.",
         call.caller.arn,
         call.asked.operation().row().actions.first().copied().unwrap_or_default(),
         call.asked.resource(),
-    )))
+    ))
 }
 
 /// The documents of a new bucket, with the list that its maker asks for.
@@ -99,6 +101,8 @@ pub(crate) async fn of_new_bucket(call: &Call, docs: Documents) -> Result<Docume
 async fn from_request(call: &mut Call, owner: &str, bucket_owner: &str) -> Result<Acl, ApiError> {
     let in_headers = acl::of_headers(&call.headers)?;
     let body = read_small(call, ACL_XML_BYTES_MAX, true, false).await?;
+    // It may be asked for again, for another object.
+    call.keep_body(body.clone());
     let wanted = match (in_headers, body.is_empty()) {
         (Some(wanted), true) => wanted,
         (Some(_), false) => return Err(Code::UnexpectedContent.error()),
@@ -130,9 +134,19 @@ pub(crate) async fn put_bucket(mut call: Call, bucket: String) -> Result<Reply, 
         };
     }
     blocked(&call, &bucket, &list)?;
-    let put = call.s3.engine().set_document(&bucket.name, ACL, "", &list.to_string(), &|_| Ok(())).await;
-    put.map_err(|e| engine(e).field("BucketName", bucket.name))?;
-    Ok(reply::empty(StatusCode::OK))
+    // Within the transaction: lists may just have been turned off, or public ones been blocked.
+    let check = |found: &Bucket| match (has_lists(found), blocked(&call, found, &list)) {
+        _ if found.id != bucket.id => Err(Error::NoBucket),
+        (Ok(true), Ok(())) => Ok(()),
+        (Ok(true), Err(_)) => Err(Error::Precondition),
+        _ => Err(Error::State(String::new())),
+    };
+    match call.s3.engine().set_document(&bucket.name, ACL, "", &list.to_string(), &check).await {
+        Ok(()) => Ok(reply::empty(StatusCode::OK)),
+        Err(Error::Precondition) => Err(public_is_blocked(&call)),
+        Err(Error::State(_)) => Err(Code::AccessControlListNotSupported.error()),
+        Err(error) => Err(engine(error).field("BucketName", bucket.name)),
+    }
 }
 
 /// GET /bucket?acl
@@ -146,30 +160,38 @@ pub(crate) async fn get_bucket(call: Call, bucket: String) -> Result<Reply, ApiE
 pub(crate) async fn put_object(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
-    let object = call.object(&bucket, &key, version).await?;
-    let owner = object.info.properties.owner.clone().filter(|_| has_lists(&bucket).unwrap_or_default());
-    let owner = owner.unwrap_or_else(|| bucket.account.clone());
-    let list = from_request(&mut call, &owner, &bucket.account).await?;
-    if !has_lists(&bucket)? {
-        return match list.is_private(&bucket.account) {
-            true => Ok(reply::empty(StatusCode::OK)),
-            false => Err(Code::AccessControlListNotSupported.error()),
+    let mut attempt = 1;
+    let info = loop {
+        let object = call.object(&bucket, &key, version).await?;
+        let owner = object.info.properties.owner.clone().filter(|_| has_lists(&bucket).unwrap_or_default());
+        let owner = owner.unwrap_or_else(|| bucket.account.clone());
+        let list = from_request(&mut call, &owner, &bucket.account).await?;
+        if !has_lists(&bucket)? {
+            return match list.is_private(&bucket.account) {
+                true => Ok(reply::empty(StatusCode::OK)),
+                false => Err(Code::AccessControlListNotSupported.error()),
+            };
+        }
+        blocked(&call, &bucket, &list)?;
+        let text = (list != Acl::private(&owner)).then(|| list.to_string());
+        // What was decided is about this very object.
+        let change = |info: &ObjectInfo| match info.write_id == object.info.write_id && call.is_decided(Some(info)) {
+            true => Ok(Properties { acl: text.clone(), ..info.properties.clone() }),
+            false => Err(Error::Gone),
         };
-    }
-    blocked(&call, &bucket, &list)?;
-    let text = (list != Acl::private(&owner)).then(|| list.to_string());
-    // What was decided is about this very object.
-    let change = |info: &ObjectInfo| match info.write_id == object.info.write_id {
-        true => Ok(Properties { acl: text.clone(), ..info.properties.clone() }),
-        false => Err(Error::Gone),
+        let named = VersionName::parse(&object.info.version.to_string());
+        match call.s3.engine().change_properties(&bucket.name, &key, named.into(), &change).await {
+            Ok(Some(info)) => break info,
+            Ok(None) => return Err(Code::NoSuchKey.error().field("Key", key)),
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                call.s3.engine().forget(&bucket.name, &key);
+                attempt += 1;
+            }
+            Err(error) => return Err(engine(error)),
+        }
     };
-    let named = VersionName::parse(&object.info.version.to_string());
-    let changed = call.s3.engine().change_properties(&bucket.name, &key, named.into(), &change).await;
-    if changed.map_err(engine)?.is_none() {
-        return Err(Code::NoSuchKey.error().field("Key", key));
-    }
     let mut response = reply::empty(StatusCode::OK);
-    reply::set_version(&mut response, shown_version(&bucket, object.info.version));
+    reply::set_version(&mut response, shown_version(&bucket, info.version));
     Ok(response)
 }
 

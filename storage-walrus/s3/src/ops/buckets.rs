@@ -93,12 +93,13 @@ struct Wanted {
     tags: Option<Tagging>,
 }
 
-/// Whether the body of a CreateBucket gives tags.
+/// The place that the body of a CreateBucket names, and whether it gives tags.
 ///
 /// # Errors
 /// `MalformedXML`, and what S3 answers to tags that cannot be.
-pub(crate) fn is_tagged(body: &[u8]) -> Result<bool, ApiError> {
-    Ok(wanted(body)?.tags.is_some())
+pub(crate) fn asked_for(body: &[u8]) -> Result<(Option<String>, bool), ApiError> {
+    let Wanted { location, tags } = wanted(body)?;
+    Ok((location, tags.is_some()))
 }
 
 fn wanted(body: &[u8]) -> Result<Wanted, ApiError> {

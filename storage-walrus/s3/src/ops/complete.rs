@@ -13,11 +13,12 @@ use crate::ops::uploads::upload_id;
 use crate::props::lock;
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Side};
+use crate::target::address;
 use crate::{COMPLETE_XML_BYTES_MAX, OBJECT_BYTES_MAX, PART_BYTES_MIN, PARTS_MAX};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::crypt::Encryption;
-use mallee_objects::{Checksums, Error, Found, ObjectInfo, Part, Upload, Which};
+use mallee_objects::{Checksums, Error, Found, ObjectInfo, Part, Upload, UploadDoc, Which};
 use md5::{Digest as _, Md5};
 use std::collections::HashMap;
 
@@ -54,6 +55,27 @@ fn parse(body: &[u8]) -> Result<Vec<Named>, ApiError> {
         return Err(Code::InvalidPartOrder.error());
     }
     Ok(parts)
+}
+
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse(body));
+}
+
+/// Whether each part is named with its checksum, as what a checksum of parts is made of.
+fn check_named(named: &[Named], doc: &UploadDoc) -> Result<(), ApiError> {
+    let planned = doc.checksum_algorithm.as_deref().and_then(Algorithm::parse);
+    let Some(algorithm) = planned.filter(|_| doc.composite) else { return Ok(()) };
+    let Some(part) = named.iter().find(|part| !part.checksums.iter().any(|(given, _)| *given == algorithm)) else {
+        return Ok(());
+    };
+    Err(Code::InvalidRequest.message(format!(
+        "The upload was created using a {} checksum. The complete request must include the checksum for each part. It \
+         was missing for part {} in the request.",
+        algorithm.name().to_ascii_lowercase(),
+        part.number
+    )))
 }
 
 /// Finds the named parts among the uploaded ones and checks what is said of them.
@@ -157,6 +179,7 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
             // What the bucket has by default counts from now.
             upload.doc.properties = lock::by_default(&within, upload.doc.properties, store.clock().now_ms())?;
             let uploaded = store.parts(&upload.id, 0, PARTS_MAX as usize).await.map_err(engine)?;
+            check_named(&named, &upload.doc)?;
             let parts = choose(&named, uploaded, &upload)?;
             let size: u64 = parts.iter().map(|p| p.size).sum();
             if size > OBJECT_BYTES_MAX {
@@ -178,7 +201,8 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
         Err(error) => return Err(engine(error)),
     };
     let mut w = document("CompleteMultipartUploadResult");
-    w.text("Location", &format!("/{bucket}/{key}"));
+    let location = address(&call.access.head, &call.s3.config().domains, &bucket, &key);
+    w.text("Location", &location);
     w.text("Bucket", &bucket);
     w.exact_text("Key", &key);
     w.text("ETag", &reply::quoted(&info.etag));
@@ -223,6 +247,24 @@ mod tests {
         assert_eq!(code(&format!("{}{}", part(1), part(1))), Err(Code::InvalidPartOrder));
         assert_eq!(code(""), Err(Code::MalformedXml));
         assert_eq!(code("<Part><PartNumber>1</PartNumber></Part>"), Err(Code::MalformedXml));
+        let with = |n: u32| {
+            format!("<Part><PartNumber>{n}</PartNumber><ETag>e</ETag><ChecksumSHA256>c</ChecksumSHA256></Part>")
+        };
+        let doc = |algorithm: Option<&str>, composite| UploadDoc {
+            checksum_algorithm: algorithm.map(str::to_owned),
+            composite,
+            ..UploadDoc::default()
+        };
+        let check = |parts: &str, doc| {
+            let named = parse(format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>").as_bytes());
+            check_named(&named.expect("reads"), &doc).map_err(|e| e.to_string())
+        };
+        assert_eq!(check(&part(1), doc(None, false)), Ok(()));
+        assert_eq!(check(&part(1), doc(Some("CRC32"), false)), Ok(()));
+        assert_eq!(check(&with(1), doc(Some("SHA256"), true)), Ok(()));
+        let refused = check(&(with(1) + &part(2)), doc(Some("SHA256"), true)).expect_err("one has none");
+        assert!(refused.contains("using a sha256 checksum") && refused.contains("for part 2 in"), "{refused}");
+        assert!(check(&with(1), doc(Some("CRC32"), true)).is_err(), "of another algorithm");
         let all: String = (1..=10_000).map(part).collect();
         assert_eq!(code(&all), Ok(10_000));
         assert_eq!(code(&format!("{all}{}", part(10_001))), Err(Code::MalformedXml));

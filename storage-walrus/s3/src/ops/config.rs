@@ -74,12 +74,25 @@ enum Answer {
     Document(fn(&Call) -> XmlWriter),
 }
 
-/// The reads that are answered.
+/// What is answered of configurations that no bucket has.
 const TABLE: &[(Operation, Answer)] = &[
     (Operation::GetBucketReplication, Answer::Absent(Code::ReplicationConfigurationNotFoundError)),
-    (Operation::GetBucketLogging, Answer::Document(|_| whole("BucketLoggingStatus"))),
     (Operation::GetBucketAccelerateConfiguration, Answer::Document(|_| whole("AccelerateConfiguration"))),
-    (Operation::GetBucketRequestPayment, Answer::Document(|_| payer())),
+    (Operation::GetBucketAnalyticsConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
+    (Operation::GetBucketIntelligentTieringConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
+    (Operation::GetBucketMetricsConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
+    (Operation::DeleteBucketAnalyticsConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
+    (Operation::DeleteBucketIntelligentTieringConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
+    (Operation::DeleteBucketMetricsConfiguration, Answer::Absent(Code::NoSuchConfiguration)),
+    (
+        Operation::ListBucketAnalyticsConfigurations,
+        Answer::Document(|_| none("ListBucketAnalyticsConfigurationsResult")),
+    ),
+    (
+        Operation::ListBucketIntelligentTieringConfigurations,
+        Answer::Document(|_| none("ListBucketIntelligentTieringConfigurationsOutput")),
+    ),
+    (Operation::ListBucketMetricsConfigurations, Answer::Document(|_| none("ListMetricsConfigurationsResult"))),
 ];
 
 /// Answers what no other handler does: reads of configurations, and what is not offered.
@@ -98,9 +111,10 @@ fn whole(root: &str) -> XmlWriter {
     w
 }
 
-fn payer() -> XmlWriter {
-    let mut w = document("RequestPaymentConfiguration");
-    w.text("Payer", "BucketOwner");
-    w.close("RequestPaymentConfiguration");
+/// A list of nothing.
+fn none(root: &str) -> XmlWriter {
+    let mut w = document(root);
+    w.display("IsTruncated", false);
+    w.close(root);
     w
 }

@@ -1,13 +1,14 @@
 //! CopyObject, and what UploadPartCopy shares with it.
 
 use crate::PUT_BYTES_MAX;
-use crate::asked::{COPY_SOURCE, Source};
+use crate::asked::{Asked, COPY_SOURCE, Source};
 use crate::call::{Call, shown_version, version_name};
 use crate::checksum::{Algorithm, Hasher};
 use crate::conditions;
 use crate::error::{engine, invalid_argument};
 use crate::headers::{self, WEBSITE_REDIRECT, text};
 use crate::names::check_key;
+use crate::operation::Operation;
 use crate::ops::acl;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::lifecycle;
@@ -15,6 +16,7 @@ use crate::ops::put::conditional;
 use crate::props::{Given, lock};
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Sealing, Side};
+use http::HeaderMap;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::crypt::{DataKey, Encryption};
@@ -22,6 +24,14 @@ use mallee_objects::{Attributes, Bucket, Checksums, Condition, Description, Erro
 use mallee_objects::{VersionId, VersionName, Versioning};
 use mallee_runtime::clock::from_unix_ms;
 use md5::{Digest as _, Md5};
+
+/// Whose tags a copy has.
+const TAGGING_DIRECTIVE: &str = "x-amz-tagging-directive";
+
+/// Whether the request is a copy that has its source's tags.
+pub(crate) fn keeps_tags(asked: &Asked, headers: &HeaderMap) -> bool {
+    asked.operation() == Operation::CopyObject && text(headers, TAGGING_DIRECTIVE) != Some("REPLACE")
+}
 
 /// The version of the source that a copy names.
 pub(crate) fn source_version(call: &Call, bucket: &Bucket) -> Result<Option<VersionName>, ApiError> {
@@ -64,25 +74,20 @@ pub(crate) async fn copy(call: Call, bucket: String, key: String) -> Result<Repl
         Some("REPLACE") => true,
         Some(other) => return Err(invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", other)),
     };
-    let algorithm = match text(&call.headers, "x-amz-checksum-algorithm") {
-        None => None,
-        Some(name) => Some(Algorithm::parse(name).ok_or_else(|| {
-            Code::InvalidRequest.message("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
-        })?),
-    };
+    let algorithm = Algorithm::asked(&call.headers)?;
     let (asked, source_customer) = (call.encryption()?, call.customer(Side::CopySource)?);
     let condition = conditions::write(&call.headers)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
-    let retag = match text(&call.headers, "x-amz-tagging-directive") {
-        None | Some("COPY") => false,
-        Some("REPLACE") => true,
-        Some(other) => return Err(invalid_argument("Unknown tagging directive.", "x-amz-tagging-directive", other)),
-    };
+    let directive = text(&call.headers, TAGGING_DIRECTIVE).unwrap_or("COPY");
+    if !matches!(directive, "COPY" | "REPLACE") {
+        return Err(invalid_argument("Unknown tagging directive.", TAGGING_DIRECTIVE, directive));
+    }
+    let retag = !keeps_tags(&call.asked, &call.headers);
     let redirect = attributes.system.get(WEBSITE_REDIRECT);
     let changes =
         replace || retag || given.class.is_some() || given.lock.says() || redirect.is_some() || algorithm.is_some();
-    let from = call.source_bucket(from_bucket).await?;
+    let from = call.bucket(from_bucket).await?;
     let to = call.bucket(&bucket).await?;
     let properties = acl::of_new_object(&call, &to, given.properties(&to)?).await?;
     let version = source_version(&call, &from)?;

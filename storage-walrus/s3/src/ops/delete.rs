@@ -1,5 +1,7 @@
 //! DeleteObject and DeleteObjects.
 
+use crate::access_log::Trace;
+use crate::authz::Doomed;
 use crate::body::read_small;
 use crate::call::{Call, shown_name, shown_version, version_name};
 use crate::conditions::{self, bare, date_ms};
@@ -52,8 +54,25 @@ struct Wanted {
     version: Option<String>,
     /// What must hold of it.
     only_if: DeleteIf,
+    /// The entity tag among that, as it is written.
+    tag: Option<String>,
     /// Why it cannot be deleted, if so.
     verdict: Result<(), ApiError>,
+}
+
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse(body));
+}
+
+impl Wanted {
+    /// What its right is asked about.
+    fn asked(&self) -> Doomed<'_> {
+        let DeleteIf { etag, modified_ms, size } = &self.only_if;
+        let looks = etag.as_deref().is_some_and(|tag| tag != "*") || modified_ms.is_some() || size.is_some();
+        Doomed { key: &self.key, version: self.version.as_deref(), etag: self.tag.as_deref(), looks }
+    }
 }
 
 /// The keys and whether only errors are wanted.
@@ -81,7 +100,8 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
                 .transpose()?,
             size: object.child_text("Size").map(|size| size.trim().parse().map_err(|_| malformed())).transpose()?,
         };
-        keys.push(Wanted { key: key.to_owned(), version, only_if, verdict: check_key(key) });
+        let tag = object.child_text("ETag").map(|tag| tag.trim().to_owned());
+        keys.push(Wanted { key: key.to_owned(), version, only_if, tag, verdict: check_key(key) });
     }
     if keys.is_empty() || keys.len() > DELETE_KEYS_MAX {
         return Err(malformed());
@@ -94,7 +114,7 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     let bucket = call.bucket(&bucket).await?;
     let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
     let (mut keys, quiet) = parse(&body)?;
-    let batch: Vec<(&str, Option<&str>)> = keys.iter().map(|w| (w.key.as_str(), w.version.as_deref())).collect();
+    let batch: Vec<Doomed<'_>> = keys.iter().map(Wanted::asked).collect();
     let refused = call.refused_keys(&bucket, &batch).await?;
     for (wanted, refused) in keys.iter_mut().zip(refused) {
         if let Some(refused) = refused {
@@ -124,8 +144,13 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
             done => Ok(done),
         }));
     }
+    let trace = Trace::of(&call.access.head).filter(|trace| trace.is_wanted());
     let mut w = document("DeleteResult");
     for (wanted, result) in keys.iter().zip(results) {
+        if let Some(trace) = trace {
+            let error = result.as_ref().err().map(|error: &ApiError| (error.code().as_str(), error.status()));
+            trace.batch(&wanted.key, wanted.version.as_deref(), error);
+        }
         match result {
             Ok(done) if !quiet => write_deleted(&mut w, wanted, done),
             Ok(_) => {}

@@ -3,7 +3,7 @@
 use crate::call::{Call, shown_version};
 use crate::conditions::{self, Verdict};
 use crate::error::{engine, invalid_argument};
-use crate::headers::{describe, text};
+use crate::headers::{describe, refuse_overrides, text};
 use crate::ops::lifecycle;
 use crate::range;
 use crate::reply::{self, Reply};
@@ -59,7 +59,7 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
         return part_range(object, number);
     }
     let whole = Wanted { offset: 0, len: size, partial: false, parts: None };
-    let Some(range) = range else { return Ok(whole) };
+    let Some(range) = range.filter(|_| conditions::range_counts(&call.headers, &object.info)) else { return Ok(whole) };
     Ok(match range::parse(range, size)? {
         Some((offset, len)) => Wanted { offset, len, partial: true, parts: None },
         None => whole,
@@ -69,6 +69,9 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
 /// GET, HEAD /bucket/key
 pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     sse::refuse_method(&call.headers)?;
+    if call.access.claim.is_none() {
+        refuse_overrides(&call.asked.query)?;
+    }
     let customer = call.customer(Side::Own)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
@@ -103,6 +106,7 @@ async fn serve(
         return Ok(Ok(response));
     }
     let wanted = wanted(call, object)?;
+    let shown = call.shown(bucket, info).await?;
     let mut response = if call.head {
         Reply::new(Body::empty())
     } else {
@@ -113,11 +117,10 @@ async fn serve(
             Err(error) => return Ok(Err(error)),
         }
     };
-    describe(&mut response, info, &call.asked.query)?;
+    describe(&mut response, &shown, &call.asked.query)?;
     sse::describe(&mut response, encryption.as_ref());
     sse::describe_customer(&mut response, customer);
     reply::set_version(&mut response, shown_version(bucket, info.version));
-    lifecycle::set_class(&mut response, info);
     if call.asked.query.get("versionId").is_none() {
         lifecycle::set_expiration(&mut response, call, bucket, info)?;
     }

@@ -8,47 +8,46 @@ use crate::reply::{self, Reply};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, ObjectInfo, STANDARD, Upload};
+use mallee_objects::{Bucket, ObjectInfo, Upload};
 use mallee_runtime::clock::from_unix_ms;
 use mallee_s3_config::Document as _;
-use mallee_s3_config::lifecycle::{Lifecycle, Version, abort_due, expiration_of};
+use mallee_s3_config::lifecycle::{Lifecycle, Minimum, Version, abort_due, expiration_of};
+use mallee_s3_config::text as kept_text;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Says below which size objects keep their class. Both of its values mean the same of the classes that there are here:
 /// they differ where objects are archived.
 const MINIMUM: &str = "x-amz-transition-default-minimum-object-size";
-const MINIMUMS: [&str; 2] = ["all_storage_classes_128K", "varies_by_storage_class"];
-/// Under which id it is kept beside the rules.
-const MINIMUM_ID: &str = "minimum-object-size";
 /// What stays as it is in the id of a rule in a header.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-fn with_minimum(mut response: Reply, minimum: &str) -> Reply {
-    reply::set(&mut response, HeaderName::from_static(MINIMUM), minimum);
+fn with_minimum(mut response: Reply, minimum: Minimum) -> Reply {
+    reply::set(&mut response, HeaderName::from_static(MINIMUM), minimum.name());
     response
 }
 
 /// PUT /bucket?lifecycle
-pub(crate) async fn put(call: Call, bucket: String) -> Result<Reply, ApiError> {
-    let minimum = text(&call.headers, MINIMUM).unwrap_or(MINIMUMS[0]).to_owned();
-    if !MINIMUMS.contains(&minimum.as_str()) {
-        return Err(invalid_argument("Invalid value for the default minimum object size.", MINIMUM, &minimum));
-    }
-    let store = call.s3.engine().clone();
-    let response = config::put::<Lifecycle>(call, bucket.clone(), StatusCode::OK, |_, _| Ok(())).await?;
-    store.set_document(&bucket, Lifecycle::KIND, MINIMUM_ID, &minimum, &|_| Ok(())).await.map_err(engine)?;
-    Ok(with_minimum(response, &minimum))
+pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
+    let named = text(&call.headers, MINIMUM).map(str::to_owned);
+    let minimum = named.as_deref().map_or(Some(Minimum::default()), Minimum::parse).ok_or_else(|| {
+        let given = named.as_deref().unwrap_or_default();
+        invalid_argument("Invalid value for the default minimum object size.", MINIMUM, given)
+    })?;
+    call.bucket(&bucket).await?;
+    let rules = Lifecycle { minimum, ..config::from_body(&mut call).await? };
+    let put = call.s3.engine().set_document(&bucket, Lifecycle::KIND, "", &kept_text(&rules), &|_| Ok(())).await;
+    put.map_err(|e| engine(e).field("BucketName", bucket))?;
+    Ok(with_minimum(reply::empty(StatusCode::OK), minimum))
 }
 
 /// GET /bucket?lifecycle
 pub(crate) async fn get(call: Call, bucket: String) -> Result<Reply, ApiError> {
-    let found = call.bucket(&bucket).await?;
-    let minimum = found.docs.named(Lifecycle::KIND, MINIMUM_ID).unwrap_or(MINIMUMS[0]).to_owned();
+    let minimum = config::of::<Lifecycle>(&call.bucket(&bucket).await?)?.map(|rules| rules.minimum);
     let response = config::get::<Lifecycle>(call, bucket, Code::NoSuchLifecycleConfiguration).await?;
-    Ok(with_minimum(response, &minimum))
+    Ok(with_minimum(response, minimum.unwrap_or_default()))
 }
 
-/// Tells when an object expires, and its class. To be asked of what a key stands for.
+/// Tells when an object expires. To be asked of what a key stands for.
 ///
 /// # Errors
 /// The rules that are kept cannot be read.
@@ -74,13 +73,6 @@ pub(crate) fn set_expiration(
         reply::set(response, HeaderName::from_static("x-amz-expiration"), &value);
     }
     Ok(())
-}
-
-/// Tells the class of an object, where it is not the usual one.
-pub(crate) fn set_class(response: &mut Reply, info: &ObjectInfo) {
-    if info.properties.class != STANDARD {
-        reply::set(response, HeaderName::from_static("x-amz-storage-class"), &info.properties.class);
-    }
 }
 
 /// Tells when an upload will be given up.

@@ -88,7 +88,10 @@ pub(crate) async fn get_retention(call: Call, bucket: String, key: String) -> Re
 
 /// GET /bucket/key?legal-hold
 pub(crate) async fn get_legal_hold(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
-    let held = locked(&call, &bucket, &key).await?.legal_hold;
+    let Properties { legal_hold: held, hold_known, .. } = locked(&call, &bucket, &key).await?;
+    if !(held || hold_known) {
+        return Err(Code::NoSuchObjectLockConfiguration.error().field("Key", key));
+    }
     let mut w = document("LegalHold");
     w.text("Status", if held { "ON" } else { "OFF" });
     w.close("LegalHold");
@@ -122,7 +125,7 @@ pub(crate) async fn put_legal_hold(mut call: Call, bucket: String, key: String) 
     lock::check_enabled(&bucket)?;
     let version = call.version(&bucket)?;
     let legal_hold = parse_legal_hold(&read_small(&mut call, SMALL_XML_BYTES_MAX, true, true).await?)?;
-    let change = |info: &ObjectInfo| Ok(Properties { legal_hold, ..info.properties.clone() });
+    let change = |info: &ObjectInfo| Ok(Properties { legal_hold, hold_known: true, ..info.properties.clone() });
     props::change(&call, &bucket, &key, version, &change).await?;
     Ok(reply::empty(StatusCode::OK))
 }

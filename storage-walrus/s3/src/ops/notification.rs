@@ -17,7 +17,8 @@ pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiErro
     let background = &call.s3.config().background;
     for configuration in &document.configurations {
         let target = &configuration.target;
-        if !background.knows(target) || target.region != found.region {
+        // AWS lets topics and queues of other accounts be named if their policies allow it; here they have none.
+        if !background.knows(target) || target.region != found.region || target.account != found.account {
             return Err(unknown_target(&target.to_string()));
         }
     }

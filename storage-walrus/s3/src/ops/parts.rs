@@ -51,7 +51,9 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
     let level = call.bucket(&bucket).await?.level();
     let upload = find_upload(&call, &bucket, &key).await?;
     let wanted = upload.doc.checksum_algorithm.as_deref().and_then(Algorithm::parse);
-    if let Some(wanted) = wanted.filter(|w| announced.algorithm() != Some(*w)) {
+    // Of a checksum of the whole the parts' can be left to the store; of one of parts they are what the client vouches for.
+    let left = announced.algorithm().is_none() && !upload.doc.composite;
+    if let Some(wanted) = wanted.filter(|w| announced.algorithm() != Some(*w) && !left) {
         return Err(Code::InvalidRequest.message(format!(
             "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
             wanted.name().to_ascii_lowercase(),
@@ -61,7 +63,7 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
     let encryption = encryption_of(&upload)?;
     let data_key = sse::part_key(&call, encryption.as_ref(), customer.as_ref()).await?;
     // Without a plan the whole object gets AWS's default, put together from the parts.
-    let extra = wanted.is_none().then_some(DEFAULT_CHECKSUM);
+    let extra = wanted.map_or(Some(DEFAULT_CHECKSUM), |wanted| left.then_some(wanted));
     let mut incoming = Incoming::object(&mut call, &announced, extra, PUT_BYTES_MAX)?;
     let store = call.s3.engine().at(level);
     let mut part = store.part_with(data_key.as_ref(), number).map_err(engine)?;
@@ -95,7 +97,7 @@ pub(crate) async fn upload_copy(call: Call, bucket: String, key: String) -> Resu
     let (customer, source_customer) = (call.customer(Side::Own)?, call.customer(Side::CopySource)?);
     let number = part_number(&call)?;
     let Source { bucket: from_bucket, key: from_key, .. } = call.source()?;
-    let from = call.source_bucket(from_bucket).await?;
+    let from = call.bucket(from_bucket).await?;
     call.bucket(&bucket).await?;
     let version = copy::source_version(&call, &from)?;
     let upload = find_upload(&call, &bucket, &key).await?;

@@ -20,6 +20,10 @@ pub(crate) async fn answer(call: &Call, bucket: &Bucket, operation: Operation) -
         Operation::SelectObjectContent => {
             Code::MethodNotAllowed.error().field("Method", "POST").field("ResourceType", "OBJECT")
         }
+        // As in regions that have no acceleration.
+        Operation::PutBucketAccelerateConfiguration => {
+            Code::MethodNotAllowed.error().field("Method", "PUT").field("ResourceType", "ACCELERATE")
+        }
         _ => not_implemented(operation.name()),
     }
 }

@@ -20,13 +20,7 @@ use mallee_runtime::clock::from_unix_ms;
 
 /// The checksum algorithm and type that CreateMultipartUpload asks for.
 fn checksum_plan(call: &Call) -> Result<(Option<Algorithm>, bool), ApiError> {
-    let name = text(&call.headers, "x-amz-checksum-algorithm");
-    let algorithm = match name {
-        None => None,
-        Some(name) => Some(Algorithm::parse(name).ok_or_else(|| {
-            Code::InvalidRequest.message("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]")
-        })?),
-    };
+    let algorithm = Algorithm::asked(&call.headers)?;
     let kind = text(&call.headers, "x-amz-checksum-type");
     let composite = match (algorithm, kind) {
         (None, None) => false,

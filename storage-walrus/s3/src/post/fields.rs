@@ -1,5 +1,6 @@
 //! The fields of a form, and what a `PUT` of its file would have as headers.
 
+use crate::error::invalid_argument;
 use crate::headers::text as header_text;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -38,7 +39,7 @@ impl Fields {
     pub(super) fn add(&mut self, name: &str, value: &str) -> Result<(), ApiError> {
         let key = name.to_ascii_lowercase();
         if self.0.insert(key, value.to_owned()).is_some() {
-            return Err(super::argument("POST requires exactly one value of each field.", name, value));
+            return Err(invalid_argument("POST requires exactly one value of each field.", name, value));
         }
         Ok(())
     }
@@ -66,7 +67,7 @@ impl Fields {
         let text = format!(
             "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
         );
-        self.get(field).ok_or_else(|| super::argument(text, name, ""))
+        self.get(field).ok_or_else(|| invalid_argument(text, name, ""))
     }
 
     /// The key of the object.
@@ -75,7 +76,7 @@ impl Fields {
     /// `InvalidArgument`.
     pub(super) fn key(&self) -> Result<&str, ApiError> {
         match self.need("key", "key")? {
-            "" => Err(super::argument("User key must have a length greater than 0.", "key", "")),
+            "" => Err(invalid_argument("User key must have a length greater than 0.", "key", "")),
             key => Ok(key),
         }
     }
@@ -92,7 +93,7 @@ impl Fields {
         }
         if is_v4 && is_v2 {
             let text = "Only one auth mechanism allowed; there is more than one signature";
-            return Err(super::argument(text, "signature", ""));
+            return Err(invalid_argument(text, "signature", ""));
         }
         let policy = self.need("policy", "policy")?;
         let seal = if is_v4 {
@@ -118,7 +119,7 @@ impl Fields {
     pub(super) fn headers(&self, request: &HeaderMap) -> Result<HeaderMap, ApiError> {
         let mut headers = HeaderMap::new();
         let mut set = |name: &str, value: &str| {
-            let wrong = || super::argument("A form field cannot have this value.", name, value);
+            let wrong = || invalid_argument("A form field cannot have this value.", name, value);
             let header = HeaderName::try_from(name).map_err(|_| wrong())?;
             headers.insert(header, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?);
             Ok::<_, ApiError>(())
@@ -129,7 +130,7 @@ impl Fields {
                 "tagging" => set("x-amz-tagging", &tagging(value)?)?,
                 // They would make another request of it, or say how its body travels.
                 "x-amz-copy-source" | "x-amz-trailer" | "x-amz-decoded-content-length" | "x-amz-content-sha256" => {
-                    return Err(super::argument("A form cannot have this field.", name, value));
+                    return Err(invalid_argument("A form cannot have this field.", name, value));
                 }
                 _ if OF_SIGNATURE.contains(&name.as_str()) => {}
                 _ if name.starts_with("x-amz-") || HEADERS.contains(&name.as_str()) => set(name, value)?,

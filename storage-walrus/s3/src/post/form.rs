@@ -3,6 +3,7 @@
 //! limited in bytes, of the file no more than one step of the connection.
 
 use super::fields::Fields;
+use crate::error::invalid_argument;
 use crate::{BODY_IDLE_SECONDS, FORM_FIELDS_BYTES_MAX};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use memchr::memmem::Finder;
 use percent_encoding::percent_decode_str;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest boundary, in bytes (RFC 2046: 70; some clients take more).
 const BOUNDARY_BYTES_MAX: usize = 200;
@@ -101,6 +103,9 @@ impl PartHead {
     }
 }
 
+/// How long everything before the file may take, and everything after it.
+const PATIENCE: Duration = Duration::from_secs(BODY_IDLE_SECONDS);
+
 /// A form being read.
 pub(super) struct Form {
     body: Body,
@@ -111,6 +116,8 @@ pub(super) struct Form {
     scanned: usize,
     /// Bytes that were taken before the file.
     taken: usize,
+    /// When everything before the file must have come, or after it.
+    until: Instant,
     ended: bool,
 }
 
@@ -119,7 +126,7 @@ impl Form {
         // Before the first boundary there need not be a line.
         let buffer = BytesMut::from(&b"\r\n"[..]);
         let delimiter = Finder::new(format!("\r\n--{boundary}").as_bytes()).into_owned();
-        Self { body, buffer, delimiter, scanned: 0, taken: 0, ended: false }
+        Self { body, buffer, delimiter, scanned: 0, taken: 0, until: Instant::now() + PATIENCE, ended: false }
     }
 
     /// Waits for more; `false` at the end.
@@ -141,12 +148,19 @@ impl Form {
         Ok(false)
     }
 
-    /// Waits for more of what stands before the file.
+    /// Waits for more of what stands before the file: nobody has been asked yet who sends it, so that all of it has one
+    /// deadline. (The file comes at the pace of any other body.)
     async fn more_before(&mut self) -> Result<(), ApiError> {
         if self.taken + self.buffer.len() > FORM_FIELDS_BYTES_MAX {
             return Err(Code::MaxPostPreDataLengthExceededError.error());
         }
-        if self.more().await? { Ok(()) } else { Err(malformed()) }
+        if self.more_until().await? { Ok(()) } else { Err(malformed()) }
+    }
+
+    /// As [`Form::more`], up to the deadline.
+    async fn more_until(&mut self) -> Result<bool, ApiError> {
+        let more = tokio::time::timeout_at(self.until, self.more()).await;
+        more.map_err(|_| Code::RequestTimeout.error())?
     }
 
     /// Where the next delimiter begins, if it has come.
@@ -218,7 +232,7 @@ impl Form {
         self.take_part().await?;
         loop {
             if !self.take_line().await? {
-                return Err(super::argument("POST requires exactly one file upload per request.", "file", "0"));
+                return Err(invalid_argument("POST requires exactly one file upload per request.", "file", "0"));
             }
             let PartHead { name, filename } = self.part_head().await?;
             if name.eq_ignore_ascii_case(FILE) {
@@ -257,11 +271,12 @@ impl Form {
     async fn finish(&mut self) -> Result<(), ApiError> {
         self.take(self.delimiter.needle().len());
         self.taken = 0;
+        self.until = Instant::now() + PATIENCE;
         self.take_line().await?;
         let mut after = self.buffer.len();
         while after <= FORM_FIELDS_BYTES_MAX {
             self.buffer.clear();
-            if !self.more().await? {
+            if !self.more_until().await? {
                 return Ok(());
             }
             after += self.buffer.len();

@@ -16,11 +16,11 @@ use crate::headers::text;
 use crate::operation::Operation;
 use crate::reply::{self, Reply};
 use crate::service::S3;
-use crate::target::Target;
+use crate::target::{Target, address};
 use axum::body::Body;
 use fields::Fields;
 use form::Form;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 use mallee_awswire::server::Service;
@@ -28,8 +28,6 @@ use mallee_awswire::sigv4::{Body as SignedBody, Fault, Payload, SignedRequest, u
 use mallee_awswire::{ApiError, Code, Flavour, XmlWriter};
 use policy::Policy;
 use std::sync::Arc;
-
-use invalid_argument as argument;
 
 /// Whether a request is a form: a POST to a bucket that names no other operation.
 pub(crate) fn is_form(head: &Parts, domains: &[String]) -> bool {
@@ -52,7 +50,7 @@ pub(crate) async fn answer(s3: &S3, head: Arc<Parts>, body: Body) -> Result<Repl
     })?;
     if let Some(value) = text(&head.headers, AUTHORIZATION.as_str()) {
         let kind = value.split(' ').next().unwrap_or_default();
-        return Err(argument(
+        return Err(invalid_argument(
             "Only one auth mechanism allowed; a form is signed by its fields.",
             "Authorization",
             kind,
@@ -90,19 +88,14 @@ pub(crate) async fn answer(s3: &S3, head: Arc<Parts>, body: Body) -> Result<Repl
     let mut call = Call::new(s3.clone(), known, Body::from_stream(form.into_file(range)));
     call.authorize().await?;
     let stored = dispatch(call).await?;
-    Ok(said(stored, &fields, &head, &bucket, &key))
+    let address = address(&head, &s3.config().domains, &bucket, &key);
+    Ok(said(stored, &fields, &address, &bucket, &key))
 }
 
 /// The reply to a form: as it wants it.
-fn said(mut reply: Reply, fields: &Fields, head: &Parts, bucket: &str, key: &str) -> Reply {
+fn said(mut reply: Reply, fields: &Fields, address: &str, bucket: &str, key: &str) -> Reply {
     let etag = reply.headers().get(ETAG).and_then(|etag| etag.to_str().ok()).unwrap_or_default().to_owned();
-    let mut address = head
-        .headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .map_or_else(String::new, |host| format!("http://{host}{}/", head.uri.path().trim_end_matches('/')));
-    uri_encode(&mut address, key.as_bytes(), true);
-    reply::set(&mut reply, LOCATION, &address);
+    reply::set(&mut reply, LOCATION, address);
     let wanted = fields.get("success_action_redirect").or_else(|| fields.get("redirect"));
     if let Some(to) = wanted.and_then(|to| redirect(to, bucket, key, &etag)) {
         *reply.status_mut() = StatusCode::SEE_OTHER;
@@ -114,7 +107,7 @@ fn said(mut reply: Reply, fields: &Fields, head: &Parts, bucket: &str, key: &str
         Some("201") => {
             let mut w = XmlWriter::document();
             w.open("PostResponse");
-            w.text("Location", &address);
+            w.text("Location", address);
             w.text("Bucket", bucket);
             w.text("Key", key);
             w.text("ETag", &etag);
@@ -159,4 +152,40 @@ mod tests {
             assert_eq!(to(bad), None, "{bad}");
         }
     }
+}
+
+/// For the fuzz targets: a form's fields by name, and its file.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn read_any(
+    content_type: &str,
+    pieces: Vec<bytes::Bytes>,
+) -> Result<(Vec<String>, Vec<u8>), ApiError> {
+    use futures::TryStreamExt as _;
+
+    let boundary = form::boundary(content_type).ok_or_else(|| Code::PreconditionFailed.error())?;
+    let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let mut form = Form::new(Body::from_stream(futures::stream::iter(pieces)), &boundary);
+    let fields = form.fields().await?;
+    let names = fields.names().map(str::to_owned).collect();
+    drop(fields.key());
+    drop(fields.headers(&http::HeaderMap::new()));
+    if let Ok(Some(signed)) = fields.signed() {
+        drop(Policy::read(signed.policy));
+    }
+    let file = form.into_file(0..=u64::MAX);
+    let whole = file.try_fold(Vec::new(), |mut whole, piece| async move {
+        whole.extend_from_slice(&piece);
+        Ok(whole)
+    });
+    Ok((names, whole.await?))
+}
+
+/// For the fuzz targets: a policy, and what it says of fields.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn policy_of_any(text: &str, given: &[(String, String)], now: time::OffsetDateTime) -> Result<(), ApiError> {
+    let mut fields = Fields::default();
+    for (name, value) in given {
+        fields.add(name, value)?;
+    }
+    Policy::read(text)?.check(&fields, "bucket", now).map(drop)
 }

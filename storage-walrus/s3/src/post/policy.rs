@@ -169,7 +169,9 @@ impl Policy {
         }
         let named = |name: &str| self.conditions.iter().any(|condition| condition.field() == Some(name));
         let extra = |name: &&str| !FREE.contains(name) && !name.starts_with(IGNORED) && !named(name);
-        let extra: Vec<_> = fields.names().filter(extra).collect();
+        // Where the form is sent is part of it, whether a field says so or not: one that is for another bucket is none here.
+        let here = ["bucket"].into_iter().filter(|name| fields.get(name).is_none());
+        let extra: Vec<_> = here.chain(fields.names()).filter(extra).collect();
         if extra.is_empty() {
             Ok(least..=most)
         } else {

@@ -12,9 +12,9 @@ use mallee_s3_config::RetentionMode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-const MODE: &str = "x-amz-object-lock-mode";
-const UNTIL: &str = "x-amz-object-lock-retain-until-date";
-const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
+pub(crate) const MODE: &str = "x-amz-object-lock-mode";
+pub(crate) const UNTIL: &str = "x-amz-object-lock-retain-until-date";
+pub(crate) const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
 const BYPASS: &str = "x-amz-bypass-governance-retention";
 const NS_PER_MS: i128 = 1_000_000;
 
@@ -152,8 +152,9 @@ pub(crate) fn describe(response: &mut Reply, properties: &Properties) {
         reply::set(response, HeaderName::from_static(MODE), mode_name(mode));
         reply::set(response, HeaderName::from_static(UNTIL), &date(until_ms));
     }
-    if properties.legal_hold {
-        reply::set(response, HeaderName::from_static(LEGAL_HOLD), "ON");
+    if properties.legal_hold || properties.hold_known {
+        let status = if properties.legal_hold { "ON" } else { "OFF" };
+        reply::set(response, HeaderName::from_static(LEGAL_HOLD), status);
     }
 }
 

@@ -8,11 +8,12 @@ use crate::call::Call;
 use crate::error::engine;
 use crate::headers::text;
 use crate::names::check_key;
+use crate::ops::get::READ_ATTEMPTS;
 use crate::reply::{self, Reply};
 use http::HeaderMap;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, ObjectInfo, Properties, PropertyChange, STANDARD, Tags, VersionName};
+use mallee_objects::{Bucket, Error, ObjectInfo, Properties, PropertyChange, STANDARD, Tags, VersionName};
 use mallee_s3_config::check_storage_class;
 
 /// The header that names a storage class.
@@ -57,6 +58,7 @@ impl Given {
             tags: self.tags.clone().unwrap_or_default(),
             retention: self.lock.retention,
             legal_hold: self.lock.legal_hold.unwrap_or_default(),
+            hold_known: self.lock.legal_hold.is_some(),
             ..Properties::default()
         })
     }
@@ -83,13 +85,24 @@ pub(crate) async fn change(
     change: &PropertyChange<'_>,
 ) -> Result<ObjectInfo, ApiError> {
     check_key(key)?;
-    let changed = call.s3.engine().change_properties(&bucket.name, key, version.into(), change).await;
-    match changed.map_err(engine)? {
-        Some(info) => Ok(info),
-        None => {
-            // There is none: this says why. What appeared a moment ago was not changed.
-            call.object(bucket, key, version).await?;
-            Err(Code::OperationAborted.error())
+    let store = call.s3.engine();
+    // Asked within the transaction: what was decided is about this very object.
+    let change = |info: &ObjectInfo| if call.is_decided(Some(info)) { change(info) } else { Err(Error::Gone) };
+    let mut attempt = 1;
+    loop {
+        match store.change_properties(&bucket.name, key, version.into(), &change).await {
+            Ok(Some(info)) => return Ok(info),
+            Ok(None) => {
+                // There is none: this says why. What appeared a moment ago was not changed.
+                call.object(bucket, key, version).await?;
+                return Err(Code::OperationAborted.error());
+            }
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                store.forget(&bucket.name, key);
+                call.decide_again().await?;
+                attempt += 1;
+            }
+            Err(error) => return Err(engine(error)),
         }
     }
 }

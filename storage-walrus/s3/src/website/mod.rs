@@ -16,7 +16,9 @@ use crate::ops::config;
 use crate::reply::{self, Reply};
 use crate::service::S3;
 use axum::body::Body;
-use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LOCATION, RANGE};
+use http::header::{
+    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LOCATION, RANGE,
+};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use mallee_awswire::server::{host, host_bucket};
@@ -27,7 +29,7 @@ use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 
 /// Headers of a request that have a say in what is read.
-const PASSED: [HeaderName; 5] = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+const PASSED: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
 
 /// A request to a web site.
 struct Visit {
@@ -97,14 +99,16 @@ impl Visit {
         if let Some(rule) = pages.rules.iter().find(|rule| rule.fits(&self.key, None)) {
             return Ok(self.follow(rule));
         }
-        let error = match self.show(&pages).await? {
+        let error = match self.show(&pages).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
         if let Some(rule) = pages.rules.iter().find(|rule| rule.fits(&self.key, Some(error.status()))) {
             return Ok(self.follow(rule));
         }
+        // The error document is for what the visitor did; another failing read would say nothing more.
         let document = match &pages.error {
+            _ if error.status() >= 500 => None,
             Some(key) => Some(self.read(key, HeaderMap::new()).await),
             None => None,
         };
@@ -112,7 +116,7 @@ impl Visit {
     }
 
     /// The object, or why there is none to show.
-    async fn show(&self, pages: &Pages) -> Result<Result<Outcome, ApiError>, ApiError> {
+    async fn show(&self, pages: &Pages) -> Result<Outcome, ApiError> {
         let mut headers = HeaderMap::new();
         for name in PASSED {
             if let Some(value) = self.head.headers.get(&name) {
@@ -126,17 +130,16 @@ impl Visit {
                 let elsewhere =
                     reply.headers().get(WEBSITE_REDIRECT).and_then(|to| to.to_str().ok()).map(str::to_owned);
                 let sent = |to| Outcome::Sent(StatusCode::MOVED_PERMANENTLY, to);
-                return Ok(Ok(elsewhere.map_or_else(|| Outcome::Shown(reply), sent)));
+                return Ok(elsewhere.map_or_else(|| Outcome::Shown(reply), sent));
             }
-            Err(error) if error.status() >= 500 => return Err(error),
             Err(error) => error,
         };
         // A name without the slash at its end, of what is shown as a folder.
         let missing = matches!(error.code(), Code::NoSuchKey | Code::AccessDenied);
         if missing && !is_folder && self.read(&format!("{key}/{}", pages.index), HeaderMap::new()).await.is_ok() {
-            return Ok(Ok(Outcome::Sent(StatusCode::FOUND, format!("/{}/", encoded(&self.key)))));
+            return Ok(Outcome::Sent(StatusCode::FOUND, format!("/{}/", encoded(&self.key))));
         }
-        Ok(Err(error))
+        Err(error)
     }
 
     /// Reads an object as nobody in particular.

@@ -1,5 +1,6 @@
 //! Errors as pages.
 
+use crate::access_log::ErrorCode;
 use crate::reply::{self, Reply};
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, HeaderName};
@@ -28,6 +29,7 @@ pub(super) fn error(
         }
     }
     *reply.status_mut() = status;
+    reply.extensions_mut().insert(ErrorCode(error.code().as_str()));
     reply::set(&mut reply, HeaderName::from_static("x-amz-error-code"), error.code().as_str());
     reply::set(&mut reply, HeaderName::from_static("x-amz-error-message"), error.message());
     for (name, value) in error.fields() {

@@ -102,6 +102,30 @@ fn limits() {
     assert_eq!(code(read(&endless)), Code::MalformedPostRequest);
 }
 
+/// Nobody knows yet who sends it: a form cannot be dripped without end.
+#[tokio::test]
+async fn everything_before_the_file_has_one_deadline() {
+    let dripped = |text: String| {
+        let bytes = futures::stream::iter(text.into_bytes()).then(move |byte| async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            Ok::<_, std::io::Error>(Bytes::copy_from_slice(&[byte]))
+        });
+        Form::new(Body::from_stream(bytes), BOUNDARY)
+    };
+    let text = part("key", "", &"k".repeat(1000)) + &file("x") + &end();
+    let mut form = dripped(text.clone());
+    assert!(form.until > Instant::now() && form.until <= Instant::now() + PATIENCE);
+    form.until = Instant::now() + Duration::from_millis(200);
+    assert_eq!(form.fields().await.map(drop).expect_err("too slow").code(), Code::RequestTimeout);
+    let mut form = dripped(text);
+    form.fields().await.expect("in time");
+    // The file has another pace, and what follows it a deadline of its own.
+    form.until = Instant::now();
+    let mut file = Box::pin(form.into_file(0..=9));
+    assert_eq!(file.next().await.expect("bytes").expect("good"), "x");
+    assert!(file.next().await.is_none());
+}
+
 #[test]
 fn boundaries_and_names() {
     assert_eq!(boundary("multipart/form-data; boundary=abc").as_deref(), Some("abc"));

@@ -18,7 +18,13 @@ fn policy(conditions: &str) -> Result<Policy, ApiError> {
     )
 }
 
+/// With a policy that names the bucket.
 fn outcome(conditions: &str, pairs: &[(&str, &str)]) -> Result<RangeInclusive<u64>, (Code, String)> {
+    let bucket = r#"{"bucket": "bucket1"}"#;
+    check(&if conditions.is_empty() { bucket.to_owned() } else { format!("{conditions}, {bucket}") }, pairs)
+}
+
+fn check(conditions: &str, pairs: &[(&str, &str)]) -> Result<RangeInclusive<u64>, (Code, String)> {
     let policy = policy(conditions).expect("a policy");
     policy.check(&fields(pairs), "bucket1", NOW).map_err(|e| (e.code(), e.message().to_owned()))
 }
@@ -51,7 +57,6 @@ fn conditions() {
         (any, &[("key", "a"), ("x-amz-security-token", "t")], "Extra input fields: x-amz-security-token"),
         (r#"["starts-with", "$Content-Type", "image/"]"#, &[("content-type", "image/png, image/gif")], ""),
         (r#"["starts-with", "$Content-Type", "image/"]"#, &[("content-type", "image/png,text/html")], "failed"),
-        (r#"["eq", "$key", "a"]"#, &[("key", "a"), ("bucket", "bucket1")], "Extra input fields: bucket"),
     ] {
         match outcome(conditions, pairs) {
             Ok(_) => assert_eq!(refusal, "", "{conditions}"),
@@ -62,6 +67,17 @@ fn conditions() {
             }
         }
     }
+    // A policy that names no bucket would be good for all of them.
+    for (conditions, pairs) in [
+        (r#"["eq", "$key", "a"]"#, &[("key", "a"), ("bucket", "bucket1")][..]),
+        (r#"["eq", "$key", "a"]"#, &[("key", "a")]),
+        (r#"["content-length-range", 0, 9]"#, &[]),
+    ] {
+        let (code, text) = check(conditions, pairs).expect_err("no bucket");
+        assert_eq!(code, Code::AccessDenied);
+        assert!(text.contains("Extra input fields: bucket"), "{text}");
+    }
+    assert!(check(r#"["starts-with", "$bucket", "buc"], ["eq", "$key", "a"]"#, &[("key", "a")]).is_ok());
     let twice = r#"["content-length-range", 1, 10], ["content-length-range", 5, 20]"#;
     assert_eq!(outcome(twice, &[]), Ok(5..=10), "both hold");
     let late = policy("").expect("a policy").check(&fields(&[]), "b", datetime!(2030-01-01 01:00 UTC));

@@ -1,0 +1,114 @@
+//! What is decided is what is done: objects that are written anew, and buckets that are closed, while a request that was
+//! decided waits.
+
+use crate::world::{Answer, World};
+use mallee_runtime::FaultAction;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a request waits at its point.
+const PAUSE: Duration = Duration::from_millis(700);
+const OWNER_WRITES: &str =
+    "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
+const ENFORCED: &str =
+    "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule></OwnershipControls>";
+
+/// Secrets are neither read nor given away.
+const DENY_SECRETS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*",
+    "Action":["s3:GetObject","s3:PutObjectAcl","s3:PutObjectTagging"],"Resource":["arn:aws:s3:::b/*","arn:aws:s3:::c/*"],
+    "Condition":{"StringEquals":{"s3:ExistingObjectTag/secret":"yes"}}}]}"#;
+
+/// Sends a request as root, and does something while it waits at a point.
+async fn meanwhile(
+    world: &Arc<World>,
+    point: &str,
+    (method, path): (&'static str, &'static str),
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+    change: impl Future<Output = ()>,
+) -> Answer {
+    let faults = world.objects().faults();
+    let before = faults.hit().len();
+    faults.arm(point, FaultAction::Delay(PAUSE), 1);
+    let sender = world.clone();
+    let sent = tokio::spawn(async move { sender.s3_with(method, path, headers, body, &sender.root).await });
+    while faults.hit().len() == before {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    change.await;
+    sent.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_an_objects_place_is_decided_too() {
+    let world = Arc::new(World::new().await);
+    let cases: [(_, (&str, &str), &'static [(&str, &str)], &str); 4] = [
+        ("GetObject", ("GET", "/b/k"), &[], ""),
+        ("CopyObject", ("PUT", "/c/copy"), &[("x-amz-copy-source", "b/k")], ""),
+        ("PutObjectAcl", ("PUT", "/b/k?acl="), &[("x-amz-acl", "authenticated-read")], ""),
+        (
+            "PutObjectTagging",
+            ("PUT", "/b/k?tagging="),
+            &[],
+            "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
+        ),
+    ];
+    world.stock().await;
+    world.open("b").await;
+    let owns = world.s3_with("PUT", "/b?ownershipControls=", &[], OWNER_WRITES, &world.root).await;
+    assert_eq!(owns.status, 200, "{}", owns.text);
+    world.set_policy(Some(DENY_SECRETS)).await;
+    for (name, request, headers, body) in cases {
+        for point in ["walrus.decided", "walrus.properties.commit"] {
+            if point == "walrus.properties.commit" && matches!(name, "GetObject" | "CopyObject") {
+                continue;
+            }
+            world.write("b", "k", "public", &[("secret", "no")]).await;
+            let secret = world.write("b", "k", "hidden", &[("secret", "yes")]);
+            let answer = meanwhile(&world, point, request, headers, body, secret).await;
+            assert_eq!((answer.status, answer.code.as_str()), (403, "AccessDenied"), "{name} {point}: {}", answer.text);
+            assert!(!answer.text.contains("hidden"), "{name}");
+            // What may be used as what was there before may be.
+            world.write("b", "k", "public", &[("secret", "no")]).await;
+            let other = world.write("b", "k", "public too", &[]);
+            let answer = meanwhile(&world, point, request, headers, body, other).await;
+            assert_eq!(answer.status, 200, "{name} {point}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_what_forbids_them_are_never_both() {
+    let world = Arc::new(World::new().await);
+    world.stock().await;
+    world.open("b").await;
+    let root = async |method, path: &str, headers: &[(&'static str, &str)], body: &str| {
+        let answer = world.s3_with(method, path, headers, body, &world.root).await;
+        (answer.status, answer.code)
+    };
+    let done = (200, String::new());
+    let acl: &'static [(&str, &str)] = &[("x-amz-acl", "public-read")];
+    assert_eq!(root("PUT", "/b?ownershipControls=", &[], OWNER_WRITES).await, done);
+    assert_eq!(root("PUT", "/b?acl=", acl, "").await, done);
+    let refused = (400, "InvalidBucketAclWithObjectOwnership".to_owned());
+    assert_eq!(root("PUT", "/b?ownershipControls=", &[], ENFORCED).await, refused);
+    assert_eq!(root("PUT", "/b?acl=", &[("x-amz-acl", "private")], "").await, done);
+    // Public lists are blocked after the request was decided.
+    let engine = world.objects().clone();
+    let block = async move {
+        // Without a word everything public is blocked.
+        drop(engine.remove_document("b", "public-access-block", "").await.unwrap());
+    };
+    let answer = meanwhile(&world, "walrus.config.commit", ("PUT", "/b?acl="), acl, "", block).await;
+    assert_eq!((answer.status, answer.code.as_str()), (403, "AccessDenied"), "{}", answer.text);
+    assert!(answer.text.contains("BlockPublicAcls"), "{}", answer.text);
+    // Lists are turned off after it was.
+    world.open("b").await;
+    let engine = world.objects().clone();
+    let close = async move {
+        drop(engine.remove_document("b", "ownership-controls", "").await.unwrap());
+    };
+    let answer = meanwhile(&world, "walrus.config.commit", ("PUT", "/b?acl="), acl, "", close).await;
+    assert_eq!((answer.status, answer.code.as_str()), (400, "AccessControlListNotSupported"), "{}", answer.text);
+    assert_eq!(root("PUT", "/b?ownershipControls=", &[], ENFORCED).await, done, "there is no list that grants");
+}

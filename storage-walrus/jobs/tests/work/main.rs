@@ -1,0 +1,6 @@
+//! The background work over a database: stopped at every point, and taken over by another process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod lifecycle;
+mod notify;
+mod world;
