@@ -39,10 +39,13 @@ async fn meanwhile(
     sent.await.unwrap()
 }
 
+/// An operation, its request, headers and body.
+type Case = (&'static str, (&'static str, &'static str), &'static [(&'static str, &'static str)], &'static str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_took_an_objects_place_is_decided_too() {
     let world = Arc::new(World::new().await);
-    let cases: [(_, (&str, &str), &'static [(&str, &str)], &str); 4] = [
+    let cases: [Case; 4] = [
         ("GetObject", ("GET", "/b/k"), &[], ""),
         ("CopyObject", ("PUT", "/c/copy"), &[("x-amz-copy-source", "b/k")], ""),
         ("PutObjectAcl", ("PUT", "/b/k?acl="), &[("x-amz-acl", "authenticated-read")], ""),
