@@ -391,6 +391,10 @@ impl World {
         let headers = headers.as_slice();
         let host = headers.iter().find(|(name, _)| *name == "host").map_or(HOST, |(_, value)| *value);
         let mut request = Request::builder().method(method).uri(path).header("host", host);
+        // As clients send it: what has a body says how long it is.
+        if !body.is_empty() || matches!(method, "PUT" | "POST") {
+            request = request.header("content-length", body.len());
+        }
         let signed = Signed { service: "s3", target: None, headers };
         for (name, value) in self.signature(signed, method, path, body, keys, 0) {
             request = request.header(name, value);

@@ -152,7 +152,8 @@ fn subresource<'q>(method: &str, scope: Scope, query: &'q Query) -> Result<&'q s
             found = name;
         } else if !matches!(method, "GET" | "HEAD") && value.is_empty() {
             let sdk = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"));
-            if !sdk && !PARAMETERS.contains(&name) {
+            let elsewhere = [Scope::Bucket, Scope::Object].iter().any(|other| Operation::is_subresource(*other, name));
+            if (elsewhere || !sdk) && !PARAMETERS.contains(&name) {
                 return Err(not_implemented(&mallee_awswire::texts::clip(name)));
             }
         }

@@ -13,6 +13,6 @@ CREATE TABLE s3_replications (
     due_ms BIGINT NOT NULL,
     tries BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX s3_replications_version ON s3_replications (bucket_id, key, rank, target);
+CREATE UNIQUE INDEX s3_replications_bucket_id_key_rank_target ON s3_replications (bucket_id, key, rank, target);
 CREATE INDEX s3_replications_by_target ON s3_replications (target, id);
 CREATE INDEX s3_replications_by_key ON s3_replications (target, bucket_id, key, id);

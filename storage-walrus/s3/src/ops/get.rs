@@ -75,13 +75,18 @@ pub(crate) async fn get(call: Call, bucket: String, key: String) -> Result<Reply
     let customer = call.customer(Side::Own)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
-    let mut attempt = 1;
+    let (mut attempt, mut missed) = (1, None);
     loop {
         let object = call.object(&bucket, &key, version).await?;
         match serve(&call, &bucket, &object, customer.as_ref()).await? {
             Ok(response) => return Ok(response),
+            Err(Error::Gone) if missed.as_ref() == Some(&object.info.write_id) => {
+                // Nobody has overwritten it: its bytes are lost.
+                return Err(engine(Error::Corrupt(format!("the bytes of {}/{key} are not there", bucket.name))));
+            }
             Err(Error::Gone) if attempt < READ_ATTEMPTS => {
                 call.s3.engine().forget(&bucket.name, &key);
+                missed = Some(object.info.write_id);
                 attempt += 1;
             }
             Err(error) => return Err(engine(error)),

@@ -116,6 +116,8 @@ impl Packs {
         let mut changes = lock(&self.changes);
         *changes += 1;
         self.files.invalidate(&pack);
+        // The cache lets go of what it gave up at its own time: until then the room of a removed file is not free.
+        self.files.run_pending_tasks();
     }
 
     /// Opens a pack for reading; blocking.
