@@ -123,7 +123,8 @@ async fn each_object_of_a_batch_has_its_own_condition() {
     };
     let denied = |text: &str| text.contains("<Code>AccessDenied</Code>") && !text.contains("<Deleted>");
     // Whether it is so tells what the object is like: that takes the right to read it.
-    for condition in ["<ETag>e</ETag>", "<Size>99</Size>", "<LastModifiedTime>2020-01-01T00:00:00Z</LastModifiedTime>"] {
+    for condition in ["<ETag>e</ETag>", "<Size>99</Size>", "<LastModifiedTime>2020-01-01T00:00:00Z</LastModifiedTime>"]
+    {
         assert!(denied(&batch(&unread, &[], condition).await), "{condition}");
         assert!(batch(&ann, &[], condition).await.contains("<Code>PreconditionFailed</Code>"), "{condition}");
     }

@@ -178,7 +178,7 @@ mod tests {
             "| PutObject | **yes** | none |",
             "| GetBucketPolicy | **yes**: always `NoSuchBucketPolicy`, for none can be set | none |",
             "| PutBucketPolicy | no: `NotImplemented` |  |",
-            "| RestoreObject | no: `NotImplemented` |  |",
+            "| RestoreObject | no: `InvalidObjectState` |  |",
         ] {
             assert!(page.lines().any(|l| l == line), "{line:?} is not in\n{page}");
         }

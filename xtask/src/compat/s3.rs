@@ -95,7 +95,7 @@ pub(super) mod tests {
         let rows = rows(&tree(code, "")).expect("rows");
         let offered: Vec<_> = rows.iter().filter(|r| r.offered).map(|r| r.operation.as_str()).collect();
         assert_eq!(offered, ["GetObject", "HeadObject", "PutObject"]);
-        assert_eq!(row(&rows, "RestoreObject"), (false, REFUSED.into()));
+        assert_eq!(row(&rows, "RestoreObject"), (false, "`InvalidObjectState`".into()));
     }
 
     #[test]
