@@ -385,7 +385,8 @@ impl World {
         body: &str,
         keys: &Keys,
     ) -> Answer {
-        let sum = checksum(body);
+        // Of a list of parts it would be that of the object.
+        let sum = if path.contains("uploadId=") { Vec::new() } else { checksum(body) };
         let sums = sum.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<(&'static str, &str)> = headers.iter().copied().chain(sums).collect();
         let headers = headers.as_slice();

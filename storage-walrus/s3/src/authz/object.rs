@@ -110,12 +110,12 @@ impl Call {
         bucket: &Bucket,
         info: &'i ObjectInfo,
     ) -> Result<Cow<'i, ObjectInfo>, ApiError> {
-        let Properties { retention, legal_hold, tags, .. } = &info.properties;
+        let Properties { retention, legal_hold, hold_known, tags, .. } = &info.properties;
         let read_tags = "s3:GetObjectTagging";
         let named = self.asked.query.has("versionId");
         let asked = [
             (retention.is_some(), "s3:GetObjectRetention"),
-            (*legal_hold, "s3:GetObjectLegalHold"),
+            (*legal_hold || *hold_known, "s3:GetObjectLegalHold"),
             (!tags.is_empty(), if named { on_version(read_tags) } else { read_tags }),
         ];
         let resource = format!("arn:aws:s3:::{}/{}", bucket.name, info.key);
@@ -138,6 +138,7 @@ impl Call {
         }
         if hides.next().unwrap_or(true) {
             shown.properties.legal_hold = false;
+            shown.properties.hold_known = false;
         }
         if hides.next().unwrap_or(true) {
             shown.properties.tags.clear();
