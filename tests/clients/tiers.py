@@ -8,6 +8,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from support import BINARY, free_port
 
@@ -43,9 +44,21 @@ class Tiers:
             lines = (self.root / "cloud" / "env").read_text().splitlines()
             pairs = (line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
             self.keys = {name: value.strip("'") for name, value in pairs}
+            self.joined()
         except BaseException:
             self.stop()
             raise
+
+    def joined(self):
+        """The status is that of the nodes: the object store joins when it has looked at its disk."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self.client("s3").list_buckets()
+            except ClientError as error:
+                late = time.monotonic() > deadline
+                assert error.response["Error"]["Code"] == "ServiceUnavailable" and not late, error
+                time.sleep(0.2)
 
     def start(self, name, *arguments):
         self.arguments[name] = arguments
