@@ -1,22 +1,25 @@
 //! What daemons of the cluster ask the cloud controller: a new certificate, where the others are, and, for Walrus, the
 //! signing keys of users. Every call needs a certificate; each daemon speaks for itself only.
 
+mod trail;
+
 use crate::audit::Trail;
 use crate::data_keys::DataKeys;
 use crate::enrol::{ControlPlane, S3_ENDPOINT, S3_ROLE, WALRUS_ENDPOINT, member_setting, pki_error, store_error};
 use crate::identity::StoreCredentials;
 use crate::origin;
-use crate::s3_authority::{Asked, Party, is_principal, judge};
+use crate::s3_authority::{Asked, Party, is_principal, is_root, judge};
 use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
-use mallee_awswire::ApiError;
 use mallee_awswire::sigv2::is_right;
 use mallee_awswire::sigv4::{CredentialSource as _, KeyError, derive_signing_key};
+use mallee_awswire::{ApiError, Code};
 use mallee_pki::{Identity, Role, authorise};
 use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
     AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
-    KeyRefusal, KnowPrincipalsReply, KnowPrincipalsRequest, LocateReply, LocateRequest, RenewReply, RenewRequest,
-    ResolveKeyReply, ResolveKeyRequest, S3Key, S3Question, S3Resource,
+    KeyRefusal, KnowPrincipalsReply, KnowPrincipalsRequest, LocateReply, LocateRequest, ProveFactorReply,
+    ProveFactorRequest, RecordS3Reply, RecordS3Request, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
+    S3Key, S3Question, S3Resource,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_s3::{Judgement, Keys, Question, Resource, S3_SERVICE};
@@ -166,6 +169,7 @@ impl DirectoryService {
             is_admin: actor.is_admin,
             expires_at_ms,
             refusal: KeyRefusal::Unknown.into(),
+            root: is_root(&actor),
             unrestricted: OpContext::new(actor, "").is_unrestricted(),
         })
     }
@@ -212,27 +216,8 @@ impl DirectoryService {
                 format!("at most {QUESTIONS_MAX} questions about {RESOURCES_MAX} resources can be asked at once"),
             ));
         }
-        let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Into::into);
-        let now_ms = self.control.clock.now_ms();
-        let said = origin::Said {
-            word: &asked.from,
-            digest: &asked.digest,
-            peer: asked.source_ip.parse().ok(),
-            waited_ms: asked.waited_ms,
-        };
-        let source_ip = origin::source(&self.control.store, said, now_ms)
-            .map_err(|why| WireError::new(Kind::Unavailable, why.to_string()))?;
-        let facts = RequestFacts {
-            source_ip,
-            user_agent: text(&asked.user_agent),
-            referer: text(&asked.referer),
-            secure: false,
-            region: text(&asked.region),
-            access_key_id: text(&asked.access_key_id),
-            presigned: asked.presigned,
-            sigv2: asked.sigv2,
-            signed_ms: Some(asked.signed_at_ms).filter(|ms| *ms != 0),
-        };
+        let source_ip = self.source(&asked).map_err(|why| WireError::new(Kind::Unavailable, why.to_string()))?;
+        let facts = RequestFacts { source_ip, ..facts(&asked) };
         let resources: Vec<Resource> = asked.resources.into_iter().map(resource).collect();
         let questions: Vec<Question> = asked.questions.into_iter().map(question).collect();
         let keys = keys(asked.keys);
@@ -267,6 +252,17 @@ impl DirectoryService {
         })
     }
 
+    /// Where a request came from.
+    fn source(&self, asked: &AuthorizeS3Request) -> Result<Option<IpAddr>, origin::NotOurs> {
+        let said = origin::Said {
+            word: &asked.from,
+            digest: &asked.digest,
+            peer: asked.source_ip.parse().ok(),
+            waited_ms: asked.waited_ms,
+        };
+        origin::source(&self.control.store, said, self.control.clock.now_ms())
+    }
+
     /// Whoever has these credentials now, or what is said to whoever has none any more.
     async fn present(&self, key: &str, session_token: &str) -> Result<Result<Actor, String>, WireError> {
         match self.credentials.holder(key, token(session_token)).await {
@@ -278,6 +274,21 @@ impl DirectoryService {
             Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken | KeyError::Sigv2Off) => {
                 Ok(Err("Access Denied".to_owned()))
             }
+        }
+    }
+
+    async fn proof_of(&self, asked: ProveFactorRequest) -> Result<ProveFactorReply, WireError> {
+        let cloud = self.cloud()?;
+        let actor = match self.present(&asked.access_key_id, &asked.session_token).await? {
+            Ok(actor) => actor,
+            Err(refusal) => return Ok(ProveFactorReply { refusal }),
+        };
+        match cloud.prove_factor(&OpContext::new(actor, ""), &asked.serial, &asked.code).await {
+            Ok(()) => Ok(ProveFactorReply::default()),
+            Err(error) if error.code() == Code::AccessDenied => {
+                Ok(ProveFactorReply { refusal: error.message().to_owned() })
+            }
+            Err(error) => Err(WireError::new(Kind::Unavailable, error.to_string())),
         }
     }
 
@@ -311,6 +322,22 @@ impl DirectoryService {
             return invalid(format!("the date {day} is too far from today, {today}"));
         }
         Ok(())
+    }
+}
+
+/// What Walrus says of a request, but where it came from.
+fn facts(asked: &AuthorizeS3Request) -> RequestFacts {
+    let text = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Into::into);
+    RequestFacts {
+        source_ip: None,
+        user_agent: text(&asked.user_agent),
+        referer: text(&asked.referer),
+        secure: false,
+        region: text(&asked.region),
+        access_key_id: text(&asked.access_key_id),
+        presigned: asked.presigned,
+        sigv2: asked.sigv2,
+        signed_ms: Some(asked.signed_at_ms).filter(|ms| *ms != 0),
     }
 }
 
@@ -417,11 +444,22 @@ impl Directory for DirectoryService {
         Ok(Response::new(self.data_key_for(request.into_inner()).await?))
     }
 
+    async fn prove_factor(&self, request: Request<ProveFactorRequest>) -> Result<Response<ProveFactorReply>, Status> {
+        authorise(request.extensions(), &[Role::Walrus])?;
+        Ok(Response::new(self.proof_of(request.into_inner()).await?))
+    }
+
     async fn know_principals(
         &self,
         request: Request<KnowPrincipalsRequest>,
     ) -> Result<Response<KnowPrincipalsReply>, Status> {
         authorise(request.extensions(), &[Role::Walrus])?;
         Ok(Response::new(self.known_principals(&request.get_ref().names).await?))
+    }
+
+    async fn record_s3(&self, request: Request<RecordS3Request>) -> Result<Response<RecordS3Reply>, Status> {
+        authorise(request.extensions(), &[Role::Walrus])?;
+        self.record(request.into_inner()).await?;
+        Ok(Response::new(RecordS3Reply {}))
     }
 }

@@ -187,6 +187,12 @@ impl CloudController {
         &self.cloud
     }
 
+    /// Has an object store of the same process ask this cloud. After [`CloudController::with_trail`], in which it is recorded
+    /// who manages buckets.
+    pub fn attach_to(&self, authority: &CloudAuthority) {
+        authority.attach(&self.cloud, self.trail.clone());
+    }
+
     /// Keys for an object store of the same process. After [`CloudController::with_trail`], in which they are recorded.
     #[must_use]
     pub fn data_keys(&self) -> DataKeys {

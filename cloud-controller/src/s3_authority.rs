@@ -1,16 +1,22 @@
 //! What Walrus asks the cloud's identities: who signed a request, and what policies say of it. In one process it asks
 //! here; a Walrus of its own asks over the Directory, which comes here too.
 
+use crate::audit::Trail;
+use crate::audit::s3::{S3Call, not_written, record_of};
 use crate::front::facts;
 use crate::identity::SharedVerifier;
 use async_trait::async_trait;
+use http::request::Parts;
 use mallee_app::authorize::{Ask, Refusal, ResourcePolicy};
 use mallee_app::quotas::storage::{Storage, StorageLimit};
-use mallee_app::{Actor, Cloud, OpContext};
-use mallee_awswire::sigv4::{Authenticated, Fault, SignedRequest};
+use mallee_app::{Actor, Cloud, OpContext, RequestFacts};
+use mallee_audit::Record;
+use mallee_awswire::sigv4::{Authenticated, Claim, Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code};
+use mallee_iam::Principal;
 use mallee_s3::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limit, Limited as What, Limits, Question, Resource,
+    Authority, Caller, Case, Event, Identified, Identity, Judgement, Keys, Limit, Limited as What, Limits, Question,
+    Resource, SecondFactor,
 };
 use mallee_serve::Peer;
 use mallee_store::{StoreError, account_fetch, role_by_name, role_fetch, user_by_name, user_fetch};
@@ -35,7 +41,7 @@ pub(crate) struct Asked<'a> {
 #[derive(Debug)]
 pub(crate) enum Party<'a> {
     Known(&'a OpContext),
-    Nobody(mallee_app::RequestFacts),
+    Nobody(RequestFacts),
 }
 
 fn account(text: &str) -> Result<AccountId, ApiError> {
@@ -82,7 +88,7 @@ pub(crate) async fn judge(cloud: &Cloud, party: Party<'_>, asked: Asked<'_>) -> 
         asks_object_tags |= decided.asks_object_tags;
         let told = asks.iter().zip(&decided.decisions).map(|(ask, decision)| {
             (!decision.is_allowed()).then(|| match ask.owner.is_none_or(|owner| owner == cx.account()) {
-                true if !matches!(cx.actor.principal, mallee_iam::Principal::Anonymous) => {
+                true if !matches!(cx.actor.principal, Principal::Anonymous) => {
                     let resource = (ask.resource != "*").then_some(ask.resource);
                     Refusal::of(&cx.actor.arn, ask.action, resource, decision).0
                 }
@@ -108,7 +114,7 @@ pub(crate) async fn judge(cloud: &Cloud, party: Party<'_>, asked: Asked<'_>) -> 
 }
 
 fn is_nobody(cx: &OpContext) -> bool {
-    matches!(cx.actor.principal, mallee_iam::Principal::Anonymous)
+    matches!(cx.actor.principal, Principal::Anonymous)
 }
 
 /// Whether a resource is the caller's own and has nothing that could stand in the way of its account's root.
@@ -218,19 +224,27 @@ async fn find_principal(cloud: &Cloud, name: &str) -> Result<bool, StoreError> {
 #[derive(Debug)]
 pub struct CloudAuthority {
     verifier: SharedVerifier,
-    cloud: Arc<OnceLock<Arc<Cloud>>>,
+    attached: Arc<OnceLock<Attached>>,
+}
+
+/// A cloud, and where it is recorded what happens in it.
+#[derive(Debug)]
+struct Attached {
+    cloud: Arc<Cloud>,
+    trail: Option<Arc<Trail>>,
 }
 
 impl CloudAuthority {
     /// Over this verifier. The object store is opened before the cloud that it asks: see [`CloudAuthority::attach`].
     #[must_use]
     pub fn new(verifier: SharedVerifier) -> Self {
-        Self { verifier, cloud: Arc::default() }
+        Self { verifier, attached: Arc::default() }
     }
 
-    /// Asks this cloud from now on; the first that is given is the one.
-    pub fn attach(&self, cloud: &Arc<Cloud>) {
-        self.cloud.get_or_init(|| cloud.clone());
+    /// Asks this cloud from now on, and has calls that manage buckets recorded in this trail; the first that are given are
+    /// the ones.
+    pub fn attach(&self, cloud: &Arc<Cloud>, trail: Option<Arc<Trail>>) {
+        self.attached.get_or_init(|| Attached { cloud: cloud.clone(), trail });
     }
 }
 
@@ -240,17 +254,17 @@ impl Authority for CloudAuthority {
         let Some(Authenticated { principal: actor, claim, payload }) = self.verifier.verify(request, now).await? else {
             return Ok(None);
         };
-        let caller = Caller { account: actor.account.to_string(), arn: actor.arn.to_string() };
-        let identity = Arc::new(Somebody { actor: Some((actor, caller)), cloud: self.cloud.clone() });
+        let caller = caller(&actor);
+        let identity = Arc::new(Somebody { actor: Some((actor, caller)), attached: self.attached.clone() });
         Ok(Some(Identified { identity, claim, payload }))
     }
 
     fn nobody(&self) -> Arc<dyn Identity> {
-        Arc::new(Somebody { actor: None, cloud: self.cloud.clone() })
+        Arc::new(Somebody { actor: None, attached: self.attached.clone() })
     }
 
     async fn principals(&self, names: &[String]) -> Result<Vec<bool>, ApiError> {
-        let cloud = attached(&self.cloud)?;
+        let cloud = &attached(&self.attached)?.cloud;
         let mut known = Vec::with_capacity(names.len());
         for name in names {
             known.push(is_principal(cloud, name).await?);
@@ -259,23 +273,51 @@ impl Authority for CloudAuthority {
     }
 
     async fn role(&self, arn: &str, service: &str, session: &str) -> Result<Option<Arc<dyn Identity>>, ApiError> {
-        let actor = attached(&self.cloud)?.service_role(arn, service, session).await;
+        let actor = attached(&self.attached)?.cloud.service_role(arn, service, session).await;
         let Some(actor) = actor.map_err(|error| Code::ServiceUnavailable.error().because(error))? else {
             return Ok(None);
         };
-        let caller = Caller { account: actor.account.to_string(), arn: actor.arn.to_string() };
-        Ok(Some(Arc::new(Somebody { actor: Some((actor, caller)), cloud: self.cloud.clone() })))
+        let caller = caller(&actor);
+        Ok(Some(Arc::new(Somebody { actor: Some((actor, caller)), attached: self.attached.clone() })))
     }
 }
 
-fn attached(cloud: &OnceLock<Arc<Cloud>>) -> Result<&Arc<Cloud>, ApiError> {
-    cloud.get().ok_or_else(|| Code::ServiceUnavailable.message("The cloud is starting. Please try again."))
+/// A caller, as far as S3 needs it.
+fn caller(actor: &Actor) -> Caller {
+    Caller { account: actor.account.to_string(), arn: actor.arn.to_string(), root: is_root(actor) }
+}
+
+/// Whether it is the root of its account, or the administrator whom an account here has in its place; sessions are neither.
+pub(crate) fn is_root(actor: &Actor) -> bool {
+    let principal = matches!(actor.principal, Principal::Root { .. } | Principal::User { .. });
+    principal && actor.is_account_admin && actor.session.is_none()
+}
+
+fn attached(attached: &OnceLock<Attached>) -> Result<&Attached, ApiError> {
+    attached.get().ok_or_else(|| Code::ServiceUnavailable.message("The cloud is starting. Please try again."))
 }
 
 /// Who asks, or nobody.
 struct Somebody {
     actor: Option<(Actor, Caller)>,
-    cloud: Arc<OnceLock<Arc<Cloud>>>,
+    attached: Arc<OnceLock<Attached>>,
+}
+
+fn facts_of(head: &Parts, claim: Option<&Claim>) -> RequestFacts {
+    let peer = head.extensions.get::<Peer>().map(|peer| peer.0);
+    match claim {
+        Some(claim) => facts::of(claim, &head.headers, peer),
+        None => facts::of_stranger(&head.headers, peer),
+    }
+}
+
+impl Somebody {
+    fn record_of(&self, cloud: &Cloud, event: &Event<'_>) -> Record {
+        let Event { name, request_id, head, claim, bucket, owner, .. } = *event;
+        let (facts, parameters) = (facts_of(head, claim), event.parameters.clone());
+        let actor = self.actor.as_ref().map(|(actor, _)| actor);
+        record_of(cloud, S3Call { actor, facts: &facts, request_id, name, bucket, owner, parameters })
+    }
 }
 
 #[async_trait]
@@ -285,14 +327,10 @@ impl Identity for Somebody {
     }
 
     async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError> {
-        let cloud = attached(&self.cloud)?;
-        let peer = case.head.extensions.get::<Peer>().map(|peer| peer.0);
+        let cloud = &attached(&self.attached)?.cloud;
         let Case { resources, questions, keys, quotas, .. } = *case;
         let asked = Asked { resources, questions, keys, quotas };
-        let facts = match case.claim {
-            Some(claim) => facts::of(claim, &case.head.headers, peer),
-            None => facts::of_stranger(&case.head.headers, peer),
-        };
+        let facts = facts_of(case.head, case.claim);
         match &self.actor {
             Some((actor, _)) => {
                 let cx = OpContext::new(actor.clone(), "").with_facts(facts);
@@ -300,5 +338,24 @@ impl Identity for Somebody {
             }
             None => judge(cloud, Party::Nobody(facts), asked).await,
         }
+    }
+
+    async fn prove(&self, factor: &SecondFactor<'_>) -> Result<(), ApiError> {
+        let Some((actor, _)) = &self.actor else { return Err(Code::AccessDenied.error()) };
+        attached(&self.attached)?
+            .cloud
+            .prove_factor(&OpContext::new(actor.clone(), ""), factor.serial, factor.code)
+            .await
+    }
+
+    async fn begin(&self, event: &Event<'_>) -> Result<(), ApiError> {
+        let Attached { cloud, trail } = attached(&self.attached)?;
+        let Some(trail) = trail else { return Ok(()) };
+        trail.begin_surely(&self.record_of(cloud, event)).map_err(|error| not_written(&error))
+    }
+
+    async fn record(&self, event: &Event<'_>, _: bool, error: Option<&ApiError>) {
+        let Some(Attached { cloud, trail: Some(trail) }) = self.attached.get() else { return };
+        trail.record(cloud, self.record_of(cloud, event), error.map_or(Ok(""), Err)).await;
     }
 }

@@ -107,6 +107,7 @@ impl World {
             user_agent: "test".into(),
             request_parameters: serde_json::Value::Null,
             response_elements: serde_json::Value::Null,
+            additional_event_data: serde_json::Value::Null,
             error_code: None,
             error_message: None,
             request_id: "r".into(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 pub use mallee_walrus::JobsConfig;
-use mallee_walrus::{Day, LOG_DELIVERY, Targets};
+use mallee_walrus::{Day, LOG_DELIVERY, Peers, Targets};
 use std::time::Duration;
 
 /// Settings of the object store's background work.
@@ -14,6 +14,11 @@ pub struct S3JobsArgs {
     /// A queue that buckets may notify, as arn:aws:sqs:REGION:ACCOUNT:NAME; once for each.
     #[arg(long, value_name = "NAME=URL")]
     pub s3_queue: Vec<String>,
+    /// Another object store that buckets may be replicated into, as arn:aws:s3:NAME::BUCKET; once for each. The secret of
+    /// its key is in a file that only its owner may read. `kind=mallee`: versions keep their ids there. Further words:
+    /// region=NAME, ca=FILE (whose certificates count), account=ID (whose buckets may go there), sse=bucket.
+    #[arg(long, value_name = "NAME=URL,kind=mallee|s3,key=ID,secret-file=FILE[,…]")]
+    pub s3_peer: Vec<String>,
     /// Webhooks and queues may be at addresses that are not public, this host's own among them.
     #[arg(long)]
     pub s3_private_targets: bool,
@@ -34,6 +39,7 @@ impl S3JobsArgs {
         let targets = Targets::declared(&self.s3_webhook, &self.s3_queue, self.s3_private_targets);
         let day = self.s3_lifecycle_day.map_or_else(Day::default, Day::of_seconds);
         let log_delivery = self.s3_log_delivery.map_or(LOG_DELIVERY, |seconds| Duration::from_secs(u64::from(seconds)));
-        Ok(JobsConfig { day, targets: targets.map_err(anyhow::Error::msg)?, log_delivery })
+        let peers = Peers::declared(&self.s3_peer).map_err(anyhow::Error::msg)?;
+        Ok(JobsConfig { day, targets: targets.map_err(anyhow::Error::msg)?, peers, log_delivery })
     }
 }

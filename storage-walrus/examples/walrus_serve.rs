@@ -7,11 +7,15 @@
 use anyhow::Context as _;
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_store::{SealKey, Store, StoreConfig};
-use mallee_walrus::{Day, NewBuckets, StaticAuthority, StaticKey, Targets, Walrus, WalrusConfig};
+use mallee_walrus::{Day, NewBuckets, Peers, StaticAuthority, StaticKey, Targets, Walrus, WalrusConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
+
+/// As the binary: what is measured here is to be what users get.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -42,6 +46,8 @@ async fn main() -> anyhow::Result<()> {
     let of = |name| given(name).iter().flat_map(|all| all.split(' ')).map(str::to_owned).collect::<Vec<_>>();
     config.jobs.targets =
         Targets::declared(&of("WALRUS_WEBHOOK"), &of("WALRUS_QUEUE"), true).map_err(anyhow::Error::msg)?;
+    // `WALRUS_PEER`: other object stores, as `--s3-peer` has them.
+    config.jobs.peers = Peers::declared(&of("WALRUS_PEER")).map_err(anyhow::Error::msg)?;
     let (switches, domains): (Vec<String>, Vec<String>) = arguments.partition(|argument| argument == "--open");
     let mut domains = domains.into_iter();
     config.domains = domains.next().into_iter().collect();
@@ -57,7 +63,9 @@ async fn main() -> anyhow::Result<()> {
     let walrus = Walrus::open(config, store, auth, clock, rng, Faults::none()).await?;
     let scope = TaskScope::new(&Shutdown::new());
     walrus.spawn_background(&scope);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    // `WALRUS_PORT`: the port, instead of a free one.
+    let port = given("WALRUS_PORT").map_or(Ok(0), |port| port.parse())?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("{}", listener.local_addr()?.port());
     let until_input_ends = async {
         let mut input = tokio::io::stdin();

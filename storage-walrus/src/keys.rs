@@ -2,15 +2,15 @@
 //! account owns it may do everything with; others may what bucket policies and access control lists say.
 
 use async_trait::async_trait;
-use mallee_awswire::ApiError;
 use mallee_awswire::sigv4::{
     Authenticated, CredentialSource, Fault, KeyError, KeyQuery, ResolvedKey, SignedRequest, SigningKey, Verifier,
     VerifierConfig, derive_signing_key,
 };
 use mallee_awswire::xml::timestamp;
+use mallee_awswire::{ApiError, Code};
 use mallee_iam::{Context, Inputs, Policy, PolicyKind, Principal, Request, evaluate};
 use mallee_runtime::clock::from_unix_ms;
-use mallee_s3::{Authority, Caller, Case, Identified, Identity, Judgement, Question, Resource};
+use mallee_s3::{Authority, Caller, Case, Identified, Identity, Judgement, Question, Resource, SecondFactor};
 use mallee_serve::Peer;
 use mallee_types::AccountId;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -74,7 +74,11 @@ impl Authority for StaticAuthority {
             return Ok(None);
         };
         let principal = Principal::Root { account: principal };
-        let caller = principal.account().map(|account| Caller { account: account.to_string(), arn: principal.arn() });
+        let caller = principal.account().map(|account| Caller {
+            account: account.to_string(),
+            arn: principal.arn(),
+            root: true,
+        });
         Ok(Some(Identified { identity: Arc::new(Root { principal, caller }), claim, payload }))
     }
 
@@ -96,7 +100,7 @@ impl Authority for StaticAuthority {
         let account = account.and_then(|(account, _)| account.parse::<AccountId>().ok());
         let Some(account) = account.filter(|account| self.accounts.contains(account)) else { return Ok(None) };
         let principal = Principal::Root { account: account.clone() };
-        let caller = Caller { account: account.to_string(), arn: principal.arn() };
+        let caller = Caller { account: account.to_string(), arn: principal.arn(), root: false };
         Ok(Some(Arc::new(Root { principal, caller: Some(caller) })))
     }
 }
@@ -198,5 +202,9 @@ impl Identity for Root {
         let mut asked = policies.flat_map(Policy::context_keys);
         let asks_object_tags = asked.any(|key| key.to_ascii_lowercase().starts_with("s3:existingobjecttag/"));
         Ok(Judgement { refusals, limits: None, asks_object_tags })
+    }
+
+    async fn prove(&self, _factor: &SecondFactor<'_>) -> Result<(), ApiError> {
+        Err(Code::NotImplemented.message("Nobody has devices for a second factor here: the users are a fixed table."))
     }
 }

@@ -17,10 +17,10 @@ pub use mallee_objects::scrub::{ScrubPace, ScrubState, state as scrub_state};
 pub use mallee_objects::{Engine, Error, SweepReport};
 pub use mallee_remote_blobs::{RemoteKeys, RemotePlace};
 pub use mallee_s3::{
-    Authority, Caller, Case, DataKey, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits, NewBuckets,
-    Question, Resource, S3, S3_SERVICE, SealedKey,
+    Authority, Caller, Case, DataKey, Event, Identified, Identity, Judgement, KeyCaller, KeyService, Keys, Limits,
+    NewBuckets, Question, Resource, S3, S3_SERVICE, SealedKey, SecondFactor,
 };
-pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Targets};
+pub use mallee_s3_jobs::{Day, JobsConfig, LOG_DELIVERY, Peers, Targets};
 pub use offline::Offline;
 
 use lock::DirectoryLock;
@@ -148,7 +148,7 @@ impl Walrus {
             encrypt_all: config.encrypt_all,
             background: Arc::new(Background::new(config.jobs.day, targets)),
         };
-        let s3 = S3::new(engine.clone(), auth, s3_config);
+        let s3 = S3::new(engine.clone(), auth, s3_config).with_peers(Arc::new(config.jobs.peers.clone()));
         let images = ImageStore::new(engine.clone());
         Ok(Self { config, engine, store, scrub, s3, images, work: metrics::Work::default(), _lock: lock })
     }
@@ -184,7 +184,7 @@ impl Walrus {
     /// The service by which the cloud itself keeps objects in buckets of accounts.
     #[must_use]
     pub fn objects(&self) -> ObjectsServer<ObjectsService> {
-        ObjectsService::new(self.engine.clone(), self.store.clone()).into_server()
+        ObjectsService::new(self.engine.clone(), self.store.clone()).encrypting(self.config.encrypt_all).into_server()
     }
 
     /// The image store, for use without gRPC.
@@ -208,6 +208,7 @@ impl Walrus {
     /// Starts what buckets' configurations ask for, the collector of garbage, the scrub, and the sweep: now and every
     /// [`WalrusConfig::sweep_period`].
     pub fn spawn_background(&self, scope: &TaskScope) {
+        self.s3.run_in(scope);
         let carrier = Arc::new(replicas::S3Carrier(self.s3.clone()));
         mallee_s3_jobs::spawn(scope, &self.config.jobs, &self.s3, &self.store, carrier);
         let (engine, nudge) = (self.engine.clone(), self.engine.garbage_nudge().clone());

@@ -10,14 +10,13 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use mallee_objects::scrub::ScrubState;
 use mallee_objects::{Error, SweepReport};
-use mallee_store::{
-    S3Usage, Store, s3_damage_count, s3_garbage_sum, s3_outbox_targets, s3_outbox_waiting_for, s3_usage_whole,
-};
+use mallee_store::{S3Usage, Store, s3_damage_count, s3_garbage_sum, s3_outbox_waiting, s3_usage_whole};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -25,8 +24,6 @@ use tokio::sync::Mutex;
 
 /// How long what the database said is told again.
 const KEPT: Duration = Duration::from_secs(5);
-/// Targets of notifications that are told.
-const TARGETS_MAX: usize = 100;
 /// The form.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -97,6 +94,16 @@ fn progress(state: &ScrubState) -> f64 {
     }
 }
 
+/// What waits for each declared target, of all accounts together: their numbers, which the ARNs have, are nobody's here.
+fn by_name(waiting: Vec<(String, u64)>) -> BTreeMap<String, u64> {
+    let mut out = BTreeMap::new();
+    for (arn, count) in waiting {
+        let name = arn.rsplit(':').next().unwrap_or_default().to_owned();
+        *out.entry(name).or_default() += count;
+    }
+    out
+}
+
 impl Said {
     fn register(&self, registry: &mut Registry) {
         let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
@@ -143,11 +150,7 @@ impl Said {
         let garbage = s3_garbage_sum(store).await?;
         let damaged = s3_damage_count(store).await?;
         let scrub = mallee_objects::scrub::state(store).await?;
-        let mut waiting = Vec::new();
-        for target in s3_outbox_targets(store, "", TARGETS_MAX).await? {
-            let count = s3_outbox_waiting_for(store, &target).await?;
-            waiting.push((target, count));
-        }
+        let waiting = by_name(s3_outbox_waiting(store).await?);
         self.objects.set(objects);
         self.bytes.set(bytes);
         self.versions.set(versions);
@@ -215,6 +218,15 @@ async fn answer(State(metrics): State<Arc<Metrics>>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_told_by_the_names_that_were_declared() {
+        let waiting = [("arn:aws:sqs:r:111111111111:jobs", 2), ("arn:aws:sns:r:111111111111:hook", 1)];
+        let more = [("arn:aws:sqs:r:222222222222:jobs", 3)];
+        let all = waiting.into_iter().chain(more).map(|(arn, count)| (arn.to_owned(), count)).collect();
+        let told: Vec<(String, u64)> = by_name(all).into_iter().collect();
+        assert_eq!(told, [("hook".to_owned(), 1), ("jobs".to_owned(), 5)]);
+    }
 
     #[test]
     fn a_pass_goes_by_ids() {

@@ -40,6 +40,8 @@ fn run(script: &str, more: &[&str]) {
     let scratch = dir.path().join("scratch");
     std::fs::create_dir(&scratch).unwrap();
     let done = Command::new(python)
+        // What scripts share leaves no compiled files in the tree.
+        .arg("-B")
         .arg(root.join("tests").join(script))
         .arg(format!("http://127.0.0.1:{}", port.trim()))
         .arg(&scratch)
@@ -55,6 +57,11 @@ fn boto3_and_the_aws_cli() {
 }
 
 #[test]
+fn signatures_checksums_and_hosts() {
+    run("s3_signed.py", &[DOMAIN]);
+}
+
+#[test]
 fn parts_ranges_and_failures() {
     run("s3_parts.py", &[DOMAIN, SITES]);
 }
@@ -62,6 +69,11 @@ fn parts_ranges_and_failures() {
 #[test]
 fn who_may_use_what_is_whose() {
     run("s3_access.py", &[]);
+}
+
+#[test]
+fn who_may_use_what_by_lists() {
+    run("s3_lists.py", &[]);
 }
 
 /// Takes a minute: that is how long the server waits for a client that does nothing.

@@ -1,81 +1,19 @@
-"""Who may use what is whose, with boto3 against a Walrus: s3_access.py ENDPOINT SCRATCH_DIRECTORY VIRTUAL_HOST_DOMAIN
+"""Who may use what is whose by policies, with boto3 against a Walrus: s3_access.py ENDPOINT SCRATCH_DIRECTORY
 
-Two accounts (both with their roots' keys) and nobody. Every function named test_* runs; the first failure ends the run
-with a traceback and a non-zero status.
+Access by lists is in s3_lists.py.
 """
 import datetime
-import hashlib
 import json
-import sys
 import urllib.error
 import urllib.request
-import uuid
 
 import boto3
-from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
-ENDPOINT = sys.argv[1]
-SECRET = "walrus/test+secret"
-KEYS = ("AKIAWALRUSTEST000001", "AKIAWALRUSTEST000002")
-ACCOUNTS = ("111111111111", "222222222222")
-CANONICAL = [hashlib.sha256(f"mallee canonical {account}".encode()).hexdigest() for account in ACCOUNTS]
-ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
-AUTHENTICATED = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
-LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
-CLOSED = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
-OPEN = dict.fromkeys(CLOSED, False)
-
-
-def client(key=None):
-    signed = {} if key is not None else {"signature_version": UNSIGNED}
-    config = Config(retries={"max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"}, **signed)
-    return boto3.client("s3", endpoint_url=ENDPOINT, region_name="us-east-1", config=config,
-                        aws_access_key_id=KEYS[key or 0], aws_secret_access_key=SECRET)
-
-
-S3, OTHER, NOBODY = client(0), client(1), client()
-
-
-def refused(code, status, call, *args, **kwargs):
-    try:
-        reply = call(*args, **kwargs)
-    except ClientError as error:
-        got = (error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"])
-        assert got == (code, status), error.response
-        return error.response
-    raise AssertionError(f"not refused with {code}: {reply}")
-
-
-def bucket(ownership=None, access=None, **options):
-    name = f"access-{uuid.uuid4().hex[:12]}"
-    if ownership:
-        options["ObjectOwnership"] = ownership
-    S3.create_bucket(Bucket=name, **options)
-    if access is not None:
-        S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={**CLOSED, **access})
-    return name
-
-
-def statement(name, action, principal="*", resource="/*", effect="Allow", condition=None):
-    actions, resources = ([v] if isinstance(v, str) else v for v in (action, resource))
-    made = {"Effect": effect, "Principal": principal, "Action": actions,
-            "Resource": [f"arn:aws:s3:::{name}{rest}" for rest in resources]}
-    return {**made, "Condition": condition} if condition else made
-
-
-def policy(name, *statements, **options):
-    text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
-    return S3.put_bucket_policy(Bucket=name, Policy=text, **options)
-
-
-def account(number):
-    return {"AWS": f"arn:aws:iam::{ACCOUNTS[number]}:root"}
-
-
-def body(who, name, key="k", **options):
-    return who.get_object(Bucket=name, Key=key, **options)["Body"].read()
+from s3_world import (
+    ACCOUNTS, CANONICAL, CLOSED, ENDPOINT, KEYS, NOBODY, OPEN, OTHER, S3, SECRET, account, body, bucket, policy, refused,
+    run, statement,
+)
 
 
 def test_new_buckets_are_closed():
@@ -448,160 +386,4 @@ def test_keys_of_a_batch_are_each_decided():
     assert [o["Key"] for o in S3.list_objects_v2(Bucket=name)["Contents"]] == ["b"]
 
 
-def grants(acl):
-    def grantee(who):
-        return who.get("ID") or who.get("URI")
-
-    return sorted((g["Permission"], grantee(g["Grantee"])) for g in acl["Grants"])
-
-
-def test_lists_do_not_count_where_the_owner_is_enforced():
-    name = bucket(access=OPEN)
-    S3.put_object(Bucket=name, Key="k", Body=b"x", ACL="bucket-owner-full-control")
-    assert grants(S3.get_bucket_acl(Bucket=name)) == grants(S3.get_object_acl(Bucket=name, Key="k"))
-    unsupported = lambda call, **options: refused("AccessControlListNotSupported", 400, call, Bucket=name, **options)
-    unsupported(S3.put_bucket_acl, ACL="public-read")
-    unsupported(S3.put_object_acl, Key="k", ACL="public-read")
-    unsupported(S3.put_object, Key="k", Body=b"", ACL="authenticated-read")
-    unsupported(S3.put_object, Key="k", Body=b"", GrantRead=f"id={CANONICAL[1]}")
-    unsupported(S3.create_multipart_upload, Key="k", ACL="public-read")
-    unsupported(S3.copy_object, Key="l", CopySource={"Bucket": name, "Key": "k"}, ACL="public-read")
-    S3.put_bucket_acl(Bucket=name, ACL="private")
-    refused("InvalidBucketAclWithObjectOwnership", 400, S3.create_bucket, Bucket=f"{name}-2", ACL="public-read")
-    refused("InvalidBucketAclWithBlockPublicAccessError", 400, S3.create_bucket, Bucket=f"{name}-2", ACL="public-read",
-            ObjectOwnership="ObjectWriter")
-    refused("InvalidArgument", 400, S3.create_bucket, Bucket=f"{name}-2", ObjectOwnership="Nobody")
-    # Lists that are there count no more when the owner is enforced, and again when it is not.
-    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]})
-    S3.put_object_acl(Bucket=name, Key="k", ACL="public-read")
-    assert body(NOBODY, name) == b"x"
-    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
-    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
-    S3.delete_bucket_ownership_controls(Bucket=name)
-    assert body(NOBODY, name) == b"x"
-
-
-def test_lists_of_objects():
-    name = bucket("ObjectWriter", OPEN)
-    OTHER.list_buckets()
-    full = ("FULL_CONTROL", CANONICAL[0])
-    for canned, more, nobody, other in [
-        ("private", [], False, False),
-        ("public-read", [("READ", ALL_USERS)], True, True),
-        ("public-read-write", [("READ", ALL_USERS), ("WRITE", ALL_USERS)], True, True),
-        ("authenticated-read", [("READ", AUTHENTICATED)], False, True),
-        ("bucket-owner-read", [], False, False),
-        ("bucket-owner-full-control", [], False, False),
-        ("aws-exec-read", None, False, False),
-    ]:
-        S3.put_object(Bucket=name, Key="k", Body=canned.encode(), ACL=canned)
-        acl = S3.get_object_acl(Bucket=name, Key="k")
-        assert acl["Owner"]["ID"] == CANONICAL[0]
-        if more is not None:
-            assert grants(acl) == sorted([full, *more]), (canned, acl)
-        for who, may in ((NOBODY, nobody), (OTHER, other)):
-            if may:
-                assert body(who, name) == canned.encode()
-            else:
-                refused("AccessDenied", 403, who.get_object, Bucket=name, Key="k")
-            refused("AccessDenied", 403, who.get_object_acl, Bucket=name, Key="k")
-            refused("AccessDenied", 403, who.put_object, Bucket=name, Key="k", Body=b"")
-    S3.put_object(Bucket=name, Key="k", Body=b"granted", GrantRead=f'id="{CANONICAL[1]}"', GrantReadACP=f"id={CANONICAL[1]}")
-    # Who gives all away has no control left in the list, but remains the owner.
-    assert grants(OTHER.get_object_acl(Bucket=name, Key="k")) == [("READ", CANONICAL[1]), ("READ_ACP", CANONICAL[1])]
-    assert body(OTHER, name) == body(S3, name) == b"granted"
-    refused("AccessDenied", 403, OTHER.put_object_acl, Bucket=name, Key="k", ACL="public-read")
-    S3.put_object_acl(Bucket=name, Key="k", GrantFullControl=f"id={CANONICAL[1]}")
-    OTHER.put_object_acl(Bucket=name, Key="k", ACL="public-read")
-    assert body(NOBODY, name) == b"granted"
-    acl = S3.get_object_acl(Bucket=name, Key="k")
-    S3.put_object_acl(Bucket=name, Key="k", AccessControlPolicy={"Owner": acl["Owner"], "Grants": acl["Grants"][:1]})
-    assert grants(S3.get_object_acl(Bucket=name, Key="k")) == [full]
-    # A new version of the object is not what its older one was; each has its own list.
-    S3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    old = S3.put_object(Bucket=name, Key="v", Body=b"old", ACL="public-read")["VersionId"]
-    S3.put_object(Bucket=name, Key="v", Body=b"new")
-    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="v")
-    assert body(NOBODY, name, "v", VersionId=old) == b"old"
-    S3.put_object_acl(Bucket=name, Key="v", VersionId=old, ACL="private")
-    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="v", VersionId=old)
-    upload = S3.create_multipart_upload(Bucket=name, Key="m", ACL="public-read")["UploadId"]
-    part = S3.upload_part(Bucket=name, Key="m", UploadId=upload, PartNumber=1, Body=b"parts")
-    S3.complete_multipart_upload(Bucket=name, Key="m", UploadId=upload,
-                                 MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
-    assert body(NOBODY, name, "m") == b"parts"
-
-
-def test_lists_of_buckets():
-    name = bucket("ObjectWriter", OPEN)
-    S3.put_object(Bucket=name, Key="k", Body=b"x")
-    S3.put_bucket_acl(Bucket=name, ACL="public-read")
-    assert grants(S3.get_bucket_acl(Bucket=name)) == [("FULL_CONTROL", CANONICAL[0]), ("READ", ALL_USERS)]
-    for who in (OTHER, NOBODY):
-        assert [o["Key"] for o in who.list_objects_v2(Bucket=name)["Contents"]] == ["k"]
-        refused("AccessDenied", 403, who.get_object, Bucket=name, Key="k")
-        refused("NoSuchKey", 404, who.get_object, Bucket=name, Key="absent")
-        refused("AccessDenied", 403, who.put_object, Bucket=name, Key="x", Body=b"")
-    S3.put_bucket_acl(Bucket=name, ACL="public-read-write")
-    OTHER.put_object(Bucket=name, Key="theirs", Body=b"theirs")
-    NOBODY.put_object(Bucket=name, Key="nobodys", Body=b"nobody's")
-    # What others wrote is theirs: its owner reads it, the bucket's may only delete it.
-    assert body(OTHER, name, "theirs") == b"theirs"
-    refused("AccessDenied", 403, S3.get_object, Bucket=name, Key="theirs")
-    refused("AccessDenied", 403, S3.get_object, Bucket=name, Key="nobodys")
-    owners = {o["Key"]: o["Owner"]["ID"] for o in S3.list_objects_v2(Bucket=name, FetchOwner=True)["Contents"]}
-    assert (owners["k"], owners["theirs"]) == tuple(CANONICAL) and owners["nobodys"] not in CANONICAL, owners
-    OTHER.put_object(Bucket=name, Key="theirs", Body=b"given", ACL="bucket-owner-read")
-    assert body(S3, name, "theirs") == b"given"
-    policy(name, statement(name, "s3:GetObject"))
-    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="theirs")
-    assert body(NOBODY, name) == b"x"
-    S3.delete_object(Bucket=name, Key="theirs")
-    S3.delete_object(Bucket=name, Key="nobodys")
-    S3.put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]})
-    OTHER.put_object(Bucket=name, Key="given", Body=b"", ACL="bucket-owner-full-control")
-    OTHER.put_object(Bucket=name, Key="kept", Body=b"")
-    assert S3.get_object_acl(Bucket=name, Key="given")["Owner"]["ID"] == CANONICAL[0]
-    assert OTHER.get_object_acl(Bucket=name, Key="kept")["Owner"]["ID"] == CANONICAL[1]
-    S3.delete_bucket_policy(Bucket=name)
-    S3.put_bucket_acl(Bucket=name, ACL="log-delivery-write")
-    granted = [("FULL_CONTROL", CANONICAL[0]), ("READ_ACP", LOG_DELIVERY), ("WRITE", LOG_DELIVERY)]
-    assert grants(S3.get_bucket_acl(Bucket=name)) == granted
-    refused("AccessDenied", 403, NOBODY.put_object, Bucket=name, Key="x", Body=b"")
-    S3.put_bucket_acl(Bucket=name, GrantWriteACP=f"id={CANONICAL[1]}")
-    OTHER.put_bucket_acl(Bucket=name, ACL="private")
-    refused("AccessDenied", 403, OTHER.put_bucket_acl, Bucket=name, ACL="private")
-
-
-def test_public_lists_are_blocked():
-    name = bucket("ObjectWriter")
-    refused("AccessDenied", 403, S3.put_bucket_acl, Bucket=name, ACL="public-read")
-    refused("AccessDenied", 403, S3.put_object, Bucket=name, Key="k", Body=b"", ACL="authenticated-read")
-    refused("AccessDenied", 403, S3.put_object, Bucket=name, Key="k", Body=b"", GrantRead=f"uri={ALL_USERS}")
-    S3.put_object(Bucket=name, Key="k", Body=b"x", ACL="aws-exec-read")
-    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=OPEN)
-    S3.put_bucket_acl(Bucket=name, ACL="public-read")
-    S3.put_object_acl(Bucket=name, Key="k", ACL="public-read")
-    assert body(NOBODY, name) == b"x"
-    S3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration={**OPEN, "IgnorePublicAcls": True})
-    refused("AccessDenied", 403, NOBODY.get_object, Bucket=name, Key="k")
-    refused("AccessDenied", 403, NOBODY.list_objects_v2, Bucket=name)
-    assert body(S3, name) == b"x"
-
-
-def test_lists_that_cannot_be():
-    name = bucket("ObjectWriter", OPEN)
-    bad = lambda code, **options: refused(code, 400, S3.put_bucket_acl, Bucket=name, **options)
-    bad("InvalidArgument", GrantRead="id=1234")
-    bad("InvalidArgument", GrantRead="uri=http://acs.amazonaws.com/groups/global/Nobody")
-    bad("UnresolvableGrantByEmailAddress", GrantRead="emailAddress=nobody@example.com")
-    bad("InvalidArgument", ACL="public")
-    bad("InvalidRequest", ACL="private", GrantRead=f"id={CANONICAL[0]}")
-    stranger = {"Owner": {"ID": CANONICAL[1]}, "Grants": []}
-    refused("AccessDenied", 403, S3.put_bucket_acl, Bucket=name, AccessControlPolicy=stranger)
-
-
-for name, test in list(globals().items()):
-    if name.startswith("test_"):
-        test()
-        print(name, "ok", flush=True)
+run(globals())

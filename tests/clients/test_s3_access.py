@@ -102,6 +102,17 @@ def test_another_account_needs_both_sides(door, tenant, bucket):  # noqa: F811
     refused(ann.get_object, Bucket=bucket, Key="k")
 
 
+def test_a_policy_locks_nobody_out_for_ever(door, bucket):  # noqa: F811
+    everything = ("Deny", "*", "s3:*", "")
+    policy(door, bucket, everything)
+    refused(door.root.list_objects_v2, Bucket=bucket)
+    # Whoever administers the account reads, replaces and removes it nevertheless.
+    assert "Deny" in door.root.get_bucket_policy(Bucket=bucket)["Policy"]
+    policy(door, bucket, everything, ("Deny", "*", "s3:*", "/*"))
+    door.root.delete_bucket_policy(Bucket=bucket)
+    assert read(door.root, bucket) == b"kept"
+
+
 def test_a_user_of_the_account_and_a_denial(door, bucket):  # noqa: F811
     name = f"user-{uuid.uuid4().hex[:8]}"
     arn = door.iam.create_user(UserName=name)["User"]["Arn"]

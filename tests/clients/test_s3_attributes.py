@@ -57,6 +57,22 @@ def test_parts_are_told_page_by_page(s3, bucket):
     assert "Parts" not in page(PartNumberMarker=7)
 
 
+def test_a_part_is_read_with_its_own_checksum(s3, bucket):
+    parts = [(1, b"a" * 5 * MIB), (2, b"b" * 5 * MIB), (3, b"c" * 10)]
+    upload(s3, bucket, "k", parts, ChecksumAlgorithm="SHA256")
+    asked = {"Bucket": bucket, "Key": "k", "ChecksumMode": "ENABLED"}
+    for number, data in parts:
+        for read in [s3.get_object, s3.head_object]:
+            told = read(**asked, PartNumber=number)
+            assert (told["ChecksumSHA256"], told["ChecksumType"]) == (sha256(data), "COMPOSITE")
+            assert (told["PartsCount"], told["ContentLength"]) == (3, len(data))
+        assert s3.get_object(**asked, PartNumber=number)["Body"].read() == data
+    exact = s3.get_object(**asked, Range=f"bytes={5 * MIB}-{10 * MIB - 1}")
+    assert exact["ChecksumSHA256"] == sha256(parts[1][1]) and exact["Body"].read() == parts[1][1]
+    for other in [f"bytes=0-{10 * MIB - 1}", "bytes=1-5", f"bytes={5 * MIB}-{5 * MIB}"]:
+        assert "ChecksumSHA256" not in s3.get_object(**asked, Range=other)
+
+
 def test_versions_and_what_is_not_there(s3, bucket):
     one = {"Bucket": bucket, "Key": "k", "ObjectAttributes": ["ObjectSize"]}
     refused("NoSuchKey", 404, s3.get_object_attributes, **one)

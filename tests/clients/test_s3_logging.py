@@ -216,6 +216,20 @@ def test_by_lists_and_with_grants(store, s3, bucket):
     refused("AccessDenied", 403, store.nobody().get_object, Bucket=target, Key=key)
 
 
+def test_blocked_lists_open_no_logs(store, s3, bucket):
+    target = make(s3, ObjectOwnership="ObjectWriter")
+    s3.put_public_access_block(Bucket=target, PublicAccessBlockConfiguration={"BlockPublicAcls": True})
+    s3.put_bucket_acl(Bucket=target, ACL="log-delivery-write")
+    other, _ = store.other()
+    everyone = {"Grantee": {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}, "Permission": "READ"}
+    one_other = {"Grantee": {"Type": "CanonicalUser", "ID": other.list_buckets()["Owner"]["ID"]}, "Permission": "READ"}
+    log(s3, bucket, target, TargetGrants=[everyone, one_other])
+    s3.list_objects_v2(Bucket=bucket)
+    key, text = eventually(lambda: list(logs(s3, target)))[0]
+    refused("AccessDenied", 403, store.nobody().get_object, Bucket=target, Key=key)
+    assert other.get_object(Bucket=target, Key=key)["Body"].read().decode() == text
+
+
 def test_what_took_a_list(store, s3, target):
     source = make(s3, ObjectOwnership="ObjectWriter")
     s3.delete_public_access_block(Bucket=source)

@@ -149,10 +149,10 @@ def test_what_is_refused(s3, role, make):
         {"ReplicationTime": {**on, "Time": {"Minutes": 15}}, "Metrics": {**on, "EventThreshold": {"Minutes": 15}}},
         {"Metrics": on},
         {"EncryptionConfiguration": {"ReplicaKmsKeyID": "arn:aws:kms:r:111111111111:key/k"}},
-        {"Bucket": f"arn:aws:s3:elsewhere::{to}"},
         {"StorageClass": "DEEP_ARCHIVE"},
     ):
         put("NotImplemented", 501, rule(to, Destination=feature))
+    put("InvalidRequest", 400, rule(to, Destination={"Bucket": f"arn:aws:s3:elsewhere::{to}"}))
     put("NotImplemented", 501, rule(to, SourceSelectionCriteria={"SseKmsEncryptedObjects": on}))
     put("NotImplemented", 501, rule(to, ExistingObjectReplication=on))
     with pytest.raises(ClientError) as caught:
@@ -359,6 +359,13 @@ def test_a_bucket_of_another_account(store, s3, role, make):
     assert read["Body"].read() == b"1" and read["ReplicationStatus"] == "REPLICA"
     # As on AWS: without s3:ReplicateTags the object comes without its tags.
     assert other.get_object_tagging(Bucket=to, Key="yes")["TagSet"] == []
+    # Nor does it take those that its owner gave it.
+    own = {"TagSet": [{"Key": "of", "Value": "ours"}]}
+    other.put_object_tagging(Bucket=to, Key="yes", Tagging=own)
+    for tags in ([{"Key": "k", "Value": "w"}], []):
+        s3.put_object_tagging(Bucket=source, Key="yes", Tagging={"TagSet": tags})
+        assert ended(s3, source, "yes") == "COMPLETED"
+        assert other.get_object_tagging(Bucket=to, Key="yes")["TagSet"] == own["TagSet"]
     s3.delete_object(Bucket=source, Key="yes")
     eventually(lambda: any(marker for *_, marker in versions(other, to)))
     with pytest.raises(ClientError):

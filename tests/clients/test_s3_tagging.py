@@ -1,5 +1,8 @@
 """Tags of buckets and objects, as boto3 sees them."""
 
+import json
+import uuid
+
 import pytest
 
 from s3_objects import make, refused, remove, upload
@@ -45,6 +48,21 @@ def test_a_bucket_is_made_with_its_tags(s3):
     s3.delete_bucket(Bucket=name)
     wrong = {"Tags": [{"Key": "aws:a", "Value": "1"}]}
     refused("InvalidTag", 400, make, s3=s3, kind="tagged", configuration=wrong)
+
+
+def test_a_policy_says_which_tags_a_bucket_must_have(cloud):
+    iam, user = cloud.client("iam"), f"tagger-{uuid.uuid4().hex[:8]}"
+    tagged = {"StringEquals": {"aws:RequestTag/team": "a"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["team"]}}
+    statement = {"Effect": "Allow", "Action": ["s3:CreateBucket", "s3:TagResource"], "Resource": "*", "Condition": tagged}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=document)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    s3 = cloud.client("s3", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+    for wrong in [{}, {"Tags": tag_set(team="b")}, {"Tags": tag_set(team="a", other="1")}]:
+        refused("AccessDenied", 403, make, s3=s3, kind="tagged", configuration=wrong)
+    name = make(s3, "tagged", configuration={"Tags": tag_set(team="a")})
+    cloud.client("s3").delete_bucket(Bucket=name)
 
 
 def test_tags_of_an_object(s3, bucket):

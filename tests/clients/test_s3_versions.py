@@ -75,7 +75,7 @@ def test_a_bucket_says_whether_it_is_versioned(s3, bucket):
     for configuration, code, http in [
         ({}, "IllegalVersioningConfigurationException", 400),
         ({"Status": "enabled"}, "MalformedXML", 400),
-        ({"Status": "Enabled", "MFADelete": "Enabled"}, "NotImplemented", 501),
+        ({"Status": "Enabled", "MFADelete": "Enabled"}, "AccessDenied", 403),
     ]:
         refused(code, http, s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=configuration)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended", "MFADelete": "Disabled"})

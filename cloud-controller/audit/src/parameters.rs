@@ -70,16 +70,29 @@ pub fn shown_json(body: &[u8]) -> Value {
     serde_json::from_slice(body).map_or(Value::Null, without_secrets)
 }
 
+/// Parameters that are shown by the names they have, as those of S3 are.
+#[must_use]
+pub fn shown_as_is(value: Value) -> Value {
+    if value.to_string().len() > BYTES_MAX {
+        return omitted();
+    }
+    hidden(value, &|name| name.to_owned())
+}
+
 fn without_secrets(value: Value) -> Value {
+    hidden(value, &camel)
+}
+
+fn hidden(value: Value, named: &impl Fn(&str) -> String) -> Value {
     match value {
         Value::Object(map) => {
             let shown = |(name, value): (String, Value)| {
-                let value = if is_secret(&name) { Value::from(HIDDEN) } else { without_secrets(value) };
-                (camel(&name), value)
+                let value = if is_secret(&name) { Value::from(HIDDEN) } else { hidden(value, named) };
+                (named(&name), value)
             };
             Value::Object(map.into_iter().map(shown).collect())
         }
-        Value::Array(list) => Value::Array(list.into_iter().map(without_secrets).collect()),
+        Value::Array(list) => Value::Array(list.into_iter().map(|value| hidden(value, named)).collect()),
         other => other,
     }
 }
@@ -182,6 +195,13 @@ mod tests {
         assert_eq!(shown_json(body), expected);
         assert_eq!((shown_json(b""), shown_json(b"{")), (Value::Null, Value::Null));
         assert_eq!(shown_json(&vec![b' '; BYTES_MAX + 1])["omitted"], true);
+    }
+
+    #[test]
+    fn names_of_s3_stay_as_they_are() {
+        let asked = json!({ "Host": "h", "Rules": [{ "ID": "a", "Password": "canary" }] });
+        assert_eq!(shown_as_is(asked), json!({ "Host": "h", "Rules": [{ "ID": "a", "Password": HIDDEN }] }));
+        assert_eq!(shown_as_is(json!({ "policy": "x".repeat(BYTES_MAX) }))["omitted"], true);
     }
 
     #[test]

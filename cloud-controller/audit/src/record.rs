@@ -75,6 +75,12 @@ pub struct Resource {
     /// Its id, name or ARN.
     #[serde(rename = "resourceName")]
     pub name: String,
+    /// Its ARN, where the service names one.
+    #[serde(rename = "ARN", skip_serializing_if = "Option::is_none", default)]
+    pub arn: Option<String>,
+    /// Whose it is, where the service says so.
+    #[serde(rename = "accountId", skip_serializing_if = "Option::is_none", default)]
+    pub account_id: Option<String>,
 }
 
 /// The error of a call whose outcome nobody recorded.
@@ -109,6 +115,9 @@ pub struct Record {
     pub request_parameters: Value,
     /// Always null: replies are not kept.
     pub response_elements: Value,
+    /// What else the service tells of the request.
+    #[serde(skip_serializing_if = "Value::is_null", default)]
+    pub additional_event_data: Value,
     /// The error that was answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
@@ -162,6 +171,7 @@ pub(crate) mod tests {
             user_agent: "test".into(),
             request_parameters: Value::Null,
             response_elements: Value::Null,
+            additional_event_data: Value::Null,
             error_code: None,
             error_message: None,
             request_id: name.into(),

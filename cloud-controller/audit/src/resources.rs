@@ -91,7 +91,7 @@ struct Found(BTreeSet<Resource>);
 impl Found {
     fn add(&mut self, kind: &str, name: &str) {
         if self.0.len() < RESOURCES_MAX {
-            self.0.insert(Resource { kind: kind.to_owned(), name: name.to_owned() });
+            self.0.insert(Resource { kind: kind.to_owned(), name: name.to_owned(), arn: None, account_id: None });
         }
     }
 }

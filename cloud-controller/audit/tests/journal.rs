@@ -21,6 +21,7 @@ fn record(name: &str) -> Record {
         user_agent: "test \"\n\u{1f600}".into(),
         request_parameters: Value::Null,
         response_elements: Value::Null,
+        additional_event_data: Value::Null,
         error_code: None,
         error_message: None,
         request_id: "r".into(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod cloudtrail;
 mod identity;
+pub(crate) mod s3;
 mod trails;
 
 pub use cloudtrail::OFFERED as CLOUDTRAIL_OFFERED;
@@ -33,6 +34,8 @@ const OPEN_RETRY: Duration = Duration::from_millis(10);
 const INDEX_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked whether something is to be delivered to a bucket.
 const DELIVER_PERIOD: Duration = Duration::from_secs(2);
+/// How often it is looked whether calls of S3 were begun whose end was never told.
+const LENT_PERIOD: Duration = Duration::from_secs(60);
 /// How often old events are forgotten by the index.
 const FORGET_PERIOD: Duration = Duration::from_secs(3600);
 /// First words of the names of operations that only look by CloudTrail's rules, though they make credentials.
@@ -104,6 +107,7 @@ pub struct Trail {
     journal: Journal,
     directory: PathBuf,
     objects: Option<Arc<dyn ObjectService>>,
+    lent: s3::Lent,
 }
 
 impl Trail {
@@ -116,7 +120,10 @@ impl Trail {
         loop {
             let path = directory.to_owned();
             match tokio::task::spawn_blocking(move || Journal::open(&path)).await.map_err(io::Error::other)? {
-                Ok(journal) => return Ok(Self { journal, directory: directory.to_owned(), objects: None }),
+                Ok(journal) => {
+                    let (directory, lent) = (directory.to_owned(), s3::Lent::default());
+                    return Ok(Self { journal, directory, objects: None, lent });
+                }
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock || tokio::time::Instant::now() >= deadline => {
                     return Err(error);
                 }
@@ -161,6 +168,11 @@ impl Trail {
         spawn_periodic(scope, "audit-index", INDEX_PERIOD, Nudge::default(), rng.clone(), move || {
             let (trail, cloud) = (trail.clone(), indexed.clone());
             async move { mallee_app::audit::index(&cloud, &trail.directory).await }
+        });
+        let (trail, clock) = (self.clone(), cloud.clock().clone());
+        spawn_periodic(scope, "audit-lent", LENT_PERIOD, Nudge::default(), rng.clone(), move || {
+            let (trail, now_ms) = (trail.clone(), clock.now_ms());
+            async move { trail.give_up_lent(now_ms).await }
         });
         if let Some(objects) = self.objects() {
             self.spawn_delivery(scope, cloud, objects);
@@ -233,6 +245,7 @@ pub(crate) fn draft(cloud: &Cloud, call: &Call<'_>) -> Record {
         user_agent: shortened(call.facts.user_agent.as_deref().unwrap_or_default()),
         request_parameters: call.said.shown(),
         response_elements: Value::Null,
+        additional_event_data: Value::Null,
         error_code: None,
         error_message: None,
         request_id: call.request_id.to_owned(),

@@ -342,7 +342,13 @@ impl Front {
         if let Err(error) = &outcome
             && let Some(cause) = error.cause()
         {
-            tracing::error!(request_id = id, code = error.code().as_str(), cause, "request failed");
+            let code = error.code().as_str();
+            // What a client did wrong is no business of the operator's: anybody could fill the log with it.
+            if error.status() >= 500 {
+                tracing::error!(request_id = id, code, cause, "request failed");
+            } else {
+                tracing::debug!(request_id = id, code, cause, "request refused");
+            }
         }
         if let (Some(trail), Some(draft)) = (&self.trail, draft) {
             // A place to be killed at, as the next is; failing here is the disk's affair.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod conditions;
+mod managed;
 mod objects;
 mod races;
 mod request;

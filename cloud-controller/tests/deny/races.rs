@@ -1,8 +1,9 @@
 //! What is decided is what is done: objects that are written anew, and buckets that are closed, while a request that was
 //! decided waits.
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, REGION, World};
 use mallee_runtime::FaultAction;
+use mallee_s3::objects::{Delete, ListQuery, UploadDoc};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,4 +115,84 @@ async fn lists_and_what_forbids_them_are_never_both() {
     let answer = meanwhile(&world, "walrus.config.commit", ("PUT", "/b?acl="), acl, "", close).await;
     assert_eq!((answer.status, answer.code.as_str()), (400, "AccessControlListNotSupported"), "{}", answer.text);
     assert_eq!(root("PUT", "/b?ownershipControls=", &[], ENFORCED).await, done, "there is no list that grants");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_object_becomes_public_where_that_is_blocked_meanwhile() {
+    let world = Arc::new(World::new().await);
+    let acl: &'static [(&str, &str)] = &[("x-amz-acl", "public-read")];
+    for (name, point, request, expected) in [
+        ("PutObjectAcl", "walrus.properties.commit", ("PUT", "/b/k?acl="), (403, "AccessDenied")),
+        // Its body is gone: it cannot be decided again.
+        ("PutObject", "walrus.put.commit", ("PUT", "/b/new"), (409, "OperationAborted")),
+    ] {
+        world.stock().await;
+        world.open("b").await;
+        let owns = world.s3_with("PUT", "/b?ownershipControls=", &[], OWNER_WRITES, &world.root).await;
+        assert_eq!(owns.status, 200, "{}", owns.text);
+        let engine = world.objects().clone();
+        let block = async move {
+            // Without a word everything public is blocked.
+            assert!(engine.remove_document("b", "public-access-block", "").await.unwrap());
+        };
+        let answer = meanwhile(&world, point, request, acl, "", block).await;
+        assert_eq!((answer.status, answer.code.as_str()), expected, "{name}: {}", answer.text);
+        world.open("b").await;
+        let read = world.s3_unsigned("GET", if name == "PutObject" { "/b/new" } else { "/b/k" }, &[], "").await;
+        assert_ne!(read.status, 200, "{name}: {}", read.text);
+        // A change that has no say in it only has it looked at again.
+        let engine = world.objects().clone();
+        let other = async move {
+            engine.set_document("b", "cors", "", "<CORSConfiguration></CORSConfiguration>", &|_| Ok(())).await.unwrap();
+        };
+        let answer = meanwhile(&world, "walrus.properties.commit", ("PUT", "/b/k?acl="), acl, "", other).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text);
+        assert_eq!(world.s3_unsigned("GET", "/b/k", &[], "").await.status, 200, "{name}");
+        world.objects().remove_document("b", "cors", "").await.unwrap();
+        world.write("b", "k", "k", &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_took_the_name_is_not_read() {
+    let world = Arc::new(World::new().await);
+    for (method, path) in [
+        ("GET", "/b/k"),
+        ("HEAD", "/b/k"),
+        ("GET", "/b/k?tagging="),
+        ("GET", "/b/k?acl="),
+        ("GET", "/b/k?attributes="),
+        ("GET", "/b"),
+        ("GET", "/b?list-type=2"),
+        ("GET", "/b?versions="),
+        ("GET", "/b?uploads="),
+        ("PUT", "/c/copy"),
+    ] {
+        world.stock().await;
+        let theirs = world.clone();
+        let replaced = async move {
+            let engine = theirs.objects();
+            for key in ["k", "l", "open/x"] {
+                engine.delete_objects("b", vec![Delete::key(key)]).await.unwrap();
+            }
+            engine.delete_bucket("b").await.unwrap();
+            engine.create_bucket("b", "000000000999", REGION).await.unwrap();
+            theirs.write("b", "k", "hidden", &[("hidden", "yes")]).await;
+            engine.create_upload("b", "hidden", "000000000999", UploadDoc::default()).await.unwrap();
+        };
+        let headers: &'static [(&str, &str)] = match path {
+            "/c/copy" => &[("x-amz-copy-source", "b/k")],
+            "/b/k?attributes=" => &[("x-amz-object-attributes", "ETag")],
+            _ => &[],
+        };
+        let answer = meanwhile(&world, "walrus.decided", (method, path), headers, "", replaced).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+        assert!(method == "HEAD" || answer.code == "NoSuchBucket", "{method} {path}: {}", answer.text);
+        assert!(!answer.text.contains("hidden"), "{method} {path}: {}", answer.text);
+        let engine = world.objects();
+        let upload = engine.list_uploads("b", &ListQuery { limit: 10, ..ListQuery::default() }, "").await.unwrap();
+        engine.abort_upload(&upload.items[0].id).await.unwrap();
+        engine.delete_objects("b", vec![Delete::key("k")]).await.unwrap();
+        engine.delete_bucket("b").await.unwrap();
+    }
 }

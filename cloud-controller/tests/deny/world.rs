@@ -8,7 +8,9 @@ use http_body_util::BodyExt as _;
 use mallee_app::sts::token_hash;
 use mallee_app::test_support::{self, config};
 use mallee_app::{Cloud, CloudConfig};
+use mallee_audit::{Position, Record, read};
 use mallee_awswire::sigv4::derive_signing_key;
+use mallee_cloud_controller::audit::Trail;
 use mallee_cloud_controller::front::Front;
 use mallee_cloud_controller::{CloudAuthority, LocalS3, verifier};
 use mallee_runtime::Faults;
@@ -69,6 +71,7 @@ pub struct World {
     router: axum::Router,
     objects: Engine,
     _blobs: tempfile::TempDir,
+    audit: tempfile::TempDir,
     db: TestDb,
 }
 
@@ -100,13 +103,15 @@ impl World {
         let objects = Engine::new(meta, Arc::new(files), db.clock.clone(), db.rng.clone(), Faults::none());
         let verifier = verifier(&store);
         let authority = Arc::new(CloudAuthority::new(verifier.clone()));
-        authority.attach(&cloud);
+        let audit = tempfile::tempdir().unwrap();
+        let trail = Arc::new(Trail::open(audit.path()).await.unwrap());
+        authority.attach(&cloud, Some(trail));
         let config = S3Config { region: REGION.into(), domains: vec![DOMAIN.to_owned()], ..S3Config::default() };
         let s3 = mallee_s3::router(S3::new(objects.clone(), authority, config));
         let router = Arc::new(Front::new(cloud.clone(), Arc::new(LocalS3::new(s3)), verifier)).router();
         let root =
             Keys { id: access.access_key_id, secret: access.secret_access_key.expose_secret().to_owned(), token: None };
-        Self { store, cloud, account: access.account, root, router, objects, _blobs: blobs, db }
+        Self { store, cloud, account: access.account, root, router, objects, _blobs: blobs, audit, db }
     }
 
     /// Sees to it that the buckets `b` and `c` and what is in them are there, and nothing else.
@@ -327,6 +332,18 @@ impl World {
                 None => drop(self.objects.remove_document(bucket, "policy", "").await.unwrap()),
             }
         }
+    }
+
+    /// What the audit trail has of S3, once it has this one.
+    pub async fn records(&self, request_id: &str) -> Vec<Record> {
+        for _ in 0..500 {
+            let (records, _) = read::since(self.audit.path(), Position::default(), usize::MAX).unwrap();
+            if records.iter().any(|record| record.request_id == request_id) {
+                return records;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("{request_id} has no record")
     }
 
     /// The object store, as what is behind its door.

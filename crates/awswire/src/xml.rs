@@ -200,7 +200,8 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Whether XML 1.0 can carry the character.
-const fn in_xml(c: char) -> bool {
+#[must_use]
+pub const fn in_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 

@@ -11,7 +11,7 @@ pub struct XmlLimits {
     pub bytes: usize,
     /// Nested elements.
     pub depth: usize,
-    /// Elements in all.
+    /// Elements and attributes in all.
     pub elements: usize,
 }
 
@@ -64,13 +64,14 @@ impl Element {
         let mut open: Vec<Element> = Vec::new();
         let mut root = None;
         let mut count = 0;
+        let mut one_more = || {
+            count += 1;
+            if count > limits.elements { Err(XmlError::Limit("rich in elements")) } else { Ok(()) }
+        };
         loop {
             match reader.read_event().map_err(syntax)? {
                 event @ (Event::Start(_) | Event::Empty(_)) => {
-                    count += 1;
-                    if count > limits.elements {
-                        return Err(XmlError::Limit("rich in elements"));
-                    }
+                    one_more()?;
                     if open.len() >= limits.depth {
                         return Err(XmlError::Limit("deep"));
                     }
@@ -81,6 +82,7 @@ impl Element {
                     let mut element = Self { name: tag.local_name().as_ref().to_owned(), ..Self::default() };
                     for attribute in tag.attributes() {
                         let attribute = attribute.map_err(syntax)?;
+                        one_more()?;
                         if attribute.key.as_namespace_binding().is_some() {
                             continue;
                         }
@@ -192,6 +194,9 @@ mod tests {
         assert_eq!(Element::parse(deep.as_bytes(), LIMITS), Err(XmlError::Limit("deep")));
         let wide = format!("<a>{}</a>", "<b/>".repeat(20_000));
         assert_eq!(Element::parse(wide.as_bytes(), LIMITS), Err(XmlError::Limit("rich in elements")));
+        let many: String = (0..20_000).map(|n| format!(" a{n}=''")).collect();
+        let many = format!("<a{many}/>");
+        assert_eq!(Element::parse(many.as_bytes(), LIMITS), Err(XmlError::Limit("rich in elements")));
         assert_eq!(Element::parse(&[b' '; 11], XmlLimits::bytes(10)), Err(XmlError::Limit("long")));
         for bad in ["", "<a>", "<a></b>", "<a/><b/>", "x<a/>", "</a>", "<a b=1/>", "<a>\u{0}</a"] {
             assert!(Element::parse(bad.as_bytes(), LIMITS).is_err(), "{bad}");

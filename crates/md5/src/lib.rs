@@ -9,12 +9,20 @@ mod pool;
 
 use bytes::Bytes;
 use lanes::State;
+use mallee_runtime::{Share, Sharer};
 
-/// Fewer bytes are hashed where they are, without asking the thread; so many are one step.
+/// Bytes of one step; fewer are hashed where they are, without asking the thread.
 const STEP_BYTES: usize = 256 * 1024;
+/// Where many have to share [`ALL_BYTES`].
+const STEP_BYTES_MIN: usize = 64 * 1024;
+/// Bytes of all that are with the thread; as many more may be waiting for it.
+const ALL_BYTES: usize = 4 << 20;
 
 /// Pieces of fewer bytes are copied together.
 const COPIED_BYTES: usize = 16 * 1024;
+
+/// Those of more bytes than that.
+static LONG: Share = Share::new();
 
 /// An MD5 being computed.
 #[derive(Debug)]
@@ -26,6 +34,7 @@ pub struct Md5 {
     small: Vec<u8>,
     /// Of both.
     held_bytes: usize,
+    share: Option<Sharer>,
 }
 
 /// Where the state is.
@@ -48,7 +57,14 @@ impl Md5 {
     /// Of nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { step: Step::Here(State::new()), length: 0, held: Vec::new(), small: Vec::new(), held_bytes: 0 }
+        Self {
+            step: Step::Here(State::new()),
+            length: 0,
+            held: Vec::new(),
+            small: Vec::new(),
+            held_bytes: 0,
+            share: None,
+        }
     }
 
     /// Adds bytes; waits while those before the last step are still being hashed.
@@ -62,7 +78,11 @@ impl Md5 {
             self.hold_small();
             self.held.push(data.clone());
         }
-        if self.held_bytes >= STEP_BYTES {
+        if self.held_bytes < STEP_BYTES_MIN {
+            return;
+        }
+        let share = self.share.get_or_insert_with(|| LONG.enter());
+        if self.held_bytes >= share.part(ALL_BYTES, STEP_BYTES_MIN, STEP_BYTES) {
             self.hold_small();
             let held = std::mem::take(&mut self.held);
             self.held_bytes = 0;

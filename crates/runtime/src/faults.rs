@@ -26,6 +26,15 @@ pub enum FaultAction {
 #[error("fault injected at {0}")]
 pub struct FaultError(pub String);
 
+/// What a point did to blocking work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Struck {
+    /// The step fails.
+    Failed(FaultError),
+    /// The daemon stops dead: whoever waits for the work never goes on.
+    Killed,
+}
+
 #[derive(Debug, Default)]
 struct State {
     armed: BTreeMap<String, (FaultAction, u32)>,
@@ -88,15 +97,12 @@ impl Faults {
         self.killed.notified().await;
     }
 
-    /// Passes a point: does nothing unless a test armed it.
-    ///
-    /// # Errors
-    /// [`FaultError`] when the point is armed with [`FaultAction::Fail`].
-    pub async fn point(&self, name: &str) -> Result<(), FaultError> {
+    /// What is armed at a point that is passed now.
+    fn strike(&self, name: &str) -> Option<FaultAction> {
         if !self.active.load(Ordering::Relaxed) {
-            return Ok(());
+            return None;
         }
-        let action = self.with(|state| {
+        self.with(|state| {
             if !state.passed.contains(name) {
                 state.passed.insert(name.to_owned());
             }
@@ -108,8 +114,15 @@ impl Faults {
             }
             state.hit.push(name.to_owned());
             Some(action)
-        });
-        match action {
+        })
+    }
+
+    /// Passes a point: does nothing unless a test armed it.
+    ///
+    /// # Errors
+    /// [`FaultError`] when the point is armed with [`FaultAction::Fail`].
+    pub async fn point(&self, name: &str) -> Result<(), FaultError> {
+        match self.strike(name) {
             None => Ok(()),
             Some(FaultAction::Fail) => Err(FaultError(name.to_owned())),
             Some(FaultAction::Delay(time)) => {
@@ -119,6 +132,26 @@ impl Faults {
             Some(FaultAction::Kill) => {
                 self.killed.notify_one();
                 std::future::pending().await
+            }
+        }
+    }
+
+    /// As [`Faults::point`], in blocking work, which a thread does and nobody drops.
+    ///
+    /// # Errors
+    /// [`Struck`]: the work is to end at once.
+    #[allow(clippy::disallowed_methods, reason = "blocking work")]
+    pub fn pass(&self, name: &str) -> Result<(), Struck> {
+        match self.strike(name) {
+            None => Ok(()),
+            Some(FaultAction::Fail) => Err(Struck::Failed(FaultError(name.to_owned()))),
+            Some(FaultAction::Delay(time)) => {
+                std::thread::sleep(time);
+                Ok(())
+            }
+            Some(FaultAction::Kill) => {
+                self.killed.notify_one();
+                Err(Struck::Killed)
             }
         }
     }
@@ -137,6 +170,12 @@ mod tests {
         assert!(faults.point("a").await.is_err());
         assert!(faults.point("a").await.is_ok());
         assert_eq!(faults.passed(), ["a", "b"]);
-        assert_eq!(faults.hit(), ["a", "a"]);
+        assert!(faults.pass("c").is_ok());
+        faults.arm("c", FaultAction::Fail, 1);
+        assert_eq!(faults.pass("c"), Err(Struck::Failed(FaultError("c".to_owned()))));
+        faults.arm("c", FaultAction::Kill, 1);
+        assert_eq!(faults.pass("c"), Err(Struck::Killed));
+        faults.killed().await;
+        assert_eq!(faults.hit(), ["a", "a", "c", "c"]);
     }
 }

@@ -7,14 +7,16 @@ pub mod faults;
 pub mod journal;
 mod pace;
 pub mod rng;
+mod share;
 pub mod shutdown;
 pub mod task;
 pub mod telemetry;
 
 pub use backoff::Backoff;
 pub use clock::Clock;
-pub use faults::{FaultAction, FaultError, Faults};
+pub use faults::{FaultAction, FaultError, Faults, Struck};
 pub use journal::Journal;
 pub use pace::Pace;
 pub use rng::Rng;
+pub use share::{Share, Sharer};
 pub use shutdown::{Shutdown, TaskScope};

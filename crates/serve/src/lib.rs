@@ -45,6 +45,9 @@ const DRAIN: Duration = Duration::from_secs(4);
 /// Most bytes of one connection that are buffered either way: of an upload what is read at once, of a download what
 /// waits to be taken. (The head of a request must fit; the kernel has buffers of its own.)
 const BUFFER_BYTES: usize = 128 * 1024;
+/// The same where there are more than so many connections already: larger steps cost less, and memory is bounded.
+const MANY_BUFFER_BYTES: usize = 32 * 1024;
+const MANY: usize = 16;
 
 /// Who is at the other end of a connection, with each of its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +85,7 @@ async fn serve_within(listener: TcpListener, router: axum::Router, scope: TaskSc
     let graceful = GracefulShutdown::new();
     let mut builder = Builder::new(InScope(scope.clone()));
     let http1 = &mut builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES);
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     // Who has sent all of a request may close that side, and still wants its answer.
     http1.half_close(true);
     let http2 = &mut builder.http2();
@@ -106,6 +109,8 @@ async fn serve_within(listener: TcpListener, router: axum::Router, scope: TaskSc
         if prepare(&stream).is_err() {
             continue;
         }
+        let few = CONNECTIONS_MAX.saturating_sub(room.available_permits()) <= MANY;
+        builder.http1().max_buf_size(if few { BUFFER_BYTES } else { MANY_BUFFER_BYTES });
         let (router, watch) = (router.clone(), Arc::new(Watch::new()));
         let watched = Arc::clone(&watch);
         let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {

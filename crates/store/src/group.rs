@@ -95,7 +95,10 @@ impl Store {
             })
         });
         if self.group().push(work) {
-            tokio::spawn(drive(self.clone()));
+            let (store, runtime) = (self.clone(), tokio::runtime::Handle::current());
+            // On a thread of its own, which sleeps while SQLite's works and the other way round: as a task it would be
+            // woken by way of the workers of the runtime, each of which wakes another to look for more.
+            drop(tokio::task::spawn_blocking(move || runtime.block_on(drive(store))));
         }
         let lost = || match begun.load(Ordering::SeqCst) {
             true => StoreError::Unavailable("a work in a transaction broke down".into()),
@@ -137,7 +140,7 @@ async fn transaction(store: &Store, works: &mut VecDeque<Work>) -> Result<(), St
             }
         }
     }
-    let end = if told.is_empty() { tx.rollback().await } else { tx.commit().await };
+    let end = if told.is_empty() { tx.rollback().await } else { tx.commit_here().await };
     tell_all(told, end)
 }
 

@@ -90,11 +90,15 @@ pub const SQL_BOTH: &[SqlFile] = &[
 pub const SQL_POSTGRES: &[SqlFile] = &[
     ("dialect.rs", dialect::PG_SQL),
     ("instance.rs", &[("PG_FETCH_LOCKED", instance::PG_FETCH_LOCKED)]),
+    ("s3/listing_rolled.rs", &[("PG_ENTRIES", s3::listing_rolled::PG_ENTRIES)]),
     ("spot_request.rs", &[("PG_FETCH_LOCKED", spot_request::PG_FETCH_LOCKED)]),
 ];
 
 /// The texts only SQLite takes.
-pub const SQL_SQLITE: &[SqlFile] = &[("s3/listing.rs", &[("SQLITE_PAGE", s3::listing::SQLITE_PAGE)])];
+pub const SQL_SQLITE: &[SqlFile] = &[
+    ("s3/listing.rs", &[("SQLITE_PAGE", s3::listing::SQLITE_PAGE)]),
+    ("s3/listing_rolled.rs", &[("SQLITE_ENTRIES", s3::listing_rolled::SQLITE_ENTRIES)]),
+];
 
 #[cfg(test)]
 mod tests {

@@ -94,11 +94,12 @@ impl Tx {
     /// # Errors
     /// [`StoreError::Unavailable`] when the outcome is not known; nothing was written on any other error.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let work = tokio::spawn(self.commit_inner());
+        let work = tokio::spawn(self.commit_here());
         work.await.map_err(|e| StoreError::Unavailable(Box::new(e)))?
     }
 
-    async fn commit_inner(mut self) -> Result<(), StoreError> {
+    /// As [`Tx::commit`], for callers that do not go away.
+    pub(crate) async fn commit_here(mut self) -> Result<(), StoreError> {
         self.conn()?;
         let newest = change::flush(&mut self).await?;
         self.run_later().await?;

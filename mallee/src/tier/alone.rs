@@ -98,7 +98,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
     let trail = trail.with_objects(Arc::new(RemoteObjects(way)));
     let identity = CloudController::start_without_instances(config, parts, &shutdown).await?;
     let identity = identity.with_trail(trail).with_s3_hosts(args.hosts.all());
-    authority.attach(identity.cloud());
+    identity.attach_to(&authority);
     let walrus = walrus.with_keys(Arc::new(LocalKeys(identity.data_keys())));
     args.switches.apply(identity.cloud());
     let access = Access {

@@ -2,6 +2,7 @@
 
 use super::directory::CloudLink;
 use super::keys::{DirectoryKeys, Signer};
+use super::trail;
 use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::{REFERER, USER_AGENT};
@@ -10,11 +11,14 @@ use mallee_awswire::sigv4::{
 };
 use mallee_awswire::{ApiError, Code};
 use mallee_cloud_controller::origin;
-use mallee_proto::v1::{AuthorizeS3Reply, AuthorizeS3Request, KnowPrincipalsRequest, S3Key, S3Question, S3Resource};
+use mallee_proto::v1::{
+    AuthorizeS3Reply, AuthorizeS3Request, KnowPrincipalsRequest, ProveFactorRequest, S3Key, S3Question, S3Resource,
+};
 use mallee_proto::{Kind, WireError};
 use mallee_serve::Peer;
 use mallee_walrus::{
-    Authority, Caller, Case, Identified, Identity, Judgement, Keys, Limits, Question, Resource, S3_SERVICE,
+    Authority, Caller, Case, Event, Identified, Identity, Judgement, Keys, Limits, Question, Resource, S3_SERVICE,
+    SecondFactor,
 };
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -72,6 +76,7 @@ impl Authority for DirectoryAuthority {
         let caller = Caller {
             account: account.to_owned(),
             arn: format!("arn:aws:sts::{account}:assumed-role/{name}/{session}"),
+            root: false,
         };
         let (role, session) = (arn.to_owned(), session.to_owned());
         Ok(Some(Arc::new(ServiceRole { role, session, caller, link: self.link.clone() })))
@@ -107,6 +112,26 @@ impl Identity for Somebody {
         }
         ask(&self.link, request(case)).await
     }
+
+    async fn prove(&self, factor: &SecondFactor<'_>) -> Result<(), ApiError> {
+        let SecondFactor { claim, serial, code } = *factor;
+        let request = ProveFactorRequest {
+            access_key_id: claim.map(|claim| claim.access_key_id.clone()).unwrap_or_default(),
+            session_token: claim.and_then(|claim| claim.session_token.clone()).unwrap_or_default(),
+            serial: serial.to_owned(),
+            code: code.to_owned(),
+        };
+        let refusal = self.link.prove_factor(request).await.map_err(|error| unknown(&error))?;
+        if refusal.is_empty() { Ok(()) } else { Err(Code::AccessDenied.message(refusal)) }
+    }
+
+    async fn begin(&self, event: &Event<'_>) -> Result<(), ApiError> {
+        trail::begin(&self.link, event).await
+    }
+
+    async fn record(&self, event: &Event<'_>, begun: bool, error: Option<&ApiError>) {
+        trail::record(&self.link, event, begun, error).await;
+    }
 }
 
 /// A role that S3 takes on for work of its own.
@@ -126,6 +151,10 @@ impl Identity for ServiceRole {
     async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError> {
         let (service_role, service_session) = (self.role.clone(), self.session.clone());
         ask(&self.link, AuthorizeS3Request { service_role, service_session, ..request(case) }).await
+    }
+
+    async fn prove(&self, _factor: &SecondFactor<'_>) -> Result<(), ApiError> {
+        Err(Code::AccessDenied.message("A service has no devices."))
     }
 }
 
@@ -162,7 +191,7 @@ fn resource(about: &Resource) -> S3Resource {
     }
 }
 
-fn request(case: &Case<'_>) -> AuthorizeS3Request {
+pub(super) fn request(case: &Case<'_>) -> AuthorizeS3Request {
     let text = |headers: &HeaderMap, name: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };

@@ -4,7 +4,8 @@ use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
 use mallee_proto::v1::{
     AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
-    KnowPrincipalsRequest, LocateRequest, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
+    KnowPrincipalsRequest, LocateRequest, ProveFactorRequest, RecordS3Request, RenewRequest, ResolveKeyReply,
+    ResolveKeyRequest,
 };
 use mallee_proto::{Kind, WireError};
 use std::fmt;
@@ -88,10 +89,23 @@ impl CloudLink {
         Ok(self.client().await?.know_principals(request).await.map_err(WireError::from)?.into_inner().known)
     }
 
+    /// Why a second factor is none; empty: it is one.
+    pub async fn prove_factor(&self, factor: ProveFactorRequest) -> Result<String, WireError> {
+        let request = timed(factor, ANSWER_TIMEOUT);
+        Ok(self.client().await?.prove_factor(request).await.map_err(WireError::from)?.into_inner().refusal)
+    }
+
     /// What policies say of an S3 request.
     pub async fn authorize_s3(&self, query: AuthorizeS3Request) -> Result<AuthorizeS3Reply, WireError> {
         let request = timed(query, ANSWER_TIMEOUT);
         Ok(self.client().await?.authorize_s3(request).await.map_err(WireError::from)?.into_inner())
+    }
+
+    /// A call of S3 that manages buckets, for the audit trail.
+    pub async fn record_s3(&self, told: RecordS3Request) -> Result<(), WireError> {
+        let request = timed(told, ANSWER_TIMEOUT);
+        self.client().await?.record_s3(request).await.map_err(WireError::from)?;
+        Ok(())
     }
 
     /// A data key of KMS.

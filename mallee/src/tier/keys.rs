@@ -94,7 +94,7 @@ fn key_error(refusal: KeyRefusal) -> KeyError {
 }
 
 fn signatory(reply: ResolveKeyReply) -> Signatory<Signer> {
-    let caller = Caller { account: reply.account_id, arn: reply.principal_arn };
+    let caller = Caller { account: reply.account_id, arn: reply.principal_arn, root: reply.root };
     Signatory {
         principal: Signer { caller, unrestricted: reply.unrestricted },
         expires_at: (reply.expires_at_ms != 0).then(|| mallee_runtime::clock::from_unix_ms(reply.expires_at_ms)),

@@ -11,6 +11,7 @@ mod keys;
 mod member;
 mod node;
 mod s3_proxy;
+mod trail;
 mod walrus;
 mod walrus_check;
 mod ways;

@@ -197,7 +197,7 @@ impl Assembly {
         let trail = trail.with_objects(Arc::new(objects));
         let cloud = CloudController::start(config, parts, shutdown).await?;
         let cloud = cloud.with_trail(trail).with_s3_hosts(hosts.all());
-        authority.attach(cloud.cloud());
+        cloud.attach_to(&authority);
         let access = Access {
             endpoint: format!("http://{address}"),
             access_key_id: cloud.admin().access_key_id.clone(),

@@ -2,6 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -66,7 +67,6 @@ impl CorsRule {
     }
 
     fn read(rule: &Element) -> Result<Self, ApiError> {
-        let malformed = || Code::MalformedXml.error();
         if rule.name != "CORSRule" {
             return Err(malformed());
         }

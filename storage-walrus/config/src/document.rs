@@ -1,5 +1,6 @@
 //! What the documents have in common.
 
+use mallee_awswire::xml::in_xml;
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -38,6 +39,11 @@ pub trait Document: Sized + Send + Sync {
     fn write_kept(&self, _w: &mut XmlWriter) {}
 }
 
+/// What is answered to XML that is no such document.
+pub(crate) fn malformed() -> ApiError {
+    Code::MalformedXml.error()
+}
+
 /// Reads a document that a client sent.
 ///
 /// # Errors
@@ -48,13 +54,17 @@ pub fn parse<D: Document>(body: &[u8]) -> Result<D, ApiError> {
 
 /// The root element of a document.
 fn root<D: Document>(body: &[u8]) -> Result<Element, ApiError> {
-    let malformed = || Code::MalformedXml.error();
     let limits = XmlLimits { elements: D::ELEMENTS_MAX, ..XmlLimits::bytes(D::BYTES_MAX) };
     let root = Element::parse(body, limits).map_err(|e| malformed().because(e))?;
-    if root.name != D::ROOT {
+    if root.name != D::ROOT || !is_xml(&root) {
         return Err(malformed());
     }
     Ok(root)
+}
+
+/// Whether every text in it can be written as XML again: characters that XML cannot carry would be kept as others.
+fn is_xml(element: &Element) -> bool {
+    element.text.chars().all(in_xml) && element.children.iter().all(is_xml)
 }
 
 /// The whole document, as it is sent.
@@ -86,4 +96,24 @@ pub fn kept<D: Document>(text: &str) -> Result<D, ApiError> {
     root::<D>(text.as_bytes())
         .and_then(|root| D::read_kept(&root))
         .map_err(|error| ApiError::internal(format!("the {} that is kept cannot be read: {error}", D::KIND)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cors;
+
+    /// The fuzz target `xml` found that such a document was understood as one thing and kept as another.
+    #[test]
+    fn what_xml_cannot_carry_is_refused() {
+        let read = |origin: &str| {
+            let rule = format!("<AllowedMethod>GET</AllowedMethod><AllowedOrigin>{origin}</AllowedOrigin>");
+            let xml = format!("<CORSConfiguration><CORSRule>{rule}</CORSRule></CORSConfiguration>");
+            parse::<Cors>(xml.as_bytes()).map(drop).map_err(|error| error.code())
+        };
+        for bad in ["h\u{1}\0\0\u{7f}ttp://*.a", "http://&#x1;", "http://&#xFFFE;", "\u{ffff}"] {
+            assert_eq!(read(bad), Err(Code::MalformedXml), "{bad:?}");
+        }
+        assert_eq!(read("http://\u{fffd}\u{7f}\u{10000}"), Ok(()));
+    }
 }

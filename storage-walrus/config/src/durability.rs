@@ -1,8 +1,9 @@
 //! What an answer to a write means in a bucket. (This is not AWS's: there is nothing to choose there.)
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
-use mallee_awswire::{ApiError, Code, XmlWriter};
+use mallee_awswire::{ApiError, XmlWriter};
 
 /// The level of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +39,6 @@ impl Document for Durability {
     const ROOT: &'static str = "DurabilityConfiguration";
 
     fn read(root: &Element) -> Result<Self, ApiError> {
-        let malformed = || Code::MalformedXml.error();
         let [level] = root.children.as_slice() else { return Err(malformed()) };
         if level.name != "Durability" {
             return Err(malformed());
@@ -55,6 +55,7 @@ impl Document for Durability {
 mod tests {
     use super::*;
     use crate::{kept, parse, text};
+    use mallee_awswire::Code;
 
     #[test]
     fn bodies() {

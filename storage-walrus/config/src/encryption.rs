@@ -2,6 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketEncryption.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -26,10 +27,6 @@ pub struct BucketEncryption {
     pub bucket_key: bool,
     /// Keys that clients bring are refused.
     pub blocks_customer_keys: bool,
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 /// The only child of this name; `None` if there is none.

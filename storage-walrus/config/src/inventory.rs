@@ -6,6 +6,7 @@ mod field;
 pub use field::Field;
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -55,10 +56,6 @@ pub struct Destination {
     pub prefix: Option<String>,
     /// Lists are encrypted (SSE-S3) where the bucket does not say so by itself.
     pub encrypted: bool,
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 fn not_implemented(text: &'static str, feature: &str) -> ApiError {
@@ -241,13 +238,19 @@ impl Inventory {
         columns
     }
 
-    /// Whether a list is due on this day, counted from 1970-01-01: a Thursday.
+    /// Whether a list is due that was not on `done`, on a day behind that and up to `day`, both counted from 1970-01-01: a
+    /// Thursday.
     #[must_use]
-    pub const fn is_due(&self, day: i64) -> bool {
-        match self.frequency {
-            Frequency::Daily => self.enabled,
-            Frequency::Weekly => self.enabled && day.rem_euclid(7) == 3,
+    pub const fn is_due(&self, done: i64, day: i64) -> bool {
+        // Sundays that there were.
+        const fn weeks(day: i64) -> i64 {
+            (day - 3).div_euclid(7)
         }
+        self.enabled
+            && match self.frequency {
+                Frequency::Daily => done < day,
+                Frequency::Weekly => weeks(done) < weeks(day),
+            }
     }
 
     /// What keys of its lists begin with, of this source bucket: with a slash at the end.

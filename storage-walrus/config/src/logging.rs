@@ -1,6 +1,7 @@
 //! Where the records of the requests to a bucket go
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketLogging.html>).
 
+use crate::document::malformed;
 use crate::{Document, GRANTS_MAX, Permission};
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
@@ -77,10 +78,6 @@ pub enum LogDate {
     Event,
     /// The time of delivery.
     Delivery,
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 fn grant(element: &Element) -> Option<LogGrant> {

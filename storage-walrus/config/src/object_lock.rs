@@ -2,6 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectLockConfiguration.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -71,10 +72,6 @@ impl DefaultRetention {
 pub struct ObjectLock {
     /// The retention by default, if there is one.
     pub default: Option<DefaultRetention>,
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 /// The only children of an element, by name; `None` where one of them is missing.

@@ -2,8 +2,9 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
-use mallee_awswire::{ApiError, Code, XmlWriter};
+use mallee_awswire::{ApiError, XmlWriter};
 
 /// The rule of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,6 @@ impl Document for OwnershipControls {
     const ROOT: &'static str = "OwnershipControls";
 
     fn read(root: &Element) -> Result<Self, ApiError> {
-        let malformed = || Code::MalformedXml.error();
         let [rule] = root.children.as_slice() else { return Err(malformed()) };
         let [ownership] = rule.children.as_slice() else { return Err(malformed()) };
         if (rule.name.as_str(), ownership.name.as_str()) != ("Rule", "ObjectOwnership") {
@@ -65,6 +65,7 @@ impl Document for OwnershipControls {
 mod tests {
     use super::*;
     use crate::{kept, parse, text};
+    use mallee_awswire::Code;
 
     #[test]
     fn bodies() {

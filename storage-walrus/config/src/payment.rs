@@ -2,8 +2,9 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketRequestPayment.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
-use mallee_awswire::{ApiError, Code, XmlWriter};
+use mallee_awswire::{ApiError, XmlWriter};
 
 /// Who pays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +22,6 @@ impl Document for RequestPayment {
     const ELEMENTS_MAX: usize = 16;
 
     fn read(root: &Element) -> Result<Self, ApiError> {
-        let malformed = || Code::MalformedXml.error();
         let [payer] = root.children.as_slice() else { return Err(malformed()) };
         match (payer.name.as_str(), payer.text.trim()) {
             ("Payer", "BucketOwner") => Ok(Self::BucketOwner),
@@ -43,6 +43,7 @@ impl Document for RequestPayment {
 mod tests {
     use super::*;
     use crate::{kept, parse, text};
+    use mallee_awswire::Code;
 
     #[test]
     fn bodies() {

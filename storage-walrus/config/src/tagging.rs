@@ -2,6 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketTagging.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 use std::collections::BTreeMap;
@@ -57,7 +58,6 @@ pub fn check_object_tags(tags: &BTreeMap<String, String>) -> Result<(), ApiError
 /// # Errors
 /// `MalformedXML`, `InvalidTag`.
 fn tag_set(set: &Element) -> Result<BTreeMap<String, String>, ApiError> {
-    let malformed = || Code::MalformedXml.error();
     let mut tags = BTreeMap::new();
     for tag in &set.children {
         let (Some(key), Some(value)) = (tag.child_text("Key"), tag.child_text("Value")) else {
@@ -93,7 +93,6 @@ impl Document for Tagging {
     const ROOT: &'static str = "Tagging";
 
     fn read(root: &Element) -> Result<Self, ApiError> {
-        let malformed = || Code::MalformedXml.error();
         let [set] = root.children.as_slice() else { return Err(malformed()) };
         if set.name != "TagSet" {
             return Err(malformed());

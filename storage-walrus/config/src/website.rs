@@ -1,6 +1,7 @@
 //! A bucket as a web site (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteHosting.html>).
 
 use crate::Document;
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 
@@ -66,10 +67,6 @@ pub enum NewKey {
     Prefix(String),
     /// It is this one.
     Whole(String),
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 fn invalid(text: impl Into<String>) -> ApiError {

@@ -4,16 +4,19 @@
 //! that whoever comes next goes on from there. Everything may be done twice: a change is made only while it is still
 //! about the same writing of a key, and messages are told at least once.
 
+mod dial;
 pub mod inventory;
 mod lead;
 pub mod lifecycle;
 mod lines;
 pub mod notify;
+mod peer;
 pub mod replicate;
 
 pub use inventory::Lister;
 pub use lifecycle::{Expirer, Outcome};
 pub use notify::{Notifier, Target, Targets};
+pub use peer::Peers;
 pub use replicate::{Carrier, Failure, REPLICATION_AGE_MAX, Replicator};
 
 use mallee_runtime::TaskScope;
@@ -51,13 +54,16 @@ pub struct JobsConfig {
     pub day: Day,
     /// Whom buckets may notify.
     pub targets: Targets,
+    /// Other object stores that versions are brought into.
+    pub peers: Peers,
     /// Time between two deliveries of access logs.
     pub log_delivery: Duration,
 }
 
 impl Default for JobsConfig {
     fn default() -> Self {
-        Self { day: Day::default(), targets: Targets::default(), log_delivery: LOG_DELIVERY }
+        let (day, targets, peers) = (Day::default(), Targets::default(), Peers::default());
+        Self { day, targets, peers, log_delivery: LOG_DELIVERY }
     }
 }
 

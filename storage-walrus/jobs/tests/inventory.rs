@@ -173,4 +173,59 @@ async fn goes_on(db: TestDb) {
     assert!(all.len() == 3 && all.contains(&first[0]), "{all:?}");
 }
 
-mallee_store::store_test_suite!(every_point, goes_on);
+/// Another length of days, or a clock that was wrong, stops nothing.
+async fn other_days_are_other_numbers(db: TestDb) {
+    let world = World::new(db).await;
+    let s3 = S3::new(world.engine(Faults::none()), Arc::new(Nobody), S3Config::default());
+    let short = Lister::new(&s3, &world.store, Day::of_seconds(2));
+    assert_eq!(short.run().await.unwrap(), Some(1));
+    world.db.clock.shift_ms(TAKE_OVER_MS);
+    let daily = world.lister(Faults::none());
+    assert_eq!(daily.run().await.unwrap(), Some(1), "the days of two seconds say nothing of this one");
+    assert_eq!(daily.run().await.unwrap(), None);
+    world.db.clock.shift_ms(100 * DAY_MS);
+    assert_eq!(daily.run().await.unwrap(), Some(1));
+    world.db.clock.shift_ms(-100 * DAY_MS);
+    assert_eq!(daily.run().await.unwrap(), Some(1), "the clock was wrong");
+    assert_eq!(daily.run().await.unwrap(), None);
+}
+
+/// A weekly list is made although nothing ran on the Sunday.
+async fn a_missed_sunday_is_made_up_for(db: TestDb) {
+    let world = World::new(db).await;
+    let weekly = INVENTORY.replace("Daily", "Weekly");
+    world.engine(Faults::none()).set_document(FROM, "inventory", "x", &weekly, &|_| Ok(())).await.unwrap();
+    // To a Saturday: 1970-01-03 was one.
+    let today = world.db.clock.now_ms().div_euclid(DAY_MS);
+    world.db.clock.shift_ms((2 - today).rem_euclid(7) * DAY_MS);
+    assert_eq!(world.lister(Faults::none()).run().await.unwrap(), Some(0));
+    world.db.clock.shift_ms(2 * DAY_MS);
+    assert_eq!(world.lister(Faults::none()).run().await.unwrap(), Some(1), "on Monday");
+    world.db.clock.shift_ms(DAY_MS);
+    assert_eq!(world.lister(Faults::none()).run().await.unwrap(), Some(0));
+}
+
+/// A list that was left in the middle is ended on another day; then comes that day's round, from the beginning.
+async fn no_bucket_is_passed_over(db: TestDb) {
+    let world = World::new(db).await;
+    let faults = Faults::none();
+    faults.arm("walrus.inventory.put", FaultAction::Fail, 1);
+    world.lister(faults).run().await.unwrap_err();
+    let engine = world.engine(Faults::none());
+    engine.create_bucket("before", "111111111111", "r").await.unwrap();
+    engine.set_document("before", "inventory", "x", INVENTORY, &|_| Ok(())).await.unwrap();
+    world.db.clock.shift_ms(DAY_MS);
+    assert_eq!(world.lister(Faults::none()).run().await.unwrap(), Some(3), "yesterday's list, and today's two");
+    assert_eq!(world.keys("manifest.json").await.len(), 2);
+    let query = ListQuery { prefix: "before/x/".to_owned(), limit: 1000, ..ListQuery::default() };
+    let made = engine.list_objects(TO, &query).await.unwrap().items;
+    assert_eq!(made.iter().filter(|item| item.key.ends_with("manifest.json")).count(), 1);
+}
+
+mallee_store::store_test_suite!(
+    every_point,
+    goes_on,
+    other_days_are_other_numbers,
+    a_missed_sunday_is_made_up_for,
+    no_bucket_is_passed_over
+);

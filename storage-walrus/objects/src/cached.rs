@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
-    Usage,
+    Bucket, Condition, Found, Image, ListEntry, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
+    Upload, Usage,
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
@@ -43,6 +43,13 @@ struct CachedMetadata {
 }
 
 impl CachedMetadata {
+    /// Whether it is known that the bucket of a name is the one of this number. Asked after something in it was found: a
+    /// bucket that is itself now was it then.
+    fn is_still(&self, name: &str, id: Option<i64>) -> bool {
+        let is = |id| matches!(self.kept.get(name).as_deref(), Some(Entry::Bucket(bucket)) if bucket.id == id);
+        id.is_none_or(is)
+    }
+
     /// Runs a write that touches these entries.
     async fn write<T>(&self, names: Vec<String>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let writing = self.kept.begin(names);
@@ -65,6 +72,10 @@ impl Metadata for CachedMetadata {
 
     fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata> {
         Arc::new(Self { inner: Arc::clone(&self.inner).within(decided), kept: Arc::clone(&self.kept) })
+    }
+
+    fn unchanged(self: Arc<Self>) -> Arc<dyn Metadata> {
+        Arc::new(Self { inner: Arc::clone(&self.inner).unchanged(), kept: Arc::clone(&self.kept) })
     }
 
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {
@@ -96,8 +107,15 @@ impl Metadata for CachedMetadata {
         self.inner.buckets(account, after, limit).await
     }
 
-    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
-        self.write(vec![bucket_name(bucket)], self.inner.set_versioning(bucket, versioning)).await
+    async fn set_versioning(
+        &self,
+        bucket: &str,
+        versioning: Versioning,
+        mfa_delete: Option<bool>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let change = self.inner.set_versioning(bucket, versioning, mfa_delete, now_ms);
+        self.write(vec![bucket_name(bucket)], change).await
     }
 
     async fn set_document(
@@ -148,16 +166,18 @@ impl Metadata for CachedMetadata {
         self.write(names, self.inner.replicated(version, failed)).await
     }
 
-    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+    async fn object(&self, bucket: &str, id: Option<i64>, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
         if which != Which::Latest {
-            return self.inner.object(bucket, key, which).await;
+            return self.inner.object(bucket, id, key, which).await;
         }
         let entry = object_name(bucket, key);
-        if let Some(Entry::Object(found)) = self.kept.get(&entry).as_deref() {
+        if let Some(Entry::Object(found)) = self.kept.get(&entry).as_deref()
+            && self.is_still(bucket, id)
+        {
             return Ok(Some(found.clone()));
         }
         let reading = self.kept.read(entry);
-        let found = self.inner.object(bucket, key, which).await?;
+        let found = self.inner.object(bucket, id, key, which).await?;
         if let Some(found) = &found {
             reading.keep(|| Entry::Object(found.clone()));
         }
@@ -194,6 +214,17 @@ impl Metadata for CachedMetadata {
         limit: usize,
     ) -> Result<Vec<Listed>, Error> {
         self.inner.list_objects(bucket, prefix, from, limit).await
+    }
+
+    async fn list_entries(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        delimiter: &str,
+        from: Place<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, Error> {
+        self.inner.list_entries(bucket, prefix, delimiter, from, limit).await
     }
 
     async fn list_versions(

@@ -28,13 +28,20 @@ const KEY_BYTES_MAX: usize = 1024;
 pub struct ObjectsService {
     engine: Engine,
     store: Store,
+    encrypt_all: bool,
 }
 
 impl ObjectsService {
     /// Over an engine, and the database of its metadata.
     #[must_use]
     pub const fn new(engine: Engine, store: Store) -> Self {
-        Self { engine, store }
+        Self { engine, store, encrypt_all: false }
+    }
+
+    /// Encrypts what it puts also where the bucket does not say so, or only where it does.
+    #[must_use]
+    pub fn encrypting(self, encrypt_all: bool) -> Self {
+        Self { encrypt_all, ..self }
     }
 
     /// As a tonic service.
@@ -103,7 +110,7 @@ impl Objects for ObjectsService {
             content_encoding: Some(content_encoding).filter(|encoding| !encoding.is_empty()),
             metadata: metadata.into_iter().collect(),
             acl: None,
-            encrypted: false,
+            encrypted: self.encrypt_all,
             data: Bytes::from(data),
         };
         self.engine.deliver(&within, parcel).await.map_err(|e| engine_error(&e))?;

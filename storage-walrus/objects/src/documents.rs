@@ -1,7 +1,8 @@
 //! What is configured of a bucket: a document per kind, or per kind and id where a kind has many.
 
 use crate::blob::Level;
-use mallee_s3_config::{Document as _, Durability, kept};
+use mallee_s3_config::lifecycle::Lifecycle;
+use mallee_s3_config::{Document as _, Durability, MfaDelete, kept};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,6 +56,20 @@ impl Documents {
                 "A replication configuration is present on this bucket, so the versioning state cannot be changed."
                     .to_owned(),
             ));
+        }
+        Ok(())
+    }
+
+    /// Whether versions are deleted, and versioning is changed, only with a second factor.
+    #[must_use]
+    pub fn mfa_delete(&self) -> bool {
+        self.get(MfaDelete::KIND).is_some()
+    }
+
+    /// Whether a bucket that has them may ask for a second factor: rules that delete have none to show.
+    pub(crate) fn check_mfa_delete(&self) -> Result<(), crate::Error> {
+        if self.get(Lifecycle::KIND).is_some() {
+            return Err(crate::Error::State("Mfa Delete not supported on lifecycle configured bucket".to_owned()));
         }
         Ok(())
     }

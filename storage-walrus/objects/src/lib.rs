@@ -32,7 +32,7 @@ mod usage;
 mod version;
 
 pub use blob::{
-    BlobId, BlobReader, BlobStore, BlobWriter, FileBlobs, Level, PACK_BYTES, PACKED_BYTES_MAX, RESERVE_BYTES,
+    BlobId, BlobReader, BlobStore, BlobWriter, Buffer, FileBlobs, Level, PACK_BYTES, PACKED_BYTES_MAX, RESERVE_BYTES,
     SYNC_PERIOD,
 };
 pub use cached::metadata_of;
@@ -49,8 +49,8 @@ pub use events::message;
 pub use limits::{Limit, Limited, Limits};
 pub use metadata::{BucketCheck, Deletion, Metadata, Place, VersionPlace, Written};
 pub use model::{
-    Attributes, Bucket, Checksums, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo,
-    Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
+    Attributes, Bucket, Checksums, Condition, Content, Found, Image, ListEntry, Listed, ListedVersion, Marker, Object,
+    ObjectInfo, Owner, OwnerName, Part, PutObject, Upload, UploadDoc, Usage,
 };
 pub use origin::{LIFECYCLE, Origin, REPLICATION};
 pub use parcel::Parcel;

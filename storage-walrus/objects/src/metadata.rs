@@ -6,8 +6,8 @@ use crate::blob::BlobId;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::model::{
-    Bucket, Condition, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject, Upload,
-    Usage,
+    Bucket, Condition, Found, Image, ListEntry, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
+    Upload, Usage,
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
@@ -53,6 +53,14 @@ pub(crate) fn must_be_decided(decided: &[Bucket], name: &str, id: i64) -> Result
     }
 }
 
+/// [`Error::Gone`] if a bucket has been configured anew since the request was decided about it.
+pub(crate) fn must_be_unchanged(decided: &[Bucket], id: i64, rev: u64) -> Result<(), Error> {
+    match decided.iter().any(|bucket| bucket.id == id && bucket.rev != rev) {
+        true => Err(Error::Gone),
+        false => Ok(()),
+    }
+}
+
 /// What a write made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
@@ -85,6 +93,9 @@ pub trait Metadata: Send + Sync + Debug {
     /// The same store for a request that was decided about these buckets: where another bucket has a name of theirs by
     /// now, its changes find none ([`Error::NoBucket`]).
     fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata>;
+    /// The same store for a request that counts on what those buckets say: where one has been configured anew by now, its
+    /// changes of what is in it are [`Error::Gone`].
+    fn unchanged(self: Arc<Self>) -> Arc<dyn Metadata>;
     /// The same store for changes that come from there.
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata>;
     /// Nothing that is kept of what this key stands for is used any more: its bytes were not where it said.
@@ -95,8 +106,15 @@ pub trait Metadata: Send + Sync + Debug {
     async fn bucket(&self, name: &str) -> Result<Option<Bucket>, Error>;
     /// Buckets of an account whose names sort after `after`.
     async fn buckets(&self, account: &str, after: &str, limit: usize) -> Result<Vec<Bucket>, Error>;
-    /// Enables or suspends versioning; [`Error::NoBucket`], [`Error::State`] for what object lock does not allow.
-    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error>;
+    /// Enables or suspends versioning, and asks for a second factor from whoever deletes versions, or no more (`None`: as
+    /// it was); [`Error::NoBucket`], [`Error::State`] for what the bucket's other documents do not allow.
+    async fn set_versioning(
+        &self,
+        bucket: &str,
+        versioning: Versioning,
+        mfa_delete: Option<bool>,
+        now_ms: i64,
+    ) -> Result<(), Error>;
     /// Puts a document of a bucket, or removes it; false if there was none to remove. [`Error::NoBucket`],
     /// [`Error::TooMany`]. `check` is called within the transaction, with the bucket as it is.
     async fn set_document(
@@ -130,8 +148,9 @@ pub trait Metadata: Send + Sync + Debug {
     async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error>;
     /// Forgets that a version waits to be brought to a target, unless it has changed since, and notes how that ended.
     async fn replicated(&self, version: &S3ReplicationRow, failed: Option<&str>) -> Result<(), Error>;
-    /// One version of a key, or a delete marker.
-    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error>;
+    /// One version of a key, or a delete marker; in the bucket of this number, if one is given, or in none
+    /// ([`Error::NoBucket`] where another one has its name by now, and the key).
+    async fn object(&self, bucket: &str, id: Option<i64>, key: &str, which: Which<'_>) -> Result<Option<Found>, Error>;
     /// Changes what is said of a version: its id and what was made of it; `None` if there is no such version, or it is a
     /// delete marker. [`Error::NoBucket`], and what `change` answers.
     async fn change_properties(
@@ -156,6 +175,16 @@ pub trait Metadata: Send + Sync + Debug {
         from: Place<'_>,
         limit: usize,
     ) -> Result<Vec<Listed>, Error>;
+    /// Entries of a listing with a delimiter, of keys that begin with `prefix`, in byte order: keys that have the delimiter
+    /// behind the prefix are one entry for all that are alike up to it. There is a delimiter.
+    async fn list_entries(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        delimiter: &str,
+        from: Place<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, Error>;
     /// Versions and delete markers of keys that begin with `prefix`, in byte order, and of a key the newest first.
     async fn list_versions(
         &self,

@@ -244,6 +244,17 @@ pub struct Part {
     pub created_ms: i64,
 }
 
+impl Part {
+    /// Its checksums as a part of a completed object: of the object's own kind. A part may have another one, from which
+    /// that was made up.
+    #[must_use]
+    pub fn checksums_within(&self, whole: &Checksums) -> Checksums {
+        let mut own = Checksums { composite: whole.composite, ..self.checksums.clone() };
+        own.values.retain(|name, _| whole.values.contains_key(name));
+        own
+    }
+}
+
 /// A row of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -261,6 +272,15 @@ pub struct Listed {
     pub owner: String,
     /// Its checksums.
     pub checksums: Checksums,
+}
+
+/// An entry of a listing with a delimiter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListEntry {
+    /// An object.
+    Object(Listed),
+    /// A common prefix.
+    Prefix(String),
 }
 
 /// A row of a listing of versions.

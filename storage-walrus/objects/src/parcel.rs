@@ -38,7 +38,7 @@ impl Engine {
     /// with the store's key: nobody's right to another key is at hand.)
     ///
     /// # Errors
-    /// As [`Engine::put_object`].
+    /// As [`Engine::put_object`]; [`Error::NoBucket`] also where another bucket has taken the name of this one.
     pub async fn deliver(&self, within: &Bucket, parcel: Parcel) -> Result<ObjectInfo, Error> {
         let Parcel { key, content_type, content_encoding, metadata, acl, encrypted, data } = parcel;
         let properties = Properties { acl, ..Properties::default() };
@@ -69,6 +69,6 @@ impl Engine {
         let mut sink = self.sink_with(sealed_by.as_ref())?;
         sink.write(data).await?;
         let stored = sink.finish().await?;
-        self.put_object(what, stored, &Condition::default()).await
+        self.within([within.clone()].into()).put_object(what, stored, &Condition::default()).await
     }
 }

@@ -242,3 +242,30 @@ async fn nothing_plain_is_in_the_files() {
     assert!(sealed.vault.open(&id, &dek).is_ok());
     assert!(sealed.vault.open(&id.replace(&id[..1], "x"), &dek).is_err());
 }
+
+#[tokio::test]
+async fn what_the_cloud_puts_is_encrypted_where_everything_is() {
+    use mallee_proto::v1::PutObjectRequest;
+    use mallee_proto::v1::objects_server::Objects as _;
+    let db = TestDb::sqlite().await;
+    let store = db.open().await;
+    let world = World::new(Kind::Memory).await;
+    let engine = world.engine_over(mallee_objects::metadata_of(store.clone()), Faults::none());
+    let engine = engine.with_vault(Vault::new(store.clone()));
+    engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
+    for encrypt_all in [false, true] {
+        let service = mallee_objects::ObjectsService::new(engine.clone(), store.clone()).encrypting(encrypt_all);
+        let put = PutObjectRequest {
+            account_id: ACCOUNT.to_owned(),
+            bucket: BUCKET.to_owned(),
+            key: "log".to_owned(),
+            data: b"records".to_vec(),
+            ..PutObjectRequest::default()
+        };
+        service.put(tonic::Request::new(put)).await.unwrap();
+        let object = engine.object(BUCKET, "log").await.unwrap();
+        let sealed = Encryption::from_text(object.info.properties.encryption.as_deref()).unwrap();
+        assert_eq!(matches!(sealed, Some(Encryption::Store { .. })), encrypt_all);
+        assert_eq!((sealed.is_some(), object.info.size), (encrypt_all, 7));
+    }
+}

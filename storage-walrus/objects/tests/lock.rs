@@ -119,6 +119,24 @@ async fn versioning_stays_with_object_lock(kind: Kind) {
     assert_eq!(engine.bucket(BUCKET).await.unwrap().versioning, Versioning::Enabled);
 }
 
+async fn a_second_factor_is_asked_for_until_it_is_not(kind: Kind) {
+    let (_world, engine) = world(kind, Versioning::Off).await;
+    let set = |versioning, mfa| engine.set_versioning_and_mfa_delete(BUCKET, versioning, mfa);
+    let asked = || async { engine.bucket(BUCKET).await.unwrap().docs.mfa_delete() };
+    set(Versioning::Enabled, Some(true)).await.unwrap();
+    assert!(asked().await);
+    // Not said is as it was.
+    set(Versioning::Suspended, None).await.unwrap();
+    assert!(asked().await);
+    assert_eq!(engine.bucket(BUCKET).await.unwrap().versioning, Versioning::Suspended);
+    set(Versioning::Enabled, Some(false)).await.unwrap();
+    assert!(!asked().await);
+    engine.set_document(BUCKET, "lifecycle", "", "rules", &|_| Ok(())).await.unwrap();
+    let refused = set(Versioning::Suspended, Some(true)).await;
+    assert!(matches!(refused, Err(Error::State(_))), "{refused:?}");
+    assert!(!asked().await && engine.bucket(BUCKET).await.unwrap().versioning == Versioning::Enabled, "half done");
+}
+
 async fn deletions_have_conditions(kind: Kind) {
     for versioning in [Versioning::Off, Versioning::Enabled, Versioning::Suspended] {
         let (_world, engine) = world(kind, versioning).await;
@@ -198,6 +216,7 @@ async fn all(kind: Kind) {
     a_locked_version_is_not_overwritten(kind, Versioning::Off).await;
     a_locked_version_is_not_overwritten(kind, Versioning::Suspended).await;
     versioning_stays_with_object_lock(kind).await;
+    a_second_factor_is_asked_for_until_it_is_not(kind).await;
     deletions_have_conditions(kind).await;
     faults_change_nothing_of_a_lock(kind).await;
     usage_is_told_by_class(kind).await;

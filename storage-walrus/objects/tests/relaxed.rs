@@ -4,10 +4,15 @@
 mod support;
 
 use mallee_objects::check::{Checker, Weight};
-use mallee_objects::{Condition, Content, Documents, Engine, Error, Level, StoreMetadata, Versioning};
-use mallee_runtime::Faults;
+use mallee_objects::{
+    BlobId, BlobReader, BlobStore, BlobWriter, Condition, Content, Description, Documents, Engine, Error, FileBlobs,
+    Level, Placed, ReplicaBytes, StoreMetadata, VersionId, Versioning,
+};
+use mallee_runtime::{Clock, Faults, Rng};
 use mallee_store::test_support::TestDb;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use support::{ACCOUNT, BUCKET, Kind, World};
 
 mallee_store::store_test_suite!(a_repair_drops_what_a_relaxed_bucket_lost);
@@ -53,4 +58,66 @@ async fn a_repair_drops_what_a_relaxed_bucket_lost(db: TestDb) {
     let (_, left) = checker().repair().await.unwrap();
     assert!(!left.is_sound());
     assert_eq!(strict.usage(BUCKET).await.unwrap().objects, 2);
+}
+
+/// Files, and how often somebody had what waits to be synced synced.
+#[derive(Debug)]
+struct Watched(FileBlobs, AtomicUsize);
+
+#[async_trait::async_trait]
+impl BlobStore for Watched {
+    async fn create(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error> {
+        self.0.create(level).await
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.flush().await
+    }
+
+    fn room(&self) -> Result<(), Error> {
+        self.0.room()
+    }
+
+    async fn open(&self, id: &BlobId, size: u64) -> Result<Box<dyn BlobReader>, Error> {
+        self.0.open(id, size).await
+    }
+
+    async fn delete(&self, id: &BlobId) -> Result<(), Error> {
+        self.0.delete(id).await
+    }
+
+    async fn list(&self, shard: usize, age: Duration) -> Result<Vec<BlobId>, Error> {
+        self.0.list(shard, age).await
+    }
+
+    fn shards(&self) -> usize {
+        self.0.shards()
+    }
+
+    async fn discard_unfinished(&self) -> Result<u64, Error> {
+        self.0.discard_unfinished().await
+    }
+}
+
+/// Whatever refers to bytes of a relaxed bucket from a strict one has them synced first: else that one would lose them, too.
+#[tokio::test]
+async fn references_of_strict_buckets_wait_for_the_bytes() {
+    let world = World::new(Kind::Memory).await;
+    let watched = Arc::new(Watched(world.blobs(Faults::none()), AtomicUsize::new(0)));
+    let flushed = || watched.1.swap(0, Ordering::SeqCst);
+    let engine = Engine::new(world.meta.clone(), watched.clone(), Clock::system(), Rng::seeded(9), Faults::none());
+    engine.create_bucket_with(BUCKET, ACCOUNT, "r", Versioning::Enabled, Documents::default()).await.unwrap();
+    for (n, size) in [5_000, 300_000].into_iter().enumerate() {
+        support::put(&engine.at(Level::Relaxed), "k", support::bytes(7, size), &Condition::None).await.unwrap();
+        assert_eq!(flushed(), 0, "a put at the relaxed level waits for nothing");
+        support::copy(&engine, "k", "copy").await.unwrap();
+        assert_eq!(flushed(), 1);
+        let source = engine.object(BUCKET, "k").await.unwrap();
+        let what =
+            Description { bucket: BUCKET.into(), key: "replica".into(), etag: "e".into(), ..Description::default() };
+        let version = VersionId::of_parts(-5 - i64::try_from(n).unwrap(), 7);
+        let placed = engine.put_replica(what, version, 5, ReplicaBytes::Of(&source)).await.unwrap();
+        assert_eq!((placed, flushed()), (Placed::Written, 1));
+    }
 }

@@ -4,9 +4,11 @@
 mod support;
 
 use mallee_objects::{
-    Condition, Delete, Description, Documents, Engine, Error, OBJECT_LOCK, UploadDoc, Versioning, Which,
+    Condition, Delete, Description, Documents, Engine, Error, Marker, OBJECT_LOCK, Parcel, ReplicaBytes, UploadDoc,
+    VersionId, VersionName, Versioning, Which,
 };
 use mallee_runtime::Faults;
+use std::collections::BTreeMap;
 use support::{ACCOUNT, BUCKET, Kind, World, bytes};
 
 const OTHER: &str = "222222222222";
@@ -22,7 +24,7 @@ async fn nothing_lands_in_a_bucket_that_took_the_name() {
         let world = World::new(kind).await;
         let engine = world.engine(Faults::none());
         engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
-        let old = decided(&engine).await;
+        let (old, was) = (decided(&engine).await, engine.bucket(BUCKET).await.unwrap());
         support::put(&old, "k", bytes(1, 10_000), &Condition::None).await.unwrap();
         let source = old.object(BUCKET, "k").await.unwrap();
         let upload = support::start_upload(&old, "m").await.unwrap();
@@ -51,12 +53,58 @@ async fn nothing_lands_in_a_bucket_that_took_the_name() {
         let completed = support::complete(&old, &upload, vec![part]).await;
         assert!(matches!(completed, Err(Error::NoBucket | Error::NoUpload)), "{kind:?} {completed:?}");
         assert!(matches!(old.delete_bucket(BUCKET).await, Err(Error::NoBucket)));
+        let what = Description { bucket: BUCKET.to_owned(), key: "evil".to_owned(), ..Description::default() };
+        let id = VersionId::of_parts(-5, 5);
+        let brought = old.put_replica(what, id, 5, ReplicaBytes::Of(&source)).await;
+        assert!(matches!(brought, Err(Error::NoBucket)), "{kind:?} {brought:?}");
+        let brought = old.put_replica_marker(BUCKET, "k", Marker { version: id, created_ms: 5 }).await;
+        assert!(matches!(brought, Err(Error::NoBucket)), "{kind:?} {brought:?}");
+        // Nor what the store itself delivers: logs are for whoever asked for them.
+        let delivered = engine.deliver(&was, parcel()).await;
+        assert!(matches!(delivered, Err(Error::NoBucket)), "{kind:?} {delivered:?}");
 
         let theirs = engine.bucket(BUCKET).await.unwrap();
         assert_eq!((theirs.account.as_str(), theirs.docs.len(), theirs.versioning), (OTHER, 0, Versioning::Off));
         assert_eq!(support::get(&engine, "k").await.unwrap().unwrap(), b"theirs");
+        // Nor is anything of it read, whether it is known from another read or not.
+        for which in [Which::Latest, Which::Named(VersionName::Null)] {
+            for _ in 0..2 {
+                let read = engine.find_in(&was, "k", which).await;
+                assert!(matches!(read, Err(Error::NoBucket)), "{kind:?} {read:?}");
+                assert!(engine.find_in(&was, "none", which).await.unwrap().is_none(), "{kind:?}");
+                assert!(engine.find_in(&theirs, "k", which).await.unwrap().is_some(), "{kind:?}");
+            }
+        }
         assert_eq!(engine.usage(BUCKET).await.unwrap().versions, 1);
         support::put(&decided(&engine).await, "own", "x".into(), &Condition::None).await.expect("their own request");
+        engine.deliver(&theirs, parcel()).await.expect("what is for them");
+    }
+}
+
+#[tokio::test]
+async fn who_counts_on_what_a_bucket_says_changes_nothing_once_it_says_something_else() {
+    for kind in [Kind::Memory, Kind::Sqlite, Kind::Postgres] {
+        let world = World::new(kind).await;
+        let engine = world.engine(Faults::none());
+        engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
+        support::put(&engine, "k", "old".into(), &Condition::None).await.unwrap();
+        let source = engine.object(BUCKET, "k").await.unwrap();
+        let request = decided(&engine).await.unchanged();
+        support::put(&request, "k", "new".into(), &Condition::None).await.expect("nothing has changed");
+        engine.set_document(BUCKET, "cors", "", "x", &|_| Ok(())).await.unwrap();
+        let changed = request.change_properties(BUCKET, "k", Which::Latest, &|info| Ok(info.properties.clone())).await;
+        assert!(matches!(changed, Err(Error::Gone)), "{kind:?} {changed:?}");
+        for put in ["small".into(), bytes(3, 9_000)] {
+            let put = support::put(&request, "k", put, &Condition::None).await;
+            assert!(matches!(put, Err(Error::Gone)), "{kind:?} {put:?}");
+        }
+        let what = Description { bucket: BUCKET.to_owned(), key: "copy".to_owned(), ..Description::default() };
+        assert!(matches!(request.copy_object(&source, what, &Condition::None).await, Err(Error::Gone)));
+        let begun = request.create_upload(BUCKET, "m", ACCOUNT, UploadDoc::default()).await;
+        assert!(matches!(begun, Err(Error::Gone)), "{kind:?} {begun:?}");
+        // Others go on, and so does the request once it has looked again.
+        support::put(&decided(&engine).await, "other", "x".into(), &Condition::None).await.unwrap();
+        support::put(&decided(&engine).await.unchanged(), "k", "x".into(), &Condition::None).await.unwrap();
     }
 }
 
@@ -79,6 +127,18 @@ async fn the_retention_of_a_bucket_is_what_it_is_when_the_write_counts() {
             let retention = engine.object(BUCKET, "k").await.unwrap().info.properties.retention.expect("retained");
             assert!(retention.until_ms >= before + 9 * 24 * 3_600_000, "{kind:?} {retention:?}");
         }
+    }
+}
+
+fn parcel() -> Parcel {
+    Parcel {
+        key: "log".to_owned(),
+        content_type: "text/plain".to_owned(),
+        content_encoding: None,
+        metadata: BTreeMap::new(),
+        acl: None,
+        encrypted: false,
+        data: "a record".into(),
     }
 }
 

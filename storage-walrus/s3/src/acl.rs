@@ -40,7 +40,7 @@ pub(crate) enum Wanted {
 /// Reads the headers; `None`: they ask for no list.
 ///
 /// # Errors
-/// `InvalidRequest`, `InvalidArgument`.
+/// `InvalidRequest`, `InvalidArgument`, `MalformedACLError`.
 pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Option<Wanted>, ApiError> {
     let canned = text(headers, CANNED).filter(|name| !name.is_empty());
     let mut grants = Vec::new();
@@ -49,6 +49,10 @@ pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Option<Wanted>, ApiError
         for one in value.split(',') {
             grants.push((grantee(header, one.trim())?, permission));
         }
+    }
+    // Each is looked up.
+    if grants.len() > GRANTS_MAX {
+        return Err(Code::MalformedAclError.error());
     }
     match (canned, grants.is_empty()) {
         (Some(_), false) => {
@@ -184,6 +188,12 @@ mod tests {
             (Named::Group("g".into()), Permission::WriteAcp),
         ];
         assert_eq!(both, Ok(Some(Wanted::Grants(grants))));
+        let many = |count| {
+            let value = HeaderValue::from_str(&vec!["id=a"; count].join(",")).expect("a value");
+            let given = HeaderMap::from_iter([(http::HeaderName::from_static("x-amz-grant-read"), value)]);
+            of_headers(&given).map(|wanted| wanted.is_some()).map_err(|e| e.code())
+        };
+        assert_eq!((many(GRANTS_MAX), many(GRANTS_MAX + 1)), (Ok(true), Err(Code::MalformedAclError)));
         for bad in ["a", "name=a", "="] {
             let given: HeaderMap = [(http::HeaderName::from_static("x-amz-grant-read"), HeaderValue::from_static(bad))]
                 .into_iter()

@@ -7,6 +7,7 @@ use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
 use crate::ops::durability::DURABILITY;
 use crate::props::lock;
+use crate::replica::incoming::is_replica;
 use crate::target::{Query, Target};
 use http::HeaderMap;
 use http::request::Parts;
@@ -193,6 +194,8 @@ fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'st
     let has = |name| text(headers, name).is_some_and(|value| !value.is_empty());
     let begins = |start: &str| headers.keys().any(|name| name.as_str().starts_with(start));
     let acl = has("x-amz-acl") || begins("x-amz-grant-");
+    let replica = is_replica(headers);
+    let writes_replicas = matches!(operation, Operation::PutObject | Operation::CreateMultipartUpload);
     let asked: &[(bool, &'static str)] = match operation {
         Operation::CreateBucket => &[
             (acl, "s3:PutBucketAcl"),
@@ -201,6 +204,7 @@ fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'st
             (has("x-amz-bucket-object-lock-enabled"), "s3:PutBucketObjectLockConfiguration"),
         ],
         Operation::PutObject | Operation::PostObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
+            (replica && writes_replicas, "s3:ReplicateObject"),
             (acl, "s3:PutObjectAcl"),
             (has("x-amz-tagging"), "s3:PutObjectTagging"),
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),
@@ -209,7 +213,7 @@ fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'st
         // Whether it is as it must be tells what it is like.
         Operation::DeleteObject => {
             let read = if version { on_version("s3:GetObject") } else { "s3:GetObject" };
-            &[bypass, (conditions::looks(headers), read)]
+            &[(replica, "s3:ReplicateDelete"), bypass, (conditions::looks(headers), read)]
         }
         Operation::DeleteObjects | Operation::PutObjectRetention => &[bypass],
         _ => &[],

@@ -1,6 +1,7 @@
 //! Who calls.
 
 use crate::authz::{Case, Judgement};
+use crate::trail::Event;
 use mallee_awswire::ApiError;
 use mallee_awswire::sigv4::{Claim, Fault, Payload, SignedRequest};
 use std::sync::Arc;
@@ -19,13 +20,15 @@ pub struct Caller {
     pub account: String,
     /// The ARN of the user or session, for logs and errors.
     pub arn: String,
+    /// With a key of its own (no session) the root of the account, or the administrator whom an account has in its place.
+    pub root: bool,
 }
 
 impl Caller {
     /// Whoever did not sign.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { account: ANONYMOUS_ACCOUNT.to_owned(), arn: "anonymous".to_owned() }
+        Self { account: ANONYMOUS_ACCOUNT.to_owned(), arn: "anonymous".to_owned(), root: false }
     }
 
     /// Whether nobody signed.
@@ -34,10 +37,10 @@ impl Caller {
         self.account == ANONYMOUS_ACCOUNT
     }
 
-    /// Whether it is the root of its account.
+    /// Whether it is the root of this account: what no policy keeps from it, and what nobody else may.
     #[must_use]
-    pub fn is_root(&self) -> bool {
-        self.arn.strip_suffix(":root").is_some_and(|start| start.starts_with("arn:aws:iam::"))
+    pub fn is_root_of(&self, account: &str) -> bool {
+        self.root && self.account == account
     }
 }
 
@@ -84,6 +87,23 @@ impl std::fmt::Debug for Identified {
     }
 }
 
+/// A second factor, as a request gives it (`x-amz-mfa: SERIAL CODE`).
+#[derive(Clone, Copy)]
+pub struct SecondFactor<'r> {
+    /// The access key that the request is signed with.
+    pub claim: Option<&'r Claim>,
+    /// The device: its ARN.
+    pub serial: &'r str,
+    /// Six digits, good once.
+    pub code: &'r str,
+}
+
+impl std::fmt::Debug for SecondFactor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecondFactor").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
 /// Somebody who asks for something, or nobody in particular.
 #[async_trait::async_trait]
 pub trait Identity: Send + Sync {
@@ -95,4 +115,24 @@ pub trait Identity: Send + Sync {
     /// # Errors
     /// `ServiceUnavailable` when it cannot be told now. A refusal is no error: see [`Judgement`].
     async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError>;
+
+    /// Proves a second factor: a device of the caller's, and the code that it shows now, which is spent. Devices have the
+    /// root of an account and users with keys of their own; sessions have none.
+    ///
+    /// # Errors
+    /// `AccessDenied` for a wrong code or another's device, `NotImplemented` where nobody knows of devices,
+    /// `ServiceUnavailable` when it cannot be told now.
+    async fn prove(&self, factor: &SecondFactor<'_>) -> Result<(), ApiError>;
+
+    /// Writes down a call that manages buckets and is about to be done. Without an audit trail there is nothing to write.
+    ///
+    /// # Errors
+    /// `ServiceUnavailable` when it cannot be written.
+    async fn begin(&self, _: &Event<'_>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    /// Records such a call, which was begun or has changed nothing, with the error that is answered. What cannot be
+    /// recorded is logged: it has been done.
+    async fn record(&self, _: &Event<'_>, _begun: bool, _error: Option<&ApiError>) {}
 }

@@ -1,5 +1,7 @@
-//! Reading a request's body: framing, every hash it was announced with, and the limits. Bytes come out as they come in;
-//! [`Incoming::next`] answers the end only after all checks, so whatever was made of the bytes may be kept only then.
+//! Reading a request's body: framing, every hash it was announced with, and the limits. Bytes come out as they come in, or,
+//! where many bodies come at a time, in buffers into which they are copied: the pieces that come in are parts of larger
+//! buffers of the connection, which would be held for them. [`Incoming::next`] answers the end only after all checks, so
+//! whatever was made of the bytes may be kept only then.
 
 use crate::call::Call;
 use crate::checksum::{Algorithm, Hasher};
@@ -9,12 +11,14 @@ use crate::{BODY_IDLE_SECONDS, BODY_PACE_BYTES};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use mallee_awswire::sigv4::{ChunkEvent, ChunkKind, ChunkVerifier, Fault, Payload};
 use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_md5::Md5;
+use mallee_objects::Buffer;
+use mallee_runtime::{Share, Sharer};
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -95,11 +99,32 @@ fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, ApiError> {
     })
 }
 
+/// Bodies of no more than these bytes come out in the pieces that they come in, and so do all while they are few.
+const SMALL_BYTES: u64 = 32 * 1024;
+const FEW: usize = 4;
+
+/// Larger bodies that are being read.
+static BODIES: Share = Share::new();
+
+/// How far a body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More may come.
+    Open,
+    /// Nothing comes any more.
+    Reached,
+    /// Nothing, and all of it is as announced.
+    Checked,
+}
+
 /// A body being read.
 pub(crate) struct Incoming {
     body: Body,
     chunks: Option<ChunkVerifier>,
     ready: VecDeque<Bytes>,
+    /// The block that fills.
+    block: Option<Buffer>,
+    share: Option<Sharer>,
     /// Announced length; `None` only for small bodies.
     length: Option<u64>,
     limit: u64,
@@ -113,7 +138,7 @@ pub(crate) struct Incoming {
     /// What the first hasher must come to.
     expected: Option<String>,
     trailer: Option<Algorithm>,
-    ended: bool,
+    end: End,
     pace: Pace,
 }
 
@@ -211,6 +236,8 @@ impl Incoming {
             body,
             chunks,
             ready: VecDeque::new(),
+            block: None,
+            share: None,
             length,
             limit,
             received: 0,
@@ -222,19 +249,30 @@ impl Incoming {
             hashers: announced.algorithm().map(Hasher::new).into_iter().collect(),
             expected: announced.header.as_ref().map(|(_, value)| value.clone()),
             trailer: announced.trailer,
-            ended: false,
+            end: End::Open,
         })
+    }
+
+    /// How many bytes were announced.
+    pub(crate) const fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// The next bytes; `None` at the end, when everything has been checked.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            if let Some(data) = self.ready.pop_front() {
+            if let Some(data) = self.block() {
                 self.take(&data).await?;
                 return Ok(Some(data));
             }
-            if self.ended {
-                return Ok(None);
+            match self.end {
+                End::Open => {}
+                End::Reached => {
+                    self.check().await?;
+                    self.end = End::Checked;
+                    return Ok(None);
+                }
+                End::Checked => return Ok(None),
             }
             let idle = Duration::from_secs(BODY_IDLE_SECONDS);
             let frame = match tokio::time::timeout(idle, self.body.frame()).await {
@@ -251,11 +289,29 @@ impl Incoming {
                 Some(Err(_)) => {}
                 None => {
                     self.decode(None)?;
-                    self.check().await?;
-                    self.ended = true;
+                    self.end = End::Reached;
                 }
             }
         }
+    }
+
+    /// The next block, if it is full or the last one.
+    fn block(&mut self) -> Option<Bytes> {
+        if self.length.is_some_and(|length| length <= SMALL_BYTES) {
+            return self.ready.pop_front();
+        }
+        if self.share.get_or_insert_with(|| BODIES.enter()).among(FEW) && self.block.is_none() {
+            return self.ready.pop_front();
+        }
+        while let Some(piece) = self.ready.front_mut() {
+            let block = self.block.get_or_insert_with(Buffer::empty);
+            piece.advance(block.fill(piece));
+            if block.is_full() {
+                return self.block.take().map(Buffer::freeze);
+            }
+            self.ready.pop_front();
+        }
+        self.block.take_if(|_| self.end != End::Open).map(Buffer::freeze).filter(|data| !data.is_empty())
     }
 
     /// Passes bytes, or the end, through the chunk decoder.
@@ -362,10 +418,18 @@ pub(crate) async fn read_small(
             Code::InvalidRequest.message("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
         );
     }
-    if let Some(kept) = call.kept_body() {
-        return Ok(kept);
+    let whole = match call.kept_body() {
+        Some(kept) => kept,
+        None => collected(call, &announced, limit).await?,
+    };
+    if let Some(audit) = call.audit.clone() {
+        audit.read(&whole).await?;
     }
-    let mut incoming = Incoming::begin(call, &announced, limit as u64)?;
+    Ok(whole)
+}
+
+async fn collected(call: &mut Call, announced: &Announced, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut incoming = Incoming::begin(call, announced, limit as u64)?;
     if incoming.length.is_some_and(|n| n > limit as u64) {
         return Err(Code::MaxMessageLengthExceeded.error().field("MaxMessageLengthBytes", limit.to_string()));
     }

@@ -10,6 +10,7 @@ use crate::ops::get::READ_ATTEMPTS;
 use crate::reply::{self, DELETE_MARKER, VERSION_ID};
 use crate::service::S3;
 use crate::sse;
+use crate::trail::Audit;
 use axum::body::Body;
 use http::HeaderMap;
 use mallee_awswire::sigv4::Payload;
@@ -42,6 +43,8 @@ pub(crate) struct Call {
     body: Mutex<Body>,
     /// HEAD: the reply has no body.
     pub(crate) head: bool,
+    /// The record of a call that manages buckets.
+    pub(crate) audit: Option<Arc<Audit>>,
 }
 
 /// What is known of a request besides its body.
@@ -60,8 +63,8 @@ impl Call {
         let Known { caller, region, headers, asked, payload, access, head } = known;
         let signer = access.claim.as_ref().map_or_else(KeyCaller::default, KeyCaller::of);
         let (held, keys, seen) = (Vec::new(), Keys::new(), Mutex::default());
-        let (kept, body) = (None, Mutex::new(body));
-        Self { s3, caller, signer, region, headers, asked, payload, access, held, keys, seen, kept, body, head }
+        let (kept, audit, body) = (None, None, Mutex::new(body));
+        Self { s3, caller, signer, region, headers, asked, payload, access, held, keys, seen, kept, body, head, audit }
     }
 
     /// The key management service.
@@ -112,6 +115,37 @@ impl Call {
         held.ok_or_else(|| Code::AccessDenied.error())
     }
 
+    /// A bucket of the request as it is now. If it has been configured anew the request is decided again.
+    ///
+    /// # Errors
+    /// `NoSuchBucket` if there is another one of its name by now; what is decided.
+    pub(crate) async fn look_again(&mut self, bucket: &Bucket) -> Result<Bucket, ApiError> {
+        let now = self.now(bucket).await?;
+        if now.rev != bucket.rev {
+            self.held.iter_mut().filter(|held| held.id == now.id).for_each(|held| held.clone_from(&now));
+            self.s3 = self.s3.within(&self.held);
+            self.decide_again().await?;
+        }
+        Ok(now)
+    }
+
+    /// Refuses what was read by the name of a bucket that another one has by now: it may be that one's.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`.
+    pub(crate) async fn still(&self, bucket: &Bucket) -> Result<(), ApiError> {
+        self.now(bucket).await.map(drop)
+    }
+
+    async fn now(&self, bucket: &Bucket) -> Result<Bucket, ApiError> {
+        let gone = || Code::NoSuchBucket.error().field("BucketName", bucket.name.clone());
+        match self.s3.engine().bucket(&bucket.name).await {
+            Ok(now) if now.id == bucket.id => Ok(now),
+            Ok(_) | Err(Error::NoBucket) => Err(gone()),
+            Err(error) => Err(engine(error)),
+        }
+    }
+
     /// The version that the request names, if any.
     ///
     /// # Errors
@@ -144,7 +178,7 @@ impl Call {
         check_key(key)?;
         let mut attempt = 1;
         let found = loop {
-            let found = self.s3.engine().find(&bucket.name, key, version.into()).await.map_err(engine)?;
+            let found = self.s3.engine().find_in(bucket, key, version.into()).await.map_err(engine)?;
             let info = match &found {
                 Some(Found::Object(object)) => Some(&object.info),
                 _ => None,

@@ -56,7 +56,7 @@ impl S3 {
     /// # Errors
     /// [`Undelivered`].
     pub async fn deliver(&self, sender: &Sender<'_>, to: &Bucket, parcel: Parcel) -> Result<ObjectInfo, Undelivered> {
-        let may = service_may_put(to, &parcel.key, sender);
+        let may = service_may_put(to, &parcel.key, sender, parcel.encrypted, self.engine().clock().now_ms());
         if !may.map_err(|error| Undelivered::Refused(error.to_string()))? {
             let Sender { service, .. } = sender;
             return Err(Undelivered::Refused(format!(

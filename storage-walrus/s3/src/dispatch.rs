@@ -31,6 +31,10 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
     }
     if !matches!(row.method, "GET" | "HEAD") {
         call.s3 = call.s3.by(Arc::new(origin(&call))).within(&call.held);
+        // What public lists may say is the bucket's to tell until they are written.
+        if row.scope == Scope::Object && acl::may_grant_to_public(&call) {
+            call.s3 = call.s3.unchanged();
+        }
     }
     match operation {
         Operation::ListBuckets => buckets::list(call).await,

@@ -2,9 +2,11 @@
 //! `fuzzing`.
 
 use crate::asked::Asked;
+use crate::authz::policy_text;
+use crate::checksum::Algorithm;
 use crate::conditions;
 use crate::headers;
-use crate::ops::{buckets, complete, delete};
+use crate::ops::{buckets, complete, delete, lock, versioning};
 use crate::post;
 use crate::props::Given;
 use crate::range;
@@ -37,6 +39,10 @@ pub fn headers(of: &HeaderMap) {
     drop(sse::Asked::read(of, true));
     drop(sse::customer(of, sse::Side::CopySource, true));
     drop(crate::acl::of_headers(of));
+    drop(Algorithm::asked(of));
+    for algorithm in Algorithm::ALL {
+        drop(headers::text(of, algorithm.header()).map(|value| algorithm.check_form(value)));
+    }
     for size in [0, 1, 5_000_000, u64::MAX] {
         if let Some(Ok(Some((offset, len)))) = headers::text(of, "range").map(|range| range::parse(range, size)) {
             assert!(offset.checked_add(len).is_some_and(|end| end <= size), "a range within {size}");
@@ -51,10 +57,17 @@ pub fn headers(of: &HeaderMap) {
 
 /// Reads the bodies that are no documents of a bucket.
 pub fn bodies(body: &[u8]) {
-    drop(buckets::is_tagged(body));
+    drop(buckets::asked_for(body));
     complete::read_any(body);
     delete::read_any(body);
+    lock::read_any(body);
+    versioning::read_any(body);
     drop(crate::acl::of_xml(body));
+}
+
+/// Reads the policy of a bucket.
+pub fn bucket_policy(body: &[u8]) {
+    drop(policy_text::read(body, "bucket"));
 }
 
 /// Reads a form that comes in these pieces: the names of its fields and its file.

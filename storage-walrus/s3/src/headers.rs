@@ -13,7 +13,7 @@ use mallee_objects::{Attributes, ObjectInfo};
 const STORED: &[&str] = &["cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
 /// What AWS answers for an object that came without a type.
 pub(crate) const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
-const META: &str = "x-amz-meta-";
+pub(crate) const META: &str = "x-amz-meta-";
 /// Where a website sends whoever asks for the object: stored with it, and not copied.
 pub(crate) const WEBSITE_REDIRECT: &str = "x-amz-website-redirect-location";
 /// Longest such place.

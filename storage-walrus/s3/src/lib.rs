@@ -41,11 +41,12 @@ mod reply;
 mod service;
 mod sse;
 mod target;
+mod trail;
 mod website;
 
 pub use access_log::{AccessLog, spawn_log_delivery, transition};
 pub use asked::Asked;
-pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity, S3_SERVICE};
+pub use auth::{ANONYMOUS_ACCOUNT, Authority, Caller, Identified, Identity, S3_SERVICE, SecondFactor};
 pub use authz::{Case, Judgement, Keys, NewBuckets, Question, Resource};
 pub use background::Background;
 pub use deliver::{Sender, Undelivered};
@@ -57,8 +58,9 @@ pub use mallee_objects::{Limit, Limited, Limits};
 pub use metrics::Metrics;
 pub use names::{check_bucket_name, check_key};
 pub use operation::{Operation, Row, Scope, When};
-pub use replica::{ToReplicate, Unreplicated};
+pub use replica::{PeerAnswer, PeerBody, PeerRequest, PeerTraits, Peers, ToReplicate, Unreplicated};
 pub use service::{S3, S3Config, router};
+pub use trail::Event;
 
 /// Largest object of one PUT, largest part, largest copy source of one request, in bytes (AWS: 5 GiB).
 pub const PUT_BYTES_MAX: u64 = 5 << 30;

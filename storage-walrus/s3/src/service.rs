@@ -11,7 +11,9 @@ use crate::error::engine as engine_error;
 use crate::kms::KeyService;
 use crate::metrics::{Metrics, PREFLIGHT, UNREAD, WEBSITE};
 use crate::operation::Operation;
+use crate::replica::Peers;
 use crate::reply::{self, Reply};
+use crate::trail::{self, Calls};
 use crate::{cors, post, website};
 use axum::Router;
 use axum::body::Body;
@@ -23,6 +25,7 @@ use mallee_awswire::server::{Service, error_response, host, host_bucket};
 use mallee_awswire::sigv4::{Body as SignedBody, Payload, SignedRequest};
 use mallee_awswire::{ApiError, Flavour};
 use mallee_objects::{Bucket, Engine, Limits, Origin};
+use mallee_runtime::TaskScope;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -64,8 +67,10 @@ struct Inner {
     auth: Arc<dyn Authority>,
     config: S3Config,
     keys: Option<Arc<dyn KeyService>>,
+    peers: Option<Arc<dyn Peers>>,
     log: AccessLog,
     metrics: Arc<Metrics>,
+    calls: Arc<Calls>,
 }
 
 /// The S3 service. Clones share everything.
@@ -92,8 +97,10 @@ impl S3 {
     #[must_use]
     pub fn new(engine: Engine, auth: Arc<dyn Authority>, config: S3Config) -> Self {
         let log = AccessLog::default();
-        let metrics = Arc::default();
-        Self(Arc::new(Inner { engine, known: Arc::default(), auth, config, keys: None, log, metrics }))
+        let (metrics, calls) = (Arc::default(), Arc::default());
+        let (keys, peers) = (None, None);
+        let known = Arc::default();
+        Self(Arc::new(Inner { engine, known, auth, config, keys, peers, log, metrics, calls }))
     }
 
     /// The same service with something else about it.
@@ -109,6 +116,12 @@ impl S3 {
         self.with(|inner| inner.keys = Some(keys))
     }
 
+    /// With other object stores that versions are brought into.
+    #[must_use]
+    pub fn with_peers(&self, peers: Arc<dyn Peers>) -> Self {
+        self.with(|inner| inner.peers = Some(peers))
+    }
+
     /// The same service for one request with these quotas.
     pub(crate) fn limited(&self, limits: Arc<Limits>) -> Self {
         self.with(|inner| inner.engine = inner.engine.limited(limits))
@@ -117,6 +130,11 @@ impl S3 {
     /// The same service for a request that was decided about these buckets.
     pub(crate) fn within(&self, decided: &[Bucket]) -> Self {
         self.with(|inner| inner.engine = inner.engine.within(decided.into()))
+    }
+
+    /// The same service for a request that counts on what those buckets say.
+    pub(crate) fn unchanged(&self) -> Self {
+        self.with(|inner| inner.engine = inner.engine.unchanged())
     }
 
     /// The same service for changes that come from there.
@@ -130,8 +148,22 @@ impl S3 {
         &self.0.engine
     }
 
+    /// Has calls that manage buckets run to their end in this scope, though their callers go away: who hangs up at the
+    /// right moment would else leave a change without its audit record. The first scope that is given is the one.
+    pub fn run_in(&self, scope: &TaskScope) {
+        self.0.calls.run_in(scope);
+    }
+
+    pub(crate) fn calls(&self) -> &Arc<Calls> {
+        &self.0.calls
+    }
+
     pub(crate) fn keys(&self) -> Option<&dyn KeyService> {
         self.0.keys.as_deref()
+    }
+
+    pub(crate) fn peers(&self) -> Option<&dyn Peers> {
+        self.0.peers.as_deref()
     }
 
     pub(crate) fn authority(&self) -> &dyn Authority {
@@ -243,6 +275,9 @@ impl S3 {
             access: Arc::new(Access { identity, head, claim }),
         };
         let mut call = Call::new(self.clone(), known, body);
+        if let Some(managed) = trail::name(call.asked.operation()) {
+            return trail::run(call, managed).await;
+        }
         call.authorize().await?;
         dispatch(call).await
     }

@@ -4,7 +4,7 @@
 use crate::client::Client;
 use crate::replay::disk::{Disk, Fate};
 use crate::replay::record::Event;
-use crate::replay::{disks, get, recorded};
+use crate::replay::{each_disk, get, recorded};
 use crate::rest::{self, Rest};
 use crate::server::{Server, objects};
 use crate::value::{Random, Value};
@@ -79,27 +79,13 @@ fn the_relaxed_level_loses_the_last_second_alone() {
     let answers = events.iter().filter(|event| matches!(event, Event::Answered)).count();
     assert_eq!(answers + 1, states.len(), "every answer is in the record");
 
-    let mut random = Random::new(32);
     let runtime = rest::runtime();
-    let moments = disks().div_ceil(Fate::ALL.len()).min(events.len());
+    let at = folder.path().join("after");
     let mut lost = 0;
-    for moment in 0..moments {
-        let end = (moment + 1) * events.len() / moments;
-        let mut disk = base.clone();
-        let mut answered = 0;
-        for event in &events[..end] {
-            answered += usize::from(matches!(event, Event::Answered));
-            disk.apply(event);
-        }
-        for fate in Fate::ALL {
-            let at = folder.path().join("after");
-            drop(std::fs::remove_dir_all(&at));
-            disk.after_power_failure(fate, &mut random).write(&at);
-            let when = format!("event {end} of {}, {answered} answers, {fate:?}", events.len());
-            lost += runtime.block_on(look(&at, &states, answered, fate, &when));
-        }
-    }
-    println!("{} disks rebuilt from {} events; {lost} objects of the last second were lost", moments * 3, events.len());
+    let disks = each_disk(&base, &events, &at, 32, |answered, fate, when| {
+        lost += runtime.block_on(look(&at, &states, answered, fate, when));
+    });
+    println!("{disks} disks rebuilt from {} events; {lost} objects of the last second were lost", events.len());
     assert!(lost > 0, "the relaxed level waits for the disk as the strict one does");
 }
 

@@ -94,8 +94,33 @@ async fn is(rest: &Rest, state: &State) -> bool {
     true
 }
 
-pub fn disks() -> usize {
-    std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS)
+/// Rebuilds the disk at `at` as it could be after a power failure, at as many moments as there is time for, spread over
+/// the record, and looks at it: with how many answers given, its fate, and when it was. How many disks.
+pub fn each_disk(
+    base: &Disk,
+    events: &[Event],
+    at: &Path,
+    seed: u64,
+    mut look: impl FnMut(usize, Fate, &str),
+) -> usize {
+    let asked = std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS);
+    let mut random = Random::new(seed);
+    let moments = asked.div_ceil(Fate::ALL.len()).min(events.len());
+    for moment in 0..moments {
+        let end = (moment + 1) * events.len() / moments;
+        let mut disk = base.clone();
+        let mut answered = 0;
+        for event in &events[..end] {
+            answered += usize::from(matches!(event, Event::Answered));
+            disk.apply(event);
+        }
+        for fate in Fate::ALL {
+            drop(std::fs::remove_dir_all(at));
+            disk.after_power_failure(fate, &mut random).write(at);
+            look(answered, fate, &format!("event {end} of {}, {answered} answers, {fate:?}", events.len()));
+        }
+    }
+    moments * Fate::ALL.len()
 }
 
 /// Runs a server under strace for these requests, and kills it: what they came to, and what happened to the disk.
@@ -124,27 +149,12 @@ fn power_failures() {
     let syncs = events.iter().filter(|event| matches!(event, Event::Sync { .. })).count();
     assert!(syncs > usize::try_from(REQUESTS).unwrap(), "{syncs} syncs of {} events", events.len());
 
-    // As many moments as there is time for, spread over the record.
-    let mut random = Random::new(31);
     let runtime = rest::runtime();
-    let moments = disks().div_ceil(Fate::ALL.len()).min(events.len());
-    for moment in 0..moments {
-        let end = (moment + 1) * events.len() / moments;
-        let mut disk = base.clone();
-        let mut answered = 0;
-        for event in &events[..end] {
-            answered += usize::from(matches!(event, Event::Answered));
-            disk.apply(event);
-        }
-        for fate in Fate::ALL {
-            let at = folder.path().join("after");
-            drop(std::fs::remove_dir_all(&at));
-            disk.after_power_failure(fate, &mut random).write(&at);
-            let when = format!("event {end} of {}, {answered} answers, {fate:?}", events.len());
-            runtime.block_on(look(&at, &states, answered, &when));
-        }
-    }
-    println!("{} disks rebuilt from {} events, {syncs} of them syncs", moments * Fate::ALL.len(), events.len());
+    let at = folder.path().join("after");
+    let disks = each_disk(&base, &events, &at, 31, |answered, _, when| {
+        runtime.block_on(look(&at, &states, answered, when));
+    });
+    println!("{disks} disks rebuilt from {} events, {syncs} of them syncs", events.len());
 }
 
 /// What was acknowledged is there, and perhaps the next request; nothing is wrong, and the sweep leaves nothing.

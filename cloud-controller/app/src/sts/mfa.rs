@@ -1,11 +1,10 @@
 //! A second factor given with a call of STS.
 
-use crate::fail::{OrFail as _, store_failure};
+use crate::fail::OrFail as _;
 use crate::iam::mfa_devices::take_code;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
 use mallee_iam::Principal;
-use mallee_store::{StoreError, user_fetch};
 
 /// A device's serial number and the code that it shows.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +16,16 @@ pub struct SecondFactor {
 }
 
 impl Cloud {
+    /// Proves that this device of the caller's shows this code, which is spent: for services that ask for a factor besides
+    /// STS.
+    ///
+    /// # Errors
+    /// `AccessDenied` for a code or device that is not the caller's.
+    pub async fn prove_factor(&self, cx: &OpContext, serial: &str, code: &str) -> Result<(), ApiError> {
+        let factor = SecondFactor { serial: Some(serial.to_owned()), code: Some(code.to_owned()) };
+        self.prove(cx, &factor).await.map(drop)
+    }
+
     /// Proves the factor, if one is given: when that was. The code is spent, whatever becomes of the call.
     ///
     /// # Errors
@@ -38,16 +47,16 @@ impl Cloud {
         if cx.actor.session.is_some() {
             return Err(not_theirs());
         }
-        let holder = match &cx.actor.principal {
-            Principal::User { id, .. } => id.to_string(),
-            Principal::Root { account } => account.to_string(),
-            _ => return Err(not_theirs()),
+        if !matches!(cx.actor.principal, Principal::User { .. } | Principal::Root { .. }) {
+            return Err(not_theirs());
+        }
+        // The root of an account has devices under the name of its administrator.
+        let user = match self.own_user(cx).await {
+            Err(error) if error.code() == Code::ValidationError => return Err(not_theirs()),
+            other => other?,
         };
+        let holder = user.id.to_string();
         let mut tx = self.store().write().await.or_fail()?;
-        let user = match user_fetch(&mut tx, &holder).await {
-            Err(StoreError::NotFound { .. }) => return Err(not_theirs()),
-            other => other.map_err(store_failure)?,
-        };
         if !self.guesses().take(&holder, self.clock().now_ms()) {
             return Err(Code::AccessDenied.message(
                 "MultiFactorAuthentication failed: too many codes were wrong. Please try again in a few minutes.",

@@ -18,7 +18,7 @@ use crate::error::Flavour;
 use crate::server::Service;
 use crate::sigv2::{self, SignatureQuery, Unproved};
 
-/// What stands for a session token where a caller is told what we signed: replies end in logs.
+/// What stands for a session token, or a code of a device, where a caller is told what we signed: replies end in logs.
 const HIDDEN_TOKEN: &str = "HIDDEN";
 
 /// What we signed, as its caller may see it.
@@ -257,6 +257,8 @@ impl<S: CredentialSource> Verifier<S> {
         let ours = key.signing_key.sign(string_to_sign.as_bytes());
         if !bool::from(ours.ct_eq(&claim.signature)) {
             let canonical = without_token(canonical, claim.session_token.as_deref());
+            let code = single(req.headers, "x-amz-mfa").ok().flatten().map(str::trim);
+            let canonical = without_token(canonical, code);
             return Err(Fault::Mismatch { access_key_id: claim.access_key_id, string_to_sign, canonical });
         }
         let payload = match kind {
@@ -383,8 +385,8 @@ fn check_clock(claim: &Claim, now: OffsetDateTime) -> Result<(), Fault> {
     match claim.placement {
         Placement::Header if (now - at).abs() > window => skewed,
         Placement::Query { .. } if at - now > window => skewed,
-        Placement::Query { expires } if now > at + Duration::seconds(expires.into()) => {
-            Err(Fault::Expired { at: at + Duration::seconds(expires.into()), now })
+        Placement::Query { expires } if now - at > Duration::seconds(expires.into()) => {
+            Err(Fault::Expired { at: at.saturating_add(Duration::seconds(expires.into())), now })
         }
         _ => Ok(()),
     }

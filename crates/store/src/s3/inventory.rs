@@ -47,13 +47,20 @@ record! {
     }
 }
 
+macro_rules! told {
+    ($tail:literal) => {
+        concat!(
+            "SELECT key, rank, vid, latest, marker, size_bytes, etag, modified_ms, class, owner, checksums, lock_mode, \
+             lock_until_ms, legal_hold, enc, repl, pieces FROM s3_versions \
+             WHERE bucket_id = $1 AND (key, rank) > ($2, $3) ",
+            $tail
+        )
+    };
+}
+
 sql! {
-    ALL = "SELECT key, rank, vid, latest, marker, size_bytes, etag, modified_ms, class, owner, checksums, lock_mode,
-        lock_until_ms, legal_hold, enc, repl, pieces FROM s3_versions
-        WHERE bucket_id = $1 AND (key, rank) > ($2, $3) ORDER BY key, rank LIMIT $4 + 0";
-    BELOW = "SELECT key, rank, vid, latest, marker, size_bytes, etag, modified_ms, class, owner, checksums, lock_mode,
-        lock_until_ms, legal_hold, enc, repl, pieces FROM s3_versions
-        WHERE bucket_id = $1 AND (key, rank) > ($2, $3) AND key < $5 ORDER BY key, rank LIMIT $4 + 0";
+    ALL = told!("ORDER BY key, rank LIMIT $4 + 0");
+    BELOW = told!("AND key < $5 ORDER BY key, rank LIMIT $4 + 0");
 }
 
 /// Versions and delete markers of a bucket by key, of a key the newest first, whose keys begin with this prefix, after this

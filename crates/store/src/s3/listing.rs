@@ -1,5 +1,4 @@
-//! Listing by range scans: a page costs what it returns. With a delimiter the engine, having met a common prefix, asks
-//! for what comes after all keys of that prefix ([`S3ListFrom::AfterPrefix`]), so that those are never read.
+//! Listing by range scans: a page costs what it returns. (With a delimiter: `listing_rolled`.)
 
 use super::version::S3Key;
 use crate::StoreError;
@@ -46,7 +45,7 @@ pub(crate) const SQLITE_PAGE: &str =
         AND key >= $2 AND key < $3 ORDER BY key LIMIT $4 + 0)";
 
 /// Sorts after every key: keys are UTF-8, in which this byte never is.
-const AFTER_ALL_KEYS: &[u8] = &[0xff];
+pub(super) const AFTER_ALL_KEYS: &[u8] = &[0xff];
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +115,7 @@ fn unpacked(page: &str) -> Result<Vec<S3ListedRow>, StoreError> {
 }
 
 /// The first row, and what follows it.
-fn first_of(page: &str) -> Option<(S3ListedRow, &str)> {
+pub(super) fn first_of(page: &str) -> Option<(S3ListedRow, &str)> {
     let mut lines = page.splitn(8, '\n');
     let mut line = || lines.next();
     let (length, size, modified, etag, class, owner, checksums) =

@@ -19,6 +19,7 @@ pub(crate) mod image;
 pub(crate) mod inventory;
 pub(crate) mod jobs;
 pub(crate) mod listing;
+pub(crate) mod listing_rolled;
 pub(crate) mod listing_versions;
 pub(crate) mod outbox;
 pub(crate) mod owner;
@@ -56,10 +57,11 @@ pub use image::{
 pub use inventory::{S3InventoryRow, s3_inventory_list};
 pub use jobs::{S3AgingRow, s3_aging_list, s3_configured_list, s3_job_fetch, s3_job_put};
 pub use listing::{S3ListFrom, S3ListedRow, prefix_successor, s3_object_list};
+pub use listing_rolled::{S3Entry, s3_entry_list};
 pub use listing_versions::{S3ListedVersionRow, S3VersionsFrom, s3_version_list};
 pub use outbox::{
     S3Message, S3OutboxRow, s3_outbox_delay, s3_outbox_done, s3_outbox_due, s3_outbox_expire, s3_outbox_insert,
-    s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting, s3_outbox_waiting_for,
+    s3_outbox_targets, s3_outbox_trim, s3_outbox_waiting,
 };
 pub use owner::{S3OwnerRow, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch};
 pub use part::{S3PartRow, s3_part_list, s3_part_put};

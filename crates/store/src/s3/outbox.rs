@@ -54,7 +54,6 @@ sql! {
     DELAY = "UPDATE s3_outbox SET tries = tries + 1, due_ms = $2 WHERE id = $1";
     NEXT_TARGET = "SELECT MIN(target) FROM s3_outbox WHERE target > $1";
     WAITING = "SELECT target, COUNT(*) FROM s3_outbox GROUP BY target ORDER BY target";
-    WAITING_FOR = "SELECT COUNT(*) FROM s3_outbox WHERE target = $1";
     TRIM = "DELETE FROM s3_outbox WHERE target = $1
         AND id <= COALESCE((SELECT id FROM s3_outbox WHERE target = $1 ORDER BY id DESC LIMIT 1 OFFSET $2 + 0), 0)";
     EXPIRE = "DELETE FROM s3_outbox WHERE made_ms < $1";
@@ -96,11 +95,21 @@ pub async fn s3_outbox_delay(tx: &mut Tx, id: i64, due_ms: i64) -> Result<(), St
 /// Targets that messages wait for, at most `limit`: those after a name, then those up to it. (One look into the index for
 /// each, however many messages wait.)
 pub async fn s3_outbox_targets(store: &crate::Store, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+    in_turn(store, NEXT_TARGET, after, limit).await
+}
+
+/// At most `limit` names, those after a name, then those up to it. `next`: asks for the first one after a name.
+pub(super) async fn in_turn(
+    store: &crate::Store,
+    next: &'static str,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
     let mut targets: Vec<String> = Vec::new();
     let (mut at, mut again) = (after.to_owned(), false);
     while targets.len() < limit {
-        let next = Exec::from(store).maybe::<(Option<String>,)>(NEXT_TARGET, args![at.as_str()]).await?;
-        match next {
+        let found = Exec::from(store).maybe::<(Option<String>,)>(next, args![at.as_str()]).await?;
+        match found {
             Some((Some(target),)) if again && target.as_str() > after => break,
             Some((Some(target),)) => {
                 at.clone_from(&target);
@@ -117,11 +126,6 @@ pub async fn s3_outbox_targets(store: &crate::Store, after: &str, limit: usize) 
 /// How many messages wait for each target.
 pub async fn s3_outbox_waiting<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<(String, u64)>, StoreError> {
     exec.into().all(WAITING, vec![]).await
-}
-
-/// How many messages wait for a target.
-pub async fn s3_outbox_waiting_for<'a>(exec: impl Into<Exec<'a>>, target: &str) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(WAITING_FOR, args![target], target).await?.0)
 }
 
 /// Drops the oldest messages of a target, so that at most `keep` are left; how many.

@@ -1,5 +1,6 @@
 //! Versions that are to be brought into other buckets, until they are there.
 
+use super::outbox::in_turn;
 use super::version::S3Key;
 use crate::StoreError;
 use crate::exec::Exec;
@@ -53,9 +54,10 @@ sql! {
 
 const INSERT: &str =
     "INSERT INTO s3_replications (target, bucket_id, key, rank, vid, turn, made_ms, due_ms, tries) VALUES ";
-/// What waits already is brought there once, as it is then.
-const AGAIN: &str = " ON CONFLICT (bucket_id, key, rank, target) DO UPDATE SET turn = s3_replications.turn + 1,
-    due_ms = excluded.due_ms, tries = 0";
+/// What waits already is brought there once, as it is then. (The place may be another version's by now: that of one that was
+/// deleted.)
+const AGAIN: &str = " ON CONFLICT (bucket_id, key, rank, target) DO UPDATE SET vid = excluded.vid,
+    turn = s3_replications.turn + 1, made_ms = excluded.made_ms, due_ms = excluded.due_ms, tries = 0";
 
 /// Notes that a version of this bucket, whose key the transaction has locked, is to be brought into these buckets.
 pub async fn s3_replication_note(
@@ -102,16 +104,14 @@ pub async fn s3_replication_delay(tx: &mut Tx, id: i64, due_ms: i64) -> Result<(
     Exec::Tx(tx).run(DELAY, args![id, due_ms]).await.map(drop)
 }
 
-/// Targets that versions wait for, at most `limit`. (One look into the index for each, however many versions wait.)
-pub async fn s3_replication_targets(store: &crate::Store, limit: usize) -> Result<Vec<String>, StoreError> {
-    let mut targets: Vec<String> = Vec::new();
-    while targets.len() < limit {
-        let after = targets.last().map_or("", String::as_str);
-        let next = Exec::from(store).maybe::<(Option<String>,)>(NEXT_TARGET, args![after]).await?;
-        let Some((Some(target),)) = next else { break };
-        targets.push(target);
-    }
-    Ok(targets)
+/// Targets that versions wait for, at most `limit`: those after a name, then those up to it. (One look into the index for
+/// each, however many versions wait.)
+pub async fn s3_replication_targets(
+    store: &crate::Store,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    in_turn(store, NEXT_TARGET, after, limit).await
 }
 
 /// How many versions wait for each target.

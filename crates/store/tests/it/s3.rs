@@ -42,6 +42,31 @@ async fn listings_follow_the_bytes_of_the_keys(db: TestDb) {
     assert_eq!(list("", S3ListFrom::AfterKey("z"), 9).await, ["~", "é", "\u{ffff}", "𐍈"]);
     assert!(list("nothing", S3ListFrom::Start, 9).await.is_empty());
     assert!(list("a/", S3ListFrom::AfterKey("b"), 9).await.is_empty());
+    let entries = async |prefix: &str, delimiter: &str, from: S3ListFrom<'_>, limit| -> Vec<String> {
+        let entries = s3_entry_list(&store, BUCKET, prefix, delimiter, from, limit).await.unwrap();
+        let rows = s3_object_list(&store, BUCKET, prefix, S3ListFrom::Start, 100).await.unwrap();
+        let shown = entries.into_iter().map(|entry| match entry {
+            S3Entry::Object(row) => {
+                assert!(rows.contains(&row));
+                row.key.0
+            }
+            S3Entry::Prefix(common) => format!("{common}…"),
+        });
+        shown.collect()
+    };
+    assert_eq!(
+        entries("", "/", S3ListFrom::Start, 100).await,
+        ["B", "a", "a\u{0}b", "a/…", "z", "~", "é", "\u{ffff}", "𐍈"]
+    );
+    assert_eq!(entries("a/", "/", S3ListFrom::Start, 100).await, ["a/b", "a/c/…", "a/d"]);
+    assert_eq!(entries("a/", "/", S3ListFrom::Start, 2).await, ["a/b", "a/c/…"]);
+    assert_eq!(entries("a/", "/", S3ListFrom::AfterPrefix("a/c/"), 9).await, ["a/d"]);
+    assert_eq!(entries("a", "/c", S3ListFrom::AfterKey("a"), 9).await, ["a\u{0}b", "a/b", "a/c…", "a/d"]);
+    assert_eq!(entries("", "\u{ffff}", S3ListFrom::AfterKey("é"), 9).await, ["\u{ffff}…", "𐍈"]);
+    assert_eq!(entries("", "\u{0}", S3ListFrom::AfterKey("a"), 1).await, ["a\u{0}…"]);
+    for (prefix, delimiter, limit) in [("", "/", 0), ("", "", 9), ("none", "/", 9)] {
+        assert!(entries(prefix, delimiter, S3ListFrom::Start, limit).await.is_empty());
+    }
     let found = s3_version_fetch(&store, BUCKET, "a\u{0}b", S3Which::Latest).await.unwrap().unwrap();
     assert_eq!(found, S3VersionRow { bucket_id: b.id, ..version("a\u{0}b", None, "v10") });
     assert_eq!(s3_version_fetch(&store, BUCKET, "none", S3Which::Latest).await.unwrap(), None);

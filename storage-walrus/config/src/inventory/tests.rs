@@ -93,18 +93,21 @@ fn what_is_refused() {
 #[test]
 fn days_places_and_columns() {
     let mut inventory = read(&body(TO, "x", "<OptionalFields><Field>Size</Field></OptionalFields>")).expect("good");
-    assert!((0..7).all(|day| inventory.is_due(day)));
+    assert!((0..7).all(|day| inventory.is_due(day - 1, day)));
+    assert!(inventory.is_due(-9, 0) && !inventory.is_due(0, 0));
     assert_eq!(inventory.columns(), ["Bucket", "Key", "Size"]);
     assert_eq!(inventory.place("from"), "from/x/");
     inventory.frequency = Frequency::Weekly;
     inventory.all_versions = true;
     inventory.to.prefix = Some("p".to_owned());
     // 1970-01-04 was a Sunday.
-    assert_eq!((0..14).filter(|day| inventory.is_due(*day)).collect::<Vec<_>>(), [3, 10]);
+    assert_eq!((-7..14).filter(|day| inventory.is_due(day - 1, *day)).collect::<Vec<_>>(), [-4, 3, 10]);
+    assert!(inventory.is_due(2, 5) && inventory.is_due(0, 40), "the Sunday was missed");
+    assert!(!inventory.is_due(3, 9) && !inventory.is_due(-3, 2));
     assert_eq!(inventory.columns(), ["Bucket", "Key", "VersionId", "IsLatest", "IsDeleteMarker", "Size"]);
     assert_eq!(inventory.place("from"), "p/from/x/");
     inventory.to.prefix = Some("p/".to_owned());
     assert_eq!(inventory.place("from"), "p/from/x/");
     inventory.enabled = false;
-    assert!((0..7).all(|day| !inventory.is_due(day)));
+    assert!((0..7).all(|day| !inventory.is_due(day - 1, day)));
 }

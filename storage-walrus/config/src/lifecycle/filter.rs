@@ -1,5 +1,6 @@
 //! Which objects a rule is about.
 
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 use std::collections::BTreeMap;
@@ -17,10 +18,6 @@ pub struct Filter {
     pub larger: Option<u64>,
     /// They have fewer bytes than this.
     pub smaller: Option<u64>,
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 /// Tags in one filter (as an object has).

@@ -1,14 +1,11 @@
 //! Reading a rule. What can be seen in one value is checked here, what goes beyond in `check`.
 
 use super::{Expiration, Filter, Noncurrent, NoncurrentTransition, RULE_ID_CHARS_MAX, Rule, Transition, When, check};
+use crate::document::malformed;
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
-}
 
 /// Its id is empty if it has none.
 pub(super) fn rule(element: &Element) -> Result<Rule, ApiError> {

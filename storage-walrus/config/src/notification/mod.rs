@@ -8,6 +8,7 @@ mod event;
 pub use arn::{Service, TargetArn, is_name};
 pub use event::EVENTS;
 
+use crate::document::malformed;
 use crate::{Document, ids};
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
@@ -45,10 +46,6 @@ impl Configuration {
             && self.prefix.as_deref().is_none_or(|prefix| key.starts_with(prefix))
             && self.suffix.as_deref().is_none_or(|suffix| key.ends_with(suffix))
     }
-}
-
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
 }
 
 /// What AWS says of a target that it cannot reach, or may not.

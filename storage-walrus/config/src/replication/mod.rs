@@ -7,8 +7,9 @@ mod read;
 
 pub use destination::{BucketArn, Destination};
 
-use crate::Document;
+use crate::document::malformed;
 use crate::lifecycle::Filter;
+use crate::{Document, ids};
 use mallee_awswire::xml_read::Element;
 use mallee_awswire::{ApiError, Code, XmlWriter};
 use std::collections::{BTreeMap, HashMap};
@@ -102,10 +103,6 @@ impl Replication {
     }
 }
 
-fn malformed() -> ApiError {
-    Code::MalformedXml.error()
-}
-
 fn not_implemented(feature: &str) -> ApiError {
     Code::NotImplemented
         .message(format!("{feature} is not implemented by this object store."))
@@ -124,13 +121,14 @@ impl Document for Replication {
         for child in &root.children {
             match child.name.as_str() {
                 "Role" if this.role.is_empty() => child.text.trim().clone_into(&mut this.role),
-                "Rule" => this.rules.push(read::rule(child, this.rules.len())?),
+                "Rule" => this.rules.push(read::rule(child)?),
                 _ => return Err(malformed()),
             }
         }
         if this.role.is_empty() || this.rules.is_empty() {
             return Err(malformed());
         }
+        ids::fill(this.rules.iter_mut().map(|rule| &mut rule.id), "rule");
         check::check(&this)?;
         Ok(this)
     }

@@ -21,8 +21,7 @@ fn invalid_request(text: &'static str) -> ApiError {
     Code::InvalidRequest.message(text)
 }
 
-/// `number`: which rule of the document it is, for one that has no id.
-pub(super) fn rule(element: &Element, number: usize) -> Result<ReplicationRule, ApiError> {
+pub(super) fn rule(element: &Element) -> Result<ReplicationRule, ApiError> {
     let (mut id, mut priority, mut markers, mut filter, mut old) = (String::new(), None, None, None, None);
     let (mut destination, mut says_no_existing) = (None, false);
     let (mut replica_modifications, mut says_no_kms) = (None, false);
@@ -61,9 +60,6 @@ pub(super) fn rule(element: &Element, number: usize) -> Result<ReplicationRule, 
     let destination = destination.ok_or_else(malformed)?;
     if id.chars().count() > RULE_ID_CHARS_MAX {
         return Err(Code::InvalidArgument.message("ID length should not exceed allowed limit of 255"));
-    }
-    if id.is_empty() {
-        id = format!("rule-{}", number + 1);
     }
     let (filter, priority, delete_markers) = match (filter, old) {
         (Some(_), Some(_)) | (None, None) => return Err(malformed()),

@@ -43,6 +43,10 @@ fn they_read_back() {
     let old = read(&rule(&format!("<Prefix/>{}", to("b")))).unwrap();
     assert!(old.rules[0].is_first_form() && old.rules[0].delete_markers && old.rules[0].id == "rule-1");
     assert_eq!(parse::<Replication>(text(&old).as_bytes()).unwrap(), old);
+    let named = rule(&format!("<Prefix>a</Prefix>{}", to("b")))
+        + &rule(&format!("<ID>rule-1</ID><Prefix>b</Prefix>{}", to("b")));
+    let ids: Vec<String> = read(&named).unwrap().rules.into_iter().map(|rule| rule.id).collect();
+    assert_eq!(ids, ["rule-2", "rule-1"], "the id that was made is another one");
 }
 
 #[test]

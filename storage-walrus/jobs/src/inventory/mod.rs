@@ -54,13 +54,39 @@ struct Making {
 /// Where the rounds are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
+    /// How long the days are that the numbers of days here count. (Another length, other numbers.)
+    #[serde(default)]
+    day_ms: i64,
     /// The last day whose round has ended.
     #[serde(default)]
     done: Option<i64>,
+    /// The day whose round is under way.
+    #[serde(default)]
+    day: Option<i64>,
     /// The list that the round is at.
     #[serde(default)]
     making: Option<Making>,
 }
+
+impl State {
+    /// Whether the round of a day is done. (One of days to come is not: the clock was ahead.)
+    fn is_done(&self, day: Day, today: i64) -> bool {
+        self.day_ms == day.ms() && self.done == Some(today)
+    }
+
+    /// Whether it is about the round of a day, which is under way.
+    fn is_at(&self, day: Day, today: i64) -> bool {
+        self.day_ms == day.ms() && self.day == Some(today)
+    }
+
+    /// The day up to which nothing is due any more: a round may be missed, a list of a week is not.
+    fn since(&self, day: Day, today: i64) -> i64 {
+        self.done.filter(|done| self.day_ms == day.ms() && *done < today).unwrap_or(today - 1)
+    }
+}
+
+/// The days whose lists are due in a round: those behind the first, up to the second.
+type Days = (i64, i64);
 
 /// Why a list stopped.
 enum Stop {
@@ -131,42 +157,52 @@ impl Lister {
     /// A failing store. What was made stays, and the next round goes on behind it.
     pub async fn run(&self) -> Result<Option<u64>, Error> {
         let today = self.engine().clock().now_ms().div_euclid(self.day.ms());
-        if self.state().await?.done.is_some_and(|done| done >= today) || !self.lead.held().await? {
+        if self.state().await?.is_done(self.day, today) || !self.lead.held().await? {
             return Ok(None);
         }
         // Anew: the one who held the lease before may have gone on.
         let mut state = self.state().await?;
-        if state.done.is_some_and(|done| done >= today) {
+        if state.is_done(self.day, today) {
             return Ok(None);
         }
         let mut made = 0;
         let mut from = String::new();
-        if let Some(making) = state.making.take() {
-            // That list goes on, then those behind it; a bucket before it is not looked at again today.
-            from.clone_from(&making.bucket);
-            let id = making.id.clone();
-            made += self.one(making, &mut state).await?;
-            made += self.bucket(&from, &id, today, &mut state).await?;
+        let days = (state.since(self.day, today), today);
+        match state.making.take() {
+            Some(making) if state.is_at(self.day, today) => {
+                // That list goes on, then those behind it; a bucket before it is not looked at again today.
+                from.clone_from(&making.bucket);
+                let id = making.id.clone();
+                made += self.one(making, &mut state).await?;
+                made += self.bucket(&from, &id, days, &mut state).await?;
+            }
+            // Of a round that was left before its end, on another day: today's begins at the beginning.
+            Some(making) => made += self.one(making, &mut state).await?,
+            None => {}
+        }
+        if !state.is_at(self.day, today) {
+            // What was done by other days says nothing of these.
+            state = State { day_ms: self.day.ms(), done: Some(days.0), day: Some(today), making: None };
         }
         loop {
             let names = s3_configured_list(&self.store, Inventory::KIND, &from, BUCKETS).await?;
             let Some(last) = names.last().cloned() else { break };
             for name in &names {
-                made += self.bucket(name, "", today, &mut state).await?;
+                made += self.bucket(name, "", days, &mut state).await?;
             }
             from = last;
         }
-        self.note(&State { done: Some(today), making: None }).await?;
+        self.note(&State { day_ms: self.day.ms(), done: Some(today), ..State::default() }).await?;
         Ok(Some(made))
     }
 
     /// Makes the lists of a bucket that are due, after an id.
-    async fn bucket(&self, name: &str, after: &str, today: i64, state: &mut State) -> Result<u64, Error> {
+    async fn bucket(&self, name: &str, after: &str, days: Days, state: &mut State) -> Result<u64, Error> {
         let Some(bucket) = self.found(name).await? else { return Ok(0) };
         let mut made = 0;
         for (id, text) in bucket.docs.of(Inventory::KIND).filter(|(id, _)| *id > after) {
             match kept::<Inventory>(text) {
-                Ok(inventory) if inventory.is_due(today) => {
+                Ok(inventory) if inventory.is_due(days.0, days.1) => {
                     let making = Making {
                         bucket: name.to_owned(),
                         id: id.to_owned(),

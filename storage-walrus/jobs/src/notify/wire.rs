@@ -2,26 +2,16 @@
 //! connection is kept for the next message.
 
 use super::Target;
+use crate::dial::{CannotDial, Open, connect};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
 use mallee_s3_config::notification::Service;
-use mallee_types::is_public;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::ServerName;
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
 
 /// Longest time that a way to a target takes to stand.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,12 +19,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest time for which a target that says how long is left alone.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
-/// Longest wait for a connection to one address.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of a reply that are read; what it says counts for nothing.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 16;
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +49,7 @@ pub(super) struct Wire {
     private: bool,
     /// Longest wait for the answer to a message.
     answer: Duration,
-    open: Option<Open>,
+    open: Option<Open<Full<Bytes>>>,
 }
 
 /// What became of a request.
@@ -74,16 +60,9 @@ enum Asked {
     Closed(String),
 }
 
-/// A connection that stands.
-#[derive(Debug)]
-struct Open {
-    sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.driver.abort();
+impl From<CannotDial> for SendError {
+    fn from(error: CannotDial) -> Self {
+        unreachable(error)
     }
 }
 
@@ -132,7 +111,7 @@ impl Wire {
     }
 
     async fn connect(&mut self) -> Result<(), SendError> {
-        let open = tokio::time::timeout(OPEN_TIMEOUT, connect(&self.url, self.private)).await;
+        let open = tokio::time::timeout(OPEN_TIMEOUT, connect(&self.url, self.private, None)).await;
         self.open = Some(open.map_err(|_| unreachable(format!("no connection within {OPEN_TIMEOUT:?}")))??);
         Ok(())
     }
@@ -189,73 +168,6 @@ fn busy(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     };
     let wait = text.parse().ok().map(Duration::from_secs).or_else(until);
     Some(wait.unwrap_or_default().min(RETRY_AFTER_MAX))
-}
-
-async fn connect(url: &Uri, private: bool) -> Result<Open, SendError> {
-    let tls = url.scheme_str() == Some("https");
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let addresses = resolve(&host, port, private).await?;
-    let stream = open(&host, &addresses).await?;
-    if tls {
-        let name = ServerName::try_from(host).map_err(unreachable)?;
-        let connector = TlsConnector::from(client_config()?);
-        return shake(connector.connect(name, stream).await.map_err(unreachable)?).await;
-    }
-    shake(stream).await
-}
-
-async fn shake<S>(stream: S) -> Result<Open, SendError>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(unreachable)?;
-    // How it ends is seen by whoever sends.
-    let driver = tokio::spawn(async move { drop(connection.await) });
-    Ok(Open { sender, driver })
-}
-
-/// The addresses of a name. One that is not public is enough to refuse it.
-async fn resolve(host: &str, port: u16, private: bool) -> Result<Vec<SocketAddr>, SendError> {
-    let found = tokio::net::lookup_host((host, port)).await;
-    let found = found.map_err(|error| unreachable(format!("{host} does not resolve: {error}")))?;
-    let addresses: Vec<SocketAddr> = found.take(ADDRESSES_MAX).collect();
-    if addresses.is_empty() {
-        return Err(unreachable(format!("{host} has no address")));
-    }
-    if !private && !addresses.iter().all(|address| is_public(address.ip())) {
-        return Err(unreachable(format!("{host} is at an address that is not public, which is not allowed here")));
-    }
-    Ok(addresses)
-}
-
-async fn open(host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, SendError> {
-    let mut last = unreachable(format!("{host} cannot be reached"));
-    for address in addresses {
-        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(unreachable)?;
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = unreachable(format!("{host}: {error}")),
-            Err(_) => last = unreachable(format!("{host} cannot be reached in time")),
-        }
-    }
-    Err(last)
-}
-
-/// Trusts whom this host trusts.
-fn client_config() -> Result<Arc<ClientConfig>, SendError> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(config.clone());
-    }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(unreachable)?;
-    let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
-    Ok(CONFIG.get_or_init(|| config).clone())
 }
 
 #[cfg(test)]

@@ -23,8 +23,10 @@ pub const REPLICATION_AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
 const BATCH: u32 = 64;
 /// Keys whose versions are brought at a time.
 const AT_ONCE: usize = 8;
-/// Targets that are served at a time.
+/// Targets that are served at a time; what is beyond has its turn at the next look.
 const TARGETS_MAX: usize = 1000;
+/// Time between two looks at the lease while a version is brought.
+const PROLONGED: Duration = Duration::from_secs(5);
 /// Time between two words about what waits.
 const TOLD: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,8 @@ pub struct Replicator {
     carrier: Arc<dyn Carrier>,
     lead: Lead,
     told: Arc<Mutex<Option<Instant>>>,
+    /// The last target that was seen.
+    after: Arc<Mutex<String>>,
 }
 
 impl std::fmt::Debug for Replicator {
@@ -84,7 +88,7 @@ impl Replicator {
     pub fn new(engine: &Engine, store: &Store, carrier: Arc<dyn Carrier>) -> Self {
         let lead = Lead::new(store, "s3/replicate", engine.rng());
         let engine = engine.by(Arc::new(Origin::internal(REPLICATION, String::new())));
-        Self { engine, store: store.clone(), carrier, lead, told: Arc::default() }
+        Self { engine, store: store.clone(), carrier, lead, told: Arc::default(), after: Arc::default() }
     }
 
     /// Brings versions until it is stopped.
@@ -118,11 +122,22 @@ impl Replicator {
         Ok(())
     }
 
+    /// Brings a version, and keeps the lease for as long as that takes: nobody else begins with it meanwhile.
+    async fn bring(&self, version: &S3ReplicationRow) -> Result<Result<(), Failure>, Error> {
+        let mut carried = self.carrier.carry(version);
+        loop {
+            match tokio::time::timeout(PROLONGED, &mut carried).await {
+                Ok(done) => return Ok(done),
+                Err(_) => self.lead.still().await?,
+            }
+        }
+    }
+
     /// Brings versions of one key, in their order; whether the last could be.
     async fn carry(&self, versions: Vec<S3ReplicationRow>) -> Result<End, Error> {
         for version in versions {
             self.engine.faults().point("walrus.replicate.carry").await?;
-            let carried = self.carrier.carry(&version).await;
+            let carried = self.bring(&version).await?;
             self.engine.faults().point("walrus.replicate.carried").await?;
             let now_ms = self.engine.clock().now_ms();
             let (bucket, key, target) = (&version.bucket, &version.key.0, &version.target);
@@ -156,10 +171,12 @@ impl Lines for Replicator {
     const WHAT: &'static str = "replication";
 
     async fn waiting(&self) -> Result<Vec<String>, Error> {
-        let targets = s3_replication_targets(&self.store, TARGETS_MAX).await?;
+        let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let targets = s3_replication_targets(&self.store, &after, TARGETS_MAX).await?;
         if targets.is_empty() || !self.lead.held().await? {
             return Ok(Vec::new());
         }
+        *self.after.lock().unwrap_or_else(PoisonError::into_inner) = targets.last().cloned().unwrap_or_default();
         self.tell().await?;
         Ok(targets)
     }

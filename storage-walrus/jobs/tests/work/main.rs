@@ -3,4 +3,5 @@
 
 mod lifecycle;
 mod notify;
+mod replicate;
 mod world;

@@ -1,28 +1,67 @@
-//! Buffers of one block that are used again and again: they stay in the processor's cache, and nobody clears them.
+//! Buffers that are used again and again: they stay in the processor's cache, and nobody clears them. Reads fill them, and
+//! uploads are gathered in them: what a transfer takes of memory is a number of buffers, whatever pieces the network makes
+//! of it.
 
 use super::format::BLOCK_BYTES;
 use bytes::Bytes;
 use std::sync::{Mutex, PoisonError};
 
-/// Room in a buffer: a block, the footer of a blob that has no more than one, and what stands before it in a pack.
+/// Room in a buffer of a read: a block, the footer of a blob that has no more than one, and what stands before it in a pack.
 pub(super) const BUFFER_BYTES: usize = BLOCK_BYTES + 128;
-/// Buffers kept while nobody uses them (8 MiB).
-const KEPT_MAX: usize = 64;
+/// Room in a buffer of an upload.
+pub const PIECE_BYTES: usize = 64 * 1024;
 
-static KEPT: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+static READS: Pool = Pool { bytes: BUFFER_BYTES, kept_max: 64, kept: Mutex::new(Vec::new()) };
+static UPLOADS: Pool = Pool { bytes: PIECE_BYTES, kept_max: 128, kept: Mutex::new(Vec::new()) };
+
+/// Buffers of one size that nobody uses: at most 8 MiB of them.
+#[derive(Debug)]
+struct Pool {
+    bytes: usize,
+    kept_max: usize,
+    kept: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Pool {
+    fn take(&'static self, len: usize) -> Buffer {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let data = kept.unwrap_or_else(|| vec![0; self.bytes].into());
+        Buffer { data, len: len.min(self.bytes), pool: self }
+    }
+}
 
 /// A buffer; when the last [`Bytes`] made of it goes, it can be used again.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub struct Buffer {
     data: Box<[u8]>,
     len: usize,
+    pool: &'static Pool,
 }
 
 impl Buffer {
-    /// A buffer for `len` bytes, at most [`BUFFER_BYTES`]; what is in it is anybody's.
+    /// A buffer for `len` bytes of a read, at most [`BUFFER_BYTES`]; what is in it is anybody's.
     pub(super) fn take(len: usize) -> Self {
-        let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Self { data: kept.unwrap_or_else(|| vec![0; BUFFER_BYTES].into()), len: len.min(BUFFER_BYTES) }
+        READS.take(len)
+    }
+
+    /// One without any bytes, for [`PIECE_BYTES`] of an upload.
+    #[must_use]
+    pub fn empty() -> Self {
+        UPLOADS.take(0)
+    }
+
+    /// Adds the first of these bytes, as many as there is room for. How many those are.
+    pub fn fill(&mut self, data: &[u8]) -> usize {
+        let count = data.len().min(self.data.len() - self.len);
+        self.data[self.len..self.len + count].copy_from_slice(&data[..count]);
+        self.len += count;
+        count
+    }
+
+    /// Whether there is no room for more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len == self.data.len()
     }
 
     /// Its bytes, to be filled.
@@ -31,7 +70,8 @@ impl Buffer {
     }
 
     /// Its bytes, to be given away.
-    pub(super) fn freeze(self) -> Bytes {
+    #[must_use]
+    pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
@@ -44,8 +84,8 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < KEPT_MAX {
+        let mut kept = self.pool.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < self.pool.kept_max {
             kept.push(std::mem::take(&mut self.data));
         }
     }
@@ -56,15 +96,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_buffer_takes_what_there_is_room_for() {
+        let (mut buffer, data) = (Buffer::empty(), vec![7; PIECE_BYTES]);
+        assert_eq!(buffer.fill(&data[1..]), PIECE_BYTES - 1);
+        assert!(!buffer.is_full());
+        assert_eq!((buffer.fill(&data), buffer.fill(&data)), (1, 0));
+        assert!(buffer.is_full() && buffer.freeze() == data);
+    }
+
+    #[test]
     fn a_slice_keeps_its_buffer_from_being_used_again() {
         let mut first = Buffer::take(4);
         first.as_mut().copy_from_slice(b"abcd");
         let slice = first.freeze().slice(1..3);
-        let mut others: Vec<_> = (0..KEPT_MAX * 2).map(|_| Buffer::take(4)).collect();
+        let mut others: Vec<_> = (0..READS.kept_max * 2).map(|_| Buffer::take(4)).collect();
         others.iter_mut().for_each(|b| b.as_mut().fill(0));
         assert_eq!(&slice[..], b"bc");
         drop(others);
-        assert!(KEPT.lock().unwrap().len() <= KEPT_MAX);
+        assert!(READS.kept.lock().unwrap().len() <= READS.kept_max);
         assert_eq!(Buffer::take(usize::MAX).as_mut().len(), BUFFER_BYTES);
     }
 }

@@ -8,6 +8,7 @@
 use super::buffers::Buffer;
 use super::files::blocking;
 use super::format::{BLOCK_BYTES, crc32c, footer_len, parse_footer};
+use super::threads;
 use super::{BlobReader, READ_STEP_BYTES};
 use crate::error::Error;
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use std::io::{ErrorKind, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An open blob file.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct FileReader {
     inner: Arc<Inner>,
     /// The whole blob, where it is small enough to have been read with its footer.
     whole: Option<Bytes>,
+    /// The last step came from the disk.
+    from_disk: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -162,7 +166,7 @@ impl FileReader {
             }
             let crcs = parse_footer(size, &footer).map_err(|why| damaged(path, why))?;
             let inner = Inner { file, path: path.to_owned(), size, crcs };
-            return Ok(Some(Self { inner: Arc::new(inner), whole: None }));
+            return Ok(Some(Self { inner: Arc::new(inner), whole: None, from_disk: Arc::default() }));
         }
         let mut all = Buffer::take(length(stored));
         if !fill(&file, path, 0, all.as_mut(), patience)? {
@@ -173,7 +177,7 @@ impl FileReader {
         let crcs = parse_footer(size, &footer).map_err(|why| damaged(path, why))?;
         let inner = Inner { file, path: path.to_owned(), size, crcs };
         inner.verify(0, &whole)?;
-        Ok(Some(Self { inner: Arc::new(inner), whole: Some(whole) }))
+        Ok(Some(Self { inner: Arc::new(inner), whole: Some(whole), from_disk: Arc::default() }))
     }
 }
 
@@ -187,13 +191,25 @@ impl BlobReader for FileReader {
             let data = whole.slice(length(offset)..);
             return futures::future::ready(Ok(cut(data, len))).boxed();
         }
+        if !self.from_disk.load(Ordering::Relaxed) {
+            // What is in memory is read when it is asked for: just before it is sent, and not while the step before it
+            // still is, so that one buffer goes through the processor's cache instead of two.
+            let (inner, from_disk) = (Arc::clone(&self.inner), Arc::clone(&self.from_disk));
+            return async move {
+                if let Some(now) = inner.read_now(offset, len)? {
+                    return Ok(now);
+                }
+                from_disk.store(true, Ordering::Relaxed);
+                threads::start(move || inner.read(offset, len)).done().await
+            }
+            .boxed();
+        }
         if let Some(now) = self.inner.read_now(offset, len).transpose() {
+            self.from_disk.store(false, Ordering::Relaxed);
             return futures::future::ready(now).boxed();
         }
         let inner = Arc::clone(&self.inner);
-        // Spawned here, not when polled: the next step is read while the previous one is sent.
-        let step = tokio::task::spawn_blocking(move || inner.read(offset, len));
-        async move { step.await.unwrap_or_else(|e| Err(Error::io("blocking file work", std::io::Error::other(e)))) }
-            .boxed()
+        // Started here, not when polled: the next step is read while the previous one is sent.
+        threads::start(move || inner.read(offset, len)).done().boxed()
     }
 }

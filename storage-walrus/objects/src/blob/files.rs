@@ -2,9 +2,11 @@
 //! `DIR/tmp/<id>` and renamed when durable.
 
 use super::file_reader::FileReader;
+use super::file_writer::FileWriter;
 use super::owner::must_own;
 use super::pack::{PackId, Packs};
 use super::small_writer::SmallWriter;
+use super::threads;
 use super::unsynced::Unsynced;
 use super::{BlobId, BlobReader, BlobStore, BlobWriter, Level};
 use crate::error::Error;
@@ -39,13 +41,11 @@ const LOST_AND_FOUND: &str = "lost+found";
 /// Bytes that stay free on the disk of the blobs: deletions, the database's log and the system itself need some.
 pub const RESERVE_BYTES: u64 = 64 << 20;
 
-/// Runs blocking work; a panic or a runtime that ends reads as an I/O error.
+/// Runs blocking work; a panic reads as an I/O error.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(Error::io("blocking file work", std::io::Error::other(e))))
+    threads::start(work).done().await
 }
 
 /// The blob whose file has this name, if it is one's.
@@ -218,6 +218,12 @@ impl BlobStore for FileBlobs {
         self.faults.point("walrus.put.create").await?;
         self.check_room()?;
         Ok(Box::new(SmallWriter::new(self.clone(), level)))
+    }
+
+    async fn create_large(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error> {
+        self.faults.point("walrus.put.create").await?;
+        self.check_room()?;
+        Ok(Box::new(FileWriter::new(self.clone(), self.fresh_id(), level)))
     }
 
     fn room(&self) -> Result<(), Error> {

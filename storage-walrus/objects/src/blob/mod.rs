@@ -9,8 +9,10 @@ mod format;
 mod owner;
 mod pack;
 mod small_writer;
+mod threads;
 mod unsynced;
 
+pub use buffers::{Buffer, PIECE_BYTES};
 pub use files::{FileBlobs, RESERVE_BYTES};
 pub use format::{BLOCK_BYTES, crc32c, footer, footer_len, parse_footer};
 pub use owner::{OWNER_FILE, directory_has, directory_is_empty, directory_owner, set_directory_owner};
@@ -23,8 +25,10 @@ use futures::future::BoxFuture;
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
-/// Bytes handed to the kernel in one write.
+/// Bytes handed to the kernel in one write: fewer where many uploads have to share [`WRITE_BYTES`].
 pub const WRITE_STEP_BYTES: usize = 2 * BLOCK_BYTES;
+/// Bytes of all uploads that are on their way to the kernel; as many more may be waiting for it.
+pub const WRITE_BYTES: usize = 32 * BLOCK_BYTES;
 /// Most bytes one [`BlobReader::read`] gives.
 pub const READ_STEP_BYTES: usize = 2 * BLOCK_BYTES;
 
@@ -99,6 +103,10 @@ pub enum Level {
 pub trait BlobStore: Send + Sync + Debug {
     /// Begins a blob. Nothing is visible before [`BlobWriter::finish`]; dropping the writer leaves nothing.
     async fn create(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error>;
+    /// As [`BlobStore::create`], of what is known to be more than [`PACKED_BYTES_MAX`] bytes.
+    async fn create_large(&self, level: Level) -> Result<Box<dyn BlobWriter>, Error> {
+        self.create(level).await
+    }
     /// Syncs what was written at [`Level::Relaxed`] until now.
     async fn flush(&self) -> Result<(), Error> {
         Ok(())

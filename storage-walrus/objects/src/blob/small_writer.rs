@@ -55,7 +55,7 @@ impl BlobWriter for SmallWriter {
             self.hold(data);
             return Ok(());
         }
-        let mut file = FileWriter::create(self.blobs.clone(), self.blobs.fresh_id(), self.level).await?;
+        let mut file = FileWriter::new(self.blobs.clone(), self.blobs.fresh_id(), self.level);
         for piece in self.take() {
             file.write(piece).await?;
         }

@@ -19,8 +19,9 @@ const FILES_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     waiting: Mutex<Waiting>,
-    /// Held while files are synced: whoever flushes waits for a sync under way.
-    syncing: tokio::sync::Mutex<()>,
+    /// Held while files are synced: whoever flushes waits for a sync under way. Why one failed, if one did: the kernel says
+    /// so once, and calls the same bytes synced the next time, so nothing is flushed any more until the process starts anew.
+    syncing: tokio::sync::Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +60,17 @@ impl Unsynced {
 
     /// Syncs all that was noted before.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
-        let _alone = self.syncing.lock().await;
+        let mut failed = self.syncing.lock().await;
+        if let Some(why) = &*failed {
+            let text = "bytes of the relaxed level could not be synced, and it is not known which are lost: look after \
+                        the disk, and start Walrus anew";
+            return Err(Error::io(text.to_owned(), std::io::Error::other(why.clone())));
+        }
         let files = self.take();
         if files.is_empty() {
             return Ok(());
         }
-        blocking(move || {
+        let synced = blocking(move || {
             let dirs: BTreeSet<&Path> = files.keys().filter_map(|path| path.parent()).collect();
             let sync = |(path, file): (&PathBuf, &Arc<File>)| {
                 file.sync_data().map_err(|e| Error::io(format!("sync of {}", path.display()), e))
@@ -73,6 +79,28 @@ impl Unsynced {
             let synced: Vec<_> = files.iter().map(sync).chain(dirs.into_iter().map(sync_dir)).collect();
             synced.into_iter().collect()
         })
-        .await
+        .await;
+        *failed = synced.as_ref().err().map(ToString::to_string);
+        synced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_could_not_be_synced_once_is_never_called_synced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let unsynced = Arc::<Unsynced>::default();
+        let good = Arc::new(File::create(dir.path().join("good")).expect("a file"));
+        assert!(unsynced.note(&dir.path().join("good"), &good));
+        unsynced.flush().await.expect("synced");
+        // The kernel syncs no device.
+        let bad = Arc::new(File::open("/dev/null").expect("a device"));
+        assert!(unsynced.note(&dir.path().join("bad"), &bad));
+        unsynced.flush().await.expect_err("not synced");
+        let again = unsynced.flush().await.expect_err("lost bytes");
+        assert!(again.to_string().contains("start Walrus anew"), "{again}");
     }
 }

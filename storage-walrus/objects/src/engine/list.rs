@@ -1,16 +1,20 @@
 //! Listings: prefix, delimiter, paging. Common prefixes are passed by seeking behind them, so that the cost depends
-//! on what is returned and not on what lies below a prefix.
+//! on what is returned and not on what lies below a prefix. Of objects the store does that by itself
+//! ([`crate::Metadata::list_entries`]), which costs more for each entry than reading on: it is asked to only behind a
+//! common prefix, where more are likely.
 
 use super::Engine;
 use crate::error::Error;
 use crate::metadata::{Place, VersionPlace};
-use crate::model::{Found, Listed, ListedVersion, Upload};
+use crate::model::{Found, ListEntry, Listed, ListedVersion, Upload};
 use crate::version::{VersionId, VersionName, Which};
 
 /// Rows fetched at once when a delimiter may make most of them useless: few behind a common prefix, and more and more
 /// while none is met.
 const PROBE_ROWS_MIN: usize = 2;
 const PROBE_GROWTH: usize = 4;
+/// Entries fetched at once behind a common prefix; none of them is useless.
+const ENTRIES_MIN: usize = 16;
 /// Sorts after every upload id, which are hex.
 const AFTER_ALL_IDS: &str = "z";
 
@@ -105,22 +109,33 @@ impl<T> Filler<'_, T> {
         if self.within.as_ref().is_some_and(|common| key.starts_with(common.as_str())) {
             return true;
         }
-        if self.len() == self.query.limit {
-            self.page.truncated = true;
+        if let Some(common) = rolled(key, &self.query.prefix, self.query.delimiter.as_deref()) {
+            return self.add_prefix(common);
+        }
+        if self.is_full() {
             return false;
         }
-        self.within = rolled(key, &self.query.prefix, self.query.delimiter.as_deref()).map(str::to_owned);
-        match &self.within {
-            Some(common) => {
-                self.page.prefixes.push(common.clone());
-                self.page.last = Some(common.clone());
-            }
-            None => {
-                self.page.last = Some(key.to_owned());
-                self.page.items.push(row);
-            }
-        }
+        self.within = None;
+        self.page.last = Some(key.to_owned());
+        self.page.items.push(row);
         true
+    }
+
+    /// Adds a common prefix that is not there yet; false if the page was full before it.
+    fn add_prefix(&mut self, common: &str) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        self.within = Some(common.to_owned());
+        self.page.prefixes.push(common.to_owned());
+        self.page.last = Some(common.to_owned());
+        true
+    }
+
+    /// Whether the page is full: then what would be added is left out, and the page says so.
+    fn is_full(&mut self) -> bool {
+        self.page.truncated = self.len() == self.query.limit;
+        self.page.truncated
     }
 }
 
@@ -135,7 +150,7 @@ impl Engine {
         if query.limit == 0 {
             return Ok(filler.page);
         }
-        let mut probe = PROBE_ROWS_MIN;
+        let (mut probe, mut seeks) = (PROBE_ROWS_MIN, false);
         loop {
             let room = query.limit - filler.len();
             // One row more than fits tells whether anything follows.
@@ -145,11 +160,27 @@ impl Engine {
                 (None, Some(last)) => Place::AfterKey(last),
                 (None, None) => start(query),
             };
-            let batch = self.meta.list_objects(bucket, &query.prefix, from, rows).await?;
+            let batch = match query.delimiter.as_deref().filter(|_| seeks) {
+                Some(delimiter) => self.meta.list_entries(bucket, &query.prefix, delimiter, from, rows).await?,
+                None => {
+                    let page = self.meta.list_objects(bucket, &query.prefix, from, rows).await?;
+                    page.into_iter().map(ListEntry::Object).collect()
+                }
+            };
             let complete = batch.len() < rows;
-            for row in batch {
-                let key = row.key.clone();
-                if !filler.add(&key, row) {
+            for entry in batch {
+                let (key, fits) = match entry {
+                    ListEntry::Object(row) => {
+                        let key = row.key.clone();
+                        let fits = filler.add(&key, row);
+                        (key, fits)
+                    }
+                    ListEntry::Prefix(common) => {
+                        let fits = filler.add_prefix(&common);
+                        (common, fits)
+                    }
+                };
+                if !fits {
                     return Ok(filler.page);
                 }
                 last = Some(key);
@@ -157,7 +188,11 @@ impl Engine {
             if complete {
                 break;
             }
-            probe = next_probe(probe, filler.within.is_some());
+            probe = match (std::mem::replace(&mut seeks, filler.within.is_some()), seeks) {
+                (false, true) => ENTRIES_MIN,
+                (true, false) => PROBE_ROWS_MIN,
+                _ => probe.saturating_mul(PROBE_GROWTH),
+            };
         }
         Ok(filler.page)
     }
@@ -214,7 +249,7 @@ impl Engine {
         match marker {
             VersionMarker::At(version) => Ok(Some(version)),
             VersionMarker::Null => {
-                let found = self.meta.object(bucket, key, Which::Named(VersionName::Null)).await?;
+                let found = self.meta.object(bucket, None, key, Which::Named(VersionName::Null)).await?;
                 Ok(found.map(|found| match found {
                     Found::Object(object) => object.info.version,
                     Found::Marker(marker) => marker.version,

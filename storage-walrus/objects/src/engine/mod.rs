@@ -14,7 +14,7 @@ pub use list::{ListQuery, Listing, VersionMarker};
 pub use read::ObjectReader;
 pub use sink::{Sink, Stored};
 
-use crate::blob::{BlobId, BlobStore, Level};
+use crate::blob::{BlobId, BlobStore, BlobWriter, Level, PACKED_BYTES_MAX};
 use crate::crypt::Vault;
 use crate::documents::Documents;
 use crate::error::Error;
@@ -43,6 +43,8 @@ pub struct Engine {
     vault: Option<Vault>,
     /// What it means that bytes were written.
     pub(crate) level: Level,
+    /// How many bytes come, where that is known.
+    expected: u64,
     /// Wakes whoever deletes garbage.
     pub(crate) garbage: Nudge,
     /// What is being read.
@@ -54,7 +56,7 @@ impl Engine {
     #[must_use]
     pub fn new(meta: Arc<dyn Metadata>, blobs: Arc<dyn BlobStore>, clock: Clock, rng: Rng, faults: Faults) -> Self {
         let (garbage, pins) = (Nudge::default(), Arc::default());
-        Self { meta, blobs, clock, rng, faults, vault: None, level: Level::Strict, garbage, pins }
+        Self { meta, blobs, clock, rng, faults, vault: None, level: Level::Strict, expected: 0, garbage, pins }
     }
 
     /// With the key that protects data keys of objects; without it no object is encrypted.
@@ -82,10 +84,32 @@ impl Engine {
         Self { meta: self.meta.clone().within(decided), ..self.clone() }
     }
 
+    /// The same engine for a request that counts on what those buckets say: once one has been configured anew, it changes
+    /// nothing in it ([`Error::Gone`]).
+    #[must_use]
+    pub fn unchanged(&self) -> Self {
+        Self { meta: self.meta.clone().unchanged(), ..self.clone() }
+    }
+
     /// The same engine for writes at this level.
     #[must_use]
     pub fn at(&self, level: Level) -> Self {
         Self { level, ..self.clone() }
+    }
+
+    /// The same engine for a write of about so many bytes: where they are many, none of them wait in memory until it is
+    /// known whether more come.
+    #[must_use]
+    pub fn expecting(&self, bytes: Option<u64>) -> Self {
+        Self { expected: bytes.unwrap_or_default(), ..self.clone() }
+    }
+
+    /// Begins a blob for the bytes that are expected.
+    async fn begin(&self) -> Result<Box<dyn BlobWriter>, Error> {
+        match self.expected > PACKED_BYTES_MAX as u64 {
+            true => self.blobs.create_large(self.level).await,
+            false => self.blobs.create(self.level).await,
+        }
     }
 
     /// Before a reference to bytes that are there already: they may have been written at a lower level than this one.
@@ -180,8 +204,22 @@ impl Engine {
     /// # Errors
     /// [`Error::NoBucket`], [`Error::State`] in a bucket with object lock; a failing store.
     pub async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
+        self.set_versioning_and_mfa_delete(bucket, versioning, None).await
+    }
+
+    /// As [`Engine::set_versioning`]; and from now on versions are deleted only with a second factor, or without one again
+    /// (`None`: as it was).
+    ///
+    /// # Errors
+    /// As [`Engine::set_versioning`]; [`Error::State`] in a bucket with lifecycle rules.
+    pub async fn set_versioning_and_mfa_delete(
+        &self,
+        bucket: &str,
+        versioning: Versioning,
+        mfa_delete: Option<bool>,
+    ) -> Result<(), Error> {
         self.faults.point("walrus.config.commit").await?;
-        self.meta.set_versioning(bucket, versioning).await?;
+        self.meta.set_versioning(bucket, versioning, mfa_delete, self.clock.now_ms()).await?;
         self.faults.point("walrus.config.commit.done").await?;
         Ok(())
     }

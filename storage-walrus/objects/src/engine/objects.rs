@@ -4,7 +4,7 @@ use super::{Engine, Stored};
 use crate::crypt::plain_size;
 use crate::error::Error;
 use crate::metadata::Deletion;
-use crate::model::{Attributes, Checksums, Condition, Content, Found, Object, ObjectInfo, PutObject};
+use crate::model::{Attributes, Bucket, Checksums, Condition, Content, Found, Object, ObjectInfo, PutObject};
 use crate::properties::{Properties, PropertyChange};
 use crate::version::{Delete, Deleted, VersionId, Which};
 
@@ -125,7 +125,15 @@ impl Engine {
     /// # Errors
     /// A failing store. Whether the bucket exists is not looked at.
     pub async fn find(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
-        self.meta.object(bucket, key, which).await
+        self.meta.object(bucket, None, key, which).await
+    }
+
+    /// As [`Engine::find`], in this very bucket, whatever has its name by now.
+    ///
+    /// # Errors
+    /// [`Error::NoBucket`]; a failing store.
+    pub async fn find_in(&self, bucket: &Bucket, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+        self.meta.object(&bucket.name, Some(bucket.id), key, which).await
     }
 
     /// The bytes of a version were not where its row said ([`Error::Gone`]): the next look-up of the key, before which

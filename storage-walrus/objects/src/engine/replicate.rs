@@ -39,7 +39,10 @@ impl Engine {
     ) -> Result<Placed, Error> {
         let sealed = what.properties.encryption.is_some();
         let (size, content, new_blob) = match bytes {
-            ReplicaBytes::Of(source) => (source.info.size, source.content.clone(), None),
+            ReplicaBytes::Of(source) => {
+                self.flush().await?;
+                (source.info.size, source.content.clone(), None)
+            }
             ReplicaBytes::New(stored) => {
                 let new_blob = stored.new_blob();
                 (if sealed { plain_size(stored.size) } else { stored.size }, stored.content, new_blob)
@@ -71,6 +74,11 @@ impl Engine {
         self.check_place(marker.version)?;
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.place(&Replica::Marker { bucket, key, marker, write_id: self.write_id() }).await
+    }
+
+    /// Deletes bytes that nothing will refer to.
+    pub async fn drop_stored(&self, stored: Stored) {
+        self.discard(stored.new_blob().map(|(id, _)| id)).await;
     }
 
     fn check_place(&self, version: VersionId) -> Result<(), Error> {

@@ -55,7 +55,7 @@ impl Sink {
             self.held.extend_from_slice(&data);
             return Ok(());
         }
-        let mut writer = self.engine.blobs.create(self.engine.level).await?;
+        let mut writer = self.engine.begin().await?;
         let held = self.held.split().freeze();
         writer.write(held).await?;
         writer.write(data).await?;

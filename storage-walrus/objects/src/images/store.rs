@@ -62,7 +62,7 @@ impl ImageStore {
         let absent = || ImportError::NotFound(format!("{bucket}/{key}"));
         // Another account's bucket reads as absent: whether it has such an object is nobody's business.
         let owner = self.engine.meta.bucket(bucket).await?.filter(|b| b.account == account).ok_or_else(absent)?;
-        let found = self.engine.meta.object(&owner.name, key, Which::Latest).await?;
+        let found = self.engine.meta.object(&owner.name, Some(owner.id), key, Which::Latest).await?;
         let object = found.and_then(Found::object).ok_or_else(absent)?;
         let encrypted = |_| ImportError::Encrypted(format!("{bucket}/{key}"));
         let own = self.engine.own_key(&object).map_err(encrypted)?;

@@ -9,15 +9,18 @@ use crate::blob::BlobId;
 use crate::documents::DOCUMENTS_MAX;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written, must_be_decided};
+use crate::metadata::{
+    BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written, must_be_decided, must_be_unchanged,
+};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part, PutObject,
-    Upload, Usage,
+    Bucket, Condition, Content, Found, Image, ListEntry, Listed, ListedVersion, ObjectInfo, Owner, OwnerName, Part,
+    PutObject, Upload, Usage,
 };
 use crate::origin::Origin;
 use crate::properties::{Properties, PropertyChange, STANDARD};
 use crate::replica::{Placed, Replica};
 use crate::version::{Deleted, Versioning, Which};
+use mallee_s3_config::{Document as _, MfaDelete, text};
 use mallee_store::S3ReplicationRow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +31,8 @@ pub struct MemoryMetadata {
     state: Arc<Mutex<State>>,
     /// What a request was decided about.
     decided: Arc<[Bucket]>,
+    /// They must be configured as they were then.
+    unchanged: bool,
 }
 
 impl MemoryMetadata {
@@ -39,6 +44,13 @@ impl MemoryMetadata {
     fn must_be(&self, state: &State, name: &str) -> Result<(), Error> {
         let bucket = state.buckets.get(name).ok_or(Error::NoBucket)?;
         must_be_decided(&self.decided, name, bucket.id)
+    }
+
+    /// As [`Self::must_be`], for a change of what is in it.
+    fn must_hold(&self, state: &State, name: &str) -> Result<(), Error> {
+        self.must_be(state, name)?;
+        let held = state.buckets.get(name).filter(|_| self.unchanged);
+        held.map_or(Ok(()), |bucket| must_be_unchanged(&self.decided, bucket.id, bucket.rev))
     }
 
     /// One transaction: what it did is undone when it fails.
@@ -69,7 +81,11 @@ impl Metadata for MemoryMetadata {
     }
 
     fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata> {
-        Arc::new(Self { state: Arc::clone(&self.state), decided })
+        Arc::new(Self { state: Arc::clone(&self.state), decided, unchanged: self.unchanged })
+    }
+
+    fn unchanged(self: Arc<Self>) -> Arc<dyn Metadata> {
+        Arc::new(Self { state: Arc::clone(&self.state), decided: Arc::clone(&self.decided), unchanged: true })
     }
 
     /// It tells nobody of changes.
@@ -98,12 +114,27 @@ impl Metadata for MemoryMetadata {
         Ok(mine.take(limit).cloned().collect())
     }
 
-    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
+    async fn set_versioning(
+        &self,
+        bucket: &str,
+        versioning: Versioning,
+        mfa_delete: Option<bool>,
+        _: i64,
+    ) -> Result<(), Error> {
         let mut state = self.state();
         self.must_be(&state, bucket)?;
         let bucket = state.buckets.get_mut(bucket).ok_or(Error::NoBucket)?;
         bucket.docs.check_versioning(versioning)?;
+        if mfa_delete == Some(true) {
+            bucket.docs.check_mfa_delete()?;
+        }
         bucket.versioning = versioning;
+        let docs = bucket.docs.clone();
+        bucket.docs = match mfa_delete {
+            None => docs,
+            Some(true) => docs.with(MfaDelete::KIND, "", &text(&MfaDelete)),
+            Some(false) => docs.without(MfaDelete::KIND, ""),
+        };
         bucket.rev += 1;
         Ok(())
     }
@@ -198,13 +229,16 @@ impl Metadata for MemoryMetadata {
 
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| {
-            self.must_be(state, &put.bucket)?;
+            self.must_hold(state, &put.bucket)?;
             state.put(put, condition)
         })
     }
 
     async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error> {
-        self.transaction(|state| state.place(replica))
+        self.transaction(|state| {
+            self.must_be(state, replica.place().0)?;
+            state.place(replica)
+        })
     }
 
     /// Nothing waits here: who writes is told nothing of where it goes.
@@ -212,8 +246,11 @@ impl Metadata for MemoryMetadata {
         Ok(())
     }
 
-    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
-        Ok(self.state().find(bucket, key, which))
+    async fn object(&self, bucket: &str, id: Option<i64>, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+        let state = self.state();
+        let found = state.find(bucket, key, which);
+        let is_meant = id.is_none_or(|id| state.buckets.get(bucket).is_some_and(|bucket| bucket.id == id));
+        if found.is_some() && !is_meant { Err(Error::NoBucket) } else { Ok(found) }
     }
 
     async fn change_properties(
@@ -224,7 +261,7 @@ impl Metadata for MemoryMetadata {
         change: &PropertyChange<'_>,
     ) -> Result<Option<ObjectInfo>, Error> {
         self.transaction(|state| {
-            self.must_be(state, bucket)?;
+            self.must_hold(state, bucket)?;
             let Some(wanted) = state.find(bucket, key, which).map(|found| version(&found)) else { return Ok(None) };
             let versions = state.keys.get_mut(&(bucket.to_owned(), key.to_owned()));
             let found = versions.and_then(|all| all.iter_mut().find(|found| version(found) == wanted));
@@ -243,7 +280,7 @@ impl Metadata for MemoryMetadata {
         now_ms: i64,
     ) -> Result<(Vec<Deleted>, Freed), Error> {
         self.transaction(|state| {
-            self.must_be(state, bucket)?;
+            self.must_hold(state, bucket)?;
             let (mut done, mut all) = (Vec::new(), 0);
             for deletion in deletions {
                 let (deleted, freed) = state.delete(bucket, deletion, now_ms)?;
@@ -268,6 +305,28 @@ impl Metadata for MemoryMetadata {
             _ => None,
         });
         Ok(shown.take(limit).collect())
+    }
+
+    async fn list_entries(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        delimiter: &str,
+        from: Place<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, Error> {
+        let mut entries = Vec::new();
+        for row in self.list_objects(bucket, prefix, from, usize::MAX).await? {
+            let entry = match row.key[prefix.len()..].find(delimiter) {
+                Some(at) => ListEntry::Prefix(row.key[..prefix.len() + at + delimiter.len()].to_owned()),
+                None => ListEntry::Object(row),
+            };
+            if entries.last() != Some(&entry) {
+                entries.push(entry);
+            }
+        }
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     async fn list_versions(
@@ -299,7 +358,7 @@ impl Metadata for MemoryMetadata {
 
     async fn create_upload(&self, upload: &Upload) -> Result<(), Error> {
         let mut state = self.state();
-        self.must_be(&state, &upload.bucket)?;
+        self.must_hold(&state, &upload.bucket)?;
         state.uploads.insert(upload.id.clone(), (upload.clone(), BTreeMap::new()));
         Ok(())
     }
@@ -352,7 +411,7 @@ impl Metadata for MemoryMetadata {
 
     async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| {
-            self.must_be(state, &put.bucket)?;
+            self.must_hold(state, &put.bucket)?;
             let (_, parts) = state.uploads.get(upload_id).ok_or(Error::NoUpload)?;
             if let Content::Parts(chosen) = &put.object.content
                 && chosen.iter().any(|c| parts.get(&c.number).is_none_or(|p| p.blob != c.blob))

@@ -1,9 +1,11 @@
 //! The engine's metadata in the cloud's database.
 
+mod buckets;
 mod images;
 mod quota;
 mod replicate;
 mod rows;
+mod settle;
 mod watch;
 mod write;
 
@@ -12,6 +14,7 @@ use rows::{
     account, blob, bucket, class_usage, deletion, doc_row, found, info, listed, listed_version, or_gone, owner, part,
     piece, place, rows, sought, to_document, upload, usage, versioning_text,
 };
+pub(crate) use settle::settle_log;
 use watch::Watched;
 
 use crate::blob::BlobId;
@@ -20,8 +23,8 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::metadata::{BucketCheck, Deletion, Freed, Metadata, Place, VersionPlace, Written};
 use crate::model::{
-    Bucket, Condition, Content, Found, Image, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner, OwnerName,
-    Part, PutObject, Upload, Usage,
+    Bucket, Condition, Content, Found, Image, ListEntry, Listed, ListedVersion, Marker, Object, ObjectInfo, Owner,
+    OwnerName, Part, PutObject, Upload, Usage,
 };
 use crate::origin::Origin;
 use crate::properties::PropertyChange;
@@ -31,12 +34,12 @@ use futures::FutureExt as _;
 use mallee_s3_config::Document as _;
 use mallee_s3_config::notification::Notification;
 use mallee_store::{
-    Exec, S3Key, S3ListFrom, S3OwnerRow, S3PartRow, S3ReplicationRow, S3UploadRow, S3VersionsFrom, Store, StoreError,
-    quota_hold, s3_blob_list, s3_bucket_delete, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put,
-    s3_bucket_fetch, s3_bucket_insert, s3_bucket_list, s3_bucket_versioning_set, s3_garbage_delay, s3_garbage_delete,
-    s3_garbage_list, s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch,
-    s3_part_list, s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert,
-    s3_upload_list, s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_list, setting_put,
+    Exec, S3Entry, S3Key, S3OwnerRow, S3PartRow, S3ReplicationRow, S3UploadRow, S3VersionsFrom, Store, quota_hold,
+    s3_blob_list, s3_bucket_doc_delete, s3_bucket_doc_list, s3_bucket_doc_put, s3_bucket_fetch, s3_bucket_insert,
+    s3_bucket_list, s3_bucket_versioning_set, s3_entry_list, s3_garbage_delay, s3_garbage_delete, s3_garbage_list,
+    s3_object_list, s3_owner_by_canonical, s3_owner_by_email, s3_owner_ensure, s3_owner_fetch, s3_part_list,
+    s3_part_put, s3_piece_list, s3_upload_delete, s3_upload_fetch, s3_upload_hold, s3_upload_insert, s3_upload_list,
+    s3_usage, s3_usage_by_class, s3_version_fetch, s3_version_list,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -61,6 +64,8 @@ pub struct StoreMetadata {
     watched: Watched,
     /// What the request was decided about.
     decided: Arc<[Bucket]>,
+    /// They must be configured as they were then.
+    unchanged: bool,
 }
 
 async fn documents(exec: impl Into<Exec<'_>>, bucket_id: i64) -> Result<Documents, Error> {
@@ -83,53 +88,18 @@ async fn again<T, F: Future<Output = Result<T, Error>>>(mut work: impl FnMut() -
     work().await
 }
 
-/// Where the database notes that a sweep is about to delete files, and when.
-const SWEEP_NOTE: &str = "walrus/sweep";
-
-/// Writes and commits a little. A commit that could not be synced is undone for all who ask, but may still stand in
-/// SQLite's log, and would count if the process died now; what is written here is written over it.
-pub(crate) async fn settle_log(store: &Store) -> Result<(), Error> {
-    let mut tx = store.write().await?;
-    let now_ms = tx.now_ms();
-    setting_put(&mut tx, SWEEP_NOTE, &now_ms.to_string()).await?;
-    Ok(tx.commit().await?)
-}
-
 impl StoreMetadata {
     /// Over an open store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, limits: None, origin: None, watched: Watched::default(), decided: Arc::default() }
-    }
-}
-
-impl StoreMetadata {
-    async fn delete_bucket_once(&self, name: &str) -> Result<Freed, Error> {
-        let mut tx = self.store.write().await?;
-        // First of all, as everybody locks it who writes into it.
-        self.hold_alone(&mut tx, name).await?;
-        let anything = S3VersionsFrom::Keys(S3ListFrom::Start);
-        if !s3_version_list(&mut tx, name, "", anything, 1).await?.is_empty() {
-            return Err(Error::BucketNotEmpty);
+        Self {
+            store,
+            limits: None,
+            origin: None,
+            watched: Watched::default(),
+            decided: Arc::default(),
+            unchanged: false,
         }
-        let mut freed = 0;
-        loop {
-            let uploads = s3_upload_list(&mut tx, name, "", None, PAGE).await?;
-            if uploads.is_empty() {
-                break;
-            }
-            for upload in uploads {
-                freed += s3_upload_delete(&mut tx, &upload.id).await?.unwrap_or_default();
-            }
-        }
-        match s3_bucket_delete(&mut tx, name).await {
-            Ok(true) => {}
-            Ok(false) => return Err(Error::NoBucket),
-            Err(StoreError::InUse) => return Err(Error::BucketNotEmpty),
-            Err(error) => return Err(error.into()),
-        }
-        tx.commit().await?;
-        Ok(freed)
     }
 }
 
@@ -141,6 +111,10 @@ impl Metadata for StoreMetadata {
 
     fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata> {
         Arc::new(Self { decided, ..Self::clone(&self) })
+    }
+
+    fn unchanged(self: Arc<Self>) -> Arc<dyn Metadata> {
+        Arc::new(Self { unchanged: true, ..Self::clone(&self) })
     }
 
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata> {
@@ -188,14 +162,14 @@ impl Metadata for StoreMetadata {
         Ok(page.into_iter().map(bucket).collect())
     }
 
-    async fn set_versioning(&self, bucket: &str, versioning: Versioning) -> Result<(), Error> {
-        let mut tx = self.store.write().await?;
-        let row = self.hold_alone(&mut tx, bucket).await?;
-        documents(&mut tx, row.id).await?.check_versioning(versioning)?;
-        if !s3_bucket_versioning_set(&mut tx, bucket, versioning_text(versioning)).await? {
-            return Err(Error::NoBucket);
-        }
-        Ok(tx.commit().await?)
+    async fn set_versioning(
+        &self,
+        bucket: &str,
+        versioning: Versioning,
+        mfa_delete: Option<bool>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        self.change_versioning(bucket, versioning, mfa_delete, now_ms).await
     }
 
     async fn set_document(
@@ -277,10 +251,13 @@ impl Metadata for StoreMetadata {
             .await
     }
 
-    async fn object(&self, bucket: &str, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
+    async fn object(&self, bucket: &str, id: Option<i64>, key: &str, which: Which<'_>) -> Result<Option<Found>, Error> {
         let which = sought(which);
         for _ in 0..LOOKUP_ATTEMPTS {
             let Some(mut row) = s3_version_fetch(&self.store, bucket, key, which).await? else { return Ok(None) };
+            if id.is_some_and(|id| id != row.bucket_id) {
+                return Err(Error::NoBucket);
+            }
             if row.marker {
                 let version = VersionId { rank: row.rank, random: row.vid };
                 return Ok(Some(Found::Marker(Marker { version, created_ms: row.modified_ms })));
@@ -338,6 +315,22 @@ impl Metadata for StoreMetadata {
     ) -> Result<Vec<Listed>, Error> {
         let page = s3_object_list(&self.store, bucket, prefix, place(from), rows(limit)).await?;
         Ok(page.into_iter().map(listed).collect())
+    }
+
+    async fn list_entries(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        delimiter: &str,
+        from: Place<'_>,
+        limit: usize,
+    ) -> Result<Vec<ListEntry>, Error> {
+        let page = s3_entry_list(&self.store, bucket, prefix, delimiter, place(from), rows(limit)).await?;
+        let entry = |entry| match entry {
+            S3Entry::Object(row) => ListEntry::Object(listed(row)),
+            S3Entry::Prefix(common) => ListEntry::Prefix(common),
+        };
+        Ok(page.into_iter().map(entry).collect())
     }
 
     async fn list_versions(

@@ -5,7 +5,7 @@ use super::{FIRST_REV, documents, quota};
 use crate::error::Error;
 use crate::events::{Change, What};
 use crate::limits::Limits;
-use crate::metadata::{Freed, Written, must_be_decided};
+use crate::metadata::{Freed, Written, must_be_decided, must_be_unchanged};
 use crate::model::{Condition, Content, ObjectInfo, PutObject};
 use crate::properties::PropertyChange;
 use crate::replica::PENDING;
@@ -132,7 +132,11 @@ fn removed(key: &str, done: Deleted) -> Option<Change> {
 impl super::StoreMetadata {
     /// The bucket of a write, held until the end of the transaction: the one that the request was decided about.
     pub(super) async fn hold(&self, tx: &mut Tx, name: &str) -> Result<S3BucketRow, Error> {
-        self.meant(found(s3_bucket_hold(tx, name).await)?)
+        let row = self.meant(found(s3_bucket_hold(tx, name).await)?)?;
+        if self.unchanged {
+            must_be_unchanged(&self.decided, row.id, row.rev)?;
+        }
+        Ok(row)
     }
 
     /// As [`Self::hold`], for nobody else.

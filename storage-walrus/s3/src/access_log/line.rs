@@ -2,6 +2,7 @@
 
 use mallee_awswire::sigv4::uri_encode;
 use mallee_runtime::clock::from_unix_ms;
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 /// Bytes of a field that others write, before it is cut.
@@ -92,8 +93,13 @@ pub(crate) fn first_line(method: &str, path_and_query: &str, version: &str) -> S
     let Some((path, query)) = path_and_query.split_once('?') else {
         return format!("{method} {path_and_query} {version}");
     };
+    // A name may be written with escapes, too.
+    let secret = |name: &str| {
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+    };
     let hide = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => format!("{name}=HIDDEN"),
+        Some((name, _)) if secret(name) => format!("{name}=HIDDEN"),
         _ => pair.to_owned(),
     };
     let query: Vec<String> = query.split('&').map(hide).collect();
@@ -202,6 +208,8 @@ mod tests {
         let line = first_line("GET", path, "HTTP/1.1");
         assert_eq!(line, "GET /b/k?X-Amz-Date=1&X-Amz-Signature=HIDDEN&x&Signature=HIDDEN HTTP/1.1");
         assert_eq!(first_line("GET", "/b/k", "HTTP/1.1"), "GET /b/k HTTP/1.1");
+        let line = first_line("GET", "/b/k?x%2Damz%2DSecurity-Token=t", "HTTP/1.1");
+        assert_eq!(line, "GET /b/k?x%2Damz%2DSecurity-Token=HIDDEN HTTP/1.1");
     }
 
     proptest::proptest! {

@@ -3,7 +3,7 @@
 use super::SERVICE;
 use super::collect::{Line, Source};
 use crate::acl::{self, Named, Wanted};
-use crate::authz::bucket::has_lists;
+use crate::authz::bucket::{has_lists, public_access};
 use crate::deliver::{Sender, Undelivered};
 use crate::service::S3;
 use bytes::Bytes;
@@ -163,16 +163,20 @@ impl S3 {
         self.deliver(&sender, &target, parcel).await.map(drop)
     }
 
-    /// The list of logs: their owner's, and whom the configuration grants something. Whom there is no more is left out.
+    /// The list of logs: their owner's, and whom the configuration grants something. Whom there is no more is left out, and
+    /// so is the public where the target's public access block keeps lists from it.
     async fn acl_of_logs(&self, target: &Bucket, grants: &[LogGrant]) -> Result<Option<String>, Undelivered> {
         let failed = |error| Undelivered::Refused(format!("{error}"));
         if grants.is_empty() || !has_lists(target).map_err(failed)? {
             return Ok(None);
         }
+        let blocks = public_access(target).map_err(failed)?.is_some_and(|block| block.block_public_acls);
         let owner = &target.account;
         let mut list = Acl::private(owner);
         for grant in grants {
-            if let Ok(found) = acl::resolve(self, &Wanted::Grants(vec![named(grant)]), owner, owner).await {
+            if let Ok(found) = acl::resolve(self, &Wanted::Grants(vec![named(grant)]), owner, owner).await
+                && !(blocks && found.is_public())
+            {
                 list.grants.extend(found.grants);
             }
         }

@@ -229,8 +229,8 @@ impl Trace {
             }
             seen.wanted = wanted;
             let caller = &call.caller;
-            seen.caller =
-                (!caller.is_anonymous()).then(|| (caller.account.clone(), caller.arn.clone(), caller.is_root()));
+            let by_account = caller.arn.ends_with(":root");
+            seen.caller = (!caller.is_anonymous()).then(|| (caller.account.clone(), caller.arn.clone(), by_account));
             if let Some(claim) = &call.access.claim {
                 seen.signature = Some(match claim.version {
                     SignatureVersion::V2 => "SigV2",

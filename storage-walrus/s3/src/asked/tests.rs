@@ -190,3 +190,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn replicas_of_others_need_rights_of_their_own() {
+    let version = [("x-mallee-replica-version", "x")];
+    for replica in [version, [("x-mallee-replica", "s3")]] {
+        assert_eq!(asks("PUT", "/b/k", &replica), ["s3:PutObject b/k", "s3:ReplicateObject b/k"]);
+        assert_eq!(asks("POST", "/b/k?uploads", &replica), ["s3:PutObject b/k", "s3:ReplicateObject b/k"]);
+        assert_eq!(asks("DELETE", "/b/k", &replica), ["s3:DeleteObject b/k", "s3:ReplicateDelete b/k"]);
+    }
+    assert_eq!(asks("PUT", "/b/k", &[("x-mallee-replica-time", "1")]), ["s3:PutObject b/k"]);
+}

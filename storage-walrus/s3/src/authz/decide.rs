@@ -230,7 +230,7 @@ impl Call {
 
     /// A bucket as policies are asked about it.
     pub(super) fn resource(&self, bucket: &Bucket) -> Result<Resource, ApiError> {
-        let is_own_root = self.caller.is_root() && self.caller.account == bucket.account;
+        let is_own_root = self.caller.is_root_of(&bucket.account);
         // Else a policy could lock everybody out for ever.
         let resource = resource_of(bucket, &self.caller)?;
         Ok(match self.asked.operation() {

@@ -9,6 +9,8 @@ use crate::props::lock;
 use http::HeaderMap;
 use mallee_awswire::sigv4::{Claim, Placement, SignatureVersion};
 use mallee_objects::Tags;
+use mallee_objects::crypt::Encryption;
+use mallee_s3_config::Tagging;
 use percent_encoding::percent_decode_str;
 
 /// Headers whose values are those of the condition key of the same name (`s3:` before it).
@@ -36,6 +38,7 @@ const LOCK_UNTIL: &str = "s3:object-lock-retain-until-date";
 const LOCK_DAYS: &str = "s3:object-lock-remaining-retention-days";
 const LEGAL_HOLD: &str = "s3:object-lock-legal-hold";
 const LOCATION: &str = "s3:LocationConstraint";
+const INVENTORY_FIELDS: &str = "s3:InventoryAccessibleOptionalFields";
 const CREATES: &str = "s3:ObjectCreationOperation";
 const TAG_KEYS: &str = "s3:RequestObjectTagKeys";
 const VERSION_ID: &str = "s3:VersionId";
@@ -54,6 +57,7 @@ const NAMED: &[&str] = &[
     LOCK_DAYS,
     LEGAL_HOLD,
     LOCATION,
+    INVENTORY_FIELDS,
     CREATES,
     TAG_KEYS,
     VERSION_ID,
@@ -174,6 +178,25 @@ pub(super) fn of_location(location: &str) -> Keys {
     vec![one(LOCATION, location)]
 }
 
+/// The key of the fields that an inventory is to have besides those that all have.
+pub(super) fn of_inventory(fields: Vec<String>) -> Keys {
+    if fields.is_empty() { Keys::new() } else { vec![(INVENTORY_FIELDS.to_owned(), fields)] }
+}
+
+/// The keys of what is written as encrypted as this says, by a request that asks for it.
+pub(crate) fn of_encryption(encryption: Option<&Encryption>) -> Keys {
+    let algorithm = |name| vec![one(name, "AES256")];
+    match encryption {
+        Some(Encryption::Store { .. }) => algorithm("s3:x-amz-server-side-encryption"),
+        Some(Encryption::Customer { .. }) => algorithm("s3:x-amz-server-side-encryption-customer-algorithm"),
+        Some(Encryption::Kms(sealed)) => vec![
+            one("s3:x-amz-server-side-encryption", "aws:kms"),
+            one("s3:x-amz-server-side-encryption-aws-kms-key-id", sealed.key.as_str()),
+        ],
+        None => Keys::new(),
+    }
+}
+
 /// The keys of an object that a batch is to delete.
 pub(super) fn of_deleted(version: Option<&str>, etag: Option<&str>) -> Keys {
     let version = version.map(|id| one(VERSION_ID, id));
@@ -193,6 +216,17 @@ pub(super) fn of_tags(tags: impl Iterator<Item = (String, String)>) -> Keys {
     let names = tags.iter().map(|(name, _)| name.clone()).collect();
     let mut keys: Keys = vec![(TAG_KEYS.to_owned(), names)];
     keys.extend(tags.into_iter().map(|(name, value)| (format!("s3:RequestObjectTag/{name}"), vec![value])));
+    keys
+}
+
+/// The keys of tags that a new bucket is to have.
+pub(super) fn of_bucket_tags(tagging: &Tagging) -> Keys {
+    let names: Vec<String> = tagging.tags.keys().cloned().collect();
+    if names.is_empty() {
+        return Keys::new();
+    }
+    let mut keys: Keys = vec![("aws:TagKeys".to_owned(), names)];
+    keys.extend(tagging.tags.iter().map(|(name, value)| one(&format!("aws:RequestTag/{name}"), value.as_str())));
     keys
 }
 

@@ -78,7 +78,7 @@ impl Call {
         let name = version.map(VersionName::parse);
         let found = match name {
             Some(None) => None,
-            _ => self.s3.engine().find(&bucket.name, key, name.flatten().into()).await.map_err(engine)?,
+            _ => self.s3.engine().find_in(bucket, key, name.flatten().into()).await.map_err(engine)?,
         };
         if let Some(object) = found.and_then(Found::object) {
             let resource = self.object_resource(bucket, &object.info)?;

@@ -1,10 +1,11 @@
 //! Access control lists: of buckets and objects, put and get, and those that new buckets and objects bring.
 
-use crate::acl::{self, ACL_XML_BYTES_MAX, Wanted};
+use crate::acl::{self, ACL_XML_BYTES_MAX, Named, Wanted};
 use crate::authz::bucket::{ACL, bucket_acl, has_lists, object_acl, ownership, public_access};
 use crate::body::read_small;
 use crate::call::{Call, shown_version};
 use crate::error::engine;
+use crate::operation::Operation;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::owners::Owners;
 use crate::reply::{self, Reply, document};
@@ -44,6 +45,20 @@ pub(crate) async fn of_new_object(call: &Call, bucket: &Bucket, given: Propertie
     blocked(call, bucket, &list)?;
     properties.acl = (list != Acl::private(&owner)).then(|| list.to_string());
     Ok(properties)
+}
+
+/// Whether a request may grant something to the public: then it counts, up to the very write, whether that is blocked.
+pub(crate) fn may_grant_to_public(call: &Call) -> bool {
+    if call.asked.operation() == Operation::PutObjectAcl {
+        return true;
+    }
+    // Few requests bring a list.
+    call.asked.further().contains(&"s3:PutObjectAcl")
+        && match acl::of_headers(&call.headers) {
+            Ok(Some(Wanted::Canned(name))) => name != "private" && !name.starts_with("bucket-owner-"),
+            Ok(Some(Wanted::Grants(grants))) => grants.iter().any(|(to, _)| matches!(to, Named::Group(_))),
+            Ok(None) | Err(_) => false,
+        }
 }
 
 async fn resolved(call: &Call, wanted: &Wanted, owner: &str, bucket_owner: &str) -> Result<Acl, ApiError> {
@@ -158,7 +173,7 @@ pub(crate) async fn get_bucket(call: Call, bucket: String) -> Result<Reply, ApiE
 
 /// PUT /bucket/key?acl
 pub(crate) async fn put_object(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
-    let bucket = call.bucket(&bucket).await?;
+    let mut bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
     let mut attempt = 1;
     let info = loop {
@@ -183,8 +198,10 @@ pub(crate) async fn put_object(mut call: Call, bucket: String, key: String) -> R
         match call.s3.engine().change_properties(&bucket.name, &key, named.into(), &change).await {
             Ok(Some(info)) => break info,
             Ok(None) => return Err(Code::NoSuchKey.error().field("Key", key)),
+            // The object is another one now, or its bucket says something else of lists.
             Err(Error::Gone) if attempt < READ_ATTEMPTS => {
                 call.s3.engine().forget(&bucket.name, &key);
+                bucket = call.look_again(&bucket).await?;
                 attempt += 1;
             }
             Err(error) => return Err(engine(error)),

@@ -84,10 +84,7 @@ fn write_parts(w: &mut XmlWriter, parts: &[Part], wanted: &Page, of: &Checksums)
         w.open("Part");
         w.display("PartNumber", part.number);
         w.display("Size", part.size);
-        // Of the object's own kind: a part may have another one, from which that was made up.
-        let mut checksums = part.checksums.clone();
-        checksums.values.retain(|name, _| of.values.contains_key(name));
-        reply::write_checksums(w, &checksums);
+        reply::write_checksums(w, &part.checksums_within(of));
         w.close("Part");
     }
     w.display("PartsCount", parts.len());

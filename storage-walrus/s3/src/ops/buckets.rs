@@ -93,13 +93,13 @@ struct Wanted {
     tags: Option<Tagging>,
 }
 
-/// The place that the body of a CreateBucket names, and whether it gives tags.
+/// The place that the body of a CreateBucket names, and the tags that it gives.
 ///
 /// # Errors
 /// `MalformedXML`, and what S3 answers to tags that cannot be.
-pub(crate) fn asked_for(body: &[u8]) -> Result<(Option<String>, bool), ApiError> {
+pub(crate) fn asked_for(body: &[u8]) -> Result<(Option<String>, Option<Tagging>), ApiError> {
     let Wanted { location, tags } = wanted(body)?;
-    Ok((location, tags.is_some()))
+    Ok((location, tags))
 }
 
 fn wanted(body: &[u8]) -> Result<Wanted, ApiError> {

@@ -10,6 +10,7 @@ use crate::ops::lifecycle;
 use crate::ops::parts::encryption_of;
 use crate::ops::put::{DEFAULT_CHECKSUM, conditional};
 use crate::ops::uploads::upload_id;
+use crate::replica::incoming::writer as replica_writer;
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Side};
 use crate::target::address;
@@ -188,6 +189,11 @@ pub(crate) async fn complete(mut call: Call, bucket: String, key: String) -> Res
             }
             let etag = composed_etag(&parts)?;
             let checksums = object_checksums(&call, &upload, &parts)?;
+            // What a replication began is its.
+            let store = match upload.doc.properties.replication {
+                Some(_) => replica_writer(&call),
+                None => store.clone(),
+            };
             let done = store.complete_upload(&upload, parts, etag, checksums, &condition).await;
             match done {
                 Err(Error::NoUpload) => repeated(&call, &bucket, &key).await?,

@@ -7,7 +7,9 @@ use crate::call::{Call, shown_name, shown_version, version_name};
 use crate::conditions::{self, bare, date_ms};
 use crate::error::engine;
 use crate::names::check_key;
+use crate::ops::second_factor;
 use crate::props::lock;
+use crate::replica::incoming::{Incoming, writer as replica_writer};
 use crate::reply::{self, DELETE_MARKER, Reply, document};
 use crate::{DELETE_KEYS_MAX, DELETE_XML_BYTES_MAX};
 use http::StatusCode;
@@ -23,8 +25,24 @@ pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply
     check_key(&key)?;
     let bucket = call.bucket(&bucket).await?;
     let version = call.version(&bucket)?;
+    let replica = Incoming::read(&call.headers)?;
+    if replica.is_some() {
+        // What is deleted in one store is not in others.
+        call.refuse_version()?;
+    }
+    let store = if replica.is_some() { replica_writer(&call) } else { call.s3.engine().clone() };
+    if let Some(Incoming::Version(replica)) = replica {
+        let id = replica.mark(&call, &bucket, &key).await?;
+        let mut response = reply::empty(StatusCode::NO_CONTENT);
+        reply::set_version(&mut response, Some(id.to_string()));
+        reply::set(&mut response, HeaderName::from_static(DELETE_MARKER), "true");
+        return Ok(response);
+    }
+    if version.is_some() && bucket.docs.mfa_delete() {
+        second_factor::require(&call).await?;
+    }
     let delete = Delete { key, version, only_if, bypass_governance: lock::bypass(&call.headers) };
-    let deleted = call.s3.engine().delete_objects(&bucket.name, vec![delete]).await.map_err(engine)?;
+    let deleted = store.delete_objects(&bucket.name, vec![delete]).await.map_err(engine)?;
     let mut response = reply::empty(StatusCode::NO_CONTENT);
     let (id, marker) = match deleted.first() {
         Some(Deleted::Marked(id)) => (Some(id.to_string()), true),
@@ -114,6 +132,10 @@ pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiEr
     let bucket = call.bucket(&bucket).await?;
     let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
     let (mut keys, quiet) = parse(&body)?;
+    // As AWS has it: all of them, or none.
+    if bucket.docs.mfa_delete() && keys.iter().any(|wanted| wanted.version.is_some()) {
+        second_factor::require(&call).await?;
+    }
     let batch: Vec<Doomed<'_>> = keys.iter().map(Wanted::asked).collect();
     let refused = call.refused_keys(&bucket, &batch).await?;
     for (wanted, refused) in keys.iter_mut().zip(refused) {

@@ -13,7 +13,7 @@ use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::crypt::{AnyReader, Encryption};
-use mallee_objects::{Bucket, Content, Error, Object};
+use mallee_objects::{Bucket, Checksums, Content, Error, Object};
 
 /// How often a read starts over because the object was overwritten between look-up and opening.
 pub(crate) const READ_ATTEMPTS: u32 = 5;
@@ -64,6 +64,27 @@ fn wanted(call: &Call, object: &Object) -> Result<Wanted, ApiError> {
         Some((offset, len)) => Wanted { offset, len, partial: true, parts: None },
         None => whole,
     })
+}
+
+/// The checksums of just these bytes: of the whole or of a part. With another range they would make clients compare them with
+/// something else.
+fn checksums_of(object: &Object, wanted: &Wanted) -> Checksums {
+    let whole = &object.info.checksums;
+    if wanted.parts.is_none() && wanted.offset == 0 && wanted.len == object.info.size {
+        return whole.clone();
+    }
+    let Content::Parts(parts) = &object.content else { return Checksums::default() };
+    let mut start = 0;
+    for part in parts.iter().take_while(|_| !whole.values.is_empty()) {
+        if (start, part.size) == (wanted.offset, wanted.len) {
+            return part.checksums_within(whole);
+        }
+        if start >= wanted.offset {
+            break;
+        }
+        start += part.size;
+    }
+    Checksums::default()
 }
 
 /// GET, HEAD /bucket/key
@@ -141,10 +162,8 @@ async fn serve(
     if let Some(parts) = wanted.parts {
         reply::set(&mut response, HeaderName::from_static("x-amz-mp-parts-count"), &parts.to_string());
     }
-    // A checksum is that of the whole: with a range it would make clients compare it with something else.
-    let whole = wanted.offset == 0 && wanted.len == info.size;
-    if whole && text(&call.headers, "x-amz-checksum-mode").is_some_and(|m| m.eq_ignore_ascii_case("ENABLED")) {
-        reply::set_checksums(&mut response, &info.checksums);
+    if text(&call.headers, "x-amz-checksum-mode").is_some_and(|m| m.eq_ignore_ascii_case("ENABLED")) {
+        reply::set_checksums(&mut response, &checksums_of(object, &wanted));
     }
     Ok(Ok(response))
 }

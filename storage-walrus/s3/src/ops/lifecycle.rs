@@ -8,7 +8,7 @@ use crate::reply::{self, Reply};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, ObjectInfo, Upload};
+use mallee_objects::{Bucket, Error, ObjectInfo, Upload};
 use mallee_runtime::clock::from_unix_ms;
 use mallee_s3_config::Document as _;
 use mallee_s3_config::lifecycle::{Lifecycle, Minimum, Version, abort_due, expiration_of};
@@ -35,7 +35,11 @@ pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiErro
     })?;
     call.bucket(&bucket).await?;
     let rules = Lifecycle { minimum, ..config::from_body(&mut call).await? };
-    let put = call.s3.engine().set_document(&bucket, Lifecycle::KIND, "", &kept_text(&rules), &|_| Ok(())).await;
+    let check = |found: &Bucket| match found.docs.mfa_delete() {
+        true => Err(Error::State("Lifecycle configuration is not supported on MFA-enabled bucket".to_owned())),
+        false => Ok(()),
+    };
+    let put = call.s3.engine().set_document(&bucket, Lifecycle::KIND, "", &kept_text(&rules), &check).await;
     put.map_err(|e| engine(e).field("BucketName", bucket))?;
     Ok(with_minimum(reply::empty(StatusCode::OK), minimum))
 }

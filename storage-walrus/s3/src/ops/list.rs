@@ -106,6 +106,7 @@ pub(crate) async fn v1(call: Call, bucket: String) -> Result<Reply, ApiError> {
         limit,
     };
     let page = call.s3.engine().list_objects(&bucket.name, &query).await.map_err(engine)?;
+    call.still(&bucket).await?;
     let mut w = document("ListBucketResult");
     w.text("Name", &bucket.name);
     encoding.text(&mut w, "Prefix", &query.prefix);
@@ -150,6 +151,7 @@ pub(crate) async fn v2(call: Call, bucket: String) -> Result<Reply, ApiError> {
         limit,
     };
     let page = call.s3.engine().list_objects(&bucket.name, &query).await.map_err(engine)?;
+    call.still(&bucket).await?;
     let mut w = document("ListBucketResult");
     w.text("Name", &bucket.name);
     encoding.text(&mut w, "Prefix", &query.prefix);

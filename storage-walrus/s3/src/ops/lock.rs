@@ -67,6 +67,13 @@ fn parse_legal_hold(body: &[u8]) -> Result<bool, ApiError> {
     }
 }
 
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any(body: &[u8]) {
+    drop(parse_retention(body));
+    drop(parse_legal_hold(body));
+}
+
 /// The version that the request names, in a bucket with object lock.
 async fn locked(call: &Call, bucket: &str, key: &str) -> Result<Properties, ApiError> {
     let bucket = call.bucket(bucket).await?;

@@ -62,7 +62,9 @@ async fn check(call: &Call, source: &Bucket, to: &LogTarget) -> Result<(), ApiEr
     }
     // Where lists do not count, the policy may come later.
     let sender = Sender { service: SERVICE, bucket: &source.name, account: &source.account, region: &source.region };
-    if has_lists && !service_may_put(&target, &format!("{}x", to.prefix), &sender)? {
+    if has_lists
+        && !service_may_put(&target, &format!("{}x", to.prefix), &sender, false, call.s3.engine().clock().now_ms())?
+    {
         return wrong("You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket");
     }
     Ok(())

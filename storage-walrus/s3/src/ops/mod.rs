@@ -22,6 +22,7 @@ pub(crate) mod policy;
 pub(crate) mod put;
 pub(crate) mod refused;
 pub(crate) mod replication;
+pub(crate) mod second_factor;
 pub(crate) mod tagging;
 pub(crate) mod uploads;
 pub(crate) mod versioning;

@@ -65,7 +65,7 @@ pub(crate) async fn upload(mut call: Call, bucket: String, key: String) -> Resul
     // Without a plan the whole object gets AWS's default, put together from the parts.
     let extra = wanted.map_or(Some(DEFAULT_CHECKSUM), |wanted| left.then_some(wanted));
     let mut incoming = Incoming::object(&mut call, &announced, extra, PUT_BYTES_MAX)?;
-    let store = call.s3.engine().at(level);
+    let store = call.s3.engine().at(level).expecting(incoming.length());
     let mut part = store.part_with(data_key.as_ref(), number).map_err(engine)?;
     while let Some(data) = incoming.next().await? {
         part.write(data).await.map_err(engine)?;

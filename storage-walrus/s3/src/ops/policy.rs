@@ -42,7 +42,7 @@ pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiErro
         }
     }
     let confirmed = text(&call.headers, CONFIRM).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if !confirmed && !call.caller.is_root() && !call.may_put_policy_under(&bucket, &document).await? {
+    if !confirmed && !call.caller.is_root_of(&bucket.account) && !call.may_put_policy_under(&bucket, &document).await? {
         let refusal = "The new bucket policy will not allow you to update the bucket policy in the future.";
         return Err(Code::AccessDenied.message(refusal));
     }

@@ -1,6 +1,5 @@
 //! PutObject.
 
-use crate::PUT_BYTES_MAX;
 use crate::body::{Announced, Incoming, Received};
 use crate::call::{Call, shown_version};
 use crate::checksum::Algorithm;
@@ -11,11 +10,13 @@ use crate::names::check_key;
 use crate::ops::acl;
 use crate::ops::lifecycle;
 use crate::props::Given;
+use crate::replica::incoming::{Incoming as Replica, writer as replica_writer};
 use crate::reply::{self, Reply};
 use crate::sse::{self, Sealing};
+use crate::{OBJECT_BYTES_MAX, PUT_BYTES_MAX};
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Checksums, Condition, Description, Error, Properties};
+use mallee_objects::{Checksums, Condition, Description, Error, Properties, REPLICA};
 
 /// The checksum that is computed where none is announced, as AWS does.
 pub(crate) const DEFAULT_CHECKSUM: Algorithm = Algorithm::Crc64Nvme;
@@ -41,7 +42,9 @@ pub(crate) fn conditional(error: Error, condition: &Condition, key: &str) -> Api
 pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     let announced = Announced::read(&call)?;
     let extra = announced.algorithm().is_none().then_some(DEFAULT_CHECKSUM);
-    let mut incoming = Incoming::object(&mut call, &announced, extra, PUT_BYTES_MAX)?;
+    let replica = Replica::read(&call.headers)?;
+    let limit = if matches!(replica, Some(Replica::Version(_))) { OBJECT_BYTES_MAX } else { PUT_BYTES_MAX };
+    let mut incoming = Incoming::object(&mut call, &announced, extra, limit)?;
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let condition = conditions::write(&call.headers)?;
@@ -55,7 +58,15 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     let properties = acl::of_new_object(&call, &bucket, given.properties(&bucket)?).await?;
     let sealing = sse::plan(&call, &bucket, &key, &asked).await?;
     let properties = Properties { encryption: sealing.as_ref().map(Sealing::text).transpose()?, ..properties };
-    let store = call.s3.engine().at(bucket.level());
+    let properties = match &replica {
+        Some(_) => Properties { replication: Some(REPLICA.to_owned()), ..properties },
+        None => properties,
+    };
+    let store = match &replica {
+        Some(_) => replica_writer(&call).at(bucket.level()),
+        None => call.s3.engine().at(bucket.level()),
+    };
+    let store = store.expecting(incoming.length());
     let mut sink = store.sink_with(sealing.as_ref().map(|sealing| &sealing.key)).map_err(engine)?;
     while let Some(data) = incoming.next().await? {
         sink.write(data).await.map_err(engine)?;
@@ -72,7 +83,12 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
         retain_by_default: true,
     };
     let stored = sink.finish().await.map_err(engine)?;
-    let info = store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?;
+    let info = match replica {
+        Some(Replica::Version(version)) => version.put(&call, &bucket, what, stored).await?,
+        Some(Replica::Plain) | None => {
+            store.put_object(what, stored, &condition).await.map_err(|e| conditional(e, &condition, &key))?
+        }
+    };
     let mut response = reply::empty(StatusCode::OK);
     reply::set_etag(&mut response, &info.etag);
     reply::set_checksums(&mut response, &info.checksums);

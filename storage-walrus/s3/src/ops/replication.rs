@@ -4,13 +4,13 @@ use crate::auth::S3_SERVICE;
 use crate::call::Call;
 use crate::error::{engine, not_implemented};
 use crate::ops::config;
-use crate::replica::SESSION;
+use crate::replica::{Peer, SESSION, Unreplicated};
 use crate::reply::{self, Reply};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Bucket, Error, OBJECT_LOCK, ObjectInfo, Versioning};
-use mallee_s3_config::{Destination, Document as _, Replication};
+use mallee_s3_config::{BucketArn, Destination, Document as _, Replication};
 use std::collections::HashSet;
 
 /// Which AWS gives to who may replicate a bucket that was there before its locks.
@@ -51,16 +51,16 @@ async fn check_destination(
     call: &Call,
     source: &Bucket,
     destination: &Destination,
-    seen: &mut HashSet<(String, Option<String>)>,
+    seen: &mut HashSet<(BucketArn, Option<String>)>,
 ) -> Result<(), ApiError> {
     let Destination { bucket: arn, account, .. } = destination;
-    if let Some(peer) = &arn.peer {
-        return Err(not_implemented(&format!("Replication into the object store {peer}")));
+    if arn.peer.is_some() {
+        return check_peer(call, source, destination, seen).await;
     }
     if arn.name == source.name {
         return Err(refused("The destination bucket must not be the source bucket."));
     }
-    if !seen.insert((arn.name.clone(), account.clone())) {
+    if !seen.insert((arn.clone(), account.clone())) {
         return Ok(());
     }
     let bucket = match call.s3.engine().bucket(&arn.name).await {
@@ -79,6 +79,34 @@ async fn check_destination(
         return Err(refused("Destination bucket must have Object Lock enabled, as the source bucket has it."));
     }
     Ok(())
+}
+
+/// Whether a bucket of another object store is there and has versions, as far as that store says so now.
+async fn check_peer(
+    call: &Call,
+    source: &Bucket,
+    destination: &Destination,
+    seen: &mut HashSet<(BucketArn, Option<String>)>,
+) -> Result<(), ApiError> {
+    let Destination { bucket: arn, account, .. } = destination;
+    let Some(name) = &arn.peer else { return Ok(()) };
+    if account.is_some() {
+        return Err(not_implemented("The account of a bucket of another object store"));
+    }
+    if !seen.insert((arn.clone(), None)) {
+        return Ok(());
+    }
+    let checked = match Peer::of(&call.s3, name, &arn.name, &source.account) {
+        Ok(peer) => peer.check().await,
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(()) => Ok(()),
+        Err(Unreplicated::Refused(why)) => Err(refused(&format!("The destination cannot be used: {why}."))),
+        Err(Unreplicated::Later(why)) => Err(Code::ServiceUnavailable
+            .message(format!("The object store {name} of the destination cannot be asked now. Please try again."))
+            .because(why)),
+    }
 }
 
 /// Whether the role is there, of the bucket's owner, takes S3's work on, and may be given to it by the caller.

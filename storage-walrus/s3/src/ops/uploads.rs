@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::checksum::Algorithm;
-use crate::error::engine;
+use crate::error::{engine, not_implemented};
 use crate::headers::{self, text};
 use crate::names::check_key;
 use crate::ops::acl;
@@ -10,12 +10,13 @@ use crate::ops::lifecycle;
 use crate::ops::list::{Encoding, common_prefixes, page_size};
 use crate::owners::Owners;
 use crate::props::Given;
+use crate::replica::incoming::Incoming;
 use crate::reply::{self, Reply, document};
 use crate::sse::{self, Sealing};
 use http::StatusCode;
 use http::header::HeaderName;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, ListQuery, Properties, Upload, UploadDoc};
+use mallee_objects::{Bucket, ListQuery, Properties, REPLICA, Upload, UploadDoc};
 use mallee_runtime::clock::from_unix_ms;
 
 /// The checksum algorithm and type that CreateMultipartUpload asks for.
@@ -49,12 +50,17 @@ pub(crate) async fn create(call: Call, bucket: String, key: String) -> Result<Re
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let (algorithm, composite) = checksum_plan(&call)?;
+    let replica = match Incoming::read(&call.headers)? {
+        Some(Incoming::Version(_)) => return Err(not_implemented("An upload of a replica that keeps its version")),
+        replica => replica.is_some(),
+    };
     let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
     let asked = call.encryption()?;
     let within = call.bucket(&bucket).await?;
     let properties = acl::of_new_object(&call, &within, given.properties(&within)?).await?;
     let sealing = sse::plan(&call, &within, &key, &asked).await?;
-    let properties = Properties { encryption: sealing.as_ref().map(Sealing::text).transpose()?, ..properties };
+    let encryption = sealing.as_ref().map(Sealing::text).transpose()?;
+    let properties = Properties { encryption, replication: replica.then(|| REPLICA.to_owned()), ..properties };
     let doc = UploadDoc {
         content_type,
         attributes,
@@ -116,6 +122,7 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
         limit,
     };
     let page = call.s3.engine().list_uploads(&bucket.name, &query, id_marker).await.map_err(engine)?;
+    call.still(&bucket).await?;
     let mut w = document("ListMultipartUploadsResult");
     w.text("Bucket", &bucket.name);
     encoding.text(&mut w, "KeyMarker", key_marker.unwrap_or_default());
@@ -165,6 +172,7 @@ pub(crate) async fn list_parts(call: Call, bucket: String, key: String) -> Resul
     let upload = call.s3.engine().upload(&bucket.name, &key, upload_id(&call)).await.map_err(missing)?;
     let first = u32::try_from(after).unwrap_or(u32::MAX);
     let mut parts = call.s3.engine().parts(&upload.id, first, limit + 1).await.map_err(engine)?;
+    call.still(&bucket).await?;
     let truncated = parts.len() > limit;
     parts.truncate(limit);
     let mut w = document("ListPartsResult");

@@ -62,6 +62,7 @@ pub(crate) async fn list(call: Call, bucket: String) -> Result<Reply, ApiError> 
         limit,
     };
     let page = call.s3.engine().list_versions(&bucket.name, &query, after).await.map_err(engine)?;
+    call.still(&bucket).await?;
     let mut w = document("ListVersionsResult");
     w.text("Name", &bucket.name);
     encoding.text(&mut w, "Prefix", &query.prefix);

@@ -1,5 +1,6 @@
 //! The fields of a form, and what a `PUT` of its file would have as headers.
 
+use crate::FORM_FIELDS_BYTES_MAX;
 use crate::error::invalid_argument;
 use crate::headers::text as header_text;
 use http::HeaderMap;
@@ -45,14 +46,26 @@ impl Fields {
     }
 
     /// Puts the file's name where fields leave room for it: without the folders that some browsers tell.
-    pub(super) fn set_filename(&mut self, filename: &str) {
+    ///
+    /// # Errors
+    /// `MaxPostPreDataLengthExceededError` where fields would grow beyond what a form may have: a long name in a
+    /// thousand places is not made.
+    pub(super) fn set_filename(&mut self, filename: &str) -> Result<(), ApiError> {
         let name = filename.rsplit(['/', '\\']).next().unwrap_or_default();
+        let mut grown: usize = 0;
         for (field, value) in &mut self.0 {
+            let places = value.matches(FILENAME).count();
             // What is signed stays as it is.
-            if field != "policy" && value.contains(FILENAME) {
-                *value = value.replace(FILENAME, name);
+            if field == "policy" || places == 0 {
+                continue;
             }
+            grown = grown.saturating_add(value.len()).saturating_add(places.saturating_mul(name.len()));
+            if grown > FORM_FIELDS_BYTES_MAX {
+                return Err(Code::MaxPostPreDataLengthExceededError.error());
+            }
+            *value = value.replace(FILENAME, name);
         }
+        Ok(())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -112,7 +112,7 @@ pub(super) struct Form {
     /// What has come and was not taken yet.
     buffer: BytesMut,
     delimiter: Finder<'static>,
-    /// Bytes of the buffer in which no delimiter begins.
+    /// Bytes of the buffer in which nothing begins that was looked for.
     scanned: usize,
     /// Bytes that were taken before the file.
     taken: usize,
@@ -148,12 +148,18 @@ impl Form {
         Ok(false)
     }
 
+    /// What stands before the file must end within so many bytes, however they come.
+    fn check_end(&self, count: usize) -> Result<(), ApiError> {
+        if self.taken + count > FORM_FIELDS_BYTES_MAX {
+            return Err(Code::MaxPostPreDataLengthExceededError.error());
+        }
+        Ok(())
+    }
+
     /// Waits for more of what stands before the file: nobody has been asked yet who sends it, so that all of it has one
     /// deadline. (The file comes at the pace of any other body.)
     async fn more_before(&mut self) -> Result<(), ApiError> {
-        if self.taken + self.buffer.len() > FORM_FIELDS_BYTES_MAX {
-            return Err(Code::MaxPostPreDataLengthExceededError.error());
-        }
+        self.check_end(self.buffer.len())?;
         if self.more_until().await? { Ok(()) } else { Err(malformed()) }
     }
 
@@ -185,6 +191,7 @@ impl Form {
     async fn take_part(&mut self) -> Result<Bytes, ApiError> {
         loop {
             if let Some(at) = self.delimiter_at() {
+                self.check_end(at + self.delimiter.needle().len())?;
                 let part = self.take(at);
                 self.take(self.delimiter.needle().len());
                 return Ok(part);
@@ -196,10 +203,11 @@ impl Form {
     /// Takes the rest of a delimiter's line: `false` if it was the last one.
     async fn take_line(&mut self) -> Result<bool, ApiError> {
         loop {
+            let blank = self.buffer.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+            self.check_end(blank + 2)?;
             if self.buffer.starts_with(b"--") {
                 return Ok(false);
             }
-            let blank = self.buffer.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
             match self.buffer.get(blank..).unwrap_or_default() {
                 [b'\r', b'\n', ..] => {
                     self.take(blank + 2);
@@ -213,11 +221,14 @@ impl Form {
 
     async fn part_head(&mut self) -> Result<PartHead, ApiError> {
         loop {
-            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
+            let new = self.buffer.get(self.scanned..).unwrap_or_default();
+            if let Some(end) = memchr::memmem::find(new, b"\r\n\r\n").map(|at| self.scanned + at) {
+                self.check_end(end + 4)?;
                 let head = PartHead::read(self.buffer.get(..end).unwrap_or_default())?;
                 self.take(end + 4);
                 return Ok(head);
             }
+            self.scanned = self.buffer.len().saturating_sub(3);
             self.more_before().await?;
         }
     }
@@ -236,10 +247,7 @@ impl Form {
             }
             let PartHead { name, filename } = self.part_head().await?;
             if name.eq_ignore_ascii_case(FILE) {
-                if self.taken > FORM_FIELDS_BYTES_MAX {
-                    return Err(Code::MaxPostPreDataLengthExceededError.error());
-                }
-                fields.set_filename(filename.as_deref().unwrap_or_default());
+                fields.set_filename(filename.as_deref().unwrap_or_default())?;
                 return Ok(fields);
             }
             let value = self.take_part().await?;

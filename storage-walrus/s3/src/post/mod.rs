@@ -139,21 +139,6 @@ fn redirect(to: &str, bucket: &str, key: &str, etag: &str) -> Option<String> {
     Some(to)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_browsers_go_afterwards() {
-        let to = |text| redirect(text, "b", "a k", "\"e\"");
-        assert_eq!(to("http://h/x").as_deref(), Some("http://h/x?bucket=b&key=a%20k&etag=%22e%22"));
-        assert_eq!(to("https://h/?q=1").as_deref(), Some("https://h/?q=1&bucket=b&key=a%20k&etag=%22e%22"));
-        for bad in ["", "/x", "javascript:alert(1)", "ftp://h/", "http://h/\r\nx: y"] {
-            assert_eq!(to(bad), None, "{bad}");
-        }
-    }
-}
-
 /// For the fuzz targets: a form's fields by name, and its file.
 #[cfg(feature = "fuzzing")]
 pub(crate) async fn read_any(
@@ -188,4 +173,19 @@ pub(crate) fn policy_of_any(text: &str, given: &[(String, String)], now: time::O
         fields.add(name, value)?;
     }
     Policy::read(text)?.check(&fields, "bucket", now).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_browsers_go_afterwards() {
+        let to = |text| redirect(text, "b", "a k", "\"e\"");
+        assert_eq!(to("http://h/x").as_deref(), Some("http://h/x?bucket=b&key=a%20k&etag=%22e%22"));
+        assert_eq!(to("https://h/?q=1").as_deref(), Some("https://h/?q=1&bucket=b&key=a%20k&etag=%22e%22"));
+        for bad in ["", "/x", "javascript:alert(1)", "ftp://h/", "http://h/\r\nx: y"] {
+            assert_eq!(to(bad), None, "{bad}");
+        }
+    }
 }

@@ -150,6 +150,19 @@ pub(crate) fn describe(response: &mut Reply, properties: &Properties) {
     }
 }
 
+/// The headers by which another store is told of a lock that still holds.
+pub(crate) fn headers(properties: &Properties, now_ms: i64) -> Vec<(&'static str, String)> {
+    let mut headers = Vec::new();
+    if let Some(Retention { mode, until_ms }) = properties.retention.filter(|retention| !retention.over(now_ms)) {
+        headers.push((MODE, mode_name(mode).to_owned()));
+        headers.push((UNTIL, date(until_ms)));
+    }
+    if properties.legal_hold || properties.hold_known {
+        headers.push((LEGAL_HOLD, if properties.legal_hold { "ON" } else { "OFF" }.to_owned()));
+    }
+    headers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,9 +8,12 @@ use http::header::HeaderName;
 use mallee_awswire::ApiError;
 use mallee_objects::Tags;
 use mallee_s3_config::{check_object_tags, check_tag};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The header that gives them, as a query string.
-const TAGGING: &str = "x-amz-tagging";
+pub(crate) const TAGGING: &str = "x-amz-tagging";
+/// What stays as it is in it.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The tags that a write gives; `None`: it says nothing of them.
 ///
@@ -34,6 +37,13 @@ pub(crate) fn given(headers: &HeaderMap) -> Result<Option<Tags>, ApiError> {
     check_object_tags(&tags)?;
     tags.iter().try_for_each(|(key, value)| check_tag(key, value))?;
     Ok(Some(tags))
+}
+
+/// Tags as the header has them.
+pub(crate) fn header(tags: &Tags) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
+    let pairs = tags.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Tells how many an object has.
@@ -60,6 +70,8 @@ mod tests {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
         assert_eq!(read("b=x+y&a=%C3%A9%2F&c"), Ok(vec![pair("a", "é/"), pair("b", "x y"), pair("c", "")]));
         assert_eq!(read(""), Ok(vec![]));
+        let tags = Tags::from([pair("é=+", "a/b c"), pair("k", "")]);
+        assert_eq!(read(&header(&tags)), Ok(tags.into_iter().collect()), "and back");
         assert_eq!(given(&HeaderMap::new()).expect("none"), None);
         for (bad, code) in [
             ("a=1&a=2", Code::InvalidArgument),

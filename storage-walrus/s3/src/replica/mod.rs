@@ -3,8 +3,13 @@
 //! Whatever is asked is done as things stand now: a version that is there only gets the tags, list and locks that the
 //! source has; one whose source is gone is not brought. So everything may be done twice.
 
+pub(crate) mod incoming;
+mod peer;
 mod rights;
 mod write;
+
+pub(crate) use peer::Peer;
+pub use peer::{PeerAnswer, PeerBody, PeerRequest, PeerTraits, Peers};
 
 use crate::auth::S3_SERVICE;
 use crate::service::S3;
@@ -46,7 +51,8 @@ fn refused(why: impl Into<String>) -> Unreplicated {
 impl From<Error> for Unreplicated {
     fn from(error: Error) -> Self {
         match &error {
-            Error::NoBucket => refused("the destination bucket does not exist"),
+            // It was there when it was decided about: what is there now is asked for when it is tried again.
+            Error::NoBucket => Self::Later("the destination bucket was deleted meanwhile".to_owned()),
             Error::State(_) | Error::Quota { .. } | Error::TooMany(_) => refused(error.to_string()),
             _ => Self::Later(error.to_string()),
         }
@@ -67,7 +73,6 @@ impl From<ApiError> for Unreplicated {
 pub(crate) struct Plan<'a> {
     pub(crate) rule: &'a ReplicationRule,
     pub(crate) source: &'a Bucket,
-    pub(crate) to: &'a Bucket,
     pub(crate) role: &'a Role,
 }
 
@@ -92,16 +97,6 @@ impl S3 {
             Found::Marker(_) => None,
         };
         let rule = rules.to(target, key, tags).ok_or_else(gone)?;
-        if let Some(peer) = &rule.destination.bucket.peer {
-            return Err(refused(format!("the object store {peer} is not known here")));
-        }
-        let to = self.engine().bucket(&rule.destination.bucket.name).await?;
-        if to.versioning != Versioning::Enabled {
-            return Err(refused("the destination bucket has no versioning enabled"));
-        }
-        if rule.destination.account.as_ref().is_some_and(|account| *account != to.account) {
-            return Err(refused("the destination bucket belongs to another account than the rule says"));
-        }
         let role = self.authority().role(&rules.role, S3_SERVICE, SESSION).await?;
         let role = Role::new(role, self.engine().clock().now_ms()).ok_or_else(|| {
             refused(format!("the role {} does not exist, or does not trust {S3_SERVICE}", rules.role))
@@ -109,10 +104,31 @@ impl S3 {
         let request_id = mallee_awswire::server::request_id(|bytes| self.engine().rng().fill(bytes));
         let origin = Origin { principal: role.caller.arn.clone(), ..Origin::internal(REPLICATION, request_id) };
         let s3 = self.by(Arc::new(origin));
-        let plan = Plan { rule, source: &source, to: &to, role: &role };
+        let plan = Plan { rule, source: &source, role: &role };
+        if let Some(name) = &rule.destination.bucket.peer {
+            let peer = Peer::of(&s3, name, &rule.destination.bucket.name, &source.account)?;
+            let brought = peer.bring(&s3, &plan, key, &found).await;
+            if matches!(brought, Err(Unreplicated::Later(_))) {
+                // Perhaps its bytes are gone. It is looked up again when it is tried again.
+                self.engine().forget(bucket, key);
+            }
+            return brought;
+        }
+        let to = match self.engine().bucket(&rule.destination.bucket.name).await {
+            Err(Error::NoBucket) => return Err(refused("the destination bucket does not exist")),
+            found => found?,
+        };
+        if to.versioning != Versioning::Enabled {
+            return Err(refused("the destination bucket has no versioning enabled"));
+        }
+        if rule.destination.account.as_ref().is_some_and(|account| *account != to.account) {
+            return Err(refused("the destination bucket belongs to another account than the rule says"));
+        }
+        // Another bucket may take the name of the destination: nothing was decided about that one.
+        let s3 = s3.within(std::slice::from_ref(&to));
         match found {
-            Found::Marker(marker) => write::marker(&s3, &plan, key, marker).await,
-            Found::Object(object) => write::object(&s3, &plan, &object).await,
+            Found::Marker(marker) => write::marker(&s3, &plan, &to, key, marker).await,
+            Found::Object(object) => write::object(&s3, &plan, &to, &object).await,
         }
     }
 }

@@ -5,7 +5,8 @@ use super::{Plan, Unreplicated, refused};
 use crate::auth::{Caller, Identity};
 use crate::authz::{Case, Judgement, Keys, Question, Resource, keys, object_resource, resource_of};
 use http::Request;
-use mallee_objects::{Limits, OBJECT_LOCK, Object, Properties};
+use mallee_objects::crypt::Encryption;
+use mallee_objects::{Bucket, Limits, OBJECT_LOCK, Object, Properties};
 use std::sync::Arc;
 
 /// Which of the resources a question is about.
@@ -48,7 +49,8 @@ impl Role {
         quotas: Option<usize>,
     ) -> Result<Judgement, Unreplicated> {
         let (head, ()) = Request::new(()).into_parts();
-        let keys = Keys::new();
+        // It is no way over a network.
+        let keys: Keys = vec![("aws:SecureTransport".to_owned(), vec!["true".to_owned()])];
         let (arrived_ms, now_ms) = (self.now_ms, self.now_ms);
         let case = Case { head: &head, claim: None, resources, questions, keys: &keys, quotas, arrived_ms, now_ms };
         let judgement = self.identity.judge(&case).await?;
@@ -59,22 +61,20 @@ impl Role {
     }
 
     /// Whether it may bring a delete marker of this key.
-    pub(super) async fn may_bring_marker(&self, plan: &Plan<'_>, key: &str) -> Result<(), Unreplicated> {
+    pub(super) async fn may_bring_marker(&self, plan: &Plan<'_>, to: &Bucket, key: &str) -> Result<(), Unreplicated> {
         let source = resource_of(plan.source, &self.caller)?;
-        let resources = [source.clone(), source, resource_of(plan.to, &self.caller)?];
+        let resources = [source.clone(), source, resource_of(to, &self.caller)?];
         let mut questions = self.of_source(plan);
-        questions.push(question("s3:ReplicateDelete", &object_arn(&plan.to.name, key), TO));
+        questions.push(question("s3:ReplicateDelete", &object_arn(&to.name, key), TO));
         allowed(&self.judge(&resources, &questions, None).await?, questions.len())
     }
 
-    /// Whether it may bring an object, and what of it.
-    pub(super) async fn may_bring(&self, plan: &Plan<'_>, object: &Object) -> Result<Rights, Unreplicated> {
+    /// What it must be allowed to read an object, with what its tags say of it.
+    fn of_object(&self, plan: &Plan<'_>, object: &Object) -> Result<(Vec<Resource>, Vec<Question>), Unreplicated> {
         let source = resource_of(plan.source, &self.caller)?;
-        let Properties { owner, acl, tags, .. } = &object.info.properties;
+        let Properties { owner, acl, .. } = &object.info.properties;
         let of_object = object_resource(source.clone(), plan.source, owner.as_deref(), acl.as_deref())?;
-        let resources = [source, of_object, resource_of(plan.to, &self.caller)?];
-        let key = object.info.key.as_str();
-        let (from, to) = (object_arn(&plan.source.name, key), object_arn(&plan.to.name, key));
+        let from = object_arn(&plan.source.name, &object.info.key);
         let mut questions = self.of_source(plan);
         questions.push(question("s3:GetObjectVersionForReplication", &from, OBJECT));
         questions.push(question("s3:GetObjectVersionAcl", &from, OBJECT));
@@ -82,20 +82,62 @@ impl Role {
             questions.push(question("s3:GetObjectRetention", &from, OBJECT));
             questions.push(question("s3:GetObjectLegalHold", &from, OBJECT));
         }
+        Ok((vec![source, of_object], questions))
+    }
+
+    /// Whether it may bring a version into another store; whether with its tags. What it may do there is asked of it as of
+    /// a bucket here, of whose policy nobody knows here.
+    pub(super) async fn may_send(
+        &self,
+        plan: &Plan<'_>,
+        key: &str,
+        object: Option<&Object>,
+    ) -> Result<bool, Unreplicated> {
+        let to = format!("{}/{key}", plan.rule.destination.bucket);
+        let Some(object) = object else {
+            let mut questions = self.of_source(plan);
+            questions.push(question("s3:ReplicateDelete", &to, SOURCE));
+            let source = resource_of(plan.source, &self.caller)?;
+            return allowed(&self.judge(&[source], &questions, None).await?, questions.len()).map(|()| true);
+        };
+        let (resources, mut questions) = self.of_object(plan, object)?;
+        questions.push(question("s3:ReplicateObject", &to, SOURCE));
+        let must = questions.len();
+        let from = object_arn(&plan.source.name, key);
+        questions.push(question("s3:GetObjectVersionTagging", &from, OBJECT));
+        questions.push(question("s3:ReplicateTags", &to, SOURCE));
+        with_tags(&mut questions, object);
+        let judgement = self.judge(&resources, &questions, None).await?;
+        allowed(&judgement, must)?;
+        Ok(judgement.refusals.iter().all(Option::is_none))
+    }
+
+    /// Whether it may bring an object, and what of it. `tags_differ`: those that the destination has of it are others.
+    pub(super) async fn may_bring(
+        &self,
+        plan: &Plan<'_>,
+        to: &Bucket,
+        object: &Object,
+        tags_differ: bool,
+    ) -> Result<Rights, Unreplicated> {
+        let (mut resources, mut questions) = self.of_object(plan, object)?;
+        resources.push(resource_of(to, &self.caller)?);
+        let key = object.info.key.as_str();
+        let (from, to) = (object_arn(&plan.source.name, key), object_arn(&to.name, key));
         if plan.rule.destination.to_owner {
             questions.push(question("s3:ObjectOwnerOverrideToBucketOwner", &to, TO));
         }
         let writes = questions.len();
-        questions.push(question("s3:ReplicateObject", &to, TO));
+        // It stays encrypted as it is.
+        let encryption = Encryption::from_text(object.info.properties.encryption.as_deref())?;
+        let keys = keys::of_encryption(encryption.as_ref());
+        questions.push(Question { keys, ..question("s3:ReplicateObject", &to, TO) });
         let must = questions.len();
-        if !tags.is_empty() {
+        if tags_differ {
             questions.push(question("s3:GetObjectVersionTagging", &from, OBJECT));
             questions.push(question("s3:ReplicateTags", &to, TO));
         }
-        let existing = keys::of_object_tags(tags);
-        for question in questions.iter_mut().filter(|question| question.on == OBJECT) {
-            question.keys.clone_from(&existing);
-        }
+        with_tags(&mut questions, object);
         let first = self.judge(&resources, &questions[..must], Some(writes)).await?;
         allowed(&first, must)?;
         // As on AWS an object is brought without its tags where those may not be.
@@ -109,6 +151,14 @@ impl Role {
     fn of_source(&self, plan: &Plan<'_>) -> Vec<Question> {
         let bucket = format!("arn:aws:s3:::{}", plan.source.name);
         ["s3:GetReplicationConfiguration", "s3:ListBucket"].map(|action| question(action, &bucket, SOURCE)).to_vec()
+    }
+}
+
+/// Says with each question about the object which tags it has.
+fn with_tags(questions: &mut [Question], object: &Object) {
+    let existing = keys::of_object_tags(&object.info.properties.tags);
+    for question in questions.iter_mut().filter(|question| question.on == OBJECT) {
+        question.keys.clone_from(&existing);
     }
 }
 

@@ -1,35 +1,46 @@
 //! Writing what is brought, or what has changed of it.
 
+use super::incoming::changed;
 use super::{Plan, Unreplicated, refused};
 use crate::authz::bucket::{has_lists, object_acl, public_access};
 use crate::service::S3;
 use crate::sse;
 use mallee_objects::crypt::{DataKey, Encryption};
 use mallee_objects::{
-    Bucket, Description, Error, Found, Marker, OBJECT_LOCK, Object, Properties, REPLICA, ReplicaBytes, Retention,
-    Stored, Tags, VersionName, retain_by_default,
+    Bucket, Description, Error, Found, Marker, OBJECT_LOCK, Object, Properties, REPLICA, ReplicaBytes, Stored, Tags,
+    VersionName, retain_by_default,
 };
 use mallee_s3_config::DefaultEncryption;
 
 /// Brings a delete marker.
-pub(super) async fn marker(s3: &S3, plan: &Plan<'_>, key: &str, marker: Marker) -> Result<(), Unreplicated> {
+pub(super) async fn marker(
+    s3: &S3,
+    plan: &Plan<'_>,
+    to: &Bucket,
+    key: &str,
+    marker: Marker,
+) -> Result<(), Unreplicated> {
     if !plan.rule.delete_markers {
         return Ok(());
     }
-    plan.role.may_bring_marker(plan, key).await?;
-    s3.engine().put_replica_marker(&plan.to.name, key, marker).await?;
+    plan.role.may_bring_marker(plan, to, key).await?;
+    s3.engine().put_replica_marker(&to.name, key, marker).await?;
     Ok(())
 }
 
 /// Brings an object, or what has changed of it since it was brought.
-pub(super) async fn object(s3: &S3, plan: &Plan<'_>, object: &Object) -> Result<(), Unreplicated> {
-    let rights = plan.role.may_bring(plan, object).await?;
+pub(super) async fn object(s3: &S3, plan: &Plan<'_>, to: &Bucket, object: &Object) -> Result<(), Unreplicated> {
     let info = &object.info;
-    let given = given(plan, object, rights.tags)?;
     let which = VersionName::from(info.version);
-    let there = s3.engine().find(&plan.to.name, &info.key, Some(which).into()).await?;
+    let there = s3.engine().find(&to.name, &info.key, Some(which).into()).await?;
+    let tags_there = match &there {
+        Some(Found::Object(there)) => &there.info.properties.tags,
+        _ => &Tags::new(),
+    };
+    let rights = plan.role.may_bring(plan, to, object, *tags_there != info.properties.tags).await?;
+    let given = given(plan, to, object, rights.tags)?;
     match there {
-        Some(Found::Object(_)) => return change(s3, plan, object, given).await,
+        Some(Found::Object(_)) => return change(s3, plan, to, object, given, rights.tags).await,
         Some(Found::Marker(_)) => return Err(refused("a delete marker has the place of the version")),
         // What is changed of a replica is brought back to where it came from, if it is there still.
         None if info.properties.replication.as_deref() == Some(REPLICA) => return Ok(()),
@@ -39,10 +50,10 @@ pub(super) async fn object(s3: &S3, plan: &Plan<'_>, object: &Object) -> Result<
         Some(limits) => s3.limited(limits),
         None => s3.clone(),
     };
-    let properties = retain_by_default(&plan.to.docs, given, s3.engine().clock().now_ms())?;
-    let (encryption, stored) = bytes(&s3, plan.to, object).await?;
+    let properties = retain_by_default(&to.docs, given, s3.engine().clock().now_ms())?;
+    let (encryption, stored) = bytes(&s3, to, object).await?;
     let what = Description {
-        bucket: plan.to.name.clone(),
+        bucket: to.name.clone(),
         key: info.key.clone(),
         etag: info.etag.clone(),
         content_type: info.content_type.clone(),
@@ -64,17 +75,21 @@ pub(super) async fn object(s3: &S3, plan: &Plan<'_>, object: &Object) -> Result<
     }
 }
 
+/// Whether replicas are of whoever owns the objects, with their lists.
+fn keeps_owner(plan: &Plan<'_>, to: &Bucket) -> Result<bool, Unreplicated> {
+    Ok(has_lists(to)? && !plan.rule.destination.to_owner)
+}
+
 /// What is said of a replica that is new there.
-fn given(plan: &Plan<'_>, object: &Object, with_tags: bool) -> Result<Properties, Unreplicated> {
+fn given(plan: &Plan<'_>, to: &Bucket, object: &Object, with_tags: bool) -> Result<Properties, Unreplicated> {
     let Properties { class, owner, tags, acl, retention, legal_hold, hold_known, .. } = &object.info.properties;
-    if (retention.is_some() || *legal_hold) && plan.to.docs.get(OBJECT_LOCK).is_none() {
+    if (retention.is_some() || *legal_hold) && to.docs.get(OBJECT_LOCK).is_none() {
         return Err(refused("the object is locked, and the destination bucket has no object lock"));
     }
     let owner = owner.clone().unwrap_or_else(|| plan.source.account.clone());
-    let keeps_owner = has_lists(plan.to)? && !plan.rule.destination.to_owner;
-    let (owner, acl) = if keeps_owner { (owner, acl.clone()) } else { (plan.to.account.clone(), None) };
+    let (owner, acl) = if keeps_owner(plan, to)? { (owner, acl.clone()) } else { (to.account.clone(), None) };
     if let Some(list) = &acl
-        && public_access(plan.to)?.is_some_and(|block| block.block_public_acls)
+        && public_access(to)?.is_some_and(|block| block.block_public_acls)
         && object_acl(Some(list), &owner)?.is_public()
     {
         return Err(refused("the destination bucket blocks public access control lists"));
@@ -92,22 +107,25 @@ fn given(plan: &Plan<'_>, object: &Object, with_tags: bool) -> Result<Properties
     })
 }
 
-/// Gives the version that is there the tags, list and locks of this one.
-async fn change(s3: &S3, plan: &Plan<'_>, object: &Object, given: Properties) -> Result<(), Unreplicated> {
-    let (has_lists, now_ms) = (has_lists(plan.to)?, s3.engine().clock().now_ms());
+/// Gives the version that is there the list and locks of this one, and (`with_tags`) its tags. What this one says nothing of
+/// is left as it is there.
+async fn change(
+    s3: &S3,
+    plan: &Plan<'_>,
+    to: &Bucket,
+    object: &Object,
+    given: Properties,
+    with_tags: bool,
+) -> Result<(), Unreplicated> {
+    let (with_list, now_ms) = (keeps_owner(plan, to)?, s3.engine().clock().now_ms());
     let change = move |there: &mallee_objects::ObjectInfo| {
-        let old = there.properties.clone();
+        let (old, given) = (there.properties.clone(), given.clone());
         // A list is about an owner: that of another is another list.
-        let acl = if has_lists && old.owner == given.owner { given.acl.clone() } else { old.acl.clone() };
-        let Properties { tags, retention, legal_hold, hold_known, .. } = given.clone();
-        // What the source says nothing of stays, as a default retention of the destination; and so does what nobody may
-        // make shorter.
-        let retention = retention.filter(|new| Retention::may_change(old.retention, Some(*new), now_ms, true));
-        let retention = retention.or(old.retention);
-        Ok(Properties { tags, acl, retention, legal_hold, hold_known, ..old })
+        let acl = if with_list && old.owner == given.owner { given.acl.clone() } else { old.acl.clone() };
+        Ok(Properties { acl, ..changed(&old, &given, with_tags, now_ms) })
     };
     let (key, which) = (&object.info.key, VersionName::from(object.info.version));
-    s3.engine().change_properties(&plan.to.name, key, Some(which).into(), &change).await?;
+    s3.engine().change_properties(&to.name, key, Some(which).into(), &change).await?;
     Ok(())
 }
 

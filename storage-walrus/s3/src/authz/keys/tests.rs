@@ -35,7 +35,7 @@ fn every_key_of_aws_is_provided_or_refused() {
         ("s3:ExistingJobOperation", false),
         ("s3:ExistingJobPriority", false),
         ("s3:ExistingObjectTag/team", true),
-        ("s3:InventoryAccessibleOptionalFields", false),
+        ("s3:InventoryAccessibleOptionalFields", true),
         ("s3:JobSuspendedCause", false),
         ("s3:LocationConstraint", true),
         ("s3:ObjectCreationOperation", true),
@@ -169,6 +169,20 @@ fn where_the_signature_stands() {
         }
     }
     assert_eq!(value(&keys("GET", "/b/k", &[]), "s3:authType"), None, "nobody signed");
+}
+
+#[test]
+fn fields_of_inventories_and_how_replicas_are_encrypted() {
+    let asked = of_inventory(vec!["Size".to_owned(), "ETag".to_owned()]);
+    assert_eq!(
+        asked,
+        [("s3:InventoryAccessibleOptionalFields".to_owned(), vec!["Size".to_owned(), "ETag".to_owned()])]
+    );
+    assert!(of_inventory(Vec::new()).is_empty() && of_encryption(None).is_empty());
+    let customer = Encryption::Customer { salt: String::new(), digest: String::new(), dek: String::new() };
+    let keys = of_encryption(Some(&customer));
+    assert_eq!(value(&keys, "s3:x-amz-server-side-encryption-customer-algorithm"), Some("AES256"));
+    assert_eq!(value(&keys, "s3:x-amz-server-side-encryption"), None);
 }
 
 #[test]

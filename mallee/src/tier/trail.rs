@@ -1,0 +1,70 @@
+//! The audit trail of a Walrus of its own: the cloud controller's, over the Directory.
+
+use super::authority::request;
+use super::directory::CloudLink;
+use mallee_awswire::{ApiError, Code};
+use mallee_proto::v1::RecordS3Request;
+use mallee_proto::v1::record_s3_request::Stage;
+use mallee_walrus::{Case, Event, Keys};
+use std::time::Duration;
+
+/// How often the end of a call that was begun is told again while the cloud controller does not answer, and how long it is
+/// waited between: it gives such a call up after ten minutes.
+const TELLS_MAX: u32 = 40;
+const TELL_PERIOD: Duration = Duration::from_secs(10);
+
+/// A call, as it is told before it is done or when all of it is told at once.
+fn whole(event: &Event<'_>, stage: Stage) -> RecordS3Request {
+    let Event { head, claim, arrived_ms, now_ms, .. } = *event;
+    let keys = Keys::new();
+    let case = Case { head, claim, resources: &[], questions: &[], keys: &keys, quotas: None, arrived_ms, now_ms };
+    RecordS3Request {
+        stage: stage.into(),
+        request_id: event.request_id.to_owned(),
+        caller: Some(request(&case)),
+        event_name: event.name.to_owned(),
+        bucket: event.bucket.to_owned(),
+        owner: event.owner.unwrap_or_default().to_owned(),
+        parameters: event.parameters.to_string(),
+        ..RecordS3Request::default()
+    }
+}
+
+/// Notes that a call is about to be done.
+///
+/// # Errors
+/// `ServiceUnavailable` when the cloud controller does not say that it has written it down.
+pub(super) async fn begin(link: &CloudLink, event: &Event<'_>) -> Result<(), ApiError> {
+    link.record_s3(whole(event, Stage::Begin)).await.map_err(|error| {
+        tracing::info!(%error, "a call of S3 is refused: the cloud controller did not write it down");
+        Code::ServiceUnavailable.message("The request cannot be recorded now. Please try again.")
+    })
+}
+
+/// Records a call. The end of one that was begun is told until it is heard.
+pub(super) async fn record(link: &CloudLink, event: &Event<'_>, begun: bool, error: Option<&ApiError>) {
+    let ended =
+        RecordS3Request { stage: Stage::End.into(), request_id: event.request_id.to_owned(), ..Default::default() };
+    let told = RecordS3Request {
+        error_code: error.map(|error| error.code().as_str().to_owned()).unwrap_or_default(),
+        error_message: error.map(|error| error.message().to_owned()).unwrap_or_default(),
+        ..if begun { ended } else { whole(event, Stage::Whole) }
+    };
+    let Err(why) = link.record_s3(told.clone()).await else { return };
+    let (request_id, action) = (event.request_id.to_owned(), event.name);
+    if !begun {
+        tracing::error!(request_id, action, error = %why, "a call of S3 left no audit record");
+        return;
+    }
+    tracing::warn!(request_id, action, error = %why, "the end of a call of S3 is told to the cloud controller later");
+    let link = link.clone();
+    tokio::spawn(async move {
+        for _ in 0..TELLS_MAX {
+            tokio::time::sleep(TELL_PERIOD).await;
+            if link.record_s3(told.clone()).await.is_ok() {
+                return;
+            }
+        }
+        tracing::error!(request_id, action, "the audit record of a call of S3 says that its outcome is not known");
+    });
+}

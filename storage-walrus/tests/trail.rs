@@ -1,0 +1,247 @@
+//! What the audit trail is told of S3: a call that manages buckets is written down before it changes anything, and its
+//! outcome is told, whoever hangs up. Nothing is changed where it cannot be written down.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use async_trait::async_trait;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use mallee_awswire::sigv4::{Fault, SignedRequest};
+use mallee_awswire::{ApiError, Code};
+use mallee_runtime::{FaultAction, Faults, Shutdown, TaskScope};
+use mallee_store::test_support::TestDb;
+use mallee_walrus::{
+    Authority, Caller, Case, Engine, Event, Identified, Identity, Judgement, SecondFactor, Walrus, WalrusConfig,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+const ACCOUNT: &str = "111111111111";
+const LONG: Duration = Duration::from_millis(300);
+
+/// Everybody is the root of the account, and may everything.
+#[derive(Debug, Default)]
+struct Told {
+    log: Mutex<Vec<String>>,
+    refuses: AtomicBool,
+    engine: OnceLock<Engine>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Everybody(Arc<Told>);
+
+struct Root(Arc<Told>, Caller);
+
+#[async_trait]
+impl Authority for Everybody {
+    async fn identify(&self, _: &SignedRequest<'_>, _: OffsetDateTime) -> Result<Option<Identified>, Fault> {
+        Ok(None)
+    }
+
+    fn nobody(&self) -> Arc<dyn Identity> {
+        let caller = Caller { account: ACCOUNT.to_owned(), arn: format!("arn:aws:iam::{ACCOUNT}:root"), root: true };
+        Arc::new(Root(self.0.clone(), caller))
+    }
+
+    async fn principals(&self, names: &[String]) -> Result<Vec<bool>, ApiError> {
+        Ok(vec![true; names.len()])
+    }
+
+    async fn role(&self, _: &str, _: &str, _: &str) -> Result<Option<Arc<dyn Identity>>, ApiError> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Identity for Root {
+    fn caller(&self) -> Option<&Caller> {
+        Some(&self.1)
+    }
+
+    async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError> {
+        Ok(Judgement { refusals: vec![None; case.questions.len()], ..Judgement::default() })
+    }
+
+    async fn prove(&self, _: &SecondFactor<'_>) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    async fn begin(&self, event: &Event<'_>) -> Result<(), ApiError> {
+        if self.0.refuses.load(Ordering::Relaxed) {
+            return Err(Code::ServiceUnavailable.error());
+        }
+        // Its effect is not there yet.
+        let bucket = self.0.engine.get().unwrap().bucket(event.bucket).await;
+        let rev = bucket.map_or(0, |bucket| bucket.rev);
+        self.0.log.lock().unwrap().push(format!("begin {} {rev}", event.name));
+        Ok(())
+    }
+
+    async fn record(&self, event: &Event<'_>, begun: bool, error: Option<&ApiError>) {
+        let code = error.map_or("ok", |error| error.code().as_str());
+        let how = if begun { "end" } else { "whole" };
+        self.0.log.lock().unwrap().push(format!("{how} {} {code}", event.name));
+    }
+}
+
+struct World {
+    told: Arc<Told>,
+    walrus: Walrus,
+    faults: Faults,
+    scope: TaskScope,
+    _dir: tempfile::TempDir,
+    _db: TestDb,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (db, dir, faults) = (TestDb::sqlite().await, tempfile::tempdir().unwrap(), Faults::recording());
+        let authority = Everybody::default();
+        let told = authority.0.clone();
+        let config = WalrusConfig::new(dir.path(), "local");
+        let (clock, rng) = (db.clock.clone(), db.rng.clone());
+        let walrus =
+            Walrus::open(config, db.open().await, Arc::new(authority), clock, rng, faults.clone()).await.unwrap();
+        told.engine.set(walrus.engine().clone()).unwrap();
+        let scope = TaskScope::new(&Shutdown::new());
+        walrus.s3().run_in(&scope);
+        Self { told, walrus, faults, scope, _dir: dir, _db: db }
+    }
+
+    fn log(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.log.lock().unwrap())
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &str) -> StatusCode {
+        let md5 = {
+            use base64::Engine as _;
+            use md5::Digest as _;
+            base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(body))
+        };
+        let request = Request::builder().method(method).uri(path).header("host", "s3.test").header("content-md5", md5);
+        let request = request.header("content-length", body.len()).body(Body::from(body.to_owned())).unwrap();
+        self.walrus.s3().handle(request).await.status()
+    }
+}
+
+const LIFECYCLE: &str = "<LifecycleConfiguration><Rule><ID>a</ID><Status>Enabled</Status><Filter/><Expiration>\
+                         <Days>1</Days></Expiration></Rule></LifecycleConfiguration>";
+const BLOCK: &str =
+    "<PublicAccessBlockConfiguration><BlockPublicAcls>false</BlockPublicAcls></PublicAccessBlockConfiguration>";
+const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111111111111"},
+    "Action":"s3:*","Resource":"arn:aws:s3:::bkt"}]}"#;
+const ENCRYPTION: &str = "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+                          <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>\
+                          </ServerSideEncryptionConfiguration>";
+const CORS: &str = "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin>\
+                    </CORSRule></CORSConfiguration>";
+const WEBSITE: &str = "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument></WebsiteConfiguration>";
+const LOCK: &str = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+const PAYMENT: &str = "<RequestPaymentConfiguration><Payer>BucketOwner</Payer></RequestPaymentConfiguration>";
+const VERSIONING: &str = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+const OWNERSHIP: &str =
+    "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
+const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+const NOTIFY: &str = "<NotificationConfiguration></NotificationConfiguration>";
+const LOGGING: &str = "<BucketLoggingStatus><LoggingEnabled><TargetBucket>bkt</TargetBucket><TargetPrefix>p</TargetPrefix>\
+                       </LoggingEnabled></BucketLoggingStatus>";
+const ACL: &str = "<AccessControlPolicy><AccessControlList></AccessControlList></AccessControlPolicy>";
+const DURABILITY: &str = "<DurabilityConfiguration><Durability>relaxed</Durability></DurabilityConfiguration>";
+
+/// Changes of a bucket, by what CloudTrail calls them. They are made in this order.
+const CHANGES: &[(&str, &str, &str, &str)] = &[
+    ("PUT", "/bkt", "", "CreateBucket"),
+    ("PUT", "/bkt?lifecycle", LIFECYCLE, "PutBucketLifecycle"),
+    ("DELETE", "/bkt?lifecycle", "", "DeleteBucketLifecycle"),
+    ("PUT", "/bkt?publicAccessBlock", BLOCK, "PutBucketPublicAccessBlock"),
+    ("DELETE", "/bkt?publicAccessBlock", "", "DeleteBucketPublicAccessBlock"),
+    ("PUT", "/bkt?policy", POLICY, "PutBucketPolicy"),
+    ("DELETE", "/bkt?policy", "", "DeleteBucketPolicy"),
+    ("PUT", "/bkt?encryption", ENCRYPTION, "PutBucketEncryption"),
+    ("DELETE", "/bkt?encryption", "", "DeleteBucketEncryption"),
+    ("PUT", "/bkt?cors", CORS, "PutBucketCors"),
+    ("DELETE", "/bkt?cors", "", "DeleteBucketCors"),
+    ("PUT", "/bkt?website", WEBSITE, "PutBucketWebsite"),
+    ("DELETE", "/bkt?website", "", "DeleteBucketWebsite"),
+    ("PUT", "/bkt?tagging", TAGS, "PutBucketTagging"),
+    ("DELETE", "/bkt?tagging", "", "DeleteBucketTagging"),
+    ("PUT", "/bkt?notification", NOTIFY, "PutBucketNotification"),
+    ("PUT", "/bkt?logging", LOGGING, "PutBucketLogging"),
+    ("PUT", "/bkt?requestPayment", PAYMENT, "PutBucketRequestPayment"),
+    ("PUT", "/bkt?ownershipControls", OWNERSHIP, "PutBucketOwnershipControls"),
+    ("PUT", "/bkt?acl", ACL, "PutBucketAcl"),
+    ("DELETE", "/bkt?ownershipControls", "", "DeleteBucketOwnershipControls"),
+    ("PUT", "/bkt?x-mallee-durability", DURABILITY, "PutBucketDurability"),
+    ("PUT", "/bkt?versioning", VERSIONING, "PutBucketVersioning"),
+    ("PUT", "/bkt?object-lock", LOCK, "PutObjectLockConfiguration"),
+    ("DELETE", "/bkt", "", "DeleteBucket"),
+];
+
+#[tokio::test]
+async fn every_change_is_written_down_before_it_is_made() {
+    let world = World::new().await;
+    let engine = world.walrus.engine();
+    for (method, path, body, name) in CHANGES {
+        let before = engine.bucket("bkt").await.map_or(0, |bucket| bucket.rev);
+        // Where it cannot be written down it is not done.
+        world.told.refuses.store(true, Ordering::Relaxed);
+        assert_eq!(world.send(method, path, body).await, StatusCode::SERVICE_UNAVAILABLE, "{name}");
+        assert_eq!(engine.bucket("bkt").await.map_or(0, |bucket| bucket.rev), before, "{name}");
+        assert_eq!(world.log(), [format!("whole {name} ServiceUnavailable")]);
+        world.told.refuses.store(false, Ordering::Relaxed);
+        let status = world.send(method, path, body).await;
+        assert!(status.is_success(), "{name}: {status}");
+        assert_eq!(world.log(), [format!("begin {name} {before}"), format!("end {name} ok")]);
+        assert_ne!(engine.bucket("bkt").await.map_or(0, |bucket| bucket.rev), before, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_and_what_is_refused_is_told_once() {
+    let world = World::new().await;
+    world.send("PUT", "/bkt", "").await;
+    drop(world.log());
+    for (method, path, body, expected) in [
+        ("GET", "/", "", "whole ListBuckets ok"),
+        ("GET", "/bkt?location", "", "whole GetBucketLocation ok"),
+        ("GET", "/bkt?cors", "", "whole GetBucketCors NoSuchCORSConfiguration"),
+        ("PUT", "/none?cors", CORS, "whole PutBucketCors NoSuchBucket"),
+    ] {
+        world.send(method, path, body).await;
+        assert_eq!(world.log(), [expected]);
+    }
+    // What is wrong is read, and so written down, before it is seen to be wrong.
+    world.send("PUT", "/bkt?cors", "<no").await;
+    assert_eq!(world.log(), ["begin PutBucketCors 1", "end PutBucketCors MalformedXML"]);
+    for (method, path, body) in [
+        ("HEAD", "/bkt", ""),
+        ("GET", "/bkt", ""),
+        ("GET", "/bkt?uploads", ""),
+        ("PUT", "/bkt/k", "text"),
+        ("GET", "/bkt/k", ""),
+        ("PUT", "/bkt/k?tagging", TAGS),
+        ("DELETE", "/bkt/k", ""),
+    ] {
+        assert!(world.send(method, path, body).await.is_success(), "{method} {path}");
+        assert_eq!(world.log(), [""; 0], "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_leaves_no_change_without_its_record() {
+    let world = World::new().await;
+    world.faults.arm("walrus.managed.begun", FaultAction::Delay(LONG), 1);
+    let sent = tokio::time::timeout(LONG / 3, world.send("PUT", "/bkt", ""));
+    assert!(sent.await.is_err(), "the caller went away first");
+    assert!(world.walrus.engine().bucket("bkt").await.is_err());
+    for _ in 0..100 {
+        if world.told.log.lock().unwrap().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(LONG / 10).await;
+    }
+    assert_eq!(world.log(), ["begin CreateBucket 0", "end CreateBucket ok"]);
+    assert!(world.walrus.engine().bucket("bkt").await.is_ok());
+    world.scope.kill().await;
+}
