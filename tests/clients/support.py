@@ -95,9 +95,13 @@ class Cloud:
         return result
 
 
+# For botocore's waiters: hardly a delay, and they give up after a minute or more.
+PATIENCE = {"Delay": 0.01, "MaxAttempts": 6000}
+
+
 def wait(client, waiter, ids):
-    """botocore's own waiter, without its delay."""
-    client.get_waiter(waiter).wait(InstanceIds=ids, WaiterConfig={"Delay": 0, "MaxAttempts": 2000})
+    """botocore's own waiter for instances."""
+    client.get_waiter(waiter).wait(InstanceIds=ids, WaiterConfig=PATIENCE)
 
 
 def run(*command, check=True, **options):

@@ -17,6 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from support import wait
 from tiers import TIERS, Tiers, eventually, with_session
 
 # As they leave the test: what botocore would refuse is refused by the cloud.
@@ -214,12 +215,12 @@ def instances(planted):
         lambda: ec2.run_instances(**one, UserData=data("user data"), IamInstanceProfile={"Name": "nest"}, KeyName="bird")
     )
     instance = launched["Instances"][0]["InstanceId"]
-    ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 0, "MaxAttempts": 2000})
+    wait(ec2, "instance_running", [instance])
     planted.fails(ec2.run_instances, **one, UserData=data("large user data", "{}" + "x" * 40_000))
     planted.fails(ec2.run_instances, **{**one, "ImageId": "ami-00000000"}, UserData=data("user data of nothing"))
     planted.fails(ec2.modify_instance_attribute, InstanceId=instance, UserData={"Value": data("user data of one that runs")})
     ec2.stop_instances(InstanceIds=[instance])
-    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 0, "MaxAttempts": 2000})
+    wait(ec2, "instance_stopped", [instance])
     ec2.modify_instance_attribute(InstanceId=instance, UserData={"Value": data("changed user data")})
     # The rest is not encoded by botocore.
     encoded = lambda what: base64.b64encode(data(what).encode()).decode()
@@ -233,7 +234,7 @@ def instances(planted):
     ec2.request_spot_instances(InstanceCount=1, LaunchSpecification=specification)
     ec2.get_password_data(InstanceId=instance)
     ec2.start_instances(InstanceIds=[instance])
-    ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 0, "MaxAttempts": 2000})
+    wait(ec2, "instance_running", [instance])
 
 
 def objects(planted, made):

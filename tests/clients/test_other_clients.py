@@ -8,7 +8,7 @@ import pytest
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import NodeState, Provider
 
-from support import run
+from support import run, wait
 
 HERE = Path(__file__).parent
 VENV = Path(sys.prefix)
@@ -76,4 +76,4 @@ def test_libcloud_drives_an_instance_from_launch_to_end(cloud, ec2):
     finally:
         assert driver.destroy_node(node)
         assert driver.delete_key_pair(key)
-    ec2.get_waiter("instance_terminated").wait(InstanceIds=[node.id], WaiterConfig={"Delay": 0, "MaxAttempts": 2000})
+    wait(ec2, "instance_terminated", [node.id])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from support import run, wait
+from support import PATIENCE, run, wait
 
 
 def code(error):
@@ -50,7 +50,7 @@ def end(ec2, requests):
 
 def fulfilled(ec2, ids):
     waiter = ec2.get_waiter("spot_instance_request_fulfilled")
-    waiter.wait(SpotInstanceRequestIds=ids, WaiterConfig={"Delay": 0, "MaxAttempts": 2000})
+    waiter.wait(SpotInstanceRequestIds=ids, WaiterConfig=PATIENCE)
     return described(ec2, ids)
 
 

@@ -212,11 +212,13 @@ struct Stopping {
     pressed_ms: Option<u64>,
     /// The guest cannot be asked: as if the time had run out.
     expired: bool,
+    /// The guest has rebooted since it was last asked, and has forgotten that.
+    forgotten: bool,
 }
 
 impl Stopping {
     const fn new(now_ms: u64, grace_ms: u64) -> Self {
-        Self { began_ms: now_ms, ends_ms: now_ms + grace_ms, pressed_ms: None, expired: false }
+        Self { began_ms: now_ms, ends_ms: now_ms + grace_ms, pressed_ms: None, expired: false, forgotten: false }
     }
 
     /// Asks the guest with `ask`, again now and then, and when its time is up does `force`.
@@ -225,7 +227,7 @@ impl Stopping {
             return Next::Do(force);
         }
         match self.pressed_ms.map(|pressed| pressed + repress_ms) {
-            Some(again) if now_ms < again => Next::Wait(Some(self.ends_ms.min(again))),
+            Some(again) if now_ms < again && !self.forgotten => Next::Wait(Some(self.ends_ms.min(again))),
             None | Some(_) => Next::Do(ask),
         }
     }

@@ -283,6 +283,26 @@ fn a_reboot_of_the_guests_own_is_not_the_one_that_was_asked_for() {
 }
 
 #[test]
+fn a_guest_that_reboots_while_it_is_terminated_is_asked_again_at_once() {
+    let mut world = World { obeys: false, ..World::launched() };
+    world.order(InstanceIntent { reboot_seq: 1, ..intent(2, RUN) });
+    while !world.log.contains(&Effect::Reboot) {
+        world.step();
+    }
+    let began = world.now;
+    world.order(InstanceIntent { reboot_seq: 1, ..intent(3, TERMINATE) });
+    while !world.log.contains(&Effect::Shutdown) {
+        world.step();
+    }
+    // The guest was on its way down to reboot and has not heard the button; the new boot does.
+    world.machine.rebooted();
+    world.obeys = true;
+    assert!(world.settle().gone);
+    assert_eq!(world.now, began, "nothing was waited for");
+    assert!(!world.log.contains(&Effect::PowerOff), "the plug was not pulled");
+}
+
+#[test]
 fn terminate_removes_everything_from_every_state() {
     type Start = (&'static str, fn() -> World);
     let starts: [Start; 5] = [
