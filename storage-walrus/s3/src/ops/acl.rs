@@ -142,11 +142,9 @@ async fn from_request(call: &mut Call, owner: &str, bucket_owner: &str) -> Resul
 pub(crate) async fn put_bucket(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
     let bucket = call.bucket(&bucket).await?;
     let list = from_request(&mut call, &bucket.account, &bucket.account).await?;
+    // Even a list that changes nothing.
     if !has_lists(&bucket)? {
-        return match list.is_private(&bucket.account) {
-            true => Ok(reply::empty(StatusCode::OK)),
-            false => Err(Code::AccessControlListNotSupported.error()),
-        };
+        return Err(Code::AccessControlListNotSupported.error());
     }
     blocked(&call, &bucket, &list)?;
     // Within the transaction: lists may just have been turned off, or public ones been blocked.
@@ -182,10 +180,7 @@ pub(crate) async fn put_object(mut call: Call, bucket: String, key: String) -> R
         let owner = owner.unwrap_or_else(|| bucket.account.clone());
         let list = from_request(&mut call, &owner, &bucket.account).await?;
         if !has_lists(&bucket)? {
-            return match list.is_private(&bucket.account) {
-                true => Ok(reply::empty(StatusCode::OK)),
-                false => Err(Code::AccessControlListNotSupported.error()),
-            };
+            return Err(Code::AccessControlListNotSupported.error());
         }
         blocked(&call, &bucket, &list)?;
         let text = (list != Acl::private(&owner)).then(|| list.to_string());

@@ -133,7 +133,10 @@ impl Policy {
             return Err(invalid(&format!("Unexpected: '{other}'.")));
         }
         let expiration = members.get("expiration").ok_or_else(|| invalid("Policy missing expiration."))?;
-        let expiration = expiration.as_str().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        // RFC 3339 allows more than the one form of ISO 8601 that policies are written in: a space, another zone.
+        let expiration =
+            expiration.as_str().filter(|text| text.as_bytes().get(10) == Some(&b'T') && text.ends_with('Z'));
+        let expiration = expiration.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         let expiration = expiration.ok_or_else(|| invalid("Invalid 'expiration' value."))?;
         let conditions = members.get("conditions").ok_or_else(|| invalid("Policy missing conditions."))?;
         let conditions = conditions.as_array().ok_or_else(|| invalid("Conditions must be a list."))?;

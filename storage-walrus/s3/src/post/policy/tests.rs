@@ -112,7 +112,17 @@ fn what_is_no_policy() {
     assert_eq!(whole(r#"{"conditions": []}"#), "Invalid Policy: Policy missing expiration.");
     assert_eq!(whole(r#"{"expiration": "2030-01-01T00:00:00Z"}"#), "Invalid Policy: Policy missing conditions.");
     assert!(whole(r#"{"EXPIRATION": "2030-01-01T00:00:00Z", "conditions": []}"#).contains("EXPIRATION"));
-    assert!(whole(r#"{"expiration": "tomorrow", "conditions": []}"#).contains("'expiration'"));
+    for wrong in [
+        "tomorrow",
+        "2030-01-01 00:00:00Z",
+        "2030-01-01T00:00:00+01:00",
+        "2030-01-01T00:00:00z",
+        "2030-01-01T00:00:00",
+        "",
+    ] {
+        let said = whole(&format!(r#"{{"expiration": "{wrong}", "conditions": []}}"#));
+        assert!(said.contains("'expiration'"), "{wrong}: {said}");
+    }
     assert!(Policy::read("not base64!").is_err());
     assert!(policy(&vec![r#"{"a":"b"}"#; 1001].join(",")).is_err());
 }
