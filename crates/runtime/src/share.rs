@@ -37,12 +37,6 @@ impl Sharer {
         let part = all / self.0.0.load(Ordering::Relaxed).max(1);
         part.clamp(least, most.max(least))
     }
-
-    /// Whether no more than so many share.
-    #[must_use]
-    pub fn among(&self, few: usize) -> bool {
-        self.0.0.load(Ordering::Relaxed) <= few
-    }
 }
 
 impl Drop for Sharer {
@@ -60,10 +54,8 @@ mod tests {
         static SHARE: Share = Share::new();
         let one = SHARE.enter();
         assert_eq!(one.part(100, 10, 40), 40);
-        assert!(one.among(1));
         let more: Vec<_> = (1..4).map(|_| SHARE.enter()).collect();
         assert_eq!(one.part(100, 10, 40), 25);
-        assert!(one.among(4) && !one.among(3));
         let most: Vec<_> = (4..50).map(|_| SHARE.enter()).collect();
         assert_eq!(one.part(100, 10, 40), 10);
         drop((more, most));

@@ -1,6 +1,6 @@
-//! Reading a request's body: framing, every hash it was announced with, and the limits. Bytes come out as they come in, or,
-//! where many bodies come at a time, in buffers into which they are copied: the pieces that come in are parts of larger
-//! buffers of the connection, which would be held for them. [`Incoming::next`] answers the end only after all checks, so
+//! Reading a request's body: framing, every hash it was announced with, and the limits. Bytes of small bodies come out as
+//! they come in; others in buffers that a disk can be written from, into which they are copied: the pieces that come in are
+//! parts of larger buffers of the connection, which would be held for them. [`Incoming::next`] answers the end only after all checks, so
 //! whatever was made of the bytes may be kept only then.
 
 use crate::call::Call;
@@ -18,7 +18,6 @@ use mallee_awswire::sigv4::{ChunkEvent, ChunkKind, ChunkVerifier, Fault, Payload
 use mallee_awswire::{ApiError, Code, Flavour};
 use mallee_md5::Md5;
 use mallee_objects::Buffer;
-use mallee_runtime::{Share, Sharer};
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -99,12 +98,8 @@ fn content_md5(headers: &HeaderMap) -> Result<Option<[u8; 16]>, ApiError> {
     })
 }
 
-/// Bodies of no more than these bytes come out in the pieces that they come in, and so do all while they are few.
+/// Bodies of no more than these bytes come out in the pieces that they come in.
 const SMALL_BYTES: u64 = 32 * 1024;
-const FEW: usize = 4;
-
-/// Larger bodies that are being read.
-static BODIES: Share = Share::new();
 
 /// How far a body is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +119,6 @@ pub(crate) struct Incoming {
     ready: VecDeque<Bytes>,
     /// The block that fills.
     block: Option<Buffer>,
-    share: Option<Sharer>,
     /// Announced length; `None` only for small bodies.
     length: Option<u64>,
     limit: u64,
@@ -237,7 +231,6 @@ impl Incoming {
             chunks,
             ready: VecDeque::new(),
             block: None,
-            share: None,
             length,
             limit,
             received: 0,
@@ -298,9 +291,6 @@ impl Incoming {
     /// The next block, if it is full or the last one.
     fn block(&mut self) -> Option<Bytes> {
         if self.length.is_some_and(|length| length <= SMALL_BYTES) {
-            return self.ready.pop_front();
-        }
-        if self.share.get_or_insert_with(|| BODIES.enter()).among(FEW) && self.block.is_none() {
             return self.ready.pop_front();
         }
         while let Some(piece) = self.ready.front_mut() {

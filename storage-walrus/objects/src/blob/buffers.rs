@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 pub(super) const BUFFER_BYTES: usize = BLOCK_BYTES + 128;
 /// Room in a buffer of an upload.
 pub const PIECE_BYTES: usize = 64 * 1024;
+/// Buffers begin where this many bytes begin: what a disk may be written by, past the page cache.
+pub(super) const PAGE_BYTES: usize = 4096;
 
 static READS: Pool = Pool { bytes: BUFFER_BYTES, kept_max: 64, kept: Mutex::new(Vec::new()) };
 static UPLOADS: Pool = Pool { bytes: PIECE_BYTES, kept_max: 128, kept: Mutex::new(Vec::new()) };
@@ -25,8 +27,9 @@ struct Pool {
 impl Pool {
     fn take(&'static self, len: usize) -> Buffer {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let data = kept.unwrap_or_else(|| vec![0; self.bytes].into());
-        Buffer { data, len: len.min(self.bytes), pool: self }
+        let data = kept.unwrap_or_else(|| vec![0; self.bytes + PAGE_BYTES].into());
+        let begin = data.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+        Buffer { data, begin, len: len.min(self.bytes), pool: self }
     }
 }
 
@@ -34,6 +37,8 @@ impl Pool {
 #[derive(Debug)]
 pub struct Buffer {
     data: Box<[u8]>,
+    /// Where the first page begins.
+    begin: usize,
     len: usize,
     pool: &'static Pool,
 }
@@ -52,8 +57,9 @@ impl Buffer {
 
     /// Adds the first of these bytes, as many as there is room for. How many those are.
     pub fn fill(&mut self, data: &[u8]) -> usize {
-        let count = data.len().min(self.data.len() - self.len);
-        self.data[self.len..self.len + count].copy_from_slice(&data[..count]);
+        let count = data.len().min(self.pool.bytes - self.len);
+        let from = self.begin + self.len;
+        self.data[from..from + count].copy_from_slice(&data[..count]);
         self.len += count;
         count
     }
@@ -61,12 +67,12 @@ impl Buffer {
     /// Whether there is no room for more.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.len == self.data.len()
+        self.len == self.pool.bytes
     }
 
     /// Its bytes, to be filled.
     pub(super) fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.data[..self.len]
+        &mut self.data[self.begin..self.begin + self.len]
     }
 
     /// Its bytes, to be given away.
@@ -78,7 +84,7 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.data[..self.len]
+        &self.data[self.begin..self.begin + self.len]
     }
 }
 
@@ -101,7 +107,9 @@ mod tests {
         assert_eq!(buffer.fill(&data[1..]), PIECE_BYTES - 1);
         assert!(!buffer.is_full());
         assert_eq!((buffer.fill(&data), buffer.fill(&data)), (1, 0));
-        assert!(buffer.is_full() && buffer.freeze() == data);
+        assert!(buffer.is_full());
+        let bytes = buffer.freeze();
+        assert!(bytes == data && bytes.as_ptr().addr().is_multiple_of(PAGE_BYTES));
     }
 
     #[test]

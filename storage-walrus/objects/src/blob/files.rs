@@ -2,7 +2,7 @@
 //! `DIR/tmp/<id>` and renamed when durable.
 
 use super::file_reader::FileReader;
-use super::file_writer::FileWriter;
+use super::file_writer::{FileWriter, can_pass_cache};
 use super::owner::must_own;
 use super::pack::{PackId, Packs};
 use super::small_writer::SmallWriter;
@@ -33,6 +33,7 @@ pub struct FileBlobs {
     owner: Option<Arc<str>>,
     packs: Arc<Packs>,
     unsynced: Arc<Unsynced>,
+    passes_cache: bool,
 }
 
 /// Where a repair puts files that nothing refers to, below the directory.
@@ -80,7 +81,14 @@ impl FileBlobs {
         if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent)?;
         }
-        Ok(Self { root: root.into(), clock, rng, faults, reserve: 0, owner: None, packs: Arc::new(packs), unsynced })
+        let probe = root.join("tmp").join(BlobId::from_random(rng.u128()).as_str());
+        let passes_cache = can_pass_cache(&probe)
+            .inspect_err(
+                |error| tracing::info!(root = %root.display(), %error, "files are written through the page cache"),
+            )
+            .is_ok();
+        let (root, packs) = (root.into(), Arc::new(packs));
+        Ok(Self { root, clock, rng, faults, reserve: 0, owner: None, packs, unsynced, passes_cache })
     }
 
     /// Seals packs that have so many bytes, if these are fewer than [`super::PACK_BYTES`].
@@ -148,6 +156,11 @@ impl FileBlobs {
 
     pub(super) fn fresh_id(&self) -> BlobId {
         BlobId::from_random(self.rng.u128())
+    }
+
+    /// Whether its file system takes bytes past the page cache.
+    pub(super) const fn passes_cache(&self) -> bool {
+        self.passes_cache
     }
 
     pub(super) const fn unsynced(&self) -> &Arc<Unsynced> {

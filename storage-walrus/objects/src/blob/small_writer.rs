@@ -1,10 +1,13 @@
 //! Writing a blob of unknown size: few bytes are held until it ends, and go into a pack; more become a file.
 
-use super::file_writer::{FileWriter, SMALL_BYTES};
+use super::file_writer::FileWriter;
 use super::files::FileBlobs;
 use super::{BlobId, BlobWriter, Level, PACKED_BYTES_MAX};
 use crate::error::Error;
 use bytes::{Bytes, BytesMut};
+
+/// Smaller pieces are copied, so that they do not hold the larger buffer that they are part of.
+const SMALL_BYTES: usize = 16 * 1024;
 
 /// See the module.
 #[derive(Debug)]
