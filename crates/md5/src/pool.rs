@@ -3,6 +3,7 @@
 use super::lanes::{LANES, Load, State, work};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::panic::catch_unwind;
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -42,8 +43,12 @@ pub(crate) fn submit(state: State, data: Vec<Bytes>) -> Ticket {
     Ticket(receive)
 }
 
-/// Hashes what comes, for ever.
+/// Hashes what comes, for ever. Should it break down, those whose steps are under way hear of it, and it begins anew.
 fn run() {
+    while catch_unwind(hash).is_err() {}
+}
+
+fn hash() {
     let (mut loads, mut replies): (Vec<Load>, Vec<oneshot::Sender<State>>) = (Vec::new(), Vec::new());
     loop {
         let mut waiting = waiting();

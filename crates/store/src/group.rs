@@ -116,10 +116,17 @@ async fn drive(store: Store) {
             return;
         }
         while !works.is_empty() {
-            if let Err(error) = transaction(&store, &mut works).await {
-                // Those that were not told yet hear of it as their works are dropped.
-                tracing::warn!(%error, works = works.len(), "a grouped transaction did not begin");
-                works.clear();
+            // Those that were not told yet hear of it as their works are dropped.
+            match AssertUnwindSafe(transaction(&store, &mut works)).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, works = works.len(), "a grouped transaction did not begin");
+                    works.clear();
+                }
+                Err(_) => {
+                    tracing::error!(works = works.len(), "a grouped transaction broke down");
+                    works.clear();
+                }
             }
         }
     }

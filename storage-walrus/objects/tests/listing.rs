@@ -3,7 +3,7 @@
 
 mod support;
 
-use mallee_objects::{Condition, Engine, ListQuery, Listing};
+use mallee_objects::{Condition, Engine, ListQuery, Listing, UploadDoc};
 use mallee_runtime::Faults;
 use std::collections::BTreeSet;
 use support::{ACCOUNT, BUCKET, Kind, World};
@@ -84,4 +84,43 @@ async fn pages_with_a_delimiter() {
     run(Kind::Memory).await;
     run(Kind::Sqlite).await;
     run(Kind::Postgres).await;
+}
+
+/// As [`all`], of uploads.
+async fn uploads(engine: &Engine, delimiter: &str, limit: usize) -> Vec<String> {
+    let mut query = ListQuery { prefix: String::new(), delimiter: Some(delimiter.into()), after: None, limit };
+    let (mut out, mut after_id) = (Vec::new(), String::new());
+    loop {
+        let page = engine.list_uploads(BUCKET, &query, &after_id).await.unwrap();
+        let mut entries: Vec<String> = page.items.iter().map(|upload| upload.key.clone()).collect();
+        entries.extend(page.prefixes.iter().map(|common| format!("+{common}")));
+        assert!(entries.len() == limit || !page.truncated, "a page that is not full");
+        entries.sort_by(|a, b| a.trim_start_matches('+').cmp(b.trim_start_matches('+')));
+        out.extend(entries);
+        if !page.truncated {
+            return out;
+        }
+        let common = page.last.as_ref().is_some_and(|last| page.prefixes.contains(last));
+        after_id = page.items.last().filter(|_| !common).map(|upload| upload.id.clone()).unwrap_or_default();
+        query.after = page.last;
+    }
+}
+
+/// What lies below a common prefix is passed, also keys that go on with the last of all characters.
+#[tokio::test]
+async fn pages_of_uploads_with_a_delimiter() {
+    for kind in [Kind::Memory, Kind::Sqlite, Kind::Postgres] {
+        let world = World::new(kind).await;
+        let engine = world.engine(Faults::none());
+        engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
+        let mut keys: BTreeSet<String> = (0..200).map(|n| format!("a/{n}")).collect();
+        keys.extend((0..4).map(|n| format!("a/{}{n}", char::MAX)));
+        keys.extend(["a/x/y", "a", "b", "c/d/e"].map(str::to_owned));
+        for key in &keys {
+            engine.create_upload(BUCKET, key, ACCOUNT, UploadDoc::default()).await.unwrap();
+        }
+        for limit in [1, 2, 3, 1000] {
+            assert_eq!(uploads(&engine, "/", limit).await, expected(&keys, "", "/"), "{kind:?} by {limit}");
+        }
+    }
 }

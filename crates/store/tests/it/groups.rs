@@ -5,7 +5,11 @@ use mallee_store::test_support::TestDb;
 use mallee_store::{Store, StoreError, change_append, lease_acquire, setting_fetch, setting_insert, setting_put};
 use std::time::Duration;
 
-mallee_store::store_test_suite!(works_do_not_touch_each_other, a_refusal_stands_on_what_came_before);
+mallee_store::store_test_suite!(
+    works_do_not_touch_each_other,
+    a_refusal_stands_on_what_came_before,
+    a_transaction_that_breaks_down_holds_nobody_up
+);
 
 const WORKS: usize = 200;
 
@@ -85,4 +89,40 @@ async fn a_refusal_stands_on_what_came_before(db: TestDb) {
     }
     assert_eq!(winners.len(), 1);
     assert_eq!(setting_fetch(&store, "test/first").await.unwrap(), Some(winners[0].to_string()));
+}
+
+/// Breaks down where nobody expects it: when nobody takes it any more.
+struct Broken;
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a value breaks down");
+    }
+}
+
+async fn a_transaction_that_breaks_down_holds_nobody_up(db: TestDb) {
+    let store = db.open().await;
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (go_on, goes_on) = tokio::sync::oneshot::channel::<()>();
+    let other = store.clone();
+    let first = tokio::spawn(async move {
+        let work = other.write_grouped::<_, StoreError, _>(move |tx| {
+            async move {
+                setting_put(tx, "test/broken", "x").await?;
+                begun.send(()).unwrap();
+                goes_on.await.unwrap();
+                Ok(Broken)
+            }
+            .boxed()
+        });
+        std::mem::forget(work.await);
+    });
+    begins.await.unwrap();
+    // Whoever asked goes away: what the work gives is dropped by whoever commits.
+    first.abort();
+    first.await.unwrap_err();
+    // On PostgreSQL the work went away with whoever asked.
+    _ = go_on.send(());
+    let next = tokio::time::timeout(Duration::from_secs(20), work(store.clone(), 1)).await;
+    assert_eq!(next.expect("the next one is done").unwrap(), 1);
 }

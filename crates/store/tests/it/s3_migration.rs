@@ -108,6 +108,11 @@ fn text_of(file: &str, name: &str) -> &'static str {
     texts.iter().find(|(n, _)| *n == name).map(|(_, text)| *text).unwrap()
 }
 
+/// The text that SQLite has in the place of one of both.
+fn text_of_sqlite(file: &str) -> &'static str {
+    registry::SQL_SQLITE.iter().find(|(f, _)| *f == file).unwrap().1[0].1
+}
+
 async fn listings_read_an_index_alone(db: TestDb) {
     let store = db.open().await;
     crate::s3_support::bucket(&store).await;
@@ -127,6 +132,15 @@ async fn listings_read_an_index_alone(db: TestDb) {
         let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
         assert!(plan.iter().any(|l| l.contains("Index Only Scan using s3_versions_listed")), "{plan:#?}");
         assert!(!plan.iter().any(|l| l.contains("Sort")), "{plan:#?}");
+        let entries = registry::SQL_POSTGRES.iter().find(|(file, _)| *file == "s3/listing_rolled.rs").unwrap().1[0].1;
+        sqlx::raw_sql(AssertSqlSafe(format!("PREPARE entries AS {entries}"))).execute(&mut conn).await.unwrap();
+        let plan = sqlx::raw_sql("EXPLAIN EXECUTE entries('b', 'a', 'b', 10, 1, '/', '0')");
+        let plan: Vec<String> = plan.fetch_all(&mut conn).await.unwrap().iter().map(|row| row.get(0)).collect();
+        // Where it begins, and from each entry to the next; behind them what the entries themselves are.
+        let walk = plan.iter().position(|l| l.contains("CTE walk")).unwrap();
+        let searches = plan[walk..].iter().filter(|l| l.contains("Index Only Scan using s3_versions_listed")).count();
+        assert!(searches >= 2, "{plan:#?}");
+        assert!(!plan.iter().any(|l| l.contains("Seq Scan on s3_versions")), "{plan:#?}");
         return;
     }
     let mut conn = sqlx::SqliteConnection::connect(&db.url).await.unwrap();
@@ -135,13 +149,17 @@ async fn listings_read_an_index_alone(db: TestDb) {
         let rows = sqlx::raw_sql(explain).fetch_all(&mut conn).await.unwrap();
         rows.iter().map(|row| row.get(3)).collect()
     };
-    let page = registry::SQL_SQLITE.iter().find(|(file, _)| *file == "s3/listing.rs").unwrap().1[0].1;
+    let page = text_of_sqlite("s3/listing.rs");
     for listing in [listing, page] {
         let of_listing = plan(listing).await;
         let index = "USING COVERING INDEX s3_versions_listed (bucket_id=? AND key>";
         assert!(of_listing.iter().any(|line| line.contains(index)), "{of_listing:?}");
         assert!(!of_listing.iter().any(|line| line.contains("TEMP B-TREE")), "{of_listing:?}");
     }
+    let of_entries = plan(text_of_sqlite("s3/listing_rolled.rs")).await;
+    let searches = of_entries.iter().filter(|line| line.contains("s3_versions_listed (bucket_id=? AND key"));
+    assert_eq!(searches.count(), 3, "where it begins, the next one, and what it is: {of_entries:#?}");
+    assert!(!of_entries.iter().any(|line| line.contains("TEMP B-TREE")), "{of_entries:#?}");
     for (file, name, wanted) in [
         ("s3/listing_versions.rs", "FROM_KEY", "USING PRIMARY KEY (bucket_id=? AND key>"),
         ("s3/listing_versions.rs", "AFTER", "USING PRIMARY KEY (bucket_id=? AND (key,rank)>"),

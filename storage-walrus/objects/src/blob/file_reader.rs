@@ -14,6 +14,7 @@ use crate::error::Error;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use mallee_runtime::{Share, Sharer};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::ReadWriteFlags;
 use std::fs::File;
@@ -31,7 +32,13 @@ pub(super) struct FileReader {
     whole: Option<Bytes>,
     /// The last step came from the disk.
     from_disk: Arc<AtomicBool>,
+    share: Sharer,
 }
+
+/// Bytes of all downloads that come from the disk in one step: each that is under way has less the more there are.
+const READ_BYTES: usize = 64 * BLOCK_BYTES;
+/// Downloads under way.
+static DOWNLOADS: Share = Share::new();
 
 #[derive(Debug)]
 struct Inner {
@@ -122,11 +129,13 @@ impl Inner {
         Ok(Some(cut(block.freeze().slice(length(from)..), len)))
     }
 
-    fn read(&self, offset: u64, len: u64) -> Result<Bytes, Error> {
+    /// Up to `most` bytes, from the disk.
+    fn read(&self, offset: u64, len: u64, most: usize) -> Result<Bytes, Error> {
         let block = BLOCK_BYTES as u64;
         let first = offset / block;
         let start = first * block;
-        let end = offset.saturating_add(len).min(start + READ_STEP_BYTES as u64).div_ceil(block) * block;
+        let steps = (most / BLOCK_BYTES).max(1) * BLOCK_BYTES;
+        let end = offset.saturating_add(len).min(start + steps as u64).div_ceil(block) * block;
         let end = end.min(self.size);
         let mut data = vec![0; length(end - start)];
         fill(&self.file, &self.path, start, &mut data, Patience::Any)?;
@@ -140,6 +149,10 @@ pub(super) fn cut(data: Bytes, len: u64) -> Bytes {
 }
 
 impl FileReader {
+    fn of(inner: Inner, whole: Option<Bytes>) -> Self {
+        Self { inner: Arc::new(inner), whole, from_disk: Arc::default(), share: DOWNLOADS.enter() }
+    }
+
     pub(super) async fn open(path: PathBuf, size: u64) -> Result<Self, Error> {
         if let Some(opened) = Self::try_open(&path, size, Patience::None)? {
             return Ok(opened);
@@ -166,7 +179,7 @@ impl FileReader {
             }
             let crcs = parse_footer(size, &footer).map_err(|why| damaged(path, why))?;
             let inner = Inner { file, path: path.to_owned(), size, crcs };
-            return Ok(Some(Self { inner: Arc::new(inner), whole: None, from_disk: Arc::default() }));
+            return Ok(Some(Self::of(inner, None)));
         }
         let mut all = Buffer::take(length(stored));
         if !fill(&file, path, 0, all.as_mut(), patience)? {
@@ -177,7 +190,7 @@ impl FileReader {
         let crcs = parse_footer(size, &footer).map_err(|why| damaged(path, why))?;
         let inner = Inner { file, path: path.to_owned(), size, crcs };
         inner.verify(0, &whole)?;
-        Ok(Some(Self { inner: Arc::new(inner), whole: Some(whole), from_disk: Arc::default() }))
+        Ok(Some(Self::of(inner, Some(whole))))
     }
 }
 
@@ -191,6 +204,7 @@ impl BlobReader for FileReader {
             let data = whole.slice(length(offset)..);
             return futures::future::ready(Ok(cut(data, len))).boxed();
         }
+        let most = self.share.part(READ_BYTES, BLOCK_BYTES, READ_STEP_BYTES);
         if !self.from_disk.load(Ordering::Relaxed) {
             // What is in memory is read when it is asked for: just before it is sent, and not while the step before it
             // still is, so that one buffer goes through the processor's cache instead of two.
@@ -200,7 +214,7 @@ impl BlobReader for FileReader {
                     return Ok(now);
                 }
                 from_disk.store(true, Ordering::Relaxed);
-                threads::start(move || inner.read(offset, len)).done().await
+                threads::start(move || inner.read(offset, len, most)).done().await
             }
             .boxed();
         }
@@ -210,6 +224,6 @@ impl BlobReader for FileReader {
         }
         let inner = Arc::clone(&self.inner);
         // Started here, not when polled: the next step is read while the previous one is sent.
-        threads::start(move || inner.read(offset, len)).done().boxed()
+        threads::start(move || inner.read(offset, len, most)).done().boxed()
     }
 }

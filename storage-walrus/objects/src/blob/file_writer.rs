@@ -41,9 +41,11 @@ impl Drop for Temporary {
     }
 }
 
-/// What goes to the blocking pool and comes back.
+/// What goes to the blocking pool and comes back. Whoever has it last removes the temporary file: also the thread that has
+/// just made it for somebody who went away.
 #[derive(Debug)]
 struct Open {
+    temporary: Temporary,
     /// Made with the first bytes, by the thread that writes them.
     file: Option<File>,
     path: PathBuf,
@@ -156,7 +158,8 @@ struct Ending {
 impl Ending {
     /// Writes the rest and the footer, syncs, gives the file its name, and syncs that. The file is removed with the
     /// temporary that comes back, unless whoever gets it takes its path out.
-    fn run(mut self, mut temporary: Temporary) -> Result<Temporary, Halt> {
+    fn run(mut self) -> Result<Temporary, Halt> {
+        let mut temporary = Temporary(self.open.temporary.0.take());
         let faults = self.blobs.faults();
         let (tmp, path) = (self.blobs.tmp_path(&self.id), self.blobs.path(&self.id));
         let failed = |what: &str, path: &Path, e| Error::io(format!("{what} {}", path.display()), e);
@@ -225,7 +228,6 @@ pub(super) struct FileWriter {
     filling: Option<Buffer>,
     /// Bytes written since there was room for more.
     unchecked: usize,
-    temporary: Temporary,
     share: Sharer,
 }
 
@@ -236,7 +238,7 @@ impl FileWriter {
         let temporary = Temporary(Some(path.clone()));
         // Relaxed bytes are only to be with the kernel.
         let direct = level == Level::Strict && blobs.passes_cache();
-        let state = State::Idle(Open { file: None, path, sums: BlockSums::default(), direct });
+        let state = State::Idle(Open { temporary, file: None, path, sums: BlockSums::default(), direct });
         Self {
             blobs,
             id,
@@ -246,7 +248,6 @@ impl FileWriter {
             held_bytes: 0,
             filling: None,
             unchecked: 0,
-            temporary,
             share: UPLOADS.enter(),
         }
     }
@@ -315,14 +316,79 @@ impl BlobWriter for FileWriter {
         let (blobs, id, faults) = (self.blobs.clone(), self.id.clone(), self.blobs.faults().clone());
         faults.point("walrus.put.sync").await?;
         let ending = Ending { blobs, id, level: self.level, open, rest };
-        let temporary = Temporary(self.temporary.0.take());
         // If nobody waits for it any more, what comes back removes the file.
-        match blocking(move || Ok(ending.run(temporary))).await? {
+        match blocking(move || Ok(ending.run())).await? {
             Ok(mut done) => done.0 = None,
             Err(Halt::Failed(error)) => return Err(error),
             Err(Halt::Killed) => std::future::pending().await,
         }
         faults.point("walrus.put.dirsync.done").await?;
         Ok(self.id.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::BlobStore as _;
+    use mallee_runtime::{Clock, Faults, Rng};
+    use std::sync::Barrier;
+
+    #[tokio::test]
+    async fn an_upload_that_is_dropped_before_its_file_is_made_leaves_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let blobs = FileBlobs::open(dir.path(), Clock::system(), Rng::system(), Faults::none()).expect("blobs");
+        // All threads have something to do.
+        let gate = Arc::new(Barrier::new(threads::THREADS_MAX + 1));
+        let busy: Vec<_> = (0..threads::THREADS_MAX)
+            .map(|_| {
+                let gate = Arc::clone(&gate);
+                threads::start(move || {
+                    gate.wait();
+                    Ok(())
+                })
+            })
+            .collect();
+        let mut writer = blobs.create_large(Level::Strict).await.expect("a writer");
+        writer.write(vec![7; WRITE_STEP_BYTES].into()).await.expect("on its way");
+        drop(writer);
+        tokio::task::spawn_blocking(move || gate.wait()).await.expect("the gate");
+        for work in busy {
+            work.done().await.expect("done");
+        }
+        // The write that nobody waits for comes before this one.
+        for _ in 0..threads::THREADS_MAX {
+            threads::start(|| Ok(())).done().await.expect("done");
+        }
+        let left = || fs::read_dir(dir.path().join("tmp")).expect("the directory").count();
+        for _ in 0..1000 {
+            if left() == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("a file stays");
+    }
+
+    #[tokio::test]
+    async fn bytes_of_any_number_and_place_come_to_the_file_they_should() {
+        for (level, len) in
+            [(Level::Strict, 1), (Level::Strict, 4096), (Level::Relaxed, 70_000), (Level::Strict, 1 << 20)]
+        {
+            for step in [1_000, 4096, 65_536, 70_001] {
+                let dir = tempfile::tempdir().expect("a directory");
+                let blobs = FileBlobs::open(dir.path(), Clock::system(), Rng::system(), Faults::none()).expect("blobs");
+                let data: Vec<u8> = (0..len).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(3))]).collect();
+                let mut writer = blobs.create_large(level).await.expect("a writer");
+                for piece in data.chunks(step) {
+                    writer.write(Bytes::copy_from_slice(piece)).await.expect("taken");
+                }
+                let id = writer.finish().await.expect("written");
+                let file = fs::read(blobs.path(&id)).expect("the file");
+                assert_eq!(file[..data.len()], data, "{len} by {step}");
+                let reader = blobs.open(&id, u64::from(len)).await.expect("whole");
+                assert!(data.starts_with(&reader.read(0, u64::from(len)).await.expect("verified")));
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Threads at most. More would not make a disk faster.
-const THREADS_MAX: usize = 32;
+pub(super) const THREADS_MAX: usize = 32;
 
 type Work = Box<dyn FnOnce() + Send>;
 

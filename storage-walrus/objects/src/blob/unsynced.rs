@@ -5,7 +5,7 @@ use crate::error::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The longest that bytes written at the relaxed level wait before they are synced.
@@ -19,9 +19,8 @@ const FILES_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     waiting: Mutex<Waiting>,
-    /// Held while files are synced: whoever flushes waits for a sync under way. Why one failed, if one did: the kernel says
-    /// so once, and calls the same bytes synced the next time, so nothing is flushed any more until the process starts anew.
-    syncing: tokio::sync::Mutex<Option<String>>,
+    /// Held while files are synced: whoever flushes waits for a sync under way.
+    syncing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -30,19 +29,22 @@ struct Waiting {
     files: BTreeMap<PathBuf, Arc<File>>,
     /// A task will sync them.
     scheduled: bool,
+    /// Why a sync failed, if one did: the kernel says so once, and calls the same bytes synced the next time, so nothing is
+    /// taken or flushed any more until the process starts anew.
+    failed: Option<String>,
 }
 
 impl Unsynced {
-    fn take(&self) -> BTreeMap<PathBuf, Arc<File>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.scheduled = false;
-        std::mem::take(&mut waiting.files)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a file with its name synced soon. False: too many wait, and the caller must do it. Within a runtime.
+    /// Has a file with its name synced soon. False: too many wait, or one could not be synced, and the caller must do it.
+    /// The file is a description of its own (open(2)): what one party hears of a failed write the other does not. Within
+    /// a runtime.
     pub(super) fn note(self: &Arc<Self>, path: &Path, file: &Arc<File>) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.files.len() >= FILES_MAX && !waiting.files.contains_key(path) {
+        let mut waiting = self.waiting();
+        if waiting.failed.is_some() || waiting.files.len() >= FILES_MAX && !waiting.files.contains_key(path) {
             return false;
         }
         waiting.files.insert(path.to_owned(), Arc::clone(file));
@@ -60,13 +62,24 @@ impl Unsynced {
 
     /// Syncs all that was noted before.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), Error> {
-        let mut failed = self.syncing.lock().await;
-        if let Some(why) = &*failed {
-            let text = "bytes of the relaxed level could not be synced, and it is not known which are lost: look after \
-                        the disk, and start Walrus anew";
-            return Err(Error::io(text.to_owned(), std::io::Error::other(why.clone())));
-        }
-        let files = self.take();
+        let this = Arc::clone(self);
+        // A task: whoever asks may go away, and what comes of the sync must be known all the same.
+        let synced = tokio::spawn(async move { this.sync().await }).await;
+        synced.unwrap_or_else(|e| Err(Error::io("a sync", std::io::Error::other(e))))
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        let _alone = self.syncing.lock().await;
+        let files = {
+            let mut waiting = self.waiting();
+            if let Some(why) = &waiting.failed {
+                let text = "bytes of the relaxed level could not be synced, and it is not known which are lost: look \
+                            after the disk, and start Walrus anew";
+                return Err(Error::io(text, std::io::Error::other(why.clone())));
+            }
+            waiting.scheduled = false;
+            std::mem::take(&mut waiting.files)
+        };
         if files.is_empty() {
             return Ok(());
         }
@@ -80,7 +93,11 @@ impl Unsynced {
             synced.into_iter().collect()
         })
         .await;
-        *failed = synced.as_ref().err().map(ToString::to_string);
+        if let Err(error) = &synced {
+            let mut waiting = self.waiting();
+            waiting.failed = Some(error.to_string());
+            waiting.files.clear();
+        }
         synced
     }
 }
@@ -102,5 +119,16 @@ mod tests {
         unsynced.flush().await.expect_err("not synced");
         let again = unsynced.flush().await.expect_err("lost bytes");
         assert!(again.to_string().contains("start Walrus anew"), "{again}");
+        assert!(!unsynced.note(&dir.path().join("good"), &good), "nobody would sync it");
+    }
+
+    #[tokio::test]
+    async fn a_sync_is_known_to_have_failed_though_who_asked_went_away() {
+        let unsynced = Arc::<Unsynced>::default();
+        assert!(unsynced.note(Path::new("/dev/null"), &Arc::new(File::open("/dev/null").expect("a device"))));
+        let mut asked = Box::pin(unsynced.flush());
+        assert!(futures::poll!(&mut asked).is_pending());
+        drop(asked);
+        unsynced.flush().await.expect_err("that sync has failed, whoever asked for it");
     }
 }

@@ -259,7 +259,7 @@ impl Engine {
     }
 
     /// One page of a bucket's unfinished uploads, by key and id. `after_id` goes on within the key `query.after`;
-    /// without it that key is passed. (Uploads are few: what lies below a common prefix is read and left out.)
+    /// without it that key is passed.
     ///
     /// # Errors
     /// A failing store.
@@ -280,7 +280,10 @@ impl Engine {
         }
         loop {
             let rows = query.limit - filler.len() + 1;
-            let after = last.as_ref().map(|(key, id)| (key.as_str(), id.as_str()));
+            // What is below a common prefix is passed at once, but for keys that go on with the last of all characters.
+            let below = filler.within.as_ref().map(|common| format!("{common}{}", char::MAX));
+            let below = below.as_ref().map(|key| (key.as_str(), AFTER_ALL_IDS));
+            let after = last.as_ref().map(|(key, id)| (key.as_str(), id.as_str())).max(below);
             let batch = self.meta.list_uploads(bucket, &query.prefix, after, rows).await?;
             let complete = batch.len() < rows;
             for row in batch {

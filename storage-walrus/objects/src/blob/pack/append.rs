@@ -9,9 +9,11 @@ use crate::blob::format::{BlockSums, footer};
 use crate::blob::{BlobId, Level};
 use crate::error::Error;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Seek as _, SeekFrom};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::oneshot;
@@ -51,7 +53,10 @@ pub(super) struct Waiting {
 pub(super) struct OpenPack {
     pub(super) pack: PackId,
     pub(super) entries: Vec<Entry>,
-    file: Arc<File>,
+    file: File,
+    /// The same file, opened again: the kernel tells each that opened a file once that a write of it failed, and whoever
+    /// syncs the relaxed records must hear it besides whoever syncs the strict ones.
+    relaxed: Arc<File>,
     end: u64,
     /// Its name was synced.
     named: bool,
@@ -91,7 +96,7 @@ impl OpenPack {
             self.end += stored_len(record.size);
             names.push(name);
         }
-        write_all(&mut &*self.file, &pieces)?;
+        write_all(&mut &self.file, &pieces)?;
         Ok(names)
     }
 }
@@ -108,7 +113,10 @@ impl Packs {
         };
         if idle {
             let packs = Arc::clone(self);
-            tokio::spawn(async move { while packs.write_group().await {} });
+            // One group that breaks down leaves those that wait behind it to the next.
+            tokio::spawn(
+                async move { while AssertUnwindSafe(packs.write_group()).catch_unwind().await.unwrap_or(true) {} },
+            );
         }
         let lost = || Error::io("writing a pack", std::io::Error::other("the writer broke down"));
         told.await.unwrap_or_else(|_| Err(lost()))
@@ -170,7 +178,7 @@ impl Packs {
             Ok(names) => {
                 // One strict record has all of the group synced.
                 let relaxed = records.iter().all(|record| record.level == Level::Relaxed);
-                let synced = match relaxed && self.unsynced.note(&path, &open.file) {
+                let synced = match relaxed && self.unsynced.note(&path, &open.relaxed) {
                     true => Ok(()),
                     false => self.sync(&mut open).map_err(failed),
                 };
@@ -215,11 +223,13 @@ impl Packs {
         let path = self.path(pack);
         let failed = |e| Error::io(format!("cannot create {}", path.display()), e);
         let file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
-        if let Err(error) = write_all(&mut &file, &[pack_head(pack, Kind::Written).into()]) {
+        let opened = write_all(&mut &file, &[pack_head(pack, Kind::Written).into()])
+            .and_then(|()| File::options().write(true).open(&path));
+        let relaxed = opened.map(Arc::new).map_err(|error| {
             drop(fs::remove_file(&path));
-            return Err(failed(error));
-        }
-        Ok(OpenPack { pack, entries: Vec::new(), file: Arc::new(file), end: PACK_HEAD as u64, named: false })
+            failed(error)
+        })?;
+        Ok(OpenPack { pack, entries: Vec::new(), file, relaxed, end: PACK_HEAD as u64, named: false })
     }
 
     /// Takes back what was written behind `end`, and the file where nothing stands before it; true if that went well.
@@ -229,7 +239,7 @@ impl Packs {
         let path = self.path(open.pack);
         let done = match count {
             0 => fs::remove_file(&path),
-            _ => open.file.set_len(end).and_then(|()| (&*open.file).seek(SeekFrom::Start(end)).map(drop)),
+            _ => open.file.set_len(end).and_then(|()| (&open.file).seek(SeekFrom::Start(end)).map(drop)),
         };
         if let Err(error) = &done {
             tracing::warn!(path = %path.display(), %error, "a write that failed leaves bytes behind; the sweep clears up");
@@ -249,7 +259,7 @@ impl Packs {
     /// Ends a pack: with its index, which nobody needs who has the time to read the heads of all records.
     pub(super) fn seal(&self, open: &mut OpenPack) {
         let list = index(open.pack, &open.entries);
-        if let Err(error) = write_all(&mut &*open.file, &[list.into()]) {
+        if let Err(error) = write_all(&mut &open.file, &[list.into()]) {
             tracing::warn!(pack = %open.pack, %error, "a pack stays without its index");
             drop(open.file.set_len(open.end));
         }
