@@ -356,6 +356,6 @@ impl Identity for Somebody {
 
     async fn record(&self, event: &Event<'_>, _: bool, error: Option<&ApiError>) {
         let Some(Attached { cloud, trail: Some(trail) }) = self.attached.get() else { return };
-        trail.record_all(cloud, &self.records_of(cloud, event), error.map_or(Ok(""), Err)).await;
+        trail.record_all(cloud, self.records_of(cloud, event), error.map_or(Ok(""), Err)).await;
     }
 }

@@ -216,7 +216,7 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
     ("DELETE", "/bkt?ownershipControls", "", "DeleteBucketOwnershipControls"),
     ("PUT", "/bkt?x-mallee-durability", DURABILITY, "PutBucketDurability"),
     ("PUT", "/bkt?versioning", VERSIONING, "PutBucketVersioning"),
-    ("PUT", "/bkt?object-lock", LOCK, "PutObjectLockConfiguration"),
+    ("PUT", "/bkt?object-lock", LOCK, "PutBucketObjectLockConfiguration"),
     ("DELETE", "/bkt", "", "DeleteBucket"),
 ];
 

@@ -135,7 +135,7 @@ impl Trail {
             },
             None => told.into_iter().map(Record::updated).collect(),
         };
-        let written = self.write(cloud, &drafts, error.map_or(Ok(""), Err)).await;
+        let written = self.write(cloud, drafts, error.map_or(Ok(""), Err)).await;
         if written.is_err() {
             let mut lent = self.lent.state();
             lent.forget_end(request_id);

@@ -199,14 +199,17 @@ impl Trail {
     /// changed something, or was refused, is in the file when this returns; of one that only looked the writer takes
     /// care.
     pub(crate) async fn record(&self, cloud: &Cloud, draft: Record, outcome: Result<&str, &ApiError>) {
-        self.record_all(cloud, &[draft], outcome).await;
+        self.record_all(cloud, vec![draft], outcome).await;
     }
 
     /// As [`Trail::record`], of a call that several accounts are told of.
-    pub(crate) async fn record_all(&self, cloud: &Cloud, drafts: &[Record], outcome: Result<&str, &ApiError>) {
+    pub(crate) async fn record_all(&self, cloud: &Cloud, drafts: Vec<Record>, outcome: Result<&str, &ApiError>) {
+        let Some((request_id, action)) = drafts.first().map(|one| (one.request_id.clone(), one.event_name.clone()))
+        else {
+            return;
+        };
         // The call has been done, and its caller is told so: an answer of "failed" would be false.
-        if let (Err(error), Some(draft)) = (self.write(cloud, drafts, outcome).await, drafts.first()) {
-            let (request_id, action) = (&draft.request_id, &draft.event_name);
+        if let Err(error) = self.write(cloud, drafts, outcome).await {
             tracing::error!(request_id, action, %error, "a call left no audit record");
         }
     }
@@ -216,11 +219,11 @@ impl Trail {
     async fn write(
         &self,
         cloud: &Cloud,
-        drafts: &[Record],
+        drafts: Vec<Record>,
         outcome: Result<&str, &ApiError>,
     ) -> Result<(), JournalError> {
         let now_ms = cloud.clock().now_ms();
-        let records: Vec<Record> = drafts.iter().map(|draft| ended(draft.clone(), now_ms, outcome)).collect();
+        let records: Vec<Record> = drafts.into_iter().map(|draft| ended(draft, now_ms, outcome)).collect();
         if records.iter().any(|record| may_change(&record.event_name) || record.error_code.is_some()) {
             self.journal.append_all(&records).await
         } else {

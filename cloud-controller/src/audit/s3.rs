@@ -166,7 +166,7 @@ pub(super) mod tests {
         let error = world.trail.begin_surely(&draft(begun)).unwrap_err();
         assert_eq!(not_written(&error).code(), Code::ServiceUnavailable);
         drop(world.trail.take_back("r0"));
-        world.trail.record_all(&world.cloud, &draft(0), Ok("")).await;
+        world.trail.record_all(&world.cloud, draft(0), Ok("")).await;
         world.trail.begin_surely(&draft(begun)).unwrap();
     }
 
@@ -198,7 +198,7 @@ pub(super) mod tests {
         let world = World::new().await;
         let World { cloud, trail, dir, .. } = &world;
         trail.begin_surely(&world.records("r", Some(OTHER), true)).unwrap();
-        trail.record_all(cloud, &world.records("r", Some(OTHER), true), Ok("")).await;
+        trail.record_all(cloud, world.records("r", Some(OTHER), true), Ok("")).await;
         let found = said(dir.path());
         let [theirs, owners] = found.as_slice() else { panic!("{found:?}") };
         let told = [theirs, owners].map(|record| record.recipient_account_id.as_str());

@@ -43,7 +43,7 @@ impl DirectoryService {
             Stage::Whole => {
                 // Its beginning may have been written, and not heard.
                 drop(trail.take_back(request_id));
-                trail.record_all(cloud, &told, error.as_ref().map_or(Ok(""), Err)).await;
+                trail.record_all(cloud, told, error.as_ref().map_or(Ok(""), Err)).await;
                 Ok(())
             }
         }
