@@ -162,22 +162,24 @@ mod tests {
 
     const CALLER: Option<&str> = Some("000000000002");
 
+    /// When all that was begun until now takes too long.
     fn later(world: &World) -> i64 {
-        world.cloud.clock().now_ms() + LENT_MS_MAX
+        world.cloud.clock().now_ms() + LENT_MS_MAX + 1
     }
 
     #[tokio::test]
     async fn what_walrus_began_has_one_record() {
         let world = World::new().await;
+        let begun_ms = world.cloud.clock().now_ms();
         for id in ["ended", "lost"] {
             world.trail.lend(world.records(id, None, true)).unwrap();
         }
-        world.trail.give_up_lent(later(&world)).await.unwrap();
+        world.trail.give_up_lent(begun_ms + LENT_MS_MAX).await.unwrap();
         for _ in 0..2 {
             let told = world.records("ended", None, true);
             world.trail.end_lent(&world.cloud, "ended", told, None).await.unwrap();
         }
-        world.trail.give_up_lent(later(&world) + 1).await.unwrap();
+        world.trail.give_up_lent(later(&world)).await.unwrap();
         assert_eq!(world.trail.take_back("lost"), None);
         let World { dir, trail, .. } = world;
         drop(trail);
@@ -215,7 +217,7 @@ mod tests {
             1 => Err(JournalError::Io("the disk is full".to_owned())),
             _ => world.trail.journal.append_all(&records).await,
         };
-        let late = later(&world) + 1;
+        let late = later(&world);
         assert!(world.trail.lent.give_up(late, once).await.is_err());
         assert_eq!(said(world.dir.path()).len(), 2, "one of them, for both accounts");
         world.trail.lent.give_up(late, once).await.unwrap();
