@@ -2,7 +2,7 @@
 //! here; a Walrus of its own asks over the Directory, which comes here too.
 
 use crate::audit::Trail;
-use crate::audit::s3::{S3Call, not_written, record_of};
+use crate::audit::s3::{S3Call, not_written, records_of};
 use crate::front::facts;
 use crate::identity::SharedVerifier;
 use async_trait::async_trait;
@@ -312,11 +312,11 @@ fn facts_of(head: &Parts, claim: Option<&Claim>) -> RequestFacts {
 }
 
 impl Somebody {
-    fn record_of(&self, cloud: &Cloud, event: &Event<'_>) -> Record {
-        let Event { name, request_id, head, claim, bucket, owner, .. } = *event;
+    fn records_of(&self, cloud: &Cloud, event: &Event<'_>) -> Vec<Record> {
+        let Event { name, request_id, head, claim, bucket, owner, allowed, .. } = *event;
         let (facts, parameters) = (facts_of(head, claim), event.parameters.clone());
         let actor = self.actor.as_ref().map(|(actor, _)| actor);
-        record_of(cloud, S3Call { actor, facts: &facts, request_id, name, bucket, owner, parameters })
+        records_of(cloud, S3Call { actor, facts: &facts, request_id, name, bucket, owner, allowed, parameters })
     }
 }
 
@@ -351,11 +351,11 @@ impl Identity for Somebody {
     async fn begin(&self, event: &Event<'_>) -> Result<(), ApiError> {
         let Attached { cloud, trail } = attached(&self.attached)?;
         let Some(trail) = trail else { return Ok(()) };
-        trail.begin_surely(&self.record_of(cloud, event)).map_err(|error| not_written(&error))
+        trail.begin_surely(&self.records_of(cloud, event)).map_err(|error| not_written(&error))
     }
 
     async fn record(&self, event: &Event<'_>, _: bool, error: Option<&ApiError>) {
         let Some(Attached { cloud, trail: Some(trail) }) = self.attached.get() else { return };
-        trail.record(cloud, self.record_of(cloud, event), error.map_or(Ok(""), Err)).await;
+        trail.record_all(cloud, self.records_of(cloud, event), error.map_or(Ok(""), Err)).await;
     }
 }

@@ -112,12 +112,14 @@ impl World {
             error_message: None,
             request_id: "r".into(),
             event_id: format!("e-{name}"),
+            shared_event_id: None,
             read_only: false,
             resources: vec![],
             event_type: "AwsApiCall".into(),
             management_event: true,
             recipient_account_id: account.into(),
             event_category: "Management".into(),
+            addendum: None,
         };
         self.journal.append(&record).await.unwrap();
     }

@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Request, StatusCode};
 use mallee_awswire::sigv4::{Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code};
@@ -12,7 +13,8 @@ use mallee_store::test_support::TestDb;
 use mallee_walrus::{
     Authority, Caller, Case, Engine, Event, Identified, Identity, Judgement, SecondFactor, Walrus, WalrusConfig,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -20,18 +22,32 @@ use time::OffsetDateTime;
 const ACCOUNT: &str = "111111111111";
 const LONG: Duration = Duration::from_millis(300);
 
-/// Everybody is the root of the account, and may everything.
+/// Whoever is not nobody is the root of the account; and may everything of what is not kept.
 #[derive(Debug, Default)]
 struct Told {
     log: Mutex<Vec<String>>,
+    /// What was told last.
+    last: Mutex<Option<Last>>,
     refuses: AtomicBool,
+    /// Nobody signs any more.
+    nobody: AtomicBool,
+    /// Everything is kept from everybody.
+    keeps: AtomicBool,
+    judged: AtomicUsize,
     engine: OnceLock<Engine>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Last {
+    owner: Option<String>,
+    allowed: bool,
+    parameters: Value,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Everybody(Arc<Told>);
 
-struct Root(Arc<Told>, Caller);
+struct Root(Arc<Told>, Option<Caller>);
 
 #[async_trait]
 impl Authority for Everybody {
@@ -41,7 +57,7 @@ impl Authority for Everybody {
 
     fn nobody(&self) -> Arc<dyn Identity> {
         let caller = Caller { account: ACCOUNT.to_owned(), arn: format!("arn:aws:iam::{ACCOUNT}:root"), root: true };
-        Arc::new(Root(self.0.clone(), caller))
+        Arc::new(Root(self.0.clone(), Some(caller).filter(|_| !self.0.nobody.load(Ordering::Relaxed))))
     }
 
     async fn principals(&self, names: &[String]) -> Result<Vec<bool>, ApiError> {
@@ -56,11 +72,13 @@ impl Authority for Everybody {
 #[async_trait]
 impl Identity for Root {
     fn caller(&self) -> Option<&Caller> {
-        Some(&self.1)
+        self.1.as_ref()
     }
 
     async fn judge(&self, case: &Case<'_>) -> Result<Judgement, ApiError> {
-        Ok(Judgement { refusals: vec![None; case.questions.len()], ..Judgement::default() })
+        self.0.judged.fetch_add(1, Ordering::Relaxed);
+        let refusal = self.0.keeps.load(Ordering::Relaxed).then(|| "Access Denied".to_owned());
+        Ok(Judgement { refusals: vec![refusal; case.questions.len()], ..Judgement::default() })
     }
 
     async fn prove(&self, _: &SecondFactor<'_>) -> Result<(), ApiError> {
@@ -75,13 +93,22 @@ impl Identity for Root {
         let bucket = self.0.engine.get().unwrap().bucket(event.bucket).await;
         let rev = bucket.map_or(0, |bucket| bucket.rev);
         self.0.log.lock().unwrap().push(format!("begin {} {rev}", event.name));
+        self.0.keep(event);
         Ok(())
     }
 
     async fn record(&self, event: &Event<'_>, begun: bool, error: Option<&ApiError>) {
         let code = error.map_or("ok", |error| error.code().as_str());
         let how = if begun { "end" } else { "whole" };
+        self.0.keep(event);
         self.0.log.lock().unwrap().push(format!("{how} {} {code}", event.name));
+    }
+}
+
+impl Told {
+    fn keep(&self, event: &Event<'_>) {
+        let (owner, parameters) = (event.owner.map(str::to_owned), event.parameters.clone());
+        *self.last.lock().unwrap() = Some(Last { owner, allowed: event.allowed, parameters });
     }
 }
 
@@ -111,6 +138,21 @@ impl World {
 
     fn log(&self) -> Vec<String> {
         std::mem::take(&mut *self.told.log.lock().unwrap())
+    }
+
+    /// Whose what the last event was about is, and whether it was allowed.
+    fn last(&self) -> (Option<String>, bool) {
+        let last = self.told.last.lock().unwrap().take().unwrap();
+        (last.owner, last.allowed)
+    }
+
+    /// A request whose body never comes.
+    fn pending(&self, method: &str, path: &str) -> impl Future<Output = StatusCode> + Send + 'static {
+        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let request = Request::builder().method(method).uri(path).header("host", "s3.test");
+        let request = request.header("content-length", TAGS.len()).body(body).unwrap();
+        let s3 = self.walrus.s3().clone();
+        async move { s3.handle(request).await.status() }
     }
 
     async fn send(&self, method: &str, path: &str, body: &str) -> StatusCode {
@@ -174,7 +216,7 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
     ("DELETE", "/bkt?ownershipControls", "", "DeleteBucketOwnershipControls"),
     ("PUT", "/bkt?x-mallee-durability", DURABILITY, "PutBucketDurability"),
     ("PUT", "/bkt?versioning", VERSIONING, "PutBucketVersioning"),
-    ("PUT", "/bkt?object-lock", LOCK, "PutObjectLockConfiguration"),
+    ("PUT", "/bkt?object-lock", LOCK, "PutBucketObjectLockConfiguration"),
     ("DELETE", "/bkt", "", "DeleteBucket"),
 ];
 
@@ -193,6 +235,10 @@ async fn every_change_is_written_down_before_it_is_made() {
         let status = world.send(method, path, body).await;
         assert!(status.is_success(), "{name}: {status}");
         assert_eq!(world.log(), [format!("begin {name} {before}"), format!("end {name} ok")]);
+        let last = world.told.last.lock().unwrap().take().unwrap();
+        assert_eq!((last.owner.as_deref(), last.allowed), (Some(ACCOUNT), true), "{name}");
+        assert_eq!(last.parameters["bucketName"], "bkt");
+        assert!(last.parameters.get("body").is_none(), "{name}: {}", last.parameters);
         assert_ne!(engine.bucket("bkt").await.map_or(0, |bucket| bucket.rev), before, "{name}");
     }
 }
@@ -244,4 +290,67 @@ async fn who_hangs_up_leaves_no_change_without_its_record() {
     assert_eq!(world.log(), ["begin CreateBucket 0", "end CreateBucket ok"]);
     assert!(world.walrus.engine().bucket("bkt").await.is_ok());
     world.scope.kill().await;
+}
+
+/// More calls than may be under way at once.
+const MANY: usize = 5000;
+
+#[tokio::test]
+async fn who_does_not_send_keeps_nobody_from_changing_anything() {
+    let world = World::new().await;
+    world.send("PUT", "/bkt", "").await;
+    let before = world.told.judged.load(Ordering::Relaxed);
+    let waiting: Vec<_> = (0..MANY).map(|_| tokio::spawn(world.pending("PUT", "/bkt?tagging"))).collect();
+    while world.told.judged.load(Ordering::Relaxed) < before + MANY {
+        tokio::time::sleep(LONG / 30).await;
+    }
+    drop(world.log());
+    let sent = tokio::time::timeout(LONG * 10, world.send("PUT", "/bkt?tagging", TAGS)).await;
+    assert_eq!(sent, Ok(StatusCode::NO_CONTENT), "it waits for those who do not send");
+    assert_eq!(world.log(), ["begin PutBucketTagging 1", "end PutBucketTagging ok"]);
+    assert!(waiting.iter().all(|call| !call.is_finished()));
+    world.scope.kill().await;
+}
+
+#[tokio::test]
+async fn nobody_makes_a_bucket_and_is_told_so_before_he_sends() {
+    let world = World::new().await;
+    world.told.nobody.store(true, Ordering::Relaxed);
+    let sent = tokio::time::timeout(LONG * 10, world.pending("PUT", "/bkt")).await;
+    assert_eq!(sent, Ok(StatusCode::FORBIDDEN));
+    assert_eq!(world.log(), ["whole CreateBucket AccessDenied"]);
+    assert_eq!(world.last(), (None, false));
+}
+
+#[tokio::test]
+async fn whose_a_bucket_is_is_told_as_far_as_it_is_known() {
+    let world = World::new().await;
+    let (other, own) = (Some("222222222222".to_owned()), Some(ACCOUNT.to_owned()));
+    let engine = world.walrus.engine();
+    engine.create_bucket("theirs", "222222222222", "local").await.unwrap();
+    for (method, path, body, refused, expected) in [
+        ("GET", "/", "", false, (own.clone(), true)),
+        ("PUT", "/theirs?tagging", TAGS, false, (other.clone(), true)),
+        ("PUT", "/theirs?tagging", TAGS, true, (other.clone(), false)),
+        ("PUT", "/none?tagging", TAGS, false, (None, false)),
+        // Whose it is that has the name already was not asked.
+        ("PUT", "/theirs", "", false, (None, true)),
+        ("PUT", "/ours", "", true, (None, false)),
+        ("PUT", "/ours", "", false, (own.clone(), true)),
+    ] {
+        world.told.keeps.store(refused, Ordering::Relaxed);
+        world.send(method, path, body).await;
+        assert_eq!(world.last(), expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_does_not_pass_for_something_else() {
+    let world = World::new().await;
+    world.send("PUT", "/bkt", "").await;
+    let sent = world.send("PUT", "/bkt?tagging&Host=other", "<bucketName>other</bucketName>").await;
+    assert_eq!(sent, StatusCode::BAD_REQUEST);
+    let last = world.told.last.lock().unwrap().take().unwrap();
+    let expected = json!({ "bucketName": "bkt", "Host": "s3.test", "tagging": "", "body": { "bucketName": "other" } });
+    assert_eq!(last.parameters, expected);
 }

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from test_iam_roles import code
+from test_quotas import Tenant
 from test_s3_versions import refused, status
 
 
@@ -101,3 +102,27 @@ def test_a_version_is_deleted_with_a_second_factor(cloud, iam, versioned):
     s3.delete_object(Bucket=versioned, Key="k", VersionId=two)
     s3.put_bucket_lifecycle_configuration(Bucket=versioned, LifecycleConfiguration=rules)
     refused("InvalidBucketState", 409, s3.put_bucket_versioning, **setting, MFA=device.factor())
+
+
+def test_a_caller_of_another_account_proves_its_own_device(cloud, iam, versioned):
+    s3 = cloud.client("s3")
+    tenant = Tenant(cloud)
+    theirs, boss = tenant.client("s3"), tenant.client("iam")
+    owners = Device(iam, iam.get_user()["User"]["UserName"])
+    device = Device(boss, boss.get_user()["User"]["UserName"])
+    allow = {"Effect": "Allow", "Principal": {"AWS": tenant.id}, "Action": "s3:DeleteObjectVersion"}
+    statement = {**allow, "Resource": f"arn:aws:s3:::{versioned}/k"}
+    s3.put_bucket_policy(Bucket=versioned, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    version = s3.put_object(Bucket=versioned, Key="k", Body=b"one")["VersionId"]
+    guarded = {"Status": "Enabled", "MFADelete": "Enabled"}
+    s3.put_bucket_versioning(Bucket=versioned, VersioningConfiguration=guarded, MFA=owners.factor())
+    # What it may not delete it is refused as ever: nothing is said of devices.
+    other = s3.put_object(Bucket=versioned, Key="other", Body=b"two")["VersionId"]
+    batch = {"Objects": [{"Key": "other", "VersionId": other}]}
+    reply = theirs.delete_objects(Bucket=versioned, Delete=batch)
+    assert [(error["Code"], error["Message"]) for error in reply["Errors"]] == [("AccessDenied", "Access Denied")]
+    one = {"Bucket": versioned, "Key": "k", "VersionId": version}
+    refused("AccessDenied", 403, theirs.delete_object, **one)
+    refused("AccessDenied", 403, theirs.delete_object, **one, MFA=owners.factor())
+    theirs.delete_object(**one, MFA=device.factor())
+    assert [row["VersionId"] for row in s3.list_object_versions(Bucket=versioned)["Versions"]] == [other]

@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from test_audit import look_up
+from test_quotas import Tenant
 from tiers import Tiers, eventually
 
 RULES = {
@@ -117,6 +118,27 @@ def test_a_refusal_is_recorded_of_whom_it_met(place):
     s3.delete_bucket(Bucket=name)
     requests = [json.loads(e["CloudTrailEvent"])["requestID"] for e in look_up(trail, "EventName", "DeleteBucket")]
     assert wrong_request not in requests
+
+
+def test_both_accounts_are_told_of_what_one_does_to_the_others(cloud):
+    s3, tenant, name = cloud.client("s3"), Tenant(cloud), f"trail-{uuid.uuid4().hex[:8]}"
+    theirs, trails = tenant.client("s3"), [cloud.client("cloudtrail"), tenant.client("cloudtrail")]
+    s3.create_bucket(Bucket=name)
+    allow = {"Effect": "Allow", "Principal": {"AWS": tenant.id}, "Action": "s3:PutBucketTagging"}
+    policy = {"Version": "2012-10-17", "Statement": {**allow, "Resource": f"arn:aws:s3:::{name}"}}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    tagged = theirs.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    own, other = (record(trail, "PutBucketTagging", answered(tagged)) for trail in trails)
+    assert own["sharedEventID"] == other["sharedEventID"] and own["eventID"] != other["eventID"]
+    assert other["recipientAccountId"] == tenant.id == own["userIdentity"]["accountId"]
+    assert own["recipientAccountId"] == own["resources"][0]["accountId"] == other["resources"][0]["accountId"]
+    assert own["userIdentity"]["type"] == "AWSAccount" and "userName" not in own["userIdentity"]
+    # What is refused tells nobody whose the bucket is.
+    request, code = refused(theirs.delete_bucket, Bucket=name)
+    found = record(trails[1], "DeleteBucket", request)
+    assert found["errorCode"] == code == "AccessDenied"
+    assert "accountId" not in found["resources"][0] and "sharedEventID" not in found
+    s3.delete_bucket(Bucket=name)
 
 
 def test_what_walrus_never_told_the_end_of_is_recorded(tiers):

@@ -35,7 +35,7 @@ pub enum JournalError {
 }
 
 enum Message {
-    Append { json: String, closes: Option<String>, done: Option<oneshot::Sender<Result<(), JournalError>>> },
+    Append { jsons: Vec<String>, closes: Option<String>, done: Option<oneshot::Sender<Result<(), JournalError>>> },
     Sync(oneshot::Sender<Result<(), JournalError>>),
 }
 
@@ -70,8 +70,17 @@ impl Journal {
     /// # Errors
     /// When it could not be written: the call would have no record if the process ended during it.
     pub fn begin(&self, record: &Record) -> Result<(), JournalError> {
+        self.begin_all(std::slice::from_ref(record))
+    }
+
+    /// As [`Journal::begin`], of one call that several accounts are told of.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin_all(&self, records: &[Record]) -> Result<(), JournalError> {
+        let Some(first) = records.first() else { return Ok(()) };
         let after = *self.written.borrow();
-        let noted = self.open_calls.begin(&record.request_id, &json(record)?, after);
+        let noted = self.open_calls.begin(&first.request_id, &jsons(records)?, after);
         noted.map_err(|error| JournalError::Io(error.to_string()))
     }
 
@@ -80,9 +89,18 @@ impl Journal {
     /// # Errors
     /// When it could not be written.
     pub async fn append(&self, record: &Record) -> Result<(), JournalError> {
+        self.append_all(std::slice::from_ref(record)).await
+    }
+
+    /// As [`Journal::append`], of one call that several accounts are told of: all of its records, or none.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn append_all(&self, records: &[Record]) -> Result<(), JournalError> {
+        let Some(first) = records.first() else { return Ok(()) };
         let (done, outcome) = oneshot::channel();
-        let closes = Some(record.request_id.clone());
-        self.send(Message::Append { json: json(record)?, closes, done: Some(done) }).await?;
+        let closes = Some(first.request_id.clone());
+        self.send(Message::Append { jsons: jsons(records)?, closes, done: Some(done) }).await?;
         outcome.await.map_err(|_| JournalError::Closed)?
     }
 
@@ -91,7 +109,15 @@ impl Journal {
     /// # Errors
     /// When the writer has ended. That it could not be written is logged.
     pub async fn note(&self, record: &Record) -> Result<(), JournalError> {
-        self.send(Message::Append { json: json(record)?, closes: None, done: None }).await
+        self.note_all(std::slice::from_ref(record)).await
+    }
+
+    /// As [`Journal::note`], of one call that several accounts are told of.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn note_all(&self, records: &[Record]) -> Result<(), JournalError> {
+        self.send(Message::Append { jsons: jsons(records)?, closes: None, done: None }).await
     }
 
     /// Has the disk keep what was written.
@@ -117,6 +143,10 @@ impl Journal {
 
 pub(crate) fn json(record: &Record) -> Result<String, JournalError> {
     serde_json::to_string(record).map_err(|error| JournalError::Form(error.to_string()))
+}
+
+fn jsons(records: &[Record]) -> Result<Vec<String>, JournalError> {
+    records.iter().map(json).collect()
 }
 
 /// What the thread works on.
@@ -192,10 +222,11 @@ impl Writer {
         let mut head = self.head.clone();
         let text: String = batch
             .iter()
-            .filter_map(|message| match message {
-                Message::Append { json, .. } => Some(head.link(json)),
-                Message::Sync(_) => None,
+            .flat_map(|message| match message {
+                Message::Append { jsons, .. } => jsons.as_slice(),
+                Message::Sync(_) => &[],
             })
+            .map(|json| head.link(json))
             .collect();
         let outcome = self.write(&text).map_err(|error| JournalError::Io(error.to_string()));
         match &outcome {

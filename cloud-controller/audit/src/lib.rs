@@ -16,4 +16,6 @@ pub mod resources;
 
 pub use files::Position;
 pub use journal::{Journal, JournalError};
-pub use record::{EVENT_VERSION, Record, Resource, SessionContext, SessionIssuer, UNKNOWN_CODE, UserIdentity};
+pub use record::{
+    Addendum, EVENT_VERSION, Record, Resource, SessionContext, SessionIssuer, UNKNOWN_CODE, UserIdentity,
+};

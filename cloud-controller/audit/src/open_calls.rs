@@ -3,7 +3,8 @@
 //! A record is written when its call has ended, so a process that is killed in between would leave a change without
 //! one. Therefore each call that may change something leaves a note here first, in a file beside the trail, by one write
 //! that waits for no disk: it survives the end of the process, though not a loss of power. Once the record stands in the
-//! trail, its call is closed. What is open when the trail is opened gets its record then ([`Record::abandoned`]).
+//! trail, its call is closed. What is open when the trail is opened gets its record then ([`Record::abandoned`]). A call
+//! that two accounts are told of has two notes, and a record for each of them.
 //!
 //! ```text
 //! begun 3:5120 {"eventVersion":…}      the trail had been written up to there; the record so far
@@ -50,7 +51,7 @@ struct State {
     length: u64,
     /// When it is next made anew, in bytes.
     renew_at: u64,
-    /// The lines of the open calls, by request id.
+    /// The lines of each open call, by request id.
     open: HashMap<String, Box<str>>,
     open_bytes: u64,
 }
@@ -68,7 +69,7 @@ pub(crate) fn left(directory: &Path) -> io::Result<Vec<Left>> {
         Err(error) => return Err(error),
     };
     let (mut file, mut line, mut order) = (BufReader::new(file), Vec::new(), 0_u64);
-    let mut open: HashMap<String, (u64, Left)> = HashMap::new();
+    let mut open: HashMap<String, Vec<(u64, Left)>> = HashMap::new();
     loop {
         line.clear();
         let bytes = (&mut file).take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
@@ -81,12 +82,14 @@ pub(crate) fn left(directory: &Path) -> io::Result<Vec<Left>> {
             open.remove(id);
         } else if let Some(left) = text.and_then(read_begun) {
             order += 1;
-            open.insert(left.record.request_id.clone(), (order, left));
+            let notes = open.entry(left.record.request_id.clone()).or_default();
+            notes.retain(|(_, before)| before.record.recipient_account_id != left.record.recipient_account_id);
+            notes.push((order, left));
         } else {
             tracing::warn!(bytes, "a line of the audit trail's open calls does not read");
         }
     }
-    let mut found: Vec<_> = open.into_values().collect();
+    let mut found: Vec<_> = open.into_values().flatten().collect();
     found.sort_unstable_by_key(|(order, left)| (left.record.event_ms, *order));
     Ok(found.into_iter().map(|(_, left)| left).collect())
 }
@@ -115,17 +118,18 @@ impl OpenCalls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a call: `json` is its record so far, `after` a place that the trail has been written up to.
-    pub(crate) fn begin(&self, request_id: &str, json: &str, after: Position) -> io::Result<()> {
-        let line = format!("{BEGUN}{after} {json}\n").into_boxed_str();
+    /// Notes a call: `jsons` are its records so far, `after` a place that the trail has been written up to.
+    pub(crate) fn begin(&self, request_id: &str, jsons: &[String], after: Position) -> io::Result<()> {
+        let lines: String = jsons.iter().map(|json| format!("{BEGUN}{after} {json}\n")).collect();
+        let lines = lines.into_boxed_str();
         let mut state = self.state();
-        let bytes = line.len() as u64;
+        let bytes = lines.len() as u64;
         if state.open_bytes + bytes > OPEN_BYTES_MAX {
             return Err(io::Error::other(format!("the calls under way take more than {OPEN_BYTES_MAX} bytes")));
         }
-        state.write(&line)?;
+        state.write(&lines)?;
         state.open_bytes += bytes;
-        if let Some(before) = state.open.insert(request_id.to_owned(), line) {
+        if let Some(before) = state.open.insert(request_id.to_owned(), lines) {
             state.open_bytes -= before.len() as u64;
         }
         Ok(())
@@ -137,8 +141,8 @@ impl OpenCalls {
         let mut state = self.state();
         let mut text = String::new();
         for id in request_ids {
-            if let Some(line) = state.open.remove(id) {
-                state.open_bytes -= line.len() as u64;
+            if let Some(lines) = state.open.remove(id) {
+                state.open_bytes -= lines.len() as u64;
                 text.extend([CLOSED, id, "\n"]);
             }
         }
@@ -177,7 +181,7 @@ impl State {
             let path = self.directory.join(NEW_NAME);
             let file = append_to(&path)?;
             file.set_len(0)?;
-            let lines: String = self.open.values().map(|line| &**line).collect();
+            let lines: String = self.open.values().map(|lines| &**lines).collect();
             (&file).write_all(lines.as_bytes())?;
             fs::rename(&path, self.directory.join(NAME))?;
             self.file = file;
@@ -197,7 +201,7 @@ mod tests {
 
     fn begin(calls: &OpenCalls, id: &str, filler: usize) {
         let record = Record { request_id: id.into(), user_agent: "x".repeat(filler), ..record(id) };
-        calls.begin(id, &serde_json::to_string(&record).unwrap(), HERE).unwrap();
+        calls.begin(id, &[serde_json::to_string(&record).unwrap()], HERE).unwrap();
     }
 
     fn ids(directory: &Path) -> Vec<String> {
@@ -255,7 +259,7 @@ mod tests {
     fn open_calls_take_no_more_than_their_limit() {
         let dir = tempfile::tempdir().unwrap();
         let calls = OpenCalls::emptied(dir.path()).unwrap();
-        let large = "x".repeat(1 << 20);
+        let large = ["x".repeat(1 << 20)];
         let taken = (0..100).take_while(|n| calls.begin(&n.to_string(), &large, HERE).is_ok()).count();
         assert_eq!(taken, 63);
         calls.close(["0"].into_iter());

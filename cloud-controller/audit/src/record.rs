@@ -130,6 +130,9 @@ pub struct Record {
     /// Unique.
     #[serde(rename = "eventID")]
     pub event_id: String,
+    /// The same in the records that two accounts have of one call.
+    #[serde(rename = "sharedEventID", skip_serializing_if = "Option::is_none", default)]
+    pub shared_event_id: Option<String>,
     /// It only looked.
     pub read_only: bool,
     /// What it was about.
@@ -143,9 +146,36 @@ pub struct Record {
     pub recipient_account_id: String,
     /// `Management`.
     pub event_category: String,
+    /// That another record of this call may say less.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub addendum: Option<Addendum>,
+}
+
+/// Why a record follows another one of the same call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Addendum {
+    /// `UPDATED_DATA`.
+    pub reason: String,
+    /// Which fields, separated by commas.
+    pub updated_fields: String,
+    /// The request id of that call.
+    #[serde(rename = "originalRequestID")]
+    pub original_request_id: String,
 }
 
 impl Record {
+    /// The outcome of a call whose beginning was noted elsewhere, where its record may say that it is not known.
+    #[must_use]
+    pub fn updated(self) -> Self {
+        let addendum = Addendum {
+            reason: "UPDATED_DATA".to_owned(),
+            updated_fields: "errorCode,errorMessage".to_owned(),
+            original_request_id: self.request_id.clone(),
+        };
+        Self { addendum: Some(addendum), ..self }
+    }
+
     /// The record of a call that was begun, and whose end nobody wrote down: the service stopped meanwhile.
     #[must_use]
     pub fn abandoned(self) -> Self {
@@ -176,12 +206,14 @@ pub(crate) mod tests {
             error_message: None,
             request_id: name.into(),
             event_id: format!("e-{name}"),
+            shared_event_id: None,
             read_only: false,
             resources: vec![],
             event_type: "AwsApiCall".into(),
             management_event: true,
             recipient_account_id: "000000000001".into(),
             event_category: "Management".into(),
+            addendum: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::journal::{Writer, json};
 use crate::open_calls::{self, Left};
-use crate::{Position, read};
+use crate::{Position, Record, read};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) fn recover(directory: &Path, writer: &mut Writer) -> io::Result<()> {
         return Ok(());
     }
     let recorded = recorded(directory, &left)?;
-    left.retain(|call| !recorded.contains(&call.record.request_id));
+    left.retain(|call| !recorded.contains(&of(&call.record)));
     for calls in left.chunks(WRITE_RECORDS) {
         let texts: Result<Vec<String>, _> = calls.iter().map(|call| json(&call.record.clone().abandoned())).collect();
         writer.add(&texts.map_err(io::Error::other)?)?;
@@ -32,14 +32,19 @@ pub(crate) fn recover(directory: &Path, writer: &mut Writer) -> io::Result<()> {
     Ok(())
 }
 
+/// The call that a record is of, and the account that is told of it.
+fn of(record: &Record) -> (String, String) {
+    (record.request_id.clone(), record.recipient_account_id.clone())
+}
+
 /// Which of the calls have their records: those were written after the call was begun.
-fn recorded(directory: &Path, left: &[Left]) -> io::Result<HashSet<String>> {
-    let ids: HashSet<&str> = left.iter().map(|call| call.record.request_id.as_str()).collect();
+fn recorded(directory: &Path, left: &[Left]) -> io::Result<HashSet<(String, String)>> {
+    let ids: HashSet<(String, String)> = left.iter().map(|call| of(&call.record)).collect();
     let mut at: Position = left.iter().map(|call| call.after).min().unwrap_or_default();
     let mut found = HashSet::new();
     loop {
         let (records, end) = read::walk(directory, at, READ_RECORDS, READ_BYTES)?;
-        let theirs = records.into_iter().map(|(record, _)| record.request_id).filter(|id| ids.contains(id.as_str()));
+        let theirs = records.iter().map(|(record, _)| of(record)).filter(|id| ids.contains(id));
         found.extend(theirs);
         if end == at {
             return Ok(found);

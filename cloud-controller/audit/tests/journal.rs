@@ -26,12 +26,14 @@ fn record(name: &str) -> Record {
         error_message: None,
         request_id: "r".into(),
         event_id: format!("e-{name}"),
+        shared_event_id: None,
         read_only: false,
         resources: vec![],
         event_type: "AwsApiCall".into(),
         management_event: true,
         recipient_account_id: "000000000001".into(),
         event_category: "Management".into(),
+        addendum: None,
     }
 }
 
@@ -201,4 +203,65 @@ async fn closed_calls_are_closed() {
     let said = said(dir.path());
     assert_eq!(said.len(), 50);
     assert!(said.iter().all(|(_, error)| error.as_deref() == Some("Denied")));
+}
+
+/// The records of a call that two accounts are told of.
+fn shared(name: &str) -> [Record; 2] {
+    ["000000000001", "000000000002"].map(|account| Record {
+        recipient_account_id: account.into(),
+        event_id: format!("e-{name}-{account}"),
+        shared_event_id: Some(format!("s-{name}")),
+        ..call(name)
+    })
+}
+
+/// What the trail says of calls: the account that is told, and the error.
+fn told(directory: &Path) -> Vec<(String, Option<String>)> {
+    verify(directory).unwrap();
+    let (records, _) = since(directory, Position::default(), 1000).unwrap();
+    records.into_iter().map(|record| (record.recipient_account_id, record.error_code)).collect()
+}
+
+#[tokio::test]
+async fn each_account_is_told_once_wherever_it_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = |error: Option<&str>| {
+        ["000000000001", "000000000002"].map(|account| (account.to_owned(), error.map(str::to_owned)))
+    };
+    let journal = Journal::open(dir.path()).unwrap();
+    journal.begin_all(&shared("a")).unwrap();
+    // Told twice, it is one.
+    journal.begin_all(&shared("a")).unwrap();
+    let notes = fs::read(dir.path().join("open-calls")).unwrap();
+    journal.append_all(&shared("a")).await.unwrap();
+    drop(journal);
+    reopen_with(dir.path(), &notes);
+    let whole = fs::read(first(dir.path())).unwrap();
+    let line = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let near = |at: usize| [at.saturating_sub(1), at, at + 1];
+    let ends = (0..whole.len()).step_by(101).chain(near(line)).chain([whole.len() - 1, whole.len()]);
+    for end in ends {
+        fs::write(first(dir.path()), &whole[..end]).unwrap();
+        reopen_with(dir.path(), &notes);
+        reopen(dir.path());
+        let unknown = both(Some("OutcomeUnknown"));
+        let expected = match end {
+            end if end == whole.len() => both(None),
+            end if end >= line => [both(None)[0].clone(), unknown[1].clone()],
+            _ => unknown,
+        };
+        assert_eq!(told(dir.path()), expected, "killed at byte {end}");
+    }
+    // The notes, too, may be cut anywhere: no account is told of what was never begun, nor twice.
+    let lines = notes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    let ends: Vec<usize> = (0..notes.len()).step_by(101).chain(lines.flat_map(near)).chain([notes.len()]).collect();
+    for end in ends {
+        fs::write(first(dir.path()), b"").unwrap();
+        reopen_with(dir.path(), &notes[..end]);
+        reopen(dir.path());
+        let mut accounts: Vec<_> = told(dir.path()).into_iter().map(|(account, _)| account).collect();
+        let lines = accounts.len();
+        accounts.dedup();
+        assert_eq!((accounts.len(), lines <= 2), (lines, true), "cut at byte {end}");
+    }
 }

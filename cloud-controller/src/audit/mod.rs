@@ -2,6 +2,7 @@
 
 pub(crate) mod cloudtrail;
 mod identity;
+mod lent;
 pub(crate) mod s3;
 mod trails;
 
@@ -9,7 +10,7 @@ pub use cloudtrail::OFFERED as CLOUDTRAIL_OFFERED;
 
 use mallee_app::trails::{Deliverer, ObjectService};
 use mallee_app::{Actor, Cloud, RequestFacts};
-use mallee_audit::{EVENT_VERSION, Journal, Position, Record, parameters, resources};
+use mallee_audit::{EVENT_VERSION, Journal, JournalError, Position, Record, parameters, resources};
 use mallee_awswire::{ApiError, Params};
 use mallee_runtime::TaskScope;
 use mallee_runtime::clock::from_unix_ms;
@@ -107,7 +108,7 @@ pub struct Trail {
     journal: Journal,
     directory: PathBuf,
     objects: Option<Arc<dyn ObjectService>>,
-    lent: s3::Lent,
+    lent: lent::Lent,
 }
 
 impl Trail {
@@ -121,7 +122,7 @@ impl Trail {
             let path = directory.to_owned();
             match tokio::task::spawn_blocking(move || Journal::open(&path)).await.map_err(io::Error::other)? {
                 Ok(journal) => {
-                    let (directory, lent) = (directory.to_owned(), s3::Lent::default());
+                    let (directory, lent) = (directory.to_owned(), lent::Lent::default());
                     return Ok(Self { journal, directory, objects: None, lent });
                 }
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock || tokio::time::Instant::now() >= deadline => {
@@ -198,16 +199,35 @@ impl Trail {
     /// changed something, or was refused, is in the file when this returns; of one that only looked the writer takes
     /// care.
     pub(crate) async fn record(&self, cloud: &Cloud, draft: Record, outcome: Result<&str, &ApiError>) {
-        let record = ended(draft, cloud.clock().now_ms(), outcome);
-        let written = if may_change(&record.event_name) || record.error_code.is_some() {
-            self.journal.append(&record).await
-        } else {
-            self.journal.note(&record).await
+        self.record_all(cloud, vec![draft], outcome).await;
+    }
+
+    /// As [`Trail::record`], of a call that several accounts are told of.
+    pub(crate) async fn record_all(&self, cloud: &Cloud, drafts: Vec<Record>, outcome: Result<&str, &ApiError>) {
+        let Some((request_id, action)) = drafts.first().map(|one| (one.request_id.clone(), one.event_name.clone()))
+        else {
+            return;
         };
         // The call has been done, and its caller is told so: an answer of "failed" would be false.
-        if let Err(error) = written {
-            let (request_id, action) = (&record.request_id, &record.event_name);
+        if let Err(error) = self.write(cloud, drafts, outcome).await {
             tracing::error!(request_id, action, %error, "a call left no audit record");
+        }
+    }
+
+    /// # Errors
+    /// When the records could not be written.
+    async fn write(
+        &self,
+        cloud: &Cloud,
+        drafts: Vec<Record>,
+        outcome: Result<&str, &ApiError>,
+    ) -> Result<(), JournalError> {
+        let now_ms = cloud.clock().now_ms();
+        let records: Vec<Record> = drafts.into_iter().map(|draft| ended(draft, now_ms, outcome)).collect();
+        if records.iter().any(|record| may_change(&record.event_name) || record.error_code.is_some()) {
+            self.journal.append_all(&records).await
+        } else {
+            self.journal.note_all(&records).await
         }
     }
 }
@@ -250,12 +270,14 @@ pub(crate) fn draft(cloud: &Cloud, call: &Call<'_>) -> Record {
         error_message: None,
         request_id: call.request_id.to_owned(),
         event_id: cloud.rng().uuid(),
+        shared_event_id: None,
         read_only: is_read_only(call.action),
         resources: resources::of(call.service, call.said.pairs()),
         event_type: "AwsApiCall".to_owned(),
         management_event: true,
         recipient_account_id: call.actor.map(|actor| actor.account.to_string()).unwrap_or_default(),
         event_category: "Management".to_owned(),
+        addendum: None,
     }
 }
 

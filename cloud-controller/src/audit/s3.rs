@@ -1,20 +1,17 @@
-//! Records of calls of S3 that manage buckets. S3 itself runs in this process, or in a Walrus of its own, which tells what
-//! it is about to do and what came of it: what it never tells the end of is recorded as abandoned.
+//! Records of calls of S3 that manage buckets: the caller's, and where it was allowed to work on another account's bucket,
+//! that account's, too (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>,
+//! `sharedEventID`). S3 itself runs in this process, or in a Walrus of its own: see [`super::lent`].
 
 use super::{Call, Said, Trail, draft};
 use mallee_app::{Actor, Cloud, RequestFacts};
 use mallee_audit::{JournalError, Record, Resource, UserIdentity, parameters};
 use mallee_awswire::{ApiError, Code};
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// CloudFormation's name of a bucket's kind.
 const BUCKET: &str = "AWS::S3::Bucket";
-/// Calls of a Walrus of its own under way; more are refused.
-const LENT_MAX: usize = 4096;
-/// How long one may take, in milliseconds: its body is read before it begins.
-pub(super) const LENT_MS_MAX: i64 = 10 * 60 * 1000;
+/// The kind of a caller of whom no more is known than the account.
+const ACCOUNT: &str = "AWSAccount";
 
 /// One call.
 pub(crate) struct S3Call<'a> {
@@ -30,13 +27,15 @@ pub(crate) struct S3Call<'a> {
     pub(crate) bucket: &'a str,
     /// Whose bucket it is, as far as it is known.
     pub(crate) owner: Option<&'a str>,
+    /// It was decided that it may be done.
+    pub(crate) allowed: bool,
     /// What it asks.
     pub(crate) parameters: Value,
 }
 
-/// The record of a call, up to its outcome. It is its caller's; that of somebody unknown is the bucket's owner's.
-pub(crate) fn record_of(cloud: &Cloud, call: S3Call<'_>) -> Record {
-    let S3Call { actor, facts, request_id, name, bucket, owner, parameters } = call;
+/// The records of a call, up to its outcome. The first is its caller's; that of somebody unknown is the bucket's owner's.
+pub(crate) fn records_of(cloud: &Cloud, call: S3Call<'_>) -> Vec<Record> {
+    let S3Call { actor, facts, request_id, name, bucket, owner, allowed, parameters } = call;
     let said = Said::Form(None);
     let mut record = draft(cloud, &Call { service: "s3", action: name, said, actor, facts, request_id });
     record.request_parameters = parameters::shown_as_is(parameters);
@@ -46,7 +45,7 @@ pub(crate) fn record_of(cloud: &Cloud, call: S3Call<'_>) -> Record {
     let mut more = json!({ "x-amz-id-2": request_id });
     if facts.access_key_id.is_none() {
         record.user_identity = UserIdentity {
-            kind: "AWSAccount".to_owned(),
+            kind: ACCOUNT.to_owned(),
             principal_id: Some(String::new()),
             account_id: Some("anonymous".to_owned()),
             ..UserIdentity::default()
@@ -56,15 +55,31 @@ pub(crate) fn record_of(cloud: &Cloud, call: S3Call<'_>) -> Record {
         more["AuthenticationMethod"] = Value::from(if facts.presigned { "QueryString" } else { "AuthHeader" });
     }
     record.additional_event_data = more;
+    let strange = owner.filter(|owner| *owner != record.recipient_account_id);
     if !bucket.is_empty() {
         record.resources = vec![Resource {
             kind: BUCKET.to_owned(),
             name: bucket.to_owned(),
             arn: Some(format!("arn:aws:s3:::{bucket}")),
-            account_id: owner.map(str::to_owned),
+            // Whose it is is nothing to those who may not do what they ask.
+            account_id: owner.filter(|_| allowed || strange.is_none()).map(str::to_owned),
         }];
     }
-    record
+    let Some(owner) = strange.filter(|_| allowed) else { return vec![record] };
+    record.shared_event_id = Some(cloud.rng().uuid());
+    let theirs = Record {
+        event_id: cloud.rng().uuid(),
+        recipient_account_id: owner.to_owned(),
+        user_identity: abroad(&record.user_identity),
+        ..record.clone()
+    };
+    vec![record, theirs]
+}
+
+/// A caller as other accounts are told of it: not by its name there.
+fn abroad(caller: &UserIdentity) -> UserIdentity {
+    let UserIdentity { principal_id, account_id, .. } = caller.clone();
+    UserIdentity { kind: ACCOUNT.to_owned(), principal_id, account_id, ..UserIdentity::default() }
 }
 
 /// The answer where a call cannot be written down.
@@ -73,136 +88,91 @@ pub(crate) fn not_written(error: &JournalError) -> ApiError {
     Code::ServiceUnavailable.message("The request cannot be recorded now. Please try again.")
 }
 
-/// Calls that a Walrus of its own has begun, by request id, and when.
-#[derive(Debug, Default)]
-pub(super) struct Lent(Mutex<HashMap<String, (Record, i64)>>);
-
-impl Lent {
-    fn state(&self) -> MutexGuard<'_, HashMap<String, (Record, i64)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Trail {
     /// As [`Trail::begin`], for a call that must not be done otherwise.
     ///
     /// # Errors
     /// When it could not be written.
-    pub(crate) fn begin_surely(&self, draft: &Record) -> Result<(), JournalError> {
-        self.journal.begin(draft)
-    }
-
-    /// Notes a call that a Walrus of its own is about to do. Told twice, it is one.
-    ///
-    /// # Errors
-    /// When it could not be written, or too many are under way.
-    pub(crate) fn lend(&self, draft: Record) -> Result<(), JournalError> {
-        let mut lent = self.lent.state();
-        if lent.len() >= LENT_MAX {
-            return Err(JournalError::Io(format!("more than {LENT_MAX} calls of S3 are under way")));
-        }
-        self.journal.begin(&draft)?;
-        let begun_ms = draft.event_ms;
-        lent.insert(draft.request_id.clone(), (draft, begun_ms));
-        Ok(())
-    }
-
-    /// What was noted of such a call; none when it has its record already.
-    pub(crate) fn take_back(&self, request_id: &str) -> Option<Record> {
-        self.lent.state().remove(request_id).map(|(draft, _)| draft)
-    }
-
-    /// Records calls whose end was never told.
-    ///
-    /// # Errors
-    /// When a record could not be written.
-    pub(super) async fn give_up_lent(&self, now_ms: i64) -> Result<(), JournalError> {
-        let late: Vec<Record> = {
-            let mut lent = self.lent.state();
-            let is_late = |at: i64| now_ms.saturating_sub(at) > LENT_MS_MAX;
-            let ids: Vec<String> = lent.iter().filter(|(_, (_, at))| is_late(*at)).map(|(id, _)| id.clone()).collect();
-            ids.iter().filter_map(|id| lent.remove(id)).map(|(draft, _)| draft).collect()
-        };
-        for draft in late {
-            tracing::warn!(request_id = draft.request_id, "the end of a call of S3 was never told: the trail says so");
-            self.journal.append(&draft.abandoned()).await?;
-        }
-        Ok(())
+    pub(crate) fn begin_surely(&self, drafts: &[Record]) -> Result<(), JournalError> {
+        self.journal.begin_all(drafts)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use mallee_app::OpContext;
+    use mallee_app::audit::{LookupQuery, index, lookup};
     use mallee_app::test_support::{cloud, config};
-    use mallee_audit::{Position, UNKNOWN_CODE, read};
+    use mallee_audit::{Position, read};
     use mallee_runtime::Faults;
     use mallee_store::test_support::TestDb;
+    use std::path::Path;
+    use std::sync::Arc;
 
-    #[tokio::test]
-    async fn what_walrus_began_has_one_record() {
-        let db = TestDb::sqlite().await;
-        let store = db.open().await;
-        let cloud = cloud(&db, &store, config(), Faults::none());
-        let dir = tempfile::tempdir().unwrap();
-        let trail = Trail::open(dir.path()).await.unwrap();
-        let facts = RequestFacts { access_key_id: Some("AKIA".into()), sigv2: true, ..RequestFacts::default() };
-        let draft = |request_id| {
-            let parameters = json!({ "bucketName": "b" });
-            let (name, bucket, owner) = ("DeleteBucket", "b", Some("000000000001"));
-            record_of(&cloud, S3Call { actor: None, facts: &facts, request_id, name, bucket, owner, parameters })
-        };
-        let later = || cloud.clock().now_ms() + LENT_MS_MAX;
-        for id in ["ended", "lost"] {
-            trail.lend(draft(id)).unwrap();
+    const OWNER: &str = "000000000001";
+    const OTHER: &str = "000000000002";
+
+    pub(in crate::audit) struct World {
+        pub cloud: Arc<Cloud>,
+        pub trail: Trail,
+        pub dir: tempfile::TempDir,
+        _db: TestDb,
+    }
+
+    impl World {
+        pub async fn new() -> Self {
+            let db = TestDb::sqlite().await;
+            let store = db.open().await;
+            let cloud = cloud(&db, &store, config(), Faults::none());
+            let dir = tempfile::tempdir().unwrap();
+            let trail = Trail::open(dir.path()).await.unwrap();
+            Self { cloud, trail, dir, _db: db }
         }
-        trail.give_up_lent(later()).await.unwrap();
-        let ended = trail.take_back("ended").unwrap();
-        trail.record(&cloud, ended, Ok("")).await;
-        assert_eq!(trail.take_back("ended"), None, "told again");
-        trail.give_up_lent(later() + 1).await.unwrap();
-        assert_eq!(trail.take_back("lost"), None, "told too late");
-        drop(trail);
-        // What was given up is closed: the next start has nothing to say of it.
-        drop(Trail::open(dir.path()).await.unwrap());
-        let (records, _) = read::since(dir.path(), Position::default(), usize::MAX).unwrap();
-        let found: Vec<_> = records.iter().map(|r| (r.request_id.as_str(), r.error_code.as_deref())).collect();
-        assert_eq!(found, [("ended", None), ("lost", Some(UNKNOWN_CODE))]);
-        let record = &records[0];
-        assert_eq!((record.event_source.as_str(), record.read_only), ("s3.amazonaws.com", false));
-        assert_eq!(record.recipient_account_id, "000000000001");
-        assert_eq!(record.resources[0].arn.as_deref(), Some("arn:aws:s3:::b"));
-        assert_eq!(record.additional_event_data["SignatureVersion"], "SigV2");
-        assert_eq!(record.user_identity.kind, "Unknown");
+
+        /// Of a DeleteBucket by whoever has a key that is not known, or is known to be somebody of an account.
+        pub fn records(&self, request_id: &str, account: Option<&str>, allowed: bool) -> Vec<Record> {
+            let facts = RequestFacts { access_key_id: Some("AKIA".into()), sigv2: true, ..RequestFacts::default() };
+            let actor = account.map(|account| Actor::root(account.parse().unwrap(), false));
+            let call = S3Call {
+                actor: actor.as_ref(),
+                facts: &facts,
+                request_id,
+                name: "DeleteBucket",
+                bucket: "b",
+                owner: Some(OWNER),
+                allowed,
+                parameters: json!({ "bucketName": "b" }),
+            };
+            records_of(&self.cloud, call)
+        }
+    }
+
+    /// All that a trail says.
+    pub(in crate::audit) fn said(directory: &Path) -> Vec<Record> {
+        read::since(directory, Position::default(), usize::MAX).unwrap().0
     }
 
     #[tokio::test]
     async fn no_more_is_begun_than_can_be_written_down() {
-        let db = TestDb::sqlite().await;
-        let store = db.open().await;
-        let cloud = cloud(&db, &store, config(), Faults::none());
-        let dir = tempfile::tempdir().unwrap();
-        let trail = Trail::open(dir.path()).await.unwrap();
-        let facts = RequestFacts::default();
+        let world = World::new().await;
         let draft = |n: usize| {
-            let (request_id, parameters) = (format!("r{n}"), json!({ "policy": "x".repeat(90_000) }));
-            let (name, bucket, request_id) = ("PutBucketPolicy", "b", request_id.as_str());
-            record_of(&cloud, S3Call { actor: None, facts: &facts, request_id, name, bucket, owner: None, parameters })
+            let mut drafts = world.records(&format!("r{n}"), Some(OWNER), true);
+            drafts[0].request_parameters = json!({ "policy": "x".repeat(90_000) });
+            drafts
         };
-        let begun = (0..LENT_MAX).take_while(|n| trail.lend(draft(*n)).is_ok()).count();
+        let begun = (0..4096).take_while(|n| world.trail.lend(draft(*n)).is_ok()).count();
         assert!((500..800).contains(&begun), "{begun} notes of 90 kB");
-        let error = trail.begin_surely(&draft(begun)).unwrap_err();
+        let error = world.trail.begin_surely(&draft(begun)).unwrap_err();
         assert_eq!(not_written(&error).code(), Code::ServiceUnavailable);
-        drop(trail.take_back("r0"));
-        trail.record(&cloud, draft(0), Ok("")).await;
-        trail.begin_surely(&draft(begun)).unwrap();
+        drop(world.trail.take_back("r0"));
+        world.trail.record_all(&world.cloud, draft(0), Ok("")).await;
+        world.trail.begin_surely(&draft(begun)).unwrap();
     }
 
     #[tokio::test]
     async fn who_did_not_sign_is_anonymous() {
-        let db = TestDb::sqlite().await;
-        let store = db.open().await;
-        let cloud = cloud(&db, &store, config(), Faults::none());
+        let world = World::new().await;
         let facts = RequestFacts::default();
         let call = S3Call {
             actor: None,
@@ -210,11 +180,61 @@ mod tests {
             request_id: "r",
             name: "GetBucketAcl",
             bucket: "b",
-            owner: Some("000000000001"),
+            owner: Some(OWNER),
+            allowed: false,
             parameters: Value::Null,
         };
-        let record = record_of(&cloud, call);
+        let records = records_of(&world.cloud, call);
+        let record = &records[0];
         assert_eq!(record.user_identity.account_id.as_deref(), Some("anonymous"));
         assert!(record.read_only && record.additional_event_data.get("SignatureVersion").is_none());
+        // It is the owner who is told.
+        assert_eq!((records.len(), record.recipient_account_id.as_str()), (1, OWNER));
+        assert_eq!(record.resources[0].account_id.as_deref(), Some(OWNER));
+    }
+
+    #[tokio::test]
+    async fn both_accounts_are_told_of_what_one_does_to_the_others() {
+        let world = World::new().await;
+        let World { cloud, trail, dir, .. } = &world;
+        trail.begin_surely(&world.records("r", Some(OTHER), true)).unwrap();
+        trail.record_all(cloud, world.records("r", Some(OTHER), true), Ok("")).await;
+        let found = said(dir.path());
+        let [theirs, owners] = found.as_slice() else { panic!("{found:?}") };
+        let told = [theirs, owners].map(|record| record.recipient_account_id.as_str());
+        assert_eq!(told, [OTHER, OWNER]);
+        assert!(theirs.shared_event_id.is_some() && theirs.shared_event_id == owners.shared_event_id);
+        assert!(theirs.event_id != owners.event_id && theirs.request_id == owners.request_id);
+        for record in [theirs, owners] {
+            assert_eq!(record.resources[0].account_id.as_deref(), Some(OWNER));
+            assert_eq!(record.request_parameters["bucketName"], "b");
+        }
+        // To others a caller has no name.
+        let who = &owners.user_identity;
+        assert_eq!((theirs.user_identity.kind.as_str(), who.kind.as_str()), ("Root", "AWSAccount"));
+        assert_eq!(
+            (who.account_id.as_deref(), who.arn.as_deref(), who.access_key_id.as_deref()),
+            (Some(OTHER), None, None)
+        );
+        index(cloud, dir.path()).await.unwrap();
+        for (account, event) in [(OWNER, owners), (OTHER, theirs)] {
+            let cx = OpContext::new(Actor::root(account.parse().unwrap(), false), "");
+            let all = LookupQuery { attribute: None, from_ms: None, to_ms: None, limit: 10, before: None };
+            let page = lookup(cloud, &cx, &all).await.unwrap();
+            let ids: Vec<_> = page.events.iter().map(|(row, _)| row.id.as_str()).collect();
+            assert_eq!(ids, [event.event_id.as_str()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_is_not_told_whose_a_bucket_is() {
+        let world = World::new().await;
+        let records = world.records("r", Some(OTHER), false);
+        assert_eq!((records.len(), records[0].recipient_account_id.as_str()), (1, OTHER));
+        assert!(!serde_json::to_string(&records).unwrap().contains(OWNER), "{records:?}");
+        // Of its own one it knows.
+        let own = world.records("r", Some(OWNER), false);
+        assert_eq!((own.len(), own[0].resources[0].account_id.as_deref()), (1, Some(OWNER)));
+        assert!(own[0].shared_event_id.is_none());
     }
 }

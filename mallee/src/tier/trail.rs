@@ -13,7 +13,7 @@ use std::time::Duration;
 const TELLS_MAX: u32 = 40;
 const TELL_PERIOD: Duration = Duration::from_secs(10);
 
-/// A call, as it is told before it is done or when all of it is told at once.
+/// A call as it is told, up to its outcome: at its end, too, which may be told to another replica than its beginning.
 fn whole(event: &Event<'_>, stage: Stage) -> RecordS3Request {
     let Event { head, claim, arrived_ms, now_ms, .. } = *event;
     let keys = Keys::new();
@@ -26,6 +26,7 @@ fn whole(event: &Event<'_>, stage: Stage) -> RecordS3Request {
         bucket: event.bucket.to_owned(),
         owner: event.owner.unwrap_or_default().to_owned(),
         parameters: event.parameters.to_string(),
+        allowed: event.allowed,
         ..RecordS3Request::default()
     }
 }
@@ -43,12 +44,10 @@ pub(super) async fn begin(link: &CloudLink, event: &Event<'_>) -> Result<(), Api
 
 /// Records a call. The end of one that was begun is told until it is heard.
 pub(super) async fn record(link: &CloudLink, event: &Event<'_>, begun: bool, error: Option<&ApiError>) {
-    let ended =
-        RecordS3Request { stage: Stage::End.into(), request_id: event.request_id.to_owned(), ..Default::default() };
     let told = RecordS3Request {
         error_code: error.map(|error| error.code().as_str().to_owned()).unwrap_or_default(),
         error_message: error.map(|error| error.message().to_owned()).unwrap_or_default(),
-        ..if begun { ended } else { whole(event, Stage::Whole) }
+        ..whole(event, if begun { Stage::End } else { Stage::Whole })
     };
     let Err(why) = link.record_s3(told.clone()).await else { return };
     let (request_id, action) = (event.request_id.to_owned(), event.name);

@@ -94,7 +94,7 @@ pub trait Metadata: Send + Sync + Debug {
     /// now, its changes find none ([`Error::NoBucket`]).
     fn within(self: Arc<Self>, decided: Arc<[Bucket]>) -> Arc<dyn Metadata>;
     /// The same store for a request that counts on what those buckets say: where one has been configured anew by now, its
-    /// changes of what is in it are [`Error::Gone`].
+    /// changes of it and of what is in it are [`Error::Gone`].
     fn unchanged(self: Arc<Self>) -> Arc<dyn Metadata>;
     /// The same store for changes that come from there.
     fn by(self: Arc<Self>, origin: Arc<Origin>) -> Arc<dyn Metadata>;

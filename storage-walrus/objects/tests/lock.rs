@@ -137,6 +137,24 @@ async fn a_second_factor_is_asked_for_until_it_is_not(kind: Kind) {
     assert!(!asked().await && engine.bucket(BUCKET).await.unwrap().versioning == Versioning::Enabled, "half done");
 }
 
+async fn who_counts_on_a_bucket_changes_nothing_in_another_state_of_it(kind: Kind) {
+    let (_world, engine) = world(kind, Versioning::Enabled).await;
+    let info = put(&engine, "k", Properties::default()).await.unwrap();
+    let decided = engine.bucket(BUCKET).await.unwrap();
+    let counting = engine.within([decided].into()).unchanged();
+    engine.set_versioning_and_mfa_delete(BUCKET, Versioning::Enabled, Some(true)).await.unwrap();
+    let refused = counting.set_versioning_and_mfa_delete(BUCKET, Versioning::Suspended, Some(false)).await;
+    assert!(matches!(refused, Err(Error::Gone)), "{refused:?}");
+    let version = Delete { version: name(&info), ..Delete::key("k") };
+    let refused = counting.delete_objects(BUCKET, vec![version]).await;
+    assert!(matches!(refused, Err(Error::Gone)), "{refused:?}");
+    let now = engine.bucket(BUCKET).await.unwrap();
+    assert!(now.docs.mfa_delete() && now.versioning == Versioning::Enabled);
+    assert_eq!(engine.object(BUCKET, "k").await.unwrap().info, info);
+    let counting = engine.within([now].into()).unchanged();
+    counting.set_versioning_and_mfa_delete(BUCKET, Versioning::Suspended, Some(false)).await.unwrap();
+}
+
 async fn deletions_have_conditions(kind: Kind) {
     for versioning in [Versioning::Off, Versioning::Enabled, Versioning::Suspended] {
         let (_world, engine) = world(kind, versioning).await;
@@ -217,6 +235,7 @@ async fn all(kind: Kind) {
     a_locked_version_is_not_overwritten(kind, Versioning::Suspended).await;
     versioning_stays_with_object_lock(kind).await;
     a_second_factor_is_asked_for_until_it_is_not(kind).await;
+    who_counts_on_a_bucket_changes_nothing_in_another_state_of_it(kind).await;
     deletions_have_conditions(kind).await;
     faults_change_nothing_of_a_lock(kind).await;
     usage_is_told_by_class(kind).await;

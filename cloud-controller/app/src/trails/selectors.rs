@@ -148,12 +148,14 @@ pub(super) mod tests {
             error_message: None,
             request_id: "r".into(),
             event_id: format!("e-{name}"),
+            shared_event_id: None,
             read_only,
             resources: vec![],
             event_type: "AwsApiCall".into(),
             management_event: true,
             recipient_account_id: "000000000001".into(),
             event_category: "Management".into(),
+            addendum: None,
         }
     }
 

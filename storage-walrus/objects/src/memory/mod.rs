@@ -40,17 +40,15 @@ impl MemoryMetadata {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// [`Error::NoBucket`] if there is none, or another one than was decided about.
+    /// [`Error::NoBucket`] if there is none, or another one than was decided about; [`Error::Gone`] if that matters and it
+    /// was configured anew.
     fn must_be(&self, state: &State, name: &str) -> Result<(), Error> {
         let bucket = state.buckets.get(name).ok_or(Error::NoBucket)?;
-        must_be_decided(&self.decided, name, bucket.id)
-    }
-
-    /// As [`Self::must_be`], for a change of what is in it.
-    fn must_hold(&self, state: &State, name: &str) -> Result<(), Error> {
-        self.must_be(state, name)?;
-        let held = state.buckets.get(name).filter(|_| self.unchanged);
-        held.map_or(Ok(()), |bucket| must_be_unchanged(&self.decided, bucket.id, bucket.rev))
+        must_be_decided(&self.decided, name, bucket.id)?;
+        if self.unchanged {
+            must_be_unchanged(&self.decided, bucket.id, bucket.rev)?;
+        }
+        Ok(())
     }
 
     /// One transaction: what it did is undone when it fails.
@@ -229,7 +227,7 @@ impl Metadata for MemoryMetadata {
 
     async fn put_object(&self, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| {
-            self.must_hold(state, &put.bucket)?;
+            self.must_be(state, &put.bucket)?;
             state.put(put, condition)
         })
     }
@@ -261,7 +259,7 @@ impl Metadata for MemoryMetadata {
         change: &PropertyChange<'_>,
     ) -> Result<Option<ObjectInfo>, Error> {
         self.transaction(|state| {
-            self.must_hold(state, bucket)?;
+            self.must_be(state, bucket)?;
             let Some(wanted) = state.find(bucket, key, which).map(|found| version(&found)) else { return Ok(None) };
             let versions = state.keys.get_mut(&(bucket.to_owned(), key.to_owned()));
             let found = versions.and_then(|all| all.iter_mut().find(|found| version(found) == wanted));
@@ -280,7 +278,7 @@ impl Metadata for MemoryMetadata {
         now_ms: i64,
     ) -> Result<(Vec<Deleted>, Freed), Error> {
         self.transaction(|state| {
-            self.must_hold(state, bucket)?;
+            self.must_be(state, bucket)?;
             let (mut done, mut all) = (Vec::new(), 0);
             for deletion in deletions {
                 let (deleted, freed) = state.delete(bucket, deletion, now_ms)?;
@@ -358,7 +356,7 @@ impl Metadata for MemoryMetadata {
 
     async fn create_upload(&self, upload: &Upload) -> Result<(), Error> {
         let mut state = self.state();
-        self.must_hold(&state, &upload.bucket)?;
+        self.must_be(&state, &upload.bucket)?;
         state.uploads.insert(upload.id.clone(), (upload.clone(), BTreeMap::new()));
         Ok(())
     }
@@ -411,7 +409,7 @@ impl Metadata for MemoryMetadata {
 
     async fn complete_upload(&self, upload_id: &str, put: &PutObject, condition: &Condition) -> Result<Written, Error> {
         self.transaction(|state| {
-            self.must_hold(state, &put.bucket)?;
+            self.must_be(state, &put.bucket)?;
             let (_, parts) = state.uploads.get(upload_id).ok_or(Error::NoUpload)?;
             if let Content::Parts(chosen) = &put.object.content
                 && chosen.iter().any(|c| parts.get(&c.number).is_none_or(|p| p.blob != c.blob))

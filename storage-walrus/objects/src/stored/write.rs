@@ -132,11 +132,7 @@ fn removed(key: &str, done: Deleted) -> Option<Change> {
 impl super::StoreMetadata {
     /// The bucket of a write, held until the end of the transaction: the one that the request was decided about.
     pub(super) async fn hold(&self, tx: &mut Tx, name: &str) -> Result<S3BucketRow, Error> {
-        let row = self.meant(found(s3_bucket_hold(tx, name).await)?)?;
-        if self.unchanged {
-            must_be_unchanged(&self.decided, row.id, row.rev)?;
-        }
-        Ok(row)
+        self.meant(found(s3_bucket_hold(tx, name).await)?)
     }
 
     /// As [`Self::hold`], for nobody else.
@@ -147,6 +143,9 @@ impl super::StoreMetadata {
     fn meant(&self, row: Option<S3BucketRow>) -> Result<S3BucketRow, Error> {
         let row = row.ok_or(Error::NoBucket)?;
         must_be_decided(&self.decided, &row.name, row.id)?;
+        if self.unchanged {
+            must_be_unchanged(&self.decided, row.id, row.rev)?;
+        }
         Ok(row)
     }
 

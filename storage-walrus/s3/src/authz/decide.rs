@@ -65,6 +65,10 @@ impl Call {
             trace.note(self);
         }
         payer::check(self)?;
+        if operation == Operation::CreateBucket && self.caller.is_anonymous() {
+            // A bucket is somebody's. Else the body would be read first: it has a say in the decision.
+            return Err(Code::AccessDenied.error());
+        }
         let now_ms = self.s3.engine().clock().now_ms();
         self.keys = keys::of(&self.asked, &self.headers, self.access.claim.as_ref(), now_ms);
         if operation == Operation::DeleteObjects {
@@ -121,11 +125,14 @@ impl Call {
         }
     }
 
-    /// Decides again about what is there now. The quotas stay what they were.
+    /// Decides again about what is there now. The quotas stay what they were; so do the keys of a DeleteObjects undecided.
     ///
     /// # Errors
     /// As [`Call::authorize`].
     pub(crate) async fn decide_again(&self) -> Result<(), ApiError> {
+        if self.asked.operation() == Operation::DeleteObjects {
+            return Ok(());
+        }
         self.decide().await.map(drop)
     }
 

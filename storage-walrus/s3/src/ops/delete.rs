@@ -7,7 +7,8 @@ use crate::call::{Call, shown_name, shown_version, version_name};
 use crate::conditions::{self, bare, date_ms};
 use crate::error::engine;
 use crate::names::check_key;
-use crate::ops::second_factor;
+use crate::ops::get::READ_ATTEMPTS;
+use crate::ops::second_factor::Factor;
 use crate::props::lock;
 use crate::replica::incoming::{Incoming, writer as replica_writer};
 use crate::reply::{self, DELETE_MARKER, Reply, document};
@@ -19,18 +20,18 @@ use mallee_awswire::{ApiError, Code, XmlWriter};
 use mallee_objects::{Bucket, Delete, DeleteIf, Deleted, Error, VersionName};
 
 /// DELETE /bucket/key
-pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
+pub(crate) async fn one(mut call: Call, bucket: String, key: String) -> Result<Reply, ApiError> {
     let only_if = conditions::delete(&call.headers)?;
     let condition = conditions::delete_name(&only_if);
     check_key(&key)?;
-    let bucket = call.bucket(&bucket).await?;
-    let version = call.version(&bucket)?;
+    let mut bucket = call.bucket(&bucket).await?;
+    let mut version = call.version(&bucket)?;
     let replica = Incoming::read(&call.headers)?;
     if replica.is_some() {
         // What is deleted in one store is not in others.
         call.refuse_version()?;
     }
-    let store = if replica.is_some() { replica_writer(&call) } else { call.s3.engine().clone() };
+    let is_replica = replica.is_some();
     if let Some(Incoming::Version(replica)) = replica {
         let id = replica.mark(&call, &bucket, &key).await?;
         let mut response = reply::empty(StatusCode::NO_CONTENT);
@@ -38,11 +39,27 @@ pub(crate) async fn one(call: Call, bucket: String, key: String) -> Result<Reply
         reply::set(&mut response, HeaderName::from_static(DELETE_MARKER), "true");
         return Ok(response);
     }
-    if version.is_some() && bucket.docs.mfa_delete() {
-        second_factor::require(&call).await?;
-    }
-    let delete = Delete { key, version, only_if, bypass_governance: lock::bypass(&call.headers) };
-    let deleted = store.delete_objects(&bucket.name, vec![delete]).await.map_err(engine)?;
+    let bypass_governance = lock::bypass(&call.headers);
+    let (mut factor, mut attempt) = (Factor::default(), 1);
+    let deleted = loop {
+        let mut store = if is_replica { replica_writer(&call) } else { call.s3.engine().clone() };
+        if version.is_some() {
+            if bucket.docs.mfa_delete() {
+                factor.require(&call).await?;
+            }
+            store = factor.store(&store);
+        }
+        let delete = Delete { key: key.clone(), version, only_if: only_if.clone(), bypass_governance };
+        match store.delete_objects(&bucket.name, vec![delete]).await {
+            Ok(deleted) => break deleted,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                bucket = call.look_again(&bucket).await?;
+                version = call.version(&bucket)?;
+                attempt += 1;
+            }
+            Err(error) => return Err(engine(error)),
+        }
+    };
     let mut response = reply::empty(StatusCode::NO_CONTENT);
     let (id, marker) = match deleted.first() {
         Some(Deleted::Marked(id)) => (Some(id.to_string()), true),
@@ -127,45 +144,74 @@ fn parse(body: &[u8]) -> Result<(Vec<Wanted>, bool), ApiError> {
     Ok((keys, quiet))
 }
 
-/// POST /bucket?delete
-pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
-    let bucket = call.bucket(&bucket).await?;
-    let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
-    let (mut keys, quiet) = parse(&body)?;
-    // As AWS has it: all of them, or none.
-    if bucket.docs.mfa_delete() && keys.iter().any(|wanted| wanted.version.is_some()) {
-        second_factor::require(&call).await?;
-    }
+/// Deletes what of a batch may be deleted: what came of each key, in their order, or what the engine says of all.
+///
+/// # Errors
+/// `AccessDenied` where the second factor is missing that the bucket asks for.
+async fn delete_all(
+    call: &Call,
+    bucket: &Bucket,
+    keys: &[Wanted],
+    factor: &mut Factor,
+) -> Result<Result<Vec<Result<Deleted, ApiError>>, Error>, ApiError> {
     let batch: Vec<Doomed<'_>> = keys.iter().map(Wanted::asked).collect();
-    let refused = call.refused_keys(&bucket, &batch).await?;
-    for (wanted, refused) in keys.iter_mut().zip(refused) {
-        if let Some(refused) = refused {
-            wanted.verdict = Err(refused);
+    // First of all: who may nothing learns nothing of the bucket, and spends no code.
+    let refused = call.refused_keys(bucket, &batch).await?;
+    let names_versions = keys.iter().zip(&refused).any(|(wanted, no)| wanted.version.is_some() && no.is_none());
+    let mut store = call.s3.engine().clone();
+    if names_versions {
+        // As AWS has it: all of them, or none.
+        if bucket.docs.mfa_delete() {
+            factor.require(call).await?;
         }
+        store = factor.store(&store);
     }
     let bypass_governance = lock::bypass(&call.headers);
-    let mut deletes = Vec::with_capacity(keys.len());
-    for wanted in keys.iter_mut().filter(|wanted| wanted.verdict.is_ok()) {
-        let version = wanted.version.as_deref().map(|id| version_name(&bucket, id, "VersionId")).transpose();
-        match version {
-            Ok(version) => {
+    let (mut deletes, mut verdicts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    for (wanted, refused) in keys.iter().zip(refused) {
+        let version = wanted.version.as_deref().map(|id| version_name(bucket, id, "VersionId")).transpose();
+        verdicts.push(match (refused, &wanted.verdict, version) {
+            (Some(refused), ..) => Err(refused),
+            (None, Err(why), _) => Err(why.clone()),
+            // In a batch it is one of the keys that there is not.
+            (None, Ok(()), Err(_)) => Err(Code::NoSuchVersion.error()),
+            (None, Ok(()), Ok(version)) => {
                 let (key, only_if) = (wanted.key.clone(), wanted.only_if.clone());
                 deletes.push(Delete { key, version, only_if, bypass_governance });
+                Ok(())
             }
-            // In a batch it is one of the keys that there is not.
-            Err(_) => wanted.verdict = Err(Code::NoSuchVersion.error()),
-        }
+        });
     }
-    let mut deleted = call.s3.engine().delete_objects(&bucket.name, deletes).await.map_err(engine)?.into_iter();
-    let mut results = Vec::with_capacity(keys.len());
-    for wanted in &mut keys {
-        let verdict = std::mem::replace(&mut wanted.verdict, Ok(()));
-        results.push(verdict.and_then(|()| match deleted.next().unwrap_or(Deleted::Nothing) {
+    let mut deleted = match store.delete_objects(&bucket.name, deletes).await {
+        Ok(deleted) => deleted.into_iter(),
+        Err(error) => return Ok(Err(error)),
+    };
+    let results = verdicts.into_iter().map(|verdict| {
+        verdict.and_then(|()| match deleted.next().unwrap_or(Deleted::Nothing) {
             Deleted::Locked => Err(engine(Error::Locked)),
             Deleted::Unmet => Err(engine(Error::Precondition)),
             done => Ok(done),
-        }));
-    }
+        })
+    });
+    Ok(Ok(results.collect()))
+}
+
+/// POST /bucket?delete
+pub(crate) async fn batch(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
+    let mut bucket = call.bucket(&bucket).await?;
+    let body = read_small(&mut call, DELETE_XML_BYTES_MAX, true, true).await?;
+    let (keys, quiet) = parse(&body)?;
+    let (mut factor, mut attempt) = (Factor::default(), 1);
+    let results = loop {
+        match delete_all(&call, &bucket, &keys, &mut factor).await? {
+            Ok(results) => break results,
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                bucket = call.look_again(&bucket).await?;
+                attempt += 1;
+            }
+            Err(error) => return Err(engine(error)),
+        }
+    };
     let trace = Trace::of(&call.access.head).filter(|trace| trace.is_wanted());
     let mut w = document("DeleteResult");
     for (wanted, result) in keys.iter().zip(results) {

@@ -7,6 +7,7 @@ use crate::error::invalid_argument;
 use crate::headers::text;
 use http::HeaderMap;
 use mallee_awswire::{ApiError, Code};
+use mallee_objects::Engine;
 
 const HEADER: &str = "x-amz-mfa";
 /// Most bytes of a device's ARN and a code.
@@ -30,16 +31,38 @@ fn given(headers: &HeaderMap) -> Result<Option<(&str, &str)>, ApiError> {
     pair.filter(good).map(Some).ok_or_else(refused)
 }
 
-/// Has the caller prove a second factor.
+/// Whether the caller of a request has proven a second factor: once is enough, for its code is good once.
 ///
-/// # Errors
-/// `AccessDenied` without one, and for a wrong one.
-pub(crate) async fn require(call: &Call) -> Result<(), ApiError> {
-    let Some((serial, code)) = given(&call.headers)? else {
-        return Err(Code::AccessDenied.message("Mfa Authentication must be used for this request"));
-    };
-    let factor = SecondFactor { claim: call.access.claim.as_ref(), serial, code };
-    call.access.identity.prove(&factor).await
+/// The bucket may have begun to ask for one since the request was decided. So where none is proven, a change is made by
+/// [`Factor::store`] and is [`Error::Gone`](mallee_objects::Error::Gone) once the bucket was configured anew: whoever
+/// makes it looks again then.
+#[derive(Debug, Default)]
+pub(crate) struct Factor {
+    proven: bool,
+}
+
+impl Factor {
+    /// Has the caller prove it, unless it has.
+    ///
+    /// # Errors
+    /// `AccessDenied` without one, and for a wrong one.
+    pub(crate) async fn require(&mut self, call: &Call) -> Result<(), ApiError> {
+        if self.proven {
+            return Ok(());
+        }
+        let Some((serial, code)) = given(&call.headers)? else {
+            return Err(Code::AccessDenied.message("Mfa Authentication must be used for this request"));
+        };
+        let factor = SecondFactor { claim: call.access.claim.as_ref(), serial, code };
+        call.access.identity.prove(&factor).await?;
+        self.proven = true;
+        Ok(())
+    }
+
+    /// The engine for a change that a bucket may ask a second factor for.
+    pub(crate) fn store(&self, engine: &Engine) -> Engine {
+        if self.proven { engine.clone() } else { engine.unchanged() }
+    }
 }
 
 #[cfg(test)]

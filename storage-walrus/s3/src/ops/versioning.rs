@@ -4,12 +4,13 @@ use crate::SMALL_XML_BYTES_MAX;
 use crate::body::read_small;
 use crate::call::Call;
 use crate::error::engine;
-use crate::ops::second_factor;
+use crate::ops::get::READ_ATTEMPTS;
+use crate::ops::second_factor::Factor;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::Versioning;
+use mallee_objects::{Error, Versioning};
 
 /// GET /bucket?versioning
 pub(crate) async fn get(call: Call, bucket: String) -> Result<Reply, ApiError> {
@@ -60,20 +61,31 @@ pub(crate) fn read_any(body: &[u8]) {
 
 /// PUT /bucket?versioning
 pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiError> {
-    let found = call.bucket(&bucket).await?;
+    let mut found = call.bucket(&bucket).await?;
     let body = read_small(&mut call, SMALL_XML_BYTES_MAX, true, false).await?;
     let (versioning, mfa_delete) = parse(&body)?;
-    let before = found.docs.mfa_delete();
-    if mfa_delete.is_some_and(|after| after != before) && !call.caller.is_root_of(&found.account) {
-        let text = "MFA delete is changed only by the root user of the account that owns the bucket.";
-        return Err(Code::AccessDenied.message(text));
+    let mut factor = Factor::default();
+    // With a factor, too, it counts what the bucket said: that makes it the root user's to change or not.
+    call.s3 = call.s3.unchanged();
+    let mut attempt = 1;
+    loop {
+        let before = found.docs.mfa_delete();
+        if mfa_delete.is_some_and(|after| after != before) && !call.caller.is_root_of(&found.account) {
+            let text = "MFA delete is changed only by the root user of the account that owns the bucket.";
+            return Err(Code::AccessDenied.message(text));
+        }
+        if before || mfa_delete == Some(true) {
+            factor.require(&call).await?;
+        }
+        match call.s3.engine().set_versioning_and_mfa_delete(&bucket, versioning, mfa_delete).await {
+            Ok(()) => return Ok(reply::empty(StatusCode::OK)),
+            Err(Error::Gone) if attempt < READ_ATTEMPTS => {
+                found = call.look_again(&found).await?;
+                attempt += 1;
+            }
+            Err(error) => return Err(engine(error).field("BucketName", bucket)),
+        }
     }
-    if before || mfa_delete == Some(true) {
-        second_factor::require(&call).await?;
-    }
-    let set = call.s3.engine().set_versioning_and_mfa_delete(&bucket, versioning, mfa_delete).await;
-    set.map_err(|e| engine(e).field("BucketName", bucket))?;
-    Ok(reply::empty(StatusCode::OK))
 }
 
 #[cfg(test)]
