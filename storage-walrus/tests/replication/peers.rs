@@ -10,14 +10,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 /// A world whose other store is served, and fails as it is bid.
-struct Far {
-    world: World,
+pub(crate) struct Far {
+    pub(crate) world: World,
     faults: Faults,
     scope: TaskScope,
 }
 
 impl Far {
-    async fn new(db: TestDb, kind: &str) -> Self {
+    pub(crate) async fn new(db: TestDb, kind: &str) -> Self {
         let mut world = World::new(db, "arn:aws:s3:far::to").await;
         let faults = Faults::none();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -35,7 +35,7 @@ impl Far {
         Self { world, faults, scope }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.scope.stop(Duration::from_secs(1)).await;
     }
 }
