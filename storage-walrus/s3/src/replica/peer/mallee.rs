@@ -8,14 +8,13 @@ use crate::authz::bucket::has_lists;
 use crate::checksum::Hasher;
 use crate::ops::put::DEFAULT_CHECKSUM;
 use crate::props::lock;
+use crate::reply::VERSION_ID;
 use crate::service::S3;
 use http::{Method, StatusCode};
 use mallee_objects::{Marker, Object, REPLICA, VersionId};
 
 /// Objects up to this size are sent without asking whether they are there.
 const SENT_UNASKED_BYTES: u64 = 64 * 1024;
-/// How a store names the version that it has written.
-const VERSION_ID: &str = "x-amz-version-id";
 
 fn place(version: VersionId, created_ms: i64) -> Vec<(String, String)> {
     vec![(VERSION.to_owned(), version.to_string()), (TIME.to_owned(), created_ms.to_string())]
@@ -69,7 +68,7 @@ impl Peer<'_> {
 
     async fn has(&self, key: &str, version: VersionId) -> Result<bool, Unreplicated> {
         let query = vec![("versionId", version.to_string())];
-        let answer = self.ask(PeerRequest { query, ..self.request(Method::HEAD, key) }, &[404]).await?;
+        let answer = self.head(PeerRequest { query, ..self.request(Method::HEAD, key) }).await?;
         Ok(answer.status != StatusCode::NOT_FOUND)
     }
 
