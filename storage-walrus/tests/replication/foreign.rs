@@ -16,6 +16,9 @@ const ENABLED: &str = "<VersioningConfiguration><Status>Enabled</Status></Versio
 const BEGUN: &str = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
 const WHOLE: &str = "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>";
 const SKEWED: &str = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+/// Stands for an object there that somebody else has written.
+const OTHER: &str = "another";
+const CAME_FROM: &str = "x-amz-meta-mallee-version";
 /// An object that goes in two parts.
 const LARGE: usize = (64 << 20) + 1;
 
@@ -29,11 +32,18 @@ struct Bidden {
     asked: Mutex<HashMap<String, u32>>,
     /// Bytes of all parts that it took.
     taken: Mutex<usize>,
+    /// The metadata by which it was told what it was given last.
+    told: Mutex<Option<HeaderValue>>,
 }
 
 impl Bidden {
     fn new(manner: impl Fn(&str, u32) -> Option<(u16, &'static str)> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { manner: Box::new(manner), asked: Mutex::default(), taken: Mutex::default() })
+        Arc::new(Self {
+            manner: Box::new(manner),
+            asked: Mutex::default(),
+            taken: Mutex::default(),
+            told: Mutex::default(),
+        })
     }
 
     fn asked(&self, what: &str) -> u32 {
@@ -71,11 +81,17 @@ impl mallee_s3::Peers for Bidden {
         };
         let (status, body) = (self.manner)(&what, before).unwrap_or(usual);
         let mut headers = HeaderMap::new();
+        if let Some((_, value)) = request.headers.iter().find(|(name, _)| name == CAME_FROM) {
+            *self.told.lock().unwrap() = Some(HeaderValue::from_str(value).unwrap());
+        }
+        if status == 200 && request.method == Method::HEAD && body != OTHER {
+            headers.extend(self.told.lock().unwrap().clone().map(|told| (HeaderName::from_static(CAME_FROM), told)));
+        }
         if status == 200 {
             *self.taken.lock().unwrap() += size;
             headers.insert("etag", HeaderValue::from_static("\"e\""));
             // A body that begins so stands for an answer without a version.
-            if !body.starts_with("<html") && matches!(request.method, Method::PUT | Method::POST) {
+            if !body.starts_with("<html") && request.method != Method::GET {
                 headers.insert(HeaderName::from_static("x-amz-version-id"), HeaderValue::from_static("v"));
             }
         }
@@ -123,6 +139,24 @@ async fn a_success_that_says_nothing_is_none(db: TestDb) {
     let store = Bidden::new(|what, _| (what == "POST uploadIdu").then_some((200, "<Hello/>")));
     assert_eq!(brought(&world, &store, "large").await.as_deref(), Some(FAILED));
     assert_eq!(store.asked("DELETE uploadIdu"), 1, "nothing is left behind");
+    // Some name the version only when they are asked what is there.
+    put(&engine, "from", "later", b"1").await.unwrap();
+    let store = Bidden::new(|what, before| match what {
+        "PUT " => Some((200, "<html>Hello</html>")),
+        "HEAD " if before > 0 => Some((200, "")),
+        _ => None,
+    });
+    assert_eq!(brought(&world, &store, "later").await.as_deref(), Some(COMPLETED));
+    // Another object, or what has no versions, is not what was brought.
+    for (key, there, ends) in [("other", OTHER, PENDING), ("none", "<html>Hello</html>", FAILED)] {
+        put(&engine, "from", key, b"1").await.unwrap();
+        let store = Bidden::new(move |what, before| match what {
+            "PUT " => Some((200, "<html>Hello</html>")),
+            "HEAD " if before > 0 => Some((200, there)),
+            _ => None,
+        });
+        assert_eq!(brought(&world, &store, key).await.as_deref(), Some(ends), "{key}");
+    }
 }
 
 /// The refusal of a HEAD has no body; the reason is found out.

@@ -117,13 +117,15 @@ impl Peer<'_> {
         let own = CAME_FROM.len() + info.version.to_string().len();
         let others: usize = info.attributes.user.iter().map(|(name, value)| name.len() + value.len()).sum();
         // Without room for it the object is written again when it is brought again.
-        if own + others <= METADATA_BYTES_MAX {
+        let is_told = own + others <= METADATA_BYTES_MAX;
+        if is_told {
             headers.push((came_from, info.version.to_string()));
         }
-        match parts(info.size) {
-            parts if parts.is_empty() => self.put_whole(&source, info, headers).await,
-            parts => self.put_parts(&source, info, headers, &parts).await,
-        }
+        let answer = match parts(info.size) {
+            parts if parts.is_empty() => self.put_whole(&source, info, headers).await?,
+            parts => self.put_parts(&source, info, headers, &parts).await?,
+        };
+        self.has_written(&answer, info, is_told).await
     }
 
     async fn put_whole(
@@ -131,7 +133,7 @@ impl Peer<'_> {
         source: &Source<'_>,
         info: &ObjectInfo,
         headers: Vec<(String, String)>,
-    ) -> Result<(), Unreplicated> {
+    ) -> Result<PeerAnswer, Unreplicated> {
         let mut request = self.plain(Method::PUT, &info.key);
         request.headers.extend(headers);
         // The tag of an object that was written in one is its MD5.
@@ -140,14 +142,27 @@ impl Peer<'_> {
             Err(_) => source.md5(&(0..info.size)).await?,
         });
         request.body = PeerBody::Stream(info.size, source.read(0, info.size).await?);
-        self.has_written(&self.ask(request, &[]).await?)
+        self.ask(request, &[]).await
     }
 
-    /// Whether the store has written a version: any server may say that all is well.
-    fn has_written(&self, answer: &PeerAnswer) -> Result<(), Unreplicated> {
-        match answer.header(VERSION_ID) {
-            Some(id) if !id.is_empty() && id != NULL => Ok(()),
-            _ => Err(refused(format!("the object store {} does not say that it has written a version", self.name))),
+    /// Whether the store has written a version: any server may say that all is well. Some say only when they are asked what
+    /// is there (Ceph, of uploads in parts). `is_told`: they were told which version the object comes from.
+    async fn has_written(&self, answer: &PeerAnswer, info: &ObjectInfo, is_told: bool) -> Result<(), Unreplicated> {
+        let is_version = |answer: &PeerAnswer| answer.header(VERSION_ID).map(|id| !id.is_empty() && id != NULL);
+        let none = || refused(format!("the object store {} does not say that it has written a version", self.name));
+        match is_version(answer) {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(none()),
+            None => {}
+        }
+        let there = self.head(self.request(Method::HEAD, &info.key)).await?;
+        if is_version(&there) != Some(true) {
+            return Err(none());
+        }
+        match !is_told || there.header(&format!("{META}{CAME_FROM}")) == Some(&info.version.to_string()) {
+            true => Ok(()),
+            // Somebody else has written there meanwhile, perhaps.
+            false => Err(Unreplicated::Later(format!("the object store {} has another object there", self.name))),
         }
     }
 
@@ -157,7 +172,7 @@ impl Peer<'_> {
         info: &ObjectInfo,
         headers: Vec<(String, String)>,
         parts: &[Range<u64>],
-    ) -> Result<(), Unreplicated> {
+    ) -> Result<PeerAnswer, Unreplicated> {
         let mut begin = self.plain(Method::POST, &info.key);
         begin.query.push(("uploads", String::new()));
         begin.headers.extend(headers);
@@ -183,7 +198,7 @@ impl Peer<'_> {
         info: &ObjectInfo,
         id: &str,
         parts: &[Range<u64>],
-    ) -> Result<(), Unreplicated> {
+    ) -> Result<PeerAnswer, Unreplicated> {
         let mut w = XmlWriter::default();
         w.open("CompleteMultipartUpload");
         for (number, range) in (1u32..).zip(parts) {
@@ -220,7 +235,7 @@ impl Peer<'_> {
         if whole.root_name().as_deref() != Some("CompleteMultipartUploadResult") {
             return Err(refused(format!("the object store {} does not say that the upload is complete", self.name)));
         }
-        self.has_written(&whole)
+        Ok(whole)
     }
 
     /// Gives the object that is there the tags and locks of this one.
