@@ -116,6 +116,14 @@ def test_presigned_urls():
     long = s3.generate_presigned_url("get_object", Params={"Bucket": name, "Key": "a b/ü"}, ExpiresIn=604_801)
     assert status(long) == (400, "AuthorizationQueryParametersError")
     assert status(f"{ENDPOINT}/{name}/a") == (403, "AccessDenied"), "anonymous"
+    # Whoever has a URL may not add to it what a request does: of a root, who may write replicas.
+    ours = [f"x-mallee-replica{end}" for end in ("", "-version", "-time", "-etag", "-list", "-change")]
+    for method, call in (("PUT", "put_object"), ("DELETE", "delete_object")):
+        url = s3.generate_presigned_url(call, Params={"Bucket": name, "Key": "a b/ü"}, ExpiresIn=60)
+        for header in ("x-amz-acl", *ours):
+            body = b"x" if method == "PUT" else None
+            told = status(urllib.request.Request(url, data=body, headers={header: "private"}, method=method))
+            assert told == (403, "AccessDenied"), (method, header, told)
     # In this region boto3 presigns with signature version 2 unless told otherwise.
     old = S3.generate_presigned_url("get_object", Params={"Bucket": name, "Key": "a b/ü"})
     assert status(old) == (400, "InvalidRequest"), old

@@ -24,11 +24,13 @@ AT_A_MALLEE = [
     "s3:DeleteObject",
     "s3:ReplicateObject",
     "s3:ReplicateDelete",
-    "s3:PutObjectTagging",
     "s3:PutObjectRetention",
     "s3:PutObjectLegalHold",
+    "s3:ReplicateTags",
+    "s3:PutObjectAcl",
+    "s3:BypassGovernanceRetention",
 ]
-AT_ANY = ["s3:GetObject", "s3:DeleteObjectTagging", "s3:AbortMultipartUpload"]
+AT_ANY = ["s3:GetObject", "s3:PutObjectTagging", "s3:DeleteObjectTagging", "s3:AbortMultipartUpload"]
 PATIENCE = 60
 
 

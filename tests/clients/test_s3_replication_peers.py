@@ -74,6 +74,12 @@ def test_versions_are_the_same_in_the_other_store(sides):
         ours.put_object_legal_hold(Bucket=source, Key=name, LegalHold={"Status": "OFF"})
         assert ended(ours, source, name) == "COMPLETED"
         assert theirs.get_object_legal_hold(Bucket=there, Key=name)["LegalHold"]["Status"] == "OFF"
+    sooner = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1800))
+    retention = {"Mode": "GOVERNANCE", "RetainUntilDate": sooner}
+    ours.put_object_retention(Bucket=source, Key=key, Retention=retention, BypassGovernanceRetention=True)
+    assert ended(ours, source, key) == "COMPLETED"
+    a, b = (s3.get_object_retention(Bucket=bucket, Key=key)["Retention"] for s3, bucket in ((ours, source), (theirs, there)))
+    assert a == b and a["RetainUntilDate"].strftime("%Y-%m-%dT%H:%M:%SZ") == sooner
     assert versions(ours, source) == versions(theirs, there)
 
 
@@ -217,6 +223,12 @@ def test_strangers_write_no_replicas(sides):
     assert caught.value.response["Error"]["Code"] == "InvalidArgument"
     claim = claims
     assert put()["VersionId"] == id
+    # What the version has that is there is not bob's to change.
+    for more in ("x-mallee-replica-list", "x-amz-tagging"):
+        claim = {**claims, more: ""}
+        with pytest.raises(ClientError) as caught:
+            put()
+        assert caught.value.response["Error"]["Code"] == "AccessDenied"
     assert len(versions(near.s3, bucket)) == 2
 
 

@@ -123,6 +123,32 @@ fn presigned_urls_end_when_they_say() {
     }
 }
 
+/// Whoever has a presigned URL may add headers to its request, but none that say what it does.
+#[test]
+fn headers_that_say_what_a_request_does_are_signed() {
+    let ours = ["", "-version", "-time", "-etag", "-list", "-change"].map(|end| format!("x-mallee-replica{end}"));
+    let ours = ours.iter().map(String::as_str).chain(["x-amz-acl", "x-amz-tagging", "x-mallee-durability"]);
+    for name in ours {
+        for method in ["PUT", "DELETE"] {
+            for presign in [None, Some(60)] {
+                let how = How { presign, ..How::default() };
+                let mut sent = signed(&raw(method, "/b/k", &[], ""), S3, how, NOW);
+                assert!(verify(&sent, S3, Table::default(), NOW).is_ok());
+                sent.headers.push((name.to_owned(), "x".to_owned()));
+                let refused = fault(&sent, S3, NOW);
+                assert_eq!(refused, Fault::Unsigned(name.to_owned()), "{method}");
+                assert_eq!(refused.to_api(Flavour::S3).status(), 403);
+                let by_its_sender = signed(&raw(method, "/b/k", &[(name, "x")], ""), S3, how, NOW);
+                assert!(verify(&by_its_sender, S3, Table::default(), NOW).is_ok(), "{name}");
+            }
+        }
+    }
+    // The cloud's port says behind the signature where a request came from.
+    let mut sent = signed(&raw("PUT", "/b/k", &[], ""), S3, How::default(), NOW);
+    sent.headers.push(("x-mallee-from".to_owned(), "x".to_owned()));
+    assert!(verify(&sent, S3, Table::default(), NOW).is_ok());
+}
+
 #[test]
 fn keys_tokens_scopes_and_bodies() {
     let sent = signed(&simple(), EC2, How::default(), NOW);

@@ -215,6 +215,29 @@ fn the_query_string_of_the_s3_developer_guide() {
     assert!(matches!(two.fault(end), Fault::Query(_)));
 }
 
+/// Version 2 signs no headers of ours: those that say what a request does are refused, of URLs and of other requests.
+#[test]
+fn headers_that_say_what_a_request_does_are_refused() {
+    let date = "Tue, 27 Mar 2007 19:36:42 +0000";
+    let end = rfc2822(date).unix_timestamp();
+    for method in ["PUT", "DELETE"] {
+        let authorization = format!("AWS {KEY}:{}", sha1(&format!("{method}\n\n\n{date}\n/b/k")));
+        let plain = Raw::s3(method, "/b/k", &[("date", date), ("authorization", &authorization)]);
+        let signature = sha1(&format!("{method}\n\n\n{end}\n/b/k")).replace('+', "%2B").replace('=', "%3D");
+        let target = format!("/b/k?AWSAccessKeyId={KEY}&Expires={end}&Signature={signature}");
+        for signed in [plain, Raw::s3(method, &target, &[])] {
+            assert!(signed.verify(rfc2822(date)).is_ok());
+            for name in
+                ["", "-version", "-time", "-etag", "-list", "-change"].map(|end| format!("x-mallee-replica{end}"))
+            {
+                let mut more = signed.clone();
+                more.headers.push((&name, "x".to_owned()));
+                assert_eq!(more.fault(rfc2822(date)), Fault::Unsigned(name.clone()), "{method}");
+            }
+        }
+    }
+}
+
 /// botocore signs a bucket's path with a slash, and leaves out the path of the endpoint.
 #[test]
 fn ways_to_write_a_bucket() {

@@ -17,10 +17,14 @@ use support::{BUCKET, Kind, World, bytes};
 type Model = BTreeMap<i64, (i64, Option<u64>)>;
 
 async fn replica(engine: &Engine, id: VersionId, size: usize) -> Result<Placed, Error> {
+    replica_of(engine, id, size, 5).await
+}
+
+async fn replica_of(engine: &Engine, id: VersionId, size: usize, created_ms: i64) -> Result<Placed, Error> {
     let mut sink = engine.sink();
     sink.write(bytes(size as u64, size)).await?;
     let what = Description { bucket: BUCKET.into(), key: "k".into(), etag: "e".into(), ..Description::default() };
-    engine.put_replica(what, id, 5, ReplicaBytes::New(sink.finish().await?)).await
+    engine.put_replica(what, id, created_ms, ReplicaBytes::New(sink.finish().await?)).await
 }
 
 async fn shown(engine: &Engine) -> Model {
@@ -46,6 +50,12 @@ async fn any_order(kind: Kind) {
     let ahead = (engine.clock().now_ms() + 3 * 24 * 3_600_000) * -1000;
     for bad in [id(0, 5), id(-5, 0), id(ahead, 5), id(i64::MIN, 5), id(5, 5)] {
         assert!(matches!(replica(&engine, bad, 1).await, Err(Error::State(_))), "{bad}");
+    }
+    // Nor may it be written in the future: no rule would ever find it old.
+    for late_ms in [engine.clock().now_ms() + 3 * 24 * 3_600_000, i64::MAX] {
+        assert!(matches!(replica_of(&engine, id(-5, 5), 1, late_ms).await, Err(Error::State(_))), "{late_ms}");
+        let marker = Marker { version: id(-5, 5), created_ms: late_ms };
+        assert!(matches!(engine.put_replica_marker(BUCKET, "k", marker).await, Err(Error::State(_))), "{late_ms}");
     }
     let (rng, mut model) = (Rng::seeded(7), Model::new());
     let mut made = Vec::new();

@@ -6,8 +6,8 @@ use crate::error::{invalid_argument, not_implemented};
 use crate::headers::text;
 use crate::operation::{Operation, Scope, When, on_version};
 use crate::ops::durability::DURABILITY;
-use crate::props::lock;
-use crate::replica::incoming::is_replica;
+use crate::props::{lock, tags};
+use crate::replica::incoming;
 use crate::target::{Query, Target};
 use http::HeaderMap;
 use http::request::Parts;
@@ -194,7 +194,11 @@ fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'st
     let has = |name| text(headers, name).is_some_and(|value| !value.is_empty());
     let begins = |start: &str| headers.keys().any(|name| name.as_str().starts_with(start));
     let acl = has("x-amz-acl") || begins("x-amz-grant-");
-    let replica = is_replica(headers);
+    let replica = incoming::is_replica(headers);
+    // The version may be there already, with a list, tags and a retention that its writer has no say in; an empty list of
+    // tags takes all of them away.
+    let named = operation == Operation::PutObject && headers.contains_key(incoming::VERSION);
+    let tagging = headers.contains_key(tags::TAGGING);
     let writes_replicas = matches!(operation, Operation::PutObject | Operation::CreateMultipartUpload);
     let asked: &[(bool, &'static str)] = match operation {
         Operation::CreateBucket => &[
@@ -205,8 +209,10 @@ fn further(operation: Operation, headers: &HeaderMap, version: bool) -> Vec<&'st
         ],
         Operation::PutObject | Operation::PostObject | Operation::CopyObject | Operation::CreateMultipartUpload => &[
             (replica && writes_replicas, "s3:ReplicateObject"),
-            (acl, "s3:PutObjectAcl"),
-            (has("x-amz-tagging"), "s3:PutObjectTagging"),
+            (acl || named && headers.contains_key(incoming::LIST), "s3:PutObjectAcl"),
+            (has(tags::TAGGING) && !named, "s3:PutObjectTagging"),
+            (tagging && named, "s3:ReplicateTags"),
+            (bypass.0 && named, bypass.1),
             (has("x-amz-object-lock-legal-hold"), "s3:PutObjectLegalHold"),
             (has("x-amz-object-lock-mode") || has("x-amz-object-lock-retain-until-date"), "s3:PutObjectRetention"),
         ],

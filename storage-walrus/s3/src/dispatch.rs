@@ -124,7 +124,7 @@ pub(crate) async fn dispatch(mut call: Call) -> Result<Reply, ApiError> {
 }
 
 /// What is told of a change to those whom the bucket notifies.
-fn origin(call: &Call) -> Origin {
+pub(crate) fn origin(call: &Call) -> Origin {
     let extensions = &call.access.head.extensions;
     Origin {
         operation: call.asked.operation.name(),

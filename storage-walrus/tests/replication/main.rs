@@ -1,6 +1,8 @@
 //! Replication over a database: stopped at every point, and taken over by another process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod foreign;
+mod incoming;
 mod peers;
 mod world;
 

@@ -1,41 +1,30 @@
 //! Replication into another object store: stopped at every point on both sides. The other store is the same one, asked over
 //! HTTP, so that what is there can be seen here.
 
-use super::world::{World, bytes, put, service, state, versions};
+use super::world::{World, bytes, put, served, service, state, versions};
 use mallee_objects::{COMPLETED, Delete, FAILED, Found, PENDING, REPLICA, Tags, VersionName, Versioning};
-use mallee_runtime::{FaultAction, Faults, Shutdown, TaskScope};
-use mallee_s3_jobs::Peers;
+use mallee_runtime::{FaultAction, Faults, TaskScope};
 use mallee_store::test_support::TestDb;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 /// A world whose other store is served, and fails as it is bid.
-struct Far {
-    world: World,
+pub(crate) struct Far {
+    pub(crate) world: World,
     faults: Faults,
     scope: TaskScope,
 }
 
 impl Far {
-    async fn new(db: TestDb, kind: &str) -> Self {
+    pub(crate) async fn new(db: TestDb, kind: &str) -> Self {
         let mut world = World::new(db, "arn:aws:s3:far::to").await;
         let faults = Faults::none();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let scope = TaskScope::new(&Shutdown::new());
-        let router = mallee_s3::router(service(&world.engine(faults.clone())));
-        let serving = mallee_serve::serve(listener, router, scope.clone());
-        scope.spawn(serving);
-        let file = world.dir.path().join("secret");
-        std::fs::write(&file, "s").unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let file = file.display();
-        let declared = format!("far=http://127.0.0.1:{port},kind={kind},key=A,secret-file={file},region=r");
-        world.peers = Peers::declared(&[declared]).unwrap();
+        let s3 = service(&world.engine(faults.clone()));
+        let (scope, peers) = served(&world, s3, kind).await;
+        world.peers = peers;
         Self { world, faults, scope }
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.scope.stop(Duration::from_secs(1)).await;
     }
 }

@@ -6,12 +6,13 @@ use mallee_objects::crypt::Vault;
 use mallee_objects::{
     Condition, Description, Engine, Error, FileBlobs, ListQuery, Object, StoreMetadata, VersionId, Versioning,
 };
-use mallee_runtime::{Faults, Rng};
+use mallee_runtime::{Faults, Rng, Shutdown, TaskScope};
 use mallee_s3::{S3, S3Config, ToReplicate, Unreplicated};
 use mallee_s3_jobs::{Carrier, Failure, Peers, Replicator};
 use mallee_store::test_support::TestDb;
 use mallee_store::{S3ReplicationRow, Store, s3_replication_waiting};
 use mallee_walrus::{StaticAuthority, StaticKey};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
@@ -75,8 +76,17 @@ impl World {
     }
 
     pub(crate) fn replicator(&self, faults: Faults) -> Replicator {
+        self.replicator_to(faults, Arc::new(self.peers.clone()))
+    }
+
+    /// Brings versions into another object store.
+    pub(crate) fn replicator_into(&self, store: Arc<dyn mallee_s3::Peers>) -> Replicator {
+        self.replicator_to(Faults::none(), store)
+    }
+
+    fn replicator_to(&self, faults: Faults, peers: Arc<dyn mallee_s3::Peers>) -> Replicator {
         let engine = self.engine(faults);
-        let s3 = service(&engine).with_peers(Arc::new(self.peers.clone()));
+        let s3 = service(&engine).with_peers(peers);
         Replicator::new(&engine, &self.store, Arc::new(Way(s3, self.silent.clone())))
     }
 
@@ -96,6 +106,21 @@ impl World {
 pub(crate) fn service(engine: &Engine) -> S3 {
     let key = StaticKey { access_key_id: "A".to_owned(), secret: "s".into(), account: ACCOUNT.parse().unwrap() };
     S3::new(engine.clone(), Arc::new(StaticAuthority::new([key])), S3Config::default())
+}
+
+/// The service over HTTP, and itself as another object store of the name `far`.
+pub(crate) async fn served(world: &World, s3: S3, kind: &str) -> (TaskScope, Peers) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let scope = TaskScope::new(&Shutdown::new());
+    let serving = mallee_serve::serve(listener, mallee_s3::router(s3), scope.clone());
+    scope.spawn(serving);
+    let file = world.dir.path().join("secret");
+    std::fs::write(&file, "s").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let file = file.display();
+    let declared = format!("far=http://127.0.0.1:{port},kind={kind},key=A,secret-file={file},region=r");
+    (scope, Peers::declared(&[declared]).unwrap())
 }
 
 pub(crate) async fn put(engine: &Engine, bucket: &str, key: &str, data: &[u8]) -> Result<VersionId, Error> {

@@ -1,7 +1,7 @@
 //! S3 requests: `Authorization: AWS KEY:SIGNATURE`, or `AWSAccessKeyId`, `Expires` and `Signature` in the query string.
 
 use super::{Said, Stamp, Unproved, time};
-use crate::sigv4::{Fault, Payload, Placement, SignedRequest, parse_hash, single};
+use crate::sigv4::{Fault, Payload, Placement, SignedRequest, is_instruction, parse_hash, single};
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -98,6 +98,10 @@ pub(super) fn is_signed(req: &SignedRequest<'_>) -> bool {
 
 pub(super) fn read(req: &SignedRequest<'_>) -> Result<Unproved, Fault> {
     single(req.headers, "authorization")?;
+    // Version 2 signs no headers but AWS's: whoever sees a request could add them.
+    if let Some(name) = req.headers.keys().find(|name| is_instruction(name.as_str())) {
+        return Err(Fault::Unsigned(name.as_str().to_owned()));
+    }
     let header_token = single(req.headers, TOKEN)?.map(str::to_owned);
     match (in_header(req), in_query(req)) {
         (Some(_), true) => Err(super::two_signatures()),

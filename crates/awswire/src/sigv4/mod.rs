@@ -21,8 +21,8 @@ pub use post::{PolicySeal, SignedPolicy};
 pub use stream::{
     ChunkContext, ChunkError, ChunkEvent, ChunkKind, ChunkVerifier, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES,
 };
-pub(crate) use verify::parse_hash;
 pub use verify::{Authenticated, Body, Payload, RegionPolicy, SignedRequest, Verifier, VerifierConfig};
+pub(crate) use verify::{is_instruction, parse_hash};
 
 /// SHA-256 of nothing, in hex.
 pub const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

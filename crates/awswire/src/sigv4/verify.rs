@@ -392,7 +392,13 @@ fn check_clock(claim: &Claim, now: OffsetDateTime) -> Result<(), Fault> {
     }
 }
 
-/// `host`, every `x-amz-*` header, and in header form the date must be signed; nothing of it may be given twice.
+/// Whether a header of ours says what a request does. Not `x-mallee-from`, which the cloud's port adds behind the signature.
+pub(crate) fn is_instruction(name: &str) -> bool {
+    name.starts_with("x-mallee-replica") || name == "x-mallee-durability"
+}
+
+/// `host`, every header that says what the request does, and in header form the date must be signed: whoever sees a request
+/// could add it. Nothing of the signature may be given twice.
 fn check_signed(claim: &Claim, req: &SignedRequest<'_>, signed: &[&str]) -> Result<(), Fault> {
     single(req.headers, "host")?;
     for name in ["x-amz-content-sha256", "x-amz-date", "x-amz-security-token"] {
@@ -403,7 +409,7 @@ fn check_signed(claim: &Claim, req: &SignedRequest<'_>, signed: &[&str]) -> Resu
     };
     must("host")?;
     for name in req.headers.keys() {
-        if name.as_str().starts_with("x-amz-") {
+        if name.as_str().starts_with("x-amz-") || is_instruction(name.as_str()) {
             must(name.as_str())?;
         }
     }

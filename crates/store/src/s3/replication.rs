@@ -40,7 +40,7 @@ sql! {
     /// Of each key only what no earlier version for the target holds back.
     DUE = "SELECT r.id, r.target, r.bucket_id, b.name, r.key, r.rank, r.vid, r.turn, r.made_ms, r.due_ms, r.tries
         FROM s3_replications r JOIN s3_buckets b ON b.id = r.bucket_id
-        WHERE r.target = $1 AND r.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM s3_replications e
+        WHERE r.target = $1 AND r.id > $4 AND r.due_ms <= $2 AND NOT EXISTS (SELECT 1 FROM s3_replications e
         WHERE e.target = r.target AND e.bucket_id = r.bucket_id AND e.key = r.key AND e.id < r.id AND e.due_ms > $2)
         ORDER BY r.id LIMIT $3 + 0";
     DONE = "DELETE FROM s3_replications WHERE id = $1 AND turn = $2";
@@ -72,15 +72,16 @@ pub async fn s3_replication_note(
     insert_rows_later(tx, INSERT, AGAIN, targets.into_iter().map(row).collect()).await
 }
 
-/// Versions for a target that may be brought there at `now_ms`, in the order in which they were noted. A key whose earlier
-/// version is put off waits with it.
+/// Versions for a target that may be brought there at `now_ms`, in the order in which they were noted: those behind the number
+/// `after`. A key whose earlier version is put off waits with it.
 pub async fn s3_replication_due<'a>(
     exec: impl Into<Exec<'a>>,
     target: &str,
     now_ms: i64,
+    after: i64,
     limit: u32,
 ) -> Result<Vec<S3ReplicationRow>, StoreError> {
-    exec.into().all(DUE, args![target, now_ms, limit]).await
+    exec.into().all(DUE, args![target, now_ms, limit, after]).await
 }
 
 /// Forgets a version that was brought there, unless it has changed since; how many of its targets are left then.

@@ -1,11 +1,13 @@
 //! Other object stores that versions are brought into: what the operator has declared, by name.
 
+mod patience;
 mod send;
 
 use crate::dial::Trust;
 use http::Uri;
 use mallee_s3::{PeerAnswer, PeerRequest, PeerTraits, Unreplicated};
 use mallee_s3_config::notification::is_name;
+use patience::Patience;
 use secrecy::SecretString;
 use send::Idle;
 use std::collections::BTreeMap;
@@ -37,6 +39,7 @@ struct Peer {
     /// Whose certificates count, if not those that this host trusts.
     trust: Option<Trust>,
     traits: PeerTraits,
+    patience: Patience,
     idle: Idle,
 }
 
@@ -103,6 +106,7 @@ impl Peer {
             region: region.unwrap_or_else(|| REGION.to_owned()),
             trust,
             traits,
+            patience: Patience::default(),
             idle: Idle::default(),
         })
     }

@@ -1,6 +1,7 @@
 //! Sending one request to another object store, signed with version 4. Connections are kept for the next ones.
 
 use super::Peer;
+use super::patience::watched;
 use crate::dial::{Open, connect};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
@@ -28,12 +29,6 @@ use tokio::time::Instant;
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// What stays as it is in the path of an object.
 const PATH: &AsciiSet = &PLAIN.remove(b'/');
-/// Longest time for a request, besides what its bytes take.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same for a POST: the end of an upload of many parts takes its time.
-const POST_TIMEOUT: Duration = Duration::from_secs(300);
-/// Bytes a second that are sent at least.
-const PACE_BYTES: u64 = 256 * 1024;
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Connections that are kept.
@@ -98,18 +93,26 @@ fn body(body: PeerBody) -> Body {
 impl Peer {
     /// Sends a request; what was answered.
     pub(super) async fn send(&self, name: &str, request: PeerRequest) -> Result<PeerAnswer, Unreplicated> {
-        let once = if request.method == Method::POST { POST_TIMEOUT } else { SEND_TIMEOUT };
-        let patience = once + Duration::from_secs(request.body.size() / PACE_BYTES);
-        let sent = tokio::time::timeout(patience, self.send_now(name, request)).await;
-        sent.unwrap_or_else(|_| Err(later(name, format!("no answer within {patience:?}"))))
-    }
-
-    async fn send_now(&self, name: &str, request: PeerRequest) -> Result<PeerAnswer, Unreplicated> {
+        let answer = match (&request.method, &request.body) {
+            (&Method::POST, _) => self.patience.post,
+            (_, PeerBody::Stream(..)) => self.patience.after_stream,
+            (_, PeerBody::Bytes(_)) => self.patience.answer,
+        };
+        let silent = |time: Duration| later(name, format!("it was silent for {time:?}"));
         let request = self.signed(request).map_err(|why| refused(name, why))?;
-        let mut open = self.open().await.map_err(|error| later(name, error))?;
-        let reply = open.sender.send_request(request).await.map_err(|error| later(name, error))?;
-        let (head, rest) = reply.into_parts();
-        let body = read(rest).await;
+        let mut open = match tokio::time::timeout(self.patience.connect, self.open()).await {
+            Ok(open) => open.map_err(|error| later(name, error))?,
+            Err(_) => return Err(silent(self.patience.connect)),
+        };
+        let (head, body) = request.into_parts();
+        let (body, watch) = watched(body);
+        let reply = tokio::select! {
+            reply = open.sender.send_request(Request::from_parts(head, body)) => reply,
+            time = watch.silence(self.patience.step, answer) => return Err(silent(time)),
+        };
+        let (head, rest) = reply.map_err(|error| later(name, error))?.into_parts();
+        let body = tokio::time::timeout(self.patience.step, read(rest)).await;
+        let body = body.map_err(|_| silent(self.patience.step))?;
         match body {
             // Who refuses may not have read all of the request.
             Some(_) if head.status.is_success() => self.idle.keep(open),
@@ -152,7 +155,9 @@ impl Peer {
             PeerBody::Bytes(data) => SignableBody::Bytes(data),
             PeerBody::Stream(..) => SignableBody::UnsignedPayload,
         };
-        let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        // The signer would leave out a port that is the default one; what is signed is what is sent.
+        let headers = std::iter::once((HOST.as_str(), host))
+            .chain(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let signable = SignableRequest::new(request.method.as_str(), &uri, headers, payload)?;
         let (instructions, _) = sign(signable, &params)?.into_parts();
         let (made, _) = instructions.into_parts();
@@ -177,19 +182,4 @@ async fn read(body: Incoming) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets() {
-        let of = |key: &str, query: Vec<(&'static str, String)>| {
-            let body = PeerBody::Bytes(Bytes::new());
-            let (bucket, key) = ("b".to_owned(), key.to_owned());
-            target(&PeerRequest { method: Method::PUT, bucket, key, query, headers: vec![], body, now_ms: 0 })
-        };
-        assert_eq!(of("", vec![("versioning", String::new())]), "/b?versioning=");
-        assert_eq!(of("a b/ü+%41//../c", vec![]), "/b/a%20b/%C3%BC%2B%2541//../c");
-        let query = vec![("partNumber", "7".to_owned()), ("uploadId", "a/b=".to_owned())];
-        assert_eq!(of("k", query), "/b/k?partNumber=7&uploadId=a%2Fb%3D");
-    }
-}
+mod tests;

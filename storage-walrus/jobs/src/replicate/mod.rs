@@ -4,25 +4,29 @@
 //! once, for a version keeps its id. What may not be brought is given up at once, what cannot be brought now is tried again
 //! for some days.
 
+mod pass;
+
 use crate::Error;
 use crate::lead::Lead;
 use crate::lines::{self, End, Lines, millis, retry_after};
-use futures::StreamExt as _;
 use mallee_objects::{Engine, Origin, REPLICATION};
 use mallee_runtime::Shutdown;
-use mallee_store::{
-    S3ReplicationRow, Store, s3_replication_delay, s3_replication_due, s3_replication_targets, s3_replication_waiting,
-};
+use mallee_store::{S3ReplicationRow, Store, s3_replication_delay, s3_replication_targets, s3_replication_waiting};
+use pass::{Pass, key_of};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// How long it is tried to bring a version, before it has failed.
 pub const REPLICATION_AGE_MAX: Duration = Duration::from_secs(4 * 24 * 3600);
-/// Versions taken at once.
-const BATCH: u32 = 64;
 /// Keys whose versions are brought at a time.
 const AT_ONCE: usize = 8;
+/// Longest time until it is seen what was noted while all else that waited is being brought.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long nothing new is begun after as many failures in a row as are at work at a time: it is rather the target.
+const REST: Duration = Duration::from_secs(10);
 /// Targets that are served at a time; what is beyond has its turn at the next look.
 const TARGETS_MAX: usize = 1000;
 /// Time between two looks at the lease while a version is brought.
@@ -67,19 +71,35 @@ impl std::fmt::Debug for Replicator {
     }
 }
 
-/// Versions by key, in their order.
-fn by_key(batch: Vec<S3ReplicationRow>) -> Vec<Vec<S3ReplicationRow>> {
-    let mut groups: Vec<Vec<S3ReplicationRow>> = Vec::new();
-    for row in batch {
-        let is_of = |group: &&mut Vec<S3ReplicationRow>| {
-            group.first().is_some_and(|first| first.bucket_id == row.bucket_id && first.key == row.key)
-        };
-        match groups.iter_mut().find(is_of) {
-            Some(group) => group.push(row),
-            None => groups.push(vec![row]),
+/// How it went with the keys of a target.
+#[derive(Debug, Default)]
+struct Ends {
+    /// Something was brought.
+    any: bool,
+    /// What could not be, since something was brought.
+    silent: usize,
+    rests_until: Option<Instant>,
+}
+
+impl Ends {
+    fn note(&mut self, end: End) {
+        match end {
+            End::Done => *self = Self { any: true, ..Self::default() },
+            End::Silent => self.silent = self.silent.saturating_add(1),
+        }
+        if self.silent >= AT_ONCE {
+            self.rests_until = Some(Instant::now() + REST);
         }
     }
-    groups
+
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// How it went in the end.
+    fn end(&self) -> End {
+        if self.rests() || (self.silent > 0 && !self.any) { End::Silent } else { End::Done }
+    }
 }
 
 impl Replicator {
@@ -182,18 +202,38 @@ impl Lines for Replicator {
     }
 
     async fn serve(&self, target: &str) -> Result<End, Error> {
+        // Tasks of their own: what they hold of the database must not wait for what is asked of it here.
+        let (mut at_work, mut keys) = (JoinSet::new(), HashSet::new());
+        let (mut pass, mut ends) = (Pass::default(), Ends::default());
         loop {
             self.lead.still().await?;
-            let batch = s3_replication_due(&self.store, target, self.engine.clock().now_ms(), BATCH).await?;
-            if batch.is_empty() {
-                return Ok(End::Done);
+            while at_work.len() < AT_ONCE && !ends.rests() {
+                let now_ms = self.engine.clock().now_ms();
+                let Some(versions) = pass.next(&self.store, target, now_ms, &keys).await? else { break };
+                let Some(key) = versions.first().map(key_of) else { continue };
+                keys.insert(key.clone());
+                let this = self.clone();
+                at_work.spawn(async move { (key, this.carry(versions).await) });
             }
-            let work = by_key(batch).into_iter().map(|versions| self.carry(versions));
-            let ends: Vec<Result<End, Error>> = futures::stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
-            let ends = ends.into_iter().collect::<Result<Vec<End>, Error>>()?;
-            if ends.contains(&End::Silent) && !ends.contains(&End::Done) {
-                // Nothing of all that could be brought: it is rather the target.
-                return Ok(End::Silent);
+            if at_work.is_empty() {
+                if ends.rests() || !pass.found {
+                    return Ok(ends.end());
+                }
+                pass = Pass::default();
+                continue;
+            }
+            // What is noted while a large object is brought need not wait for it.
+            if let Ok(Some(done)) = tokio::time::timeout(LOOK, at_work.join_next()).await {
+                let Ok((key, end)) = done else { return Ok(End::Silent) };
+                let end = end?;
+                ends.note(end);
+                keys.remove(&key);
+                if end == End::Silent {
+                    pass.leave(key);
+                }
+            }
+            if pass.over {
+                pass = Pass::default();
             }
         }
     }

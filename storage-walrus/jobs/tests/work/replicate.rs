@@ -6,8 +6,10 @@ use mallee_objects::Versioning;
 use mallee_runtime::Faults;
 use mallee_s3_jobs::{Carrier, Failure, Replicator};
 use mallee_store::test_support::TestDb;
-use mallee_store::{S3ReplicationRow, s3_bucket_fetch, s3_replication_note};
+use mallee_store::{S3ReplicationRow, s3_bucket_fetch, s3_replication_note, s3_replication_waiting};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
 
 /// More than are served at a time.
 const TARGETS: usize = 1003;
@@ -42,4 +44,77 @@ async fn every_target_has_its_turn(db: TestDb) {
     assert_eq!(tried.len(), targets.len(), "the last was {:?}", tried.last());
 }
 
-mallee_store::store_test_suite!(every_target_has_its_turn);
+/// One key takes as long as it likes; the others' versions are noted in their order.
+#[derive(Default)]
+struct Slow {
+    brought: Mutex<Vec<(String, i64)>>,
+    go_on: Notify,
+}
+
+#[async_trait]
+impl Carrier for Slow {
+    async fn carry(&self, version: &S3ReplicationRow) -> Result<(), Failure> {
+        if version.key.0 == "large" {
+            self.go_on.notified().await;
+        }
+        self.brought.lock().unwrap().push((version.key.0.clone(), version.rank));
+        Ok(())
+    }
+}
+
+impl Slow {
+    async fn has_brought(&self, count: usize) {
+        while self.brought.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A large object is brought for hours: meanwhile everything else is, also what was written since.
+async fn a_large_object_holds_up_nobody(db: TestDb) {
+    let world = World::new(db, Versioning::Enabled).await;
+    let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
+    let note = async |key: String, rank: i64| {
+        let mut tx = world.store.write().await.unwrap();
+        let to = vec!["arn:aws:s3:::to".to_owned()];
+        s3_replication_note(&mut tx, bucket.id, &key, (rank, 5), to).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    // Of the one there are more versions than are taken at once.
+    for rank in 1..=70 {
+        note("large".to_owned(), -rank).await;
+    }
+    for n in 0..50 {
+        for rank in [-1, -2] {
+            note(format!("k{n:02}"), rank).await;
+        }
+    }
+    let slow = Arc::new(Slow::default());
+    let replicator = Replicator::new(&world.engine(Faults::none()), &world.store, slow.clone());
+    let round = replicator.round();
+    let meanwhile = async {
+        slow.has_brought(100).await;
+        note("late".to_owned(), -1).await;
+        slow.has_brought(101).await;
+        let brought = slow.brought.lock().unwrap().clone();
+        assert!(brought.iter().all(|(key, _)| key != "large"));
+        for n in 0..50 {
+            let key = format!("k{n:02}");
+            let ranks: Vec<i64> = brought.iter().filter(|one| one.0 == key).map(|one| one.1).collect();
+            assert_eq!(ranks, [-1, -2], "in their order");
+        }
+        for count in 102..=171 {
+            slow.go_on.notify_one();
+            slow.has_brought(count).await;
+        }
+    };
+    let both = async { tokio::join!(round, meanwhile) };
+    let (round, ()) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("nothing is held up");
+    round.unwrap();
+    let brought = slow.brought.lock().unwrap().clone();
+    let ranks: Vec<i64> = brought.iter().filter(|one| one.0 == "large").map(|one| -one.1).collect();
+    assert_eq!(ranks, (1..=70).collect::<Vec<_>>());
+    assert!(s3_replication_waiting(&world.store).await.unwrap().is_empty());
+}
+
+mallee_store::store_test_suite!(every_target_has_its_turn, a_large_object_holds_up_nobody);

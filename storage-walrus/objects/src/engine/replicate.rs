@@ -9,9 +9,9 @@ use crate::replica::{Placed, Replica};
 use crate::version::VersionId;
 use mallee_store::S3ReplicationRow;
 
-/// How far ahead of this clock the time in the id of a replica may be, in microseconds: two days. What is newest for ever
-/// nobody could write over.
-const AHEAD_US_MAX: i64 = 2 * 24 * 3600 * 1_000_000;
+/// How far ahead of this clock the times of a replica may be, that in its id and that of its writing, in milliseconds: two
+/// days. What is newest for ever nobody could write over, and no rule would ever find it old.
+const AHEAD_MS_MAX: i64 = 2 * 24 * 3600 * 1000;
 const US_PER_MS: i64 = 1000;
 
 /// The bytes of a replica.
@@ -55,7 +55,7 @@ impl Engine {
         let new = new_blob.as_ref().map(|(id, _)| id.clone());
         let replica =
             Replica::Object(PutObject { bucket, object: Object { info, content }, new_blob, retain_by_default });
-        let placed = match self.check_place(version) {
+        let placed = match self.check_place(version, created_ms) {
             Ok(()) => self.place(&replica).await,
             Err(error) => Err(error),
         };
@@ -71,7 +71,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::put_replica`].
     pub async fn put_replica_marker(&self, bucket: &str, key: &str, marker: Marker) -> Result<Placed, Error> {
-        self.check_place(marker.version)?;
+        self.check_place(marker.version, marker.created_ms)?;
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         self.place(&Replica::Marker { bucket, key, marker, write_id: self.write_id() }).await
     }
@@ -81,8 +81,12 @@ impl Engine {
         self.discard(stored.new_blob().map(|(id, _)| id)).await;
     }
 
-    fn check_place(&self, version: VersionId) -> Result<(), Error> {
-        let latest_us = self.clock.now_ms().saturating_mul(US_PER_MS).saturating_add(AHEAD_US_MAX);
+    fn check_place(&self, version: VersionId, created_ms: i64) -> Result<(), Error> {
+        let latest_ms = self.clock.now_ms().saturating_add(AHEAD_MS_MAX);
+        if created_ms > latest_ms {
+            return Err(Error::State("a version that was written in the future".to_owned()));
+        }
+        let latest_us = latest_ms.saturating_mul(US_PER_MS);
         if version.random <= 0 || version.rank >= 0 || version.rank < -latest_us {
             return Err(Error::State("a version id that is none, or of the future".to_owned()));
         }

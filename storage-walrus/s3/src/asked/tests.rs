@@ -201,3 +201,20 @@ fn replicas_of_others_need_rights_of_their_own() {
     }
     assert_eq!(asks("PUT", "/b/k", &[("x-mallee-replica-time", "1")]), ["s3:PutObject b/k"]);
 }
+
+/// What a version that is there already has is not for everybody to change who may write replicas.
+#[test]
+fn what_is_said_of_replicas_needs_rights_of_its_own() {
+    let put = |name, value, more| {
+        let asked = asks("PUT", "/b/k", &[("x-mallee-replica-version", "x"), (name, value)]);
+        assert_eq!(asked, ["s3:PutObject b/k", "s3:ReplicateObject b/k", more], "{name}");
+    };
+    put("x-mallee-replica-list", "FULL_CONTROL owner", "s3:PutObjectAcl b/k");
+    for tags in ["a=b", ""] {
+        put("x-amz-tagging", tags, "s3:ReplicateTags b/k");
+    }
+    put("x-amz-bypass-governance-retention", "true", "s3:BypassGovernanceRetention b/k");
+    // A replica with an id of this store is another object with tags.
+    let plain = asks("PUT", "/b/k", &[("x-mallee-replica", "s3"), ("x-amz-tagging", "a=b")]);
+    assert_eq!(plain, ["s3:PutObject b/k", "s3:ReplicateObject b/k", "s3:PutObjectTagging b/k"]);
+}

@@ -8,6 +8,7 @@ use crate::error::engine;
 use crate::operation::Operation;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::owners::Owners;
+use crate::replica::incoming;
 use crate::reply::{self, Reply, document};
 use http::StatusCode;
 use mallee_awswire::{ApiError, Code, XmlWriter};
@@ -54,11 +55,12 @@ pub(crate) fn may_grant_to_public(call: &Call) -> bool {
     }
     // Few requests bring a list.
     call.asked.further().contains(&"s3:PutObjectAcl")
-        && match acl::of_headers(&call.headers) {
-            Ok(Some(Wanted::Canned(name))) => name != "private" && !name.starts_with("bucket-owner-"),
-            Ok(Some(Wanted::Grants(grants))) => grants.iter().any(|(to, _)| matches!(to, Named::Group(_))),
-            Ok(None) | Err(_) => false,
-        }
+        && (incoming::may_grant_to_public(&call.headers)
+            || match acl::of_headers(&call.headers) {
+                Ok(Some(Wanted::Canned(name))) => name != "private" && !name.starts_with("bucket-owner-"),
+                Ok(Some(Wanted::Grants(grants))) => grants.iter().any(|(to, _)| matches!(to, Named::Group(_))),
+                Ok(None) | Err(_) => false,
+            })
 }
 
 async fn resolved(call: &Call, wanted: &Wanted, owner: &str, bucket_owner: &str) -> Result<Acl, ApiError> {

@@ -10,7 +10,7 @@ use crate::names::check_key;
 use crate::ops::get::READ_ATTEMPTS;
 use crate::ops::second_factor::Factor;
 use crate::props::lock;
-use crate::replica::incoming::{Incoming, writer as replica_writer};
+use crate::replica::incoming::{Incoming, refuse_conditions, writer as replica_writer};
 use crate::reply::{self, DELETE_MARKER, Reply, document};
 use crate::{DELETE_KEYS_MAX, DELETE_XML_BYTES_MAX};
 use http::StatusCode;
@@ -27,6 +27,7 @@ pub(crate) async fn one(mut call: Call, bucket: String, key: String) -> Result<R
     let mut bucket = call.bucket(&bucket).await?;
     let mut version = call.version(&bucket)?;
     let replica = Incoming::read(&call.headers)?;
+    refuse_conditions(replica.as_ref(), only_if != DeleteIf::default())?;
     if replica.is_some() {
         // What is deleted in one store is not in others.
         call.refuse_version()?;

@@ -10,7 +10,7 @@ use crate::names::check_key;
 use crate::ops::acl;
 use crate::ops::lifecycle;
 use crate::props::Given;
-use crate::replica::incoming::{Incoming as Replica, writer as replica_writer};
+use crate::replica::incoming::{Incoming as Replica, refuse_conditions, writer as replica_writer};
 use crate::reply::{self, Reply};
 use crate::sse::{self, Sealing};
 use crate::{OBJECT_BYTES_MAX, PUT_BYTES_MAX};
@@ -48,6 +48,7 @@ pub(crate) async fn put(mut call: Call, bucket: String, key: String) -> Result<R
     check_key(&key)?;
     let (content_type, attributes) = headers::stored(&call.headers)?;
     let condition = conditions::write(&call.headers)?;
+    refuse_conditions(replica.as_ref(), condition != Condition::None)?;
     let given = Given::read(&call.headers, call.s3.engine().clock().now_ms())?;
     if given.lock.says() && announced.algorithm().is_none() && !call.headers.contains_key("content-md5") {
         let text = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters";

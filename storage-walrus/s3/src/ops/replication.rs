@@ -12,9 +12,15 @@ use mallee_awswire::{ApiError, Code};
 use mallee_objects::{Bucket, Error, OBJECT_LOCK, ObjectInfo, Versioning};
 use mallee_s3_config::{BucketArn, Destination, Document as _, Replication};
 use std::collections::HashSet;
+use std::time::Duration;
 
 /// Which AWS gives to who may replicate a bucket that was there before its locks.
 const TOKEN: &str = "x-amz-bucket-object-lock-token";
+
+/// Buckets of other object stores that the rules of one bucket may name: each of them is asked.
+const PEER_BUCKETS_MAX: usize = 10;
+/// How long destinations are asked, all together.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn refused(text: &str) -> ApiError {
     Code::InvalidRequest.message(text.to_owned())
@@ -30,11 +36,10 @@ pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiErro
     if found.versioning != Versioning::Enabled {
         return Err(refused("Versioning must be 'Enabled' on the bucket to apply a replication configuration"));
     }
-    let mut seen = HashSet::new();
-    for rule in &document.rules {
-        check_destination(&call, &found, &rule.destination, &mut seen).await?;
-    }
+    // Nobody else is asked for who may not have this done.
     check_role(&call, &found, &document.role).await?;
+    check_peer_count(&document)?;
+    in_time(check_destinations(&call, &found, &document)).await?;
     let check = |found: &Bucket| match found.versioning {
         Versioning::Enabled => Ok(()),
         // Since it was looked at.
@@ -44,6 +49,31 @@ pub(crate) async fn put(mut call: Call, bucket: String) -> Result<Reply, ApiErro
     let put = call.s3.engine().set_document(&bucket, Replication::KIND, "", &text, &check).await;
     put.map_err(|e| engine(e).field("BucketName", bucket))?;
     Ok(reply::empty(StatusCode::OK))
+}
+
+/// Refuses rules into more buckets of other object stores than are asked.
+fn check_peer_count(document: &Replication) -> Result<(), ApiError> {
+    let buckets = document.rules.iter().map(|rule| &rule.destination.bucket).filter(|arn| arn.peer.is_some());
+    match buckets.collect::<HashSet<_>>().len() > PEER_BUCKETS_MAX {
+        true => Err(refused(&format!("The rules may name at most {PEER_BUCKETS_MAX} buckets of other object stores."))),
+        false => Ok(()),
+    }
+}
+
+/// What is found out about destinations, as long as anybody waits for it.
+async fn in_time(checks: impl Future<Output = Result<(), ApiError>>) -> Result<(), ApiError> {
+    let late = |_| {
+        Code::ServiceUnavailable.message("The destinations cannot all be asked in time. Please try again.".to_owned())
+    };
+    tokio::time::timeout(CHECKS_TIMEOUT, checks).await.map_err(late)?
+}
+
+async fn check_destinations(call: &Call, source: &Bucket, document: &Replication) -> Result<(), ApiError> {
+    let mut seen = HashSet::new();
+    for rule in &document.rules {
+        check_destination(call, source, &rule.destination, &mut seen).await?;
+    }
+    Ok(())
 }
 
 /// Whether objects of a bucket can be brought there. Whether they may is asked for each of them.
@@ -127,5 +157,23 @@ async fn check_role(call: &Call, bucket: &Bucket, role: &str) -> Result<(), ApiE
 pub(crate) fn set_status(response: &mut Reply, info: &ObjectInfo) {
     if let Some(state) = &info.properties.replication {
         reply::set(response, HeaderName::from_static("x-amz-replication-status"), state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many there are, each of which answers soon enough.
+    #[tokio::test(start_paused = true)]
+    async fn destinations_have_one_deadline() {
+        let asks = |count: u32| async move {
+            for _ in 0..count {
+                tokio::time::sleep(CHECKS_TIMEOUT / 3).await;
+            }
+            Ok(())
+        };
+        assert!(in_time(asks(2)).await.is_ok());
+        assert_eq!(in_time(asks(4)).await.expect_err("late").code(), Code::ServiceUnavailable);
     }
 }

@@ -176,3 +176,24 @@ fn tagging(xml: &str) -> Result<String, ApiError> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A form's fields are in its policy, but its own headers are in no signature; and of those of ours it has none.
+    #[test]
+    fn a_form_brings_no_headers_of_replicas() {
+        let names = ["", "-version", "-time", "-etag", "-list", "-change"].map(|end| format!("x-mallee-replica{end}"));
+        let (mut fields, mut request) = (Fields::default(), HeaderMap::new());
+        fields.add("x-amz-meta-a", "b").expect("a field");
+        for name in &names {
+            fields.add(name, "x").expect("a field");
+            request.insert(HeaderName::try_from(name).expect("a name"), HeaderValue::from_static("x"));
+        }
+        request.insert("x-amz-acl", HeaderValue::from_static("public-read"));
+        let headers = fields.headers(&request).expect("headers");
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-amz-meta-a"]);
+        assert!(!crate::replica::incoming::is_replica(&headers));
+    }
+}

@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 pub(crate) const MODE: &str = "x-amz-object-lock-mode";
 pub(crate) const UNTIL: &str = "x-amz-object-lock-retain-until-date";
 pub(crate) const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
-const BYPASS: &str = "x-amz-bypass-governance-retention";
+pub(crate) const BYPASS: &str = "x-amz-bypass-governance-retention";
 const NS_PER_MS: i128 = 1_000_000;
 
 /// What the headers of a write say.

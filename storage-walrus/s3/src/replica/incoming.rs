@@ -1,11 +1,12 @@
 //! Writes of another Mallee that replicates into a bucket of this one: by headers that only those may send who have
 //! `s3:ReplicateObject` and `s3:ReplicateDelete`. What is written so goes no further.
 
-use crate::authz::bucket::{has_lists, public_access};
+use crate::authz::bucket::{has_lists, object_acl, public_access};
 use crate::call::Call;
-use crate::error::{engine, invalid_argument};
+use crate::dispatch::origin;
+use crate::error::{engine, invalid_argument, not_implemented};
 use crate::headers::text;
-use crate::props::tags;
+use crate::props::{lock, tags};
 use http::HeaderMap;
 use mallee_awswire::{ApiError, Code};
 use mallee_objects::{
@@ -39,14 +40,32 @@ pub(crate) fn is_replica(headers: &HeaderMap) -> bool {
     headers.contains_key(VERSION) || headers.contains_key(PLAIN)
 }
 
+/// Whether a write's list may grant something to the public.
+pub(crate) fn may_grant_to_public(headers: &HeaderMap) -> bool {
+    let list = text(headers, LIST).filter(|_| headers.contains_key(VERSION)).and_then(read_list);
+    let is_group = |grantee: &Option<Grantee>| grantee.as_ref().is_some_and(|grantee| grantee.uri().is_some());
+    list.is_some_and(|grants| grants.iter().any(|(_, grantee)| is_group(grantee)))
+}
+
+/// Refuses conditions where a version comes with its id: whether it is written hangs on whether it is there, and on nothing
+/// else.
+///
+/// # Errors
+/// `NotImplemented`.
+pub(crate) fn refuse_conditions(replica: Option<&Incoming>, has_conditions: bool) -> Result<(), ApiError> {
+    match replica {
+        Some(Incoming::Version(_)) if has_conditions => Err(not_implemented("A condition on a replica's version")),
+        _ => Ok(()),
+    }
+}
+
 /// A list as another store is told of it: what it grants to its owner and to groups. Accounts of one cloud are none of
 /// another's, or others of the same number.
 ///
 /// # Errors
 /// A list that cannot be read.
-pub(super) fn list_text(kept: Option<&str>, owner: &str) -> Result<Option<String>, ApiError> {
-    let Some(kept) = kept else { return Ok(None) };
-    let list = Acl::kept(kept).ok_or_else(|| ApiError::internal("an access control list that cannot be read"))?;
+pub(super) fn list_text(kept: Option<&str>, owner: &str) -> Result<String, ApiError> {
+    let list = object_acl(kept, owner)?;
     let grants = list.grants.iter().filter_map(|Grant { grantee, permission }| {
         let grantee = match grantee {
             Grantee::Account(account) if account == owner => OWNER,
@@ -56,7 +75,7 @@ pub(super) fn list_text(kept: Option<&str>, owner: &str) -> Result<Option<String
         };
         Some(format!("{} {grantee}", permission.name()))
     });
-    Ok(Some(grants.collect::<Vec<_>>().join(",")))
+    Ok(grants.collect::<Vec<_>>().join(","))
 }
 
 fn read_list(text: &str) -> Option<Vec<(Permission, Option<Grantee>)>> {
@@ -121,11 +140,9 @@ impl Incoming {
     }
 }
 
-/// The engine for what a replication writes: nobody brings it further.
+/// The engine for what a replication writes: nobody brings it further. Who is told of it is told whose request it was.
 pub(crate) fn writer(call: &Call) -> Engine {
-    let origin = Origin::internal(REPLICATION, String::new());
-    let principal = call.caller.arn.clone();
-    call.s3.engine().by(Arc::new(Origin { principal, ..origin }))
+    call.s3.engine().by(Arc::new(Origin { operation: REPLICATION, ..origin(call) }))
 }
 
 impl IncomingVersion {
@@ -145,8 +162,8 @@ impl IncomingVersion {
         Ok((list != Acl::private(&bucket.account)).then(|| list.to_string()))
     }
 
-    /// Writes the object under its id, or gives the one that is there the tags, list and locks of this one; what is there
-    /// then. It belongs to the bucket's owner.
+    /// Writes the object under its id, or gives the one that is there the tags, list and locks of this one, as far as it says
+    /// anything of them; what is there then. It belongs to the bucket's owner.
     pub(crate) async fn put(
         self,
         call: &Call,
@@ -187,8 +204,10 @@ impl IncomingVersion {
             let change = |there: &ObjectInfo| {
                 // A list is about an owner: that of another is another list.
                 let is_owner = there.properties.owner.as_ref().is_none_or(|owner| *owner == bucket.account);
-                let acl = if is_owner { given.acl.clone() } else { there.properties.acl.clone() };
-                Ok(Properties { acl, ..changed(&there.properties, &given, self.with_tags, now_ms) })
+                let takes_list = is_owner && self.list.is_some();
+                let acl = if takes_list { given.acl.clone() } else { there.properties.acl.clone() };
+                let bypass = lock::bypass(&call.headers);
+                Ok(Properties { acl, ..changed(&there.properties, &given, self.with_tags, now_ms, bypass) })
             };
             store.change_properties(&bucket.name, &key, which, &change).await.map_err(engine)?;
         }
@@ -207,11 +226,17 @@ impl IncomingVersion {
 }
 
 /// What a version that is there has, with the locks of the one that comes again and (`with_tags`) its tags. What that one
-/// says nothing of is left as it is.
-pub(super) fn changed(there: &Properties, given: &Properties, with_tags: bool, now_ms: i64) -> Properties {
+/// says nothing of is left as it is. `bypass`: a governance retention may become shorter.
+pub(super) fn changed(
+    there: &Properties,
+    given: &Properties,
+    with_tags: bool,
+    now_ms: i64,
+    bypass: bool,
+) -> Properties {
     let tags = if with_tags { given.tags.clone() } else { there.tags.clone() };
     // A default retention of the destination stays; and so does what nobody may make shorter.
-    let retention = given.retention.filter(|new| Retention::may_change(there.retention, Some(*new), now_ms, true));
+    let retention = given.retention.filter(|new| Retention::may_change(there.retention, Some(*new), now_ms, bypass));
     let retention = retention.or(there.retention);
     // A hold that somebody laid on the replica stays where nobody ever spoke of one at its source.
     let said = if given.legal_hold || given.hold_known { given } else { there };
@@ -264,15 +289,43 @@ mod tests {
     }
 
     #[test]
+    fn a_governance_retention_becomes_shorter_by_bypass_alone() {
+        use mallee_objects::LockMode::{Compliance, Governance};
+        let with = |mode, until_ms| {
+            let retention = Some(Retention { mode, until_ms });
+            Properties { retention, ..Properties::default() }
+        };
+        let kept = |there: &Properties, given: &Properties, bypass| changed(there, given, false, 5, bypass).retention;
+        let (there, compliance) = (with(Governance, 100), with(Compliance, 100));
+        for given in [with(Governance, 50), with(Compliance, 100)] {
+            assert_eq!(kept(&there, &given, false), there.retention);
+            assert_eq!(kept(&there, &given, true), given.retention);
+        }
+        assert_eq!(kept(&there, &with(Governance, 200), false), with(Governance, 200).retention, "longer it may be");
+        assert_eq!(kept(&compliance, &with(Compliance, 50), true), compliance.retention);
+    }
+
+    #[test]
+    fn lists_that_name_groups_may_be_public() {
+        let of = |list: &'static str| {
+            let id = HeaderValue::from_static("x");
+            let pairs = [
+                (HeaderName::from_static(VERSION), id),
+                (HeaderName::from_static(LIST), HeaderValue::from_static(list)),
+            ];
+            may_grant_to_public(&HeaderMap::from_iter(pairs))
+        };
+        assert!(of("FULL_CONTROL owner,READ http://acs.amazonaws.com/groups/global/AllUsers"));
+        assert!(!of("FULL_CONTROL owner,READ ec2") && !of("") && !of("EAT owner"));
+    }
+
+    #[test]
     fn lists_name_no_accounts() {
         let of = |kept: &str| list_text(Some(kept), "1").expect("reads");
         let all = Grantee::AllUsers.uri().expect("a group");
-        assert_eq!(list_text(None, "1").expect("none"), None);
-        assert_eq!(
-            of(&format!("FULL_CONTROL 1\nREAD 2\nREAD {all}\n")),
-            Some(format!("FULL_CONTROL owner,READ {all}"))
-        );
-        assert_eq!(of("READ 2\n"), Some(String::new()));
+        assert_eq!(list_text(None, "1").expect("the owner's alone"), "FULL_CONTROL owner");
+        assert_eq!(of(&format!("FULL_CONTROL 1\nREAD 2\nREAD {all}\n")), format!("FULL_CONTROL owner,READ {all}"));
+        assert_eq!(of("READ 2\n"), "");
         assert_eq!(read_list(""), Some(vec![]));
         assert!(list_text(Some("EAT 1\n"), "1").is_err());
     }

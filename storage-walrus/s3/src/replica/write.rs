@@ -122,7 +122,7 @@ async fn change(
         let (old, given) = (there.properties.clone(), given.clone());
         // A list is about an owner: that of another is another list.
         let acl = if with_list && old.owner == given.owner { given.acl.clone() } else { old.acl.clone() };
-        Ok(Properties { acl, ..changed(&old, &given, with_tags, now_ms) })
+        Ok(Properties { acl, ..changed(&old, &given, with_tags, now_ms, true) })
     };
     let (key, which) = (&object.info.key, VersionName::from(object.info.version));
     s3.engine().change_properties(&to.name, key, Some(which).into(), &change).await?;

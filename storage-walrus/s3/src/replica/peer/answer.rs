@@ -10,12 +10,17 @@ use mallee_awswire::xml_read::{Element, XmlLimits};
 const BYTES_MAX: usize = 64 * 1024;
 /// Errors that are none of the request's own, whatever their status is.
 const PASSING: &[&str] = &[
+    // What arrived was not what was sent.
+    "BadDigest",
+    "IncompleteBody",
     "InternalError",
     "OperationAborted",
     "RequestTimeTooSkewed",
     "RequestTimeout",
     "ServiceUnavailable",
     "SlowDown",
+    // The bucket is somewhere else, for now.
+    "TemporaryRedirect",
     // Of an upload in parts: it begins again.
     "NoSuchUpload",
 ];
@@ -41,6 +46,11 @@ impl PeerAnswer {
         Element::parse(&self.body, XmlLimits::bytes(BYTES_MAX)).ok()
     }
 
+    /// The name of the body's root.
+    pub(super) fn root_name(&self) -> Option<String> {
+        self.root().map(|root| root.name)
+    }
+
     /// The text of an element below the root of the body.
     pub(super) fn element(&self, name: &str) -> Option<String> {
         self.root()?.child_text(name).map(|text| text.trim().to_owned())
@@ -58,7 +68,10 @@ impl PeerAnswer {
         let why = format!("the object store {store} answered {} {}: {}", self.status, clip(&code), clip(&message));
         let why = why.trim_end_matches([' ', ':']).to_owned();
         let server = self.status.is_server_error() && self.status != StatusCode::NOT_IMPLEMENTED;
-        let busy = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        let busy = matches!(
+            self.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TEMPORARY_REDIRECT
+        );
         match server || busy || PASSING.contains(&code.as_str()) {
             true => Err(Unreplicated::Later(why)),
             false => Err(refused(why)),
@@ -93,6 +106,11 @@ mod tests {
         assert_eq!(taken(429, ""), later(&format!("{store} 429 Too Many Requests")));
         let skewed = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
         assert_eq!(taken(403, skewed), later(&format!("{store} 403 Forbidden RequestTimeTooSkewed")));
+        for passing in ["BadDigest", "IncompleteBody"] {
+            let body: &'static str = format!("<Error><Code>{passing}</Code></Error>").leak();
+            assert_eq!(taken(400, body), later(&format!("{store} 400 Bad Request {passing}")));
+        }
+        assert_eq!(taken(307, ""), later(&format!("{store} 307 Temporary Redirect")));
         let inside = "<Error><Code>InternalError</Code><Message>Again.</Message></Error>";
         assert_eq!(taken(200, inside), later(&format!("{store} 200 OK InternalError: Again.")));
     }

@@ -4,12 +4,13 @@
 //! only the newest version goes along: older ones would become the newest there.
 
 use super::super::incoming::PLAIN;
-use super::super::{Plan, Unreplicated};
+use super::super::{Plan, Unreplicated, refused};
 use super::said::Source;
 use super::{Peer, PeerAnswer, PeerBody, PeerRequest};
 use crate::METADATA_BYTES_MAX;
 use crate::headers::META;
 use crate::props::lock;
+use crate::reply::VERSION_ID;
 use crate::service::S3;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -18,9 +19,11 @@ use futures::StreamExt as _;
 use http::{Method, StatusCode};
 use mallee_awswire::XmlWriter;
 use mallee_objects::{Found, Object, ObjectInfo, REPLICA, Retention, VersionId, Which};
+use mallee_runtime::Backoff;
 use mallee_s3_config::{Tagging, whole};
 use md5::{Digest as _, Md5};
 use std::ops::Range;
+use std::time::Duration;
 
 /// The version that an object came from, in its metadata.
 const CAME_FROM: &str = "mallee-version";
@@ -28,7 +31,13 @@ const CAME_FROM: &str = "mallee-version";
 const PART_BYTES: u64 = 64 << 20;
 /// Most parts of an upload.
 const PARTS_MAX: u64 = 10_000;
+/// How often a part of an upload is sent, and its end, before the upload is given up.
+const PART_TRIES: u32 = 4;
+/// First and longest time between two of these.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 const CONTENT_MD5: &str = "content-md5";
+/// The version of an object in a bucket without versions.
+const NULL: &str = "null";
 
 /// Where the parts of an object of this size are; none: it goes in one.
 fn parts(size: u64) -> Vec<Range<u64>> {
@@ -73,7 +82,7 @@ impl Peer<'_> {
             return Ok(());
         }
         self.check().await?;
-        let there = self.ask(self.request(Method::HEAD, key), &[404]).await?;
+        let there = self.head(self.request(Method::HEAD, key)).await?;
         if there.status == StatusCode::NOT_FOUND {
             return Ok(());
         }
@@ -96,7 +105,7 @@ impl Peer<'_> {
         let source = Source::open(s3, object)?;
         self.check().await?;
         let now_ms = s3.engine().clock().now_ms();
-        let there = self.ask(self.request(Method::HEAD, &info.key), &[404]).await?;
+        let there = self.head(self.request(Method::HEAD, &info.key)).await?;
         let came_from = format!("{META}{CAME_FROM}");
         if there.header(&came_from) == Some(&info.version.to_string()) {
             return self.redescribe(info, &there, with_tags, now_ms).await;
@@ -108,13 +117,15 @@ impl Peer<'_> {
         let own = CAME_FROM.len() + info.version.to_string().len();
         let others: usize = info.attributes.user.iter().map(|(name, value)| name.len() + value.len()).sum();
         // Without room for it the object is written again when it is brought again.
-        if own + others <= METADATA_BYTES_MAX {
+        let is_told = own + others <= METADATA_BYTES_MAX;
+        if is_told {
             headers.push((came_from, info.version.to_string()));
         }
-        match parts(info.size) {
-            parts if parts.is_empty() => self.put_whole(&source, info, headers).await,
-            parts => self.put_parts(&source, info, headers, &parts).await,
-        }
+        let answer = match parts(info.size) {
+            parts if parts.is_empty() => self.put_whole(&source, info, headers).await?,
+            parts => self.put_parts(&source, info, headers, &parts).await?,
+        };
+        self.has_written(&answer, info, is_told).await
     }
 
     async fn put_whole(
@@ -122,7 +133,7 @@ impl Peer<'_> {
         source: &Source<'_>,
         info: &ObjectInfo,
         headers: Vec<(String, String)>,
-    ) -> Result<(), Unreplicated> {
+    ) -> Result<PeerAnswer, Unreplicated> {
         let mut request = self.plain(Method::PUT, &info.key);
         request.headers.extend(headers);
         // The tag of an object that was written in one is its MD5.
@@ -131,7 +142,28 @@ impl Peer<'_> {
             Err(_) => source.md5(&(0..info.size)).await?,
         });
         request.body = PeerBody::Stream(info.size, source.read(0, info.size).await?);
-        self.ask(request, &[]).await.map(drop)
+        self.ask(request, &[]).await
+    }
+
+    /// Whether the store has written a version: any server may say that all is well. Some say only when they are asked what
+    /// is there (Ceph, of uploads in parts). `is_told`: they were told which version the object comes from.
+    async fn has_written(&self, answer: &PeerAnswer, info: &ObjectInfo, is_told: bool) -> Result<(), Unreplicated> {
+        let is_version = |answer: &PeerAnswer| answer.header(VERSION_ID).map(|id| !id.is_empty() && id != NULL);
+        let none = || refused(format!("the object store {} does not say that it has written a version", self.name));
+        match is_version(answer) {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(none()),
+            None => {}
+        }
+        let there = self.head(self.request(Method::HEAD, &info.key)).await?;
+        if is_version(&there) != Some(true) {
+            return Err(none());
+        }
+        match !is_told || there.header(&format!("{META}{CAME_FROM}")) == Some(&info.version.to_string()) {
+            true => Ok(()),
+            // Somebody else has written there meanwhile, perhaps.
+            false => Err(Unreplicated::Later(format!("the object store {} has another object there", self.name))),
+        }
     }
 
     async fn put_parts(
@@ -140,7 +172,7 @@ impl Peer<'_> {
         info: &ObjectInfo,
         headers: Vec<(String, String)>,
         parts: &[Range<u64>],
-    ) -> Result<(), Unreplicated> {
+    ) -> Result<PeerAnswer, Unreplicated> {
         let mut begin = self.plain(Method::POST, &info.key);
         begin.query.push(("uploads", String::new()));
         begin.headers.extend(headers);
@@ -166,16 +198,23 @@ impl Peer<'_> {
         info: &ObjectInfo,
         id: &str,
         parts: &[Range<u64>],
-    ) -> Result<(), Unreplicated> {
+    ) -> Result<PeerAnswer, Unreplicated> {
         let mut w = XmlWriter::default();
         w.open("CompleteMultipartUpload");
         for (number, range) in (1u32..).zip(parts) {
             let len = range.end - range.start;
             let query = vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())];
             let headers = vec![source.md5(range).await?];
-            let body = PeerBody::Stream(len, source.read(range.start, len).await?);
-            let request = PeerRequest { query, headers, body, ..self.request(Method::PUT, &info.key) };
-            let taken = self.ask(request, &[]).await?;
+            let mut tries = Tries::new(self);
+            let taken = loop {
+                let (query, headers) = (query.clone(), headers.clone());
+                let body = PeerBody::Stream(len, source.read(range.start, len).await?);
+                let request = PeerRequest { query, headers, body, ..self.request(Method::PUT, &info.key) };
+                match self.ask(request, &[]).await {
+                    Ok(taken) => break taken,
+                    Err(failed) => tries.again(failed).await?,
+                }
+            };
             w.open("Part");
             w.display("PartNumber", number);
             w.text("ETag", taken.header("etag").unwrap_or_default());
@@ -183,8 +222,20 @@ impl Peer<'_> {
         }
         w.close("CompleteMultipartUpload");
         let query = vec![("uploadId", id.to_owned())];
-        let body = PeerBody::Bytes(Bytes::from(w.finish()));
-        self.ask(PeerRequest { query, body, ..self.request(Method::POST, &info.key) }, &[]).await.map(drop)
+        let document = Bytes::from(w.finish());
+        let mut tries = Tries::new(self);
+        let whole = loop {
+            let (query, body) = (query.clone(), PeerBody::Bytes(document.clone()));
+            let request = PeerRequest { query, body, ..self.request(Method::POST, &info.key) };
+            match self.ask(request, &[]).await {
+                Ok(whole) => break whole,
+                Err(failed) => tries.again(failed).await?,
+            }
+        };
+        if whole.root_name().as_deref() != Some("CompleteMultipartUploadResult") {
+            return Err(refused(format!("the object store {} does not say that the upload is complete", self.name)));
+        }
+        Ok(whole)
     }
 
     /// Gives the object that is there the tags and locks of this one.
@@ -234,6 +285,31 @@ impl Peer<'_> {
         request.headers.push(md5_header(Md5::digest(&document)));
         request.body = PeerBody::Bytes(Bytes::from(document));
         self.ask(request, &[]).await.map(drop)
+    }
+}
+
+/// What of an upload is tried again, rather than all of it.
+struct Tries {
+    left: u32,
+    backoff: Backoff,
+}
+
+impl Tries {
+    fn new(peer: &Peer<'_>) -> Self {
+        Self { left: PART_TRIES - 1, backoff: Backoff::new(PAUSES.0, PAUSES.1, peer.engine.rng().clone()) }
+    }
+
+    /// Waits until it is tried again; for what cannot be, that it failed.
+    async fn again(&mut self, failed: Unreplicated) -> Result<(), Unreplicated> {
+        match failed {
+            Unreplicated::Later(why) if self.left > 0 => {
+                tracing::debug!(why, "a part of an upload into another store is tried again");
+                self.left -= 1;
+                self.backoff.wait().await;
+                Ok(())
+            }
+            failed => Err(failed),
+        }
     }
 }
 

@@ -4,16 +4,17 @@ use super::super::incoming::{CHANGE, ETAG, LIST, TIME, VERSION, list_text};
 use super::super::{Plan, Unreplicated, refused};
 use super::said::Source;
 use super::{Peer, PeerBody, PeerRequest};
+use crate::authz::bucket::has_lists;
 use crate::checksum::Hasher;
 use crate::ops::put::DEFAULT_CHECKSUM;
+use crate::props::lock;
+use crate::reply::VERSION_ID;
 use crate::service::S3;
 use http::{Method, StatusCode};
 use mallee_objects::{Marker, Object, REPLICA, VersionId};
 
 /// Objects up to this size are sent without asking whether they are there.
 const SENT_UNASKED_BYTES: u64 = 64 * 1024;
-/// How a store names the version that it has written.
-const VERSION_ID: &str = "x-amz-version-id";
 
 fn place(version: VersionId, created_ms: i64) -> Vec<(String, String)> {
     vec![(VERSION.to_owned(), version.to_string()), (TIME.to_owned(), created_ms.to_string())]
@@ -39,10 +40,16 @@ impl Peer<'_> {
         let mut headers = place(info.version, info.created_ms);
         headers.push((ETAG.to_owned(), info.etag.clone()));
         let owner = info.properties.owner.as_deref().unwrap_or(&plan.source.account);
-        if let Some(list) = list_text(info.properties.acl.as_deref(), owner)? {
-            headers.push((LIST.to_owned(), list));
+        // Without lists nothing is said of them: the other store leaves its own alone.
+        if info.properties.acl.is_some() || has_lists(plan.source)? {
+            headers.push((LIST.to_owned(), list_text(info.properties.acl.as_deref(), owner)?));
         }
-        headers.extend(self.said(plan, info, with_tags, s3.engine().clock().now_ms()));
+        let said = self.said(plan, info, with_tags, s3.engine().clock().now_ms());
+        if said.iter().any(|(name, _)| name == lock::UNTIL) {
+            // It was made shorter by somebody who may.
+            headers.push((lock::BYPASS.to_owned(), "true".to_owned()));
+        }
+        headers.extend(said);
         // What is changed of a replica is brought back to where it came from, if it is there still.
         let is_replica = info.properties.replication.as_deref() == Some(REPLICA);
         if is_replica || info.size > SENT_UNASKED_BYTES {
@@ -61,7 +68,7 @@ impl Peer<'_> {
 
     async fn has(&self, key: &str, version: VersionId) -> Result<bool, Unreplicated> {
         let query = vec![("versionId", version.to_string())];
-        let answer = self.ask(PeerRequest { query, ..self.request(Method::HEAD, key) }, &[404]).await?;
+        let answer = self.head(PeerRequest { query, ..self.request(Method::HEAD, key) }).await?;
         Ok(answer.status != StatusCode::NOT_FOUND)
     }
 

@@ -121,6 +121,16 @@ impl<'a> Peer<'a> {
         }
     }
 
+    /// What is there of an object, if anything is. A refusal without a body says not why: the bucket is asked, whose answer
+    /// does.
+    async fn head(&self, request: PeerRequest) -> Result<PeerAnswer, Unreplicated> {
+        let answer = self.ask(request, &[404]).await;
+        if let Err(Unreplicated::Refused(_)) = &answer {
+            self.check().await?;
+        }
+        answer
+    }
+
     /// Whether the bucket is there and has versions: else writes would destroy what it has.
     ///
     /// # Errors
