@@ -234,7 +234,7 @@ impl Metadata for MemoryMetadata {
 
     async fn put_replica(&self, replica: &Replica) -> Result<Placed, Error> {
         self.transaction(|state| {
-            self.must_hold(state, replica.place().0)?;
+            self.must_be(state, replica.place().0)?;
             state.place(replica)
         })
     }
