@@ -18,9 +18,10 @@ def test_lists_do_not_count_where_the_owner_is_enforced():
     S3.put_object(Bucket=name, Key="k", Body=b"x", ACL="bucket-owner-full-control")
     assert grants(S3.get_bucket_acl(Bucket=name)) == grants(S3.get_object_acl(Bucket=name, Key="k"))
     unsupported = lambda call, **options: refused("AccessControlListNotSupported", 400, call, Bucket=name, **options)
-    for canned in "private", "public-read", "bucket-owner-full-control":
+    for canned in "private", "public-read", "authenticated-read":
         unsupported(S3.put_bucket_acl, ACL=canned)
-        unsupported(S3.put_object_acl, Key="k", ACL=canned)
+    unsupported(S3.put_object_acl, Key="k", ACL="public-read")
+    S3.put_object_acl(Bucket=name, Key="k", ACL="private")
     unsupported(S3.put_object, Key="k", Body=b"", ACL="authenticated-read")
     unsupported(S3.put_object, Key="k", Body=b"", GrantRead=f"id={CANONICAL[1]}")
     unsupported(S3.create_multipart_upload, Key="k", ACL="public-read")
