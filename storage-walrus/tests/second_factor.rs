@@ -2,16 +2,15 @@
 //! way; and who learns of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod inside;
+
 use async_trait::async_trait;
-use axum::body::Body;
-use http::{Request, StatusCode};
+use http::StatusCode;
+use inside::Inside;
 use mallee_awswire::sigv4::{Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code};
-use mallee_runtime::{FaultAction, Faults};
-use mallee_store::test_support::TestDb;
-use mallee_walrus::{
-    Authority, Caller, Case, Engine, Identified, Identity, Judgement, SecondFactor, Walrus, WalrusConfig,
-};
+use mallee_runtime::FaultAction;
+use mallee_walrus::{Authority, Caller, Case, Engine, Identified, Identity, Judgement, SecondFactor};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -83,23 +82,15 @@ impl Identity for User {
 
 struct World {
     rights: Arc<Rights>,
-    walrus: Walrus,
-    faults: Faults,
-    _dir: tempfile::TempDir,
-    _db: TestDb,
+    inside: Inside,
 }
 
 impl World {
     /// With a bucket that has versions, two of `k`: their ids.
     async fn new() -> (Self, [String; 2]) {
-        let (db, dir, faults) = (TestDb::sqlite().await, tempfile::tempdir().unwrap(), Faults::recording());
         let authority = Everybody::default();
         let rights = authority.0.clone();
-        let config = WalrusConfig::new(dir.path(), "local");
-        let (clock, rng) = (db.clock.clone(), db.rng.clone());
-        let walrus =
-            Walrus::open(config, db.open().await, Arc::new(authority), clock, rng, faults.clone()).await.unwrap();
-        let world = Self { rights, walrus, faults, _dir: dir, _db: db };
+        let world = Self { rights, inside: Inside::open(Arc::new(authority)).await };
         assert_eq!(world.send("PUT", "/bkt", "", None).await.0, StatusCode::OK);
         assert_eq!(world.send("PUT", "/bkt?versioning", &versioning("Enabled", ""), None).await.0, StatusCode::OK);
         let mut ids = [String::new(), String::new()];
@@ -111,7 +102,7 @@ impl World {
     }
 
     fn engine(&self) -> &Engine {
-        self.walrus.engine()
+        self.inside.engine()
     }
 
     async fn guard(&self, on: bool) {
@@ -128,27 +119,17 @@ impl World {
     }
 
     async fn send(&self, method: &str, path: &str, body: &str, factor: Option<&str>) -> (StatusCode, String) {
-        let md5 = {
-            use base64::Engine as _;
-            use md5::Digest as _;
-            base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(body))
-        };
-        let request = Request::builder().method(method).uri(path).header("host", "s3.test").header("content-md5", md5);
-        let request = factor.into_iter().fold(request, |request, factor| request.header("x-amz-mfa", factor));
-        let request = request.header("content-length", body.len()).body(Body::from(body.to_owned())).unwrap();
-        let reply = self.walrus.s3().handle(request).await;
-        let status = reply.status();
-        let body = axum::body::to_bytes(reply.into_body(), 1 << 20).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        let factor: Vec<_> = factor.map(|factor| ("x-amz-mfa", factor)).into_iter().collect();
+        self.inside.send(method, path, body, &factor).await
     }
 
     /// As [`Self::send`], and the bucket begins to ask for a second factor when all has been decided, at this point.
     async fn send_and_guard(&self, point: &str, request: [&str; 3], factor: Option<&str>) -> (StatusCode, String) {
         let [method, path, body] = request;
-        let struck = self.faults.hit().len();
-        self.faults.arm(point, FaultAction::Delay(LONG), 1);
+        let struck = self.inside.faults.hit().len();
+        self.inside.faults.arm(point, FaultAction::Delay(LONG), 1);
         let guard = async {
-            while self.faults.hit().len() == struck {
+            while self.inside.faults.hit().len() == struck {
                 tokio::time::sleep(LONG / 30).await;
             }
             self.guard(true).await;

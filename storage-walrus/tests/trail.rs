@@ -2,17 +2,17 @@
 //! outcome is told, whoever hangs up. Nothing is changed where it cannot be written down.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod inside;
+
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, StatusCode};
+use inside::Inside;
 use mallee_awswire::sigv4::{Fault, SignedRequest};
 use mallee_awswire::{ApiError, Code};
-use mallee_runtime::{FaultAction, Faults, Shutdown, TaskScope};
-use mallee_store::test_support::TestDb;
-use mallee_walrus::{
-    Authority, Caller, Case, Engine, Event, Identified, Identity, Judgement, SecondFactor, Walrus, WalrusConfig,
-};
+use mallee_runtime::{FaultAction, Shutdown, TaskScope};
+use mallee_walrus::{Authority, Caller, Case, Engine, Event, Identified, Identity, Judgement, SecondFactor};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -114,26 +114,19 @@ impl Told {
 
 struct World {
     told: Arc<Told>,
-    walrus: Walrus,
-    faults: Faults,
+    inside: Inside,
     scope: TaskScope,
-    _dir: tempfile::TempDir,
-    _db: TestDb,
 }
 
 impl World {
     async fn new() -> Self {
-        let (db, dir, faults) = (TestDb::sqlite().await, tempfile::tempdir().unwrap(), Faults::recording());
         let authority = Everybody::default();
         let told = authority.0.clone();
-        let config = WalrusConfig::new(dir.path(), "local");
-        let (clock, rng) = (db.clock.clone(), db.rng.clone());
-        let walrus =
-            Walrus::open(config, db.open().await, Arc::new(authority), clock, rng, faults.clone()).await.unwrap();
-        told.engine.set(walrus.engine().clone()).unwrap();
+        let inside = Inside::open(Arc::new(authority)).await;
+        told.engine.set(inside.engine().clone()).unwrap();
         let scope = TaskScope::new(&Shutdown::new());
-        walrus.s3().run_in(&scope);
-        Self { told, walrus, faults, scope, _dir: dir, _db: db }
+        inside.walrus.s3().run_in(&scope);
+        Self { told, inside, scope }
     }
 
     fn log(&self) -> Vec<String> {
@@ -151,19 +144,12 @@ impl World {
         let body = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         let request = Request::builder().method(method).uri(path).header("host", "s3.test");
         let request = request.header("content-length", TAGS.len()).body(body).unwrap();
-        let s3 = self.walrus.s3().clone();
+        let s3 = self.inside.walrus.s3().clone();
         async move { s3.handle(request).await.status() }
     }
 
     async fn send(&self, method: &str, path: &str, body: &str) -> StatusCode {
-        let md5 = {
-            use base64::Engine as _;
-            use md5::Digest as _;
-            base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(body))
-        };
-        let request = Request::builder().method(method).uri(path).header("host", "s3.test").header("content-md5", md5);
-        let request = request.header("content-length", body.len()).body(Body::from(body.to_owned())).unwrap();
-        self.walrus.s3().handle(request).await.status()
+        self.inside.send(method, path, body, &[]).await.0
     }
 }
 
@@ -223,7 +209,7 @@ const CHANGES: &[(&str, &str, &str, &str)] = &[
 #[tokio::test]
 async fn every_change_is_written_down_before_it_is_made() {
     let world = World::new().await;
-    let engine = world.walrus.engine();
+    let engine = world.inside.walrus.engine();
     for (method, path, body, name) in CHANGES {
         let before = engine.bucket("bkt").await.map_or(0, |bucket| bucket.rev);
         // Where it cannot be written down it is not done.
@@ -277,10 +263,10 @@ async fn what_only_looks_and_what_is_refused_is_told_once() {
 #[tokio::test]
 async fn who_hangs_up_leaves_no_change_without_its_record() {
     let world = World::new().await;
-    world.faults.arm("walrus.managed.begun", FaultAction::Delay(LONG), 1);
+    world.inside.faults.arm("walrus.managed.begun", FaultAction::Delay(LONG), 1);
     let sent = tokio::time::timeout(LONG / 3, world.send("PUT", "/bkt", ""));
     assert!(sent.await.is_err(), "the caller went away first");
-    assert!(world.walrus.engine().bucket("bkt").await.is_err());
+    assert!(world.inside.walrus.engine().bucket("bkt").await.is_err());
     for _ in 0..100 {
         if world.told.log.lock().unwrap().len() == 2 {
             break;
@@ -288,7 +274,7 @@ async fn who_hangs_up_leaves_no_change_without_its_record() {
         tokio::time::sleep(LONG / 10).await;
     }
     assert_eq!(world.log(), ["begin CreateBucket 0", "end CreateBucket ok"]);
-    assert!(world.walrus.engine().bucket("bkt").await.is_ok());
+    assert!(world.inside.walrus.engine().bucket("bkt").await.is_ok());
     world.scope.kill().await;
 }
 
@@ -326,7 +312,7 @@ async fn nobody_makes_a_bucket_and_is_told_so_before_he_sends() {
 async fn whose_a_bucket_is_is_told_as_far_as_it_is_known() {
     let world = World::new().await;
     let (other, own) = (Some("222222222222".to_owned()), Some(ACCOUNT.to_owned()));
-    let engine = world.walrus.engine();
+    let engine = world.inside.walrus.engine();
     engine.create_bucket("theirs", "222222222222", "local").await.unwrap();
     for (method, path, body, refused, expected) in [
         ("GET", "/", "", false, (own.clone(), true)),
