@@ -246,6 +246,10 @@ async fn the_check_knows_packs(db: TestDb) {
     let (_, left) = checker().repair().await.unwrap();
     let [finding] = left.findings.as_slice() else { panic!("{:#?}", left.findings) };
     assert!(finding.weight == Weight::Lost && finding.text.contains("bucket/k000"), "{finding}");
+    // One in which nothing can be found any more is no leftover: a disk that is mended may bring it back.
+    fs::write(&path, vec![0; good.len()]).unwrap();
+    let (_, left) = checker().repair().await.unwrap();
+    assert!(left.findings.len() == 4 && left.findings.iter().all(|f| f.weight == Weight::Lost), "{:#?}", left.findings);
     fs::write(&path, &good).unwrap();
     checker().repair().await.unwrap();
     // A pack of which nothing is in use is a leftover, and goes with the repair.

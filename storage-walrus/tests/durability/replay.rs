@@ -13,13 +13,13 @@ use crate::value::{Random, Value};
 use disk::{Disk, Fate};
 use mallee_objects::Error;
 use record::Event;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Requests recorded.
 const REQUESTS: u64 = 36;
 const KEYS: u64 = 5;
-/// Rebuilt disks of a usual run; `MALLEE_REPLAY_DISKS` asks for more.
+/// Rebuilt disks of a usual run, besides those where a pack begins; `MALLEE_REPLAY_DISKS` asks for more.
 const DISKS: usize = 150;
 
 /// What is under the keys.
@@ -94,8 +94,22 @@ async fn is(rest: &Rest, state: &State) -> bool {
     true
 }
 
-/// Rebuilds the disk at `at` as it could be after a power failure, at as many moments as there is time for, spread over
-/// the record, and looks at it: with how many answers given, its fate, and when it was. How many disks.
+/// Events behind the making of a pack at each of which the power fails, too: its head, its first records, their syncs.
+const PACK_BEGINS: usize = 6;
+
+/// After how many events the power fails: as often as there is time for, spread over the record, and wherever a pack begins.
+fn moments(events: &[Event]) -> BTreeSet<usize> {
+    let asked = std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS);
+    let count = asked.div_ceil(Fate::ALL.len()).min(events.len());
+    let spread = (1..=count).map(|n| n * events.len() / count);
+    let is_pack = |path: &Path| path.components().any(|part| part.as_os_str() == "packs");
+    let begins = |(_, event): &(usize, &Event)| matches!(event, Event::Opened { path, .. } if is_pack(path));
+    let packs = events.iter().enumerate().filter(begins).flat_map(|(n, _)| n + 1..=n + PACK_BEGINS);
+    spread.chain(packs).filter(|end| *end <= events.len()).collect()
+}
+
+/// Rebuilds the disk at `at` as it could be after a power failure at each of these moments, and looks at it: with how many
+/// answers given, its fate, and when it was. How many disks.
 pub fn each_disk(
     base: &Disk,
     events: &[Event],
@@ -103,14 +117,12 @@ pub fn each_disk(
     seed: u64,
     mut look: impl FnMut(usize, Fate, &str),
 ) -> usize {
-    let asked = std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS);
     let mut random = Random::new(seed);
-    let moments = asked.div_ceil(Fate::ALL.len()).min(events.len());
-    for moment in 0..moments {
-        let end = (moment + 1) * events.len() / moments;
+    let moments = moments(events);
+    for end in &moments {
         let mut disk = base.clone();
         let mut answered = 0;
-        for event in &events[..end] {
+        for event in &events[..*end] {
             answered += usize::from(matches!(event, Event::Answered));
             disk.apply(event);
         }
@@ -120,7 +132,7 @@ pub fn each_disk(
             look(answered, fate, &format!("event {end} of {}, {answered} answers, {fate:?}", events.len()));
         }
     }
-    moments * Fate::ALL.len()
+    moments.len() * Fate::ALL.len()
 }
 
 /// Runs a server under strace for these requests, and kills it: what they came to, and what happened to the disk.

@@ -176,11 +176,6 @@ impl FileBlobs {
         self.packs.names(shard).await
     }
 
-    /// All that a pack holds, in use or not.
-    pub(crate) async fn packed_ids(&self, pack: PackId) -> Result<Vec<BlobId>, Error> {
-        self.packs.ids(pack).await
-    }
-
     /// As [`FileBlobs::set_aside`], a pack with whatever is in it.
     pub(crate) async fn set_pack_aside(&self, pack: PackId) -> Result<(), Error> {
         self.move_aside(self.packs.path(pack), &pack.to_string()).await?;

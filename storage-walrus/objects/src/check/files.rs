@@ -2,7 +2,7 @@
 
 use super::rows::name;
 use super::{Checker, FINDINGS_MAX, HOLDERS_TOLD, Mend, Report, Weight, verify_blob};
-use crate::blob::{BlobId, BlobStore as _, Level};
+use crate::blob::{BlobId, BlobStore as _, Level, PackId};
 use crate::crypt::stored_size;
 use crate::documents::Documents;
 use crate::error::Error;
@@ -59,7 +59,12 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
                 format!("the file of blob {id} {why}"),
             );
         }
-        packs(checker, shard, &|id| rows.contains_key(id) || asked_for.contains(id), all_known, report).await?;
+        // Whatever can be found in it: a damaged pack may hold more than that.
+        let in_use = |pack: PackId| {
+            let is_of = |id: &String| id.starts_with(&pack.to_string());
+            rows.range(pack.to_string()..).next().is_some_and(|(id, _)| is_of(id)) || asked_for.iter().any(is_of)
+        };
+        packs(checker, shard, &in_use, all_known, report).await?;
     }
     noted(checker, &damaged, report).await
 }
@@ -68,7 +73,7 @@ pub(super) async fn check(checker: &Checker, report: &mut Report) -> Result<(), 
 async fn packs(
     checker: &Checker,
     shard: usize,
-    is_used: &(dyn Fn(&str) -> bool + Sync),
+    in_use: &(dyn Fn(PackId) -> bool + Sync),
     all_known: bool,
     report: &mut Report,
 ) -> Result<(), Error> {
@@ -77,15 +82,7 @@ async fn packs(
         report.add(Weight::Leftover, None, format!("{path} is none of ours; nothing reads or deletes it"));
     }
     for pack in packs {
-        let ids = match checker.blobs.packed_ids(pack).await {
-            Ok(ids) => ids,
-            Err(Error::Io { what, source }) => {
-                report.add(Weight::Lost, None, format!("pack {pack}: {what}: {source}"));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if !ids.iter().any(|id| is_used(id.as_str())) {
+        if !in_use(pack) {
             let mend = all_known.then_some(Mend::Pack(pack));
             report.add(Weight::Leftover, mend, format!("pack {pack} holds nothing that is in use"));
         }

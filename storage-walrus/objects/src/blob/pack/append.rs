@@ -217,13 +217,15 @@ impl Packs {
         Ok(())
     }
 
-    /// Makes a new pack.
+    /// Makes a new pack. Its head is durable before any record is written: of a pack without a head nobody could tell after
+    /// a power failure whether it is one that was just begun.
     fn begin(&self) -> Result<OpenPack, Error> {
         let pack = PackId::from_random(self.rng.u128());
         let path = self.path(pack);
         let failed = |e| Error::io(format!("cannot create {}", path.display()), e);
         let file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;
         let opened = write_all(&mut &file, &[pack_head(pack, Kind::Written).into()])
+            .and_then(|()| file.sync_data())
             .and_then(|()| File::options().write(true).open(&path));
         let relaxed = opened.map(Arc::new).map_err(|error| {
             drop(fs::remove_file(&path));
