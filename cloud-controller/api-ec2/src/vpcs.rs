@@ -271,6 +271,9 @@ mod tests {
             cidr: "172.31.0.0/16".parse().unwrap(),
             vni: 4096,
             is_default: true,
+            dedicated: false,
+            dns_support: true,
+            dns_hostnames: true,
             generation: Generation(1),
             created_ms: 0,
         };

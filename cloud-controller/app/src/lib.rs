@@ -27,6 +27,7 @@ pub mod once;
 pub mod operation;
 pub mod placement_groups;
 pub mod quotas;
+pub mod routes;
 pub mod spot;
 pub mod sts;
 pub mod tags;

@@ -29,6 +29,8 @@ pub const INSTANCE: &str = "instance";
 pub const VPC: &str = "vpc";
 /// Kind of a subnet.
 pub const SUBNET: &str = "subnet";
+/// Kind of a route table.
+pub const ROUTE_TABLE: &str = "route-table";
 /// Kind of a security group.
 pub const GROUP: &str = "group";
 

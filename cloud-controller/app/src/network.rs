@@ -42,6 +42,19 @@ pub fn public_dns_name(address: Ipv4Addr, region: &str) -> String {
     format!("ec2-{a}-{b}-{c}-{d}.{region}.compute.internal")
 }
 
+/// A VPC to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewVpc<'a> {
+    /// Whose.
+    pub(crate) account: &'a AccountId,
+    /// Its block.
+    pub(crate) cidr: Ipv4Net,
+    /// The account's default one.
+    pub(crate) is_default: bool,
+    /// See [`VpcRow`].
+    pub(crate) dedicated: bool,
+}
+
 impl Cloud {
     /// Makes an account's default VPC with its group, and a default subnet for each zone that has none yet.
     /// Repeating it is harmless.
@@ -53,32 +66,8 @@ impl Cloud {
         let vpc = match vpc_default(&mut *tx, account).await? {
             Some(vpc) => vpc,
             None => {
-                let vpc = VpcRow {
-                    id: VpcId::from_random(self.rng().u128()),
-                    account_id: account.clone(),
-                    cidr: default_vpc_cidr(),
-                    vni: vpc_vni_take(tx).await?,
-                    is_default: true,
-                    generation: Generation(1),
-                    created_ms: now_ms,
-                };
-                vpc_insert(tx, &vpc).await?;
-                change_append(tx, load::VPC, &vpc.id, None);
-                let group =
-                    insert_group(self, tx, account, &vpc.id, DEFAULT_GROUP, "default VPC security group").await?;
-                let from_itself = RuleSpec {
-                    egress: false,
-                    protocol: -1,
-                    from_port: None,
-                    to_port: None,
-                    peer: Peer::Group(group.id.clone()),
-                };
-                insert_rule(self, tx, &group, &NewRule { spec: from_itself, peer_account: None, description: None })
-                    .await?;
-                if cloud_account(&mut *tx).await?.as_ref() == Some(account) {
-                    self.let_host_in(tx, &group).await?;
-                }
-                vpc
+                let new = NewVpc { account, cidr: default_vpc_cidr(), is_default: true, dedicated: false };
+                self.make_vpc(tx, new).await?
             }
         };
         let blocks: Vec<Ipv4Net> = vpc.cidr.subnets(DEFAULT_SUBNET_PREFIX).map(Iterator::collect).unwrap_or_default();
@@ -107,6 +96,47 @@ impl Cloud {
             };
             subnet_insert(tx, &subnet).await?;
             change_append(tx, load::SUBNET, &subnet.id, None);
+        }
+        Ok(vpc)
+    }
+
+    /// Makes a VPC with what every VPC has: a main route table, and a default security group whose members reach each
+    /// other.
+    ///
+    /// # Errors
+    /// What the database says; [`StoreError::Exhausted`] without a free network identifier.
+    pub(crate) async fn make_vpc(&self, tx: &mut Tx, new: NewVpc<'_>) -> Result<VpcRow, StoreError> {
+        let NewVpc { account, cidr, is_default, dedicated } = new;
+        let vpc = VpcRow {
+            id: VpcId::from_random(self.rng().u128()),
+            account_id: account.clone(),
+            cidr,
+            vni: vpc_vni_take(tx).await?,
+            is_default,
+            dedicated,
+            dns_support: true,
+            // As on AWS: a VPC that somebody makes names no public addresses until it is told to.
+            dns_hostnames: is_default,
+            generation: Generation(1),
+            created_ms: self.clock().now_ms(),
+        };
+        vpc_insert(tx, &vpc).await?;
+        change_append(tx, load::VPC, &vpc.id, None);
+        let main = self.make_main_table(tx, &vpc).await?;
+        let group = insert_group(self, tx, account, &vpc.id, DEFAULT_GROUP, "default VPC security group").await?;
+        let from_itself = RuleSpec {
+            egress: false,
+            protocol: -1,
+            from_port: None,
+            to_port: None,
+            peer: Peer::Group(group.id.clone()),
+        };
+        insert_rule(self, tx, &group, &NewRule { spec: from_itself, peer_account: None, description: None }).await?;
+        if is_default && cloud_account(&mut *tx).await?.as_ref() == Some(account) {
+            self.let_host_in(tx, &group).await?;
+        }
+        if is_default {
+            self.open_to_world(tx, &vpc, &main).await?;
         }
         Ok(vpc)
     }

@@ -73,6 +73,9 @@ impl Fill {
             cidr,
             vni: vpc_vni_take(&mut tx).await?,
             is_default: false,
+            dedicated: false,
+            dns_support: true,
+            dns_hostnames: true,
             generation: Generation(1),
             created_ms: self.now_ms,
         };

@@ -36,6 +36,7 @@ mod instance_profile;
 mod instance_search;
 mod instance_type;
 mod interface;
+mod internet_gateway;
 mod json;
 mod key_pair;
 mod kms;
@@ -52,6 +53,7 @@ mod quota;
 mod quota_use;
 pub mod registry;
 mod role;
+mod route_table;
 mod s3;
 mod saga;
 mod seal;
@@ -186,6 +188,10 @@ pub use interface::{
     interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert,
     interface_insert_later, interface_list, interface_source_dest_check_set,
 };
+pub use internet_gateway::{
+    InternetGatewayRow, internet_gateway_attach, internet_gateway_delete, internet_gateway_detach,
+    internet_gateway_insert, internet_gateway_list, internet_gateway_list_attached,
+};
 pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};
 pub use kms::{
@@ -227,6 +233,13 @@ pub use quota_use::{Counted, bucket_creator, creators_forget, creators_put, oidc
 pub use role::{
     RoleRow, role_by_name, role_count, role_delete, role_fetch, role_insert, role_list, role_list_of, role_update,
     role_used,
+};
+pub use route_table::{
+    ROUTE_TABLES_MAX, RouteAssociationFilter, RouteAssociationRow, RouteRow, RouteTableFilter, RouteTableRow,
+    TO_INTERNET_GATEWAY, route_association_delete, route_association_insert, route_association_list,
+    route_association_main_delete, route_association_of_subnet_delete, route_association_replace, route_delete,
+    route_insert, route_list, route_list_to, route_replace, route_table_delete, route_table_insert, route_table_list,
+    route_table_number, route_table_touch,
 };
 pub use s3::*;
 pub use saga::{

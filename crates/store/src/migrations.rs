@@ -42,6 +42,7 @@ steps! {
     25 "0025_s3_replication";
     26 "0026_hold_known";
     29 "0029_outbox_due";
+    40 "0040_vpc";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -6,9 +6,10 @@ use crate::{
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
-    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface, key_pair, kms,
-    launch_template, lease, login, mfa, oidc_provider, placement_group, quota, quota_use, role, s3, saga,
-    security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology, trail, vpc,
+    instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface,
+    internet_gateway, key_pair, kms, launch_template, lease, login, mfa, oidc_provider, placement_group, quota,
+    quota_use, role, route_table, s3, saga, security_group, session, setting, spot_price, spot_request, ssh_public_key,
+    tag, topology, trail, vpc,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -41,6 +42,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance_search.rs", instance_search::SQL),
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
+    ("internet_gateway.rs", internet_gateway::SQL),
     ("key_pair.rs", key_pair::SQL),
     ("kms.rs", kms::SQL),
     ("launch_template.rs", launch_template::SQL),
@@ -52,6 +54,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("quota.rs", quota::SQL),
     ("quota_use.rs", quota_use::SQL),
     ("role.rs", role::SQL),
+    ("route_table.rs", route_table::SQL),
     ("s3/blob.rs", s3::blob::SQL),
     ("s3/bucket.rs", s3::bucket::SQL),
     ("s3/bucket_doc.rs", s3::bucket_doc::SQL),

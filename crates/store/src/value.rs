@@ -2,10 +2,10 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, FleetId, Generation, GroupId, GroupRuleId,
-    HostId, ImageId, Incarnation, InstanceEventId, InstanceId, InstanceState, InterfaceId, KeyPairId, LaunchTemplateId,
-    MacAddress, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, RunIntent, SpotRequestId, SubnetId,
-    VpcId, ZoneName,
+    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, FleetId, Generation,
+    GroupId, GroupRuleId, HostId, ImageId, Incarnation, InstanceEventId, InstanceId, InstanceState, InterfaceId,
+    InternetGatewayId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId, ProfileAssociationId,
+    ReservationId, RouteAssociationId, RouteTableId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -246,6 +246,11 @@ texts!(
     ImageId,
     InstanceId,
     InterfaceId,
+    InternetGatewayId,
+    RouteAssociationId,
+    RouteTableId,
+    AllocationId,
+    AddressId,
     KeyPairId,
     LaunchTemplateId,
     MacAddress,

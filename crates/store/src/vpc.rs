@@ -26,6 +26,12 @@ record! {
         vni: u32,
         /// The one VPC an account gets by itself.
         is_default: bool,
+        /// Instances that do not say otherwise are on hardware of their own account.
+        dedicated: bool,
+        /// Its resolver answers.
+        dns_support: bool,
+        /// Public addresses have names.
+        dns_hostnames: bool,
         /// Grows with every change.
         generation: Generation,
         /// When it was made.
@@ -54,28 +60,35 @@ record! {
     }
 }
 
+macro_rules! vpc_columns {
+    () => {
+        "id, account_id, cidr, vni, is_default, dedicated, dns_support, dns_hostnames, generation, created_ms"
+    };
+}
+
+macro_rules! subnet_columns {
+    () => {
+        "id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms"
+    };
+}
+
 sql! {
-    VPC_INSERT = "INSERT INTO vpcs (id, account_id, cidr, vni, is_default, generation, created_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    VPC_FETCH = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms FROM vpcs WHERE id = $1";
-    VPC_DEFAULT = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms
-        FROM vpcs WHERE account_id = $1 AND is_default";
-    VPC_LIST = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms FROM vpcs WHERE account_id = $1";
-    VPC_LIST_ALL = "SELECT id, account_id, cidr, vni, is_default, generation, created_ms FROM vpcs ORDER BY id";
+    VPC_INSERT = concat!("INSERT INTO vpcs (", vpc_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    VPC_FETCH = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE id = $1");
+    VPC_DEFAULT = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE account_id = $1 AND is_default");
+    VPC_LIST = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE account_id = $1");
+    VPC_LIST_ALL = concat!("SELECT ", vpc_columns!(), " FROM vpcs ORDER BY id");
     VPC_DELETE = "DELETE FROM vpcs WHERE id = $1";
     VNI_HIGHEST = "SELECT COALESCE(MAX(vni), 0) FROM vpcs";
     VNI_GAP = "SELECT v.vni + 1 FROM vpcs v WHERE v.vni < $1
         AND NOT EXISTS (SELECT 1 FROM vpcs w WHERE w.vni = v.vni + 1) ORDER BY v.vni LIMIT 1";
-    SUBNET_INSERT = "INSERT INTO subnets (id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    SUBNET_FETCH = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
-        FROM subnets WHERE id = $1";
-    SUBNET_DEFAULT = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
-        FROM subnets WHERE account_id = $1 AND zone = $2 AND is_default";
-    SUBNET_LIST = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
-        FROM subnets WHERE account_id = $1";
-    SUBNET_LIST_ALL = "SELECT id, account_id, vpc_id, zone, cidr, is_default, map_public_ip, generation, created_ms
-        FROM subnets ORDER BY id";
+    SUBNET_INSERT = concat!("INSERT INTO subnets (", subnet_columns!(), ")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    SUBNET_FETCH = concat!("SELECT ", subnet_columns!(), " FROM subnets WHERE id = $1");
+    SUBNET_DEFAULT = concat!("SELECT ", subnet_columns!(), " FROM subnets
+        WHERE account_id = $1 AND zone = $2 AND is_default");
+    SUBNET_LIST = concat!("SELECT ", subnet_columns!(), " FROM subnets WHERE account_id = $1");
+    SUBNET_LIST_ALL = concat!("SELECT ", subnet_columns!(), " FROM subnets ORDER BY id");
     SUBNET_DELETE = "DELETE FROM subnets WHERE id = $1";
 }
 

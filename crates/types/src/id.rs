@@ -86,6 +86,12 @@ ids! {
     VpcId = "vpc";
     /// A subnet of a VPC.
     SubnetId = "subnet";
+    /// A way between a VPC and the world.
+    InternetGatewayId = "igw";
+    /// A route table.
+    RouteTableId = "rtb";
+    /// A subnet's having a route table, or a VPC's main one.
+    RouteAssociationId = "rtbassoc";
     /// A network interface.
     InterfaceId = "eni";
     /// An instance's having an instance profile.

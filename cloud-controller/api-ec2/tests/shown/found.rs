@@ -77,6 +77,9 @@ async fn second_subnet(world: &World, account: &AccountId, n: u128) -> (SubnetRo
         cidr: world.subnet.cidr,
         vni: vpc_vni_take(&mut tx).await.unwrap(),
         is_default: false,
+        dedicated: false,
+        dns_support: true,
+        dns_hostnames: true,
         generation: Generation(1),
         created_ms: 1,
     };

@@ -23,6 +23,9 @@ pub async fn world(store: &Store, subnet_cidr: &str) -> (VpcRow, SubnetRow) {
         cidr: "172.31.0.0/16".parse().unwrap(),
         vni: vpc_vni_take(&mut tx).await.unwrap(),
         is_default: true,
+        dedicated: false,
+        dns_support: true,
+        dns_hostnames: true,
         generation: Generation(1),
         created_ms: 1,
     };

@@ -1,0 +1,227 @@
+//! Route tables, their routes, and which subnet has which.
+
+use crate::StoreError;
+use crate::exec::Exec;
+use crate::macros::{args, record, sql};
+use crate::select::Select;
+use crate::tx::Tx;
+use ipnet::Ipv4Net;
+use mallee_types::{AccountId, Generation, RouteAssociationId, RouteTableId, SubnetId, VpcId};
+
+record! {
+    /// A route table.
+    pub struct RouteTableRow {
+        /// `rtb-…`.
+        id: RouteTableId,
+        /// Whose.
+        account_id: AccountId,
+        /// Its VPC.
+        vpc_id: VpcId,
+        /// Unique in the VPC ([`route_table_number`]): nodes mark packets with it.
+        number: u32,
+        /// Grows with every change of its routes and associations.
+        generation: Generation,
+        /// When it was made.
+        created_ms: i64,
+    }
+    /// One route. (That to the VPC's own block is in every table and in no row.)
+    pub struct RouteRow {
+        /// In which table.
+        table_id: RouteTableId,
+        /// Packets to these addresses.
+        destination: Ipv4Net,
+        /// What kind of thing the target is, for example [`TO_INTERNET_GATEWAY`].
+        target_kind: String,
+        /// The target's id. It may be gone, or not attached any more: then the route leads nowhere.
+        target_id: String,
+    }
+    /// Which table a subnet has.
+    pub struct RouteAssociationRow {
+        /// `rtbassoc-…`.
+        id: RouteAssociationId,
+        /// The table.
+        table_id: RouteTableId,
+        /// The VPC of both.
+        vpc_id: VpcId,
+        /// `None`: it is the VPC's main table, which all subnets without one of their own have.
+        subnet_id: Option<SubnetId>,
+    }
+}
+
+/// The kind of a route's target: an internet gateway.
+pub const TO_INTERNET_GATEWAY: &str = "internet-gateway";
+
+sql! {
+    INSERT = "INSERT INTO route_tables (id, account_id, vpc_id, number, generation, created_ms)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    LIST = "SELECT id, account_id, vpc_id, number, generation, created_ms FROM route_tables WHERE 1 = 1";
+    FREE_NUMBER = "SELECT MIN(n.number) FROM (SELECT 1 AS number UNION ALL SELECT number + 1 FROM route_tables
+        WHERE vpc_id = $1) n WHERE NOT EXISTS
+        (SELECT 1 FROM route_tables t WHERE t.vpc_id = $1 AND t.number = n.number)";
+    TOUCH = "UPDATE route_tables SET generation = generation + 1 WHERE id = $1";
+    DELETE = "DELETE FROM route_tables WHERE id = $1";
+    ROUTE_INSERT = "INSERT INTO routes (table_id, destination, target_kind, target_id) VALUES ($1, $2, $3, $4)";
+    ROUTE_REPLACE = "UPDATE routes SET target_kind = $3, target_id = $4 WHERE table_id = $1 AND destination = $2";
+    ROUTE_DELETE = "DELETE FROM routes WHERE table_id = $1 AND destination = $2";
+    ROUTES = "SELECT table_id, destination, target_kind, target_id FROM routes WHERE 1 = 1";
+    ASSOCIATE = "INSERT INTO route_associations (id, table_id, vpc_id, subnet_id) VALUES ($1, $2, $3, $4)";
+    ASSOCIATIONS = "SELECT id, table_id, vpc_id, subnet_id FROM route_associations WHERE 1 = 1";
+    REPLACE = "UPDATE route_associations SET id = $2, table_id = $3 WHERE id = $1";
+    DISASSOCIATE = "DELETE FROM route_associations WHERE id = $1";
+    MAIN_GONE = "DELETE FROM route_associations WHERE vpc_id = $1 AND subnet_id IS NULL";
+    OF_SUBNET_GONE = "DELETE FROM route_associations WHERE subnet_id = $1";
+}
+
+/// Tables of one VPC at most, so that their numbers fit into the mark of a packet.
+pub const ROUTE_TABLES_MAX: u32 = 4000;
+
+/// A number for a table that this transaction is about to make.
+///
+/// # Errors
+/// [`StoreError::Exhausted`] when the VPC has [`ROUTE_TABLES_MAX`] tables.
+pub async fn route_table_number(tx: &mut Tx, vpc: &VpcId) -> Result<u32, StoreError> {
+    let (free,) = Exec::Tx(tx).one::<(u32,)>(FREE_NUMBER, args![vpc], vpc).await?;
+    let exhausted = || StoreError::Exhausted { what: format!("the numbers of route tables of {vpc}") };
+    Some(free).filter(|free| *free <= ROUTE_TABLES_MAX).ok_or_else(exhausted)
+}
+
+/// Makes a table without routes. Conflict: `route_tables_vpc_id_number`, when another took the number first.
+pub async fn route_table_insert(tx: &mut Tx, row: &RouteTableRow) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(INSERT, row.args()).await.map(drop)
+}
+
+/// Which tables.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct RouteTableFilter<'a> {
+    /// Only this account's.
+    pub account: Option<&'a AccountId>,
+    /// Only these.
+    pub ids: Option<&'a [RouteTableId]>,
+    /// Only of this VPC.
+    pub vpc: Option<&'a VpcId>,
+    /// Only those after this id.
+    pub after: Option<&'a RouteTableId>,
+}
+
+/// Tables, by id.
+pub async fn route_table_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    filter: RouteTableFilter<'_>,
+    limit: u32,
+) -> Result<Vec<RouteTableRow>, StoreError> {
+    let select = Select::new(LIST, vec![])
+        .and("account_id =", filter.account)
+        .and("vpc_id =", filter.vpc)
+        .and("id >", filter.after)
+        .and_in("id", filter.ids)?;
+    select.page(exec.into(), "id", limit).await
+}
+
+/// A table is not what it was.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn route_table_touch(tx: &mut Tx, id: &RouteTableId) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(TOUCH, args![id]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a table with its routes; [`StoreError::InUse`] while it is associated. False when it was not there.
+pub async fn route_table_delete(tx: &mut Tx, id: &RouteTableId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(DELETE, args![id]).await? > 0)
+}
+
+/// Adds a route. Conflict: `routes_table_id_destination`.
+pub async fn route_insert(tx: &mut Tx, row: &RouteRow) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(ROUTE_INSERT, row.args()).await.map(drop)
+}
+
+/// Gives a route another target; false when there is no route to this destination.
+pub async fn route_replace(tx: &mut Tx, row: &RouteRow) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(ROUTE_REPLACE, row.args()).await? > 0)
+}
+
+/// Removes a route; false when there is none.
+pub async fn route_delete(tx: &mut Tx, table: &RouteTableId, destination: &Ipv4Net) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(ROUTE_DELETE, args![table, destination]).await? > 0)
+}
+
+/// The routes of these tables, by table and destination.
+pub async fn route_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    tables: &[RouteTableId],
+    limit: u32,
+) -> Result<Vec<RouteRow>, StoreError> {
+    let select = Select::new(ROUTES, vec![]).and_in("table_id", Some(tables))?;
+    select.page(exec.into(), "table_id, destination", limit).await
+}
+
+/// The routes to this target, whatever their table.
+pub async fn route_list_to<'a>(
+    exec: impl Into<Exec<'a>>,
+    target: &str,
+    limit: u32,
+) -> Result<Vec<RouteRow>, StoreError> {
+    let select = Select::new(ROUTES, vec![]).and("target_id =", Some(target));
+    select.page(exec.into(), "table_id, destination", limit).await
+}
+
+/// Gives a subnet a table, or a VPC its main one. Conflicts: `route_associations_subnet_id`,
+/// `route_associations_vpc_id` for a second main table.
+pub async fn route_association_insert(tx: &mut Tx, row: &RouteAssociationRow) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(ASSOCIATE, row.args()).await.map(drop)
+}
+
+/// Which associations.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct RouteAssociationFilter<'a> {
+    /// Only this one.
+    pub id: Option<&'a RouteAssociationId>,
+    /// Only of these tables.
+    pub tables: Option<&'a [RouteTableId]>,
+    /// Only in this VPC.
+    pub vpc: Option<&'a VpcId>,
+    /// Only of this subnet.
+    pub subnet: Option<&'a SubnetId>,
+}
+
+/// Associations, by table and id.
+pub async fn route_association_list<'a>(
+    exec: impl Into<Exec<'a>>,
+    filter: RouteAssociationFilter<'_>,
+    limit: u32,
+) -> Result<Vec<RouteAssociationRow>, StoreError> {
+    let select = Select::new(ASSOCIATIONS, vec![])
+        .and("id =", filter.id)
+        .and("vpc_id =", filter.vpc)
+        .and("subnet_id =", filter.subnet)
+        .and_in("table_id", filter.tables)?;
+    select.page(exec.into(), "table_id, id", limit).await
+}
+
+/// Gives what the association is about another table, and the association another id; false when it is gone.
+pub async fn route_association_replace(
+    tx: &mut Tx,
+    id: &RouteAssociationId,
+    new: &RouteAssociationId,
+    table: &RouteTableId,
+) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(REPLACE, args![id, new, table]).await? > 0)
+}
+
+/// Ends an association; false when it is gone.
+pub async fn route_association_delete(tx: &mut Tx, id: &RouteAssociationId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(DISASSOCIATE, args![id]).await? > 0)
+}
+
+/// Ends the association of a subnet that is being deleted; true if it had one.
+pub async fn route_association_of_subnet_delete(tx: &mut Tx, subnet: &SubnetId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(OF_SUBNET_GONE, args![subnet]).await? > 0)
+}
+
+/// Takes the main table away from a VPC that is being deleted.
+pub async fn route_association_main_delete(tx: &mut Tx, vpc: &VpcId) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(MAIN_GONE, args![vpc]).await.map(drop)
+}
