@@ -4,7 +4,9 @@
 //! A view is the set of its parts, so every list has a canonical order (by id) and a key may occur once. The hash
 //! covers everything, epoch and generation included.
 
-use crate::v1::{GroupMembers, GroupRule, GroupView, NodeView, NodeViewUpdate, PortView, Remote, VpcUpdate, VpcView};
+use crate::v1::{
+    GroupMembers, GroupRule, GroupView, NodeView, NodeViewUpdate, PortView, Remote, RouteTableView, VpcUpdate, VpcView,
+};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -41,6 +43,13 @@ pub fn canonicalise(view: &mut NodeView) {
 
 fn canonicalise_vpc(vpc: &mut VpcView) {
     sort_unique(&mut vpc.subnets, |s| &s.id);
+    if !numbered(&vpc.route_tables) {
+        vpc.route_tables.sort_by_key(|table| table.number);
+        vpc.route_tables.dedup_by_key(|table| table.number);
+    }
+    for table in &mut vpc.route_tables {
+        sort_unique(&mut table.routes, |route| &route.destination);
+    }
     sort_unique(&mut vpc.ports, port_key);
     sort_unique(&mut vpc.groups, group_key);
     sort_unique(&mut vpc.members, members_key);
@@ -68,6 +77,10 @@ fn rule_order(a: &GroupRule, b: &GroupRule) -> Ordering {
     a.id.cmp(&b.id).then_with(|| a.encode_to_vec().cmp(&b.encode_to_vec()))
 }
 
+fn numbered(tables: &[RouteTableView]) -> bool {
+    tables.is_sorted_by(|a, b| a.number < b.number)
+}
+
 fn ascends<T>(list: &[T], key: impl Fn(&T) -> &String) -> bool {
     list.is_sorted_by(|a, b| key(a) < key(b))
 }
@@ -78,6 +91,8 @@ fn is_canonical(view: &NodeView) -> bool {
 
 fn is_canonical_vpc(vpc: &VpcView) -> bool {
     ascends(&vpc.subnets, |s| &s.id)
+        && numbered(&vpc.route_tables)
+        && vpc.route_tables.iter().all(|table| ascends(&table.routes, |route| &route.destination))
         && ascends(&vpc.ports, port_key)
         && ascends(&vpc.groups, group_key)
         && ascends(&vpc.members, members_key)
@@ -152,6 +167,9 @@ fn diff_vpc(old: &VpcView, new: &VpcView) -> VpcUpdate {
         vni: new.vni,
         dns_domain: new.dns_domain.clone(),
         subnets: new.subnets.clone(),
+        route_tables: new.route_tables.clone(),
+        internet_gateway: new.internet_gateway,
+        routed: new.routed,
         ports: ports.into_iter().cloned().collect(),
         groups: groups.into_iter().cloned().collect(),
         members: members.into_iter().cloned().collect(),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::v1::{SubnetView, group_rule::Peer};
+use crate::v1::{RouteTarget, RouteView, SubnetView, group_rule::Peer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -31,12 +31,20 @@ prop_compose! {
         vpc_id in id("vpc"), vni in 1u32..3, subnets in vec(id("subnet"), 0..3), ports in vec(port(), 0..5),
         groups in vec(group(), 0..4), members in vec((id("sg"), vec(id("10.0.0"), 0..4)), 0..4),
         remotes in vec((id("10.0.1"), id("192.0.2")), 0..5),
+        tables in vec((1u32..4, vec(id("10.0.2"), 0..3)), 0..3),
     ) -> VpcView {
+        let route = |destination| RouteView { destination, target: RouteTarget::Internet.into() };
+        let table = |(number, to): (u32, Vec<String>)| {
+            RouteTableView { number, routes: to.into_iter().map(route).collect() }
+        };
         VpcView {
             vpc_id, vni, ports, groups,
             cidr: "10.0.0.0/16".into(),
             dns_domain: String::new(),
-            subnets: subnets.into_iter().map(|id| SubnetView { id, cidr: "10.0.0.0/24".into() }).collect(),
+            subnets: subnets.into_iter().map(|id| SubnetView { id, cidr: "10.0.0.0/24".into(), route_table: 1 }).collect(),
+            route_tables: tables.into_iter().map(table).collect(),
+            internet_gateway: vni == 1,
+            routed: true,
             members: members.into_iter().map(|(group_id, addresses)| GroupMembers { group_id, addresses }).collect(),
             remotes: remotes.into_iter().map(|(address, vtep)| Remote { address, vtep }).collect(),
         }

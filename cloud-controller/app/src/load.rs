@@ -1,26 +1,25 @@
 //! From rows to what cluster controllers are told. Everything here is read, nothing decided.
 
-use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{
-    CapacityReservation, DedicatedHost, GroupRule, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions,
-    NodeSlots, ObjectKind, Port, Removed, RunIntent, SecurityGroup, SpotLife, SshKey, Subnet, Vpc,
+    CapacityReservation, DedicatedHost, Image, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, NodeSlots,
+    ObjectKind, Port, Removed, RunIntent, SpotLife, SshKey,
 };
 use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, HostFilter, HostRow, HostState, InstanceFilter, InstanceRow,
-    InterruptionBehavior, Store, StoreError, SubnetRow, TagFilter, VpcRow, capacity_fetch, capacity_list, host_fetch,
-    host_list, instance_list, instance_user_data_of, security_group_fetch, security_group_list_all,
-    security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all, tag_list, vpc_fetch,
-    vpc_list_all,
+    InterruptionBehavior, Store, StoreError, TagFilter, capacity_fetch, capacity_list, host_fetch, host_list,
+    instance_list, instance_user_data_of, tag_list,
 };
-use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, SubnetId, VpcId, ZoneName};
+use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, RouteTableId, SubnetId, VpcId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
+
+mod network;
 
 use crate::capacity::wire_tenancy;
 use crate::events::{events_of, wire as wire_event};
 use crate::instances::credentials::wire_credentials;
 use crate::instances::view::{InstanceView, views};
-use crate::network::{dns_domain, private_dns_name, public_dns_name};
+use crate::network::{private_dns_name, public_dns_name};
 use crate::placement_groups::wire_group;
 
 /// Kind of an instance in the change log.
@@ -51,6 +50,8 @@ pub enum Wanted {
     Vpc(VpcId),
     /// A subnet.
     Subnet(SubnetId),
+    /// A route table with its routes.
+    RouteTable(RouteTableId),
     /// A security group with its rules.
     Group(GroupId),
     /// A capacity reservation.
@@ -68,6 +69,7 @@ impl Wanted {
         match kind {
             VPC => id.parse().ok().map(Self::Vpc),
             SUBNET => id.parse().ok().map(Self::Subnet),
+            ROUTE_TABLE => id.parse().ok().map(Self::RouteTable),
             GROUP => id.parse().ok().map(Self::Group),
             CAPACITY => id.parse().ok().map(Self::Capacity),
             HOST => id.parse().ok().map(Self::Host),
@@ -84,6 +86,7 @@ impl Wanted {
             Object::Instance(instance) => (INSTANCE, &instance.id),
             Object::Vpc(vpc) => (VPC, &vpc.id),
             Object::Subnet(subnet) => (SUBNET, &subnet.id),
+            Object::RouteTable(table) => (ROUTE_TABLE, &table.id),
             Object::Group(group) => (GROUP, &group.id),
             Object::Capacity(reservation) => (CAPACITY, &reservation.id),
             Object::Host(host) => (HOST, &host.id),
@@ -92,6 +95,7 @@ impl Wanted {
                     ObjectKind::Instance => INSTANCE,
                     ObjectKind::Vpc => VPC,
                     ObjectKind::Subnet => SUBNET,
+                    ObjectKind::RouteTable => ROUTE_TABLE,
                     ObjectKind::Group => GROUP,
                     ObjectKind::Capacity => CAPACITY,
                     ObjectKind::Host => HOST,
@@ -114,53 +118,6 @@ fn found<T>(result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn vpc(row: &VpcRow, region: &str) -> Object {
-    Object::Vpc(Vpc {
-        id: row.id.to_string(),
-        generation: row.generation.0,
-        account_id: row.account_id.to_string(),
-        cidr: row.cidr.to_string(),
-        vni: row.vni,
-        dns_domain: dns_domain(region),
-    })
-}
-
-fn subnet(row: &SubnetRow) -> Object {
-    Object::Subnet(Subnet {
-        id: row.id.to_string(),
-        generation: row.generation.0,
-        vpc_id: row.vpc_id.to_string(),
-        cidr: row.cidr.to_string(),
-        zone: row.zone.to_string(),
-    })
-}
-
-fn group(row: &mallee_store::SecurityGroupRow, rules: &[mallee_store::SecurityGroupRuleRow]) -> Object {
-    let port = |port: Option<i64>| port.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
-    let rules = rules.iter().filter_map(|rule| {
-        let peer = match (&rule.cidr, &rule.peer_group) {
-            (Some(cidr), _) => Peer::Cidr(cidr.clone()),
-            (None, Some(group)) => Peer::GroupId(group.to_string()),
-            (None, None) => return None,
-        };
-        Some(GroupRule {
-            id: rule.id.to_string(),
-            egress: rule.egress,
-            protocol: i32::try_from(rule.protocol).unwrap_or(-1),
-            from_port: port(rule.from_port),
-            to_port: port(rule.to_port),
-            peer: Some(peer),
-        })
-    });
-    Object::Group(SecurityGroup {
-        id: row.id.to_string(),
-        generation: row.generation.0,
-        vpc_id: row.vpc_id.to_string(),
-        name: row.name.clone(),
-        rules: rules.collect(),
-    })
 }
 
 /// A reservation as its cluster is told; one that has ended is a removal.
@@ -312,18 +269,10 @@ pub(crate) async fn objects(
     let mut instances: Vec<InstanceId> = Vec::new();
     for item in wanted {
         match item {
-            Wanted::Vpc(id) => out.push(match found(vpc_fetch(store, id).await)? {
-                Some(row) => vpc(&row, &region),
-                None => removed(ObjectKind::Vpc, id),
-            }),
-            Wanted::Subnet(id) => out.push(match found(subnet_fetch(store, id).await)? {
-                Some(row) => subnet(&row),
-                None => removed(ObjectKind::Subnet, id),
-            }),
-            Wanted::Group(id) => out.push(match found(security_group_fetch(store, id).await)? {
-                Some(row) => group(&row, &security_group_rules_of(store, id).await?),
-                None => removed(ObjectKind::Group, id),
-            }),
+            Wanted::Vpc(id) => out.push(network::vpc_object(store, id, &region).await?),
+            Wanted::Subnet(id) => out.push(network::subnet_object(store, id).await?),
+            Wanted::RouteTable(id) => out.push(network::route_table_object(store, id).await?),
+            Wanted::Group(id) => out.push(network::group_object(store, id).await?),
             Wanted::Capacity(id) => out.push(match found(capacity_fetch(store, id).await)? {
                 Some(row) => capacity(&row),
                 None => removed(ObjectKind::Capacity, id),
@@ -379,16 +328,7 @@ impl Snapshot {
         match self.stage {
             Stage::Network => {
                 self.stage = Stage::Kept;
-                let mut out: Vec<Object> = vpc_list_all(store).await?.iter().map(|row| vpc(row, &region)).collect();
-                out.extend(subnet_list_all(store).await?.iter().map(subnet));
-                let mut rules: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
-                for rule in security_group_rule_list_all(store).await? {
-                    rules.entry(rule.group_id.clone()).or_default().push(rule);
-                }
-                for row in security_group_list_all(store).await? {
-                    out.push(group(&row, rules.get(&row.id).map(Vec::as_slice).unwrap_or_default()));
-                }
-                Ok(Some(out))
+                network::all_objects(store, &region).await.map(Some)
             }
             Stage::Kept => {
                 self.stage = Stage::Instances;

@@ -3,10 +3,11 @@
 use crate::Model;
 use crate::model::VpcEntry;
 use mallee_proto::v1::{
-    GroupMembers, GroupView, NodeView, PortView, Remote, SubnetView, Vpc, VpcView, group_rule::Peer,
+    GroupMembers, GroupView, NodeView, PortView, Remote, Route, RouteTable, RouteTableView, RouteTarget, RouteView,
+    Subnet, SubnetView, Vpc, VpcView, group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything `node` must know, in canonical form, with epoch and generation 0: the VPCs it has a port in, their
 /// subnets, its ports, the groups these are in, the members of groups those name, and who else is where.
@@ -40,17 +41,54 @@ pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> V
         // A group that is not known has no rules, so nothing passes by it.
         rules: model.groups.get(id).and_then(|entry| entry.group.as_ref()).map_or_else(Vec::new, |g| g.rules.clone()),
     });
+    let used: BTreeSet<&String> = ports.iter().map(|port| &port.subnet_id).collect();
     VpcView {
         vpc_id: vpc.id.clone(),
         cidr: vpc.cidr.clone(),
         vni: vpc.vni,
         dns_domain: vpc.dns_domain.clone(),
-        subnets: entry.subnets.values().map(|s| SubnetView { id: s.id.clone(), cidr: s.cidr.clone() }).collect(),
+        subnets: entry.subnets.values().map(|subnet| subnet_view(vpc, entry, subnet)).collect(),
+        route_tables: route_tables(vpc, entry, &used),
+        internet_gateway: !vpc.internet_gateway_id.is_empty(),
+        routed: true,
         groups: groups.collect(),
         ports,
         members: Vec::new(),
         remotes: Vec::new(),
     }
+}
+
+fn subnet_view(vpc: &Vpc, entry: &VpcEntry, subnet: &Subnet) -> SubnetView {
+    let table = table_of(vpc, entry, subnet).map_or(0, |table| table.number);
+    SubnetView { id: subnet.id.clone(), cidr: subnet.cidr.clone(), route_table: table }
+}
+
+/// The subnet's own table, or the VPC's main one; `None` while it is on its way.
+fn table_of<'a>(vpc: &Vpc, entry: &'a VpcEntry, subnet: &Subnet) -> Option<&'a RouteTable> {
+    let own = Some(&subnet.route_table_id).filter(|id| !id.is_empty());
+    entry.tables.get(own.unwrap_or(&vpc.main_route_table_id))
+}
+
+/// The tables of these subnets.
+fn route_tables(vpc: &Vpc, entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<RouteTableView> {
+    let subnets = subnets.iter().filter_map(|id| entry.subnets.get(*id));
+    let tables: BTreeMap<u32, &RouteTable> =
+        subnets.filter_map(|subnet| table_of(vpc, entry, subnet)).map(|table| (table.number, table)).collect();
+    let view = |(number, table): (u32, &RouteTable)| RouteTableView {
+        number,
+        routes: table.routes.iter().map(|route| route_view(vpc, route)).collect(),
+    };
+    tables.into_iter().map(view).collect()
+}
+
+fn route_view(vpc: &Vpc, route: &Route) -> RouteView {
+    let target = match &route.target {
+        Some(Target::InternetGatewayId(id)) if !id.is_empty() && *id == vpc.internet_gateway_id => {
+            RouteTarget::Internet
+        }
+        Some(Target::InternetGatewayId(_)) | None => RouteTarget::Blackhole,
+    };
+    RouteView { destination: route.destination.clone(), target: target.into() }
 }
 
 /// The groups that rules of `groups` name, in order.

@@ -1,6 +1,6 @@
 //! The model: what exists, who is where, and what a change touches.
 
-use mallee_proto::v1::{InstanceIntent, PortView, SecurityGroup, Subnet, Vpc, group_rule::Peer};
+use mallee_proto::v1::{InstanceIntent, PortView, RouteTable, SecurityGroup, Subnet, Vpc, group_rule::Peer};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A port that is up on a node.
@@ -18,9 +18,16 @@ type PortKey = (String, String);
 pub(crate) struct VpcEntry {
     pub(crate) vpc: Option<Vpc>,
     pub(crate) subnets: BTreeMap<String, Subnet>,
+    pub(crate) tables: BTreeMap<String, RouteTable>,
     pub(crate) ports: BTreeMap<PortKey, LivePort>,
     /// How many ports each node has here.
     nodes: HashMap<String, usize>,
+}
+
+impl VpcEntry {
+    fn is_empty(&self) -> bool {
+        self.vpc.is_none() && self.subnets.is_empty() && self.tables.is_empty() && self.ports.is_empty()
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -49,6 +56,7 @@ pub struct Model {
     pub(crate) nodes: HashMap<String, NodeEntry>,
     instances: HashMap<String, Vec<LivePort>>,
     subnet_vpc: HashMap<String, String>,
+    table_vpc: HashMap<String, String>,
     touched_nodes: HashSet<String>,
     touched_vpcs: HashSet<String>,
 }
@@ -98,6 +106,28 @@ impl Model {
         };
         if let Some(entry) = self.vpcs.get_mut(&vpc) {
             entry.subnets.remove(id);
+        }
+        self.touch_nodes_of_vpc(&vpc);
+        self.drop_vpc_if_empty(&vpc);
+    }
+
+    /// Adds or changes a route table; an older generation than the one held changes nothing.
+    pub fn set_route_table(&mut self, table: RouteTable) {
+        let vpc = table.vpc_id.clone();
+        let held = self.vpcs.get(&vpc).and_then(|entry| entry.tables.get(&table.id));
+        if held.is_some_and(|held| held.generation >= table.generation) {
+            return;
+        }
+        self.table_vpc.insert(table.id.clone(), vpc.clone());
+        self.vpcs.entry(vpc.clone()).or_default().tables.insert(table.id.clone(), table);
+        self.touch_nodes_of_vpc(&vpc);
+    }
+
+    /// Removes a route table.
+    pub fn remove_route_table(&mut self, id: &str) {
+        let Some(vpc) = self.table_vpc.remove(id) else { return };
+        if let Some(entry) = self.vpcs.get_mut(&vpc) {
+            entry.tables.remove(id);
         }
         self.touch_nodes_of_vpc(&vpc);
         self.drop_vpc_if_empty(&vpc);
@@ -232,7 +262,7 @@ impl Model {
     }
 
     fn drop_vpc_if_empty(&mut self, id: &str) {
-        if self.vpcs.get(id).is_some_and(|e| e.vpc.is_none() && e.subnets.is_empty() && e.ports.is_empty()) {
+        if self.vpcs.get(id).is_some_and(VpcEntry::is_empty) {
             self.vpcs.remove(id);
         }
     }
@@ -271,13 +301,14 @@ impl Model {
         vpcs.filter_map(|id| self.vpcs.get(id)).map(|vpc| vpc.ports.len()).sum()
     }
 
-    /// VPCs, subnets and groups held: what a snapshot that does not name them takes away.
+    /// VPCs, subnets, groups and route tables held: what a snapshot that does not name them takes away.
     #[must_use]
-    pub fn objects(&self) -> [Vec<String>; 3] {
+    pub fn objects(&self) -> [Vec<String>; 4] {
         [
             self.vpcs.iter().filter(|(_, e)| e.vpc.is_some()).map(|(id, _)| id.clone()).collect(),
             self.subnet_vpc.keys().cloned().collect(),
             self.groups.iter().filter(|(_, e)| e.group.is_some()).map(|(id, _)| id.clone()).collect(),
+            self.table_vpc.keys().cloned().collect(),
         ]
     }
 }

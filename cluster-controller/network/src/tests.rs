@@ -1,7 +1,7 @@
 use super::{Model, Told, compile};
 use mallee_proto::v1::{
-    GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, Port, RunIntent, SecurityGroup, Subnet, Vpc,
-    group_rule::Peer,
+    GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, Port, Route, RouteTable, RouteTarget, RunIntent,
+    SecurityGroup, Subnet, Vpc, group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
 use proptest::prelude::*;
@@ -14,12 +14,27 @@ fn vpc(n: u32, generation: u64) -> Vpc {
         cidr: "10.0.0.0/16".into(),
         vni: 100 + n,
         dns_domain: "internal".into(),
+        // It comes and goes.
+        internet_gateway_id: if generation.is_multiple_of(2) { String::new() } else { format!("igw-{n}") },
+        main_route_table_id: format!("rtb-{n}-1"),
     }
+}
+
+/// With routes to this gateway, and to one that is gone.
+fn route_table(vpc: u32, number: u32, generation: u64, gateway: u32) -> RouteTable {
+    let route = |to: &str, gateway: u32| Route {
+        destination: to.into(),
+        target: Some(Target::InternetGatewayId(format!("igw-{gateway}"))),
+    };
+    let routes = vec![route("0.0.0.0/0", gateway), route("192.0.2.0/24", 77)];
+    RouteTable { id: format!("rtb-{vpc}-{number}"), generation, vpc_id: format!("vpc-{vpc}"), number, routes }
 }
 
 fn subnet(n: u32, generation: u64) -> Subnet {
     let (vpc_id, cidr) = (format!("vpc-{n}"), format!("10.0.{n}.0/24"));
-    Subnet { id: format!("subnet-{n}"), generation, vpc_id, cidr, zone: "local-1a".into() }
+    // It has its own table now and then.
+    let route_table_id = if generation.is_multiple_of(2) { format!("rtb-{n}-2") } else { String::new() };
+    Subnet { id: format!("subnet-{n}"), generation, vpc_id, cidr, zone: "local-1a".into(), route_table_id }
 }
 
 fn group(vpc: u32, n: u32, generation: u64, peers: &[u32]) -> SecurityGroup {
@@ -62,6 +77,8 @@ fn small() -> Model {
     let mut model = Model::default();
     model.set_vpc(vpc(1, 1));
     model.set_subnet(subnet(1, 1));
+    model.set_route_table(route_table(1, 1, 1, 1));
+    model.set_route_table(route_table(1, 2, 1, 2));
     model.set_group(group(1, 1, 1, &[1, 2, 9]));
     model.set_group(group(1, 2, 1, &[]));
     model.set_node("a", "192.0.2.1");
@@ -134,6 +151,34 @@ fn a_change_touches_the_nodes_it_concerns() {
 }
 
 #[test]
+fn a_subnet_has_its_own_table_or_the_main_one() {
+    let mut model = small();
+    let routes = |model: &Model| {
+        let vpc = compile(model, "a").vpcs.remove(0);
+        assert!(vpc.routed && vpc.subnets[0].route_table == vpc.route_tables.first().map_or(0, |table| table.number));
+        let routes = vpc.route_tables.into_iter().flat_map(|table| table.routes);
+        routes.map(|route| (route.destination.clone(), route.target())).collect::<Vec<_>>()
+    };
+    let gone = ("192.0.2.0/24".to_owned(), RouteTarget::Blackhole);
+    let all = |target| ("0.0.0.0/0".to_owned(), target);
+    assert_eq!(routes(&model), [all(RouteTarget::Internet), gone.clone()]);
+    drop((model.take_touched_nodes(), model.take_learning_nodes()));
+    model.set_subnet(subnet(1, 2));
+    assert_eq!(model.take_touched_nodes(), ["a", "b"]);
+    assert_eq!(routes(&model), [all(RouteTarget::Blackhole), gone.clone()], "to the gateway of another VPC");
+    model.set_route_table(route_table(1, 2, 2, 1));
+    assert_eq!(model.take_touched_nodes(), ["a", "b"]);
+    assert_eq!(routes(&model), [all(RouteTarget::Internet), gone.clone()]);
+    model.set_route_table(route_table(1, 2, 1, 2));
+    assert!(model.take_touched_nodes().is_empty(), "an older generation changes nothing");
+    model.set_vpc(vpc(1, 2));
+    assert_eq!(routes(&model), [all(RouteTarget::Blackhole), gone], "the gateway is detached");
+    assert!(!compile(&model, "a").vpcs[0].internet_gateway);
+    model.remove_route_table("rtb-1-2");
+    assert_eq!(routes(&model), [], "a table that is not known leads nowhere");
+}
+
+#[test]
 fn everything_removed_leaves_nothing() {
     let mut model = small();
     model.remove_instance("i-1");
@@ -141,6 +186,8 @@ fn everything_removed_leaves_nothing() {
     model.remove_group("sg-1-1");
     model.remove_group("sg-1-2");
     model.remove_subnet("subnet-1");
+    model.remove_route_table("rtb-1-1");
+    model.remove_route_table("rtb-1-2");
     model.remove_vpc("vpc-1");
     assert!(model.vpcs.is_empty() && model.groups.is_empty());
     assert_eq!(compile(&model, "a"), NodeView::default());
@@ -176,6 +223,8 @@ enum Change {
     Vpc(u32, u64),
     RemoveVpc(u32),
     Subnet(u32, u64),
+    Table { vpc: u32, number: u32, generation: u64, gateway: u32 },
+    RemoveTable(u32, u32),
     Group { vpc: u32, n: u32, generation: u64, peers: Vec<u32> },
     RemoveGroup(u32, u32),
     Tell { node: u8, all: bool },
@@ -191,6 +240,9 @@ fn any_change() -> impl Strategy<Value = Change> {
         2 => (0u32..2, 0u64..5).prop_map(|(n, g)| Change::Vpc(n, g)),
         1 => (0u32..2).prop_map(Change::RemoveVpc),
         1 => (0u32..2, 0u64..5).prop_map(|(n, g)| Change::Subnet(n, g)),
+        2 => (0u32..2, 1u32..3, 0u64..5, 0u32..2).prop_map(
+            |(vpc, number, generation, gateway)| Change::Table { vpc, number, generation, gateway }),
+        1 => (0u32..2, 1u32..3).prop_map(|(vpc, number)| Change::RemoveTable(vpc, number)),
         3 => (0u32..2, 0u32..3, 0u64..9, few()).prop_map(|(vpc, n, generation, peers)| Change::Group { vpc, n, generation, peers }),
         1 => (0u32..2, 0u32..3).prop_map(|(vpc, n)| Change::RemoveGroup(vpc, n)),
         5 => (0u8..3, any::<bool>()).prop_map(|(node, all)| Change::Tell { node, all }),
@@ -223,6 +275,9 @@ proptest! {
                 Change::Vpc(n, generation) => model.set_vpc(vpc(n, generation)),
                 Change::RemoveVpc(n) => model.remove_vpc(&format!("vpc-{n}")),
                 Change::Subnet(n, generation) => model.set_subnet(subnet(n, generation)),
+                Change::Table { vpc, number, generation, gateway } =>
+                    model.set_route_table(route_table(vpc, number, generation, gateway)),
+                Change::RemoveTable(vpc, number) => model.remove_route_table(&format!("rtb-{vpc}-{number}")),
                 Change::Group { vpc, n, generation, peers } => model.set_group(group(vpc, n, generation, &peers)),
                 Change::RemoveGroup(vpc, n) => model.remove_group(&format!("sg-{vpc}-{n}")),
                 Change::Lost(node) => {
@@ -252,6 +307,7 @@ proptest! {
                             prop_assert_eq!(&have.ports, &want.ports);
                             prop_assert_eq!(&have.groups, &want.groups);
                             prop_assert_eq!(&have.subnets, &want.subnets);
+                            prop_assert_eq!(&have.route_tables, &want.route_tables);
                             let (a, b): (Vec<_>, Vec<_>) = (have.members.iter().map(|m| &m.group_id).collect(), want.members.iter().map(|m| &m.group_id).collect());
                             prop_assert_eq!(a, b);
                             prop_assert!(have.remotes.iter().all(|r| have.ports.iter().all(|p| p.private_ip != r.address)));

@@ -285,5 +285,6 @@ pub use trail::{
 pub use tx::Tx;
 pub use vpc::{
     SubnetRow, VNI_FIRST, VNI_LAST, VpcRow, subnet_default, subnet_delete, subnet_fetch, subnet_insert, subnet_list,
-    subnet_list_all, vpc_default, vpc_delete, vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_vni_take,
+    subnet_list_all, subnet_touch, vpc_default, vpc_delete, vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_touch,
+    vpc_vni_take,
 };

@@ -19,7 +19,7 @@ record! {
         vpc_id: VpcId,
         /// Unique in the VPC ([`route_table_number`]): nodes mark packets with it.
         number: u32,
-        /// Grows with every change of its routes and associations.
+        /// Grows with every change of its routes.
         generation: Generation,
         /// When it was made.
         created_ms: i64,
@@ -66,6 +66,7 @@ sql! {
     ROUTES = "SELECT table_id, destination, target_kind, target_id FROM routes WHERE 1 = 1";
     ASSOCIATE = "INSERT INTO route_associations (id, table_id, vpc_id, subnet_id) VALUES ($1, $2, $3, $4)";
     ASSOCIATIONS = "SELECT id, table_id, vpc_id, subnet_id FROM route_associations WHERE 1 = 1";
+    MAINS = "SELECT id, table_id, vpc_id, subnet_id FROM route_associations WHERE subnet_id IS NULL";
     REPLACE = "UPDATE route_associations SET id = $2, table_id = $3 WHERE id = $1";
     DISASSOCIATE = "DELETE FROM route_associations WHERE id = $1";
     MAIN_GONE = "DELETE FROM route_associations WHERE vpc_id = $1 AND subnet_id IS NULL";
@@ -97,8 +98,8 @@ pub struct RouteTableFilter<'a> {
     pub account: Option<&'a AccountId>,
     /// Only these.
     pub ids: Option<&'a [RouteTableId]>,
-    /// Only of this VPC.
-    pub vpc: Option<&'a VpcId>,
+    /// Only of these VPCs.
+    pub vpcs: Option<&'a [VpcId]>,
     /// Only those after this id.
     pub after: Option<&'a RouteTableId>,
 }
@@ -111,8 +112,8 @@ pub async fn route_table_list<'a>(
 ) -> Result<Vec<RouteTableRow>, StoreError> {
     let select = Select::new(LIST, vec![])
         .and("account_id =", filter.account)
-        .and("vpc_id =", filter.vpc)
         .and("id >", filter.after)
+        .and_in("vpc_id", filter.vpcs)?
         .and_in("id", filter.ids)?;
     select.page(exec.into(), "id", limit).await
 }
@@ -185,6 +186,8 @@ pub struct RouteAssociationFilter<'a> {
     pub vpc: Option<&'a VpcId>,
     /// Only of this subnet.
     pub subnet: Option<&'a SubnetId>,
+    /// Only main tables of VPCs.
+    pub main: bool,
 }
 
 /// Associations, by table and id.
@@ -193,7 +196,7 @@ pub async fn route_association_list<'a>(
     filter: RouteAssociationFilter<'_>,
     limit: u32,
 ) -> Result<Vec<RouteAssociationRow>, StoreError> {
-    let select = Select::new(ASSOCIATIONS, vec![])
+    let select = Select::new(if filter.main { MAINS } else { ASSOCIATIONS }, vec![])
         .and("id =", filter.id)
         .and("vpc_id =", filter.vpc)
         .and("subnet_id =", filter.subnet)

@@ -78,6 +78,7 @@ sql! {
     VPC_DEFAULT = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE account_id = $1 AND is_default");
     VPC_LIST = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE account_id = $1");
     VPC_LIST_ALL = concat!("SELECT ", vpc_columns!(), " FROM vpcs ORDER BY id");
+    VPC_TOUCH = "UPDATE vpcs SET generation = generation + 1 WHERE id = $1";
     VPC_DELETE = "DELETE FROM vpcs WHERE id = $1";
     VNI_HIGHEST = "SELECT COALESCE(MAX(vni), 0) FROM vpcs";
     VNI_GAP = "SELECT v.vni + 1 FROM vpcs v WHERE v.vni < $1
@@ -89,6 +90,7 @@ sql! {
         WHERE account_id = $1 AND zone = $2 AND is_default");
     SUBNET_LIST = concat!("SELECT ", subnet_columns!(), " FROM subnets WHERE account_id = $1");
     SUBNET_LIST_ALL = concat!("SELECT ", subnet_columns!(), " FROM subnets ORDER BY id");
+    SUBNET_TOUCH = "UPDATE subnets SET generation = generation + 1 WHERE id = $1";
     SUBNET_DELETE = "DELETE FROM subnets WHERE id = $1";
 }
 
@@ -140,6 +142,17 @@ pub async fn vpc_list_all<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<VpcRow>, 
     exec.into().all(VPC_LIST_ALL, vec![]).await
 }
 
+/// A VPC is not what it was: what is attached to it, or which is its main table.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn vpc_touch(tx: &mut Tx, id: &VpcId) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(VPC_TOUCH, args![id]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a VPC; [`StoreError::InUse`] while it has subnets or groups.
 pub async fn vpc_delete(tx: &mut Tx, id: &VpcId) -> Result<bool, StoreError> {
     Ok(Exec::Tx(tx).run(VPC_DELETE, args![id]).await? > 0)
@@ -181,6 +194,17 @@ pub async fn subnet_list<'a>(
 /// Every subnet of the cloud, by id (reconcilers).
 pub async fn subnet_list_all<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<SubnetRow>, StoreError> {
     exec.into().all(SUBNET_LIST_ALL, vec![]).await
+}
+
+/// A subnet is not what it was: which route table it has.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn subnet_touch(tx: &mut Tx, id: &SubnetId) -> Result<(), StoreError> {
+    match Exec::Tx(tx).run(SUBNET_TOUCH, args![id]).await? {
+        0 => Err(StoreError::not_found(id)),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a subnet; [`StoreError::InUse`] while it has interfaces or instances.

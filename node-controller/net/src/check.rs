@@ -2,11 +2,11 @@
 //! unknown group never stops the rest.
 
 use crate::config::NetConfig;
-use crate::model::{Mac, Model, Peer, Port, Rule, Subnet, Vpc, offset};
+use crate::model::{Mac, Model, Peer, Port, Rule, Subnet, Vpc, Way, offset};
 use ipnet::Ipv4Net;
 use mallee_node_core::network::NetworkError;
 use mallee_proto::v1::group_rule::Peer as WirePeer;
-use mallee_proto::v1::{GroupRule, NodeView, PortView, VpcView};
+use mallee_proto::v1::{GroupRule, NodeView, PortView, RouteTarget, VpcView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -14,6 +14,10 @@ use std::net::Ipv4Addr;
 const MAX_VNI: u32 = (1 << 24) - 1;
 /// Most ports of one VPC on one node; beyond this a view is refused as broken.
 pub const MAX_PORTS: usize = 4096;
+/// Route tables are numbered up to this: packets bear the number in their mark.
+pub const MAX_TABLE: u32 = 0xfff;
+/// Most routes of one table that are looked at.
+pub const MAX_ROUTES: usize = 10_000;
 /// Most remote interfaces of one VPC.
 pub const MAX_REMOTES: usize = 200_000;
 
@@ -68,6 +72,8 @@ fn check_vpc(
         vni: wire.vni,
         domain: if is_domain(&wire.dns_domain) { wire.dns_domain.clone() } else { "internal".to_owned() },
         subnets: Vec::new(),
+        tables: check_tables(wire, model),
+        internet_gateway: wire.internet_gateway || !wire.routed,
         ports: BTreeMap::new(),
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
@@ -77,7 +83,9 @@ fn check_vpc(
         match subnet.cidr.parse::<Ipv4Net>() {
             Ok(net) if vpc.cidr.contains(&net) && net.prefix_len() <= 29 => {
                 let cidr = net.trunc();
-                vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1) });
+                let table = if wire.routed { subnet.route_table } else { UNROUTED };
+                let table = if vpc.tables.contains_key(&table) { table } else { 0 };
+                vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1), table });
             }
             _ => model.warnings.push(format!("{}: left out, {:?} is no block of {}", subnet.id, subnet.cidr, vpc.cidr)),
         }
@@ -123,6 +131,34 @@ fn check_vpc(
         }
     }
     Ok(vpc)
+}
+
+/// The only table of a view of before there were route tables.
+const UNROUTED: u32 = 1;
+
+fn check_tables(wire: &VpcView, model: &mut Model) -> BTreeMap<u32, BTreeMap<Ipv4Net, Way>> {
+    if !wire.routed {
+        return BTreeMap::from([(UNROUTED, BTreeMap::from([(Ipv4Net::default(), Way::Internet)]))]);
+    }
+    let mut tables = BTreeMap::new();
+    for table in &wire.route_tables {
+        if !(1..=MAX_TABLE).contains(&table.number) || table.routes.len() > MAX_ROUTES {
+            let (number, routes) = (table.number, table.routes.len());
+            model.warnings.push(format!("{}: table {number} of {routes} routes left out", wire.vpc_id));
+            continue;
+        }
+        let mut ways = BTreeMap::new();
+        for route in &table.routes {
+            // Of what cannot be understood nothing is let out.
+            let way = if route.target() == RouteTarget::Internet { Way::Internet } else { Way::Blackhole };
+            match route.destination.parse::<Ipv4Net>() {
+                Ok(to) => drop(ways.insert(to.trunc(), way)),
+                Err(_) => model.warnings.push(format!("{}: no route to {:?}", wire.vpc_id, route.destination)),
+            }
+        }
+        tables.insert(table.number, ways);
+    }
+    tables
 }
 
 fn check_port(

@@ -7,7 +7,9 @@ use crate::model::Model;
 use crate::names::Names;
 use crate::ns;
 use crate::observe;
-use crate::plan::{DOWN_HOP, Desired, EDGE_MAC, EDGE_UP_MAC, HOST_MAC, IGW_MAC, LinkWant, UP_HOP, diff};
+use crate::plan::{
+    DOWN_HOP, Desired, EDGE_MAC, EDGE_UP_MAC, HOST_MAC, IGW_MAC, LinkWant, UNREACHABLE, UP_HOP, diff, main_route,
+};
 use crate::swap;
 use mallee_node_core::network::NetworkError;
 use std::collections::BTreeMap;
@@ -28,7 +30,8 @@ pub(crate) struct EdgeWant {
 
 impl EdgeWant {
     pub(crate) fn of(model: &Model, names: &Names) -> Self {
-        let ports = model.vpcs.values().flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
+        let open = model.vpcs.values().filter(|vpc| vpc.internet_gateway);
+        let ports = open.flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
         let public = ports.filter_map(|(vpc, port)| Some((port.public_ip?, names.edge_link(&vpc.id)))).collect();
         Self { public }
     }
@@ -97,16 +100,16 @@ pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), N
     let seen = observe::observe()?;
     let mut desired = Desired::default();
     desired.links.insert("uplink".to_owned(), LinkWant { mac: Some(EDGE_UP_MAC), mtu: MTU });
-    desired.routes.insert("default".to_owned(), format!("via {UP_HOP} dev uplink onlink"));
+    desired.routes.insert(main_route("default"), format!("via {UP_HOP} dev uplink onlink"));
     desired.neighbours.insert(("uplink".to_owned(), UP_HOP.to_owned()), HOST_MAC.to_string());
     for pool in &config.public_pool {
         let to = if pool.prefix_len() == 32 { pool.addr().to_string() } else { pool.trunc().to_string() };
-        desired.routes.insert(to, String::new());
+        desired.routes.insert(main_route(&to), UNREACHABLE.to_owned());
     }
     for (ip, device) in &want.public {
         if seen.links.contains_key(device) {
             desired.links.insert(device.clone(), LinkWant { mac: Some(EDGE_MAC), mtu: MTU });
-            desired.routes.insert(ip.to_string(), format!("via {DOWN_HOP} dev {device} onlink"));
+            desired.routes.insert(main_route(&ip.to_string()), format!("via {DOWN_HOP} dev {device} onlink"));
             desired.neighbours.insert((device.clone(), DOWN_HOP.to_owned()), IGW_MAC.to_string());
         }
     }

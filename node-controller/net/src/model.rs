@@ -43,6 +43,17 @@ pub struct Subnet {
     pub cidr: Ipv4Net,
     /// First address after the network's.
     pub gateway: Ipv4Addr,
+    /// Number of its route table; 0: none, nothing leaves the VPC.
+    pub table: u32,
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nowhere: packets are dropped.
+    Blackhole,
+    /// To the world.
+    Internet,
 }
 
 /// An instance's interface on this node.
@@ -109,6 +120,10 @@ pub struct Vpc {
     pub domain: String,
     /// In the view's order.
     pub subnets: Vec<Subnet>,
+    /// Route tables by number: where packets to these addresses go, unless the VPC's own block covers them.
+    pub tables: BTreeMap<u32, BTreeMap<Ipv4Net, Way>>,
+    /// There is a way between public addresses and the world.
+    pub internet_gateway: bool,
     /// By device name.
     pub ports: BTreeMap<String, Port>,
     /// Rules by group id.
@@ -126,10 +141,10 @@ impl Vpc {
         offset(self.cidr, 2)
     }
 
-    /// Whether any port has a public address, so that the VPC needs its way out.
+    /// Whether the VPC needs its way to the world: it may have one, and a port has a public address.
     #[must_use]
     pub fn has_public(&self) -> bool {
-        self.ports.values().any(|port| port.public_ip.is_some())
+        self.internet_gateway && self.ports.values().any(|port| port.public_ip.is_some())
     }
 
     /// The port with this private address.

@@ -173,10 +173,15 @@ fn matches(rule: &Rule) -> String {
 fn port_chains(out: &mut String, port: &Port, vpc: &Vpc, connlimit: bool) {
     let Port { device, mac, ip, .. } = port;
     // To the router itself a guest speaks in its own name even where the check is off: services tell guests by address.
+    // The mark names the route table of its subnet.
+    let mark = match port.subnet.table {
+        0 => String::new(),
+        table => format!("meta mark set {table:#x} "),
+    };
     let source = if port.source_dest_check {
-        format!("ip saddr {ip} accept\n\t\tcounter drop")
+        format!("ip saddr {ip} {mark}accept\n\t\tcounter drop")
     } else {
-        format!("ip saddr != {ip} fib daddr type local counter drop\n\t\taccept")
+        format!("ip saddr != {ip} fib daddr type local counter drop\n\t\t{mark}accept")
     };
     // 288 bits into UDP: the client's hardware address in a DHCP message, which must be the port's own.
     put!(

@@ -1,6 +1,7 @@
 //! What one namespace holds, read with one `ip` and at most one `bridge` process.
 
 use crate::exec::{failed, run};
+use crate::plan::{BLACKHOLE, RouteKey, TABLE_BASE, THROW, UNREACHABLE};
 use mallee_node_core::network::NetworkError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,9 +70,18 @@ struct Route {
     kind: String,
     dst: String,
     #[serde(default)]
+    table: String,
+    #[serde(default)]
     gateway: String,
     #[serde(default)]
     dev: String,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    #[serde(default)]
+    fwmark: String,
+    table: String,
 }
 
 #[derive(Deserialize)]
@@ -97,12 +107,19 @@ pub struct Observed {
     pub links: BTreeMap<String, Link>,
     /// Addresses of `lo`.
     pub lo: BTreeSet<String>,
-    /// Destination to what follows it in `ip route`.
-    pub routes: BTreeMap<String, String>,
+    /// What follows a destination in `ip route`, or the kind of route that it is.
+    pub routes: BTreeMap<RouteKey, String>,
+    /// Numbers of route tables that marked packets are led to.
+    pub rules: BTreeSet<u32>,
     /// (device, address) to MAC; permanent ones only.
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address, on `vx`.
     pub fdb: BTreeMap<String, String>,
+}
+
+/// 0 for the main table, the number of one of ours; `None` for any other.
+fn table_number(name: &str) -> Option<u32> {
+    if name.is_empty() { Some(0) } else { name.parse::<u32>().ok()?.checked_sub(TABLE_BASE).filter(|n| *n > 0) }
 }
 
 /// Reads the namespace of the calling thread.
@@ -111,10 +128,11 @@ pub(crate) fn observe() -> Result<Observed, NetworkError> {
     let out = run(
         "ip",
         &["-j", "-d", "-4", "-batch", "-"],
-        "addr show dev lo\nlink show\nroute show\nneigh show nud permanent\n",
+        "addr show dev lo\nlink show\nroute show table all\nneigh show nud permanent\nrule show\n",
     )?;
     let mut parts = parts(&out)?;
-    let (neigh, routes, links, lo) = (parts.pop(), parts.pop(), parts.pop(), parts.pop());
+    let (rules, neigh) = (parts.pop(), parts.pop());
+    let (routes, links, lo) = (parts.pop(), parts.pop(), parts.pop());
     let mut seen = Observed::default();
     for link in typed::<Link>(links)? {
         seen.links.insert(link.name.clone(), link);
@@ -122,13 +140,17 @@ pub(crate) fn observe() -> Result<Observed, NetworkError> {
     let infos = typed::<Address>(lo)?.into_iter().flat_map(|a| a.addr_info);
     seen.lo = infos.filter(|i| i.family == "inet").map(|i| i.local).filter(|a| a != "127.0.0.1").collect();
     for route in typed::<Route>(routes)? {
+        // The kernel's own table of local addresses is not our business.
+        let Some(table) = table_number(&route.table) else { continue };
         let rest = match (route.kind.as_str(), route.gateway.as_str()) {
-            ("unreachable", _) => String::new(),
+            (kind @ (UNREACHABLE | BLACKHOLE | THROW), _) => kind.to_owned(),
             (_, "") => format!("dev {}", route.dev),
             (_, gateway) => format!("via {gateway} dev {} onlink", route.dev),
         };
-        seen.routes.insert(route.dst, rest);
+        seen.routes.insert((table, route.dst), rest);
     }
+    let led = |rule: &Rule| (!rule.fwmark.is_empty()).then(|| table_number(&rule.table)).flatten();
+    seen.rules = typed::<Rule>(rules)?.iter().filter_map(led).collect();
     for n in typed::<Neigh>(neigh)? {
         seen.neighbours.insert((n.dev, n.dst), n.lladdr);
     }
@@ -167,7 +189,7 @@ pub(crate) fn parts_of(out: &[u8]) -> Result<Vec<serde_json::Value>, NetworkErro
 
 fn parts(out: &[u8]) -> Result<Vec<serde_json::Value>, NetworkError> {
     let parts = parts_of(out)?;
-    if parts.len() == 4 { Ok(parts) } else { Err(failed(format!("ip answered {} of 4 questions", parts.len()))) }
+    if parts.len() == 5 { Ok(parts) } else { Err(failed(format!("ip answered {} of 5 questions", parts.len()))) }
 }
 
 fn typed<T: DeserializeOwned>(part: Option<serde_json::Value>) -> Result<Vec<T>, NetworkError> {

@@ -1,7 +1,8 @@
 //! What a namespace should hold, and the commands that lead there from what it holds. Pure.
 
+use crate::check::MAX_TABLE;
 use crate::config::{MTU, NetConfig};
-use crate::model::{Mac, Vpc};
+use crate::model::{Mac, Vpc, Way};
 use crate::nft::{DNS_IP, METADATA_IP};
 use crate::observe::Observed;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,26 @@ pub(crate) const HOST_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 5]);
 /// Next hops on those pairs; they are nobody's address.
 pub(crate) const UP_HOP: &str = "169.254.1.1";
 pub(crate) const DOWN_HOP: &str = "169.254.1.2";
+
+/// The number of a route table (0: the main one), and the destination.
+pub type RouteKey = (u32, String);
+
+/// A kind of route: whoever sends is told that nobody is there.
+pub const UNREACHABLE: &str = "unreachable";
+/// A kind of route: dropped in silence.
+pub const BLACKHOLE: &str = "blackhole";
+/// A kind of route: the next table is asked.
+pub const THROW: &str = "throw";
+
+/// What the kernel calls our tables: beyond those that have names.
+pub(crate) const TABLE_BASE: u32 = 1000;
+/// Where our rules stand: before that of the main table.
+const RULE_PREFERENCE: u32 = 1000;
+
+/// A route of the main table.
+pub(crate) fn main_route(to: &str) -> RouteKey {
+    (0, to.to_owned())
+}
 
 /// A device as wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +55,10 @@ pub struct Desired {
     pub links: BTreeMap<String, LinkWant>,
     /// Addresses of `lo`.
     pub lo: BTreeSet<String>,
-    /// Destination to the rest of the `ip route` line; empty = unreachable.
-    pub routes: BTreeMap<String, String>,
+    /// The rest of the `ip route` line, or one of [`UNREACHABLE`], [`BLACKHOLE`], [`THROW`].
+    pub routes: BTreeMap<RouteKey, String>,
+    /// Route tables that packets marked with their number are led to, before the main one.
+    pub rules: BTreeSet<u32>,
     /// (device, address) to MAC.
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address.
@@ -85,15 +108,15 @@ fn block(net: ipnet::Ipv4Net) -> String {
 pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired {
     let mut want = Desired::default();
     want.lo.extend([METADATA_IP.to_string(), DNS_IP.to_string(), vpc.dns().to_string()]);
-    want.routes.insert(block(vpc.cidr), String::new());
+    want.routes.insert(main_route(&block(vpc.cidr)), UNREACHABLE.to_owned());
     for subnet in &vpc.subnets {
         want.lo.insert(subnet.gateway.to_string());
-        want.routes.insert(block(subnet.cidr), String::new());
+        want.routes.insert(main_route(&block(subnet.cidr)), UNREACHABLE.to_owned());
     }
     for (device, port) in &vpc.ports {
         if present.links.contains_key(device) {
             want.links.insert(device.clone(), LinkWant { mac: Some(GATEWAY_MAC), mtu: MTU });
-            want.routes.insert(port.ip.to_string(), format!("dev {device}"));
+            want.routes.insert(main_route(&port.ip.to_string()), format!("dev {device}"));
             want.neighbours.insert((device.clone(), port.ip.to_string()), port.mac.to_string());
         }
     }
@@ -107,16 +130,43 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
         }
         for (ip, vtep) in &vpc.remotes {
             if let Some(hop) = hops.get(vtep) {
-                want.routes.insert(ip.to_string(), format!("via {hop} dev vx onlink"));
+                want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
             }
         }
     }
-    if vpc.has_public() && present.links.contains_key("igw") {
+    let igw = vpc.has_public() && present.links.contains_key("igw");
+    if igw {
         want.links.insert("igw".to_owned(), LinkWant { mac: Some(IGW_MAC), mtu: MTU });
-        want.routes.insert("default".to_owned(), format!("via {UP_HOP} dev igw onlink"));
         want.neighbours.insert(("igw".to_owned(), UP_HOP.to_owned()), EDGE_MAC.to_string());
     }
+    for (number, ways) in &vpc.tables {
+        want.rules.insert(*number);
+        for (to, way) in ways {
+            let rest = match way {
+                Way::Internet if igw => format!("via {UP_HOP} dev igw onlink"),
+                Way::Internet => UNREACHABLE.to_owned(),
+                Way::Blackhole => BLACKHOLE.to_owned(),
+            };
+            let to = if to.prefix_len() == 0 { "default".to_owned() } else { block(*to) };
+            want.routes.insert((*number, to), rest);
+        }
+        // The VPC's own addresses are in the main table; only a route to fewer of them goes before it.
+        want.routes.insert((*number, block(vpc.cidr)), THROW.to_owned());
+    }
     want
+}
+
+fn route_line(verb: &str, (table, to): &RouteKey, rest: &str) -> String {
+    let table = if *table == 0 { String::new() } else { format!(" table {}", TABLE_BASE + table) };
+    match rest {
+        UNREACHABLE | BLACKHOLE | THROW => format!("route {verb} {rest} {to}{table}"),
+        _ => format!("route {verb} {to} {rest}{table}"),
+    }
+}
+
+fn rule_line(verb: &str, number: u32) -> String {
+    let table = TABLE_BASE + number;
+    format!("rule {verb} pref {RULE_PREFERENCE} fwmark {number:#x}/{MAX_TABLE:#x} lookup {table}")
 }
 
 /// The commands from what is there to what should be. `ours` tells the devices that may be removed when unwanted.
@@ -151,24 +201,19 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
             ip.push(format!("neigh replace {address} lladdr {mac} dev {device} nud permanent"));
         }
     }
-    for (to, rest) in &want.routes {
+    for (key, rest) in &want.routes {
         let on_fresh = fresh.iter().any(|name| rest.split(' ').any(|word| word == *name));
-        if seen.routes.get(to) != Some(rest) || on_fresh {
-            ip.push(if rest.is_empty() {
-                format!("route replace unreachable {to}")
-            } else {
-                format!("route replace {to} {rest}")
-            });
+        if seen.routes.get(key) != Some(rest) || on_fresh {
+            ip.push(route_line("replace", key, rest));
         }
     }
-    for (to, rest) in seen.routes.iter().filter(|(to, _)| !want.routes.contains_key(*to)) {
+    // A table is led to when it is whole, and not any more before it is emptied.
+    ip.extend(want.rules.difference(&seen.rules).map(|number| rule_line("add", *number)));
+    ip.extend(seen.rules.difference(&want.rules).map(|number| rule_line("del", *number)));
+    for (key, rest) in seen.routes.iter().filter(|(key, _)| !want.routes.contains_key(*key)) {
         // A route over a device removed above went with it.
         if !rest.split(' ').any(gone) {
-            ip.push(if rest.is_empty() {
-                format!("route del unreachable {to}")
-            } else {
-                format!("route del {to} {rest}")
-            });
+            ip.push(route_line("del", key, rest));
         }
     }
     for (device, address) in seen.neighbours.keys().filter(|key| !want.neighbours.contains_key(*key)) {
@@ -209,9 +254,9 @@ mod tests {
             let link = crate::observe::Link { name: name.to_owned(), flags, ..Default::default() };
             seen.links.insert(name.to_owned(), link);
         }
-        seen.routes.insert("10.0.0.0/24".to_owned(), String::new());
+        seen.routes.insert(main_route("10.0.0.0/24"), UNREACHABLE.to_owned());
         let mut want = Desired::default();
-        want.routes.insert("10.0.0.0/24".to_owned(), String::new());
+        want.routes.insert(main_route("10.0.0.0/24"), UNREACHABLE.to_owned());
         assert_eq!(diff(&want, &seen, |name| name == "vx"), Plan::default());
     }
 }

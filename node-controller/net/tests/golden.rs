@@ -4,7 +4,10 @@
 use mallee_net::plan::{diff, vpc_desired};
 use mallee_net::{Names, NetConfig, check, nft};
 use mallee_proto::v1::group_rule::Peer;
-use mallee_proto::v1::{GroupMembers, GroupRule, GroupView, NodeView, PortView, Remote, SubnetView, VpcView};
+use mallee_proto::v1::{
+    GroupMembers, GroupRule, GroupView, NodeView, PortView, Remote, RouteTableView, RouteTarget, RouteView, SubnetView,
+    VpcView,
+};
 
 fn rule(egress: bool, protocol: i32, from: i32, to: i32, peer: Peer) -> GroupRule {
     GroupRule { id: "sgr-1".to_owned(), egress, protocol, from_port: from, to_port: to, peer: Some(peer) }
@@ -40,7 +43,7 @@ fn view() -> NodeView {
         cidr: "10.0.0.0/16".to_owned(),
         vni: 7,
         dns_domain: "r1.internal".to_owned(),
-        subnets: vec![SubnetView { id: "subnet-1".to_owned(), cidr: "10.0.0.0/24".to_owned() }],
+        subnets: vec![SubnetView { id: "subnet-1".to_owned(), cidr: "10.0.0.0/24".to_owned(), route_table: 3 }],
         ports: vec![port(11, "203.0.113.5", &["sg-a", "sg-b", "sg-gone"]), port(12, "", &["sg-b"])],
         groups: vec![GroupView { id: "sg-a".to_owned(), rules }, GroupView { id: "sg-b".to_owned(), rules: vec![] }],
         members: vec![GroupMembers {
@@ -48,8 +51,22 @@ fn view() -> NodeView {
             addresses: vec!["10.0.0.12".to_owned(), "10.0.0.77".to_owned()],
         }],
         remotes: vec![Remote { address: "10.0.0.77".to_owned(), vtep: "192.0.2.9".to_owned() }],
+        route_tables: vec![RouteTableView {
+            number: 3,
+            routes: vec![
+                route("0.0.0.0/0", RouteTarget::Internet),
+                route("198.51.100.0/24", RouteTarget::Blackhole),
+                route("nowhere", RouteTarget::Internet),
+            ],
+        }],
+        internet_gateway: true,
+        routed: true,
     };
     NodeView { epoch: 1, generation: 1, vpcs: vec![vpc] }
+}
+
+fn route(to: &str, target: RouteTarget) -> RouteView {
+    RouteView { destination: to.to_owned(), target: target.into() }
 }
 
 fn config() -> NetConfig {

@@ -6,7 +6,7 @@ use mallee_node_core::network::{MetadataSource, NetworkEngine as _};
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::{
     GroupMembers, GroupRule, GroupView, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, NodeView, Port,
-    PortView, Remote, SshKey, SubnetView, VpcView,
+    PortView, Remote, RouteTableView, RouteTarget, RouteView, SshKey, SubnetView, VpcView,
 };
 use mallee_runtime::{Clock, Faults, Rng};
 use nix::sched::{CloneFlags, setns};
@@ -271,12 +271,25 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
         cidr: "10.0.0.0/16".to_owned(),
         vni,
         dns_domain: "zone1.internal".to_owned(),
-        subnets: [0, 1].map(|n| SubnetView { id: format!("subnet-{id}-{n}"), cidr: format!("10.0.{n}.0/24") }).to_vec(),
+        subnets: [0, 1].map(|n| subnet(id, n, 1)).to_vec(),
         ports: ports.to_vec(),
         groups: vec![open("sg-open")],
         members: Vec::new(),
         remotes: Vec::new(),
+        route_tables: vec![route_table(1, &[("0.0.0.0/0", RouteTarget::Internet)])],
+        internet_gateway: true,
+        routed: true,
     }
+}
+
+pub fn subnet(vpc: &str, n: u8, route_table: u32) -> SubnetView {
+    SubnetView { id: format!("subnet-{vpc}-{n}"), cidr: format!("10.0.{n}.0/24"), route_table }
+}
+
+pub fn route_table(number: u32, routes: &[(&str, RouteTarget)]) -> RouteTableView {
+    let route =
+        |(to, target): &(&str, RouteTarget)| RouteView { destination: (*to).to_owned(), target: (*target).into() };
+    RouteTableView { number, routes: routes.iter().map(route).collect() }
 }
 
 pub fn rule(egress: bool, protocol: i32, from: i32, to: i32, peer: Peer) -> GroupRule {

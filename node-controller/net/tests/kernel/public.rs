@@ -5,7 +5,7 @@ use mallee_node_core::network::NetworkEngine as _;
 use mallee_proto::v1::PortView;
 
 /// A network beyond the host, which knows only the host's own address.
-fn world(lab: &Lab) -> String {
+pub fn world(lab: &Lab) -> String {
     let world = format!("{}-world", lab.prefix);
     ok(None, &format!("ip netns add {world}; ip -n {} link add w0 type veth peer name w1 netns {world}", lab.host));
     ok(Some(&lab.host), "ip addr add 198.51.100.1/24 dev w0; ip link set w0 up");
