@@ -1,6 +1,7 @@
 //! Tags: the rules of their keys and values, and setting and removing them.
 
 mod launch;
+mod network;
 
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
@@ -13,6 +14,7 @@ use mallee_store::{
 };
 use mallee_types::limits::TAGS_PER_RESOURCE_MAX;
 use mallee_types::{AccountId, GroupId, GroupRuleId, ImageId, InstanceId, InterfaceId, KeyPairId, SubnetId, VpcId};
+use network::NetworkKind;
 
 /// Longest key, in characters (EC2: 128, from 1).
 const KEY_CHARS_MAX: usize = 128;
@@ -94,6 +96,7 @@ enum Kind {
     Subnet(SubnetId),
     Interface(InterfaceId),
     Launch(LaunchKind),
+    Network(NetworkKind),
 }
 
 impl Kind {
@@ -109,9 +112,10 @@ impl Kind {
             "vpc" => Self::Vpc(id.parse().map_err(bad(Code::InvalidVpcIdMalformed))?),
             "subnet" => Self::Subnet(id.parse().map_err(bad(Code::InvalidSubnetIdMalformed))?),
             "eni" => Self::Interface(id.parse().map_err(bad(Code::InvalidNetworkInterfaceIdMalformed))?),
-            other => match LaunchKind::parse(other, id) {
-                Some(kind) => Self::Launch(kind?),
-                None => return Err(Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)])),
+            other => match (LaunchKind::parse(other, id), NetworkKind::parse(other, id)) {
+                (Some(kind), _) => Self::Launch(kind?),
+                (None, Some(kind)) => Self::Network(kind?),
+                (None, None) => return Err(Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)])),
             },
         })
     }
@@ -127,6 +131,7 @@ impl Kind {
             Self::Subnet(_) => "subnet",
             Self::Interface(_) => "network-interface",
             Self::Launch(kind) => kind.name(),
+            Self::Network(kind) => kind.name(),
         }
     }
 
@@ -189,6 +194,7 @@ impl Kind {
                 )
             }
             Self::Launch(kind) => return kind.require(store, account).await,
+            Self::Network(kind) => return kind.require(store, account).await,
             Self::Interface(id) => {
                 let filter = InterfaceFilter {
                     account: Some(account),

@@ -25,9 +25,16 @@ sql! {
     INSERT = "INSERT INTO internet_gateways (id, account_id, vpc_id, created_ms) VALUES ($1, $2, $3, $4)";
     LIST = "SELECT id, account_id, vpc_id, created_ms FROM internet_gateways WHERE account_id = $1";
     ATTACHED = "SELECT id, account_id, vpc_id, created_ms FROM internet_gateways WHERE vpc_id IS NOT NULL";
+    PUBLIC_IN_VPC = "SELECT p.address FROM public_addresses p JOIN interfaces i ON i.id = p.interface_id
+        WHERE i.vpc_id = $1 LIMIT 1";
     ATTACH = "UPDATE internet_gateways SET vpc_id = $2 WHERE id = $1 AND vpc_id IS NULL";
     DETACH = "UPDATE internet_gateways SET vpc_id = NULL WHERE id = $1 AND vpc_id = $2";
     DELETE = "DELETE FROM internet_gateways WHERE id = $1 AND vpc_id IS NULL";
+}
+
+/// Whether an interface of the VPC has a public address.
+pub async fn vpc_has_public_address<'a>(exec: impl Into<Exec<'a>>, vpc: &VpcId) -> Result<bool, StoreError> {
+    Ok(exec.into().maybe::<(String,)>(PUBLIC_IN_VPC, args![vpc]).await?.is_some())
 }
 
 /// Makes a gateway. Conflict: `internet_gateways_vpc_id` when the VPC has one.

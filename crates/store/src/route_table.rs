@@ -81,12 +81,14 @@ pub const ROUTE_TABLES_MAX: u32 = 4000;
 /// # Errors
 /// [`StoreError::Exhausted`] when the VPC has [`ROUTE_TABLES_MAX`] tables.
 pub async fn route_table_number(tx: &mut Tx, vpc: &VpcId) -> Result<u32, StoreError> {
+    // The next call finds the one behind it.
+    tx.lock(&format!("route-tables:{vpc}")).await?;
     let (free,) = Exec::Tx(tx).one::<(u32,)>(FREE_NUMBER, args![vpc], vpc).await?;
     let exhausted = || StoreError::Exhausted { what: format!("the numbers of route tables of {vpc}") };
     Some(free).filter(|free| *free <= ROUTE_TABLES_MAX).ok_or_else(exhausted)
 }
 
-/// Makes a table without routes. Conflict: `route_tables_vpc_id_number`, when another took the number first.
+/// Makes a table without routes.
 pub async fn route_table_insert(tx: &mut Tx, row: &RouteTableRow) -> Result<(), StoreError> {
     Exec::Tx(tx).run(INSERT, row.args()).await.map(drop)
 }

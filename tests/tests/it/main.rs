@@ -17,6 +17,7 @@ mod processes;
 mod quotas;
 mod random;
 mod roles;
+mod routes;
 mod sdk;
 mod spot;
 mod storm;

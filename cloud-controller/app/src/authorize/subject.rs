@@ -7,12 +7,12 @@ use crate::{Cloud, OpContext};
 use mallee_authz::{Kind, Plan, Question, Service, Target};
 use mallee_iam::Context;
 use mallee_store::{
-    ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, StoreError, image_list, instance_list,
-    interface_list, key_pair_by_name, key_pair_list, launch_template_list, placement_group_list,
-    profile_association_fetch, security_group_by_name, security_group_list, subnet_default, subnet_list, tag_list_of,
-    vpc_default, vpc_list,
+    ImageFilter, InstanceFilter, InterfaceFilter, RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter,
+    StoreError, image_list, instance_list, interface_list, key_pair_by_name, key_pair_list, launch_template_list,
+    placement_group_list, profile_association_fetch, route_association_list, route_table_list, security_group_by_name,
+    security_group_list, subnet_default, subnet_list, tag_list_of, vpc_default, vpc_list,
 };
-use mallee_types::{AccountId, SubnetId};
+use mallee_types::{AccountId, RouteTableId, SubnetId};
 
 /// A resource of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,12 +68,20 @@ impl Cloud {
 
     /// The resource of this kind at one end of an association.
     async fn end_of(&self, cx: &OpContext, kind: Kind, id: &str) -> Result<Option<String>, StoreError> {
-        let Ok(association) = id.parse() else { return Ok(None) };
-        if kind.word != "instance" {
-            return Ok(None);
+        match kind.word {
+            "instance" => {
+                let Ok(association) = id.parse() else { return Ok(None) };
+                let row = profile_association_fetch(self.store(), cx.account(), &association).await?;
+                Ok(row.map(|row| row.instance_id.to_string()))
+            }
+            "route-table" => {
+                let Ok(association) = id.parse() else { return Ok(None) };
+                let filter = RouteAssociationFilter { id: Some(&association), ..Default::default() };
+                let row = route_association_list(self.store(), filter, 1).await?.pop();
+                Ok(row.map(|row| row.table_id.to_string()))
+            }
+            _ => Ok(None),
         }
-        let row = profile_association_fetch(self.store(), cx.account(), &association).await?;
-        Ok(row.map(|row| row.instance_id.to_string()))
     }
 
     async fn ec2_subject(&self, cx: &OpContext, kind: Kind, given: &str, facts: bool) -> Result<Subject, StoreError> {
@@ -191,6 +199,19 @@ impl Cloud {
                 subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
                 Ok(true)
             }
+            "route-table" => {
+                let Ok(id) = id.parse::<RouteTableId>() else { return Ok(false) };
+                let ids = Some(std::slice::from_ref(&id));
+                let filter = RouteTableFilter { account: Some(account), ids, ..Default::default() };
+                let Some(row) = route_table_list(store, filter, 1).await?.pop() else { return Ok(false) };
+                subject.key("ec2:RouteTableID", row.id.as_str());
+                subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
+                Ok(true)
+            }
+            "internet-gateway" => {
+                subject.key("ec2:InternetGatewayID", id);
+                Ok(true)
+            }
             "security-group" => {
                 let Ok(id) = id.parse() else { return Ok(false) };
                 let filter = SecurityGroupFilter { ids: Some(std::slice::from_ref(&id)), ..Default::default() };
@@ -234,7 +255,7 @@ pub(super) struct Surroundings {
 }
 
 /// Kinds whose new members are in a VPC of the request's choice.
-const IN_VPC: [&str; 3] = ["network-interface", "security-group", "subnet"];
+const IN_VPC: [&str; 4] = ["network-interface", "route-table", "security-group", "subnet"];
 
 impl Surroundings {
     /// Of a plan that makes something in a subnet.
@@ -244,10 +265,16 @@ impl Surroundings {
             return Ok(Self::default());
         }
         let account = cx.account();
-        let given = plan.questions.iter().find_map(|q| match q.target {
-            Target::Existing(kind, id) if kind.word == "subnet" => Some(id),
-            _ => None,
-        });
+        let named = |word: &str| {
+            plan.questions.iter().find_map(|q| match q.target {
+                Target::Existing(kind, id) if kind.word == word => Some(id),
+                _ => None,
+            })
+        };
+        if let Some(vpc) = named("vpc") {
+            return Ok(Self { vpc: Some(cloud.arn_of(account, "vpc", vpc)), subnet: None });
+        }
+        let given = named("subnet");
         let subnet = match given {
             Some(id) => match id.parse::<SubnetId>() {
                 Ok(id) => subnet_list(cloud.store(), account, Some(&[id]), None, None, 1).await?.pop(),

@@ -77,6 +77,8 @@ pub const SERVICES: &[QuotaService] = &[
 
 /// Identities of one kind in an account at most: they are read in one page.
 const IDENTITIES_MAX: usize = 10_000;
+/// Routes of a table at most: nodes look at no more.
+const ROUTES_PER_TABLE_MAX: usize = 1_000;
 const MIB: u64 = 1;
 const GIB_IN_BYTES: u64 = 1 << 30;
 
@@ -193,6 +195,16 @@ quotas! {
     /// Buckets.
     BUCKETS = quota("s3", "L-DC2B2D3D", "General purpose buckets", Use::Sum(Counted::Buckets, 1))
         .usual(10_000).key("s3:quota-bucketnumber").refused(Code::TooManyBuckets, Words::Plain);
+    /// Internet gateways.
+    INTERNET_GATEWAYS = quota("vpc", "L-A4707A72", "Internet gateways per Region",
+        Use::Sum(Counted::InternetGateways, 1))
+        .usual(5_000).key("ec2:quota-internetgatewaynumber").refused(Code::InternetGatewayLimitExceeded, Words::Plain);
+    /// Routes of each table, besides the local one.
+    ROUTES_PER_TABLE = quota("vpc", "L-93826ACB", "Non-propagated routes per route table", Use::Each)
+        .usual(500).most(ROUTES_PER_TABLE_MAX).refused(Code::RouteLimitExceeded, Words::Plain);
+    /// Route tables of each VPC.
+    ROUTE_TABLES_PER_VPC = quota("vpc", "L-589F43AA", "Route tables per VPC", Use::Each)
+        .usual(200).most(mallee_store::ROUTE_TABLES_MAX as usize).refused(Code::RouteTableLimitExceeded, Words::Plain);
     /// Security groups.
     SECURITY_GROUPS = quota("vpc", "L-E79EC296", "VPC security groups per Region",
         Use::Sum(Counted::SecurityGroups, 1))

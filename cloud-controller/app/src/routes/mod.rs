@@ -1,5 +1,11 @@
 //! Route tables and internet gateways: which way packets leave a subnet.
 
+mod entries;
+mod gateways;
+mod tables;
+
+pub use entries::RouteTarget;
+
 use crate::{Cloud, load};
 use ipnet::Ipv4Net;
 use mallee_store::{
@@ -10,6 +16,10 @@ use mallee_store::{
 use mallee_types::{Generation, InternetGatewayId, RouteAssociationId, RouteTableId};
 use std::net::Ipv4Addr;
 
+/// EC2's resource type for tags of a route table.
+pub const TABLE_TAG_KIND: &str = "route-table";
+/// EC2's resource type for tags of an internet gateway.
+pub const GATEWAY_TAG_KIND: &str = "internet-gateway";
 /// Everything that no other route covers.
 pub const EVERYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 

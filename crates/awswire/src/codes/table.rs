@@ -228,6 +228,7 @@ codes! {
     UnknownVolumeType = "UnknownVolumeType", 400, false, "Unsupported volume type '{}' for volume creation.";
     InvalidVolumeAttached = "InvalidVolume.Attached", 400, false, "The volume '{}' is attached.";
     DependencyViolation = "DependencyViolation", 400, false, "resource {} has a dependent object";
+    InvalidGatewayIdNotFound = "InvalidGatewayID.NotFound", 400, false, "The gateway ID '{}' does not exist";
     GatewayNotAttached = "Gateway.NotAttached", 400, false, "resource {} is not attached to network {}";
     ResourceAlreadyAssociated = "Resource.AlreadyAssociated", 400, false, "resource {} is already associated with network {}";
     ResourceAlreadyAssigned = "Resource.AlreadyAssigned", 400, false, "{}";

@@ -25,6 +25,7 @@ mod plans;
 mod quotas;
 mod races;
 mod resources;
+mod routes;
 mod s3;
 mod s3_migration;
 mod s3_support;

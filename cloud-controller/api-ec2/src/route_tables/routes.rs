@@ -1,0 +1,94 @@
+//! The routes of a table. Of EC2's targets, those that this cloud has; the others are refused by name.
+
+use crate::Ec2Api;
+use crate::common::refuse;
+use ipnet::Ipv4Net;
+use mallee_app::OpContext;
+use mallee_app::routes::RouteTarget;
+use mallee_awswire::{ApiError, Code};
+use mallee_ec2_types::ec2::*;
+
+fn destination(cidr: Option<&str>, ipv6: bool, list: bool) -> Result<Ipv4Net, ApiError> {
+    refuse("DestinationIpv6CidrBlock", ipv6)?;
+    refuse("DestinationPrefixListId", list)?;
+    let text = cidr.ok_or_else(|| Code::MissingParameter.with(&["destinationCidrBlock"]))?;
+    text.parse().map_err(|_| ApiError::invalid_value("destinationCidrBlock", text, "This is not a valid CIDR block."))
+}
+
+/// The one target of a request.
+fn target(gateway: Option<String>, local: bool) -> Result<RouteTarget, ApiError> {
+    match (gateway, local) {
+        (Some(_), true) => Err(ApiError::invalid_combination(
+            "A route has one target: the parameters GatewayId and LocalTarget exclude each other",
+        )),
+        (Some(id), false) => Ok(RouteTarget::InternetGateway(id)),
+        (None, true) => Ok(RouteTarget::Local),
+        (None, false) => Err(Code::MissingParameter.message(
+            "The request must contain exactly one of: gatewayId, natGatewayId, networkInterfaceId, \
+             vpcPeeringConnectionId, egressOnlyInternetGatewayId, transitGatewayId, localGatewayId, carrierGatewayId, \
+             vpcEndpointId, instanceId, coreNetworkArn",
+        )),
+    }
+}
+
+/// Takes a request apart, and refuses the targets that this cloud does not have.
+macro_rules! one_target {
+    ($request:ident as $type:ident { $($kept:ident),* $(,)? }) => {
+        one_target!($request as $type { $($kept),* } but
+            carrier_gateway_id "CarrierGatewayId", core_network_arn "CoreNetworkArn",
+            egress_only_internet_gateway_id "EgressOnlyInternetGatewayId", instance_id "InstanceId",
+            local_gateway_id "LocalGatewayId", nat_gateway_id "NatGatewayId",
+            network_interface_id "NetworkInterfaceId", odb_network_arn "OdbNetworkArn",
+            transit_gateway_id "TransitGatewayId", vpc_endpoint_id "VpcEndpointId",
+            vpc_peering_connection_id "VpcPeeringConnectionId");
+    };
+    ($request:ident as $type:ident { $($kept:ident),* } but $($other:ident $name:literal),*) => {
+        let $type { $($kept,)* $($other),* } = $request;
+        $(refuse($name, $other.is_some())?;)*
+    };
+}
+
+impl Ec2Api {
+    pub(crate) async fn create_route(
+        &self,
+        cx: &OpContext,
+        r: CreateRouteRequest,
+    ) -> Result<CreateRouteResult, ApiError> {
+        one_target!(r as CreateRouteRequest {
+            destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run, gateway_id,
+            route_table_id
+        });
+        let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
+        let (ipv6, list) = (destination_ipv6_cidr_block.is_some(), destination_prefix_list_id.is_some());
+        let to = destination(destination_cidr_block.as_deref(), ipv6, list)?;
+        let target = target(gateway_id, false)?;
+        self.cloud.create_route(cx, &table, to, &target, dry_run == Some(true)).await?;
+        Ok(CreateRouteResult { return_: Some(true) })
+    }
+
+    pub(crate) async fn replace_route(&self, cx: &OpContext, r: ReplaceRouteRequest) -> Result<(), ApiError> {
+        one_target!(r as ReplaceRouteRequest {
+            destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run, gateway_id,
+            local_target, route_table_id
+        });
+        let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
+        let (ipv6, list) = (destination_ipv6_cidr_block.is_some(), destination_prefix_list_id.is_some());
+        let to = destination(destination_cidr_block.as_deref(), ipv6, list)?;
+        let target = target(gateway_id, local_target == Some(true))?;
+        self.cloud.replace_route(cx, &table, to, &target, dry_run == Some(true)).await
+    }
+
+    pub(crate) async fn delete_route(&self, cx: &OpContext, r: DeleteRouteRequest) -> Result<(), ApiError> {
+        let DeleteRouteRequest {
+            destination_cidr_block,
+            destination_ipv6_cidr_block,
+            destination_prefix_list_id,
+            dry_run,
+            route_table_id,
+        } = r;
+        let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
+        let (ipv6, list) = (destination_ipv6_cidr_block.is_some(), destination_prefix_list_id.is_some());
+        let to = destination(destination_cidr_block.as_deref(), ipv6, list)?;
+        self.cloud.delete_route(cx, &table, to, dry_run == Some(true)).await
+    }
+}

@@ -1,0 +1,177 @@
+//! The routes of a table.
+
+use crate::fail::{OrFail as _, store_failure};
+use crate::quotas::{table as quotas, within};
+use crate::{Cloud, OpContext, load};
+use ipnet::Ipv4Net;
+use mallee_awswire::{ApiError, Code};
+use mallee_store::{
+    RouteRow, RouteTableRow, TO_INTERNET_GATEWAY, Tx, VpcRow, change_append, route_delete, route_insert, route_list,
+    route_replace, route_table_touch, vpc_fetch,
+};
+
+/// Routes of one table read at once: more than any may have.
+const ROUTES_MAX: u32 = 10_000;
+
+/// Where a route is to lead.
+#[derive(Debug, Clone)]
+pub enum RouteTarget {
+    /// To the world, by this gateway.
+    InternetGateway(String),
+    /// To the VPC itself, as its own block always does.
+    Local,
+}
+
+impl Cloud {
+    async fn vpc_of(&self, table: &RouteTableRow) -> Result<VpcRow, ApiError> {
+        vpc_fetch(self.store(), &table.vpc_id).await.or_fail()
+    }
+
+    /// What a route of this table to that target is, if there may be one.
+    async fn route_row(
+        &self,
+        cx: &OpContext,
+        table: &RouteTableRow,
+        destination: Ipv4Net,
+        target: &RouteTarget,
+    ) -> Result<RouteRow, ApiError> {
+        let RouteTarget::InternetGateway(id) = target else {
+            return Err(Code::InvalidParameterValue
+                .message(format!("the route to {destination} cannot target the VPC itself: only its own block does")));
+        };
+        let unknown = || Code::InvalidGatewayIdNotFound.with(&[&mallee_awswire::texts::clip(id)]);
+        let gateway = match self.find_internet_gateway(cx, id).await {
+            Err(error) if error.status() < 500 => return Err(unknown()),
+            other => other?,
+        };
+        if gateway.vpc_id.as_ref() != Some(&table.vpc_id) {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "route table {} and network gateway {} belong to different networks",
+                table.id, gateway.id
+            )));
+        }
+        Ok(RouteRow {
+            table_id: table.id.clone(),
+            destination,
+            target_kind: TO_INTERNET_GATEWAY.to_owned(),
+            target_id: gateway.id.to_string(),
+        })
+    }
+
+    /// `CreateRoute`. The destination is taken in its canonical form, as by EC2.
+    ///
+    /// # Errors
+    /// `RouteAlreadyExists`, `RouteLimitExceeded`, `InvalidGatewayID.NotFound`; `InvalidParameterValue` for a destination
+    /// inside the VPC and a gateway that is not attached to it.
+    pub async fn create_route(
+        &self,
+        cx: &OpContext,
+        table: &str,
+        destination: Ipv4Net,
+        target: &RouteTarget,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let table = self.find_route_table(cx, table).await?;
+        let vpc = self.vpc_of(&table).await?;
+        let destination = destination.trunc();
+        if vpc.cidr.contains(&destination) {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR \
+                 blocks. This route can target only an interface or an instance."
+            )));
+        }
+        let row = self.route_row(cx, &table, destination, target).await?;
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let mut tx = self.store().write().await.or_fail()?;
+        let there = route_list(&mut tx, std::slice::from_ref(&table.id), ROUTES_MAX).await.or_fail()?;
+        if there.iter().any(|route| route.destination == destination) {
+            return Err(Code::RouteAlreadyExists.with(&[&destination.to_string()]));
+        }
+        within(&mut tx, cx.account(), &quotas::ROUTES_PER_TABLE, there.len() + 1).await?;
+        route_insert(&mut tx, &row).await.map_err(|error| {
+            if error.is_conflict("routes_table_id_destination") {
+                Code::RouteAlreadyExists.with(&[&destination.to_string()])
+            } else {
+                store_failure(error)
+            }
+        })?;
+        tell(&mut tx, &table).await?;
+        tx.commit().await.or_fail()
+    }
+
+    /// `ReplaceRoute`.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue` where there is no route to this destination.
+    pub async fn replace_route(
+        &self,
+        cx: &OpContext,
+        table: &str,
+        destination: Ipv4Net,
+        target: &RouteTarget,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let table = self.find_route_table(cx, table).await?;
+        let vpc = self.vpc_of(&table).await?;
+        let destination = destination.trunc();
+        if destination == vpc.cidr {
+            // It never led elsewhere.
+            return match target {
+                RouteTarget::Local if dry_run => Err(Code::DryRunOperation.error()),
+                RouteTarget::Local => Ok(()),
+                RouteTarget::InternetGateway(_) => Err(Code::InvalidParameterValue.message(format!(
+                    "cannot replace the local route {destination} in route table {} by one to a gateway",
+                    table.id
+                ))),
+            };
+        }
+        let row = self.route_row(cx, &table, destination, target).await?;
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let mut tx = self.store().write().await.or_fail()?;
+        if !route_replace(&mut tx, &row).await.or_fail()? {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "There is no route defined for '{destination}' in the route table. Use CreateRoute instead."
+            )));
+        }
+        tell(&mut tx, &table).await?;
+        tx.commit().await.or_fail()
+    }
+
+    /// `DeleteRoute`.
+    ///
+    /// # Errors
+    /// `InvalidRoute.NotFound`; `InvalidParameterValue` for the VPC's own block.
+    pub async fn delete_route(
+        &self,
+        cx: &OpContext,
+        table: &str,
+        destination: Ipv4Net,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        let table = self.find_route_table(cx, table).await?;
+        let destination = destination.trunc();
+        if destination == self.vpc_of(&table).await?.cidr {
+            return Err(Code::InvalidParameterValue
+                .message(format!("cannot remove local route {destination} in route table {}", table.id)));
+        }
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let mut tx = self.store().write().await.or_fail()?;
+        if !route_delete(&mut tx, &table.id, &destination).await.or_fail()? {
+            return Err(Code::InvalidRouteNotFound.with(&[&destination.to_string(), table.id.as_str()]));
+        }
+        tell(&mut tx, &table).await?;
+        tx.commit().await.or_fail()
+    }
+}
+
+async fn tell(tx: &mut Tx, table: &RouteTableRow) -> Result<(), ApiError> {
+    route_table_touch(tx, &table.id).await.or_fail()?;
+    change_append(tx, load::ROUTE_TABLE, &table.id, None);
+    Ok(())
+}
