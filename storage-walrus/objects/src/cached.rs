@@ -276,6 +276,10 @@ impl Metadata for CachedMetadata {
         self.inner.existing_blobs(ids).await
     }
 
+    async fn blob_behind(&self, id: &BlobId) -> Result<Option<BlobId>, Error> {
+        self.inner.blob_behind(id).await
+    }
+
     async fn settle_log(&self) -> Result<(), Error> {
         self.inner.settle_log().await
     }

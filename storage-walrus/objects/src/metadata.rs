@@ -219,8 +219,10 @@ pub trait Metadata: Send + Sync + Debug {
 
     /// Which of these blobs, all of one shard (the same first two digits), have a row.
     async fn existing_blobs(&self, ids: &[BlobId]) -> Result<HashSet<BlobId>, Error>;
-    /// To be called between [`Metadata::existing_blobs`] and the deletion of those that have no row: afterwards no
-    /// commit that was never answered can bring a row of an earlier write back.
+    /// Of the blobs that have a row, the first behind this one in the order of their ids.
+    async fn blob_behind(&self, id: &BlobId) -> Result<Option<BlobId>, Error>;
+    /// To be called between [`Metadata::existing_blobs`] or [`Metadata::blob_behind`] and the deletion of what has no row:
+    /// afterwards no commit that was never answered can bring a row of an earlier write back.
     async fn settle_log(&self) -> Result<(), Error>;
     /// Blobs whose bytes may be deleted at `now_ms`, those that wait longest first.
     async fn garbage(&self, now_ms: i64, limit: usize) -> Result<Vec<BlobId>, Error>;

@@ -219,7 +219,54 @@ async fn what_a_crash_leaves_behind_the_last_record_goes() {
     }
 }
 
-mallee_store::store_test_suite!(the_check_knows_packs);
+mallee_store::store_test_suite!(the_check_knows_packs, what_cannot_be_seen_in_a_pack_stays_while_a_row_names_it);
+
+async fn what_cannot_be_seen_in_a_pack_stays_while_a_row_names_it(db: TestDb) {
+    // Nothing is seen of it; or the last three of its five records are.
+    for (seen_from, gone) in [(5, &[0][..]), (2, &[0, 2, 3][..])] {
+        for meta in [None, Some(Arc::new(StoreMetadata::new(db.open().await)))] {
+            let mut world = World::new(Kind::Memory).await;
+            if let Some(meta) = meta {
+                world.meta = meta;
+            }
+            let engine = world.engine(Faults::none());
+            engine.create_bucket(BUCKET, ACCOUNT, "r").await.unwrap();
+            for n in 0..5 {
+                put(&engine, n, 9_000).await;
+            }
+            let path = pack_of(&world, &engine, 0).await;
+            let good = fs::read(&path).unwrap();
+            let record = (good.len() - 32) / 5;
+            let mut bad = good.clone();
+            bad[32..32 + seen_from * record].fill(0);
+            fs::write(&path, &bad).unwrap();
+            let engine = world.engine(Faults::none());
+            for n in gone {
+                support::delete(&engine, &[&key(*n)]).await.unwrap();
+            }
+            for _ in 0..2 {
+                engine.collect().await.unwrap();
+                assert!(fs::read(&path).unwrap() == bad, "collected with {gone:?} deleted");
+                engine.sweep(Duration::ZERO).await.unwrap();
+                assert!(fs::read(&path).unwrap() == bad, "swept with {gone:?} deleted");
+            }
+            // A disk that is mended brings it back.
+            fs::write(&path, &good).unwrap();
+            let engine = world.engine(Faults::none());
+            is_there(&engine, 1, 9_000).await;
+            is_there(&engine, 4, 9_000).await;
+            // When no row names anything in there, it goes.
+            fs::write(&path, &bad).unwrap();
+            for n in (0..5).filter(|n| !gone.contains(n)) {
+                support::delete(&engine, &[&key(n)]).await.unwrap();
+            }
+            engine.collect().await.unwrap();
+            engine.sweep(Duration::ZERO).await.unwrap();
+            assert!(packs(&world).is_empty(), "{:?}", packs(&world));
+            engine.delete_bucket(BUCKET).await.unwrap();
+        }
+    }
+}
 
 async fn the_check_knows_packs(db: TestDb) {
     let store = db.open().await;

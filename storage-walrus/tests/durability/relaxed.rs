@@ -4,7 +4,7 @@
 use crate::client::Client;
 use crate::replay::disk::{Disk, Fate};
 use crate::replay::record::Event;
-use crate::replay::{each_disk, get, recorded};
+use crate::replay::{FILE_BYTES, each_disk, get, recorded};
 use crate::rest::{self, Rest};
 use crate::server::{Server, objects};
 use crate::value::{Random, Value};
@@ -44,8 +44,9 @@ fn work(client: &mut Client) -> Vec<State> {
                 client.delete(&path).unwrap()
             }
             _ => {
-                let len = if n % 8 == 1 { 300_000 } else { 5_000 + random.below(150_000) };
-                let value = Value(vec![(random.next(), usize::try_from(len).unwrap())]);
+                let file = n % 8 == 1 || n % 12 == 6;
+                let len = if file { FILE_BYTES } else { 5_000 + usize::try_from(random.below(150_000)).unwrap() };
+                let value = Value(vec![(random.next(), len)]);
                 state.insert((bucket, key), (value.clone(), n));
                 client.put(&path, &value.bytes()).unwrap()
             }

@@ -19,7 +19,10 @@ use std::path::Path;
 /// Requests recorded.
 const REQUESTS: u64 = 36;
 const KEYS: u64 = 5;
-/// Rebuilt disks of a usual run, besides those where a pack begins; `MALLEE_REPLAY_DISKS` asks for more.
+/// Bytes that are too many for a pack, and no whole pages: they become a file of their own, the most of it written past
+/// the page cache, the rest through it.
+pub const FILE_BYTES: usize = 300_001;
+/// Rebuilt disks of a usual run, besides those where a pack begins or a file gets its name; `MALLEE_REPLAY_DISKS` asks for more.
 const DISKS: usize = 150;
 
 /// What is under the keys.
@@ -46,7 +49,8 @@ fn work(client: &mut Client) -> Vec<State> {
                 let started = client.post(&format!("{path}?uploads"), b"").unwrap();
                 states.push(state.clone());
                 let id = started.element("UploadId").unwrap();
-                let value = Value(vec![(random.next(), 150_000)]);
+                let len = if n.is_multiple_of(2) { FILE_BYTES } else { 150_000 };
+                let value = Value(vec![(random.next(), len)]);
                 let part = client.put(&format!("{path}?partNumber=1&uploadId={id}"), &value.bytes()).unwrap();
                 states.push(state.clone());
                 let tag = part.header("etag").unwrap();
@@ -56,7 +60,11 @@ fn work(client: &mut Client) -> Vec<State> {
                 client.post(&format!("{path}?uploadId={id}"), body.as_bytes()).unwrap()
             }
             _ => {
-                let len = if n.is_multiple_of(2) { random.below(4_000) } else { 5_000 + random.below(200_000) };
+                let len = match n % 9 {
+                    1 => FILE_BYTES as u64,
+                    _ if n.is_multiple_of(2) => random.below(4_000),
+                    _ => 5_000 + random.below(200_000),
+                };
                 let value = Value(vec![(random.next(), usize::try_from(len).unwrap())]);
                 state.insert(key, value.clone());
                 client.put(&path, &value.bytes()).unwrap()
@@ -96,16 +104,22 @@ async fn is(rest: &Rest, state: &State) -> bool {
 
 /// Events behind the making of a pack at each of which the power fails, too: its head, its first records, their syncs.
 const PACK_BEGINS: usize = 6;
+/// As many behind the renaming of a file: the sync of its name, and the row that refers to it.
+const FILE_NAMED: usize = 4;
 
-/// After how many events the power fails: as often as there is time for, spread over the record, and wherever a pack begins.
+/// After how many events the power fails: as often as there is time for, spread over the record, and wherever a pack begins
+/// or a file gets its name.
 fn moments(events: &[Event]) -> BTreeSet<usize> {
     let asked = std::env::var("MALLEE_REPLAY_DISKS").ok().and_then(|n| n.parse().ok()).unwrap_or(DISKS);
     let count = asked.div_ceil(Fate::ALL.len()).min(events.len());
     let spread = (1..=count).map(|n| n * events.len() / count);
     let is_pack = |path: &Path| path.components().any(|part| part.as_os_str() == "packs");
-    let begins = |(_, event): &(usize, &Event)| matches!(event, Event::Opened { path, .. } if is_pack(path));
-    let packs = events.iter().enumerate().filter(begins).flat_map(|(n, _)| n + 1..=n + PACK_BEGINS);
-    spread.chain(packs).filter(|end| *end <= events.len()).collect()
+    let looked_at = events.iter().enumerate().filter_map(|(n, event)| match event {
+        Event::Opened { path, .. } if is_pack(path) => Some(n + 1..=n + PACK_BEGINS),
+        Event::Renamed { .. } => Some(n..=n + FILE_NAMED),
+        _ => None,
+    });
+    spread.chain(looked_at.flatten()).filter(|end| *end <= events.len()).collect()
 }
 
 /// Rebuilds the disk at `at` as it could be after a power failure at each of these moments, and looks at it: with how many

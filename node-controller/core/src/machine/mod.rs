@@ -34,6 +34,10 @@ use mallee_proto::v1::{InstanceIntent, PortView};
 use mallee_types::{Incarnation, InstanceId, RunIntent, StateReason};
 use std::sync::Arc;
 
+/// The power button of a guest that rebooted while it was asked to power off is pressed again this often (milliseconds):
+/// until its new boot has enabled the button, no press reaches it.
+const REBOOTED_REPRESS_MS: u64 = 1_000;
+
 /// How patient the node is; all times in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Patience {
@@ -212,13 +216,19 @@ struct Stopping {
     pressed_ms: Option<u64>,
     /// The guest cannot be asked: as if the time had run out.
     expired: bool,
-    /// The guest has rebooted since it was last asked, and has forgotten that.
-    forgotten: bool,
+    /// The guest has rebooted since: it is asked more often.
+    rebooted: bool,
 }
 
 impl Stopping {
     const fn new(now_ms: u64, grace_ms: u64) -> Self {
-        Self { began_ms: now_ms, ends_ms: now_ms + grace_ms, pressed_ms: None, expired: false, forgotten: false }
+        Self { began_ms: now_ms, ends_ms: now_ms + grace_ms, pressed_ms: None, expired: false, rebooted: false }
+    }
+
+    /// The guest has rebooted, and has forgotten that it was asked.
+    const fn rebooted(&mut self) {
+        self.pressed_ms = None;
+        self.rebooted = true;
     }
 
     /// Asks the guest with `ask`, again now and then, and when its time is up does `force`.
@@ -226,8 +236,9 @@ impl Stopping {
         if now_ms >= self.ends_ms || self.expired {
             return Next::Do(force);
         }
-        match self.pressed_ms.map(|pressed| pressed + repress_ms) {
-            Some(again) if now_ms < again && !self.forgotten => Next::Wait(Some(self.ends_ms.min(again))),
+        let pause_ms = if self.rebooted { repress_ms.min(REBOOTED_REPRESS_MS) } else { repress_ms };
+        match self.pressed_ms.map(|pressed| pressed + pause_ms) {
+            Some(again) if now_ms < again => Next::Wait(Some(self.ends_ms.min(again))),
             None | Some(_) => Next::Do(ask),
         }
     }

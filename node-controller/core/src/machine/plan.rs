@@ -16,9 +16,6 @@ impl Machine {
                 // What is heard from now on is of the new boot.
                 self.heard = false;
             }
-            if let (Effect::Shutdown, Some(stopping)) = (effect, &mut self.stopping) {
-                stopping.forgotten = false;
-            }
             self.busy = Some(effect);
         } else {
             self.slot = false;

@@ -211,10 +211,10 @@ impl Machine {
     }
 
     /// The machine was reset. Before it was asked to reboot that is the guest's own affair. A power button that was
-    /// pressed while the guest went down to reboot is pressed again.
+    /// pressed while the guest went down to reboot is pressed again, and again until the new boot hears it.
     pub fn rebooted(&mut self) {
         if let Some(stopping) = &mut self.stopping {
-            stopping.forgotten = true;
+            stopping.rebooted();
         }
         if self.reboot_due() && self.rebooting.is_some_and(|asked| asked.pressed_ms.is_some() || self.is_asking()) {
             self.reboot_is_done();

@@ -338,43 +338,38 @@ mod tests {
     async fn an_upload_that_is_dropped_before_its_file_is_made_leaves_none() {
         let dir = tempfile::tempdir().expect("a directory");
         let blobs = FileBlobs::open(dir.path(), Clock::system(), Rng::system(), Faults::none()).expect("blobs");
-        // All threads have something to do.
-        let gate = Arc::new(Barrier::new(threads::THREADS_MAX + 1));
-        let busy: Vec<_> = (0..threads::THREADS_MAX)
-            .map(|_| {
+        // All threads have something to do, until all of them and the test are at the barrier.
+        let hold = || {
+            let gate = Arc::new(Barrier::new(threads::THREADS_MAX + 1));
+            for _ in 0..threads::THREADS_MAX {
                 let gate = Arc::clone(&gate);
                 threads::start(move || {
                     gate.wait();
                     Ok(())
-                })
-            })
-            .collect();
+                });
+            }
+            async move { tokio::task::spawn_blocking(move || gate.wait()).await.expect("the gate") }
+        };
+        let before = hold();
         let mut writer = blobs.create_large(Level::Strict).await.expect("a writer");
         writer.write(vec![7; WRITE_STEP_BYTES].into()).await.expect("on its way");
         drop(writer);
-        tokio::task::spawn_blocking(move || gate.wait()).await.expect("the gate");
-        for work in busy {
-            work.done().await.expect("done");
-        }
-        // The write that nobody waits for comes before this one.
-        for _ in 0..threads::THREADS_MAX {
-            threads::start(|| Ok(())).done().await.expect("done");
-        }
-        let left = || fs::read_dir(dir.path().join("tmp")).expect("the directory").count();
-        for _ in 0..1000 {
-            if left() == 0 {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("a file stays");
+        let behind = hold();
+        before.await;
+        // Whoever had the write, for which nobody waits, is done with it.
+        behind.await;
+        assert_eq!(fs::read_dir(dir.path().join("tmp")).expect("the directory").count(), 0, "a file stays");
     }
 
     #[tokio::test]
     async fn bytes_of_any_number_and_place_come_to_the_file_they_should() {
-        for (level, len) in
-            [(Level::Strict, 1), (Level::Strict, 4096), (Level::Relaxed, 70_000), (Level::Strict, 1 << 20)]
-        {
+        for (level, len) in [
+            (Level::Strict, 1),
+            (Level::Strict, 4096),
+            (Level::Relaxed, 70_000),
+            (Level::Strict, 300_001),
+            (Level::Strict, 1 << 20),
+        ] {
             for step in [1_000, 4096, 65_536, 70_001] {
                 let dir = tempfile::tempdir().expect("a directory");
                 let blobs = FileBlobs::open(dir.path(), Clock::system(), Rng::system(), Faults::none()).expect("blobs");

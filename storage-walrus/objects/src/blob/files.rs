@@ -10,6 +10,7 @@ use super::threads;
 use super::unsynced::Unsynced;
 use super::{BlobId, BlobReader, BlobStore, BlobWriter, Level};
 use crate::error::Error;
+use crate::metadata::Metadata;
 use mallee_runtime::{Clock, Faults, Rng};
 use std::fs;
 use std::io::ErrorKind;
@@ -292,8 +293,8 @@ impl BlobStore for FileBlobs {
         self.unsynced.flush().await
     }
 
-    async fn compact(&self) -> Result<bool, Error> {
-        self.packs.compact().await
+    async fn compact(&self, rows: Option<&dyn Metadata>) -> Result<bool, Error> {
+        self.packs.compact(rows).await
     }
 
     async fn must_own(&self) -> Result<(), Error> {

@@ -20,6 +20,7 @@ pub use pack::{PACK_BYTES, PackId};
 pub use unsynced::SYNC_PERIOD;
 
 use crate::error::Error;
+use crate::metadata::Metadata;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::fmt::{self, Debug};
@@ -129,8 +130,9 @@ pub trait BlobStore: Send + Sync + Debug {
     /// Removes what unfinished writers of an earlier process left; only while nothing else writes. Returns how many.
     async fn discard_unfinished(&self) -> Result<u64, Error>;
     /// Gives back room that deleted blobs still take, if there is much of it: a bounded piece of that work. True: there
-    /// is more to do.
-    async fn compact(&self) -> Result<bool, Error> {
+    /// is more to do. `rows` are asked about places where it cannot be read which blobs lie there; without them, what has
+    /// such a place stays.
+    async fn compact(&self, _rows: Option<&dyn Metadata>) -> Result<bool, Error> {
         Ok(false)
     }
     /// Whether it is in another place, that may not be reached: an error of its is then no damage.

@@ -83,28 +83,87 @@ impl Unsynced {
         if files.is_empty() {
             return Ok(());
         }
-        let synced = blocking(move || {
-            let dirs: BTreeSet<&Path> = files.keys().filter_map(|path| path.parent()).collect();
-            let sync = |(path, file): (&PathBuf, &Arc<File>)| {
-                file.sync_data().map_err(|e| Error::io(format!("sync of {}", path.display()), e))
-            };
-            // All are tried, whatever becomes of the first.
-            let synced: Vec<_> = files.iter().map(sync).chain(dirs.into_iter().map(sync_dir)).collect();
-            synced.into_iter().collect()
-        })
-        .await;
-        if let Err(error) = &synced {
+        let mut failed = sync_all(files).await.into_iter();
+        let Some(first) = failed.next() else { return Ok(()) };
+        // What was taken meanwhile nobody else is going to sync.
+        let late = {
             let mut waiting = self.waiting();
-            waiting.failed = Some(error.to_string());
-            waiting.files.clear();
+            waiting.failed = Some(first.to_string());
+            std::mem::take(&mut waiting.files)
+        };
+        for error in failed.chain(sync_all(late).await) {
+            tracing::error!(%error, "after a sync that failed, another one did");
         }
-        synced
+        Err(first)
     }
+}
+
+/// Syncs files and their names: all are tried, whatever becomes of the first. What failed.
+async fn sync_all(files: BTreeMap<PathBuf, Arc<File>>) -> Vec<Error> {
+    let synced = blocking(move || {
+        let dirs: BTreeSet<&Path> = files.keys().filter_map(|path| path.parent()).collect();
+        let sync = |(path, file): (&PathBuf, &Arc<File>)| {
+            file.sync_data().map_err(|e| Error::io(format!("sync of {}", path.display()), e))
+        };
+        Ok(files.iter().map(sync).chain(dirs.into_iter().map(sync_dir)).filter_map(Result::err).collect())
+    });
+    synced.await.unwrap_or_else(|error| vec![error])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+
+    /// The errors that are logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Log {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            if field.name() == "error" {
+                self.0.lock().expect("the log").push(format!("{value:?}"));
+            }
+        }
+    }
+
+    impl tracing::Subscriber for Log {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            event.record(&mut self.clone());
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_while_a_sync_fails_is_synced_too() {
+        let log = Log::default();
+        let _logged = tracing::subscriber::set_default(log.clone());
+        let unsynced = Arc::<Unsynced>::default();
+        let bad = Arc::new(File::open("/dev/null").expect("a device"));
+        assert!(unsynced.note(Path::new("/dev/first"), &bad));
+        let mut asked = Box::pin(unsynced.flush());
+        assert!(futures::poll!(&mut asked).is_pending());
+        while !unsynced.waiting().files.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The sync is under way, and what comes of it is not known before the next await.
+        assert!(unsynced.note(Path::new("/dev/late"), &bad));
+        let failed = asked.await.expect_err("not synced").to_string();
+        assert!(failed.contains("/dev/first"), "{failed}");
+        // Of a sync that fails, too, it is known that it was tried.
+        let logged = log.0.lock().expect("the log").join("; ");
+        assert!(logged.contains("/dev/late"), "{logged}");
+    }
 
     #[tokio::test]
     async fn what_could_not_be_synced_once_is_never_called_synced() {

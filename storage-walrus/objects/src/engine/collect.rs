@@ -29,7 +29,7 @@ impl Engine {
             let now_ms = self.clock.now_ms();
             let batch = self.meta.garbage(now_ms.saturating_sub(grace_ms), BATCH).await?;
             if batch.is_empty() {
-                if self.blobs.compact().await? {
+                if self.blobs.compact(None).await? {
                     self.garbage.wake();
                 }
                 return Ok(deleted);

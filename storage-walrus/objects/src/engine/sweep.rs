@@ -49,7 +49,7 @@ impl Engine {
                 report.deleted += 1;
             }
         }
-        while self.blobs.compact().await? {}
+        while self.blobs.compact(Some(&*self.meta)).await? {}
         Ok(report)
     }
 }

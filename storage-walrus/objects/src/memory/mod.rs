@@ -427,6 +427,10 @@ impl Metadata for MemoryMetadata {
         Ok(ids.iter().filter(|id| state.blobs.contains_key(*id)).cloned().collect())
     }
 
+    async fn blob_behind(&self, id: &BlobId) -> Result<Option<BlobId>, Error> {
+        Ok(self.state().blobs.keys().filter(|blob| *blob > id).min().cloned())
+    }
+
     async fn settle_log(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -448,6 +448,11 @@ impl Metadata for StoreMetadata {
         }
     }
 
+    async fn blob_behind(&self, id: &BlobId) -> Result<Option<BlobId>, Error> {
+        let rows = s3_blob_list(&self.store, Some(id.as_str()), 1).await?;
+        rows.first().map(|row| blob(&row.id)).transpose()
+    }
+
     async fn settle_log(&self) -> Result<(), Error> {
         settle_log(&self.store).await
     }

@@ -303,6 +303,32 @@ fn a_guest_that_reboots_while_it_is_terminated_is_asked_again_at_once() {
 }
 
 #[test]
+fn a_guest_that_hears_its_button_some_seconds_after_a_reboot_is_not_left_to_wait() {
+    // (Whether the first press after the reboot fails, when the guest begins to hear, presses until then.)
+    for (fails, heard_after, presses) in [(false, 3_500, 5), (true, 3_500, 5), (false, 30_000, 31)] {
+        let mut world = World::launched();
+        let asked = world.now;
+        world.deaf_until = u64::MAX;
+        world.order(intent(2, STOP));
+        while !world.log.contains(&Effect::Shutdown) {
+            world.step();
+        }
+        world.machine.rebooted();
+        world.deaf_until = asked + heard_after;
+        if fails {
+            world.fail.push((Effect::Shutdown, error(StepClass::Transient)));
+        }
+        world.log.clear();
+        assert_eq!(world.settle().phase(), DomainPhase::Stopped);
+        let within = heard_after..heard_after + 1_000;
+        assert!(within.contains(&(world.now - asked)), "off after {} ms", world.now - asked);
+        assert!(!world.log.contains(&Effect::PowerOff), "the plug was not pulled");
+        let pressed = world.log.iter().filter(|effect| **effect == Effect::Shutdown).count();
+        assert_eq!(pressed, presses + usize::from(fails));
+    }
+}
+
+#[test]
 fn terminate_removes_everything_from_every_state() {
     type Start = (&'static str, fn() -> World);
     let starts: [Start; 5] = [

@@ -55,6 +55,8 @@ struct World {
     log: Vec<Effect>,
     fail: Vec<(Effect, StepError)>,
     obeys: bool,
+    /// Until then the guest does not hear its power button.
+    deaf_until: u64,
 }
 
 impl World {
@@ -71,6 +73,7 @@ impl World {
             log: vec![],
             fail: vec![],
             obeys: true,
+            deaf_until: 0,
         };
         world.port_ready(true);
         world
@@ -159,7 +162,7 @@ impl World {
             }
             Effect::Reboot => {}
             Effect::Reset => self.resets += 1,
-            Effect::Shutdown if self.obeys => self.set_domain(OFF),
+            Effect::Shutdown if self.obeys && self.now >= self.deaf_until => self.set_domain(OFF),
             Effect::Shutdown => {}
             Effect::PowerOff => {
                 if self.domain.is_some() {

@@ -5,11 +5,13 @@
 
 use super::Packs;
 use super::dead::Verdict;
-use super::file::PackFile;
+use super::file::{Contents, PackFile};
 use super::format::{Entry, Kind, PackId, index, pack_head};
+use crate::blob::BlobId;
 use crate::blob::file_writer::{Temporary, write_all};
 use crate::blob::files::{blocking, sync_dir};
 use crate::error::Error;
+use crate::metadata::Metadata;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -21,11 +23,12 @@ const ROUND_PACKS: usize = 64;
 const ROUND_BYTES: u64 = 64 << 20;
 
 impl Packs {
-    /// One round; true if more is to be done.
+    /// One round; true if more is to be done. Packs that cannot be read everywhere stay until `rows` can be asked.
     ///
     /// # Errors
-    /// A failing disk. What was not done is tried again when something more is deleted, or by the next sweep.
-    pub(in crate::blob) async fn compact(self: &Arc<Self>) -> Result<bool, Error> {
+    /// A failing disk or metadata store. What was not done is tried again when something more is deleted, or by the next
+    /// sweep.
+    pub(in crate::blob) async fn compact(self: &Arc<Self>, rows: Option<&dyn Metadata>) -> Result<bool, Error> {
         let _alone = self.compacting.lock().await;
         let mut copied = 0;
         for _ in 0..ROUND_PACKS {
@@ -34,7 +37,7 @@ impl Packs {
             if self.open.lock().await.as_ref().is_some_and(|open| open.pack == pack) {
                 continue;
             }
-            copied += self.compact_one(pack).await?;
+            copied += self.compact_one(pack, rows).await?;
             if copied >= ROUND_BYTES {
                 break;
             }
@@ -43,7 +46,7 @@ impl Packs {
     }
 
     /// Does what is to be done with a pack; the bytes that were copied.
-    async fn compact_one(self: &Arc<Self>, pack: PackId) -> Result<u64, Error> {
+    async fn compact_one(self: &Arc<Self>, pack: PackId, rows: Option<&dyn Metadata>) -> Result<u64, Error> {
         let path = self.path(pack);
         let looked = blocking(move || {
             let file = PackFile::open(&path, pack)?;
@@ -59,7 +62,17 @@ impl Packs {
             Err(error) => return Err(error),
         };
         let verdict = self.dead().verdict(pack, &contents.entries);
-        if verdict != Verdict::Keep && !(contents.whole && (file.is_sound() || verdict == Verdict::Remove)) {
+        if verdict == Verdict::Keep {
+            return Ok(0);
+        }
+        let unseen_in_use = match rows {
+            _ if contents.unseen().next().is_none() => false,
+            Some(rows) => unseen_in_use(pack, &contents, rows).await?,
+            // It is left to the sweep.
+            None => return Ok(0),
+        };
+        let readable = contents.whole && (file.is_sound() || verdict == Verdict::Remove);
+        if unseen_in_use || !readable {
             tracing::warn!(%pack, "a damaged pack stays as it is; `mallee walrus check` tells more");
             return Ok(0);
         }
@@ -121,6 +134,19 @@ impl Packs {
         blocking(move || sync_dir(&dir)).await?;
         Ok(bytes)
     }
+}
+
+/// Whether a row names a blob of a place where nothing can be read. It is in the place that its name tells: records that
+/// lie elsewhere are found by an index, or not at all.
+async fn unseen_in_use(pack: PackId, contents: &Contents, rows: &dyn Metadata) -> Result<bool, Error> {
+    for (from, next) in contents.unseen() {
+        let behind = rows.blob_behind(&BlobId::packed(pack, from.saturating_sub(1))).await?;
+        if behind.is_some_and(|id| id < BlobId::packed(pack, next)) {
+            return Ok(true);
+        }
+    }
+    rows.settle_log().await?;
+    Ok(false)
 }
 
 /// Writes a pack with these records alone, and syncs it; its bytes.

@@ -25,6 +25,15 @@ pub(super) struct Contents {
     pub(super) whole: bool,
 }
 
+impl Contents {
+    /// Places where no head can be read: where each begins, and where the next record does. What lies there is what a writer
+    /// left that died, or any number of damaged records.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = (u32, u32)> {
+        let nexts = self.entries.iter().skip(1).map(|next| next.at).chain([u32::MAX]);
+        self.entries.iter().zip(nexts).filter(|(entry, _)| entry.size.is_none()).map(|(entry, next)| (entry.at, next))
+    }
+}
+
 /// A pack, open for reading. What is written behind its end or compacted away meanwhile does not disturb it.
 #[derive(Debug)]
 pub(super) struct PackFile {

@@ -20,6 +20,7 @@ use append::{OpenPack, Waiting};
 use bytes::Bytes;
 use dead::Dead;
 use file::PackFile;
+use format::Entry;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mallee_runtime::{Faults, Rng};
@@ -183,13 +184,6 @@ impl Packs {
         .await
     }
 
-    /// All that a pack holds, deleted or not. (Also of places where the head of a record may have been.)
-    pub(super) async fn ids(&self, pack: PackId) -> Result<Vec<BlobId>, Error> {
-        let path = self.path(pack);
-        let contents = blocking(move || PackFile::open(&path, pack)?.contents()).await?;
-        Ok(contents.entries.iter().map(|entry| BlobId::packed(pack, entry.name)).collect())
-    }
-
     /// Blobs of a shard that lie in packs last written to at least `age` before `now`, and are not deleted. A pack of that
     /// age without any is going to be removed by the next [`Packs::compact`].
     pub(super) async fn list(&self, shard: usize, age: Duration, now: SystemTime) -> Result<Vec<BlobId>, Error> {
@@ -222,15 +216,17 @@ impl Packs {
         .await
     }
 
-    /// What of a pack was not deleted. If that is nothing, the pack is sealed and will go.
+    /// What of a pack was not deleted (also places where the head of a record may have been). If that is nothing, the pack is
+    /// sealed and will go.
     async fn in_use(&self, pack: PackId) -> Result<Vec<BlobId>, Error> {
-        let alive = |ids: Vec<BlobId>| -> Vec<BlobId> {
+        let alive = |entries: &[Entry]| -> Vec<BlobId> {
             let dead = self.dead();
-            ids.into_iter().filter(|id| id.place().is_some_and(|(pack, name)| !dead.is_dead(pack, name))).collect()
+            let alive = entries.iter().filter(|entry| !dead.is_dead(pack, entry.name));
+            alive.map(|entry| BlobId::packed(pack, entry.name)).collect()
         };
         let mut open = self.open.lock().await;
         if let Some(written) = open.as_mut().filter(|open| open.pack == pack) {
-            let ids = alive(written.entries.iter().map(|entry| BlobId::packed(pack, entry.name)).collect());
+            let ids = alive(&written.entries);
             if ids.is_empty() {
                 self.seal(written);
                 *open = None;
@@ -239,8 +235,11 @@ impl Packs {
             return Ok(ids);
         }
         drop(open);
-        let ids = alive(self.ids(pack).await?);
-        if ids.is_empty() {
+        let path = self.path(pack);
+        let contents = blocking(move || PackFile::open(&path, pack)?.contents()).await?;
+        let ids = alive(&contents.entries);
+        // The sweep is who asks about what cannot be seen.
+        if ids.is_empty() || contents.unseen().next().is_some() {
             self.dead().look_at(pack);
         }
         Ok(ids)
