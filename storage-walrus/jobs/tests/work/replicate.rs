@@ -1,9 +1,9 @@
 //! Who is served when many wait.
 
-use crate::world::{BUCKET, World};
+use crate::world::{BUCKET, World, struck};
 use async_trait::async_trait;
 use mallee_objects::Versioning;
-use mallee_runtime::Faults;
+use mallee_runtime::{FaultAction, Faults};
 use mallee_s3_jobs::{Carrier, Failure, Replicator};
 use mallee_store::test_support::TestDb;
 use mallee_store::{S3ReplicationRow, s3_bucket_fetch, s3_replication_note, s3_replication_waiting};
@@ -70,16 +70,17 @@ impl Slow {
     }
 }
 
+async fn note(world: &World, bucket: i64, key: &str, rank: i64) {
+    let mut tx = world.store.write().await.unwrap();
+    s3_replication_note(&mut tx, bucket, key, (rank, 5), vec!["arn:aws:s3:::to".to_owned()]).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// A large object is brought for hours: meanwhile everything else is, also what was written since.
 async fn a_large_object_holds_up_nobody(db: TestDb) {
     let world = World::new(db, Versioning::Enabled).await;
     let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
-    let note = async |key: String, rank: i64| {
-        let mut tx = world.store.write().await.unwrap();
-        let to = vec!["arn:aws:s3:::to".to_owned()];
-        s3_replication_note(&mut tx, bucket.id, &key, (rank, 5), to).await.unwrap();
-        tx.commit().await.unwrap();
-    };
+    let note = async |key: String, rank: i64| note(&world, bucket.id, &key, rank).await;
     // Of the one there are more versions than are taken at once.
     for rank in 1..=70 {
         note("large".to_owned(), -rank).await;
@@ -117,4 +118,36 @@ async fn a_large_object_holds_up_nobody(db: TestDb) {
     assert!(s3_replication_waiting(&world.store).await.unwrap().is_empty());
 }
 
-mallee_store::store_test_suite!(every_target_has_its_turn, a_large_object_holds_up_nobody);
+/// What fails for one key does not end what has been under way for the others.
+async fn an_error_ends_nothing_that_was_begun(db: TestDb) {
+    let world = World::new(db, Versioning::Enabled).await;
+    let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
+    note(&world, bucket.id, "large", -1).await;
+    note(&world, bucket.id, "small", -1).await;
+    let (slow, faults) = (Arc::new(Slow::default()), Faults::none());
+    faults.arm("walrus.replicate.carried", FaultAction::Fail, 1);
+    let replicator = Replicator::new(&world.engine(faults.clone()), &world.store, slow.clone());
+    let round = replicator.round();
+    let meanwhile = async {
+        struck(&faults).await;
+        // Time to hear of it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        note(&world, bucket.id, "late", -1).await;
+        slow.go_on.notify_one();
+    };
+    let both = async { tokio::join!(round, meanwhile) };
+    let (round, ()) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("it ends");
+    round.unwrap_err();
+    let brought = || slow.brought.lock().unwrap().iter().map(|one| one.0.clone()).collect::<Vec<_>>();
+    assert_eq!(brought(), ["small", "large"], "nothing more was begun");
+    replicator.round().await.unwrap();
+    let mut again = brought().split_off(2);
+    again.sort();
+    assert_eq!(again, ["late", "small"], "only what failed was brought again");
+}
+
+mallee_store::store_test_suite!(
+    every_target_has_its_turn,
+    a_large_object_holds_up_nobody,
+    an_error_ends_nothing_that_was_begun,
+);
