@@ -223,7 +223,8 @@ impl Trail {
         outcome: Result<&str, &ApiError>,
     ) -> Result<(), JournalError> {
         let now_ms = cloud.clock().now_ms();
-        let records: Vec<Record> = drafts.into_iter().map(|draft| ended(draft, now_ms, outcome)).collect();
+        let records: Vec<Record> =
+            drafts.into_iter().map(|draft| s3::discreet(ended(draft, now_ms, outcome))).collect();
         if records.iter().any(|record| may_change(&record.event_name) || record.error_code.is_some()) {
             self.journal.append_all(&records).await
         } else {

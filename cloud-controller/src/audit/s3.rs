@@ -82,6 +82,16 @@ fn abroad(caller: &UserIdentity) -> UserIdentity {
     UserIdentity { kind: ACCOUNT.to_owned(), principal_id, account_id, ..UserIdentity::default() }
 }
 
+/// The record as it is told: the text of a refusal names the caller, which is nothing to other accounts.
+pub(super) fn discreet(mut record: Record) -> Record {
+    let caller = record.user_identity.account_id.as_deref();
+    let is_theirs = record.shared_event_id.is_some() && caller != Some(record.recipient_account_id.as_str());
+    if is_theirs && record.error_code.as_deref() == Some(Code::AccessDenied.as_str()) {
+        record.error_message = Some("Access Denied".to_owned());
+    }
+    record
+}
+
 /// The answer where a call cannot be written down.
 pub(crate) fn not_written(error: &JournalError) -> ApiError {
     tracing::error!(%error, "a call of S3 is refused: it cannot be written down");
@@ -224,6 +234,25 @@ pub(super) mod tests {
             let ids: Vec<_> = page.events.iter().map(|(row, _)| row.id.as_str()).collect();
             assert_eq!(ids, [event.event_id.as_str()]);
         }
+    }
+
+    /// What was allowed, may be refused in the midst of it: by a right that it needs besides.
+    #[tokio::test]
+    async fn the_text_of_a_refusal_names_its_caller_to_nobody_else() {
+        let world = World::new().await;
+        let World { cloud, trail, dir, .. } = &world;
+        let text = "User: arn:aws:iam::000000000002:user/alice is not authorized to perform: iam:PassRole";
+        let error = Code::AccessDenied.message(text);
+        trail.record_all(cloud, world.records("r", Some(OTHER), true), Err(&error)).await;
+        trail.record_all(cloud, world.records("own", Some(OWNER), true), Err(&error)).await;
+        let found = said(dir.path());
+        let [theirs, owners, own] = found.as_slice() else { panic!("{found:?}") };
+        for (record, account) in [(theirs, OTHER), (own, OWNER)] {
+            assert_eq!((record.recipient_account_id.as_str(), record.error_message.as_deref()), (account, Some(text)));
+        }
+        assert_eq!(owners.recipient_account_id, OWNER);
+        assert_eq!(owners.error_code.as_deref(), Some("AccessDenied"));
+        assert!(!serde_json::to_string(owners).unwrap().contains("alice"), "{owners:?}");
     }
 
     #[tokio::test]
