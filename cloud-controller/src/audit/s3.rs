@@ -15,8 +15,10 @@ const ACCOUNT: &str = "AWSAccount";
 
 /// One call.
 pub(crate) struct S3Call<'a> {
-    /// Who; none when nobody signed, or their rights ended meanwhile.
+    /// Who; none when nobody signed, or their key is gone meanwhile.
     pub(crate) actor: Option<&'a Actor>,
+    /// The account of whoever signed, where no more is known of them.
+    pub(crate) account: Option<&'a str>,
     /// What else is known of the request.
     pub(crate) facts: &'a RequestFacts,
     /// The id that the reply carries.
@@ -35,12 +37,13 @@ pub(crate) struct S3Call<'a> {
 
 /// The records of a call, up to its outcome. The first is its caller's; that of somebody unknown is the bucket's owner's.
 pub(crate) fn records_of(cloud: &Cloud, call: S3Call<'_>) -> Vec<Record> {
-    let S3Call { actor, facts, request_id, name, bucket, owner, allowed, parameters } = call;
+    let S3Call { actor, account, facts, request_id, name, bucket, owner, allowed, parameters } = call;
     let said = Said::Form(None);
     let mut record = draft(cloud, &Call { service: "s3", action: name, said, actor, facts, request_id });
     record.request_parameters = parameters::shown_as_is(parameters);
     if actor.is_none() {
-        record.recipient_account_id = owner.unwrap_or_default().to_owned();
+        record.recipient_account_id = account.or(owner).unwrap_or_default().to_owned();
+        record.user_identity.account_id = account.map(str::to_owned);
     }
     let mut more = json!({ "x-amz-id-2": request_id });
     if facts.access_key_id.is_none() {
@@ -146,6 +149,7 @@ pub(super) mod tests {
             let actor = account.map(|account| Actor::root(account.parse().unwrap(), false));
             let call = S3Call {
                 actor: actor.as_ref(),
+                account: None,
                 facts: &facts,
                 request_id,
                 name: "DeleteBucket",
@@ -186,6 +190,7 @@ pub(super) mod tests {
         let facts = RequestFacts::default();
         let call = S3Call {
             actor: None,
+            account: None,
             facts: &facts,
             request_id: "r",
             name: "GetBucketAcl",
