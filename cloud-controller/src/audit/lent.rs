@@ -2,11 +2,13 @@
 //! of is recorded as abandoned. It may tell the end to another replica than the beginning, or to one that was started
 //! meanwhile: that one records the outcome, and says that another record of the call may say less.
 
-use super::Trail;
+use super::{Trail, s3};
 use mallee_app::Cloud;
-use mallee_audit::{JournalError, Record};
+use mallee_audit::{JournalError, Record, UNKNOWN_CODE, read};
 use mallee_awswire::ApiError;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls under way; more are refused.
@@ -15,6 +17,10 @@ const LENT_MAX: usize = 4096;
 const LENT_MS_MAX: i64 = 10 * 60 * 1000;
 /// Calls that are remembered to have ended: their ends may be told again for some minutes.
 const ENDED_MAX: usize = 4096;
+
+/// Bytes of the end of a trail in which ends are looked for when it is opened: some minutes, and more of them than are
+/// remembered, unless the cloud is very busy.
+const TAIL_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Calls that a Walrus of its own tells of.
 #[derive(Debug, Default)]
@@ -59,6 +65,24 @@ impl State {
 }
 
 impl Lent {
+    /// Of the trail in this directory: ends that are in it may be told again, where who was told had no time to answer.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        let mut state = State::default();
+        let of_s3 = |record: &Record| record.event_source == s3::SOURCE;
+        for record in read::tail(directory, TAIL_BYTES)?.into_iter().filter(of_s3) {
+            if record.error_code.as_deref() != Some(UNKNOWN_CODE) {
+                state.end(&record.request_id);
+            } else if state.ended.contains(&record.request_id) {
+                // Of two records the one was written, and the other not.
+                state.forget_end(&record.request_id);
+            }
+        }
+        Ok(Self(Mutex::new(state)))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,7 +181,6 @@ impl Trail {
 mod tests {
     use super::super::s3::tests::{World, said};
     use super::*;
-    use mallee_audit::UNKNOWN_CODE;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const CALLER: Option<&str> = Some("000000000002");

@@ -120,9 +120,10 @@ impl Trail {
         let deadline = tokio::time::Instant::now() + OPEN_PATIENCE;
         loop {
             let path = directory.to_owned();
-            match tokio::task::spawn_blocking(move || Journal::open(&path)).await.map_err(io::Error::other)? {
-                Ok(journal) => {
-                    let (directory, lent) = (directory.to_owned(), lent::Lent::default());
+            let open = move || -> io::Result<_> { Ok((Journal::open(&path)?, lent::Lent::open(&path)?)) };
+            match tokio::task::spawn_blocking(open).await.map_err(io::Error::other)? {
+                Ok((journal, lent)) => {
+                    let directory = directory.to_owned();
                     return Ok(Self { journal, directory, objects: None, lent });
                 }
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock || tokio::time::Instant::now() >= deadline => {

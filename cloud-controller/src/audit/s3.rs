@@ -8,6 +8,8 @@ use mallee_audit::{JournalError, Record, Resource, UserIdentity, parameters};
 use mallee_awswire::{ApiError, Code};
 use serde_json::{Value, json};
 
+/// CloudTrail's name of S3.
+pub(super) const SOURCE: &str = "s3.amazonaws.com";
 /// CloudFormation's name of a bucket's kind.
 const BUCKET: &str = "AWS::S3::Bucket";
 /// The kind of a caller of whom no more is known than the account.

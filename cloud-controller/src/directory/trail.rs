@@ -199,6 +199,22 @@ mod tests {
         }
         let codes: Vec<_> = said(here.path()).into_iter().map(|r| (r.error_code, r.addendum.is_some())).collect();
         assert_eq!(codes, [(Some(UNKNOWN_CODE.to_owned()), false), (None, true)]);
+
+        // Whoever wrote it down, and was killed before they could say so, is told again after their start.
+        drop(other);
+        let (other, anew) = (replica(&db, there.path()).await, |stage| RecordS3Request {
+            request_id: "ANEW".to_owned(),
+            ..told(stage, "")
+        });
+        other.record(anew(Stage::Begin)).await.unwrap();
+        other.record(anew(Stage::End)).await.unwrap();
+        drop(other);
+        let other = replica(&db, there.path()).await;
+        for again in [told(Stage::End, "BucketNotEmpty"), anew(Stage::End)] {
+            other.record(again).await.unwrap();
+        }
+        let ids: Vec<_> = said(there.path()).into_iter().map(|r| (r.request_id, r.addendum.is_some())).collect();
+        assert_eq!(ids, [("REQUEST".to_owned(), true), ("ANEW".to_owned(), false)]);
     }
 
     /// Minutes later the front door's word is old, the session has ended and the key is gone: who it was and from where,
