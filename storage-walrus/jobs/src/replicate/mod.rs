@@ -114,9 +114,9 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(target: &'a str) -> Self {
+    fn new(target: &'a str, now_ms: i64) -> Self {
         let (at_work, keys) = (JoinSet::new(), HashSet::new());
-        Self { target, at_work, keys, pass: Pass::default(), ends: Ends::default() }
+        Self { target, at_work, keys, pass: Pass::new(now_ms), ends: Ends::default() }
     }
 
     /// Notes how it went with a key.
@@ -172,8 +172,7 @@ impl Replicator {
     /// Begins with as many keys as may be at work.
     async fn begin(&self, line: &mut Line<'_>) -> Result<(), Error> {
         while line.at_work.len() < AT_ONCE && !line.ends.rests() {
-            let now_ms = self.engine.clock().now_ms();
-            let Some(versions) = line.pass.next(&self.store, line.target, now_ms, &line.keys).await? else { break };
+            let Some(versions) = line.pass.next(&self.store, line.target, &line.keys).await? else { break };
             let Some(key) = versions.first().map(key_of) else { continue };
             line.keys.insert(key.clone());
             let this = self.clone();
@@ -242,7 +241,7 @@ impl Lines for Replicator {
     }
 
     async fn serve(&self, target: &str) -> Result<End, Error> {
-        let mut line = Line::new(target);
+        let mut line = Line::new(target, self.engine.clock().now_ms());
         // What fails here hangs on one statement to the database, what is under way may have been for hours: that comes to
         // its end, and nothing more is begun. Who lost the lease ends at once: another has begun.
         let mut stopped: Option<Result<End, Error>> = None;
@@ -264,7 +263,7 @@ impl Lines for Replicator {
                 if line.ends.rests() || !line.pass.found {
                     return Ok(line.ends.end());
                 }
-                line.pass = Pass::default();
+                line.pass = Pass::new(self.engine.clock().now_ms());
                 continue;
             }
             // What is noted while a large object is brought need not wait for it.
@@ -277,7 +276,7 @@ impl Lines for Replicator {
                 Ok(None) | Err(_) => {}
             }
             if line.pass.over {
-                line.pass = Pass::default();
+                line.pass = Pass::new(self.engine.clock().now_ms());
             }
         }
     }

@@ -3,10 +3,13 @@
 use crate::world::{BUCKET, World, struck};
 use async_trait::async_trait;
 use mallee_objects::Versioning;
-use mallee_runtime::{FaultAction, Faults};
+use mallee_runtime::{Clock, FaultAction, Faults};
 use mallee_s3_jobs::{Carrier, Failure, Replicator};
 use mallee_store::test_support::TestDb;
-use mallee_store::{S3ReplicationRow, s3_bucket_fetch, s3_replication_note, s3_replication_waiting};
+use mallee_store::{
+    S3ReplicationRow, s3_bucket_fetch, s3_replication_delay, s3_replication_due, s3_replication_note,
+    s3_replication_waiting,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -146,8 +149,53 @@ async fn an_error_ends_nothing_that_was_begun(db: TestDb) {
     assert_eq!(again, ["late", "small"], "only what failed was brought again");
 }
 
+/// The first that is brought takes ten seconds.
+struct Long {
+    clock: Clock,
+    brought: Mutex<Vec<(String, i64)>>,
+}
+
+#[async_trait]
+impl Carrier for Long {
+    async fn carry(&self, version: &S3ReplicationRow) -> Result<(), Failure> {
+        let mut brought = self.brought.lock().unwrap();
+        if brought.is_empty() {
+            self.clock.shift_ms(10_000);
+        }
+        brought.push((version.key.0.clone(), version.rank));
+        Ok(())
+    }
+}
+
+/// What becomes due while others are brought, is brought before what follows of its key.
+async fn what_becomes_due_meanwhile_keeps_its_place(db: TestDb) {
+    let world = World::new(db, Versioning::Enabled).await;
+    let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
+    note(&world, bucket.id, "k", -1).await;
+    let now_ms = world.db.clock.now_ms();
+    let first = s3_replication_due(&world.store, "arn:aws:s3:::to", now_ms, 0, 1).await.unwrap();
+    let mut tx = world.store.write().await.unwrap();
+    s3_replication_delay(&mut tx, first[0].id, now_ms + 5000).await.unwrap();
+    tx.commit().await.unwrap();
+    // More than are taken at once.
+    for n in 0..70 {
+        note(&world, bucket.id, &format!("other{n:02}"), -1).await;
+    }
+    note(&world, bucket.id, "k", -2).await;
+    let carrier = Arc::new(Long { clock: world.db.clock.clone(), brought: Mutex::default() });
+    let replicator = Replicator::new(&world.engine(Faults::none()), &world.store, carrier.clone());
+    for _ in 0..2 {
+        replicator.round().await.unwrap();
+    }
+    let brought = carrier.brought.lock().unwrap().clone();
+    assert_eq!(brought.len(), 72);
+    let ranks: Vec<i64> = brought.iter().filter(|one| one.0 == "k").map(|one| one.1).collect();
+    assert_eq!(ranks, [-1, -2]);
+}
+
 mallee_store::store_test_suite!(
     every_target_has_its_turn,
     a_large_object_holds_up_nobody,
     an_error_ends_nothing_that_was_begun,
+    what_becomes_due_meanwhile_keeps_its_place,
 );
