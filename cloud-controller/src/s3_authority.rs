@@ -316,7 +316,8 @@ impl Somebody {
         let Event { name, request_id, head, claim, bucket, owner, allowed, .. } = *event;
         let (facts, parameters) = (facts_of(head, claim), event.parameters.clone());
         let actor = self.actor.as_ref().map(|(actor, _)| actor);
-        records_of(cloud, S3Call { actor, facts: &facts, request_id, name, bucket, owner, allowed, parameters })
+        let (facts, account) = (&facts, None);
+        records_of(cloud, S3Call { actor, account, facts, request_id, name, bucket, owner, allowed, parameters })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chain::{self, Broken, Head};
 use crate::{Position, Record, files};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
@@ -46,6 +46,30 @@ fn next_line(file: &mut BufReader<File>, line: &mut String) -> io::Result<Option
 pub fn since(directory: &Path, from: Position, limit: usize) -> io::Result<(Vec<Record>, Position)> {
     let (found, at) = walk(directory, from, limit, u64::MAX)?;
     Ok((found.into_iter().map(|(record, _)| record).collect(), at))
+}
+
+/// The records that the last `bytes` of a trail hold whole, the oldest first.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn tail(directory: &Path, bytes: u64) -> io::Result<Vec<Record>> {
+    let (mut from, mut left) = (Position::default(), bytes);
+    for segment in files::segments(directory)?.into_iter().rev() {
+        let length = fs::metadata(files::path(directory, segment))?.len();
+        from = Position { segment, offset: length.saturating_sub(left) };
+        left = left.saturating_sub(length);
+        if left == 0 {
+            break;
+        }
+    }
+    if from.offset > 0 {
+        // To the end of the line that the byte before is of.
+        let mut file = BufReader::new(File::open(files::path(directory, from.segment))?);
+        file.seek(SeekFrom::Start(from.offset - 1))?;
+        let passed = io::Read::take(&mut file, LINE_BYTES_MAX).skip_until(b'\n')?;
+        from.offset = (from.offset - 1).saturating_add(passed as u64);
+    }
+    Ok(since(directory, from, usize::MAX)?.0)
 }
 
 /// As [`since`], with the place after each record; no further record is read once lines of `bytes` together were.

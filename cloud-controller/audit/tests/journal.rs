@@ -1,7 +1,7 @@
 //! A trail as an auditor sees it: whole after crashes, telling of every change.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use mallee_audit::read::{since, verify};
+use mallee_audit::read::{since, tail, verify};
 use mallee_audit::{EVENT_VERSION, Journal, Position, Record, UserIdentity};
 use serde_json::Value;
 use std::fs;
@@ -39,6 +39,34 @@ fn record(name: &str) -> Record {
 
 fn first(directory: &Path) -> std::path::PathBuf {
     directory.join("audit-00000001.jsonl")
+}
+
+/// Wherever the last bytes begin: in a line, at its first byte, in an earlier file, before all that there is.
+#[tokio::test]
+async fn the_end_of_a_trail_is_read_line_by_line() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(tail(dir.path(), 1000).unwrap(), []);
+    let journal = Journal::open(dir.path()).unwrap();
+    for n in 0..4 {
+        journal.append(&record(&n.to_string())).await.unwrap();
+    }
+    drop(journal);
+    let whole = fs::read(first(dir.path())).unwrap();
+    let ends = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let begins: Vec<usize> = std::iter::once(0).chain(ends).collect();
+    // As if the file had been full after two of them.
+    for cut in [0, begins[2]] {
+        if cut > 0 {
+            fs::write(first(dir.path()), &whole[..cut]).unwrap();
+            fs::write(dir.path().join("audit-00000002.jsonl"), &whole[cut..]).unwrap();
+        }
+        for bytes in 0..whole.len() + 10 {
+            let start = whole.len().saturating_sub(bytes);
+            let names: Vec<String> = (0..4).filter(|n| begins[*n] >= start).map(|n| n.to_string()).collect();
+            let found = tail(dir.path(), bytes as u64).unwrap();
+            assert_eq!(found.iter().map(|r| r.event_name.clone()).collect::<Vec<_>>(), names, "{bytes} bytes");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 //! of is recorded as abandoned. It may tell the end to another replica than the beginning, or to one that was started
 //! meanwhile: that one records the outcome, and says that another record of the call may say less.
 
-use super::Trail;
+use super::{Trail, s3};
 use mallee_app::Cloud;
-use mallee_audit::{JournalError, Record};
+use mallee_audit::{JournalError, Record, UNKNOWN_CODE, read};
 use mallee_awswire::ApiError;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Calls under way; more are refused.
@@ -16,6 +18,10 @@ const LENT_MS_MAX: i64 = 10 * 60 * 1000;
 /// Calls that are remembered to have ended: their ends may be told again for some minutes.
 const ENDED_MAX: usize = 4096;
 
+/// Bytes of the end of a trail in which ends are looked for when it is opened: some minutes, and more of them than are
+/// remembered, unless the cloud is very busy.
+const TAIL_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Calls that a Walrus of its own tells of.
 #[derive(Debug, Default)]
 pub(super) struct Lent(Mutex<State>);
@@ -24,14 +30,16 @@ pub(super) struct Lent(Mutex<State>);
 struct State {
     /// Those under way, by request id: their records so far, and when they were begun.
     open: HashMap<String, (Vec<Record>, i64)>,
-    /// Those whose end was told.
+    /// Those whose end is being written.
+    ending: HashSet<String>,
+    /// Those whose end was written.
     ended: HashSet<String>,
     /// The same, the oldest first.
     order: VecDeque<String>,
 }
 
 impl State {
-    /// Remembers the end of a call; false: it was told before.
+    /// Remembers that the end of a call was written; false: it was before.
     fn end(&mut self, request_id: &str) -> bool {
         if !self.ended.insert(request_id.to_owned()) {
             return false;
@@ -59,6 +67,24 @@ impl State {
 }
 
 impl Lent {
+    /// Of the trail in this directory: ends that are in it may be told again, where who was told had no time to answer.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        let mut state = State::default();
+        let of_s3 = |record: &Record| record.event_source == s3::SOURCE;
+        for record in read::tail(directory, TAIL_BYTES)?.into_iter().filter(of_s3) {
+            if record.error_code.as_deref() != Some(UNKNOWN_CODE) {
+                state.end(&record.request_id);
+            } else if state.ended.contains(&record.request_id) {
+                // Of two records the one was written, and the other not.
+                state.forget_end(&record.request_id);
+            }
+        }
+        Ok(Self(Mutex::new(state)))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,8 +93,41 @@ impl Lent {
     fn late(&self, now_ms: i64) -> Option<Vec<Record>> {
         let mut state = self.state();
         let is_late = |at: i64| now_ms.saturating_sub(at) > LENT_MS_MAX;
-        let id = state.open.iter().find(|(_, (_, at))| is_late(*at)).map(|(id, _)| id.clone())?;
+        let mut open = state.open.iter();
+        let id = open.find(|(id, (_, at))| is_late(*at) && !state.ending.contains(*id)).map(|(id, _)| id.clone())?;
         state.open.remove(&id).map(|(drafts, _)| drafts)
+    }
+
+    /// Writes the end of a call, once: who tells of it while that is done has to tell again, for it may fail.
+    async fn end<F, W>(&self, request_id: &str, told: Vec<Record>, write: F) -> Result<(), JournalError>
+    where
+        F: FnOnce(Vec<Record>) -> W,
+        W: Future<Output = Result<(), JournalError>>,
+    {
+        let (noted, _ending) = {
+            let mut state = self.state();
+            if state.ended.contains(request_id) {
+                return Ok(());
+            }
+            if !state.ending.insert(request_id.to_owned()) {
+                return Err(JournalError::Io("another who told of it is not answered yet".to_owned()));
+            }
+            let noted = state.open.get(request_id).map(|(drafts, _)| drafts.clone());
+            (noted, Ending { lent: self, request_id })
+        };
+        let drafts = match noted {
+            // Who it was, is what was known at the beginning; whose a new bucket is, is known now.
+            Some(noted) => match told.first() {
+                Some(now) => noted.into_iter().map(|one| Record { resources: now.resources.clone(), ..one }).collect(),
+                None => noted,
+            },
+            None => told.into_iter().map(Record::updated).collect(),
+        };
+        write(drafts).await?;
+        let mut state = self.state();
+        state.open.remove(request_id);
+        state.end(request_id);
+        Ok(())
     }
 
     /// Writes what is to be said of calls whose end was never told, one after the other. What cannot be written is kept.
@@ -87,6 +146,18 @@ impl Lent {
             tracing::warn!(request_id, "the end of a call of S3 was never told: the trail says so");
         }
         Ok(())
+    }
+}
+
+/// A call whose end is being written. Dropped, it is no more.
+struct Ending<'a> {
+    lent: &'a Lent,
+    request_id: &'a str,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.lent.state().ending.remove(self.request_id);
     }
 }
 
@@ -113,7 +184,7 @@ impl Trail {
     /// Records the end of such a call; `told` is what is said of it now. Told twice, it is recorded once.
     ///
     /// # Errors
-    /// When it could not be written: it is to be told again.
+    /// When it could not be written, or is being: it is to be told again.
     pub(crate) async fn end_lent(
         &self,
         cloud: &Cloud,
@@ -121,27 +192,8 @@ impl Trail {
         told: Vec<Record>,
         error: Option<&ApiError>,
     ) -> Result<(), JournalError> {
-        if !self.lent.state().end(request_id) {
-            return Ok(());
-        }
-        let noted = self.take_back(request_id);
-        let drafts: Vec<Record> = match &noted {
-            // Who it was, is what was known at the beginning; whose a new bucket is, is known now.
-            Some(noted) => match told.first() {
-                Some(now) => {
-                    noted.iter().map(|one| Record { resources: now.resources.clone(), ..one.clone() }).collect()
-                }
-                None => noted.clone(),
-            },
-            None => told.into_iter().map(Record::updated).collect(),
-        };
-        let written = self.write(cloud, drafts, error.map_or(Ok(""), Err)).await;
-        if written.is_err() {
-            let mut lent = self.lent.state();
-            lent.forget_end(request_id);
-            lent.open(noted.unwrap_or_default());
-        }
-        written
+        let write = async |drafts| self.write(cloud, drafts, error.map_or(Ok(""), Err)).await;
+        self.lent.end(request_id, told, write).await
     }
 
     /// Records calls whose end was never told.
@@ -157,7 +209,6 @@ impl Trail {
 mod tests {
     use super::super::s3::tests::{World, said};
     use super::*;
-    use mallee_audit::UNKNOWN_CODE;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const CALLER: Option<&str> = Some("000000000002");
@@ -226,6 +277,38 @@ mod tests {
         told.sort();
         told.dedup();
         assert_eq!(told.len(), 6, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_written_once_it_is_written() {
+        let world = World::new().await;
+        let World { cloud, trail, dir, .. } = &world;
+        let told = || world.records("r", CALLER, true);
+        let tell = async || trail.end_lent(cloud, "r", told(), None).await;
+        trail.lend(told()).unwrap();
+        let (fail, fails) = tokio::sync::oneshot::channel::<()>();
+        let first = trail.lent.end("r", told(), async |_| {
+            fails.await.unwrap();
+            Err(JournalError::Io("the disk is full".to_owned()))
+        });
+        let mut first = std::pin::pin!(first);
+        tokio::select! {
+            biased;
+            _ = &mut first => panic!("it hangs"),
+            () = std::future::ready(()) => {}
+        }
+        tell().await.unwrap_err();
+        trail.give_up_lent(later(&world)).await.unwrap();
+        assert_eq!(said(dir.path()), [], "nor is it given up meanwhile");
+        fail.send(()).unwrap();
+        first.await.unwrap_err();
+        for _ in 0..2 {
+            tell().await.unwrap();
+        }
+        let found = said(dir.path());
+        assert_eq!(found.len(), 2, "one for each account");
+        assert!(found.iter().all(|record| record.addendum.is_none() && record.error_code.is_none()), "{found:?}");
+        assert_eq!(trail.take_back("r"), None);
     }
 
     #[test]

@@ -120,9 +120,10 @@ impl Trail {
         let deadline = tokio::time::Instant::now() + OPEN_PATIENCE;
         loop {
             let path = directory.to_owned();
-            match tokio::task::spawn_blocking(move || Journal::open(&path)).await.map_err(io::Error::other)? {
-                Ok(journal) => {
-                    let (directory, lent) = (directory.to_owned(), lent::Lent::default());
+            let open = move || -> io::Result<_> { Ok((Journal::open(&path)?, lent::Lent::open(&path)?)) };
+            match tokio::task::spawn_blocking(open).await.map_err(io::Error::other)? {
+                Ok((journal, lent)) => {
+                    let directory = directory.to_owned();
                     return Ok(Self { journal, directory, objects: None, lent });
                 }
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock || tokio::time::Instant::now() >= deadline => {
@@ -223,7 +224,8 @@ impl Trail {
         outcome: Result<&str, &ApiError>,
     ) -> Result<(), JournalError> {
         let now_ms = cloud.clock().now_ms();
-        let records: Vec<Record> = drafts.into_iter().map(|draft| ended(draft, now_ms, outcome)).collect();
+        let records: Vec<Record> =
+            drafts.into_iter().map(|draft| s3::discreet(ended(draft, now_ms, outcome))).collect();
         if records.iter().any(|record| may_change(&record.event_name) || record.error_code.is_some()) {
             self.journal.append_all(&records).await
         } else {

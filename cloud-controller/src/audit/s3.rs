@@ -8,6 +8,8 @@ use mallee_audit::{JournalError, Record, Resource, UserIdentity, parameters};
 use mallee_awswire::{ApiError, Code};
 use serde_json::{Value, json};
 
+/// CloudTrail's name of S3.
+pub(super) const SOURCE: &str = "s3.amazonaws.com";
 /// CloudFormation's name of a bucket's kind.
 const BUCKET: &str = "AWS::S3::Bucket";
 /// The kind of a caller of whom no more is known than the account.
@@ -15,8 +17,10 @@ const ACCOUNT: &str = "AWSAccount";
 
 /// One call.
 pub(crate) struct S3Call<'a> {
-    /// Who; none when nobody signed, or their rights ended meanwhile.
+    /// Who; none when nobody signed, or their key is gone meanwhile.
     pub(crate) actor: Option<&'a Actor>,
+    /// The account of whoever signed, where no more is known of them.
+    pub(crate) account: Option<&'a str>,
     /// What else is known of the request.
     pub(crate) facts: &'a RequestFacts,
     /// The id that the reply carries.
@@ -35,12 +39,13 @@ pub(crate) struct S3Call<'a> {
 
 /// The records of a call, up to its outcome. The first is its caller's; that of somebody unknown is the bucket's owner's.
 pub(crate) fn records_of(cloud: &Cloud, call: S3Call<'_>) -> Vec<Record> {
-    let S3Call { actor, facts, request_id, name, bucket, owner, allowed, parameters } = call;
+    let S3Call { actor, account, facts, request_id, name, bucket, owner, allowed, parameters } = call;
     let said = Said::Form(None);
     let mut record = draft(cloud, &Call { service: "s3", action: name, said, actor, facts, request_id });
     record.request_parameters = parameters::shown_as_is(parameters);
     if actor.is_none() {
-        record.recipient_account_id = owner.unwrap_or_default().to_owned();
+        record.recipient_account_id = account.or(owner).unwrap_or_default().to_owned();
+        record.user_identity.account_id = account.map(str::to_owned);
     }
     let mut more = json!({ "x-amz-id-2": request_id });
     if facts.access_key_id.is_none() {
@@ -80,6 +85,16 @@ pub(crate) fn records_of(cloud: &Cloud, call: S3Call<'_>) -> Vec<Record> {
 fn abroad(caller: &UserIdentity) -> UserIdentity {
     let UserIdentity { principal_id, account_id, .. } = caller.clone();
     UserIdentity { kind: ACCOUNT.to_owned(), principal_id, account_id, ..UserIdentity::default() }
+}
+
+/// The record as it is told: the text of a refusal names the caller, which is nothing to other accounts.
+pub(super) fn discreet(mut record: Record) -> Record {
+    let caller = record.user_identity.account_id.as_deref();
+    let is_theirs = record.shared_event_id.is_some() && caller != Some(record.recipient_account_id.as_str());
+    if is_theirs && record.error_code.as_deref() == Some(Code::AccessDenied.as_str()) {
+        record.error_message = Some("Access Denied".to_owned());
+    }
+    record
 }
 
 /// The answer where a call cannot be written down.
@@ -136,6 +151,7 @@ pub(super) mod tests {
             let actor = account.map(|account| Actor::root(account.parse().unwrap(), false));
             let call = S3Call {
                 actor: actor.as_ref(),
+                account: None,
                 facts: &facts,
                 request_id,
                 name: "DeleteBucket",
@@ -176,6 +192,7 @@ pub(super) mod tests {
         let facts = RequestFacts::default();
         let call = S3Call {
             actor: None,
+            account: None,
             facts: &facts,
             request_id: "r",
             name: "GetBucketAcl",
@@ -224,6 +241,25 @@ pub(super) mod tests {
             let ids: Vec<_> = page.events.iter().map(|(row, _)| row.id.as_str()).collect();
             assert_eq!(ids, [event.event_id.as_str()]);
         }
+    }
+
+    /// What was allowed, may be refused in the midst of it: by a right that it needs besides.
+    #[tokio::test]
+    async fn the_text_of_a_refusal_names_its_caller_to_nobody_else() {
+        let world = World::new().await;
+        let World { cloud, trail, dir, .. } = &world;
+        let text = "User: arn:aws:iam::000000000002:user/alice is not authorized to perform: iam:PassRole";
+        let error = Code::AccessDenied.message(text);
+        trail.record_all(cloud, world.records("r", Some(OTHER), true), Err(&error)).await;
+        trail.record_all(cloud, world.records("own", Some(OWNER), true), Err(&error)).await;
+        let found = said(dir.path());
+        let [theirs, owners, own] = found.as_slice() else { panic!("{found:?}") };
+        for (record, account) in [(theirs, OTHER), (own, OWNER)] {
+            assert_eq!((record.recipient_account_id.as_str(), record.error_message.as_deref()), (account, Some(text)));
+        }
+        assert_eq!(owners.recipient_account_id, OWNER);
+        assert_eq!(owners.error_code.as_deref(), Some("AccessDenied"));
+        assert!(!serde_json::to_string(owners).unwrap().contains("alice"), "{owners:?}");
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
 //! What a Walrus of its own tells of calls that manage buckets, for the audit trail.
 
-use super::{DirectoryService, NAME_BYTES_MAX, facts};
+use super::{DirectoryService, NAME_BYTES_MAX, facts, token};
 use crate::audit::s3::{S3Call, records_of};
-use mallee_app::{Cloud, RequestFacts};
+use mallee_app::{Actor, Cloud, RequestFacts};
 use mallee_audit::Record;
+use mallee_awswire::sigv4::KeyError;
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::record_s3_request::Stage;
 use mallee_proto::v1::{AuthorizeS3Request, RecordS3Request};
@@ -49,6 +50,15 @@ impl DirectoryService {
         }
     }
 
+    /// Who had these credentials when the call was made: they may have ended since.
+    async fn was(&self, key: &str, session_token: &str) -> Result<Option<Actor>, WireError> {
+        match self.credentials.holder(key, token(session_token)).await {
+            Ok(holder) => Ok(Some(holder.actor)),
+            Err(KeyError::Unavailable(why)) => Err(WireError::new(Kind::Unavailable, why)),
+            Err(KeyError::Unknown | KeyError::Expired | KeyError::InvalidToken | KeyError::Sigv2Off) => Ok(None),
+        }
+    }
+
     /// The records of a call as it is told, up to its outcome.
     async fn told(
         &self,
@@ -59,10 +69,11 @@ impl DirectoryService {
         let facts = RequestFacts { source_ip: self.source(caller).unwrap_or_default(), ..facts(caller) };
         let actor = match caller.access_key_id.as_str() {
             "" => None,
-            key => self.present(key, &caller.session_token).await?.ok(),
+            key => self.was(key, &caller.session_token).await?,
         };
         let call = S3Call {
             actor: actor.as_ref(),
+            account: Some(asked.account.as_str()).filter(|account| !account.is_empty()),
             facts: &facts,
             request_id: &asked.request_id,
             name: &asked.event_name,
@@ -81,11 +92,17 @@ mod tests {
     use crate::audit::Trail;
     use crate::enrol::ControlPlane;
     use crate::identity::StoreCredentials;
+    use crate::origin;
+    use mallee_app::sts::token_hash;
     use mallee_app::test_support::{cloud, config};
     use mallee_audit::{Position, UNKNOWN_CODE, read};
     use mallee_pki::Ca;
     use mallee_runtime::Faults;
     use mallee_store::test_support::TestDb;
+    use mallee_store::{
+        AccessKeyRow, AccountRow, Json, SessionDoc, SessionKind, SessionRow, UserRow, access_key_delete,
+        access_key_insert, account_insert, session_insert, user_insert,
+    };
     use std::path::Path;
     use std::sync::Arc;
 
@@ -112,6 +129,45 @@ mod tests {
             allowed: true,
             ..Default::default()
         }
+    }
+
+    const ACCOUNT: &str = "000000000002";
+    const KEY: &str = "AKIAALICE";
+    const SESSION: &str = "ASIAALICE";
+    /// How long the session is good, in milliseconds.
+    const SESSION_MS: i64 = 60_000;
+
+    /// Makes another account than the bucket's, with a user who has a key and a session.
+    async fn alice(directory: &DirectoryService) {
+        let account_id = ACCOUNT.parse().unwrap();
+        let account = AccountRow { id: ACCOUNT.parse().unwrap(), name: "other".to_owned(), created_ms: 1 };
+        let user = UserRow {
+            id: "AIDAALICE".to_owned(),
+            account_id: ACCOUNT.parse().unwrap(),
+            name: "alice".to_owned(),
+            path: "/".to_owned(),
+            created_ms: 1,
+            is_admin: false,
+        };
+        let (id, user_id) = (KEY.to_owned(), user.id.clone());
+        let key = AccessKeyRow { id, user_id, account_id, active: true, created_ms: 1 };
+        let session = SessionRow {
+            id: SESSION.to_owned(),
+            account_id: ACCOUNT.parse().unwrap(),
+            kind: SessionKind::User,
+            principal_id: user.id.clone(),
+            name: String::new(),
+            token_hash: token_hash("token"),
+            issued_ms: 1,
+            expires_ms: directory.control.clock.now_ms() + SESSION_MS,
+            doc: Json(SessionDoc::default()),
+        };
+        let mut tx = directory.control.store.write().await.unwrap();
+        account_insert(&mut tx, &account).await.unwrap();
+        user_insert(&mut tx, &user).await.unwrap();
+        access_key_insert(&mut tx, &key, &"secret".into()).await.unwrap();
+        session_insert(&mut tx, &session, &"secret".into()).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     fn said(dir: &Path) -> Vec<Record> {
@@ -143,6 +199,64 @@ mod tests {
         }
         let codes: Vec<_> = said(here.path()).into_iter().map(|r| (r.error_code, r.addendum.is_some())).collect();
         assert_eq!(codes, [(Some(UNKNOWN_CODE.to_owned()), false), (None, true)]);
+
+        // Whoever wrote it down, and was killed before they could say so, is told again after their start.
+        drop(other);
+        let (other, anew) = (replica(&db, there.path()).await, |stage| RecordS3Request {
+            request_id: "ANEW".to_owned(),
+            ..told(stage, "")
+        });
+        other.record(anew(Stage::Begin)).await.unwrap();
+        other.record(anew(Stage::End)).await.unwrap();
+        drop(other);
+        let other = replica(&db, there.path()).await;
+        for again in [told(Stage::End, "BucketNotEmpty"), anew(Stage::End)] {
+            other.record(again).await.unwrap();
+        }
+        let ids: Vec<_> = said(there.path()).into_iter().map(|r| (r.request_id, r.addendum.is_some())).collect();
+        assert_eq!(ids, [("REQUEST".to_owned(), true), ("ANEW".to_owned(), false)]);
+    }
+
+    /// Minutes later the front door's word is old, the session has ended and the key is gone: who it was and from where,
+    /// is what was so then.
+    #[tokio::test]
+    async fn an_end_that_is_told_late_says_who_it_was() {
+        let (db, dir) = (TestDb::sqlite().await, tempfile::tempdir().unwrap());
+        let directory = replica(&db, dir.path()).await;
+        alice(&directory).await;
+        let store = &directory.control.store;
+        let word = origin::seal(store, "192.0.2.7".parse().unwrap(), "digest", db.clock.now_ms()).unwrap();
+        let late_ms = 5 * SESSION_MS;
+        db.clock.shift_ms(late_ms);
+        let mut tx = store.write().await.unwrap();
+        access_key_delete(&mut tx, KEY).await.unwrap();
+        tx.commit().await.unwrap();
+        for (key, session_token) in [(SESSION, "token"), (KEY, "")] {
+            let caller = AuthorizeS3Request {
+                access_key_id: key.to_owned(),
+                session_token: session_token.to_owned(),
+                from: word.clone(),
+                digest: "digest".to_owned(),
+                waited_ms: late_ms,
+                ..Default::default()
+            };
+            let (request_id, account) = (key.to_owned(), ACCOUNT.to_owned());
+            let end = RecordS3Request { request_id, account, caller: Some(caller), ..told(Stage::End, "") };
+            directory.record(end).await.unwrap();
+        }
+        let found = said(dir.path());
+        let [session, _, key, owners] = found.as_slice() else { panic!("{found:?}") };
+        for record in [session, key] {
+            assert_eq!(
+                (record.recipient_account_id.as_str(), record.source_ip_address.as_str()),
+                (ACCOUNT, "192.0.2.7")
+            );
+            assert_eq!(record.user_identity.account_id.as_deref(), Some(ACCOUNT));
+        }
+        let who = |record: &Record| (record.user_identity.kind.clone(), record.user_identity.user_name.clone());
+        assert_eq!(who(session), ("IAMUser".to_owned(), Some("alice".to_owned())));
+        assert_eq!(who(key), ("Unknown".to_owned(), None));
+        assert!(owners.recipient_account_id == "000000000001" && owners.shared_event_id == key.shared_event_id);
     }
 
     #[tokio::test]

@@ -90,6 +90,11 @@ struct Somebody {
 }
 
 impl Somebody {
+    /// Whose account it is; empty: nobody's.
+    fn account(&self) -> &str {
+        self.signer.as_ref().map_or("", |signer| &signer.caller.account)
+    }
+
     /// Whether no policy can stand in the way: then nobody has to be asked, but for quotas.
     fn is_free(&self, case: &Case<'_>) -> bool {
         let Some(Signer { caller, unrestricted: true }) = &self.signer else { return false };
@@ -126,11 +131,11 @@ impl Identity for Somebody {
     }
 
     async fn begin(&self, event: &Event<'_>) -> Result<(), ApiError> {
-        trail::begin(&self.link, event).await
+        trail::begin(&self.link, self.account(), event).await
     }
 
     async fn record(&self, event: &Event<'_>, begun: bool, error: Option<&ApiError>) {
-        trail::record(&self.link, event, begun, error).await;
+        trail::record(&self.link, self.account(), event, begun, error).await;
     }
 }
 

@@ -15,13 +15,13 @@ use tokio::sync::watch;
 pub(super) struct Patience {
     /// With a connection.
     pub(super) connect: Duration,
-    /// With more being taken of a body, and with the body of an answer.
+    /// With more being taken of a body, and with the body of an answer to anything but a POST.
     pub(super) step: Duration,
     /// With the answer to a request that has a small body, or none.
     pub(super) answer: Duration,
     /// With that to a long body: the end of it may be under way still, and is then to reach a disk.
     pub(super) after_stream: Duration,
-    /// With that to a POST: the end of an upload of many parts takes its time.
+    /// With that to a POST, and as long with its body: the end of an upload of many parts takes its time.
     pub(super) post: Duration,
 }
 

@@ -93,10 +93,11 @@ fn body(body: PeerBody) -> Body {
 impl Peer {
     /// Sends a request; what was answered.
     pub(super) async fn send(&self, name: &str, request: PeerRequest) -> Result<PeerAnswer, Unreplicated> {
-        let answer = match (&request.method, &request.body) {
-            (&Method::POST, _) => self.patience.post,
-            (_, PeerBody::Stream(..)) => self.patience.after_stream,
-            (_, PeerBody::Bytes(_)) => self.patience.answer,
+        let posts = request.method == Method::POST;
+        let answer = match &request.body {
+            _ if posts => self.patience.post,
+            PeerBody::Stream(..) => self.patience.after_stream,
+            PeerBody::Bytes(_) => self.patience.answer,
         };
         let silent = |time: Duration| later(name, format!("it was silent for {time:?}"));
         let request = self.signed(request).map_err(|why| refused(name, why))?;
@@ -111,8 +112,9 @@ impl Peer {
             time = watch.silence(self.patience.step, answer) => return Err(silent(time)),
         };
         let (head, rest) = reply.map_err(|error| later(name, error))?.into_parts();
-        let body = tokio::time::timeout(self.patience.step, read(rest)).await;
-        let body = body.map_err(|_| silent(self.patience.step))?;
+        // The end of an upload may be answered at once, with white space until it is known how it ends.
+        let whole = if posts { answer } else { self.patience.step };
+        let body = tokio::time::timeout(whole, read(rest)).await.map_err(|_| silent(whole))?;
         match body {
             // Who refuses may not have read all of the request.
             Some(_) if head.status.is_success() => self.idle.keep(open),

@@ -12,7 +12,7 @@ use crate::lines::{self, End, Lines, millis, retry_after};
 use mallee_objects::{Engine, Origin, REPLICATION};
 use mallee_runtime::Shutdown;
 use mallee_store::{S3ReplicationRow, Store, s3_replication_delay, s3_replication_targets, s3_replication_waiting};
-use pass::{Pass, key_of};
+use pass::{KeyId, Pass, key_of};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -102,6 +102,33 @@ impl Ends {
     }
 }
 
+/// What is done for a target.
+struct Line<'a> {
+    target: &'a str,
+    /// Tasks of their own: what they hold of the database must not wait for what is asked of it here.
+    at_work: JoinSet<(KeyId, Result<End, Error>)>,
+    /// The keys at work.
+    keys: HashSet<KeyId>,
+    pass: Pass,
+    ends: Ends,
+}
+
+impl<'a> Line<'a> {
+    fn new(target: &'a str, now_ms: i64) -> Self {
+        let (at_work, keys) = (JoinSet::new(), HashSet::new());
+        Self { target, at_work, keys, pass: Pass::new(now_ms), ends: Ends::default() }
+    }
+
+    /// Notes how it went with a key.
+    fn note(&mut self, key: KeyId, end: End) {
+        self.ends.note(end);
+        self.keys.remove(&key);
+        if end == End::Silent {
+            self.pass.leave(key);
+        }
+    }
+}
+
 impl Replicator {
     /// Over an engine and the database of its metadata.
     #[must_use]
@@ -138,6 +165,18 @@ impl Replicator {
         }
         for (target, waiting) in s3_replication_waiting(&self.store).await? {
             tracing::debug!(target_arn = target, waiting, "versions wait to be replicated");
+        }
+        Ok(())
+    }
+
+    /// Begins with as many keys as may be at work.
+    async fn begin(&self, line: &mut Line<'_>) -> Result<(), Error> {
+        while line.at_work.len() < AT_ONCE && !line.ends.rests() {
+            let Some(versions) = line.pass.next(&self.store, line.target, &line.keys).await? else { break };
+            let Some(key) = versions.first().map(key_of) else { continue };
+            line.keys.insert(key.clone());
+            let this = self.clone();
+            line.at_work.spawn(async move { (key, this.carry(versions).await) });
         }
         Ok(())
     }
@@ -202,38 +241,42 @@ impl Lines for Replicator {
     }
 
     async fn serve(&self, target: &str) -> Result<End, Error> {
-        // Tasks of their own: what they hold of the database must not wait for what is asked of it here.
-        let (mut at_work, mut keys) = (JoinSet::new(), HashSet::new());
-        let (mut pass, mut ends) = (Pass::default(), Ends::default());
+        let mut line = Line::new(target, self.engine.clock().now_ms());
+        // What fails here hangs on one statement to the database, what is under way may have been for hours: that comes to
+        // its end, and nothing more is begun. Who lost the lease ends at once: another has begun.
+        let mut stopped: Option<Result<End, Error>> = None;
         loop {
-            self.lead.still().await?;
-            while at_work.len() < AT_ONCE && !ends.rests() {
-                let now_ms = self.engine.clock().now_ms();
-                let Some(versions) = pass.next(&self.store, target, now_ms, &keys).await? else { break };
-                let Some(key) = versions.first().map(key_of) else { continue };
-                keys.insert(key.clone());
-                let this = self.clone();
-                at_work.spawn(async move { (key, this.carry(versions).await) });
+            let held = self.lead.still().await;
+            let begun = match held {
+                Ok(()) if stopped.is_none() => self.begin(&mut line).await,
+                held => held,
+            };
+            match begun {
+                Ok(()) => {}
+                Err(Error::Lost) => return Err(Error::Lost),
+                Err(error) => _ = stopped.get_or_insert(Err(error)),
             }
-            if at_work.is_empty() {
-                if ends.rests() || !pass.found {
-                    return Ok(ends.end());
+            if line.at_work.is_empty() {
+                if let Some(stopped) = stopped {
+                    return stopped;
                 }
-                pass = Pass::default();
+                if line.ends.rests() || !line.pass.found {
+                    return Ok(line.ends.end());
+                }
+                line.pass = Pass::new(self.engine.clock().now_ms());
                 continue;
             }
             // What is noted while a large object is brought need not wait for it.
-            if let Ok(Some(done)) = tokio::time::timeout(LOOK, at_work.join_next()).await {
-                let Ok((key, end)) = done else { return Ok(End::Silent) };
-                let end = end?;
-                ends.note(end);
-                keys.remove(&key);
-                if end == End::Silent {
-                    pass.leave(key);
-                }
+            match tokio::time::timeout(LOOK, line.at_work.join_next()).await {
+                Ok(Some(Ok((key, Ok(end))))) => line.note(key, end),
+                Ok(Some(Ok((_, Err(Error::Lost))))) => return Err(Error::Lost),
+                Ok(Some(Ok((_, Err(error))))) => _ = stopped.get_or_insert(Err(error)),
+                // It panicked.
+                Ok(Some(Err(_))) => _ = stopped.get_or_insert(Ok(End::Silent)),
+                Ok(None) | Err(_) => {}
             }
-            if pass.over {
-                pass = Pass::default();
+            if line.pass.over {
+                line.pass = Pass::new(self.engine.clock().now_ms());
             }
         }
     }

@@ -35,6 +35,9 @@ fn by_key(batch: Vec<S3ReplicationRow>) -> Vec<Vec<S3ReplicationRow>> {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
+    /// When it began. What becomes due meanwhile is for the next pass: its key's later versions may be still to come in this
+    /// one.
+    now_ms: i64,
     /// The last version that was looked at.
     after: i64,
     taken: VecDeque<Vec<S3ReplicationRow>>,
@@ -48,12 +51,17 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// From what was noted first.
+    pub(super) fn new(now_ms: i64) -> Self {
+        Self { now_ms, ..Self::default() }
+    }
+
     /// Leaves a key to the next pass.
     pub(super) fn leave(&mut self, key: KeyId) {
         self.left.insert(key);
     }
 
-    /// Versions of one key, in their order, that may be brought at `now_ms`; none at the end.
+    /// Versions of one key, in their order, that might be brought when the pass began; none at the end.
     ///
     /// # Errors
     /// A failing database.
@@ -61,7 +69,6 @@ impl Pass {
         &mut self,
         store: &Store,
         target: &str,
-        now_ms: i64,
         at_work: &HashSet<KeyId>,
     ) -> Result<Option<Vec<S3ReplicationRow>>, Error> {
         loop {
@@ -72,7 +79,7 @@ impl Pass {
             if self.over {
                 return Ok(None);
             }
-            let batch = s3_replication_due(store, target, now_ms, self.after, BATCH).await?;
+            let batch = s3_replication_due(store, target, self.now_ms, self.after, BATCH).await?;
             match batch.last() {
                 Some(last) => self.after = last.id,
                 None => self.over = true,

@@ -1,12 +1,15 @@
 //! Who is served when many wait.
 
-use crate::world::{BUCKET, World};
+use crate::world::{BUCKET, World, struck};
 use async_trait::async_trait;
 use mallee_objects::Versioning;
-use mallee_runtime::Faults;
+use mallee_runtime::{Clock, FaultAction, Faults};
 use mallee_s3_jobs::{Carrier, Failure, Replicator};
 use mallee_store::test_support::TestDb;
-use mallee_store::{S3ReplicationRow, s3_bucket_fetch, s3_replication_note, s3_replication_waiting};
+use mallee_store::{
+    S3ReplicationRow, s3_bucket_fetch, s3_replication_delay, s3_replication_due, s3_replication_note,
+    s3_replication_waiting,
+};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -70,16 +73,17 @@ impl Slow {
     }
 }
 
+async fn note(world: &World, bucket: i64, key: &str, rank: i64) {
+    let mut tx = world.store.write().await.unwrap();
+    s3_replication_note(&mut tx, bucket, key, (rank, 5), vec!["arn:aws:s3:::to".to_owned()]).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// A large object is brought for hours: meanwhile everything else is, also what was written since.
 async fn a_large_object_holds_up_nobody(db: TestDb) {
     let world = World::new(db, Versioning::Enabled).await;
     let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
-    let note = async |key: String, rank: i64| {
-        let mut tx = world.store.write().await.unwrap();
-        let to = vec!["arn:aws:s3:::to".to_owned()];
-        s3_replication_note(&mut tx, bucket.id, &key, (rank, 5), to).await.unwrap();
-        tx.commit().await.unwrap();
-    };
+    let note = async |key: String, rank: i64| note(&world, bucket.id, &key, rank).await;
     // Of the one there are more versions than are taken at once.
     for rank in 1..=70 {
         note("large".to_owned(), -rank).await;
@@ -117,4 +121,81 @@ async fn a_large_object_holds_up_nobody(db: TestDb) {
     assert!(s3_replication_waiting(&world.store).await.unwrap().is_empty());
 }
 
-mallee_store::store_test_suite!(every_target_has_its_turn, a_large_object_holds_up_nobody);
+/// What fails for one key does not end what has been under way for the others.
+async fn an_error_ends_nothing_that_was_begun(db: TestDb) {
+    let world = World::new(db, Versioning::Enabled).await;
+    let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
+    note(&world, bucket.id, "large", -1).await;
+    note(&world, bucket.id, "small", -1).await;
+    let (slow, faults) = (Arc::new(Slow::default()), Faults::none());
+    faults.arm("walrus.replicate.carried", FaultAction::Fail, 1);
+    let replicator = Replicator::new(&world.engine(faults.clone()), &world.store, slow.clone());
+    let round = replicator.round();
+    let meanwhile = async {
+        struck(&faults).await;
+        // Time to hear of it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        note(&world, bucket.id, "late", -1).await;
+        slow.go_on.notify_one();
+    };
+    let both = async { tokio::join!(round, meanwhile) };
+    let (round, ()) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("it ends");
+    round.unwrap_err();
+    let brought = || slow.brought.lock().unwrap().iter().map(|one| one.0.clone()).collect::<Vec<_>>();
+    assert_eq!(brought(), ["small", "large"], "nothing more was begun");
+    replicator.round().await.unwrap();
+    let mut again = brought().split_off(2);
+    again.sort();
+    assert_eq!(again, ["late", "small"], "only what failed was brought again");
+}
+
+/// The first that is brought takes ten seconds.
+struct Long {
+    clock: Clock,
+    brought: Mutex<Vec<(String, i64)>>,
+}
+
+#[async_trait]
+impl Carrier for Long {
+    async fn carry(&self, version: &S3ReplicationRow) -> Result<(), Failure> {
+        let mut brought = self.brought.lock().unwrap();
+        if brought.is_empty() {
+            self.clock.shift_ms(10_000);
+        }
+        brought.push((version.key.0.clone(), version.rank));
+        Ok(())
+    }
+}
+
+/// What becomes due while others are brought, is brought before what follows of its key.
+async fn what_becomes_due_meanwhile_keeps_its_place(db: TestDb) {
+    let world = World::new(db, Versioning::Enabled).await;
+    let bucket = s3_bucket_fetch(&world.store, BUCKET).await.unwrap();
+    note(&world, bucket.id, "k", -1).await;
+    let now_ms = world.db.clock.now_ms();
+    let first = s3_replication_due(&world.store, "arn:aws:s3:::to", now_ms, 0, 1).await.unwrap();
+    let mut tx = world.store.write().await.unwrap();
+    s3_replication_delay(&mut tx, first[0].id, now_ms + 5000).await.unwrap();
+    tx.commit().await.unwrap();
+    // More than are taken at once.
+    for n in 0..70 {
+        note(&world, bucket.id, &format!("other{n:02}"), -1).await;
+    }
+    note(&world, bucket.id, "k", -2).await;
+    let carrier = Arc::new(Long { clock: world.db.clock.clone(), brought: Mutex::default() });
+    let replicator = Replicator::new(&world.engine(Faults::none()), &world.store, carrier.clone());
+    for _ in 0..2 {
+        replicator.round().await.unwrap();
+    }
+    let brought = carrier.brought.lock().unwrap().clone();
+    assert_eq!(brought.len(), 72);
+    let ranks: Vec<i64> = brought.iter().filter(|one| one.0 == "k").map(|one| one.1).collect();
+    assert_eq!(ranks, [-1, -2]);
+}
+
+mallee_store::store_test_suite!(
+    every_target_has_its_turn,
+    a_large_object_holds_up_nobody,
+    an_error_ends_nothing_that_was_begun,
+    what_becomes_due_meanwhile_keeps_its_place,
+);

@@ -139,6 +139,26 @@ async fn a_store_whose_answer_never_ends() {
     is_later(peer.send("far", request(Method::GET, "k", vec![], nothing())).await);
 }
 
+/// As stores do at the end of an upload: that it is good so far, white space for as long as it takes, and how it ended.
+#[tokio::test]
+async fn an_answer_to_a_post_takes_its_time() {
+    let peer = store(async |mut connection: TcpStream| {
+        let mut buffer = vec![0; 1024];
+        drop(connection.read(&mut buffer).await);
+        drop(connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n").await);
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(connection.write_all(b" ").await);
+        }
+        drop(connection.write_all(b"<a/>").await);
+    })
+    .await;
+    let since = Instant::now();
+    let answer = peer.send("far", request(Method::POST, "k", vec![], nothing())).await.unwrap();
+    assert!(answer.status.is_success() && answer.body.ends_with(b" <a/>"), "{answer:?}");
+    assert!(since.elapsed() > peer.patience.step, "{:?}: it was not slow", since.elapsed());
+}
+
 /// It takes longer than any step may, and is not left.
 #[tokio::test]
 async fn a_slow_store_is_waited_for() {
