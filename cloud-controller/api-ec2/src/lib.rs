@@ -24,6 +24,7 @@ pub mod page;
 mod placement_groups;
 mod profiles;
 mod spot;
+mod subnets;
 mod tags;
 mod templates;
 mod vpcs;

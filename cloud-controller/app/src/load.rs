@@ -124,6 +124,8 @@ fn vpc(row: &VpcRow, region: &str) -> Object {
         cidr: row.cidr.to_string(),
         vni: row.vni,
         dns_domain: dns_domain(region),
+        dns_off: !row.dns_support,
+        public_names_off: !row.names_public(),
     })
 }
 

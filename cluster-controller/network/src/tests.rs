@@ -14,6 +14,9 @@ fn vpc(n: u32, generation: u64) -> Vpc {
         cidr: "10.0.0.0/16".into(),
         vni: 100 + n,
         dns_domain: "internal".into(),
+        // One of three names its public addresses, one has no resolver.
+        dns_off: generation % 3 == 0,
+        public_names_off: generation % 3 != 1,
     }
 }
 

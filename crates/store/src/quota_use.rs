@@ -68,6 +68,8 @@ counted! {
     /// Security groups, the default ones with them.
     SecurityGroups: SECURITY_GROUPS, SECURITY_GROUPS_OWN, "r.id" =
         "SELECT COUNT(*) FROM security_groups r WHERE r.account_id = $1";
+    /// VPCs, the default one with them.
+    Vpcs: VPCS, VPCS_OWN, "r.id" = "SELECT COUNT(*) FROM vpcs r WHERE r.account_id = $1";
     /// Launch templates.
     LaunchTemplates: LAUNCH_TEMPLATES, LAUNCH_TEMPLATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM launch_templates r WHERE r.account_id = $1";

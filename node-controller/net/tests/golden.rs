@@ -48,6 +48,8 @@ fn view() -> NodeView {
             addresses: vec!["10.0.0.12".to_owned(), "10.0.0.77".to_owned()],
         }],
         remotes: vec![Remote { address: "10.0.0.77".to_owned(), vtep: "192.0.2.9".to_owned() }],
+        dns_off: false,
+        public_names_off: false,
     };
     NodeView { epoch: 1, generation: 1, vpcs: vec![vpc] }
 }

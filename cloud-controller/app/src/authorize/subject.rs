@@ -179,6 +179,7 @@ impl Cloud {
                 let rows = vpc_list(store, account, Some(&[id]), None, 1).await?;
                 let Some(row) = own(rows, |row| row.account_id == *account) else { return Ok(false) };
                 subject.key("ec2:VpcID", row.id.as_str());
+                subject.key("ec2:Tenancy", if row.dedicated { "dedicated" } else { "default" });
                 Ok(true)
             }
             "subnet" => {
@@ -244,6 +245,13 @@ impl Surroundings {
             return Ok(Self::default());
         }
         let account = cx.account();
+        let vpc = plan.questions.iter().find_map(|q| match q.target {
+            Target::Existing(kind, id) if kind.word == "vpc" => Some(id),
+            _ => None,
+        });
+        if let Some(id) = vpc {
+            return Ok(Self { vpc: Some(cloud.arn_of(account, "vpc", id)), subnet: None });
+        }
         let given = plan.questions.iter().find_map(|q| match q.target {
             Target::Existing(kind, id) if kind.word == "subnet" => Some(id),
             _ => None,

@@ -77,6 +77,8 @@ pub const SERVICES: &[QuotaService] = &[
 
 /// Identities of one kind in an account at most: they are read in one page.
 const IDENTITIES_MAX: usize = 10_000;
+/// The smallest subnets (/28) that the largest VPC (/16) has room for.
+const SUBNETS_PER_VPC_MAX: usize = 1 << (28 - 16);
 const MIB: u64 = 1;
 const GIB_IN_BYTES: u64 = 1 << 30;
 
@@ -193,6 +195,12 @@ quotas! {
     /// Buckets.
     BUCKETS = quota("s3", "L-DC2B2D3D", "General purpose buckets", Use::Sum(Counted::Buckets, 1))
         .usual(10_000).key("s3:quota-bucketnumber").refused(Code::TooManyBuckets, Words::Plain);
+    /// VPCs.
+    VPCS = quota("vpc", "L-F678F1CE", "VPCs per Region", Use::Sum(Counted::Vpcs, 1))
+        .usual(1_000).key("ec2:quota-vpcnumber").refused(Code::VpcLimitExceeded, Words::Plain);
+    /// Subnets of each VPC.
+    SUBNETS_PER_VPC = quota("vpc", "L-407747CB", "Subnets per VPC", Use::Each)
+        .usual(200).most(SUBNETS_PER_VPC_MAX).refused(Code::SubnetLimitExceeded, Words::Plain);
     /// Security groups.
     SECURITY_GROUPS = quota("vpc", "L-E79EC296", "VPC security groups per Region",
         Use::Sum(Counted::SecurityGroups, 1))

@@ -34,3 +34,4 @@ mod schema;
 mod seed;
 mod sessions;
 mod spot;
+mod vpcs;

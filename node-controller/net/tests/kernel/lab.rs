@@ -276,6 +276,8 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
         groups: vec![open("sg-open")],
         members: Vec::new(),
         remotes: Vec::new(),
+        dns_off: false,
+        public_names_off: false,
     }
 }
 
