@@ -174,6 +174,8 @@ fn diff_vpc(old: &VpcView, new: &VpcView) -> VpcUpdate {
         groups: groups.into_iter().cloned().collect(),
         members: members.into_iter().cloned().collect(),
         remotes: remotes.into_iter().cloned().collect(),
+        dns_off: new.dns_off,
+        public_names_off: new.public_names_off,
     };
     VpcUpdate { upsert: Some(upsert), removed_ports, removed_groups, removed_members, removed_remotes }
 }

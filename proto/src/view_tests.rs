@@ -30,7 +30,7 @@ prop_compose! {
     fn vpc()(
         vpc_id in id("vpc"), vni in 1u32..3, subnets in vec(id("subnet"), 0..3), ports in vec(port(), 0..5),
         groups in vec(group(), 0..4), members in vec((id("sg"), vec(id("10.0.0"), 0..4)), 0..4),
-        remotes in vec((id("10.0.1"), id("192.0.2")), 0..5),
+        remotes in vec((id("10.0.1"), id("192.0.2")), 0..5), dns_off: bool, public_names_off: bool,
         tables in vec((1u32..4, vec(id("10.0.2"), 0..3)), 0..3),
     ) -> VpcView {
         let route = |destination| RouteView { destination, target: RouteTarget::Internet.into() };
@@ -38,7 +38,7 @@ prop_compose! {
             RouteTableView { number, routes: to.into_iter().map(route).collect() }
         };
         VpcView {
-            vpc_id, vni, ports, groups,
+            vpc_id, vni, ports, groups, dns_off, public_names_off,
             cidr: "10.0.0.0/16".into(),
             dns_domain: String::new(),
             subnets: subnets.into_iter().map(|id| SubnetView { id, cidr: "10.0.0.0/24".into(), route_table: 1 }).collect(),

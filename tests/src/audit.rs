@@ -124,6 +124,7 @@ async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
                 match object {
                     Object::Vpc(vpc) => model.set_vpc(vpc),
                     Object::Subnet(subnet) => model.set_subnet(subnet),
+                    Object::RouteTable(table) => model.set_route_table(table),
                     Object::Group(group) => model.set_group(group),
                     Object::Instance(intent) => {
                         let live = intent.intent() == mallee_proto::v1::RunIntent::Run;

@@ -16,6 +16,8 @@ mallee_app::offered! {
     Write CancelCapacityReservation => api.cancel_capacity_reservation(cx, r).await;
     Write CancelSpotInstanceRequests => api.cancel_spot_instance_requests(cx, r).await;
     Write CreateCapacityReservation => api.create_capacity_reservation(cx, r, params).await;
+    Write CreateDefaultSubnet => api.create_default_subnet(cx, r).await;
+    Write CreateDefaultVpc => api.create_default_vpc(cx, r).await;
     Write CreateFleet => api.create_fleet(cx, r, params).await;
     Write CreateInternetGateway => api.create_internet_gateway(cx, r).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
@@ -25,7 +27,9 @@ mallee_app::offered! {
     Write CreateRoute => api.create_route(cx, r).await;
     Write CreateRouteTable => api.create_route_table(cx, r, params).await;
     Write CreateSecurityGroup => api.create_security_group(cx, r).await;
+    Write CreateSubnet => api.create_subnet(cx, r).await;
     Write CreateTags => api.create_tags(cx, r).await;
+    Write CreateVpc => api.create_vpc(cx, r).await;
     Write DeleteFleets => api.delete_fleets(cx, r).await;
     Write DeleteInternetGateway => api.delete_internet_gateway(cx, r).await;
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
@@ -35,7 +39,9 @@ mallee_app::offered! {
     Write DeleteRoute => api.delete_route(cx, r).await;
     Write DeleteRouteTable => api.delete_route_table(cx, r).await;
     Write DeleteSecurityGroup => api.delete_security_group(cx, r).await;
+    Write DeleteSubnet => api.delete_subnet(cx, r).await;
     Write DeleteTags => api.delete_tags(cx, r).await;
+    Write DeleteVpc => api.delete_vpc(cx, r).await;
     Write DeregisterImage => api.deregister_image(cx, r).await;
     Read DescribeAccountAttributes => api.describe_account_attributes(cx, r).await;
     Read DescribeAddresses => api.describe_addresses(r);
@@ -113,6 +119,9 @@ mallee_app::offered! {
     Write ModifyLaunchTemplate => api.modify_launch_template(cx, r, params).await;
     Write ModifyNetworkInterfaceAttribute => api.modify_network_interface_attribute(cx, r).await;
     Write ModifySecurityGroupRules => api.modify_security_group_rules(cx, r).await;
+    Write ModifySubnetAttribute => api.modify_subnet_attribute(cx, r).await;
+    Write ModifyVpcAttribute => api.modify_vpc_attribute(cx, r).await;
+    Write ModifyVpcTenancy => api.modify_vpc_tenancy(cx, r).await;
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
@@ -144,7 +153,7 @@ mod tests {
     use mallee_ec2_types::ec2::OPERATIONS;
 
     /// What AWS gave no `DryRun`.
-    const NOT_DRY: [&str; 9] = [
+    const NOT_DRY: [&str; 11] = [
         "AllocateHosts",
         "DescribeHosts",
         "DescribeIdFormat",
@@ -153,6 +162,8 @@ mod tests {
         "ModifyIdFormat",
         "ModifyIdentityIdFormat",
         "ModifyInstancePlacement",
+        "ModifySubnetAttribute",
+        "ModifyVpcAttribute",
         "ReleaseHosts",
     ];
 

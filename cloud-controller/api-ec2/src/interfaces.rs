@@ -7,7 +7,7 @@ use mallee_app::OpContext;
 use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_app::instances::view::{InterfaceView, interface_views};
-use mallee_app::network::{private_dns_name, public_dns_name};
+use mallee_app::network::private_dns_name;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{
     DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, GroupIdentifier, NetworkInterface,
@@ -87,7 +87,7 @@ pub(crate) fn interface_values(view: &InterfaceView, look: Look<'_>, name: &str)
             public(&|_| POOL_OWNER.into())
         }
         "addresses.association.public-dns-name" | "association.public-dns-name" | "public-dns-name" => {
-            public(&|ip| public_dns_name(ip, look.region))
+            view.public_name(look.region).into_iter().collect()
         }
         "addresses.primary" => one("true".into()),
         "addresses.private-ip-address" | "private-ip-address" => one(row.private_ip.to_string()),
@@ -134,7 +134,7 @@ pub(crate) fn shape(view: &InterfaceView, look: Look<'_>) -> NetworkInterface {
     let row = &view.row;
     let association = view.public_ip.map(|ip| NetworkInterfaceAssociation {
         ip_owner_id: Some(POOL_OWNER.into()),
-        public_dns_name: Some(public_dns_name(ip, look.region)),
+        public_dns_name: Some(view.public_name(look.region).unwrap_or_default()),
         public_ip: Some(ip.to_string()),
         ..Default::default()
     });
@@ -253,6 +253,7 @@ pub(crate) mod tests {
             },
             groups: vec![(GroupId::from_random(3), "web".into())],
             public_ip: Some("203.0.113.9".parse().unwrap()),
+            names_public: true,
             tags: vec![("Net".into(), "front".into())],
         }
     }

@@ -26,6 +26,7 @@ mod placement_groups;
 mod profiles;
 mod route_tables;
 mod spot;
+mod subnets;
 mod tags;
 mod templates;
 mod vpcs;

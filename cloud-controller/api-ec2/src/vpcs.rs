@@ -1,17 +1,18 @@
-//! VPCs and subnets, read only: the default ones.
+//! VPCs: made, described, changed, deleted.
 
 use crate::Ec2Api;
 use crate::common::{
-    Chunk, Look, ROWS, TagMap, dry_run, fill, filters, next_key, page, rows, tag_filter_values, tags_on, values_of,
+    Chunk, ROWS, TagMap, choice, dry_run, fill, filters, next_key, page, refuse, rows, tag_filter_values, tags_of_one,
+    tags_on, values_of,
 };
 use crate::filter::Filterable;
 use mallee_app::OpContext;
-use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
+use mallee_app::network::{TAG_KIND, VpcChange};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{AddressRange, SubnetRow, VpcRow, private_address_count, subnet_list, vpc_list};
-use mallee_types::{SubnetId, VpcId};
+use mallee_store::{VpcRow, vpc_list};
+use mallee_types::VpcId;
 
 /// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing.
 const VPC_FILTERS: [&str; 14] = [
@@ -29,41 +30,6 @@ const VPC_FILTERS: [&str; 14] = [
     "state",
     "tag-key",
     "vpc-id",
-];
-
-/// What DescribeSubnets filters by.
-const SUBNET_FILTERS: [&str; 31] = [
-    "availability-zone",
-    "availabilityZone",
-    "availability-zone-id",
-    "availabilityZoneId",
-    "available-ip-address-count",
-    "cidr",
-    "cidr-block",
-    "cidrBlock",
-    "customer-owned-ipv4-pool",
-    "default-for-az",
-    "defaultForAz",
-    "enable-dns64",
-    "enable-lni-at-device-index",
-    "ipv6-cidr-block-association.association-id",
-    "ipv6-cidr-block-association.ipv6-cidr-block",
-    "ipv6-cidr-block-association.state",
-    "ipv6-native",
-    "map-customer-owned-ip-on-launch",
-    "map-public-ip-on-launch",
-    "outpost-arn",
-    "owner-id",
-    "private-dns-name-options-on-launch.enable-resource-name-dns-a-record",
-    "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record",
-    "private-dns-name-options-on-launch.hostname-type",
-    "state",
-    "subnet-arn",
-    "subnet-id",
-    "tag-key",
-    "type",
-    "vpc-id",
-    "vpcId",
 ];
 
 impl Filterable for Vpc {
@@ -88,38 +54,6 @@ impl Filterable for Vpc {
     }
 }
 
-impl Filterable for Subnet {
-    fn values(&self, name: &str) -> Vec<String> {
-        let dns = self.private_dns_name_options_on_launch.as_ref();
-        match name {
-            "availability-zone" | "availabilityZone" => values_of(&self.availability_zone),
-            "availability-zone-id" | "availabilityZoneId" => values_of(&self.availability_zone_id),
-            "available-ip-address-count" => values_of(&self.available_ip_address_count),
-            "cidr" | "cidr-block" | "cidrBlock" => values_of(&self.cidr_block),
-            "default-for-az" | "defaultForAz" => values_of(&self.default_for_az),
-            "enable-dns64" => values_of(&self.enable_dns64),
-            "ipv6-native" => values_of(&self.ipv6_native),
-            "map-customer-owned-ip-on-launch" => values_of(&self.map_customer_owned_ip_on_launch),
-            "map-public-ip-on-launch" => values_of(&self.map_public_ip_on_launch),
-            "owner-id" => values_of(&self.owner_id),
-            "private-dns-name-options-on-launch.enable-resource-name-dns-a-record" => {
-                dns.into_iter().flat_map(|d| values_of(&d.enable_resource_name_dns_a_record)).collect()
-            }
-            "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => {
-                dns.into_iter().flat_map(|d| values_of(&d.enable_resource_name_dns_aaaa_record)).collect()
-            }
-            "private-dns-name-options-on-launch.hostname-type" => {
-                dns.into_iter().flat_map(|d| values_of(&d.hostname_type)).collect()
-            }
-            "state" => values_of(&self.state),
-            "subnet-arn" => values_of(&self.subnet_arn),
-            "subnet-id" => values_of(&self.subnet_id),
-            "vpc-id" | "vpcId" => values_of(&self.vpc_id),
-            _ => tag_filter_values(name, &self.tags),
-        }
-    }
-}
-
 fn vpc_shape(row: &VpcRow, tags: &mut TagMap) -> Vpc {
     let cidr = row.cidr.to_string();
     // A VPC has one block, so the association needs no id of its own to be told apart.
@@ -132,7 +66,7 @@ fn vpc_shape(row: &VpcRow, tags: &mut TagMap) -> Vpc {
         cidr_block: Some(cidr),
         cidr_block_association_set: vec![association],
         dhcp_options_id: Some("default".into()),
-        instance_tenancy: Some("default".into()),
+        instance_tenancy: Some(if row.dedicated { "dedicated" } else { "default" }.into()),
         is_default: Some(row.is_default),
         owner_id: Some(row.account_id.to_string()),
         state: Some("available".into()),
@@ -142,35 +76,121 @@ fn vpc_shape(row: &VpcRow, tags: &mut TagMap) -> Vpc {
     }
 }
 
-fn subnet_shape(row: &SubnetRow, in_use: u64, look: Look<'_>, tags: &mut TagMap) -> Subnet {
-    let size = AddressRange::of_subnet(row.cidr).map_or(0, AddressRange::len);
-    Subnet {
-        assign_ipv6_address_on_creation: Some(false),
-        availability_zone: Some(row.zone.to_string()),
-        availability_zone_id: look.zone_id(&row.zone),
-        available_ip_address_count: i32::try_from(size.saturating_sub(in_use)).ok(),
-        cidr_block: Some(row.cidr.to_string()),
-        default_for_az: Some(row.is_default),
-        enable_dns64: Some(false),
-        ipv6_native: Some(false),
-        map_customer_owned_ip_on_launch: Some(false),
-        map_public_ip_on_launch: Some(row.map_public_ip),
-        owner_id: Some(row.account_id.to_string()),
-        private_dns_name_options_on_launch: Some(PrivateDnsNameOptionsOnLaunch {
-            enable_resource_name_dns_a_record: Some(false),
-            enable_resource_name_dns_aaaa_record: Some(false),
-            hostname_type: Some("ip-name".into()),
-        }),
-        state: Some("available".into()),
-        subnet_arn: Some(look.arn(&row.account_id, "subnet", row.id.as_str())),
-        subnet_id: Some(row.id.to_string()),
-        tags: tags.remove(row.id.as_str()).unwrap_or_default(),
-        vpc_id: Some(row.vpc_id.to_string()),
-        ..Default::default()
+/// `CreateVpc`'s tenancies, and whether they are `dedicated`. AWS took `host` away.
+const TENANCIES: [(&str, bool); 2] = [("default", false), ("dedicated", true)];
+
+/// The one attribute a call changes.
+fn attribute(
+    dns_hostnames: Option<AttributeBooleanValue>,
+    dns_support: Option<AttributeBooleanValue>,
+    usage_metrics: Option<AttributeBooleanValue>,
+) -> Result<Option<VpcChange>, ApiError> {
+    let given = [
+        ("enableDnsHostnames", dns_hostnames.and_then(|v| v.value)),
+        ("enableDnsSupport", dns_support.and_then(|v| v.value)),
+        ("enableNetworkAddressUsageMetrics", usage_metrics.and_then(|v| v.value)),
+    ];
+    let mut named = given.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+    let Some((name, value)) = named.next() else {
+        return Err(ApiError::invalid_combination("No attributes specified."));
+    };
+    let others: Vec<&str> = named.map(|(name, _)| name).collect();
+    if !others.is_empty() {
+        let all = [&[name], others.as_slice()].concat().join(", ");
+        return Err(ApiError::invalid_combination(format!("Fields for multiple attribute types specified: {all}")));
+    }
+    match name {
+        "enableDnsHostnames" => Ok(Some(VpcChange::DnsHostnames(value))),
+        "enableDnsSupport" => Ok(Some(VpcChange::DnsSupport(value))),
+        // Off is what it is.
+        _ => refuse("EnableNetworkAddressUsageMetrics", value).map(|()| None),
     }
 }
 
 impl Ec2Api {
+    pub(crate) async fn create_vpc(&self, cx: &OpContext, r: CreateVpcRequest) -> Result<CreateVpcResult, ApiError> {
+        let CreateVpcRequest {
+            amazon_provided_ipv6_cidr_block,
+            cidr_block,
+            dry_run,
+            instance_tenancy,
+            ipv4_ipam_pool_id,
+            ipv4_netmask_length,
+            ipv6_cidr_block,
+            ipv6_cidr_block_network_border_group,
+            ipv6_ipam_pool_id,
+            ipv6_netmask_length,
+            ipv6_pool,
+            tag_specifications,
+            vpc_encryption_control,
+        } = r;
+        refuse("AmazonProvidedIpv6CidrBlock", amazon_provided_ipv6_cidr_block == Some(true))?;
+        refuse("Ipv4IpamPoolId", ipv4_ipam_pool_id.is_some())?;
+        refuse("Ipv4NetmaskLength", ipv4_netmask_length.is_some())?;
+        refuse("Ipv6CidrBlock", ipv6_cidr_block.is_some())?;
+        refuse("Ipv6CidrBlockNetworkBorderGroup", ipv6_cidr_block_network_border_group.is_some())?;
+        refuse("Ipv6IpamPoolId", ipv6_ipam_pool_id.is_some())?;
+        refuse("Ipv6NetmaskLength", ipv6_netmask_length.is_some())?;
+        refuse("Ipv6Pool", ipv6_pool.is_some())?;
+        refuse("VpcEncryptionControl", vpc_encryption_control.is_some())?;
+        let dedicated = choice("instanceTenancy", instance_tenancy.as_deref(), &TENANCIES)?.unwrap_or(false);
+        let tags = tags_of_one(tag_specifications, TAG_KIND)?;
+        let cidr = cidr_block.ok_or_else(|| ApiError::missing_parameter("cidrBlock"))?;
+        let row = self.cloud.create_vpc(cx, &cidr, dedicated, &tags, dry_run == Some(true)).await?;
+        Ok(CreateVpcResult { vpc: Some(self.vpc_made(cx, &row).await?) })
+    }
+
+    pub(crate) async fn create_default_vpc(
+        &self,
+        cx: &OpContext,
+        r: CreateDefaultVpcRequest,
+    ) -> Result<CreateDefaultVpcResult, ApiError> {
+        let CreateDefaultVpcRequest { dry_run } = r;
+        let row = self.cloud.create_default_vpc(cx, dry_run == Some(true)).await?;
+        Ok(CreateDefaultVpcResult { vpc: Some(self.vpc_made(cx, &row).await?) })
+    }
+
+    /// As it is shown to its maker: AWS calls it `pending`, and what waits for `available` looks again.
+    async fn vpc_made(&self, cx: &OpContext, row: &VpcRow) -> Result<Vpc, ApiError> {
+        let mut tags = tags_on(self.store(), cx.account(), std::iter::once(row.id.to_string())).await?;
+        Ok(Vpc { state: Some("pending".into()), ..vpc_shape(row, &mut tags) })
+    }
+
+    pub(crate) async fn delete_vpc(&self, cx: &OpContext, r: DeleteVpcRequest) -> Result<(), ApiError> {
+        let DeleteVpcRequest { dry_run, vpc_id } = r;
+        self.cloud.delete_vpc(cx, &vpc_id.unwrap_or_default(), dry_run == Some(true)).await
+    }
+
+    pub(crate) async fn modify_vpc_attribute(
+        &self,
+        cx: &OpContext,
+        r: ModifyVpcAttributeRequest,
+    ) -> Result<(), ApiError> {
+        let ModifyVpcAttributeRequest {
+            enable_dns_hostnames,
+            enable_dns_support,
+            enable_network_address_usage_metrics,
+            vpc_id,
+        } = r;
+        let id = vpc_id.unwrap_or_default();
+        match attribute(enable_dns_hostnames, enable_dns_support, enable_network_address_usage_metrics)? {
+            Some(change) => self.cloud.modify_vpc(cx, &id, change, false).await,
+            None => self.cloud.find_vpc(cx, &id).await.map(drop),
+        }
+    }
+
+    pub(crate) async fn modify_vpc_tenancy(
+        &self,
+        cx: &OpContext,
+        r: ModifyVpcTenancyRequest,
+    ) -> Result<ModifyVpcTenancyResult, ApiError> {
+        let ModifyVpcTenancyRequest { dry_run, instance_tenancy, vpc_id } = r;
+        choice("instanceTenancy", instance_tenancy.as_deref(), &[("default", ())])?;
+        let id = vpc_id.unwrap_or_default();
+        self.cloud.modify_vpc(cx, &id, VpcChange::DefaultTenancy, dry_run == Some(true)).await?;
+        Ok(ModifyVpcTenancyResult { return_value: Some(true) })
+    }
+
     pub(crate) async fn describe_vpcs(
         &self,
         cx: &OpContext,
@@ -208,10 +228,10 @@ impl Ec2Api {
         let vpc = self.cloud.find_vpc(cx, &vpc_id.unwrap_or_default()).await?;
         let said = |value| Some(AttributeBooleanValue { value: Some(value) });
         let mut result = DescribeVpcAttributeResult { vpc_id: Some(vpc.id.to_string()), ..Default::default() };
-        // Every node serves DNS to every VPC, names included; address usage is not metered.
+        // Address usage is not metered.
         match attribute.as_deref().unwrap_or_default() {
-            "enableDnsSupport" => result.enable_dns_support = said(true),
-            "enableDnsHostnames" => result.enable_dns_hostnames = said(true),
+            "enableDnsSupport" => result.enable_dns_support = said(vpc.dns_support),
+            "enableDnsHostnames" => result.enable_dns_hostnames = said(vpc.dns_hostnames),
             "enableNetworkAddressUsageMetrics" => result.enable_network_address_usage_metrics = said(false),
             other => {
                 return Err(ApiError::invalid_value(
@@ -224,44 +244,12 @@ impl Ec2Api {
         dry_run(dry)?;
         Ok(result)
     }
-
-    pub(crate) async fn describe_subnets(
-        &self,
-        cx: &OpContext,
-        r: DescribeSubnetsRequest,
-    ) -> Result<DescribeSubnetsResult, ApiError> {
-        let DescribeSubnetsRequest { dry_run: dry, filters: wanted, max_results, next_token, subnet_ids } = r;
-        let filters = &filters(&wanted, &SUBNET_FILTERS)?;
-        let page = page("DescribeSubnets", max_results, next_token.as_deref(), 5..=1000, &subnet_ids)?;
-        let ids: &Vec<SubnetId> = &parse_ids(&subnet_ids, Code::InvalidSubnetIdMalformed)?;
-        dry_run(dry)?;
-        let (store, look) = (self.store(), self.look());
-        if !ids.is_empty() {
-            let there = rows(subnet_list(store, cx.account(), Some(ids), None, None, ROWS).await)?;
-            require_all(ids, |id| there.iter().any(|row| row.id == *id), Code::InvalidSubnetIdNotFound)?;
-        }
-        let read = |after: Option<SubnetId>| async move {
-            let ids = (!ids.is_empty()).then_some(ids.as_slice());
-            let rows = rows(subnet_list(store, cx.account(), ids, None, after.as_ref(), ROWS).await)?;
-            let next = next_key(&rows, |row| row.id.clone());
-            let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
-            let mut found = Vec::new();
-            for row in &rows {
-                let in_use = private_address_count(store, &row.id).await.or_fail()?;
-                found.extend(Some(subnet_shape(row, in_use, look, &mut tags)).filter(|subnet| filters.accept(subnet)));
-            }
-            Ok(Chunk { found, next })
-        };
-        let key = |subnet: &Subnet| subnet.subnet_id.clone().unwrap_or_default();
-        let (subnets, next_token) = fill(&page, page.after()?, read, key).await?;
-        Ok(DescribeSubnetsResult { subnets, next_token })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_types::{Generation, ZoneName};
+    use mallee_types::Generation;
 
     #[test]
     fn a_vpc_is_found_by_what_it_shows() {
@@ -297,34 +285,16 @@ mod tests {
     }
 
     #[test]
-    fn a_subnet_counts_what_is_free() {
-        let zones: Vec<ZoneName> = vec!["zone-a".parse().unwrap(), "zone-b".parse().unwrap()];
-        let row = SubnetRow {
-            id: SubnetId::from_random(2),
-            account_id: "123456789012".parse().unwrap(),
-            vpc_id: VpcId::from_random(1),
-            zone: zones[1].clone(),
-            cidr: "172.31.16.0/20".parse().unwrap(),
-            is_default: true,
-            map_public_ip: true,
-            generation: Generation(1),
-            created_ms: 0,
-        };
-        let look = Look { region: "eu-1", zones: &zones };
-        let subnet = subnet_shape(&row, 3, look, &mut TagMap::new());
-        for (name, value) in [
-            ("availability-zone", "zone-b"),
-            ("availability-zone-id", "mal1-az2"),
-            ("available-ip-address-count", "4088"),
-            ("cidr-block", "172.31.16.0/20"),
-            ("default-for-az", "true"),
-            ("map-public-ip-on-launch", "true"),
-            ("subnet-arn", "arn:aws:ec2:eu-1:123456789012:subnet/subnet-00000000000000002"),
-            ("vpc-id", "vpc-00000000000000001"),
-            ("private-dns-name-options-on-launch.hostname-type", "ip-name"),
-        ] {
-            assert_eq!(subnet.values(name), [value], "{name}");
-            assert!(SUBNET_FILTERS.contains(&name));
-        }
+    fn a_call_changes_one_attribute() {
+        let value = |value| Some(AttributeBooleanValue { value: Some(value) });
+        assert_eq!(attribute(value(false), None, None).unwrap(), Some(VpcChange::DnsHostnames(false)));
+        assert_eq!(attribute(None, value(true), None).unwrap(), Some(VpcChange::DnsSupport(true)));
+        assert_eq!(attribute(None, None, value(false)).unwrap(), None);
+        assert!(attribute(None, None, value(true)).unwrap_err().message().contains("EnableNetworkAddressUsageMetrics"));
+        assert_eq!(
+            attribute(value(true), value(true), None).unwrap_err().message(),
+            "Fields for multiple attribute types specified: enableDnsHostnames, enableDnsSupport"
+        );
+        assert_eq!(attribute(None, None, None).unwrap_err().code(), Code::InvalidParameterCombination);
     }
 }

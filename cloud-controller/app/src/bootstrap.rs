@@ -2,8 +2,7 @@
 
 use crate::Cloud;
 use mallee_store::{
-    StoreError, Tx, access_key_list, access_key_secret, account_list, cloud_account, cloud_account_set, setting_put,
-    user_admin,
+    StoreError, Tx, access_key_list, access_key_secret, cloud_account, cloud_account_set, setting_put, user_admin,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
@@ -41,9 +40,7 @@ pub async fn bootstrap(cloud: &Cloud) -> Result<AdminAccess, StoreError> {
         }
     };
     ensure_admin_key(cloud, &mut tx, &account).await?;
-    for row in account_list(&mut tx).await? {
-        cloud.ensure_default_vpc(&mut tx, &row.id).await?;
-    }
+    cloud.complete_default_networks(&mut tx).await?;
     tx.commit().await?;
     admin_access(cloud, account).await
 }

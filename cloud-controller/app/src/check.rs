@@ -114,6 +114,11 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     report.checked += books.instances.len() + books.interfaces.len();
     check_rows(cloud, &books, &mut report);
     check_addresses(cloud, &books, &mut report).await?;
+    let (vpcs, network) = crate::network::check::differences(cloud, books.interfaces.values()).await?;
+    report.checked += vpcs;
+    for (subject, problem) in network {
+        report.add("I3", subject, problem);
+    }
     let (spot, requests) = crate::spot::differences(cloud, &books.instances).await?;
     report.checked += requests;
     for (subject, problem) in spot {

@@ -55,6 +55,8 @@ pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> V
         ports,
         members: Vec::new(),
         remotes: Vec::new(),
+        dns_off: vpc.dns_off,
+        public_names_off: vpc.public_names_off,
     }
 }
 

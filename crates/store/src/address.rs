@@ -85,6 +85,7 @@ sql! {
             AND a.address < $3 AND NOT EXISTS (SELECT 1 FROM addresses b WHERE b.pool = $1 AND b.address = a.address + 1)
             ORDER BY a.address LIMIT 1) AS first_gap) AS candidates) AS first_free";
     TAKE_EXACT = "INSERT INTO addresses (pool, address) VALUES ($1, $2) ON CONFLICT (pool, address) DO NOTHING";
+    FORGET = "DELETE FROM addresses WHERE pool = $1";
     RELEASE = "UPDATE addresses SET released_ms = $1 WHERE released_ms IS NULL AND pool = $2";
     COUNT = "SELECT COUNT(*) FROM addresses WHERE pool = $1 AND released_ms IS NULL";
     PUBLIC_INSERT = "INSERT INTO public_addresses (address, interface_id, account_id, allocated_ms) VALUES ($1, $2, $3, $4)";
@@ -162,6 +163,11 @@ pub async fn private_addresses_release(
     addresses: &[Ipv4Addr],
 ) -> Result<(), StoreError> {
     release(tx, subnet.as_str(), addresses).await
+}
+
+/// Forgets what was taken in a subnet that is deleted.
+pub(crate) async fn private_addresses_forget(tx: &mut Tx, subnet: &SubnetId) -> Result<(), StoreError> {
+    Exec::Tx(tx).run(FORGET, args![subnet]).await.map(drop)
 }
 
 /// How many addresses of the subnet are in use.

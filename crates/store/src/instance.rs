@@ -121,6 +121,8 @@ sql! {
     USER_DATA_SET = "UPDATE instances SET user_data = $2 WHERE id = $1";
     PLACEMENT = "SELECT placement FROM instances WHERE id = $1";
     IMAGE_USER = "SELECT id FROM instances WHERE image_id = $1 AND state <> 'terminated' LIMIT 1";
+    LIST_TERMINATED_IN = "SELECT id FROM instances
+        WHERE subnet_id = $1 AND account_id = $2 AND released AND terminated_ms IS NOT NULL ORDER BY id";
     DELETE = "DELETE FROM instances WHERE id = $1 AND terminated_ms IS NOT NULL";
 }
 /// PostgreSQL keeps other transactions from the row; in SQLite there is one writer anyway.
@@ -267,6 +269,16 @@ pub async fn instance_list_purgeable<'a>(
     limit: u32,
 ) -> Result<Vec<InstanceId>, StoreError> {
     let rows = exec.into().all::<(InstanceId,)>(LIST_PURGE, args![before_ms, limit]).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Terminated instances that were in this subnet, by id.
+pub async fn instance_list_terminated_in<'a>(
+    exec: impl Into<Exec<'a>>,
+    account: &AccountId,
+    subnet: &SubnetId,
+) -> Result<Vec<InstanceId>, StoreError> {
+    let rows = exec.into().all::<(InstanceId,)>(LIST_TERMINATED_IN, args![subnet, account]).await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 

@@ -159,8 +159,8 @@ pub use image_permission::{
 pub use instance::{
     InstanceFilter, InstanceRow, instance_delete, instance_fetch, instance_fetch_locked, instance_image_used,
     instance_insert, instance_insert_later, instance_intent_update, instance_list, instance_list_purgeable,
-    instance_observe, instance_observe_later, instance_placement, instance_user_data, instance_user_data_of,
-    instance_user_data_set, instance_versions, instances_fetch_locked,
+    instance_list_terminated_in, instance_observe, instance_observe_later, instance_placement, instance_user_data,
+    instance_user_data_of, instance_user_data_set, instance_versions, instances_fetch_locked,
 };
 pub use instance_credentials::{
     CREDENTIALS_DUE_MAX, CredentialsCode, InstanceCredentialsRow, instance_credentials_due,
@@ -284,7 +284,7 @@ pub use trail::{
 };
 pub use tx::Tx;
 pub use vpc::{
-    SubnetRow, VNI_FIRST, VNI_LAST, VpcRow, subnet_default, subnet_delete, subnet_fetch, subnet_insert, subnet_list,
-    subnet_list_all, subnet_touch, vpc_default, vpc_delete, vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_touch,
-    vpc_vni_take,
+    SubnetRow, VNI_FIRST, VNI_LAST, VpcAttribute, VpcRow, subnet_default, subnet_delete, subnet_fetch, subnet_insert,
+    subnet_list, subnet_list_all, subnet_map_public_ip_set, subnet_touch, vpc_attribute_set, vpc_default, vpc_delete,
+    vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_list_nameless, vpc_touch, vpc_vni_take,
 };

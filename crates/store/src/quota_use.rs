@@ -71,6 +71,8 @@ counted! {
     /// Internet gateways.
     InternetGateways: INTERNET_GATEWAYS, INTERNET_GATEWAYS_OWN, "r.id" =
         "SELECT COUNT(*) FROM internet_gateways r WHERE r.account_id = $1";
+    /// VPCs, the default one with them.
+    Vpcs: VPCS, VPCS_OWN, "r.id" = "SELECT COUNT(*) FROM vpcs r WHERE r.account_id = $1";
     /// Launch templates.
     LaunchTemplates: LAUNCH_TEMPLATES, LAUNCH_TEMPLATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM launch_templates r WHERE r.account_id = $1";

@@ -1,9 +1,11 @@
 //! VPCs and their subnets.
 
 use crate::StoreError;
+use crate::address::private_addresses_forget;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::Select;
+use crate::setting::{setting_fetch, setting_put};
 use crate::tx::Tx;
 use ipnet::Ipv4Net;
 use mallee_types::{AccountId, Generation, SubnetId, VpcId, ZoneName};
@@ -12,6 +14,9 @@ use mallee_types::{AccountId, Generation, SubnetId, VpcId, ZoneName};
 pub const VNI_FIRST: i64 = 0x1000;
 /// The last one (24 bits).
 pub const VNI_LAST: i64 = 0x00ff_ffff;
+/// The identifier that was given last. One that comes free is not given again before all others were: a node may not
+/// have heard yet that its VPC is gone.
+const VNI_GIVEN: &str = "vpc_vni_given";
 
 record! {
     /// A virtual private cloud.
@@ -60,6 +65,14 @@ record! {
     }
 }
 
+impl VpcRow {
+    /// Its public addresses have names: a VPC without a resolver has no names either.
+    #[must_use]
+    pub const fn names_public(&self) -> bool {
+        self.dns_support && self.dns_hostnames
+    }
+}
+
 macro_rules! vpc_columns {
     () => {
         "id, account_id, cidr, vni, is_default, dedicated, dns_support, dns_hostnames, generation, created_ms"
@@ -80,6 +93,15 @@ sql! {
     VPC_LIST_ALL = concat!("SELECT ", vpc_columns!(), " FROM vpcs ORDER BY id");
     VPC_TOUCH = "UPDATE vpcs SET generation = generation + 1 WHERE id = $1";
     VPC_DELETE = "DELETE FROM vpcs WHERE id = $1";
+    VPC_NAMELESS = "SELECT id FROM vpcs WHERE NOT (dns_support AND dns_hostnames)";
+    VPC_DEDICATED = "UPDATE vpcs SET dedicated = $2, generation = generation + 1 WHERE id = $1 AND dedicated <> $2";
+    VPC_DNS_SUPPORT = "UPDATE vpcs SET dns_support = $2, generation = generation + 1
+        WHERE id = $1 AND dns_support <> $2";
+    VPC_DNS_HOSTNAMES = "UPDATE vpcs SET dns_hostnames = $2, generation = generation + 1
+        WHERE id = $1 AND dns_hostnames <> $2";
+    // Their descriptions have public names in them, or not any more.
+    VPC_SHOWN = "UPDATE instance_versions SET version = version + 1 WHERE instance_id IN
+        (SELECT instance_id FROM interfaces WHERE vpc_id = $1 AND instance_id IS NOT NULL)";
     VNI_HIGHEST = "SELECT COALESCE(MAX(vni), 0) FROM vpcs";
     VNI_GAP = "SELECT v.vni + 1 FROM vpcs v WHERE v.vni < $1
         AND NOT EXISTS (SELECT 1 FROM vpcs w WHERE w.vni = v.vni + 1) ORDER BY v.vni LIMIT 1";
@@ -91,6 +113,8 @@ sql! {
     SUBNET_LIST = concat!("SELECT ", subnet_columns!(), " FROM subnets WHERE account_id = $1");
     SUBNET_LIST_ALL = concat!("SELECT ", subnet_columns!(), " FROM subnets ORDER BY id");
     SUBNET_TOUCH = "UPDATE subnets SET generation = generation + 1 WHERE id = $1";
+    SUBNET_PUBLIC = "UPDATE subnets SET map_public_ip = $2, generation = generation + 1
+        WHERE id = $1 AND map_public_ip <> $2";
     SUBNET_DELETE = "DELETE FROM subnets WHERE id = $1";
 }
 
@@ -101,8 +125,10 @@ sql! {
 pub async fn vpc_vni_take(tx: &mut Tx) -> Result<u32, StoreError> {
     tx.lock("vni").await?;
     let (highest,) = Exec::Tx(tx).one::<(i64,)>(VNI_HIGHEST, vec![], "vni").await?;
-    let next = highest.max(VNI_FIRST - 1) + 1;
+    let given: i64 = setting_fetch(&mut *tx, VNI_GIVEN).await?.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let next = highest.max(given).max(VNI_FIRST - 1) + 1;
     let vni = if next <= VNI_LAST {
+        setting_put(tx, VNI_GIVEN, &next.to_string()).await?;
         Some(next)
     } else {
         Exec::Tx(tx).maybe::<(i64,)>(VNI_GAP, args![VNI_LAST]).await?.map(|(vni,)| vni)
@@ -153,7 +179,44 @@ pub async fn vpc_touch(tx: &mut Tx, id: &VpcId) -> Result<(), StoreError> {
     }
 }
 
-/// Removes a VPC; [`StoreError::InUse`] while it has subnets or groups.
+/// Those of these VPCs whose public addresses have no names.
+pub async fn vpc_list_nameless<'a>(exec: impl Into<Exec<'a>>, ids: &[VpcId]) -> Result<Vec<VpcId>, StoreError> {
+    let select = Select::new(VPC_NAMELESS, vec![]).and_in("id", Some(ids))?;
+    let rows: Vec<(VpcId,)> = select.page(exec.into(), "id", crate::PAGE_ROWS_MAX).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// A setting of a VPC that can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VpcAttribute {
+    /// [`VpcRow::dedicated`].
+    Dedicated,
+    /// [`VpcRow::dns_support`].
+    DnsSupport,
+    /// [`VpcRow::dns_hostnames`].
+    DnsHostnames,
+}
+
+/// Sets an attribute; false when it was so already, or the VPC is gone.
+pub async fn vpc_attribute_set(
+    tx: &mut Tx,
+    id: &VpcId,
+    attribute: VpcAttribute,
+    value: bool,
+) -> Result<bool, StoreError> {
+    let text = match attribute {
+        VpcAttribute::Dedicated => VPC_DEDICATED,
+        VpcAttribute::DnsSupport => VPC_DNS_SUPPORT,
+        VpcAttribute::DnsHostnames => VPC_DNS_HOSTNAMES,
+    };
+    let changed = Exec::Tx(tx).run(text, args![id, value]).await? > 0;
+    if changed && attribute != VpcAttribute::Dedicated {
+        Exec::Tx(tx).run(VPC_SHOWN, args![id]).await?;
+    }
+    Ok(changed)
+}
+
+/// Removes a VPC; [`StoreError::InUse`] while it has subnets, groups, route tables or a gateway.
 pub async fn vpc_delete(tx: &mut Tx, id: &VpcId) -> Result<bool, StoreError> {
     Ok(Exec::Tx(tx).run(VPC_DELETE, args![id]).await? > 0)
 }
@@ -207,7 +270,16 @@ pub async fn subnet_touch(tx: &mut Tx, id: &SubnetId) -> Result<(), StoreError> 
     }
 }
 
-/// Removes a subnet; [`StoreError::InUse`] while it has interfaces or instances.
+/// Sets whether instances get a public address unless they say otherwise; false when it was so already, or the subnet
+/// is gone.
+pub async fn subnet_map_public_ip_set(tx: &mut Tx, id: &SubnetId, value: bool) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(SUBNET_PUBLIC, args![id, value]).await? > 0)
+}
+
+/// Removes a subnet, and forgets which of its addresses were kept back; [`StoreError::InUse`] while it has interfaces,
+/// instances or a route table of its own.
 pub async fn subnet_delete(tx: &mut Tx, id: &SubnetId) -> Result<bool, StoreError> {
-    Ok(Exec::Tx(tx).run(SUBNET_DELETE, args![id]).await? > 0)
+    let gone = Exec::Tx(tx).run(SUBNET_DELETE, args![id]).await? > 0;
+    private_addresses_forget(tx, id).await?;
+    Ok(gone)
 }

@@ -78,6 +78,8 @@ fn check_vpc(
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
         remotes: BTreeMap::new(),
+        dns_off: wire.dns_off,
+        public_names_off: wire.public_names_off,
     };
     for subnet in &wire.subnets {
         match subnet.cidr.parse::<Ipv4Net>() {

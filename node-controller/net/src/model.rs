@@ -132,6 +132,10 @@ pub struct Vpc {
     pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
     /// Underlay address by interface address.
     pub remotes: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    /// Its resolver does not answer.
+    pub dns_off: bool,
+    /// Its public addresses have no names.
+    pub public_names_off: bool,
 }
 
 impl Vpc {

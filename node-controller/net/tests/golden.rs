@@ -61,6 +61,8 @@ fn view() -> NodeView {
         }],
         internet_gateway: true,
         routed: true,
+        dns_off: false,
+        public_names_off: false,
     };
     NodeView { epoch: 1, generation: 1, vpcs: vec![vpc] }
 }

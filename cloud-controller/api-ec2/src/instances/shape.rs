@@ -3,7 +3,7 @@
 use crate::common::{Look, time, wire_tags};
 use crate::interfaces::{POOL_OWNER, group_identifiers};
 use mallee_app::instances::view::{InstanceView, InterfaceView};
-use mallee_app::network::{private_dns_name, public_dns_name};
+use mallee_app::network::private_dns_name;
 use mallee_ec2_types::ec2::*;
 use mallee_store::InstanceRow;
 
@@ -15,7 +15,7 @@ pub(super) fn state(state: mallee_types::InstanceState) -> InstanceState {
 fn association(view: &InterfaceView, look: Look<'_>) -> Option<InstanceNetworkInterfaceAssociation> {
     view.public_ip.map(|ip| InstanceNetworkInterfaceAssociation {
         ip_owner_id: Some(POOL_OWNER.into()),
-        public_dns_name: Some(public_dns_name(ip, look.region)),
+        public_dns_name: Some(view.public_name(look.region).unwrap_or_default()),
         public_ip: Some(ip.to_string()),
         ..Default::default()
     })
@@ -138,7 +138,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
             hostname_type: Some("ip-name".into()),
         }),
         private_ip_address: first.map(|i| i.row.private_ip.to_string()),
-        public_dns_name: Some(public_ip.map(|ip| public_dns_name(ip, look.region)).unwrap_or_default()),
+        public_dns_name: Some(first.and_then(|i| i.public_name(look.region)).unwrap_or_default()),
         public_ip_address: public_ip.map(|ip| ip.to_string()),
         root_device_name: Some(doc.root_device_name.clone()),
         root_device_type: Some("instance-store".into()),
@@ -187,6 +187,17 @@ mod tests {
             (Some("required"), Some(2))
         );
         assert!(shown.state_reason.is_none());
+    }
+
+    #[test]
+    fn a_vpc_may_name_no_public_addresses() {
+        let mut view = view();
+        view.interfaces[0].names_public = false;
+        let shown = instance(&view, LOOK);
+        assert_eq!(shown.public_dns_name.as_deref(), Some(""));
+        assert_eq!(shown.public_ip_address.as_deref(), Some("203.0.113.9"), "the address is there all the same");
+        let association = shown.network_interfaces[0].association.as_ref().unwrap();
+        assert_eq!(association.public_dns_name.as_deref(), Some(""));
     }
 
     #[test]

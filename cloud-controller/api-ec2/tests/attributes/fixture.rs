@@ -13,6 +13,7 @@ use std::net::Ipv4Addr;
 
 pub struct Fixture {
     api: Ec2Api,
+    cloud: std::sync::Arc<mallee_app::Cloud>,
     pub cx: OpContext,
     /// Of another account, which administers nothing.
     pub other: OpContext,
@@ -34,7 +35,12 @@ impl Fixture {
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let cx = OpContext::new(actor(access.account, true), "req-1");
         let other = OpContext::new(actor("000000000002".parse().unwrap(), false), "req-1");
-        Self { api: Ec2Api::new(cloud), cx, other, store, faults, db }
+        Self { api: Ec2Api::new(cloud.clone()), cloud, cx, other, store, faults, db }
+    }
+
+    /// What every start of the cloud does.
+    pub async fn start_again(&self) {
+        mallee_app::bootstrap::bootstrap(&self.cloud).await.unwrap();
     }
 
     pub async fn call_as(

@@ -6,3 +6,4 @@
 mod fixture;
 mod instances;
 mod others;
+mod vpcs;

@@ -187,6 +187,7 @@ impl Cloud {
                 let rows = vpc_list(store, account, Some(&[id]), None, 1).await?;
                 let Some(row) = own(rows, |row| row.account_id == *account) else { return Ok(false) };
                 subject.key("ec2:VpcID", row.id.as_str());
+                subject.key("ec2:Tenancy", if row.dedicated { "dedicated" } else { "default" });
                 Ok(true)
             }
             "subnet" => {

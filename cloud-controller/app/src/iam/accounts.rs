@@ -8,10 +8,12 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    AccessKeyRow, AccountRow, PAGE_ROWS_MAX, SecurityGroupFilter, StoreError, Tx, UserRow, account_belongings,
-    account_by_name, account_delete, account_fetch, account_insert, account_leftovers, account_page, account_rename,
-    account_wipe, change_append, cloud_account, quota_hold, security_group_delete, security_group_list, setting_delete,
-    subnet_delete, subnet_list, user_insert, vpc_delete, vpc_list,
+    AccessKeyRow, AccountRow, PAGE_ROWS_MAX, RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter, StoreError,
+    Tx, UserRow, account_belongings, account_by_name, account_delete, account_fetch, account_insert, account_leftovers,
+    account_page, account_rename, account_wipe, change_append, cloud_account, internet_gateway_delete,
+    internet_gateway_detach, internet_gateway_list, quota_hold, route_association_delete, route_association_list,
+    route_table_delete, route_table_list, security_group_delete, security_group_list, setting_delete, subnet_delete,
+    subnet_list, user_insert, vpc_delete, vpc_list,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
@@ -194,6 +196,29 @@ impl Cloud {
     }
 
     async fn remove_default_network(&self, tx: &mut Tx, account: &AccountId) -> Result<(), ApiError> {
+        for vpc in vpc_list(&mut *tx, account, None, None, PAGE_ROWS_MAX).await.or_fail()? {
+            for association in route_association_list(
+                &mut *tx,
+                RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() },
+                PAGE_ROWS_MAX,
+            )
+            .await
+            .or_fail()?
+            {
+                route_association_delete(tx, &association.id).await.or_fail()?;
+            }
+        }
+        let tables = RouteTableFilter { account: Some(account), ..Default::default() };
+        for table in route_table_list(&mut *tx, tables, PAGE_ROWS_MAX).await.or_fail()? {
+            route_table_delete(tx, &table.id).await.or_fail()?;
+            change_append(tx, load::ROUTE_TABLE, &table.id, None);
+        }
+        for gateway in internet_gateway_list(&mut *tx, account, None, None, None, PAGE_ROWS_MAX).await.or_fail()? {
+            if let Some(vpc) = &gateway.vpc_id {
+                internet_gateway_detach(tx, &gateway.id, vpc).await.or_fail()?;
+            }
+            internet_gateway_delete(tx, &gateway.id).await.or_fail()?;
+        }
         let groups = security_group_list(&mut *tx, account, SecurityGroupFilter::default(), PAGE_ROWS_MAX).await;
         for group in groups.or_fail()? {
             security_group_delete(tx, &group.id).await.or_fail()?;

@@ -3,10 +3,11 @@
 
 use crate::{Cloud, events, load, spot};
 use mallee_store::{
-    StoreError, change_append, changes_prune, client_token_forget, client_token_old, client_token_renew,
+    StoreError, Tx, change_append, changes_prune, client_token_forget, client_token_old, client_token_renew,
     client_token_renew_of_instance, instance_delete, instance_event_purge, instance_list_purgeable, join_token_purge,
     saga_purge, tag_delete_of,
 };
+use mallee_types::InstanceId;
 
 /// Instances forgotten in one transaction.
 const PURGE_BATCH: u32 = 200;
@@ -30,10 +31,7 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
         }
         let mut tx = cloud.store().write().await?;
         for id in &ids {
-            tag_delete_of(&mut tx, id.as_str()).await?;
-            client_token_renew_of_instance(&mut tx, id).await?;
-            instance_delete(&mut tx, id).await?;
-            change_append(&mut tx, load::INSTANCE, id, None);
+            forget_instance(&mut tx, id).await?;
         }
         tx.commit().await?;
     }
@@ -49,6 +47,15 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
         tx.rollback().await?;
     }
     changes_prune(cloud.store()).await.map(drop)
+}
+
+/// Forgets a terminated instance.
+pub(crate) async fn forget_instance(tx: &mut Tx, id: &InstanceId) -> Result<(), StoreError> {
+    tag_delete_of(tx, id.as_str()).await?;
+    client_token_renew_of_instance(tx, id).await?;
+    instance_delete(tx, id).await?;
+    change_append(tx, load::INSTANCE, id, None);
+    Ok(())
 }
 
 /// Forgets tokens whose time is over. The time of those whose resources are still known begins anew: it is counted from

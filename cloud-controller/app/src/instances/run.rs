@@ -119,12 +119,17 @@ impl Cloud {
     pub async fn run_instances(
         &self,
         cx: &OpContext,
-        request: RunRequest,
+        mut request: RunRequest,
     ) -> Result<(ReservationId, Vec<InstanceView>), ApiError> {
         if let Some(done) = self.launched_before(cx, request.client_token.as_deref(), &request.params_hash).await? {
             return Ok(done);
         }
         let resolved = self.resolve(cx, &request).await?;
+        if resolved.vpc.dedicated && request.tenancy == "default" {
+            // As on AWS: nothing in such a VPC shares its hardware, whatever the launch says.
+            "dedicated".clone_into(&mut request.tenancy);
+            request.check_combination()?;
+        }
         self.check_spot(&request).await?;
         if request.dry_run {
             return Err(Code::DryRunOperation.error());

@@ -1,12 +1,13 @@
 //! Instances with everything that describing them needs, read in as few queries as there are tables.
 
 use crate::load::tags_by_resource;
-use futures::future::try_join3;
+use crate::network::public_dns_name;
+use futures::future::try_join4;
 use mallee_store::{
     InstanceRow, InterfaceFilter, InterfaceRow, ProfileAssociationRow, Store, StoreError, interface_group_list,
-    interface_list, profile_association_list_of, public_address_list,
+    interface_list, profile_association_list_of, public_address_list, vpc_list_nameless,
 };
-use mallee_types::{AccountId, GroupId, InstanceId, InterfaceId};
+use mallee_types::{AccountId, GroupId, InstanceId, InterfaceId, VpcId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
@@ -24,8 +25,18 @@ pub struct InterfaceView {
     pub groups: Vec<(GroupId, String)>,
     /// The address it is reached by from outside.
     pub public_ip: Option<Ipv4Addr>,
+    /// Public addresses have names in its VPC.
+    pub names_public: bool,
     /// Its tags, by key.
     pub tags: Vec<(String, String)>,
+}
+
+impl InterfaceView {
+    /// The name of its public address, in a VPC that names them.
+    #[must_use]
+    pub fn public_name(&self, region: &str) -> Option<String> {
+        self.public_ip.filter(|_| self.names_public).map(|ip| public_dns_name(ip, region))
+    }
 }
 
 /// An instance with its interfaces (in order of device index) and tags.
@@ -120,9 +131,13 @@ async fn complete_interfaces(
     let ids: Vec<InterfaceId> = rows.iter().map(|row| row.id.clone()).collect();
     let tagged = instances.iter().map(|row| (&row.account_id, row.id.as_str()));
     let tagged = tagged.chain(rows.iter().map(|row| (&row.account_id, row.id.as_str())));
-    let (memberships, addresses, mut tags) = try_join3(
+    let mut vpcs: Vec<VpcId> = rows.iter().map(|row| row.vpc_id.clone()).collect();
+    vpcs.sort_unstable();
+    vpcs.dedup();
+    let (memberships, addresses, nameless, mut tags) = try_join4(
         interface_group_list(store, Some(&ids), ROWS_MAX),
         public_address_list(store, Some(&ids), ROWS_MAX),
+        vpc_list_nameless(store, &vpcs),
         tags_of(store, tagged),
     )
     .await?;
@@ -135,6 +150,7 @@ async fn complete_interfaces(
     let views = rows.into_iter().map(|row| InterfaceView {
         groups: groups.remove(&row.id).unwrap_or_default(),
         public_ip: addresses.get(&row.id).copied(),
+        names_public: !nameless.contains(&row.vpc_id),
         tags: tags.remove(row.id.as_str()).unwrap_or_default(),
         row,
     });

@@ -30,6 +30,8 @@ fn vpc(row: &VpcRow, region: &str, gateway: Option<&InternetGatewayId>, main: Op
         cidr: row.cidr.to_string(),
         vni: row.vni,
         dns_domain: dns_domain(region),
+        dns_off: !row.dns_support,
+        public_names_off: !row.names_public(),
         internet_gateway_id: gateway.map(ToString::to_string).unwrap_or_default(),
         main_route_table_id: main.map(ToString::to_string).unwrap_or_default(),
     })

@@ -79,6 +79,8 @@ pub const SERVICES: &[QuotaService] = &[
 const IDENTITIES_MAX: usize = 10_000;
 /// Routes of a table at most: nodes look at no more.
 const ROUTES_PER_TABLE_MAX: usize = 1_000;
+/// The smallest subnets (/28) that the largest VPC (/16) has room for.
+const SUBNETS_PER_VPC_MAX: usize = 1 << (28 - 16);
 const MIB: u64 = 1;
 const GIB_IN_BYTES: u64 = 1 << 30;
 
@@ -205,6 +207,12 @@ quotas! {
     /// Route tables of each VPC.
     ROUTE_TABLES_PER_VPC = quota("vpc", "L-589F43AA", "Route tables per VPC", Use::Each)
         .usual(200).most(mallee_store::ROUTE_TABLES_MAX as usize).refused(Code::RouteTableLimitExceeded, Words::Plain);
+    /// VPCs.
+    VPCS = quota("vpc", "L-F678F1CE", "VPCs per Region", Use::Sum(Counted::Vpcs, 1))
+        .usual(1_000).key("ec2:quota-vpcnumber").refused(Code::VpcLimitExceeded, Words::Plain);
+    /// Subnets of each VPC.
+    SUBNETS_PER_VPC = quota("vpc", "L-407747CB", "Subnets per VPC", Use::Each)
+        .usual(200).most(SUBNETS_PER_VPC_MAX).refused(Code::SubnetLimitExceeded, Words::Plain);
     /// Security groups.
     SECURITY_GROUPS = quota("vpc", "L-E79EC296", "VPC security groups per Region",
         Use::Sum(Counted::SecurityGroups, 1))

@@ -35,3 +35,4 @@ mod schema;
 mod seed;
 mod sessions;
 mod spot;
+mod vpcs;

@@ -136,13 +136,18 @@ fn local(vpc: &Vpc, query: &Query, public: impl Fn(&str) -> Option<Ipv4Addr>) ->
 }
 
 impl Served {
-    /// The answer to one question; `None`: none.
+    /// The answer to one question; `None`: none, as in a VPC without a resolver.
     async fn resolve(&self, query: &[u8], source: Ipv4Addr, gate: &Gate, tcp: bool) -> Option<Vec<u8>> {
         let vpc = self.vpc();
+        if vpc.dns_off {
+            return None;
+        }
         let public = |name: &str| {
             let of = |port: &Port| self.shared.metadata.instance(&port.instance_id)?.spec.as_ref()?.metadata.clone();
             let public = |port: &&Port| {
-                port.public_ip.is_some() && of(port).is_some_and(|m| m.public_hostname.eq_ignore_ascii_case(name))
+                !vpc.public_names_off
+                    && port.public_ip.is_some()
+                    && of(port).is_some_and(|m| m.public_hostname.eq_ignore_ascii_case(name))
             };
             vpc.ports.values().find(public).map(|port| port.ip)
         };

@@ -158,7 +158,9 @@ fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> N
     d.put_some("placement/region", &m.region);
     d.put("profile", "default-hvm");
     if let Some(public) = port.public_ip {
-        d.put_some("public-hostname", &m.public_hostname);
+        if !vpc.public_names_off {
+            d.put_some("public-hostname", &m.public_hostname);
+        }
         d.put("public-ipv4", public.to_string());
     }
     for (index, key) in m.keys.iter().enumerate() {
@@ -252,7 +254,9 @@ fn interface(d: &mut Node, intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, wir
         if let Some(public) = port.public_ip {
             d.put(&at(&format!("ipv4-associations/{public}")), port.ip.to_string());
             d.put(&at("public-ipv4s"), public.to_string());
-            d.put_some(&at("public-hostname"), &m.public_hostname);
+            if !vpc.public_names_off {
+                d.put_some(&at("public-hostname"), &m.public_hostname);
+            }
         }
     }
 }
@@ -395,6 +399,15 @@ mod tests {
 
     /// What instances with these metadata read at a path.
     fn seen(metadata: &Metadata, path: &str) -> Option<Vec<u8>> {
+        seen_in(metadata, false, None, path)
+    }
+
+    fn seen_in(
+        metadata: &Metadata,
+        public_names_off: bool,
+        public_ip: Option<std::net::Ipv4Addr>,
+        path: &str,
+    ) -> Option<Vec<u8>> {
         let cidr: ipnet::Ipv4Net = "10.0.0.0/24".parse().unwrap();
         let gateway = "10.0.0.1".parse().unwrap();
         let port = Port {
@@ -403,13 +416,15 @@ mod tests {
             device: "tap0".into(),
             mac: crate::model::Mac([2, 0, 0, 0, 0, 1]),
             ip: "10.0.0.4".parse().unwrap(),
-            subnet: crate::model::Subnet { id: "subnet-1".into(), cidr, gateway },
+            subnet: crate::model::Subnet { id: "subnet-1".into(), cidr, gateway, table: 1 },
             groups: Vec::new(),
-            public_ip: None,
+            public_ip,
             source_dest_check: true,
             hostname: String::new(),
         };
         let vpc = Vpc {
+            tables: Default::default(),
+            internet_gateway: true,
             id: "vpc-1".into(),
             ns: "ns".into(),
             cidr,
@@ -420,8 +435,20 @@ mod tests {
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
             remotes: BTreeMap::new(),
+            dns_off: false,
+            public_names_off,
         };
         meta_data(&InstanceIntent::default(), metadata, &vpc, &port).at(path).map(Node::body)
+    }
+
+    #[test]
+    fn a_public_name_is_told_in_a_vpc_that_has_them() {
+        let metadata = Metadata { public_hostname: "ec2-1".into(), ..Metadata::default() };
+        let public = Some("203.0.113.1".parse().unwrap());
+        assert_eq!(seen_in(&metadata, false, public, "public-hostname"), Some(b"ec2-1".to_vec()));
+        assert_eq!(seen_in(&metadata, true, public, "public-hostname"), None);
+        assert_eq!(seen_in(&metadata, true, public, "public-ipv4"), Some(b"203.0.113.1".to_vec()));
+        assert_eq!(seen_in(&metadata, false, None, "public-hostname"), None, "only with the address");
     }
 
     #[test]

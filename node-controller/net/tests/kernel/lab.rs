@@ -279,6 +279,8 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
         route_tables: vec![route_table(1, &[("0.0.0.0/0", RouteTarget::Internet)])],
         internet_gateway: true,
         routed: true,
+        dns_off: false,
+        public_names_off: false,
     }
 }
 

@@ -258,7 +258,7 @@ async fn names_resolve_inside_and_outside() {
     let mut view = vpc("a", 100, &[a.clone(), b.clone()]);
     view.remotes = vec![remote("10.0.1.7", "192.0.2.9")];
     lab.instances.set(intent(&a, true));
-    lab.apply(vec![view]).await;
+    lab.apply(vec![view.clone()]).await;
     let (_ga, gb) = (lab.launch(&a).await, lab.launch(&b).await);
     for server in ["10.0.0.2", "169.254.169.253"] {
         for (name, want) in [
@@ -296,4 +296,16 @@ async fn names_resolve_inside_and_outside() {
         });
         assert_eq!(answer.answers[0].data, RData::A(A(want.parse().unwrap())));
     }
+    // Without public names the name is the world's to know; without a resolver nobody answers, until it is back.
+    view.public_names_off = true;
+    lab.apply(vec![view.clone()]).await;
+    assert!(nslookup(&gb, "ec2-203-0-113-5.region1.example", "10.0.0.2").contains("198.51.100.77"));
+    view.dns_off = true;
+    lab.apply(vec![view.clone()]).await;
+    for server in ["10.0.0.2", "169.254.169.253"] {
+        assert_eq!(nslookup(&gb, "db.zone1.internal", server), "", "{server}");
+    }
+    view.dns_off = false;
+    lab.apply(vec![view]).await;
+    assert!(nslookup(&gb, "db.zone1.internal", "10.0.0.2").contains("10.0.0.12"));
 }

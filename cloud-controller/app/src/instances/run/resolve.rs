@@ -7,8 +7,8 @@ use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    AddressRange, GroupMembership, ImageFilter, ImageRef, ImageState, InstanceProfileRow, SubnetRow, image_list,
-    key_pair_by_name,
+    AddressRange, GroupMembership, ImageFilter, ImageRef, ImageState, InstanceProfileRow, SubnetRow, VpcRow,
+    image_list, key_pair_by_name, subnet_default,
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
@@ -31,8 +31,10 @@ pub(super) struct Resolved {
     /// The placement group; without a partition of its own if any will do.
     pub group: Option<GroupMembership>,
     pub profile: Option<InstanceProfileRow>,
-    /// Where it may go, best first: one if the caller named a subnet or zone.
+    /// Where it may go, best first: one if the caller named a subnet or zone. All of one VPC.
     pub subnets: Vec<SubnetRow>,
+    /// That VPC.
+    pub vpc: VpcRow,
 }
 
 fn check_counts(request: &RunRequest) -> Result<(), ApiError> {
@@ -111,11 +113,9 @@ impl Cloud {
             Some(wanted) => Some(wanted.find(self.store(), cx.account()).await?),
         };
         let subnets = self.candidate_subnets(cx, request).await?;
-        let vpc = subnets.first().map(|subnet| subnet.vpc_id.clone());
-        let vpc = vpc.ok_or_else(|| {
-            Code::MissingInput.message("No subnets found for the default VPC. Please specify a subnet.")
-        })?;
-        let groups = self.launch_groups(cx, request, &vpc).await?;
+        let subnet = subnets.first().ok_or_else(|| ApiError::internal("a launch without a subnet"))?;
+        let vpc = self.find_vpc(cx, subnet.vpc_id.as_str()).await?;
+        let groups = self.launch_groups(cx, request, subnet).await?;
         let group = self.wished_group(cx, &request.group).await?;
         let subnets = match &group {
             Some(group) => self.subnets_of_group(group, &subnets).await?,
@@ -162,6 +162,7 @@ impl Cloud {
             group,
             profile,
             subnets,
+            vpc,
         })
     }
 
@@ -210,16 +211,20 @@ impl Cloud {
         if let Some(zone) = &zone {
             return Ok(vec![self.require_default_subnet(cx, zone).await?]);
         }
+        let vpc = self.require_default_vpc(cx).await?;
         let mut subnets = Vec::new();
         for zone in self.zones() {
-            let subnet = self.require_default_subnet(cx, zone).await?;
-            if request.private_ip.is_none_or(|address| fits(&subnet, address)) {
-                subnets.push(subnet);
-            }
+            subnets.extend(subnet_default(self.store(), cx.account(), zone).await.or_fail()?);
         }
-        match request.private_ip {
-            Some(address) if subnets.is_empty() => return Err(not_in_subnet(address)),
-            _ => {}
+        if subnets.is_empty() {
+            return Err(Code::MissingInput
+                .message(format!("No subnets found for the default VPC '{}'. Please specify a subnet.", vpc.id)));
+        }
+        if let Some(address) = request.private_ip {
+            subnets.retain(|subnet| fits(subnet, address));
+            if subnets.is_empty() {
+                return Err(not_in_subnet(address));
+            }
         }
         Ok(subnets)
     }
@@ -243,8 +248,9 @@ impl Cloud {
         &self,
         cx: &OpContext,
         request: &RunRequest,
-        vpc: &VpcId,
+        subnet: &SubnetRow,
     ) -> Result<Vec<(GroupId, String)>, ApiError> {
+        let vpc = &subnet.vpc_id;
         if !request.group_ids.is_empty() && !request.group_names.is_empty() {
             return Err(ApiError::invalid_combination(
                 "The parameter groupName cannot be used with the parameter securityGroupIds",
@@ -268,8 +274,10 @@ impl Cloud {
         for reference in wanted.drain(..) {
             let group = self.find_group(cx, &reference).await?;
             if group.vpc_id != *vpc {
-                return Err(Code::InvalidParameter
-                    .message(format!("Security group {} and the subnet belong to different networks.", group.id)));
+                return Err(Code::InvalidParameter.message(format!(
+                    "Security group {} and subnet {} belong to different networks.",
+                    group.id, subnet.id
+                )));
             }
             groups.push((group.id, group.name));
         }

@@ -1,0 +1,121 @@
+//! I3 of the network's own rows: every VPC is whole, and no address is in two subnets.
+
+use super::overlap;
+use crate::Cloud;
+use crate::fail::OrFail as _;
+use crate::groups::DEFAULT_GROUP;
+use mallee_awswire::ApiError;
+use mallee_store::{
+    InterfaceRow, RouteAssociationFilter, SubnetRow, VpcRow, route_association_list, security_group_by_name,
+    subnet_list_all, vpc_list_all,
+};
+use std::collections::BTreeMap;
+
+/// How many VPCs there are, and what is wrong: about whom, and why.
+pub(crate) async fn differences<'a>(
+    cloud: &Cloud,
+    interfaces: impl Iterator<Item = &'a InterfaceRow>,
+) -> Result<(usize, Vec<(String, String)>), ApiError> {
+    let store = cloud.store();
+    let vpcs = vpc_list_all(store).await.or_fail()?;
+    let subnets = subnet_list_all(store).await.or_fail()?;
+    let mut found = of_rows(&vpcs, &subnets, interfaces);
+    for vpc in &vpcs {
+        let filter = RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() };
+        let associations = route_association_list(store, filter, mallee_store::PAGE_ROWS_MAX).await.or_fail()?;
+        if !associations.iter().any(|association| association.subnet_id.is_none()) {
+            found.push((vpc.id.to_string(), "has no main route table".to_owned()));
+        }
+        if security_group_by_name(store, &vpc.id, DEFAULT_GROUP).await.or_fail()?.is_none() {
+            found.push((vpc.id.to_string(), "has no default security group".to_owned()));
+        }
+    }
+    Ok((vpcs.len(), found))
+}
+
+fn of_rows<'a>(
+    vpcs: &[VpcRow],
+    subnets: &[SubnetRow],
+    interfaces: impl Iterator<Item = &'a InterfaceRow>,
+) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let vpcs: BTreeMap<&str, &VpcRow> = vpcs.iter().map(|vpc| (vpc.id.as_str(), vpc)).collect();
+    let mut sorted: Vec<&SubnetRow> = subnets.iter().collect();
+    // By where they begin, the larger first: of those that overlap, two stand side by side.
+    sorted.sort_by_key(|subnet| (&subnet.vpc_id, subnet.cidr.network(), subnet.cidr.prefix_len()));
+    for two in sorted.windows(2) {
+        if two[0].vpc_id == two[1].vpc_id && overlap(&two[0].cidr, &two[1].cidr) {
+            found.push((two[1].id.to_string(), format!("{} overlaps {} of {}", two[1].cidr, two[0].cidr, two[0].id)));
+        }
+    }
+    for subnet in subnets {
+        match vpcs.get(subnet.vpc_id.as_str()) {
+            Some(vpc) if vpc.account_id != subnet.account_id => {
+                found.push((subnet.id.to_string(), format!("is not of the account of its vpc {}", vpc.id)));
+            }
+            Some(vpc) if !vpc.cidr.contains(&subnet.cidr) => {
+                found
+                    .push((subnet.id.to_string(), format!("{} is not within {} of {}", subnet.cidr, vpc.cidr, vpc.id)));
+            }
+            Some(_) => {}
+            None => found.push((subnet.id.to_string(), format!("is in {}, which is gone", subnet.vpc_id))),
+        }
+    }
+    let subnets: BTreeMap<&str, &SubnetRow> = subnets.iter().map(|subnet| (subnet.id.as_str(), subnet)).collect();
+    for interface in interfaces {
+        let subnet = subnets.get(interface.subnet_id.as_str());
+        let fits =
+            |subnet: &&&SubnetRow| subnet.cidr.contains(&interface.private_ip) && subnet.vpc_id == interface.vpc_id;
+        if subnet.filter(fits).is_none() {
+            let problem = format!("{} is not in its subnet {}", interface.private_ip, interface.subnet_id);
+            found.push((interface.id.to_string(), problem));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mallee_types::{Generation, SubnetId, VpcId};
+
+    fn vpc() -> VpcRow {
+        VpcRow {
+            id: VpcId::from_random(1),
+            account_id: "123456789012".parse().unwrap(),
+            cidr: "10.0.0.0/16".parse().unwrap(),
+            vni: 4096,
+            is_default: false,
+            dedicated: false,
+            dns_support: true,
+            dns_hostnames: false,
+            generation: Generation(1),
+            created_ms: 0,
+        }
+    }
+
+    fn subnet(n: u128, cidr: &str) -> SubnetRow {
+        SubnetRow {
+            id: SubnetId::from_random(n),
+            account_id: vpc().account_id,
+            vpc_id: vpc().id,
+            zone: "zone-a".parse().unwrap(),
+            cidr: cidr.parse().unwrap(),
+            is_default: false,
+            map_public_ip: false,
+            generation: Generation(1),
+            created_ms: 0,
+        }
+    }
+
+    #[test]
+    fn subnets_that_overlap_or_lie_outside_are_found() {
+        let wrong = |subnets: &[SubnetRow]| of_rows(&[vpc()], subnets, std::iter::empty());
+        assert_eq!(wrong(&[subnet(1, "10.0.0.0/24"), subnet(2, "10.0.1.0/24")]), []);
+        let found = wrong(&[subnet(1, "10.0.1.0/24"), subnet(2, "10.0.0.0/20")]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].1.contains("10.0.1.0/24 overlaps 10.0.0.0/20"), "{found:?}");
+        assert!(wrong(&[subnet(1, "10.1.0.0/24")])[0].1.contains("is not within"));
+        assert!(of_rows(&[], &[subnet(1, "10.0.0.0/24")], std::iter::empty())[0].1.contains("gone"));
+    }
+}
