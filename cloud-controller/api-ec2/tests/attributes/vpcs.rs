@@ -79,7 +79,9 @@ async fn a_vpc_is_made_whole_and_goes_whole() {
     assert_eq!(f.texts("DeleteVpc", &[("VpcId", &id)], "return").await, ["true"]);
     assert_eq!(f.error("DeleteVpc", &[("VpcId", &id)]).await.0, "InvalidVpcID.NotFound");
     assert!(f.texts("DescribeSecurityGroups", &in_vpc, "groupName").await.is_empty());
-    assert!(f.texts("DescribeTags", &[("Filter.1.Name", "resource-id"), ("Filter.1.Value.1", &id)], "key").await.is_empty());
+    assert!(
+        f.texts("DescribeTags", &[("Filter.1.Name", "resource-id"), ("Filter.1.Value.1", &id)], "key").await.is_empty()
+    );
     let filter = RouteTableFilter { vpc: Some(&row), ..Default::default() };
     assert!(route_table_list(&f.store, filter, 10).await.unwrap().is_empty());
 }
@@ -119,7 +121,8 @@ async fn what_a_vpc_cannot_have_is_refused_by_name() {
         ("Ipv6Native", "true"),
         ("OutpostArn", "arn:aws:outposts:x"),
     ] {
-        let (code, text) = f.error("CreateSubnet", &[("VpcId", &id), ("CidrBlock", "10.0.0.0/24"), (name, value)]).await;
+        let (code, text) =
+            f.error("CreateSubnet", &[("VpcId", &id), ("CidrBlock", "10.0.0.0/24"), (name, value)]).await;
         assert_eq!(code, "Unsupported");
         assert!(text.contains(name), "{text}");
     }
@@ -131,7 +134,10 @@ async fn what_a_vpc_cannot_have_is_refused_by_name() {
     let (code, text) = f.error("CreateSubnet", &zone).await;
     assert_eq!(code, "InvalidParameterValue");
     assert!(text.contains("Subnets can currently only be created in the following availability zones"), "{text}");
-    assert_eq!(f.error("CreateSubnet", &[("VpcId", "vpc-12345678"), ("CidrBlock", "10.0.0.0/24")]).await.0, "InvalidVpcID.NotFound");
+    assert_eq!(
+        f.error("CreateSubnet", &[("VpcId", "vpc-12345678"), ("CidrBlock", "10.0.0.0/24")]).await.0,
+        "InvalidVpcID.NotFound"
+    );
 
     let id = subnet(&f, &id, "10.0.0.0/24").await;
     for name in ["AssignIpv6AddressOnCreation.Value", "EnableDns64.Value", "MapCustomerOwnedIpOnLaunch.Value"] {
@@ -224,8 +230,7 @@ async fn a_subnet_with_interfaces_stays_and_terminated_instances_do_not_hold_it(
     let ended = InstanceRow { intent: RunIntent::Terminate, ..row };
     instance_intent_update(&mut tx, &ended).await.unwrap();
     let row = instance_fetch(&mut tx, &instance).await.unwrap();
-    let ended =
-        InstanceRow { state: InstanceState::Terminated, released: true, terminated_ms: Some(1), ..row };
+    let ended = InstanceRow { state: InstanceState::Terminated, released: true, terminated_ms: Some(1), ..row };
     instance_observe(&mut tx, &ended).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(f.texts("DescribeInstances", &[], "instanceId").await.len(), 1);
@@ -241,7 +246,8 @@ async fn the_default_network_is_made_again_only_when_asked() {
     let subnet_id = f.texts("DescribeSubnets", &[], "subnetId").await.remove(0);
     let zone = f.texts("DescribeSubnets", &[], "availabilityZone").await.remove(0);
     assert_eq!(f.error("CreateDefaultVpc", &[]).await.0, "DefaultVpcAlreadyExists");
-    let exists = ("DefaultSubnetAlreadyExistsInAvailabilityZone", format!("A default subnet already exists in '{zone}'."));
+    let exists =
+        ("DefaultSubnetAlreadyExistsInAvailabilityZone", format!("A default subnet already exists in '{zone}'."));
     assert_eq!(f.error("CreateDefaultSubnet", &[("AvailabilityZone", &zone)]).await, exists);
     f.call("DeleteSubnet", &[("SubnetId", &subnet_id)]).await.unwrap();
     // The place of the first default subnet is taken in part.
@@ -256,7 +262,8 @@ async fn the_default_network_is_made_again_only_when_asked() {
         f.call("DeleteSubnet", &[("SubnetId", &id)]).await.unwrap();
     }
     let vpc_row = vpc_id.parse::<VpcId>().unwrap();
-    let gateways = internet_gateway_list_attached(&f.store, Some(&[vpc_row.clone()]), None, 10).await.unwrap();
+    let gateways =
+        internet_gateway_list_attached(&f.store, Some(std::slice::from_ref(&vpc_row)), None, 10).await.unwrap();
     let mut tx = f.store.write().await.unwrap();
     for gateway in gateways {
         assert!(internet_gateway_detach(&mut tx, &gateway.id, &vpc_row).await.unwrap());
@@ -268,7 +275,10 @@ async fn the_default_network_is_made_again_only_when_asked() {
     f.start_again().await;
     assert!(f.texts("DescribeVpcs", &[], "vpcId").await.is_empty(), "a start does not bring back what was deleted");
     let made = f.texts("CreateDefaultVpc", &[], "vpcId").await;
-    assert_eq!(f.texts("DescribeVpcs", &[("Filter.1.Name", "is-default"), ("Filter.1.Value.1", "true")], "vpcId").await, made);
+    assert_eq!(
+        f.texts("DescribeVpcs", &[("Filter.1.Name", "is-default"), ("Filter.1.Value.1", "true")], "vpcId").await,
+        made
+    );
     assert_eq!(f.texts("DescribeSubnets", &[], "defaultForAz").await, ["true"]);
     let gateways = internet_gateway_list_attached(&f.store, None, None, 10).await.unwrap();
     assert_eq!(gateways.len(), 1, "it leads to the world, as the first one did");
@@ -308,10 +318,18 @@ async fn others_see_and_touch_none_of_it() {
     for (action, parameters, code) in [
         ("DeleteVpc", vec![("VpcId", id.as_str())], "InvalidVpcID.NotFound"),
         ("CreateSubnet", vec![("VpcId", id.as_str()), ("CidrBlock", "10.0.1.0/24")], "InvalidVpcID.NotFound"),
-        ("ModifyVpcAttribute", vec![("VpcId", id.as_str()), ("EnableDnsSupport.Value", "false")], "InvalidVpcID.NotFound"),
+        (
+            "ModifyVpcAttribute",
+            vec![("VpcId", id.as_str()), ("EnableDnsSupport.Value", "false")],
+            "InvalidVpcID.NotFound",
+        ),
         ("ModifyVpcTenancy", vec![("VpcId", id.as_str()), ("InstanceTenancy", "default")], "InvalidVpcID.NotFound"),
         ("DeleteSubnet", vec![("SubnetId", own.as_str())], "InvalidSubnetID.NotFound"),
-        ("ModifySubnetAttribute", vec![("SubnetId", own.as_str()), ("MapPublicIpOnLaunch.Value", "true")], "InvalidSubnetID.NotFound"),
+        (
+            "ModifySubnetAttribute",
+            vec![("SubnetId", own.as_str()), ("MapPublicIpOnLaunch.Value", "true")],
+            "InvalidSubnetID.NotFound",
+        ),
     ] {
         assert_eq!(f.error_as(&f.other, action, &parameters).await.0, code, "{action}");
     }
