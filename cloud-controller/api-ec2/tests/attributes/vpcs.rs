@@ -262,7 +262,8 @@ async fn the_default_network_is_made_again_only_when_asked() {
         f.call("DeleteSubnet", &[("SubnetId", &id)]).await.unwrap();
     }
     let vpc_row = vpc_id.parse::<VpcId>().unwrap();
-    let gateways = internet_gateway_list_attached(&f.store, Some(&[vpc_row.clone()]), None, 10).await.unwrap();
+    let gateways =
+        internet_gateway_list_attached(&f.store, Some(std::slice::from_ref(&vpc_row)), None, 10).await.unwrap();
     let mut tx = f.store.write().await.unwrap();
     for gateway in gateways {
         assert!(internet_gateway_detach(&mut tx, &gateway.id, &vpc_row).await.unwrap());

@@ -193,11 +193,11 @@ impl Maker<'_> {
     }
 }
 
-/// What the database has against rows of a launch whose group was deleted between the look-up and now.
+/// What the database has against rows of a launch whose group or subnet was deleted between the look-up and now.
 pub(super) fn group_gone(error: StoreError) -> ApiError {
     match error {
         StoreError::InUse => {
-            Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
+            Code::InvalidGroupNotFound.message("A security group or the subnet of the request does not exist any more")
         }
         other => store_failure(other),
     }
