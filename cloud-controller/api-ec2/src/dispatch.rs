@@ -7,7 +7,9 @@ mallee_app::offered! {
     /// Every operation of EC2 this cloud offers, sorted by name.
     pub const OFFERED: Ec2Request of SERVICE;
     |api: &Ec2Api, cx, params, r|
+    Write AllocateAddress => api.allocate_address(cx, r).await;
     Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
+    Write AssociateAddress => api.associate_address(cx, r).await;
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AuthorizeSecurityGroupEgress => api.authorize_egress(cx, r).await;
     Write AuthorizeSecurityGroupIngress => api.authorize_ingress(cx, r).await;
@@ -30,7 +32,8 @@ mallee_app::offered! {
     Write DeleteTags => api.delete_tags(cx, r).await;
     Write DeregisterImage => api.deregister_image(cx, r).await;
     Read DescribeAccountAttributes => api.describe_account_attributes(cx, r).await;
-    Read DescribeAddresses => api.describe_addresses(r);
+    Read DescribeAddresses => api.describe_addresses(cx, r).await;
+    Read DescribeAddressesAttribute => api.describe_addresses_attribute(cx, r).await;
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
@@ -69,6 +72,7 @@ mallee_app::offered! {
     Write DisableImage => api.disable_image(cx, r).await;
     Write DisableImageDeprecation => api.disable_image_deprecation(cx, r).await;
     Write DisableImageDeregistrationProtection => api.disable_image_deregistration_protection(cx, r).await;
+    Write DisassociateAddress => api.disassociate_address(cx, r).await;
     Write DisassociateIamInstanceProfile => api.disassociate_iam_instance_profile(cx, r).await;
     Write EnableImage => api.enable_image(cx, r).await;
     Write EnableImageDeprecation => api.enable_image_deprecation(cx, r).await;
@@ -104,10 +108,12 @@ mallee_app::offered! {
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
+    Write ReleaseAddress => api.release_address(cx, r).await;
     Write ReleaseHosts => api.release_hosts(cx, r).await;
     Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
     Write RequestSpotInstances => api.request_spot_instances(cx, r, params).await;
+    Write ResetAddressAttribute => api.reset_address_attribute(cx, r).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;
     Write ResetInstanceAttribute => api.reset_instance_attribute(cx, r).await;
     Write ResetNetworkInterfaceAttribute => api.reset_network_interface_attribute(cx, r).await;

@@ -68,6 +68,8 @@ counted! {
     /// Security groups, the default ones with them.
     SecurityGroups: SECURITY_GROUPS, SECURITY_GROUPS_OWN, "r.id" =
         "SELECT COUNT(*) FROM security_groups r WHERE r.account_id = $1";
+    /// Elastic IPs, whether they are associated or not.
+    ElasticIps: ELASTIC_IPS, ELASTIC_IPS_OWN, "r.id" = "SELECT COUNT(*) FROM elastic_ips r WHERE r.account_id = $1";
     /// Launch templates.
     LaunchTemplates: LAUNCH_TEMPLATES, LAUNCH_TEMPLATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM launch_templates r WHERE r.account_id = $1";

@@ -89,6 +89,7 @@ impl Maker<'_> {
         let interface = InterfaceView {
             groups: self.resolved.groups.clone(),
             public_ip: place.public,
+            elastic: None,
             tags: shown(&[&self.request.interface_tags]),
             row: interface,
         };
