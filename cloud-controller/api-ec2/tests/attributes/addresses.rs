@@ -27,7 +27,8 @@ async fn an_address_moves_and_nodes_hear_of_it() {
     let (first, second) = (f.instance(1, InstanceState::Running).await, f.instance(2, InstanceState::Stopped).await);
     let eni = InterfaceId::from_random(1);
     let mut tx = f.store.write().await.unwrap();
-    let automatic = public_address_take(&mut tx, "203.0.113.0/24".parse().unwrap(), &eni, f.cx.account()).await.unwrap();
+    let automatic =
+        public_address_take(&mut tx, "203.0.113.0/24".parse().unwrap(), &eni, f.cx.account()).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(shown(&f, &first).await.1, ["amazon", "amazon"]);
     let (id, ip) = allocate(&f).await;
@@ -60,7 +61,8 @@ async fn an_address_moves_and_nodes_hear_of_it() {
     let (other, other_ip) = allocate(&f).await;
     let taken = [("AllocationId", other.as_str()), ("InstanceId", second.as_str()), ("AllowReassociation", "false")];
     assert_eq!(f.error("AssociateAddress", &taken).await.0, "Resource.AlreadyAssociated");
-    let replaced = associate(&f, ("AllocationId", &other), ("NetworkInterfaceId", InterfaceId::from_random(2).as_str())).await;
+    let replaced =
+        associate(&f, ("AllocationId", &other), ("NetworkInterfaceId", InterfaceId::from_random(2).as_str())).await;
     assert_eq!(shown(&f, &second).await.0, vec![other_ip.clone(); 2]);
     assert_eq!(f.error("DisassociateAddress", &[("AssociationId", &moved)]).await.0, "InvalidAssociationID.NotFound");
     f.call("ReleaseAddress", &[("PublicIp", &ip)]).await.unwrap();
@@ -70,7 +72,10 @@ async fn an_address_moves_and_nodes_hear_of_it() {
     assert!(shown(&f, &second).await.0.is_empty());
     // By its address it may be said again.
     f.call("DisassociateAddress", &[("PublicIp", &other_ip)]).await.unwrap();
-    assert_eq!(f.error("DisassociateAddress", &[("AssociationId", &replaced)]).await.0, "InvalidAssociationID.NotFound");
+    assert_eq!(
+        f.error("DisassociateAddress", &[("AssociationId", &replaced)]).await.0,
+        "InvalidAssociationID.NotFound"
+    );
     f.call("ReleaseAddress", &[("AllocationId", &other)]).await.unwrap();
     assert_eq!(f.error("ReleaseAddress", &[("AllocationId", &other)]).await.0, "InvalidAllocationID.NotFound");
     assert_eq!(public_address_count(&f.store).await.unwrap(), 0);
