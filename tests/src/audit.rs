@@ -53,7 +53,7 @@ async fn count(cloud: &Cloud) -> Rows {
         instances: instances(cloud).await.iter().filter(|row| !row.released).count(),
         interfaces: interface_list(store, InterfaceFilter::default(), PAGE).await.expect("the database answers").len(),
         private,
-        public: public_address_list(store, None, PAGE).await.expect("the database answers").len(),
+        public: public_address_list(store, None, None, PAGE).await.expect("the database answers").len(),
     }
 }
 

@@ -10,8 +10,6 @@ use mallee_ec2_types::ec2::*;
 use mallee_types::ZoneName;
 use mallee_types::instance_type::{INSTANCE_TYPES, InstanceType};
 
-/// `max-elastic-ips` and its VPC twin: AWS's default; addresses come with the VPC service.
-const MAX_ELASTIC_IPS: usize = 5;
 /// AWS's letters for zone ids are the region's short name; ours is fixed.
 const ZONE_ID_PREFIX: &str = "mal1-az";
 /// The account attributes this cloud knows (EC2 user guide, DescribeAccountAttributes).
@@ -363,13 +361,14 @@ impl Ec2Api {
         dry_run(dry)?;
         let default_vpc = self.cloud.default_vpc(cx).await?.map_or_else(|| "none".to_owned(), |vpc| vpc.id.to_string());
         let max_instances = self.cloud.quota_of(cx.account(), &quotas::INSTANCES).await?.unwrap_or(u64::MAX);
+        let max_elastic_ips = self.cloud.quota_of(cx.account(), &quotas::ELASTIC_IPS).await?.unwrap_or(u64::MAX);
         let attribute = |name: &str| {
             let value = match name {
                 "supported-platforms" => "VPC".to_owned(),
                 "default-vpc" => default_vpc.clone(),
                 "max-instances" => max_instances.to_string(),
                 "vpc-max-security-groups-per-interface" => mallee_types::limits::GROUPS_PER_INTERFACE_MAX.to_string(),
-                _ => MAX_ELASTIC_IPS.to_string(),
+                _ => max_elastic_ips.to_string(),
             };
             AccountAttribute {
                 attribute_name: Some(name.to_owned()),

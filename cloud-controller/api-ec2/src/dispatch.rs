@@ -7,7 +7,9 @@ mallee_app::offered! {
     /// Every operation of EC2 this cloud offers, sorted by name.
     pub const OFFERED: Ec2Request of SERVICE;
     |api: &Ec2Api, cx, params, r|
+    Write AllocateAddress => api.allocate_address(cx, r).await;
     Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
+    Write AssociateAddress => api.associate_address(cx, r).await;
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AssociateRouteTable => api.associate_route_table(cx, r).await;
     Write AttachInternetGateway => api.attach_internet_gateway(cx, r).await;
@@ -44,7 +46,8 @@ mallee_app::offered! {
     Write DeleteVpc => api.delete_vpc(cx, r).await;
     Write DeregisterImage => api.deregister_image(cx, r).await;
     Read DescribeAccountAttributes => api.describe_account_attributes(cx, r).await;
-    Read DescribeAddresses => api.describe_addresses(r);
+    Read DescribeAddresses => api.describe_addresses(cx, r).await;
+    Read DescribeAddressesAttribute => api.describe_addresses_attribute(cx, r).await;
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
@@ -86,6 +89,7 @@ mallee_app::offered! {
     Write DisableImage => api.disable_image(cx, r).await;
     Write DisableImageDeprecation => api.disable_image_deprecation(cx, r).await;
     Write DisableImageDeregistrationProtection => api.disable_image_deregistration_protection(cx, r).await;
+    Write DisassociateAddress => api.disassociate_address(cx, r).await;
     Write DisassociateIamInstanceProfile => api.disassociate_iam_instance_profile(cx, r).await;
     Write DisassociateRouteTable => api.disassociate_route_table(cx, r).await;
     Write EnableImage => api.enable_image(cx, r).await;
@@ -125,12 +129,14 @@ mallee_app::offered! {
     Write MonitorInstances => api.monitor_instances(cx, r).await;
     Write RebootInstances => api.reboot_instances(cx, r).await;
     Write RegisterImage => api.register_image(cx, r).await;
+    Write ReleaseAddress => api.release_address(cx, r).await;
     Write ReleaseHosts => api.release_hosts(cx, r).await;
     Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
     Write ReplaceRoute => api.replace_route(cx, r).await;
     Write ReplaceRouteTableAssociation => api.replace_route_table_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;
     Write RequestSpotInstances => api.request_spot_instances(cx, r, params).await;
+    Write ResetAddressAttribute => api.reset_address_attribute(cx, r).await;
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;
     Write ResetInstanceAttribute => api.reset_instance_attribute(cx, r).await;
     Write ResetNetworkInterfaceAttribute => api.reset_network_interface_attribute(cx, r).await;

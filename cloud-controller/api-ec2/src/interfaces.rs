@@ -17,12 +17,11 @@ use mallee_store::{InterfaceFilter, interface_list};
 use mallee_types::InterfaceId;
 
 /// Who owns the addresses that instances get by themselves: clients tell them from elastic ones by this word.
-pub(crate) const POOL_OWNER: &str = "amazon";
+const POOL_OWNER: &str = "amazon";
 /// Interfaces completed with groups and addresses at once: with 16 groups each, their rows fit into one read.
 const COMPLETED_AT_ONCE: usize = 500;
 
-/// What DescribeNetworkInterfaces filters by; what does not exist here (elastic addresses, IPv6, operators) matches
-/// nothing.
+/// What DescribeNetworkInterfaces filters by; what does not exist here (IPv6, operators) matches nothing.
 const FILTERS: [&str; 38] = [
     "addresses.association.owner-id",
     "addresses.association.public-ip",
@@ -64,6 +63,11 @@ const FILTERS: [&str; 38] = [
     "vpc-id",
 ];
 
+/// Whose the public address of an interface is: the account's own if it is elastic.
+pub(crate) fn address_owner(view: &InterfaceView) -> String {
+    view.elastic.as_ref().map_or_else(|| POOL_OWNER.to_owned(), |_| view.row.account_id.to_string())
+}
+
 /// The groups of an interface on the wire.
 pub(crate) fn group_identifiers(view: &InterfaceView) -> Vec<GroupIdentifier> {
     let group = |(id, name): &(mallee_types::GroupId, String)| GroupIdentifier {
@@ -84,7 +88,13 @@ pub(crate) fn interface_values(view: &InterfaceView, look: Look<'_>, name: &str)
     match name {
         "addresses.association.public-ip" | "association.public-ip" => public(&|ip| ip.to_string()),
         "addresses.association.owner-id" | "addresses.association.ip-owner-id" | "association.ip-owner-id" => {
-            public(&|_| POOL_OWNER.into())
+            public(&|_| address_owner(view))
+        }
+        "addresses.association.allocation-id" | "association.allocation-id" => {
+            view.elastic.iter().map(|(allocation, _)| allocation.to_string()).collect()
+        }
+        "addresses.association.association-id" | "association.association-id" => {
+            view.elastic.iter().map(|(_, association)| association.to_string()).collect()
         }
         "addresses.association.public-dns-name" | "association.public-dns-name" | "public-dns-name" => {
             view.public_name(look.region).into_iter().collect()
@@ -132,8 +142,11 @@ impl Filterable for Candidate<'_> {
 
 pub(crate) fn shape(view: &InterfaceView, look: Look<'_>) -> NetworkInterface {
     let row = &view.row;
+    let elastic = view.elastic.as_ref();
     let association = view.public_ip.map(|ip| NetworkInterfaceAssociation {
-        ip_owner_id: Some(POOL_OWNER.into()),
+        allocation_id: elastic.map(|(allocation, _)| allocation.to_string()),
+        association_id: elastic.map(|(_, association)| association.to_string()),
+        ip_owner_id: Some(address_owner(view)),
         public_dns_name: Some(view.public_name(look.region).unwrap_or_default()),
         public_ip: Some(ip.to_string()),
         ..Default::default()
@@ -231,7 +244,7 @@ impl Ec2Api {
 pub(crate) mod tests {
     use super::*;
     use mallee_store::InterfaceRow;
-    use mallee_types::{AttachmentId, GroupId, InstanceId, MacAddress, SubnetId, VpcId};
+    use mallee_types::{AddressId, AllocationId, AttachmentId, GroupId, InstanceId, MacAddress, SubnetId, VpcId};
 
     pub(crate) fn view() -> InterfaceView {
         InterfaceView {
@@ -254,6 +267,7 @@ pub(crate) mod tests {
             groups: vec![(GroupId::from_random(3), "web".into())],
             public_ip: Some("203.0.113.9".parse().unwrap()),
             names_public: true,
+            elastic: None,
             tags: vec![("Net".into(), "front".into())],
         }
     }
@@ -294,6 +308,20 @@ pub(crate) mod tests {
             assert!(FILTERS.contains(&name), "{name} is not offered");
         }
         assert!(interface_values(&view, look, "association.allocation-id").is_empty());
+    }
+
+    #[test]
+    fn an_elastic_ip_is_its_accounts() {
+        let look = Look { region: "eu-1", zones: &[] };
+        let ids = (AllocationId::from_random(4), AddressId::from_random(5));
+        let view = InterfaceView { elastic: Some(ids.clone()), ..view() };
+        let association = shape(&view, look).association.unwrap();
+        assert_eq!(association.ip_owner_id.as_deref(), Some("123456789012"));
+        assert_eq!(association.allocation_id, Some(ids.0.to_string()));
+        assert_eq!(association.association_id, Some(ids.1.to_string()));
+        assert_eq!(interface_values(&view, look, "association.allocation-id"), [ids.0.to_string()]);
+        assert_eq!(interface_values(&view, look, "association.association-id"), [ids.1.to_string()]);
+        assert_eq!(interface_values(&view, look, "association.ip-owner-id"), ["123456789012"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use mallee_proto::WireError;
 use mallee_proto::v1::{InventoryRequest, NodeInventory};
 use mallee_store::{
     InstanceFilter, InstanceRow, InterfaceFilter, InterfaceRow, change_append, instance_list, interface_list,
-    private_address_count, public_address_list, subnet_list_all,
+    private_address_count, subnet_list_all,
 };
 use mallee_types::{InstanceId, InstanceState, InterfaceId, RunIntent};
 use std::collections::{BTreeMap, BTreeSet};
@@ -220,12 +220,7 @@ async fn check_addresses(cloud: &Cloud, books: &Books, report: &mut Report) -> R
         }
         report.checked += 1;
     }
-    for address in public_address_list(cloud.store(), None, PAGE).await.or_fail()? {
-        report.checked += 1;
-        if !books.interfaces.contains_key(&address.interface_id) {
-            report.add("I3", address.address, "belongs to an interface that is gone");
-        }
-    }
+    crate::addresses::check::check_public(cloud, |id| books.interfaces.contains_key(id), report).await?;
     for row in books.instances.values().filter(|row| !row.released) {
         if !books.interfaces.values().any(|i| i.instance_id.as_ref() == Some(&row.id)) {
             report.add("I3", &row.id, "has no interface");

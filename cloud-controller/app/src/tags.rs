@@ -8,12 +8,15 @@ use crate::{Cloud, OpContext};
 use launch::LaunchKind;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, Store, TagRow, Tx, change_append, image_list,
-    instance_fetch_locked, instance_intent_update, instance_list, interface_list, key_pair_list, security_group_list,
-    security_group_rule_list, subnet_list, tag_count, tag_delete, tag_list_of, tag_put, vpc_list,
+    ElasticIpFilter, ImageFilter, InstanceFilter, InterfaceFilter, SecurityGroupFilter, Store, TagRow, Tx,
+    change_append, elastic_ip_list, image_list, instance_fetch_locked, instance_intent_update, instance_list,
+    interface_list, key_pair_list, security_group_list, security_group_rule_list, subnet_list, tag_count, tag_delete,
+    tag_list_of, tag_put, vpc_list,
 };
 use mallee_types::limits::TAGS_PER_RESOURCE_MAX;
-use mallee_types::{AccountId, GroupId, GroupRuleId, ImageId, InstanceId, InterfaceId, KeyPairId, SubnetId, VpcId};
+use mallee_types::{
+    AccountId, AllocationId, GroupId, GroupRuleId, ImageId, InstanceId, InterfaceId, KeyPairId, SubnetId, VpcId,
+};
 use network::NetworkKind;
 
 /// Longest key, in characters (EC2: 128, from 1).
@@ -95,6 +98,7 @@ enum Kind {
     Vpc(VpcId),
     Subnet(SubnetId),
     Interface(InterfaceId),
+    Address(AllocationId),
     Launch(LaunchKind),
     Network(NetworkKind),
 }
@@ -111,6 +115,9 @@ impl Kind {
             "key" => Self::KeyPair(id.parse().map_err(|_| Code::InvalidId.with(&[&mallee_awswire::texts::clip(id)]))?),
             "vpc" => Self::Vpc(id.parse().map_err(bad(Code::InvalidVpcIdMalformed))?),
             "subnet" => Self::Subnet(id.parse().map_err(bad(Code::InvalidSubnetIdMalformed))?),
+            "eipalloc" => Self::Address(
+                id.parse().map_err(|_| Code::InvalidAllocationIdNotFound.with(&[&mallee_awswire::texts::clip(id)]))?,
+            ),
             "eni" => Self::Interface(id.parse().map_err(bad(Code::InvalidNetworkInterfaceIdMalformed))?),
             other => match (LaunchKind::parse(other, id), NetworkKind::parse(other, id)) {
                 (Some(kind), _) => Self::Launch(kind?),
@@ -130,6 +137,7 @@ impl Kind {
             Self::Vpc(_) => "vpc",
             Self::Subnet(_) => "subnet",
             Self::Interface(_) => "network-interface",
+            Self::Address(_) => crate::addresses::TAG_KIND,
             Self::Launch(kind) => kind.name(),
             Self::Network(kind) => kind.name(),
         }
@@ -195,6 +203,12 @@ impl Kind {
             }
             Self::Launch(kind) => return kind.require(store, account).await,
             Self::Network(kind) => return kind.require(store, account).await,
+            Self::Address(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = ElasticIpFilter { account: Some(account), ids, ..Default::default() };
+                let found = elastic_ip_list(store, filter, one).await.or_fail()?.len();
+                (found, Code::InvalidAllocationIdNotFound, id.as_str())
+            }
             Self::Interface(id) => {
                 let filter = InterfaceFilter {
                     account: Some(account),

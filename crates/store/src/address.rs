@@ -10,7 +10,7 @@ use crate::macros::{args, record, sql};
 use crate::select::{Select, insert_rows_later};
 use crate::tx::Tx;
 use ipnet::Ipv4Net;
-use mallee_types::{AccountId, InterfaceId, SubnetId};
+use mallee_types::{AccountId, AddressId, AllocationId, InterfaceId, SubnetId};
 use std::net::Ipv4Addr;
 
 /// How long a released address is kept back.
@@ -72,6 +72,10 @@ record! {
         account_id: AccountId,
         /// When it was given.
         allocated_ms: i64,
+        /// The elastic IP that it is; `None`: it came with the interface's instance, and goes with it.
+        allocation_id: Option<AllocationId>,
+        /// That elastic IP's association.
+        association_id: Option<AddressId>,
     }
 }
 
@@ -89,8 +93,10 @@ sql! {
     RELEASE = "UPDATE addresses SET released_ms = $1 WHERE released_ms IS NULL AND pool = $2";
     COUNT = "SELECT COUNT(*) FROM addresses WHERE pool = $1 AND released_ms IS NULL";
     PUBLIC_INSERT = "INSERT INTO public_addresses (address, interface_id, account_id, allocated_ms) VALUES ($1, $2, $3, $4)";
-    PUBLIC_DELETE = "DELETE FROM public_addresses WHERE interface_id = $1 RETURNING address";
-    PUBLIC_LIST = "SELECT address, interface_id, account_id, allocated_ms FROM public_addresses WHERE 1 = 1";
+    PUBLIC_DELETE = "DELETE FROM public_addresses WHERE interface_id = $1
+        AND NOT EXISTS (SELECT 1 FROM elastic_ips e WHERE e.address = public_addresses.address) RETURNING address";
+    PUBLIC_LIST = "SELECT p.address, p.interface_id, p.account_id, p.allocated_ms, e.id, e.association_id
+        FROM public_addresses p LEFT JOIN elastic_ips e ON e.address = p.address WHERE 1 = 1";
 }
 
 async fn pool_open(tx: &mut Tx, pool: &str) -> Result<(), StoreError> {
@@ -124,6 +130,12 @@ async fn take(tx: &mut Tx, pool: &str, range: AddressRange, count: usize) -> Res
     Ok(taken.into_iter().filter_map(|address| u32::try_from(address).ok()).map(Ipv4Addr::from).collect())
 }
 
+async fn take_exact(tx: &mut Tx, pool: &str, address: Ipv4Addr) -> Result<bool, StoreError> {
+    pool_open(tx, pool).await?;
+    let number = i64::from(u32::from(address));
+    Ok(Exec::Tx(tx).run(TAKE_EXACT, args![pool, number]).await? > 0)
+}
+
 async fn release(tx: &mut Tx, pool: &str, addresses: &[Ipv4Addr]) -> Result<(), StoreError> {
     let numbers: Vec<i64> = addresses.iter().map(|address| i64::from(u32::from(*address))).collect();
     let now_ms = tx.now_ms();
@@ -151,9 +163,7 @@ pub async fn private_addresses_take(
 /// Takes the private address the user asked for; false when it is in use or kept back. Whether it lies in the subnet is
 /// for the caller to check ([`AddressRange::contains`]).
 pub async fn private_address_take_exact(tx: &mut Tx, subnet: &SubnetId, address: Ipv4Addr) -> Result<bool, StoreError> {
-    pool_open(tx, subnet.as_str()).await?;
-    let number = i64::from(u32::from(address));
-    Ok(Exec::Tx(tx).run(TAKE_EXACT, args![subnet, number]).await? > 0)
+    take_exact(tx, subnet.as_str(), address).await
 }
 
 /// Gives private addresses back; they are kept back for [`ADDRESS_HOLD_MS`].
@@ -201,6 +211,22 @@ pub async fn public_addresses_take(tx: &mut Tx, pool: Ipv4Net, count: usize) -> 
     take(tx, PUBLIC, AddressRange::of_pool(pool), count).await
 }
 
+/// Takes the public address that somebody asked for; false when it is in use or kept back. Whether it lies in the pool is
+/// for the caller to check ([`AddressRange::of_pool`]).
+pub async fn public_address_take_exact(tx: &mut Tx, address: Ipv4Addr) -> Result<bool, StoreError> {
+    take_exact(tx, PUBLIC, address).await
+}
+
+/// How many addresses of the public pool are in use.
+pub async fn public_address_count<'a>(exec: impl Into<Exec<'a>>) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(COUNT, args![PUBLIC], PUBLIC).await?.0)
+}
+
+/// Gives a public address back to the pool; it is kept back for [`ADDRESS_HOLD_MS`].
+pub(crate) async fn public_address_put_back(tx: &mut Tx, address: Ipv4Addr) -> Result<(), StoreError> {
+    release(tx, PUBLIC, &[address]).await
+}
+
 /// Gives the interface a public address that was taken for it. That it has none is for the caller to know.
 pub async fn public_address_give(
     tx: &mut Tx,
@@ -212,22 +238,23 @@ pub async fn public_address_give(
     tx.later(PUBLIC_INSERT, args![address, interface, account, now_ms]).await
 }
 
-/// Takes back the interface's public address, if it has one.
+/// Takes back the public address that came with the interface's instance, if it has one: an elastic IP stays.
 pub async fn public_address_release(tx: &mut Tx, interface: &InterfaceId) -> Result<Option<Ipv4Addr>, StoreError> {
     let gone = Exec::Tx(tx).maybe::<(Ipv4Addr,)>(PUBLIC_DELETE, args![interface]).await?;
     let Some((address,)) = gone else { return Ok(None) };
-    release(tx, PUBLIC, &[address]).await?;
+    public_address_put_back(tx, address).await?;
     Ok(Some(address))
 }
 
-/// The public addresses of these interfaces, or of all.
+/// The public addresses of these interfaces, or of all, in the order of their texts and after `after`.
 pub async fn public_address_list<'a>(
     exec: impl Into<Exec<'a>>,
     interfaces: Option<&[InterfaceId]>,
+    after: Option<Ipv4Addr>,
     limit: u32,
 ) -> Result<Vec<PublicAddressRow>, StoreError> {
-    let select = Select::new(PUBLIC_LIST, vec![]).and_in("interface_id", interfaces)?;
-    select.page(exec.into(), "address", limit).await
+    let select = Select::new(PUBLIC_LIST, vec![]).and("p.address >", after).and_in("p.interface_id", interfaces)?;
+    select.page(exec.into(), "p.address", limit).await
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ sql! {
     IMAGES = "SELECT COUNT(*) FROM images WHERE account_id = $1 AND state <> 'deregistered'";
     KEY_PAIRS = "SELECT COUNT(*) FROM key_pairs WHERE account_id = $1";
     ADDRESSES = "SELECT COUNT(*) FROM public_addresses WHERE account_id = $1";
+    ELASTIC_IPS = "SELECT COUNT(*) FROM elastic_ips WHERE account_id = $1";
     BUCKETS = "SELECT COUNT(*) FROM s3_buckets WHERE account_id = $1";
     VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
@@ -87,6 +88,7 @@ pub async fn account_leftovers(tx: &mut Tx, account: &AccountId) -> Result<Vec<S
         ("network interfaces", INTERFACES),
         ("images", IMAGES),
         ("public addresses", ADDRESSES),
+        ("elastic IP addresses", ELASTIC_IPS),
         ("buckets", BUCKETS),
         ("multipart uploads under way", UPLOADS),
         ("VPCs beside the default one", VPCS),

@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::address::{private_addresses_release, public_address_release};
+use crate::elastic_ip::elastic_ip_leave;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::{Select, insert_rows_later};
@@ -201,8 +202,10 @@ pub async fn interface_detach(tx: &mut Tx, id: &InterfaceId) -> Result<bool, Sto
     Ok(Exec::Tx(tx).run(DETACH, args![id]).await? > 0)
 }
 
-/// Removes an interface and gives its private and public address back; true if it was there.
+/// Removes an interface and gives its private and public address back; true if it was there. An elastic IP is not given
+/// back: it is its account's, and only leads nowhere.
 pub async fn interface_delete(tx: &mut Tx, id: &InterfaceId) -> Result<bool, StoreError> {
+    elastic_ip_leave(tx, id).await?;
     public_address_release(tx, id).await?;
     let gone = Exec::Tx(tx).maybe::<(SubnetId, Ipv4Addr)>(DELETE, args![id]).await?;
     let Some((subnet, address)) = gone else { return Ok(false) };

@@ -15,6 +15,7 @@ mod client_token;
 mod credential_report;
 mod dedicated_host;
 mod dialect;
+mod elastic_ip;
 mod error;
 mod exec;
 mod fleet;
@@ -81,8 +82,8 @@ pub use account::{
 };
 pub use address::{
     ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_take_exact,
-    private_addresses_release, private_addresses_take, public_address_give, public_address_list,
-    public_address_release, public_address_take, public_addresses_take,
+    private_addresses_release, private_addresses_take, public_address_count, public_address_give, public_address_list,
+    public_address_release, public_address_take, public_address_take_exact, public_addresses_take,
 };
 pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
@@ -112,6 +113,10 @@ pub use credential_report::{CredentialReportRow, credential_report_fetch, creden
 pub use dedicated_host::{
     HostFilter, HostRow, HostState, host_count, host_delete, host_fetch, host_fetch_locked, host_insert, host_list,
     host_list_purgeable, host_unuse, host_update, host_use, host_users,
+};
+pub use elastic_ip::{
+    ElasticIpFilter, ElasticIpRow, elastic_ip_associate, elastic_ip_delete, elastic_ip_disassociate, elastic_ip_insert,
+    elastic_ip_list,
 };
 pub use error::StoreError;
 pub use exec::Exec;

@@ -73,6 +73,8 @@ counted! {
         "SELECT COUNT(*) FROM internet_gateways r WHERE r.account_id = $1";
     /// VPCs, the default one with them.
     Vpcs: VPCS, VPCS_OWN, "r.id" = "SELECT COUNT(*) FROM vpcs r WHERE r.account_id = $1";
+    /// Elastic IPs, whether they are associated or not.
+    ElasticIps: ELASTIC_IPS, ELASTIC_IPS_OWN, "r.id" = "SELECT COUNT(*) FROM elastic_ips r WHERE r.account_id = $1";
     /// Launch templates.
     LaunchTemplates: LAUNCH_TEMPLATES, LAUNCH_TEMPLATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM launch_templates r WHERE r.account_id = $1";

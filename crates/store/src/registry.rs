@@ -2,7 +2,7 @@
 
 use crate::{
     account, address, audit, capacity, certificate, change, client_token, credential_report, dedicated_host, dialect,
-    fleet, iam_account,
+    elastic_ip, fleet, iam_account,
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
@@ -26,6 +26,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
     ("dedicated_host.rs", dedicated_host::SQL),
+    ("elastic_ip.rs", elastic_ip::SQL),
     ("fleet.rs", fleet::SQL),
     ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),

@@ -1,7 +1,7 @@
 //! Instances as the wire has them: what is true, and nothing that is not.
 
 use crate::common::{Look, time, wire_tags};
-use crate::interfaces::{POOL_OWNER, group_identifiers};
+use crate::interfaces::{address_owner, group_identifiers};
 use mallee_app::instances::view::{InstanceView, InterfaceView};
 use mallee_app::network::private_dns_name;
 use mallee_ec2_types::ec2::*;
@@ -14,7 +14,7 @@ pub(super) fn state(state: mallee_types::InstanceState) -> InstanceState {
 
 fn association(view: &InterfaceView, look: Look<'_>) -> Option<InstanceNetworkInterfaceAssociation> {
     view.public_ip.map(|ip| InstanceNetworkInterfaceAssociation {
-        ip_owner_id: Some(POOL_OWNER.into()),
+        ip_owner_id: Some(address_owner(view)),
         public_dns_name: Some(view.public_name(look.region).unwrap_or_default()),
         public_ip: Some(ip.to_string()),
         ..Default::default()

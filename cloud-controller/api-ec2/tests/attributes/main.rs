@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
+mod addresses;
 mod fixture;
 mod instances;
 mod others;

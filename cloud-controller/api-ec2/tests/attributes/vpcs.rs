@@ -82,7 +82,7 @@ async fn a_vpc_is_made_whole_and_goes_whole() {
     assert!(
         f.texts("DescribeTags", &[("Filter.1.Name", "resource-id"), ("Filter.1.Value.1", &id)], "key").await.is_empty()
     );
-    let filter = RouteTableFilter { vpc: Some(&row), ..Default::default() };
+    let filter = RouteTableFilter { vpcs: Some(std::slice::from_ref(&row)), ..Default::default() };
     assert!(route_table_list(&f.store, filter, 10).await.unwrap().is_empty());
 }
 

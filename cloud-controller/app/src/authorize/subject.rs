@@ -7,12 +7,14 @@ use crate::{Cloud, OpContext};
 use mallee_authz::{Kind, Plan, Question, Service, Target};
 use mallee_iam::Context;
 use mallee_store::{
-    ImageFilter, InstanceFilter, InterfaceFilter, RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter,
-    StoreError, image_list, instance_list, interface_list, key_pair_by_name, key_pair_list, launch_template_list,
-    placement_group_list, profile_association_fetch, route_association_list, route_table_list, security_group_by_name,
-    security_group_list, subnet_default, subnet_list, tag_list_of, vpc_default, vpc_list,
+    ElasticIpFilter, ImageFilter, InstanceFilter, InterfaceFilter, RouteAssociationFilter, RouteTableFilter,
+    SecurityGroupFilter, StoreError, elastic_ip_list, image_list, instance_list, interface_list, key_pair_by_name,
+    key_pair_list, launch_template_list, placement_group_list, profile_association_fetch, route_association_list,
+    route_table_list, security_group_by_name, security_group_list, subnet_default, subnet_list, tag_list_of,
+    vpc_default, vpc_list,
 };
 use mallee_types::{AccountId, RouteTableId, SubnetId};
+use std::net::Ipv4Addr;
 
 /// A resource of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,15 @@ impl Cloud {
                 let row = route_association_list(self.store(), filter, 1).await?.pop();
                 Ok(row.map(|row| row.table_id.to_string()))
             }
+            "elastic-ip" => {
+                let Ok(association) = id.parse() else { return Ok(None) };
+                let filter = ElasticIpFilter {
+                    account: Some(cx.account()),
+                    associations: Some(std::slice::from_ref(&association)),
+                    ..Default::default()
+                };
+                Ok(elastic_ip_list(self.store(), filter, 1).await?.pop().map(|row| row.id.to_string()))
+            }
             _ => Ok(None),
         }
     }
@@ -97,6 +108,10 @@ impl Cloud {
                 row.map_or_else(|| (given.to_owned(), None), |row| (row.name, Some(row.id.to_string())))
             }
             "security-group" if !given.starts_with("sg-") => match self.group_of_name(account, given).await? {
+                Some(id) => (id.clone(), Some(id)),
+                None => (given.to_owned(), None),
+            },
+            "elastic-ip" if !given.starts_with("eipalloc-") => match self.address_of_text(account, given).await? {
                 Some(id) => (id.clone(), Some(id)),
                 None => (given.to_owned(), None),
             },
@@ -130,6 +145,13 @@ impl Cloud {
             }
         }
         Ok(subject)
+    }
+
+    async fn address_of_text(&self, account: &AccountId, text: &str) -> Result<Option<String>, StoreError> {
+        let Ok(address) = text.parse::<Ipv4Addr>() else { return Ok(None) };
+        let same = [address];
+        let filter = ElasticIpFilter { account: Some(account), addresses: Some(&same), ..Default::default() };
+        Ok(elastic_ip_list(self.store(), filter, 1).await?.pop().map(|row| row.id.to_string()))
     }
 
     async fn group_of_name(&self, account: &AccountId, name: &str) -> Result<Option<String>, StoreError> {
@@ -233,6 +255,16 @@ impl Cloud {
                 subject.key("ec2:AvailabilityZone", row.zone.as_str());
                 subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
                 subject.key("ec2:Subnet", self.arn_of(account, "subnet", row.subnet_id.as_str()));
+                Ok(true)
+            }
+            "elastic-ip" => {
+                let Ok(id) = id.parse() else { return Ok(false) };
+                let ids = Some(std::slice::from_ref(&id));
+                let filter = ElasticIpFilter { account: Some(account), ids, ..Default::default() };
+                let Some(row) = elastic_ip_list(store, filter, 1).await?.pop() else { return Ok(false) };
+                subject.key("ec2:AllocationId", row.id.as_str());
+                subject.key("ec2:PublicIpAddress", row.address.to_string());
+                subject.key("ec2:Domain", "vpc");
                 Ok(true)
             }
             "key-pair" => {

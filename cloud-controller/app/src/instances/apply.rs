@@ -8,7 +8,7 @@ use mallee_proto::{Kind, WireError};
 use mallee_store::{
     FILTER_VALUES_MAX, InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, capacity_unuse, change_append,
     host_unuse, instance_intent_update, instance_observe_later, instances_fetch_locked, interface_delete,
-    interface_list, placement_group_leave, private_addresses_release, public_address_release, tag_delete_of,
+    interface_list, placement_group_leave, public_address_release, tag_delete_of,
 };
 use mallee_types::{DomainPhase, Generation, Incarnation, InstanceState, RunIntent, StateReason};
 use std::collections::BTreeMap;
@@ -176,7 +176,7 @@ async fn record(
         row.state_reason_code = None;
         row.state_reason_message = None;
     }
-    // EC2 takes an automatic public address back when the instance stops.
+    // EC2 takes an automatic public address back when the instance stops; an elastic IP stays.
     if state == InstanceState::Stopped && row.doc.auto_public_ip {
         for interface in interfaces(tx, row).await? {
             public_address_release(tx, &interface.id).await?;
@@ -197,8 +197,6 @@ pub(super) async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mal
 /// The node has let go: everything the cloud reserved for the instance is taken back.
 async fn release(cloud: &Cloud, tx: &mut Tx, row: &mut InstanceRow) -> Result<(), StoreError> {
     for interface in interfaces(tx, row).await? {
-        public_address_release(tx, &interface.id).await?;
-        private_addresses_release(tx, &interface.subnet_id, &[interface.private_ip]).await?;
         tag_delete_of(tx, interface.id.as_str()).await?;
         interface_delete(tx, &interface.id).await?;
     }

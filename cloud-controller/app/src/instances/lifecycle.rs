@@ -13,7 +13,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
     InstanceFilter, InstanceRow, InterfaceFilter, Tx, change_append, instance_fetch_locked, instance_intent_update,
-    instance_list, interface_list,
+    instance_list, interface_list, public_address_list,
 };
 use mallee_types::instance::{Observed, visible_state};
 use mallee_types::instance_type::instance_type;
@@ -318,7 +318,11 @@ impl Cloud {
         if starting && row.doc.auto_public_ip {
             let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
             for interface in interface_list(&mut *tx, filter, 1).await.or_fail()? {
-                take_public_address(self, tx, &interface).await?;
+                // An elastic IP stays while the instance is stopped, and is all it needs.
+                let shown = public_address_list(&mut *tx, Some(std::slice::from_ref(&interface.id)), None, 1).await;
+                if shown.or_fail()?.is_empty() {
+                    take_public_address(self, tx, &interface).await?;
+                }
             }
         }
         row.generation = instance_intent_update(tx, row).await.or_fail()?;

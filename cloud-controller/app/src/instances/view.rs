@@ -4,10 +4,10 @@ use crate::load::tags_by_resource;
 use crate::network::public_dns_name;
 use futures::future::try_join4;
 use mallee_store::{
-    InstanceRow, InterfaceFilter, InterfaceRow, ProfileAssociationRow, Store, StoreError, interface_group_list,
-    interface_list, profile_association_list_of, public_address_list, vpc_list_nameless,
+    InstanceRow, InterfaceFilter, InterfaceRow, ProfileAssociationRow, PublicAddressRow, Store, StoreError,
+    interface_group_list, interface_list, profile_association_list_of, public_address_list, vpc_list_nameless,
 };
-use mallee_types::{AccountId, GroupId, InstanceId, InterfaceId, VpcId};
+use mallee_types::{AccountId, AddressId, AllocationId, GroupId, InstanceId, InterfaceId, VpcId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
@@ -27,6 +27,8 @@ pub struct InterfaceView {
     pub public_ip: Option<Ipv4Addr>,
     /// Public addresses have names in its VPC.
     pub names_public: bool,
+    /// That address's allocation and association, if it is an elastic IP.
+    pub elastic: Option<(AllocationId, AddressId)>,
     /// Its tags, by key.
     pub tags: Vec<(String, String)>,
 }
@@ -136,23 +138,27 @@ async fn complete_interfaces(
     vpcs.dedup();
     let (memberships, addresses, nameless, mut tags) = try_join4(
         interface_group_list(store, Some(&ids), ROWS_MAX),
-        public_address_list(store, Some(&ids), ROWS_MAX),
+        public_address_list(store, Some(&ids), None, ROWS_MAX),
         vpc_list_nameless(store, &vpcs),
         tags_of(store, tagged),
     )
     .await?;
-    let addresses: HashMap<InterfaceId, Ipv4Addr> =
-        addresses.into_iter().map(|a| (a.interface_id, a.address)).collect();
+    let mut addresses: HashMap<InterfaceId, PublicAddressRow> =
+        addresses.into_iter().map(|row| (row.interface_id.clone(), row)).collect();
     let mut groups: HashMap<InterfaceId, Vec<(GroupId, String)>> = HashMap::with_capacity(rows.len());
     for membership in memberships {
         groups.entry(membership.interface_id).or_default().push((membership.group_id, membership.group_name));
     }
-    let views = rows.into_iter().map(|row| InterfaceView {
-        groups: groups.remove(&row.id).unwrap_or_default(),
-        public_ip: addresses.get(&row.id).copied(),
-        names_public: !nameless.contains(&row.vpc_id),
-        tags: tags.remove(row.id.as_str()).unwrap_or_default(),
-        row,
+    let views = rows.into_iter().map(|row| {
+        let public = addresses.remove(&row.id);
+        InterfaceView {
+            groups: groups.remove(&row.id).unwrap_or_default(),
+            public_ip: public.as_ref().map(|public| public.address),
+            names_public: !nameless.contains(&row.vpc_id),
+            elastic: public.and_then(|public| public.allocation_id.zip(public.association_id)),
+            tags: tags.remove(row.id.as_str()).unwrap_or_default(),
+            row,
+        }
     });
     let views = views.collect();
     Ok((views, tags))

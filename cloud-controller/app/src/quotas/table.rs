@@ -139,6 +139,9 @@ quotas! {
     VCPUS = quota("ec2", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
         Use::Sum(Counted::Vcpus, 1))
         .usual(100_000).key("ec2:quota-cputotalsize").refused(Code::VcpuLimitExceeded, Words::Vcpus);
+    /// Elastic IPs.
+    ELASTIC_IPS = quota("ec2", "L-0263D0A3", "EC2-VPC Elastic IPs", Use::Sum(Counted::ElasticIps, 1))
+        .usual(50).key("ec2:quota-addressnumber").refused(Code::AddressLimitExceeded, Words::Plain);
     /// Versions of each launch template.
     TEMPLATE_VERSIONS = quota("ec2", "L-142B4294", "Launch template versions", Use::Each)
         .usual(10_000).most(10_000).fixed().refused(Code::LaunchTemplateVersionLimitExceeded, Words::Plain);

@@ -75,6 +75,7 @@ codes! {
     IdempotentParameterMismatch = "IdempotentParameterMismatch", 400, false, "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).";
     IdempotentInstanceTerminated = "IdempotentInstanceTerminated", 400, false, "The instance launched by the first use of this client token has been terminated.";
     // existence and form
+    InvalidInstanceId = "InvalidInstanceID", 400, false, "{}";
     InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400, false, "The instance ID '{}' does not exist";
     InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"i-...\")";
     InvalidInstanceIdNotLinkable = "InvalidInstanceID.NotLinkable", 400, false, "Instance {} is not in a linkable state.";

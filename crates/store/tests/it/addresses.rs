@@ -108,7 +108,7 @@ async fn an_interface_keeps_and_gives_back_its_addresses(db: TestDb) {
         interface_group_list(&store, Some(std::slice::from_ref(&eni.id)), 10).await.unwrap()[0].group_id,
         web.id
     );
-    assert_eq!(public_address_list(&store, None, 10).await.unwrap()[0].interface_id, eni.id);
+    assert_eq!(public_address_list(&store, None, None, 10).await.unwrap()[0].interface_id, eni.id);
 
     let mut tx = store.write().await.unwrap();
     assert!(matches!(security_group_delete(&mut tx, &web.id).await, Err(StoreError::InUse)));
@@ -119,6 +119,6 @@ async fn an_interface_keeps_and_gives_back_its_addresses(db: TestDb) {
     assert!(security_group_delete(&mut tx, &web.id).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(private_address_count(&store, &subnet.id).await.unwrap(), 0);
-    assert!(public_address_list(&store, None, 10).await.unwrap().is_empty());
+    assert!(public_address_list(&store, None, None, 10).await.unwrap().is_empty());
     assert!(interface_group_list(&store, None, 10).await.unwrap().is_empty());
 }

@@ -13,6 +13,7 @@ mod alone;
 mod audit;
 mod capacity;
 mod changes;
+mod elastic_ips;
 mod events;
 mod groups;
 mod iam;

@@ -90,6 +90,7 @@ impl Maker<'_> {
             groups: self.resolved.groups.clone(),
             public_ip: place.public,
             names_public: self.resolved.vpc.names_public(),
+            elastic: None,
             tags: shown(&[&self.request.interface_tags]),
             row: interface,
         };

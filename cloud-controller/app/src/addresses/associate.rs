@@ -1,0 +1,306 @@
+//! Where an elastic IP leads to.
+//!
+//! The instances that gain or lose an address are locked first, in order of their ids: whatever else gives or takes
+//! their addresses (a start, a stop, an end) holds the same lock. The rows and unique indexes decide the rest: a step that
+//! finds them changed is done anew from what they are by then.
+
+use super::AddressRef;
+use crate::fail::{OrFail as _, store_failure};
+use crate::{Cloud, OpContext, load};
+use mallee_awswire::texts::clip;
+use mallee_awswire::{ApiError, Code};
+use mallee_store::{
+    ElasticIpFilter, ElasticIpRow, Exec, InstanceRow, InterfaceFilter, InterfaceRow, StoreError, Tx, change_append,
+    elastic_ip_associate, elastic_ip_disassociate, elastic_ip_list, instance_intent_update, instances_fetch_locked,
+    interface_list, internet_gateway_list_attached, public_address_release,
+};
+use mallee_types::{AddressId, InstanceId, InstanceState, InterfaceId, RunIntent};
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+/// How often a step is done anew when another request changed its rows meanwhile.
+const TRIES_MAX: u32 = 5;
+/// Interfaces of one instance, at most.
+const INTERFACES_MAX: u32 = 100;
+
+/// What an elastic IP is to lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The only interface of this instance.
+    Instance(InstanceId),
+    /// This interface.
+    Interface(InterfaceId),
+}
+
+/// An association that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAssociation {
+    /// The elastic IP.
+    pub address: AddressRef,
+    /// Where it is to lead.
+    pub target: Target,
+    /// The private address of the interface it is to lead to; `None`: its first.
+    pub private_ip: Option<Ipv4Addr>,
+    /// Another association of the address, and another elastic IP of the interface, ends for this one.
+    pub reassociate: bool,
+}
+
+/// Which association a request means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AssociationRef {
+    /// By its id.
+    Id(String),
+    /// That of this address, if it has one.
+    Address(Ipv4Addr),
+}
+
+/// What became of one attempt.
+enum Attempt<T> {
+    Done(T),
+    /// Another request changed what was read.
+    Again,
+}
+
+/// Whether an error says that another request was faster.
+const fn is_race(error: &StoreError) -> bool {
+    matches!(error, StoreError::Conflict { .. } | StoreError::InUse | StoreError::Stale { .. })
+}
+
+/// The value, or another attempt when another request was faster.
+macro_rules! or_again {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) if is_race(&error) => return Ok(Attempt::Again),
+            Err(error) => return Err(store_failure(error)),
+        }
+    };
+}
+
+fn changed_meanwhile() -> ApiError {
+    Code::Unavailable.message("The address was changed by other requests. Please try again.")
+}
+
+/// The interfaces' elastic IPs.
+async fn addresses_of<'a>(
+    exec: impl Into<Exec<'a>>,
+    interface: &InterfaceId,
+) -> Result<Option<ElasticIpRow>, StoreError> {
+    let filter = ElasticIpFilter { interfaces: Some(std::slice::from_ref(interface)), ..Default::default() };
+    Ok(elastic_ip_list(exec, filter, 1).await?.pop())
+}
+
+async fn interface_now<'a>(exec: impl Into<Exec<'a>>, id: &InterfaceId) -> Result<Option<InterfaceRow>, StoreError> {
+    let filter = InterfaceFilter { ids: Some(std::slice::from_ref(id)), ..Default::default() };
+    Ok(interface_list(exec, filter, 1).await?.pop())
+}
+
+/// Locks the instances that these interfaces are attached to.
+async fn lock_instances(tx: &mut Tx, interfaces: &[&InterfaceRow]) -> Result<Vec<InstanceRow>, StoreError> {
+    let ids: BTreeSet<InstanceId> = interfaces.iter().filter_map(|interface| interface.instance_id.clone()).collect();
+    instances_fetch_locked(tx, &ids).await
+}
+
+/// The nodes of these instances must hear what their interfaces show now.
+async fn tell(tx: &mut Tx, instances: &[InstanceRow]) -> Result<(), StoreError> {
+    for row in instances.iter().filter(|row| !row.released) {
+        instance_intent_update(tx, row).await?;
+        change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
+    }
+    Ok(())
+}
+
+/// Whether an instance may be given an address.
+fn takes(row: &InstanceRow, target: &Target) -> Result<(), ApiError> {
+    let pending = row.state == InstanceState::Pending && matches!(target, Target::Instance(_));
+    if !pending && row.intent != RunIntent::Terminate {
+        return Ok(());
+    }
+    Err(Code::InvalidInstanceId.message(format!(
+        "The {} instance '{}' is not in a valid state for this operation.",
+        row.state.name(),
+        row.id
+    )))
+}
+
+fn associated(row: &ElasticIpRow, association: &AddressId) -> ApiError {
+    Code::ResourceAlreadyAssociated
+        .message(format!("resource {} is already associated with associate-id {association}", row.id))
+}
+
+impl Cloud {
+    /// The interface that a target is.
+    async fn interface_of(&self, cx: &OpContext, target: &Target) -> Result<InterfaceRow, ApiError> {
+        match target {
+            Target::Interface(id) => {
+                let found = interface_now(self.store(), id).await.or_fail()?;
+                found
+                    .filter(|row| row.account_id == *cx.account())
+                    .ok_or_else(|| ApiError::not_found(Code::InvalidNetworkInterfaceIdNotFound, &[id.as_str()]))
+            }
+            Target::Instance(id) => {
+                let instance = self.find_instances(cx, &[id.to_string()]).await?.remove(0);
+                takes(&instance, target)?;
+                let filter = InterfaceFilter { instances: Some(std::slice::from_ref(id)), ..Default::default() };
+                let mut interfaces = interface_list(self.store(), filter, INTERFACES_MAX).await.or_fail()?;
+                if interfaces.len() > 1 {
+                    return Err(Code::InvalidInstanceId.message(format!(
+                        "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
+                    )));
+                }
+                interfaces.pop().ok_or_else(changed_meanwhile)
+            }
+        }
+    }
+
+    /// `AssociateAddress`. Repeating it gives the same association.
+    ///
+    /// # Errors
+    /// `Resource.AlreadyAssociated` when something else would have to end for it and must not; `Gateway.NotAttached`
+    /// without a way to the world; `InvalidInstanceID` for an instance that can not take it; those of
+    /// [`Cloud::find_address`]; ids that are none.
+    pub async fn associate_address(
+        &self,
+        cx: &OpContext,
+        new: &NewAssociation,
+        dry_run: bool,
+    ) -> Result<AddressId, ApiError> {
+        for _ in 0..TRIES_MAX {
+            if let Attempt::Done(id) = self.try_associate(cx, new, dry_run).await? {
+                return Ok(id);
+            }
+        }
+        Err(changed_meanwhile())
+    }
+
+    async fn try_associate(
+        &self,
+        cx: &OpContext,
+        new: &NewAssociation,
+        dry_run: bool,
+    ) -> Result<Attempt<AddressId>, ApiError> {
+        let store = self.store();
+        let row = self.find_address(store, cx, &new.address).await?;
+        let interface = self.interface_of(cx, &new.target).await?;
+        if let Some(private_ip) = new.private_ip.filter(|ip| *ip != interface.private_ip) {
+            let why = format!("The network interface '{}' does not have this private address.", interface.id);
+            return Err(ApiError::invalid_value("privateIpAddress", &private_ip.to_string(), &why));
+        }
+        let there = row.association_id.as_ref().filter(|_| row.interface_id.as_ref() == Some(&interface.id));
+        if let Some(same) = there {
+            return if dry_run { Err(Code::DryRunOperation.error()) } else { Ok(Attempt::Done(same.clone())) };
+        }
+        if let Some(other) = row.association_id.as_ref().filter(|_| !new.reassociate) {
+            return Err(associated(&row, other));
+        }
+        let replaced = addresses_of(store, &interface.id).await.or_fail()?;
+        if let Some(other) = replaced.as_ref().filter(|_| !new.reassociate) {
+            return Err(Code::ResourceAlreadyAssociated
+                .message(format!("resource {} is already associated with address {}", interface.id, other.address)));
+        }
+        if dry_run {
+            self.gateway_of(store, &interface).await?;
+            return Err(Code::DryRunOperation.error());
+        }
+        let left = match &row.interface_id {
+            Some(id) => interface_now(store, id).await.or_fail()?,
+            None => None,
+        };
+        self.faults().point("cloud.address.associate").await.or_fail()?;
+        let mut tx = store.write().await.or_fail()?;
+        let concerned: Vec<&InterfaceRow> = left.iter().chain([&interface]).collect();
+        let instances = or_again!(lock_instances(&mut tx, &concerned).await);
+        // It may have been detached, or its instance have ended, before the lock was had.
+        if or_again!(interface_now(&mut tx, &interface.id).await).as_ref() != Some(&interface) {
+            return Ok(Attempt::Again);
+        }
+        if let Some(instance) = instances.iter().find(|instance| interface.instance_id.as_ref() == Some(&instance.id)) {
+            takes(instance, &new.target)?;
+        }
+        self.gateway_of(&mut tx, &interface).await?;
+        // What it has shown so far: an automatic address goes back to the pool, another elastic IP leads nowhere.
+        or_again!(public_address_release(&mut tx, &interface.id).await);
+        if let Some(other) = replaced.as_ref().and_then(|other| other.association_id.as_ref())
+            && !or_again!(elastic_ip_disassociate(&mut tx, other).await)
+        {
+            return Ok(Attempt::Again);
+        }
+        let id = AddressId::from_random(self.rng().u128());
+        if !or_again!(elastic_ip_associate(&mut tx, &row, &id, &interface.id).await) {
+            return Ok(Attempt::Again);
+        }
+        or_again!(tell(&mut tx, &instances).await);
+        self.faults().point("cloud.address.associate.before-commit").await.or_fail()?;
+        or_again!(tx.commit().await);
+        self.faults().point("cloud.address.associate.committed").await.or_fail()?;
+        Ok(Attempt::Done(id))
+    }
+
+    /// An address that nothing can reach is not given.
+    async fn gateway_of<'a>(&self, exec: impl Into<Exec<'a>>, interface: &InterfaceRow) -> Result<(), ApiError> {
+        let vpcs = std::slice::from_ref(&interface.vpc_id);
+        if internet_gateway_list_attached(exec, Some(vpcs), None, 1).await.or_fail()?.is_empty() {
+            return Err(Code::GatewayNotAttached
+                .message(format!("Network {} is not attached to any internet gateway", interface.vpc_id)));
+        }
+        Ok(())
+    }
+
+    /// `DisassociateAddress`. The interface shows no public address until its instance is started again. An address that
+    /// leads nowhere may be disassociated again.
+    ///
+    /// # Errors
+    /// `InvalidAssociationID.NotFound`; those of [`Cloud::find_address`].
+    pub async fn disassociate_address(
+        &self,
+        cx: &OpContext,
+        association: &AssociationRef,
+        dry_run: bool,
+    ) -> Result<(), ApiError> {
+        for _ in 0..TRIES_MAX {
+            if let Attempt::Done(()) = self.try_disassociate(cx, association, dry_run).await? {
+                return Ok(());
+            }
+        }
+        Err(changed_meanwhile())
+    }
+
+    async fn try_disassociate(
+        &self,
+        cx: &OpContext,
+        association: &AssociationRef,
+        dry_run: bool,
+    ) -> Result<Attempt<()>, ApiError> {
+        let row = match association {
+            AssociationRef::Address(address) => {
+                self.find_address(self.store(), cx, &AddressRef::Address(*address)).await?
+            }
+            AssociationRef::Id(text) => self.association(cx, text).await?,
+        };
+        if dry_run {
+            return Err(Code::DryRunOperation.error());
+        }
+        let (Some(id), Some(interface)) = (&row.association_id, &row.interface_id) else {
+            return Ok(Attempt::Done(()));
+        };
+        let interface = interface_now(self.store(), interface).await.or_fail()?;
+        self.faults().point("cloud.address.disassociate").await.or_fail()?;
+        let mut tx = self.store().write().await.or_fail()?;
+        let concerned: Vec<&InterfaceRow> = interface.iter().collect();
+        let instances = or_again!(lock_instances(&mut tx, &concerned).await);
+        if !or_again!(elastic_ip_disassociate(&mut tx, id).await) {
+            return Ok(Attempt::Again);
+        }
+        or_again!(tell(&mut tx, &instances).await);
+        or_again!(tx.commit().await);
+        self.faults().point("cloud.address.disassociate.committed").await.or_fail()?;
+        Ok(Attempt::Done(()))
+    }
+
+    async fn association(&self, cx: &OpContext, text: &str) -> Result<ElasticIpRow, ApiError> {
+        let missing = || Code::InvalidAssociationIdNotFound.with(&[&clip(text)]);
+        let id = [text.parse::<AddressId>().map_err(|_| missing())?];
+        let filter = ElasticIpFilter { account: Some(cx.account()), associations: Some(&id), ..Default::default() };
+        elastic_ip_list(self.store(), filter, 1).await.or_fail()?.pop().ok_or_else(missing)
+    }
+}
