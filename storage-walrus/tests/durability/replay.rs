@@ -104,8 +104,8 @@ async fn is(rest: &Rest, state: &State) -> bool {
 
 /// Events behind the making of a pack at each of which the power fails, too: its head, its first records, their syncs.
 const PACK_BEGINS: usize = 6;
-/// As many behind the renaming of a file: the sync of its name, and the row that refers to it.
-const FILE_NAMED: usize = 4;
+/// Events from the renaming of a file at each of which the power fails, too: that itself, and the sync of its name.
+const FILE_NAMED: usize = 2;
 
 /// After how many events the power fails: as often as there is time for, spread over the record, and wherever a pack begins
 /// or a file gets its name.
@@ -116,7 +116,7 @@ fn moments(events: &[Event]) -> BTreeSet<usize> {
     let is_pack = |path: &Path| path.components().any(|part| part.as_os_str() == "packs");
     let looked_at = events.iter().enumerate().filter_map(|(n, event)| match event {
         Event::Opened { path, .. } if is_pack(path) => Some(n + 1..=n + PACK_BEGINS),
-        Event::Renamed { .. } => Some(n..=n + FILE_NAMED),
+        Event::Renamed { .. } => Some(n + 1..=n + FILE_NAMED),
         _ => None,
     });
     spread.chain(looked_at.flatten()).filter(|end| *end <= events.len()).collect()
