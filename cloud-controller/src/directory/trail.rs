@@ -131,6 +131,8 @@ mod tests {
         }
     }
 
+    /// Whose the bucket is.
+    const OWNER: &str = "000000000001";
     const ACCOUNT: &str = "000000000002";
     const KEY: &str = "AKIAALICE";
     const SESSION: &str = "ASIAALICE";
@@ -217,6 +219,31 @@ mod tests {
         assert_eq!(ids, [("REQUEST".to_owned(), true), ("ANEW".to_owned(), false)]);
     }
 
+    /// Walrus says whether it was decided that a call may be done.
+    #[tokio::test]
+    async fn the_owner_is_told_of_what_was_allowed() {
+        let (db, dir) = (TestDb::sqlite().await, tempfile::tempdir().unwrap());
+        let directory = replica(&db, dir.path()).await;
+        alice(&directory).await;
+        let refused = (Stage::Whole, "REFUSED", "AccessDenied", false);
+        let stages = [(Stage::Begin, "ALLOWED", "", true), (Stage::End, "ALLOWED", "", true), refused];
+        for (stage, request_id, error_code, allowed) in stages {
+            let caller = AuthorizeS3Request { access_key_id: KEY.to_owned(), ..Default::default() };
+            let (request_id, account) = (request_id.to_owned(), ACCOUNT.to_owned());
+            let asked =
+                RecordS3Request { request_id, account, allowed, caller: Some(caller), ..told(stage, error_code) };
+            directory.record(asked).await.unwrap();
+        }
+        let found = said(dir.path());
+        let [theirs, owners, refused] = found.as_slice() else { panic!("{found:?}") };
+        let told = [theirs, owners, refused].map(|record| record.recipient_account_id.as_str());
+        assert_eq!(told, [ACCOUNT, OWNER, ACCOUNT]);
+        assert!(theirs.shared_event_id.is_some() && theirs.shared_event_id == owners.shared_event_id);
+        let whose = [theirs, owners, refused].map(|record| record.resources[0].account_id.as_deref());
+        assert_eq!(whose, [Some(OWNER), Some(OWNER), None]);
+        assert!(refused.shared_event_id.is_none() && !serde_json::to_string(refused).unwrap().contains(OWNER));
+    }
+
     /// Minutes later the front door's word is old, the session has ended and the key is gone: who it was and from where,
     /// is what was so then.
     #[tokio::test]
@@ -256,7 +283,7 @@ mod tests {
         let who = |record: &Record| (record.user_identity.kind.clone(), record.user_identity.user_name.clone());
         assert_eq!(who(session), ("IAMUser".to_owned(), Some("alice".to_owned())));
         assert_eq!(who(key), ("Unknown".to_owned(), None));
-        assert!(owners.recipient_account_id == "000000000001" && owners.shared_event_id == key.shared_event_id);
+        assert!(owners.recipient_account_id == OWNER && owners.shared_event_id == key.shared_event_id);
     }
 
     #[tokio::test]

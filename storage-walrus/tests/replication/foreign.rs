@@ -16,6 +16,7 @@ const ENABLED: &str = "<VersioningConfiguration><Status>Enabled</Status></Versio
 const BEGUN: &str = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
 const WHOLE: &str = "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>";
 const SKEWED: &str = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+const GONE: &str = "<Error><Code>NoSuchUpload</Code></Error>";
 /// Stands for an object there that somebody else has written.
 const OTHER: &str = "another";
 const CAME_FROM: &str = "x-amz-meta-mallee-version";
@@ -128,6 +129,19 @@ async fn a_part_that_fails_is_sent_again(db: TestDb) {
     assert_eq!(*store.taken.lock().unwrap(), LARGE);
 }
 
+/// A store that has forgotten an upload is not asked for it again and again: another one is begun.
+async fn an_upload_that_is_gone_begins_anew(db: TestDb) {
+    let world = world(db).await;
+    for (key, gone) in [("part", "PUT partNumber2"), ("end", "POST uploadIdu")] {
+        put(&world.engine(Faults::none()), "from", key, &vec![7; LARGE]).await.unwrap();
+        let store = Bidden::new(move |what, before| (what == gone && before == 0).then_some((404, GONE)));
+        assert_eq!(brought(&world, &store, key).await.as_deref(), Some(PENDING), "{key}");
+        assert_eq!((store.asked(gone), store.asked("POST uploads"), store.asked("DELETE uploadIdu")), (1, 1, 1));
+        assert_eq!(brought(&world, &store, key).await.as_deref(), Some(COMPLETED), "{key}");
+        assert_eq!((store.asked(gone), store.asked("POST uploads"), store.asked("DELETE uploadIdu")), (2, 2, 1));
+    }
+}
+
 /// What a store says must say that a version was written.
 async fn a_success_that_says_nothing_is_none(db: TestDb) {
     let world = world(db).await;
@@ -216,6 +230,7 @@ async fn few_buckets_elsewhere_are_asked(db: TestDb) {
 
 mallee_store::store_test_suite!(
     a_part_that_fails_is_sent_again,
+    an_upload_that_is_gone_begins_anew,
     a_success_that_says_nothing_is_none,
     why_a_head_was_refused,
     few_buckets_elsewhere_are_asked

@@ -7,15 +7,18 @@ use base64::Engine as _;
 use futures::StreamExt as _;
 use http::Method;
 use mallee_objects::{Found, LockMode, Object, Properties, Retention, Tags, VersionId, VersionName};
-use mallee_runtime::Faults;
+use mallee_runtime::{FaultAction, Faults};
 use mallee_s3::{PeerAnswer, PeerBody, PeerRequest, Peers as _};
 use mallee_store::s3_outbox_due;
 use mallee_store::test_support::TestDb;
 use md5::Digest as _;
+use std::time::Duration;
 
 const HOUR_MS: i64 = 3_600_000;
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const HOOK: &str = "arn:aws:sns:r:111111111111:hook";
+/// A request has been read but for its body, and it was decided that it may be done.
+const DECIDED: &str = "walrus.decided";
 /// The version that the tests write.
 const VERSION: VersionId = VersionId::of_parts(-5, 7);
 
@@ -92,12 +95,8 @@ async fn lists(db: TestDb) {
     assert_eq!((&again.acl, &again.tags), (&shown.acl, &tags), "nothing was said of them");
     assert_eq!(written(&far, "k", &[("x-mallee-replica-list", "FULL_CONTROL owner")]).await.acl, None);
     // The object's bytes take their time. (The one that is refused so is tried again, and refused for what it is.)
-    let (begun, begins) = tokio::sync::oneshot::channel();
     let (goes_on, go) = tokio::sync::oneshot::channel::<()>();
-    let first = futures::stream::once(async move {
-        begun.send(()).unwrap();
-        Ok(Bytes::from_static(b"x"))
-    });
+    let first = futures::stream::once(async { Ok(Bytes::from_static(b"x")) });
     let rest = futures::stream::once(async move {
         drop(go.await);
         Ok(Bytes::from_static(b"y"))
@@ -105,10 +104,11 @@ async fn lists(db: TestDb) {
     let mut slow = replica(&far, Method::PUT, "slow", &[("x-mallee-replica-list", &public)]);
     slow.headers.retain(|(name, _)| name != "content-md5");
     slow.body = PeerBody::Stream(2, first.chain(rest).boxed());
+    far.faults.arm(DECIDED, FaultAction::Delay(Duration::ZERO), 1);
     let (answer, ()) = tokio::join!(ask(&far, slow), async {
-        begins.await.unwrap();
-        // Until its head was read, and decided about.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        while !far.faults.hit().iter().any(|point| point == DECIDED) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let block =
             "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
         set("public-access-block", block).await;

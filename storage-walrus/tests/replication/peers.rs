@@ -10,7 +10,8 @@ use std::time::Duration;
 /// A world whose other store is served, and fails as it is bid.
 pub(crate) struct Far {
     pub(crate) world: World,
-    faults: Faults,
+    /// Those of whoever is asked.
+    pub(crate) faults: Faults,
     scope: TaskScope,
 }
 

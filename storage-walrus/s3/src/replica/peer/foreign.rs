@@ -210,7 +210,9 @@ impl Peer<'_> {
                 let (query, headers) = (query.clone(), headers.clone());
                 let body = PeerBody::Stream(len, source.read(range.start, len).await?);
                 let request = PeerRequest { query, headers, body, ..self.request(Method::PUT, &info.key) };
-                match self.ask(request, &[]).await {
+                match self.ask(request, &[404]).await {
+                    // The upload is gone, and stays so: all of it begins anew.
+                    Ok(gone) if gone.status == StatusCode::NOT_FOUND => return gone.taken(self.name),
                     Ok(taken) => break taken,
                     Err(failed) => tries.again(failed).await?,
                 }
@@ -227,7 +229,8 @@ impl Peer<'_> {
         let whole = loop {
             let (query, body) = (query.clone(), PeerBody::Bytes(document.clone()));
             let request = PeerRequest { query, body, ..self.request(Method::POST, &info.key) };
-            match self.ask(request, &[]).await {
+            match self.ask(request, &[404]).await {
+                Ok(gone) if gone.status == StatusCode::NOT_FOUND => return gone.taken(self.name),
                 Ok(whole) => break whole,
                 Err(failed) => tries.again(failed).await?,
             }
