@@ -32,6 +32,14 @@ sql! {
     DELETE = "DELETE FROM internet_gateways WHERE id = $1 AND vpc_id IS NULL";
 }
 
+/// Holds back all others that give or take away public addresses of the VPC, or its gateway: until the transaction ends.
+///
+/// # Errors
+/// What the database says.
+pub async fn internet_gateway_hold(tx: &mut Tx, vpc: &VpcId) -> Result<(), StoreError> {
+    tx.lock(&format!("internet-gateway:{vpc}")).await
+}
+
 /// Whether an interface of the VPC has a public address.
 pub async fn vpc_has_public_address<'a>(exec: impl Into<Exec<'a>>, vpc: &VpcId) -> Result<bool, StoreError> {
     Ok(exec.into().maybe::<(String,)>(PUBLIC_IN_VPC, args![vpc]).await?.is_some())

@@ -195,7 +195,8 @@ pub use interface::{
 };
 pub use internet_gateway::{
     InternetGatewayRow, internet_gateway_attach, internet_gateway_delete, internet_gateway_detach,
-    internet_gateway_insert, internet_gateway_list, internet_gateway_list_attached, vpc_has_public_address,
+    internet_gateway_hold, internet_gateway_insert, internet_gateway_list, internet_gateway_list_attached,
+    vpc_has_public_address,
 };
 pub use json::{Json, TextList};
 pub use key_pair::{KeyPairKind, KeyPairRow, key_pair_by_name, key_pair_delete, key_pair_insert, key_pair_list};

@@ -12,7 +12,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ElasticIpFilter, ElasticIpRow, Exec, InstanceRow, InterfaceFilter, InterfaceRow, StoreError, Tx, change_append,
     elastic_ip_associate, elastic_ip_disassociate, elastic_ip_list, instance_intent_update, instances_fetch_locked,
-    interface_list, internet_gateway_list_attached, public_address_release,
+    interface_list, internet_gateway_hold, internet_gateway_list_attached, public_address_release,
 };
 use mallee_types::{AddressId, InstanceId, InstanceState, InterfaceId, RunIntent};
 use std::collections::BTreeSet;
@@ -217,6 +217,7 @@ impl Cloud {
         if let Some(instance) = instances.iter().find(|instance| interface.instance_id.as_ref() == Some(&instance.id)) {
             takes(instance, &new.target)?;
         }
+        or_again!(internet_gateway_hold(&mut tx, &interface.vpc_id).await);
         self.gateway_of(&mut tx, &interface).await?;
         // What it has shown so far: an automatic address goes back to the pool, another elastic IP leads nowhere.
         or_again!(public_address_release(&mut tx, &interface.id).await);

@@ -9,7 +9,8 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InternetGatewayRow, change_append, internet_gateway_attach, internet_gateway_delete, internet_gateway_detach,
-    internet_gateway_insert, internet_gateway_list, tag_delete_of, tag_put, vpc_has_public_address, vpc_touch,
+    internet_gateway_hold, internet_gateway_insert, internet_gateway_list, tag_delete_of, tag_put,
+    vpc_has_public_address, vpc_touch,
 };
 use mallee_types::InternetGatewayId;
 
@@ -111,6 +112,8 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
+        // Nobody associates an address meanwhile.
+        internet_gateway_hold(&mut tx, &vpc.id).await.or_fail()?;
         if !internet_gateway_detach(&mut tx, &row.id, &vpc.id).await.or_fail()? {
             return Err(not_attached());
         }
