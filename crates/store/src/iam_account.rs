@@ -15,6 +15,10 @@ sql! {
     ELASTIC_IPS = "SELECT COUNT(*) FROM elastic_ips WHERE account_id = $1";
     BUCKETS = "SELECT COUNT(*) FROM s3_buckets WHERE account_id = $1";
     VPCS = "SELECT COUNT(*) FROM vpcs WHERE account_id = $1 AND NOT is_default";
+    SUBNETS = "SELECT COUNT(*) FROM subnets WHERE account_id = $1 AND NOT is_default";
+    ROUTE_TABLES = "SELECT COUNT(*) FROM route_tables t WHERE t.account_id = $1 AND NOT EXISTS
+        (SELECT 1 FROM route_associations a WHERE a.table_id = t.id AND a.subnet_id IS NULL)";
+    GATEWAYS = "SELECT COUNT(*) FROM internet_gateways WHERE account_id = $1 AND vpc_id IS NULL";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     CAPACITY = "SELECT COUNT(*) FROM capacity_reservations WHERE account_id = $1 AND ended_ms IS NULL";
@@ -112,6 +116,9 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("key pairs", KEY_PAIRS),
         ("launch templates", TEMPLATES),
         ("placement groups", PLACEMENT),
+        ("subnets beside the default ones", SUBNETS),
+        ("route tables beside the main ones", ROUTE_TABLES),
+        ("internet gateways that are not attached", GATEWAYS),
         ("server certificates", CERTIFICATES),
         ("OpenID Connect providers", OIDC),
         ("trails", TRAILS),

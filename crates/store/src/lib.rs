@@ -244,7 +244,7 @@ pub use route_table::{
     ROUTE_TABLES_MAX, RouteAssociationFilter, RouteAssociationRow, RouteRow, RouteTableFilter, RouteTableRow,
     TO_INTERNET_GATEWAY, route_association_delete, route_association_insert, route_association_list,
     route_association_main_delete, route_association_of_subnet_delete, route_association_replace, route_delete,
-    route_insert, route_list, route_list_to, route_replace, route_table_delete, route_table_insert, route_table_list,
+    route_insert, route_list, route_replace, route_table_delete, route_table_insert, route_table_list,
     route_table_number, route_table_touch,
 };
 pub use s3::*;

@@ -151,24 +151,10 @@ pub async fn route_delete(tx: &mut Tx, table: &RouteTableId, destination: &Ipv4N
     Ok(Exec::Tx(tx).run(ROUTE_DELETE, args![table, destination]).await? > 0)
 }
 
-/// The routes of these tables, by table and destination.
-pub async fn route_list<'a>(
-    exec: impl Into<Exec<'a>>,
-    tables: &[RouteTableId],
-    limit: u32,
-) -> Result<Vec<RouteRow>, StoreError> {
+/// Every route of these tables, by table and destination.
+pub async fn route_list<'a>(exec: impl Into<Exec<'a>>, tables: &[RouteTableId]) -> Result<Vec<RouteRow>, StoreError> {
     let select = Select::new(ROUTES, vec![]).and_in("table_id", Some(tables))?;
-    select.page(exec.into(), "table_id, destination", limit).await
-}
-
-/// The routes to this target, whatever their table.
-pub async fn route_list_to<'a>(
-    exec: impl Into<Exec<'a>>,
-    target: &str,
-    limit: u32,
-) -> Result<Vec<RouteRow>, StoreError> {
-    let select = Select::new(ROUTES, vec![]).and("target_id =", Some(target));
-    select.page(exec.into(), "table_id, destination", limit).await
+    select.all(exec.into(), " ORDER BY table_id, destination").await
 }
 
 /// Gives a subnet a table, or a VPC its main one. Conflicts: `route_associations_subnet_id`,
@@ -192,18 +178,17 @@ pub struct RouteAssociationFilter<'a> {
     pub main: bool,
 }
 
-/// Associations, by table and id.
+/// Every such association, by table and id.
 pub async fn route_association_list<'a>(
     exec: impl Into<Exec<'a>>,
     filter: RouteAssociationFilter<'_>,
-    limit: u32,
 ) -> Result<Vec<RouteAssociationRow>, StoreError> {
     let select = Select::new(if filter.main { MAINS } else { ASSOCIATIONS }, vec![])
         .and("id =", filter.id)
         .and("vpc_id =", filter.vpc)
         .and("subnet_id =", filter.subnet)
         .and_in("table_id", filter.tables)?;
-    select.page(exec.into(), "table_id, id", limit).await
+    select.all(exec.into(), " ORDER BY table_id, id").await
 }
 
 /// Gives what the association is about another table, and the association another id; false when it is gone.

@@ -50,8 +50,6 @@ const FILTERS: [&str; 23] = [
 ];
 /// A page may have so many.
 const PAGE_SIZES: std::ops::RangeInclusive<i32> = 5..=100;
-/// Routes, or associations, read at once: more than a page of tables has.
-const PARTS: u32 = 1_000_000;
 
 impl Filterable for RouteTable {
     fn values(&self, name: &str) -> Vec<String> {
@@ -143,12 +141,12 @@ impl Ec2Api {
         vpcs.sort_unstable();
         vpcs.dedup();
         let mut routes: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for route in route_list(store, &ids, PARTS).await.or_fail()? {
+        for route in route_list(store, &ids).await.or_fail()? {
             routes.entry(route.table_id.clone()).or_default().push(route);
         }
         let mut associations: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let filter = RouteAssociationFilter { tables: Some(&ids), ..Default::default() };
-        for row in route_association_list(store, filter, PARTS).await.or_fail()? {
+        for row in route_association_list(store, filter).await.or_fail()? {
             associations.entry(row.table_id.clone()).or_default().push(row);
         }
         let attached = internet_gateway_list_attached(store, Some(&vpcs), None, ROWS).await.or_fail()?;

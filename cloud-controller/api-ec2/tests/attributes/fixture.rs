@@ -28,7 +28,10 @@ fn actor(account: AccountId, is_admin: bool) -> Actor {
 
 impl Fixture {
     pub async fn new() -> Self {
-        let db = TestDb::sqlite().await;
+        Self::on(TestDb::sqlite().await).await
+    }
+
+    pub async fn on(db: TestDb) -> Self {
         let store = db.open().await;
         let faults = Faults::recording();
         let cloud = test_support::cloud(&db, &store, config(), faults.clone());

@@ -7,4 +7,5 @@ mod addresses;
 mod fixture;
 mod instances;
 mod others;
+mod routes;
 mod vpcs;

@@ -79,7 +79,7 @@ impl Cloud {
             "route-table" => {
                 let Ok(association) = id.parse() else { return Ok(None) };
                 let filter = RouteAssociationFilter { id: Some(&association), ..Default::default() };
-                let row = route_association_list(self.store(), filter, 1).await?.pop();
+                let row = route_association_list(self.store(), filter).await?.pop();
                 Ok(row.map(|row| row.table_id.to_string()))
             }
             "elastic-ip" => {

@@ -197,14 +197,8 @@ impl Cloud {
 
     async fn remove_default_network(&self, tx: &mut Tx, account: &AccountId) -> Result<(), ApiError> {
         for vpc in vpc_list(&mut *tx, account, None, None, PAGE_ROWS_MAX).await.or_fail()? {
-            for association in route_association_list(
-                &mut *tx,
-                RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() },
-                PAGE_ROWS_MAX,
-            )
-            .await
-            .or_fail()?
-            {
+            let of_vpc = RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() };
+            for association in route_association_list(&mut *tx, of_vpc).await.or_fail()? {
                 route_association_delete(tx, &association.id).await.or_fail()?;
             }
         }

@@ -17,10 +17,6 @@ use std::collections::BTreeMap;
 
 /// Rows read at once.
 const PAGE: u32 = 1000;
-/// Routes of one table read at once: no table has so many.
-const ROUTES_PAGE: u32 = 10_000;
-/// Every association of a cloud, at once: they are few and small.
-const ASSOCIATIONS_PAGE: u32 = 1_000_000;
 
 fn vpc(row: &VpcRow, region: &str, gateway: Option<&InternetGatewayId>, main: Option<&RouteTableId>) -> Object {
     Object::Vpc(Vpc {
@@ -93,7 +89,7 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
     let Some(row) = found(vpc_fetch(store, id).await)? else { return Ok(removed(ObjectKind::Vpc, id)) };
     let gateway = internet_gateway_list_attached(store, Some(std::slice::from_ref(id)), None, 1).await?.pop();
     let filter = RouteAssociationFilter { vpc: Some(id), main: true, ..Default::default() };
-    let main = route_association_list(store, filter, 1).await?.pop();
+    let main = route_association_list(store, filter).await?.pop();
     Ok(vpc(&row, region, gateway.as_ref().map(|gateway| &gateway.id), main.as_ref().map(|main| &main.table_id)))
 }
 
@@ -101,7 +97,7 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
 pub(super) async fn subnet_object(store: &Store, id: &SubnetId) -> Result<Object, StoreError> {
     let Some(row) = found(subnet_fetch(store, id).await)? else { return Ok(removed(ObjectKind::Subnet, id)) };
     let filter = RouteAssociationFilter { subnet: Some(id), ..Default::default() };
-    let own = route_association_list(store, filter, 1).await?.pop();
+    let own = route_association_list(store, filter).await?.pop();
     Ok(subnet(&row, own.as_ref().map(|own| &own.table_id)))
 }
 
@@ -112,7 +108,7 @@ pub(super) async fn route_table_object(store: &Store, id: &RouteTableId) -> Resu
     let Some(row) = route_table_list(store, filter, 1).await?.pop() else {
         return Ok(removed(ObjectKind::RouteTable, id));
     };
-    Ok(route_table(&row, &route_list(store, ids, ROUTES_PAGE).await?))
+    Ok(route_table(&row, &route_list(store, ids).await?))
 }
 
 /// One security group as it is now, or its removal.
@@ -134,7 +130,7 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
         gateways.extend(page.into_iter().filter_map(|gateway| Some((gateway.vpc_id?, gateway.id))));
     }
     let (mut mains, mut own) = (BTreeMap::new(), BTreeMap::new());
-    for row in route_association_list(store, RouteAssociationFilter::default(), ASSOCIATIONS_PAGE).await? {
+    for row in route_association_list(store, RouteAssociationFilter::default()).await? {
         match row.subnet_id {
             Some(subnet) => drop(own.insert(subnet, row.table_id)),
             None => drop(mains.insert(row.vpc_id, row.table_id)),
@@ -152,7 +148,7 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
         after = Some(last.id.clone());
         let ids: Vec<RouteTableId> = page.iter().map(|row| row.id.clone()).collect();
         let mut routes: BTreeMap<RouteTableId, Vec<RouteRow>> = BTreeMap::new();
-        for route in route_list(store, &ids, ROUTES_PAGE * PAGE).await? {
+        for route in route_list(store, &ids).await? {
             routes.entry(route.table_id.clone()).or_default().push(route);
         }
         out.extend(page.iter().map(|row| route_table(row, routes.get(&row.id).map_or(&[], Vec::as_slice))));

@@ -22,7 +22,7 @@ pub(crate) async fn differences<'a>(
     let mut found = of_rows(&vpcs, &subnets, interfaces);
     for vpc in &vpcs {
         let filter = RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() };
-        let associations = route_association_list(store, filter, mallee_store::PAGE_ROWS_MAX).await.or_fail()?;
+        let associations = route_association_list(store, filter).await.or_fail()?;
         if !associations.iter().any(|association| association.subnet_id.is_none()) {
             found.push((vpc.id.to_string(), "has no main route table".to_owned()));
         }

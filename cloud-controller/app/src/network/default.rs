@@ -8,8 +8,8 @@ use crate::{Cloud, OpContext, load};
 use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    StoreError, SubnetRow, Tx, VpcRow, account_list, change_append, setting_fetch, setting_put, subnet_default,
-    subnet_insert, subnet_list, vpc_default,
+    StoreError, SubnetRow, Tx, VpcRow, account_list, change_append, quota_hold, setting_fetch, setting_put,
+    subnet_default, subnet_insert, subnet_list, vpc_default,
 };
 use mallee_types::{AccountId, Generation, SubnetId, ZoneName};
 use std::net::Ipv4Addr;
@@ -49,8 +49,14 @@ impl Cloud {
                 self.ensure_default_vpc(tx, &account.id).await?;
                 continue;
             };
+            let mut new = self.zones().iter().filter(|zone| !known.contains(&zone.as_str())).peekable();
+            if new.peek().is_none() {
+                continue;
+            }
+            // What is free stays free: another replica may be making subnets. (Accounts come in order, so none waits for ever.)
+            quota_hold(tx, &account.id).await?;
             let Some(vpc) = vpc_default(&mut *tx, &account.id).await? else { continue };
-            for zone in self.zones().iter().filter(|zone| !known.contains(&zone.as_str())) {
+            for zone in new {
                 self.ensure_default_subnet(tx, &vpc, zone).await?;
             }
         }

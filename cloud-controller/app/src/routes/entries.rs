@@ -10,9 +10,6 @@ use mallee_store::{
     route_replace, route_table_touch, vpc_fetch,
 };
 
-/// Routes of one table read at once: more than any may have.
-const ROUTES_MAX: u32 = 10_000;
-
 /// Where a route is to lead.
 #[derive(Debug, Clone)]
 pub enum RouteTarget {
@@ -85,7 +82,9 @@ impl Cloud {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
-        let there = route_list(&mut tx, std::slice::from_ref(&table.id), ROUTES_MAX).await.or_fail()?;
+        // First: whoever else adds routes to the table waits, and counts this one.
+        tell(&mut tx, &table).await?;
+        let there = route_list(&mut tx, std::slice::from_ref(&table.id)).await.or_fail()?;
         if there.iter().any(|route| route.destination == destination) {
             return Err(Code::RouteAlreadyExists.with(&[&destination.to_string()]));
         }
@@ -97,7 +96,6 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
-        tell(&mut tx, &table).await?;
         tx.commit().await.or_fail()
     }
 

@@ -8,9 +8,9 @@ use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    InternetGatewayRow, change_append, internet_gateway_attach, internet_gateway_delete, internet_gateway_detach,
-    internet_gateway_hold, internet_gateway_insert, internet_gateway_list, tag_delete_of, tag_put,
-    vpc_has_public_address, vpc_touch,
+    InternetGatewayRow, StoreError, change_append, internet_gateway_attach, internet_gateway_delete,
+    internet_gateway_detach, internet_gateway_hold, internet_gateway_insert, internet_gateway_list, tag_delete_of,
+    tag_put, vpc_has_public_address, vpc_touch,
 };
 use mallee_types::InternetGatewayId;
 
@@ -76,11 +76,15 @@ impl Cloud {
             if error.is_conflict("internet_gateways_vpc_id") {
                 let text = format!("Network {} already has an internet gateway attached", vpc.id);
                 Code::InvalidParameterValue.message(text)
+            } else if matches!(error, StoreError::InUse) {
+                // It has just been deleted.
+                Code::InvalidVpcIdNotFound.with(&[vpc.id.as_str()])
             } else {
                 store_failure(error)
             }
         })?;
         if !attached {
+            drop(tx);
             let now = self.find_internet_gateway(cx, id).await?;
             let network = now.vpc_id.as_ref().map_or("another network", |vpc| vpc.as_str());
             return Err(Code::ResourceAlreadyAssociated
@@ -141,6 +145,7 @@ impl Cloud {
         let mut tx = self.store().write().await.or_fail()?;
         if !internet_gateway_delete(&mut tx, &row.id).await.or_fail()? {
             // Attached, or another call was first.
+            drop(tx);
             self.find_internet_gateway(cx, id).await?;
             return Err(Code::DependencyViolation
                 .message(format!("The internetGateway '{}' has dependencies and cannot be deleted.", row.id)));

@@ -37,7 +37,7 @@ impl Cloud {
         let unknown = || Code::InvalidAssociationIdNotFound.with(&[&mallee_awswire::texts::clip(id)]);
         let parsed: RouteAssociationId = id.parse().map_err(|_| unknown())?;
         let filter = RouteAssociationFilter { id: Some(&parsed), ..Default::default() };
-        let row = route_association_list(self.store(), filter, 1).await.or_fail()?.pop().ok_or_else(unknown)?;
+        let row = route_association_list(self.store(), filter).await.or_fail()?.pop().ok_or_else(unknown)?;
         match self.find_route_table(cx, row.table_id.as_str()).await {
             Ok(_) => Ok(row),
             Err(error) if error.code() == Code::InvalidRouteTableIdNotFound => Err(unknown()),
@@ -67,6 +67,8 @@ impl Cloud {
         if let Some(made) = self.claim(&mut tx, cx, CREATE, once).await? {
             return made.parse().map_err(ApiError::internal);
         }
+        // First: whoever else makes tables in the VPC waits, and counts this one.
+        let number = route_table_number(&mut tx, &vpc.id).await.or_fail()?;
         let vpcs = Some(std::slice::from_ref(&vpc.id));
         let filter = RouteTableFilter { vpcs, ..Default::default() };
         let there = route_table_list(&mut tx, filter, mallee_store::ROUTE_TABLES_MAX).await.or_fail()?;
@@ -74,7 +76,7 @@ impl Cloud {
         let row = RouteTableRow {
             id: RouteTableId::from_random(self.rng().u128()),
             account_id: cx.account().clone(),
-            number: route_table_number(&mut tx, &vpc.id).await.or_fail()?,
+            number,
             vpc_id: vpc.id,
             generation: Generation(1),
             created_ms: self.clock().now_ms(),
@@ -144,7 +146,7 @@ impl Cloud {
                 table.id
             ))
         };
-        if let Some(held) = route_association_list(&mut tx, filter, 1).await.or_fail()?.pop() {
+        if let Some(held) = route_association_list(&mut tx, filter).await.or_fail()?.pop() {
             return if held.table_id == table.id { Ok(held.id) } else { Err(taken()) };
         }
         let row = RouteAssociationRow {
@@ -153,9 +155,18 @@ impl Cloud {
             vpc_id: table.vpc_id.clone(),
             subnet_id: Some(subnet.id.clone()),
         };
-        route_association_insert(&mut tx, &row).await.map_err(|error| {
-            if error.is_conflict("route_associations_subnet_id") { taken() } else { store_failure(error) }
-        })?;
+        match route_association_insert(&mut tx, &row).await {
+            Ok(()) => {}
+            Err(error) if error.is_conflict("route_associations_subnet_id") => return Err(taken()),
+            Err(StoreError::InUse) => {
+                // One of the two has just been deleted.
+                drop(tx);
+                self.find_route_table(cx, table.id.as_str()).await?;
+                self.find_subnet(cx, subnet.id.as_str()).await?;
+                return Err(Code::Unavailable.message("The resource was changed by another request. Please try again."));
+            }
+            Err(error) => return Err(store_failure(error)),
+        }
         tell_association(&mut tx, &row).await?;
         tx.commit().await.or_fail()?;
         Ok(row.id)
@@ -204,8 +215,11 @@ impl Cloud {
         }
         let new = RouteAssociationId::from_random(self.rng().u128());
         let mut tx = self.store().write().await.or_fail()?;
-        if !route_association_replace(&mut tx, &row.id, &new, &table.id).await.or_fail()? {
-            return Err(Code::InvalidAssociationIdNotFound.with(&[row.id.as_str()]));
+        match route_association_replace(&mut tx, &row.id, &new, &table.id).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Code::InvalidAssociationIdNotFound.with(&[row.id.as_str()])),
+            Err(StoreError::InUse) => return Err(Code::InvalidRouteTableIdNotFound.with(&[table.id.as_str()])),
+            Err(error) => return Err(store_failure(error)),
         }
         tell_association(&mut tx, &row).await?;
         tx.commit().await.or_fail()?;

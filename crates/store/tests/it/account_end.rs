@@ -71,6 +71,26 @@ fn fleet() -> FleetRow {
     }
 }
 
+fn route_table(vpc: &VpcRow, number: u32) -> RouteTableRow {
+    RouteTableRow {
+        id: RouteTableId::from_random(number.into()),
+        account_id: account(),
+        vpc_id: vpc.id.clone(),
+        number,
+        generation: Generation(1),
+        created_ms: 5,
+    }
+}
+
+fn gateway(n: u128, vpc: Option<&VpcRow>) -> InternetGatewayRow {
+    InternetGatewayRow {
+        id: InternetGatewayId::from_random(n),
+        account_id: account(),
+        vpc_id: vpc.map(|vpc| vpc.id.clone()),
+        created_ms: 5,
+    }
+}
+
 fn template() -> LaunchTemplateRow {
     LaunchTemplateRow {
         id: LaunchTemplateId::from_random(1),
@@ -151,6 +171,27 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     creators_put(&mut tx, &user.id, &[key.id.to_string(), "AIDABOB".into()]).await.unwrap();
     launch_template_insert(&mut tx, &template()).await.unwrap();
     placement_group_insert(&mut tx, &group).await.unwrap();
+    // Beside what a default VPC has: a main table and an attached gateway.
+    let second = SubnetRow {
+        id: SubnetId::from_random(2),
+        cidr: "172.31.16.0/20".parse().unwrap(),
+        is_default: false,
+        ..subnet.clone()
+    };
+    subnet_insert(&mut tx, &second).await.unwrap();
+    let (main, table) = (route_table(&vpc, 1), route_table(&vpc, 2));
+    route_table_insert(&mut tx, &main).await.unwrap();
+    route_table_insert(&mut tx, &table).await.unwrap();
+    let association = RouteAssociationRow {
+        id: RouteAssociationId::from_random(1),
+        table_id: main.id.clone(),
+        vpc_id: vpc.id.clone(),
+        subnet_id: None,
+    };
+    route_association_insert(&mut tx, &association).await.unwrap();
+    let (attached, lone) = (gateway(1, Some(&vpc)), gateway(2, None));
+    internet_gateway_insert(&mut tx, &attached).await.unwrap();
+    internet_gateway_insert(&mut tx, &lone).await.unwrap();
     capacity_insert(&mut tx, &reservation).await.unwrap();
     host_insert(&mut tx, &host).await.unwrap();
     fleet_insert(&mut tx, &fleet).await.unwrap();
@@ -165,7 +206,13 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     let ways = account_leftovers(&mut tx, &account()).await.unwrap();
     assert_eq!(ways, ["1 fleets that are not over", "1 capacity reservations that are not over", "1 dedicated hosts"]);
     let belongings = account_belongings(&mut tx, &account()).await.unwrap();
-    assert_eq!(belongings, ["1 users", "1 key pairs", "1 launch templates", "1 placement groups"]);
+    let network = [
+        "1 subnets beside the default ones",
+        "1 route tables beside the main ones",
+        "1 internet gateways that are not attached",
+    ];
+    assert_eq!(belongings[..4], ["1 users", "1 key pairs", "1 launch templates", "1 placement groups"]);
+    assert_eq!(belongings[4..], network);
     (reservation.state, reservation.ended_ms) = (CapacityState::Cancelled, Some(7));
     capacity_update(&mut tx, &reservation).await.unwrap();
     (host.state, host.released_ms) = (HostState::Released, Some(7));
@@ -173,7 +220,17 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     (fleet.state, fleet.is_open, fleet.deleted_ms) = (FleetState::Deleted, false, Some(7));
     fleet_update(&mut tx, &mut fleet).await.unwrap();
     assert!(account_leftovers(&mut tx, &account()).await.unwrap().is_empty());
-    subnet_delete(&mut tx, &subnet.id).await.unwrap();
+    route_association_main_delete(&mut tx, &vpc.id).await.unwrap();
+    for table in [&main, &table] {
+        assert!(route_table_delete(&mut tx, &table.id).await.unwrap());
+    }
+    assert!(internet_gateway_detach(&mut tx, &attached.id, &vpc.id).await.unwrap());
+    for gateway in [&attached, &lone] {
+        assert!(internet_gateway_delete(&mut tx, &gateway.id).await.unwrap());
+    }
+    for subnet in [&subnet, &second] {
+        subnet_delete(&mut tx, &subnet.id).await.unwrap();
+    }
     vpc_delete(&mut tx, &vpc.id).await.unwrap();
     account_wipe(&mut tx, &account()).await.unwrap();
     account_delete(&mut tx, &account()).await.unwrap();

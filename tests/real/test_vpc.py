@@ -1,0 +1,64 @@
+"""A real guest in a VPC of its user's own: what makes it reachable, one thing after the other."""
+
+from support import run
+
+
+def test_a_guest_is_reached_by_address_gateway_and_route_together(cloud, start):
+    def ec2(operation, *options, query=None):
+        shown = ["--query", query, "--output", "text"] if query else []
+        return cloud.aws("ec2", operation, *options, *shown)
+
+    vpc = ec2("create-vpc", "--cidr-block", "10.50.0.0/16", query="Vpc.VpcId")
+    subnet = ec2("create-subnet", "--vpc-id", vpc, "--cidr-block", "10.50.1.0/24", query="Subnet.SubnetId")
+    in_vpc = ["--filters", f"Name=vpc-id,Values={vpc}"]
+    group = ec2("describe-security-groups", *in_vpc, query="SecurityGroups[0].GroupId")
+    # The host speaks to instances from this address (docs/operations.md).
+    ec2("authorize-security-group-ingress", "--group-id", group, "--protocol", "tcp", "--port", "22", "--cidr", "192.0.0.2/32")
+    guest = start("--subnet-id", subnet)
+    assert guest.describe("PrivateIpAddress").startswith("10.50.1.") and guest.address == "None"
+
+    address, allocation = ec2("allocate-address", query="[PublicIp,AllocationId]").split()
+    associate = ["--allocation-id", allocation, "--instance-id", guest.id]
+    refused = cloud.aws("ec2", "associate-address", *associate, check=False)
+    assert "Gateway.NotAttached" in refused.stderr
+    gateway = ec2("create-internet-gateway", query="InternetGateway.InternetGatewayId")
+    attached = ["--internet-gateway-id", gateway, "--vpc-id", vpc]
+    ec2("attach-internet-gateway", *attached)
+    association = ec2("associate-address", *associate, query="AssociationId")
+    table = ec2("describe-route-tables", *in_vpc, query="RouteTables[0].RouteTableId")
+    everywhere = ["--route-table-id", table, "--destination-cidr-block", "0.0.0.0/0"]
+    ec2("create-route", *everywhere, "--gateway-id", gateway)
+    guest.address = address
+    assert guest.ssh("/usr/sbin/imds meta-data/public-ipv4") == address
+    boot_id = guest.ssh("cat /proc/sys/kernel/random/boot_id")
+
+    def open_port():
+        return run("timeout", "10", "bash", "-c", f"echo > /dev/tcp/{address}/22", check=False).returncode == 0
+
+    assert open_port()
+    ec2("delete-route", *everywhere)
+    assert not open_port(), "without a route nothing comes back"
+    ec2("create-route", *everywhere, "--gateway-id", gateway)
+    assert open_port()
+    ec2("disassociate-address", "--association-id", association)
+    assert not open_port(), "the address is nobody's"
+    ec2("associate-address", *associate)
+    assert guest.ssh("cat /proc/sys/kernel/random/boot_id") == boot_id, "the guest noticed nothing"
+    # The address is the account's: it stays through a stop and a start.
+    ec2("stop-instances", "--instance-ids", guest.id)
+    guest.wait("stopped")
+    assert guest.describe("PublicIpAddress") == address
+    ec2("start-instances", "--instance-ids", guest.id)
+    guest.wait("running")
+    assert guest.ssh("cat /proc/sys/kernel/random/boot_id") != boot_id
+    cloud.mallee("check")
+
+    # Everything goes, in the order in which one thing needs the other.
+    ec2("terminate-instances", "--instance-ids", guest.id)
+    guest.wait("terminated")
+    ec2("release-address", "--allocation-id", allocation)
+    ec2("detach-internet-gateway", *attached)
+    ec2("delete-internet-gateway", "--internet-gateway-id", gateway)
+    ec2("delete-subnet", "--subnet-id", subnet)
+    ec2("delete-vpc", "--vpc-id", vpc)
+    cloud.mallee("check")
