@@ -49,8 +49,8 @@ impl Cloud {
                 self.ensure_default_vpc(tx, &account.id).await?;
                 continue;
             };
-            let mut new = self.zones().iter().filter(|zone| !known.contains(&zone.as_str())).peekable();
-            if new.peek().is_none() {
+            let new: Vec<&ZoneName> = self.zones().iter().filter(|zone| !known.contains(&zone.as_str())).collect();
+            if new.is_empty() {
                 continue;
             }
             // What is free stays free: another replica may be making subnets. (Accounts come in order, so none waits for ever.)
