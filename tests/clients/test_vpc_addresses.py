@@ -99,12 +99,21 @@ def test_an_address_stays_with_a_stopped_instance_and_outlives_it(cloud, ec2, la
     sound(cloud)
 
 
-def test_without_its_address_an_instance_has_none_until_it_is_started(cloud, ec2, launch, allocate):
+def test_without_its_address_an_instance_shows_an_automatic_one_if_it_came_with_one(cloud, ec2, launch, allocate):
     id, made = running(ec2, launch), allocate()
     association = ec2.associate_address(PublicIp=made["PublicIp"], InstanceId=id)["AssociationId"]
     ec2.disassociate_address(AssociationId=association)
     shown = instance(ec2, id)
-    assert "PublicIpAddress" not in shown and "Association" not in shown["NetworkInterfaces"][0]
+    assert shown["PublicIpAddress"] != made["PublicIp"]
+    assert shown["NetworkInterfaces"][0]["Association"]["IpOwnerId"] == "amazon"
+    # One that was launched without any has none again.
+    bare = running(ec2, launch, NetworkInterfaces=[{"DeviceIndex": 0, "AssociatePublicIpAddress": False}])
+    association = ec2.associate_address(PublicIp=made["PublicIp"], InstanceId=bare)["AssociationId"]
+    assert instance(ec2, bare)["PublicIpAddress"] == made["PublicIp"]
+    ec2.disassociate_address(AssociationId=association)
+    assert "PublicIpAddress" not in instance(ec2, bare)
+    sound(cloud)
+    # A stopped one gets its own when it starts.
     ec2.stop_instances(InstanceIds=[id])
     wait(ec2, "instance_stopped", [id])
     ec2.start_instances(InstanceIds=[id])
@@ -128,7 +137,7 @@ def test_it_moves_unless_that_is_not_wanted(cloud, ec2, launch, allocate):
     text = refused("Resource.AlreadyAssociated", ec2.associate_address, **strict)
     assert text == f"resource {made['AllocationId']} is already associated with associate-id {before}"
     after = ec2.associate_address(**me, InstanceId=second)["AssociationId"]
-    assert after != before and "PublicIpAddress" not in instance(ec2, first)
+    assert after != before and instance(ec2, first)["PublicIpAddress"] not in (made["PublicIp"], other["PublicIp"])
     refused("InvalidAssociationID.NotFound", ec2.disassociate_address, AssociationId=before)
     # An instance has one: the other one becomes free.
     eni = instance(ec2, second)["NetworkInterfaces"][0]["NetworkInterfaceId"]

@@ -13,7 +13,7 @@ use mallee_app::network::{NewSubnet, SUBNET_TAG_KIND};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{AddressRange, SubnetRow, private_address_count, subnet_list};
+use mallee_store::{AddressRange, SubnetRow, private_address_counts, subnet_list};
 use mallee_types::{SubnetId, ZoneName};
 
 /// What DescribeSubnets filters by.
@@ -257,12 +257,13 @@ impl Ec2Api {
             let rows = rows(subnet_list(store, cx.account(), ids, None, after.as_ref(), ROWS).await)?;
             let next = next_key(&rows, |row| row.id.clone());
             let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
-            let mut found = Vec::new();
-            for row in &rows {
-                let in_use = private_address_count(store, &row.id).await.or_fail()?;
-                found.extend(Some(subnet_shape(row, in_use, look, &mut tags)).filter(|subnet| filters.accept(subnet)));
-            }
-            Ok(Chunk { found, next })
+            let shown: Vec<SubnetId> = rows.iter().map(|row| row.id.clone()).collect();
+            let in_use = private_address_counts(store, &shown).await.or_fail()?;
+            let shapes = rows.iter().map(|row| {
+                let in_use = in_use.get(&row.id).copied().unwrap_or_default();
+                subnet_shape(row, in_use, look, &mut tags)
+            });
+            Ok(Chunk { found: shapes.filter(|subnet| filters.accept(subnet)).collect(), next })
         };
         let key = |subnet: &Subnet| subnet.subnet_id.clone().unwrap_or_default();
         let (subnets, next_token) = fill(&page, page.after()?, read, key).await?;

@@ -185,7 +185,8 @@ impl Ec2Api {
         r: ModifyVpcTenancyRequest,
     ) -> Result<ModifyVpcTenancyResult, ApiError> {
         let ModifyVpcTenancyRequest { dry_run, instance_tenancy, vpc_id } = r;
-        choice("instanceTenancy", instance_tenancy.as_deref(), &[("default", ())])?;
+        choice("instanceTenancy", instance_tenancy.as_deref(), &[("default", ())])?
+            .ok_or_else(|| ApiError::missing_parameter("instanceTenancy"))?;
         let id = vpc_id.unwrap_or_default();
         self.cloud.modify_vpc(cx, &id, VpcChange::DefaultTenancy, dry_run == Some(true)).await?;
         Ok(ModifyVpcTenancyResult { return_value: Some(true) })

@@ -11,6 +11,7 @@ use crate::select::{Select, insert_rows_later};
 use crate::tx::Tx;
 use ipnet::Ipv4Net;
 use mallee_types::{AccountId, AddressId, AllocationId, InterfaceId, SubnetId};
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 /// How long a released address is kept back.
@@ -91,6 +92,8 @@ sql! {
     TAKE_EXACT = "INSERT INTO addresses (pool, address) VALUES ($1, $2) ON CONFLICT (pool, address) DO NOTHING";
     FORGET = "DELETE FROM addresses WHERE pool = $1";
     RELEASE = "UPDATE addresses SET released_ms = $1 WHERE released_ms IS NULL AND pool = $2";
+    COUNTS = "SELECT pool, in_use FROM (SELECT pool, COUNT(*) AS in_use FROM addresses
+        WHERE released_ms IS NULL GROUP BY pool) c WHERE 1 = 1";
     COUNT = "SELECT COUNT(*) FROM addresses WHERE pool = $1 AND released_ms IS NULL";
     PUBLIC_INSERT = "INSERT INTO public_addresses (address, interface_id, account_id, allocated_ms) VALUES ($1, $2, $3, $4)";
     PUBLIC_DELETE = "DELETE FROM public_addresses WHERE interface_id = $1
@@ -183,6 +186,16 @@ pub(crate) async fn private_addresses_forget(tx: &mut Tx, subnet: &SubnetId) -> 
 /// How many addresses of the subnet are in use.
 pub async fn private_address_count<'a>(exec: impl Into<Exec<'a>>, subnet: &SubnetId) -> Result<u64, StoreError> {
     Ok(exec.into().one::<(u64,)>(COUNT, args![subnet], subnet).await?.0)
+}
+
+/// How many addresses of each of these subnets are in use; one without any is left out.
+pub async fn private_address_counts<'a>(
+    exec: impl Into<Exec<'a>>,
+    subnets: &[SubnetId],
+) -> Result<HashMap<SubnetId, u64>, StoreError> {
+    let select = Select::new(COUNTS, vec![]).and_in("pool", Some(subnets))?;
+    let rows: Vec<(SubnetId, u64)> = select.all(exec.into(), " ORDER BY pool").await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Gives the interface a public address of the pool. Conflict: `public_addresses_interface_id` when it has one.

@@ -81,9 +81,10 @@ pub use account::{
     user_fetch, user_insert, user_list,
 };
 pub use address::{
-    ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_take_exact,
-    private_addresses_release, private_addresses_take, public_address_count, public_address_give, public_address_list,
-    public_address_release, public_address_take, public_address_take_exact, public_addresses_take,
+    ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_counts,
+    private_address_take_exact, private_addresses_release, private_addresses_take, public_address_count,
+    public_address_give, public_address_list, public_address_release, public_address_take, public_address_take_exact,
+    public_addresses_take,
 };
 pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,

@@ -119,7 +119,10 @@ pub struct Observed {
 
 /// 0 for the main table, the number of one of ours; `None` for any other.
 fn table_number(name: &str) -> Option<u32> {
-    if name.is_empty() { Some(0) } else { name.parse::<u32>().ok()?.checked_sub(TABLE_BASE).filter(|n| *n > 0) }
+    match name {
+        "" | "main" => Some(0),
+        other => other.parse::<u32>().ok()?.checked_sub(TABLE_BASE).filter(|number| *number > 0),
+    }
 }
 
 /// Reads the namespace of the calling thread.

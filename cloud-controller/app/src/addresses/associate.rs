@@ -12,7 +12,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ElasticIpFilter, ElasticIpRow, Exec, InstanceRow, InterfaceFilter, InterfaceRow, StoreError, Tx, change_append,
     elastic_ip_associate, elastic_ip_disassociate, elastic_ip_list, instance_intent_update, instances_fetch_locked,
-    interface_list, internet_gateway_hold, internet_gateway_list_attached, public_address_release,
+    interface_list, internet_gateway_hold, internet_gateway_list_attached, public_address_release, public_address_take,
 };
 use mallee_types::{AddressId, InstanceId, InstanceState, InterfaceId, RunIntent};
 use std::collections::BTreeSet;
@@ -230,6 +230,9 @@ impl Cloud {
         if !or_again!(elastic_ip_associate(&mut tx, &row, &id, &interface.id).await) {
             return Ok(Attempt::Again);
         }
+        if let Some(left) = &left {
+            or_again!(self.show_automatic(&mut tx, left, &instances).await);
+        }
         or_again!(tell(&mut tx, &instances).await);
         self.faults().point("cloud.address.associate.before-commit").await.or_fail()?;
         or_again!(tx.commit().await);
@@ -247,8 +250,30 @@ impl Cloud {
         Ok(())
     }
 
-    /// `DisassociateAddress`. The interface shows no public address until its instance is started again. An address that
-    /// leads nowhere may be disassociated again.
+    /// An interface that an elastic IP has left shows an automatic address again, if its instance runs and came with one
+    /// (EC2: "when you disassociate the Elastic IP address from your instance, it receives a new public IP address"). From
+    /// an empty pool it gets none before its next start: the elastic IP is free all the same.
+    async fn show_automatic(
+        &self,
+        tx: &mut Tx,
+        interface: &InterfaceRow,
+        instances: &[InstanceRow],
+    ) -> Result<(), StoreError> {
+        let mut of_it = instances.iter().filter(|row| interface.instance_id.as_ref() == Some(&row.id));
+        if !of_it.any(|row| row.doc.auto_public_ip && row.intent == RunIntent::Run && !row.released) {
+            return Ok(());
+        }
+        match public_address_take(tx, self.config().public_pool, &interface.id, &interface.account_id).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Exhausted { .. }) => {
+                tracing::warn!(interface = %interface.id, "the public pool is empty: it shows no public address for now");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `DisassociateAddress`. An address that leads nowhere may be disassociated again.
     ///
     /// # Errors
     /// `InvalidAssociationID.NotFound`; those of [`Cloud::find_address`].
@@ -291,6 +316,9 @@ impl Cloud {
         let instances = or_again!(lock_instances(&mut tx, &concerned).await);
         if !or_again!(elastic_ip_disassociate(&mut tx, id).await) {
             return Ok(Attempt::Again);
+        }
+        if let Some(interface) = &interface {
+            or_again!(self.show_automatic(&mut tx, interface, &instances).await);
         }
         or_again!(tell(&mut tx, &instances).await);
         or_again!(tx.commit().await);

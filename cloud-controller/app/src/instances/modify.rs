@@ -3,13 +3,13 @@
 //! What the node must hear of (size, user data, groups, the metadata service) takes a new generation of the intent and
 //! is pushed; what only the cloud decides by (protection, shutdown behaviour) changes the row alone.
 
-use super::run::FALLBACK_GROUP;
-use crate::fail::{OrFail as _, store_failure};
+use super::run::{FALLBACK_GROUP, group_gone};
+use crate::fail::OrFail as _;
 use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    CpuCredits, InstanceRow, InterfaceFilter, MetadataOptions, ShutdownBehavior, StoreError, Tx, change_append,
+    CpuCredits, InstanceRow, InterfaceFilter, MetadataOptions, ShutdownBehavior, Tx, change_append,
     instance_fetch_locked, instance_intent_update, instance_observe, instance_user_data_set, interface_description_set,
     interface_groups_set, interface_list, interface_source_dest_check_set,
 };
@@ -281,16 +281,6 @@ async fn put(
         Change::Nothing => {}
     }
     Ok(())
-}
-
-fn group_gone(error: StoreError) -> ApiError {
-    match error {
-        // Deleted between the look-up and the commit.
-        StoreError::InUse => {
-            Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
-        }
-        other => store_failure(other),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `RunInstances`: resolve, place, then one transaction that makes everything; the reply follows the commit.
 
 mod make;
+
+pub(super) use make::group_gone;
 pub(crate) mod place;
 mod resolve;
 
@@ -15,7 +17,7 @@ use crate::quotas::{Demand, table as quotas};
 use crate::spot::{SpotOptions, check_launch_count};
 use crate::tags::Tag;
 use crate::{Cloud, OpContext};
-use make::{Made, Maker, Place, group_gone};
+use make::{Made, Maker, Place};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
@@ -141,6 +143,12 @@ impl Cloud {
             let outcome = self.launch(cx, &request, &resolved, &placed.placements, &placed.subnet).await;
             if !matches!(outcome, Ok(Launched::Made(..))) {
                 self.unplace(&placed).await;
+            }
+            if let Err(error) = &outcome
+                && error.code() == Code::InvalidGroupNotFound
+            {
+                // The database does not say which of the two was deleted meanwhile.
+                self.find_subnet(cx, placed.subnet.id.as_str()).await?;
             }
             match outcome? {
                 Launched::Made(reservation, views) => break (reservation, views),

@@ -36,6 +36,9 @@ async fn concurrent_launches_get_distinct_addresses(db: TestDb) {
         }
     }
     assert_eq!(private_address_count(&store, &subnet.id).await.unwrap(), 240);
+    let asked = [subnet.id.clone(), SubnetId::from_random(77)];
+    let counts = private_address_counts(&store, &asked).await.unwrap();
+    assert_eq!(counts, [(subnet.id.clone(), 240)].into(), "one without addresses is left out");
 }
 
 async fn a_full_subnet_says_so_and_takes_nothing(db: TestDb) {

@@ -194,11 +194,12 @@ impl Maker<'_> {
     }
 }
 
-/// What the database has against rows of a launch whose group or subnet was deleted between the look-up and now.
-pub(super) fn group_gone(error: StoreError) -> ApiError {
+/// What the database has against rows that name a group which was deleted between the look-up and now. (Of a launch it may be
+/// the subnet: see its caller.)
+pub(in crate::instances) fn group_gone(error: StoreError) -> ApiError {
     match error {
         StoreError::InUse => {
-            Code::InvalidGroupNotFound.message("A security group or the subnet of the request does not exist any more")
+            Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")
         }
         other => store_failure(other),
     }
