@@ -95,10 +95,10 @@ impl Store {
             })
         });
         if self.group().push(work) {
-            let (store, runtime) = (self.clone(), tokio::runtime::Handle::current());
+            let (driver, runtime) = (Driver { store: self.clone(), done: false }, tokio::runtime::Handle::current());
             // On a thread of its own, which sleeps while SQLite's works and the other way round: as a task it would be
             // woken by way of the workers of the runtime, each of which wakes another to look for more.
-            drop(tokio::task::spawn_blocking(move || runtime.block_on(drive(store))));
+            drop(tokio::task::spawn_blocking(move || driver.run(&runtime)));
         }
         let lost = || match begun.load(Ordering::SeqCst) {
             true => StoreError::Unavailable("a work in a transaction broke down".into()),
@@ -108,8 +108,30 @@ impl Store {
     }
 }
 
+/// Whoever sees to the works that wait. Where the runtime ends before they are done they are dropped: they may hold the very
+/// store that holds them, and its database would stay in use for ever.
+struct Driver {
+    store: Store,
+    done: bool,
+}
+
+impl Driver {
+    fn run(mut self, runtime: &tokio::runtime::Handle) {
+        runtime.block_on(drive(&self.store));
+        self.done = true;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        while !self.done {
+            self.done = self.store.group().take().is_empty();
+        }
+    }
+}
+
 /// Does all works that come, until none is left.
-async fn drive(store: Store) {
+async fn drive(store: &Store) {
     loop {
         let mut works = store.group().take();
         if works.is_empty() {
@@ -117,7 +139,7 @@ async fn drive(store: Store) {
         }
         while !works.is_empty() {
             // Those that were not told yet hear of it as their works are dropped.
-            match AssertUnwindSafe(transaction(&store, &mut works)).catch_unwind().await {
+            match AssertUnwindSafe(transaction(store, &mut works)).catch_unwind().await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(%error, works = works.len(), "a grouped transaction did not begin");

@@ -46,3 +46,26 @@ async fn a_work_whose_transaction_does_not_begin_is_certainly_not_done() {
     drop(held);
     work().await.expect("it is worth a retry");
 }
+
+/// A work holds the store, which holds the works that wait: when nobody will do them any more, they must go.
+#[test]
+fn works_that_a_runtime_leaves_undone_do_not_keep_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let ends = runtime();
+    let store = ends.block_on(open(&path, |config| config)).unwrap();
+    let handle = ends.handle().clone();
+    ends.shutdown_timeout(Duration::from_secs(10));
+    let outcome = {
+        let (_within, inner) = (handle.enter(), store.clone());
+        let work = store.write_grouped::<_, StoreError, _>(move |tx| {
+            let _inner = &inner;
+            setting_put(tx, "a", "b").boxed()
+        });
+        work.now_or_never()
+    };
+    assert!(matches!(outcome, Some(Err(StoreError::Undone(_)))), "{outcome:?}");
+    drop(store);
+    assert!(runtime().block_on(open(&path, |config| config)).unwrap().is_alone(), "the file is still in use");
+}
