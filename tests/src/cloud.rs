@@ -34,6 +34,8 @@ pub struct Setup {
     pub seed: u64,
     /// How many hosts.
     pub nodes: u32,
+    /// Over how many zones they are spread.
+    pub zones: u8,
     /// What they are.
     pub host: SimConfig,
     /// Fault points, armed or not.
@@ -56,6 +58,7 @@ impl Default for Setup {
         Self {
             seed: 1,
             nodes: 2,
+            zones: 1,
             host,
             faults: Faults::recording(),
             postgres: false,
@@ -79,6 +82,7 @@ pub struct TestCloud {
     pub deaths: usize,
     /// The gates in the links between the tiers; the same after a restart.
     pub links: Links,
+    zones: u8,
     cluster: ClusterConfig,
     process: Option<Process>,
     database: Option<TestDb>,
@@ -110,6 +114,7 @@ impl TestCloud {
                 nodes: hosts.iter().map(|host| (host.name().to_owned(), Gate::default())).collect(),
                 ..Links::default()
             },
+            zones: setup.zones,
             cluster: setup.cluster,
             hosts,
             deaths: 0,
@@ -126,8 +131,9 @@ impl TestCloud {
             state: self.state(),
             database: self.database.as_ref().map(|db| db.url.clone()),
             region: "local".into(),
-            zones: 1,
+            zones: self.zones,
             public_pool: "198.18.0.0/16".parse().expect("a network"),
+            public_link: None,
             simulated: Some(Simulated { hosts: self.hosts.clone() }),
             clock: self.clock.clone(),
             rng: self.rng.clone(),
@@ -179,7 +185,7 @@ impl TestCloud {
                     self.kill().await;
                     return Ok(false);
                 }
-                _ = watches[0].changed() => {}
+                _ = futures::future::select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed()))) => {}
                 () = tokio::time::sleep_until(deadline) => panic!("the cloud is not ready: {trouble:?}; faults: {:?}", self.faults.hit()),
             }
         }

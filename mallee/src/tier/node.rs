@@ -38,6 +38,11 @@ pub struct NodeArgs {
     /// Addresses by which instances are reached from outside: the cloud controller's --public-pool.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// This host's network interface on the network that the public pool is of: the host answers there (ARP) for the
+    /// public addresses of its instances. Needed where several nodes have public addresses (default: only this host
+    /// reaches them, and they reach the world from behind it).
+    #[arg(long, value_name = "INTERFACE")]
+    pub public_link: Option<String>,
     /// Simulate a host instead of using this one. The simulated host ends with the process, as by a loss of power; its
     /// instances boot again at the next start.
     #[arg(long)]
@@ -93,7 +98,7 @@ async fn start(dir: &StateDir, args: &NodeArgs) -> Result<Running> {
     let drivers = if args.simulate_host {
         simulated::drivers(&SimHost::new(id.as_str(), SimConfig::default(), around.rng.clone()))
     } else {
-        this_host(&node_dir, address, args.public_pool, way(Role::Walrus, ""), &around).await?
+        this_host(&node_dir, network(args, address), way(Role::Walrus, ""), &around).await?
     };
     let config = NodeConfig::new(id, address.to_string(), &node_dir);
     let shutdown = Shutdown::new();
@@ -106,18 +111,16 @@ async fn start(dir: &StateDir, args: &NodeArgs) -> Result<Running> {
     Ok(Running { node, tasks })
 }
 
-async fn this_host(
-    dir: &Path,
-    address: Ipv4Addr,
-    public_pool: Ipv4Net,
-    walrus: Arc<FromDirectory>,
-    around: &Around,
-) -> Result<Drivers> {
+fn network(args: &NodeArgs, address: Ipv4Addr) -> NetConfig {
+    NetConfig { public_pool: vec![args.public_pool], public_link: args.public_link.clone(), ..NetConfig::new(address) }
+}
+
+async fn this_host(dir: &Path, network: NetConfig, walrus: Arc<FromDirectory>, around: &Around) -> Result<Drivers> {
     let host = RealHost {
         state_dir: dir,
         image_cache_bytes_max: IMAGE_CACHE_BYTES_MAX,
         hypervisor: LibvirtConfig::new(dir),
-        network: NetConfig { public_pool: vec![public_pool], ..NetConfig::new(address) },
+        network,
         walrus,
         clock: around.clock.clone(),
         faults: around.faults.clone(),

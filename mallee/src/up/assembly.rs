@@ -68,6 +68,8 @@ pub struct Options {
     pub zones: u8,
     /// Addresses by which the host reaches instances.
     pub public_pool: Ipv4Net,
+    /// The host's network interface on the network that those are of, if it is to answer for them there.
+    pub public_link: Option<String>,
     /// Simulated hosts instead of this one.
     pub simulated: Option<Simulated>,
     /// The wall clock.
@@ -127,6 +129,7 @@ impl Assembly {
             region,
             zones,
             public_pool,
+            public_link,
             simulated,
             clock,
             rng,
@@ -216,7 +219,7 @@ impl Assembly {
             }
             None => {
                 let cluster = diallers.first().context("a cloud needs a zone")?;
-                vec![start_real(&common, &state, public_pool, cluster, &walrus_dialler).await?]
+                vec![start_real(&common, &state, (public_pool, public_link), cluster, &walrus_dialler).await?]
             }
         };
         let walrus = walrus.with_keys(Arc::new(LocalKeys(cloud.data_keys())));

@@ -54,6 +54,10 @@ pub struct UpArgs {
     /// Addresses by which this host reaches instances.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// This host's network interface on the network that the public pool is of: the host answers there (ARP) for the
+    /// addresses of its instances (default: only this host reaches them, and they reach the world from behind it).
+    #[arg(long, value_name = "INTERFACE", conflicts_with = "simulate")]
+    pub public_link: Option<String>,
     /// What new buckets are like.
     #[arg(long, value_enum, default_value_t = S3NewBuckets::Closed)]
     pub s3_new_buckets: S3NewBuckets,
@@ -92,6 +96,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         region: args.region.clone(),
         zones: args.zones,
         public_pool: args.public_pool,
+        public_link: args.public_link.clone(),
         simulated: args.simulate.map(Simulated::nodes),
         clock: Clock::system(),
         rng: Rng::system(),

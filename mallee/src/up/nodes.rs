@@ -97,7 +97,7 @@ impl Fleet {
 pub(super) async fn start_real(
     common: &Common<'_>,
     state: &Path,
-    public_pool: Ipv4Net,
+    (public_pool, public_link): (Ipv4Net, Option<String>),
     cluster: &Dialler,
     walrus: &Dialler,
 ) -> Result<NodeHandle> {
@@ -105,7 +105,7 @@ pub(super) async fn start_real(
     // One host has no overlay peers; the address is what it would be reached by.
     let vtep = Ipv4Addr::LOCALHOST;
     let dir = state.join("node");
-    let network = NetConfig { public_pool: vec![public_pool], ..NetConfig::new(vtep) };
+    let network = NetConfig { public_pool: vec![public_pool], public_link, ..NetConfig::new(vtep) };
     let host = RealHost {
         state_dir: &dir,
         image_cache_bytes_max: IMAGE_CACHE_BYTES_MAX,

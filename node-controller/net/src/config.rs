@@ -28,10 +28,13 @@ pub struct NetConfig {
     pub vtep: Ipv4Addr,
     /// UDP port of the overlay, the same on every node of a cloud.
     pub vxlan_port: u16,
-    /// Where public addresses come from. The host routes these to the edge namespace.
+    /// Where public addresses come from. Without a public link the host routes all of these to the edge namespace.
     pub public_pool: Vec<Ipv4Net>,
-    /// Instances with a public address reach the rest of the world from behind the host's own address. Needs
-    /// forwarding on the host, which is then switched on.
+    /// The host's device on the network that the pool's addresses are of: there the host answers for those of its own
+    /// instances, and other hosts for theirs. Nothing is translated behind the host's own address then.
+    pub public_link: Option<String>,
+    /// Without a public link: instances with a public address reach the rest of the world from behind the host's own
+    /// address. Needs forwarding on the host, which is then switched on (for a public link always).
     pub uplink_nat: bool,
     /// TCP ports of the host itself that instances may reach; everything else on the host is closed to them.
     pub guest_host_ports: Vec<u16>,
@@ -53,6 +56,7 @@ impl NetConfig {
             vtep,
             vxlan_port: VXLAN_PORT,
             public_pool: Vec::new(),
+            public_link: None,
             uplink_nat: true,
             guest_host_ports: vec![API_PORT],
             name_prefix: "mallee".to_owned(),

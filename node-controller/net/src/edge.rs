@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use tracing::{info, warn};
 
 /// Marks our routes in the host's table.
-const ROUTE_PROTOCOL: u8 = 188;
+pub(crate) const ROUTE_PROTOCOL: u8 = 188;
 /// What the host speaks to instances from (RFC 7335: for use inside one host).
 pub const HOST_SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
 
@@ -62,7 +62,7 @@ pub(crate) fn host_rules(config: &NetConfig, names: &Names) -> String {
     let ports: Vec<String> = config.guest_host_ports.iter().map(ToString::to_string).collect();
     let mut out = format!("table ip {table} {{\n");
     putln!(out, "\tset pool {{ type ipv4_addr; flags interval; auto-merge; elements = {{ {} }}; }}", pools.join(", "));
-    if config.uplink_nat {
+    if config.uplink_nat && config.public_link.is_none() {
         putln!(
             out,
             "\tchain masquerade_out {{ type nat hook postrouting priority srcnat; policy accept;\n\
@@ -102,7 +102,8 @@ pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), N
     desired.links.insert("uplink".to_owned(), LinkWant { mac: Some(EDGE_UP_MAC), mtu: MTU });
     desired.routes.insert(main_route("default"), format!("via {UP_HOP} dev uplink onlink"));
     desired.neighbours.insert(("uplink".to_owned(), UP_HOP.to_owned()), HOST_MAC.to_string());
-    for pool in &config.public_pool {
+    // Behind a public link other hosts have the rest of the pool.
+    for pool in config.public_pool.iter().filter(|_| config.public_link.is_none()) {
         let to = if pool.prefix_len() == 32 { pool.addr().to_string() } else { pool.trunc().to_string() };
         desired.routes.insert(main_route(&to), UNREACHABLE.to_owned());
     }
@@ -134,14 +135,14 @@ pub(crate) fn converge_host(config: &NetConfig, names: &Names) -> Result<(), Net
     ];
     // One address of its own for the host, whatever others it has: instances can name it in a security group.
     lines.push(format!("addr replace {HOST_SOURCE}/32 dev {link}"));
-    for pool in &config.public_pool {
+    for pool in config.public_pool.iter().filter(|_| config.public_link.is_none()) {
         let to = pool.trunc();
         lines.push(format!(
             "route replace {to} via {DOWN_HOP} dev {link} onlink src {HOST_SOURCE} proto {ROUTE_PROTOCOL}"
         ));
     }
     ip_batch(&lines)?;
-    if config.uplink_nat {
+    if config.uplink_nat || config.public_link.is_some() {
         let path = "/proc/sys/net/ipv4/ip_forward";
         if std::fs::read_to_string(path).map_err(|e| failed(format!("{path}: {e}")))?.trim() != "1" {
             sysctls(&[("ipv4/ip_forward".to_owned(), "1")])?;

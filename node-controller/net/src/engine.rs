@@ -12,6 +12,7 @@ use crate::ns;
 use crate::observe::{self, Observed};
 use crate::plan::{diff, vpc_desired};
 use crate::probe::{Features, probe};
+use crate::public_link;
 use crate::services::{Services, Shared};
 use crate::swap;
 use async_trait::async_trait;
@@ -62,7 +63,8 @@ impl KernelNetwork {
     /// An engine for this host. Tries the kernel's features first.
     ///
     /// # Errors
-    /// [`NetworkError::Unsupported`] when the kernel or a tool is missing; [`NetworkError::Invalid`] for a bad name prefix.
+    /// [`NetworkError::Unsupported`] when the kernel or a tool is missing; [`NetworkError::Invalid`] for a bad name prefix,
+    /// or a public link that the host does not have.
     pub fn new(config: NetConfig, metadata: Arc<dyn MetadataSource>) -> Result<Self, NetworkError> {
         Self::with(config, metadata, Clock::system(), Rng::system(), Faults::none())
     }
@@ -89,6 +91,7 @@ impl KernelNetwork {
                 "name prefix {prefix:?}: use lower-case letters, digits and hyphens"
             )));
         }
+        public_link::check(&config)?;
         let features = probe()?;
         let names = Names::new(prefix);
         let config = Arc::new(config);
@@ -256,6 +259,9 @@ impl KernelNetwork {
         }
         state.edge = None;
         self.step("edge").await?;
+        let (before, config, names) = (want.clone(), Arc::clone(&self.config), self.names.clone());
+        inside(self.host(), move || public_link::withdraw(&before, &config, &names)).await?;
+        self.step("withdrawn").await?;
         if want.public.is_empty() {
             // First look of this process, or the last public address has gone.
             let names = self.names.clone();
@@ -268,6 +274,9 @@ impl KernelNetwork {
             self.step("public").await?;
             let (config, names) = (Arc::clone(&self.config), want.clone());
             inside(Some(&self.names.edge_ns()), move || edge::converge_edge(&names, &config)).await?;
+            self.step("offer").await?;
+            let (after, config, names) = (want.clone(), Arc::clone(&self.config), self.names.clone());
+            inside(self.host(), move || public_link::offer(&after, &config, &names)).await?;
         }
         state.edge = Some(want);
         Ok(())
@@ -397,9 +406,11 @@ impl NetworkEngine for KernelNetwork {
         *state = State::default();
         self.remove_unnamed(&mut state).await?;
         let (names, start) = (self.names.clone(), self.names.veth_peer_start());
+        let config = Arc::clone(&self.config);
         inside(self.host(), move || {
             let peers = observe::names()?.into_iter().filter(|n| n.starts_with(&start));
             delete_links(peers)?;
+            public_link::withdraw(&EdgeWant::default(), &config, &names)?;
             edge::remove(&names)
         })
         .await

@@ -33,6 +33,7 @@ mod observe;
 pub mod plan;
 mod ports;
 mod probe;
+mod public_link;
 mod services;
 mod swap;
 

@@ -195,7 +195,7 @@ fn parts(out: &[u8]) -> Result<Vec<serde_json::Value>, NetworkError> {
     if parts.len() == 5 { Ok(parts) } else { Err(failed(format!("ip answered {} of 5 questions", parts.len()))) }
 }
 
-fn typed<T: DeserializeOwned>(part: Option<serde_json::Value>) -> Result<Vec<T>, NetworkError> {
+pub(crate) fn typed<T: DeserializeOwned>(part: Option<serde_json::Value>) -> Result<Vec<T>, NetworkError> {
     // iproute2 prints an object without members where a filter hides one.
     let mut list = part.unwrap_or_else(|| serde_json::Value::Array(Vec::new()));
     if let Some(items) = list.as_array_mut() {

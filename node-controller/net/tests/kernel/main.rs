@@ -12,6 +12,7 @@ mod groups;
 mod lab;
 mod overlay;
 mod public;
+mod public_link;
 mod routes;
 mod routing;
 mod services;
