@@ -130,7 +130,11 @@ async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
                         let live = intent.intent() == mallee_proto::v1::RunIntent::Run;
                         model.set_instance(&intent, live);
                     }
-                    Object::Capacity(_) | Object::Host(_) | Object::Removed(_) => {}
+                    Object::Capacity(_)
+                    | Object::Host(_)
+                    | Object::PeerInstance(_)
+                    | Object::PeerNode(_)
+                    | Object::Removed(_) => {}
                 }
             }
         }

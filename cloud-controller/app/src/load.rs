@@ -10,10 +10,13 @@ use mallee_store::{
     InterruptionBehavior, Store, StoreError, TagFilter, capacity_fetch, capacity_list, host_fetch, host_list,
     instance_list, instance_user_data_of, tag_list,
 };
-use mallee_types::{CapacityReservationId, GroupId, HostId, InstanceId, RouteTableId, SubnetId, VpcId, ZoneName};
+use mallee_types::{
+    CapacityReservationId, GroupId, HostId, InstanceId, NodeId, RouteTableId, SubnetId, VpcId, ZoneName,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 mod network;
+mod peers;
 
 use crate::capacity::wire_tenancy;
 use crate::events::{events_of, wire as wire_event};
@@ -37,6 +40,8 @@ pub const GROUP: &str = "group";
 pub const CAPACITY: &str = "capacity";
 /// Kind of a dedicated host.
 pub const HOST: &str = "host";
+/// Kind of a node: where it is reached.
+pub const NODE: &str = "node";
 
 /// Instances read at once.
 const INSTANCES_PAGE: u32 = 500;
@@ -58,6 +63,8 @@ pub enum Wanted {
     Capacity(CapacityReservationId),
     /// A dedicated host.
     Host(HostId),
+    /// A node.
+    Node(NodeId),
     /// An instance.
     Instance(InstanceId),
 }
@@ -73,10 +80,16 @@ impl Wanted {
             GROUP => id.parse().ok().map(Self::Group),
             CAPACITY => id.parse().ok().map(Self::Capacity),
             HOST => id.parse().ok().map(Self::Host),
+            NODE => id.parse().ok().map(Self::Node),
             INSTANCE => id.parse().ok().map(Self::Instance),
             _ => None,
         }
     }
+}
+
+/// Whether every zone's cluster is told of it, even if it is of one zone.
+pub(crate) fn of_all_zones(kind: &str) -> bool {
+    matches!(kind, INSTANCE | NODE)
 }
 
 impl Wanted {
@@ -90,6 +103,8 @@ impl Wanted {
             Object::Group(group) => (GROUP, &group.id),
             Object::Capacity(reservation) => (CAPACITY, &reservation.id),
             Object::Host(host) => (HOST, &host.id),
+            Object::PeerNode(node) => (NODE, &node.id),
+            Object::PeerInstance(instance) => (INSTANCE, &instance.id),
             Object::Removed(removed) => {
                 let kind = match removed.kind() {
                     ObjectKind::Instance => INSTANCE,
@@ -253,6 +268,19 @@ async fn instance_objects(store: &Store, rows: Vec<InstanceRow>, region: &str) -
     Ok(out)
 }
 
+/// Instances as a zone's cluster is told: its own whole, those of other zones as peers.
+async fn instances_for(
+    store: &Store,
+    zone: &ZoneName,
+    rows: Vec<InstanceRow>,
+    region: &str,
+) -> Result<Vec<Object>, StoreError> {
+    let (own, others) = rows.into_iter().partition(|row| row.zone == *zone);
+    let mut out = instance_objects(store, own, region).await?;
+    out.extend(peers::instance_objects(store, others).await?);
+    Ok(out)
+}
+
 /// The region whose names instances get; kept in the database so that every replica says the same.
 async fn region(store: &Store) -> Result<String, StoreError> {
     Ok(mallee_store::setting_fetch(store, crate::bootstrap::REGION_SETTING).await?.unwrap_or_default())
@@ -281,6 +309,7 @@ pub(crate) async fn objects(
                 Some(row) => host(&row),
                 None => removed(ObjectKind::Host, id),
             }),
+            Wanted::Node(id) => out.extend(peers::node_object(store, zone, id).await?),
             Wanted::Instance(id) => instances.push(id.clone()),
         }
     }
@@ -289,8 +318,7 @@ pub(crate) async fn objects(
         let rows = instance_list(store, filter, INSTANCES_PAGE).await?;
         let gone = ids.iter().filter(|id| !rows.iter().any(|row| row.id == **id));
         out.extend(gone.map(|id| removed(ObjectKind::Instance, id)));
-        let mine = rows.into_iter().filter(|row| row.zone == *zone).collect();
-        out.extend(instance_objects(store, mine, &region).await?);
+        out.extend(instances_for(store, zone, rows, &region).await?);
     }
     Ok(out)
 }
@@ -306,7 +334,7 @@ pub struct Snapshot {
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     Network,
-    /// Before instances: their slots are there when they come.
+    /// Before instances: their slots, and the nodes of peers, are there when they come.
     Kept,
     Instances,
     Done,
@@ -332,21 +360,18 @@ impl Snapshot {
             }
             Stage::Kept => {
                 self.stage = Stage::Instances;
-                kept_objects(store, &self.zone).await.map(Some)
+                let mut objects = kept_objects(store, &self.zone).await?;
+                objects.extend(peers::all_nodes(store, &self.zone).await?);
+                Ok(Some(objects))
             }
             Stage::Instances => {
-                let filter = InstanceFilter {
-                    zone: Some(&self.zone),
-                    unreleased: true,
-                    after: self.after.as_ref(),
-                    ..Default::default()
-                };
+                let filter = InstanceFilter { unreleased: true, after: self.after.as_ref(), ..Default::default() };
                 let rows = instance_list(store, filter, INSTANCES_PAGE).await?;
                 match rows.last() {
                     Some(last) => self.after = Some(last.id.clone()),
                     None => self.stage = Stage::Done,
                 }
-                instance_objects(store, rows, &region).await.map(Some)
+                instances_for(store, &self.zone, rows, &region).await.map(Some)
             }
             Stage::Done => Ok(None),
         }

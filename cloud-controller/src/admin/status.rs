@@ -1,8 +1,9 @@
 //! `mallee status`: every service and node, as this replica knows them.
 
+use mallee_app::cluster_link::state_word;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
-use mallee_proto::v1::{Capacity, NodeState, NodeStatus};
+use mallee_proto::v1::{Capacity, NodeStatus};
 use mallee_store::ImageState;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -17,16 +18,10 @@ fn capacity(capacity: Option<&Capacity>) -> Value {
 }
 
 fn node(node: &NodeStatus) -> Value {
-    let state = match node.state() {
-        NodeState::Ready => "ready",
-        NodeState::WarmingUp => "warming-up",
-        NodeState::Offline => "offline",
-        NodeState::Unspecified => "unknown",
-    };
     json!({
         "id": node.node_id,
         "zone": node.zone,
-        "state": state,
+        "state": state_word(node.state()),
         "total": capacity(node.total.as_ref()),
         "used": capacity(node.used.as_ref()),
         "hypervisor": node.hypervisor,

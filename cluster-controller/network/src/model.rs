@@ -1,6 +1,8 @@
 //! The model: what exists, who is where, and what a change touches.
 
-use mallee_proto::v1::{InstanceIntent, PortView, RouteTable, SecurityGroup, Subnet, Vpc, group_rule::Peer};
+use mallee_proto::v1::{
+    InstanceIntent, PeerInstance, PeerPort, PortView, RouteTable, SecurityGroup, Subnet, Vpc, group_rule::Peer,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A port that is up on a node.
@@ -55,6 +57,8 @@ pub struct Model {
     pub(crate) groups: HashMap<String, GroupEntry>,
     pub(crate) nodes: HashMap<String, NodeEntry>,
     instances: HashMap<String, Vec<LivePort>>,
+    /// Those of `instances` that are of other zones.
+    peers: HashSet<String>,
     subnet_vpc: HashMap<String, String>,
     table_vpc: HashMap<String, String>,
     touched_nodes: HashSet<String>,
@@ -178,25 +182,63 @@ impl Model {
         }
     }
 
+    /// Where a node receives tunnelled packets, as it was said last.
+    #[must_use]
+    pub fn vtep(&self, node: &str) -> Option<&str> {
+        self.nodes.get(node).map(|entry| entry.vtep.as_str())
+    }
+
     /// Sets the ports of an instance. `live`: the domain runs or is meant to, so the ports are up on its node; ports
     /// of an instance that is not live, or not placed, keep their addresses in the cloud but are in no view.
     pub fn set_instance(&mut self, intent: &InstanceIntent, live: bool) {
         let ports = if live && !intent.node_id.is_empty() { live_ports(intent) } else { Vec::new() };
-        let before = self.instances.get(&intent.id).map_or(&[][..], Vec::as_slice);
+        self.peers.remove(&intent.id);
+        self.set_ports(&intent.id, ports);
+    }
+
+    /// Sets where an instance of another zone is, whose ports are up. The last one set counts.
+    pub fn set_peer_instance(&mut self, peer: &PeerInstance) {
+        self.set_ports(&peer.id, peer_ports(peer));
+        if self.instances.contains_key(&peer.id) {
+            self.peers.insert(peer.id.clone());
+        } else {
+            self.peers.remove(&peer.id);
+        }
+    }
+
+    /// Whether it is known as an instance of another zone.
+    #[must_use]
+    pub fn is_peer_instance(&self, id: &str) -> bool {
+        self.peers.contains(id)
+    }
+
+    /// The instances of other zones held: what a snapshot that does not name them takes away.
+    #[must_use]
+    pub fn peer_instances(&self) -> Vec<String> {
+        self.peers.iter().cloned().collect()
+    }
+
+    fn set_ports(&mut self, instance: &str, ports: Vec<LivePort>) {
+        let before = self.instances.get(instance).map_or(&[][..], Vec::as_slice);
         if before == ports.as_slice() {
             return;
         }
-        self.remove_instance(&intent.id);
+        self.remove_ports(instance);
         for port in &ports {
             self.insert_port(port);
         }
         if !ports.is_empty() {
-            self.instances.insert(intent.id.clone(), ports);
+            self.instances.insert(instance.to_owned(), ports);
         }
     }
 
     /// Removes an instance and its ports.
     pub fn remove_instance(&mut self, id: &str) {
+        self.peers.remove(id);
+        self.remove_ports(id);
+    }
+
+    fn remove_ports(&mut self, id: &str) {
         for port in self.instances.remove(id).unwrap_or_default() {
             self.remove_port(&port);
         }
@@ -328,6 +370,23 @@ fn named_groups(group: &SecurityGroup) -> BTreeSet<String> {
         Some(Peer::Cidr(_)) | None => None,
     });
     peers.collect()
+}
+
+/// Of these a node needs to know the address, the groups and the place only: its own are never among them.
+fn peer_ports(peer: &PeerInstance) -> Vec<LivePort> {
+    let port = |port: &PeerPort| LivePort {
+        node: peer.node_id.clone(),
+        vpc: port.vpc_id.clone(),
+        view: PortView {
+            interface_id: port.interface_id.clone(),
+            instance_id: peer.id.clone(),
+            incarnation: peer.incarnation,
+            private_ip: port.private_ip.clone(),
+            group_ids: port.group_ids.clone(),
+            ..PortView::default()
+        },
+    };
+    peer.ports.iter().map(port).collect()
 }
 
 fn live_ports(intent: &InstanceIntent) -> Vec<LivePort> {

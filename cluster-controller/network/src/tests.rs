@@ -1,7 +1,7 @@
 use super::{Model, Told, compile};
 use mallee_proto::v1::{
-    GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, Port, Route, RouteTable, RouteTarget, RunIntent,
-    SecurityGroup, Subnet, Vpc, group_rule::Peer, route::Target,
+    GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, PeerInstance, PeerPort, Port, Route, RouteTable,
+    RouteTarget, RunIntent, SecurityGroup, Subnet, Vpc, group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
 use proptest::prelude::*;
@@ -151,6 +151,36 @@ fn a_change_touches_the_nodes_it_concerns() {
     assert_eq!(model.take_touched_nodes(), ["a", "b"]);
     model.set_group(group(1, 2, 1, &[]));
     assert!(model.take_touched_nodes().is_empty(), "an older generation changes nothing");
+}
+
+#[test]
+fn an_instance_of_another_zone_is_reached_and_is_a_member_of_its_groups() {
+    let mut here = small();
+    let mut whole = small();
+    here.set_node("z", "192.0.2.77");
+    whole.set_node("z", "192.0.2.77");
+    let intent = instance(40, "z", 1, &[1, 2], 3);
+    whole.set_instance(&intent, true);
+    let port = &intent.spec.as_ref().unwrap().ports[0];
+    let port = PeerPort {
+        interface_id: port.interface_id.clone(),
+        vpc_id: port.vpc_id.clone(),
+        private_ip: port.private_ip.clone(),
+        group_ids: port.group_ids.clone(),
+    };
+    let peer = PeerInstance { id: intent.id.clone(), incarnation: 3, node_id: "z".into(), ports: vec![port] };
+    here.take_learning_nodes();
+    here.set_peer_instance(&peer);
+    assert!(!here.take_learning_nodes().is_empty(), "nodes here are to hear of it");
+    for node in ["a", "b", "c"] {
+        assert_eq!(compile(&here, node), compile(&whole, node), "{node}");
+    }
+    assert_eq!(here.peer_instances(), [intent.id.clone()]);
+    here.set_peer_instance(&peer);
+    assert!(here.take_learning_nodes().is_empty(), "nothing changed");
+    here.set_peer_instance(&PeerInstance { ports: Vec::new(), ..peer });
+    assert_eq!(compile(&here, "a"), compile(&small(), "a"));
+    assert!(here.peer_instances().is_empty());
 }
 
 #[test]

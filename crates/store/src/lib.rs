@@ -279,8 +279,8 @@ pub use ssh_public_key::{
 pub use store::{Store, StoreConfig};
 pub use tag::{TagFilter, TagRow, tag_count, tag_delete, tag_delete_of, tag_list, tag_list_of, tag_put};
 pub use topology::{
-    ClusterRow, JoinTokenRow, NodeRow, cluster_delete, cluster_list, cluster_put, join_token_fetch, join_token_insert,
-    join_token_list, join_token_purge, join_token_use, node_delete, node_fetch, node_list, node_put,
+    ClusterRow, JoinTokenRow, NodeDoc, NodeRow, cluster_delete, cluster_list, cluster_put, join_token_fetch,
+    join_token_insert, join_token_list, join_token_purge, join_token_use, node_delete, node_fetch, node_list, node_put,
 };
 pub use trail::{
     DigestDone, DigestPlanned, TrailDeliveryRow, TrailFileRow, TrailKeyRow, TrailRow, trail_delete, trail_delivered,

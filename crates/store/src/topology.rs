@@ -2,9 +2,19 @@
 
 use crate::StoreError;
 use crate::exec::Exec;
+use crate::json::Json;
 use crate::macros::{args, record, sql};
 use crate::tx::Tx;
 use mallee_types::{NodeId, ZoneName};
+use serde::{Deserialize, Serialize};
+
+/// What no query looks into.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeDoc {
+    /// Underlay address at which it receives tunnelled packets; empty: not known.
+    pub vtep: String,
+}
 
 record! {
     /// The cluster controller of a zone.
@@ -28,8 +38,8 @@ record! {
         last_state: String,
         /// When it said so.
         last_state_ms: i64,
-        /// Capacity and whatever else was reported, as JSON.
-        doc: String,
+        /// The rest.
+        doc: Json<NodeDoc>,
     }
     /// A one-time join token; the secret itself is not kept.
     pub struct JoinTokenRow {

@@ -25,3 +25,4 @@ mod strays;
 mod templates;
 mod tokens;
 mod trail;
+mod zones;

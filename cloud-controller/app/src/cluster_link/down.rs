@@ -35,7 +35,9 @@ pub(super) async fn push_intent(
         loop {
             let changes = changes_since(cloud.store(), seq, CHANGES_PAGE).await.map_err(store_error)?;
             let Some(last) = changes.last().map(|change| change.seq) else { break };
-            let mine = changes.into_iter().filter(|change| change.zone.as_ref().is_none_or(|z| z == zone));
+            let mine = changes
+                .into_iter()
+                .filter(|change| change.zone.as_ref().is_none_or(|of| of == zone) || load::of_all_zones(&change.kind));
             let newest =
                 mine.filter_map(|change| Some((Wanted::parse(&change.kind, &change.id)?, change.seq))).collect();
             for (at, object) in objects_in_order(cloud, zone, &newest).await? {

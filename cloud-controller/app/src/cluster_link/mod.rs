@@ -4,7 +4,10 @@
 //! replica that lost its lease without noticing is refused by the cluster.
 
 mod down;
+mod nodes;
 mod up;
+
+pub use nodes::state_word;
 
 use crate::Cloud;
 use mallee_proto::v1;

@@ -1,6 +1,6 @@
 //! Observations up: each batch is one transaction, acknowledged after its commit.
 
-use super::{ROUND_GAP, push};
+use super::{ROUND_GAP, nodes, push};
 use crate::Cloud;
 use crate::instances::apply::apply_observations;
 use futures::StreamExt as _;
@@ -30,7 +30,7 @@ pub(super) async fn take_observations(
     loop {
         pace.round().await;
         let Some(messages) = incoming.next().await else { break };
-        let mut instances = Vec::new();
+        let (mut instances, mut said) = (Vec::new(), Vec::new());
         let mut cursor = None;
         for message in messages {
             match message.map_err(WireError::from)?.message {
@@ -40,7 +40,8 @@ pub(super) async fn take_observations(
                 }
                 Some(Up::ResyncEnd(_)) => cloud.zone_state(zone).resynced(),
                 Some(Up::Node(status)) => {
-                    cloud.zone_state(zone).node(status);
+                    cloud.zone_state(zone).node(status.clone());
+                    said.push(status);
                     cloud.spot_nudge().wake();
                 }
                 Some(Up::Hello(_)) | None => {
@@ -49,6 +50,7 @@ pub(super) async fn take_observations(
                 }
             }
         }
+        nodes::keep(cloud, zone, &said).await?;
         apply_observations(cloud, &instances).await?;
         if let Some(cursor) = cursor {
             *observed = cursor.clone();

@@ -177,10 +177,13 @@ async fn record(
         row.state_reason_message = None;
     }
     // EC2 takes an automatic public address back when the instance stops; an elastic IP stays.
-    if state == InstanceState::Stopped && row.doc.auto_public_ip {
-        for interface in interfaces(tx, row).await? {
-            public_address_release(tx, &interface.id).await?;
+    if state == InstanceState::Stopped {
+        if row.doc.auto_public_ip {
+            for interface in interfaces(tx, row).await? {
+                public_address_release(tx, &interface.id).await?;
+            }
         }
+        // Other zones, too, are to know that it is on the network no more.
         if row.intent == RunIntent::Stop {
             change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
         }

@@ -33,6 +33,7 @@ struct Snapshot {
     route_tables: HashSet<String>,
     reservations: BTreeSet<String>,
     hosts: BTreeSet<String>,
+    peers: HashSet<String>,
 }
 
 impl ClusterState {
@@ -110,6 +111,8 @@ impl ClusterState {
         groups.iter().filter(|id| !named.groups.contains(*id)).for_each(|id| self.model.remove_group(id));
         let gone = tables.iter().filter(|id| !named.route_tables.contains(*id));
         gone.for_each(|id| self.model.remove_route_table(id));
+        let peers = self.model.peer_instances();
+        peers.iter().filter(|id| !named.peers.contains(*id)).for_each(|id| self.model.remove_instance(id));
         self.applied_seq = end.seq;
         if self.synced.is_none() {
             let warm_up = u64::try_from(self.settings.warm_up.as_millis()).unwrap_or(u64::MAX);
@@ -138,7 +141,8 @@ impl ClusterState {
                 Some(Object::RouteTable(table)) => drop(snapshot.route_tables.insert(table.id.clone())),
                 Some(Object::Capacity(reservation)) => drop(snapshot.reservations.insert(reservation.id.clone())),
                 Some(Object::Host(host)) => drop(snapshot.hosts.insert(host.id.clone())),
-                Some(Object::Instance(_) | Object::Removed(_)) | None => {}
+                Some(Object::PeerInstance(peer)) => drop(snapshot.peers.insert(peer.id.clone())),
+                Some(Object::Instance(_) | Object::PeerNode(_) | Object::Removed(_)) | None => {}
             }
         } else if self.synced == Some(epoch) {
             if change.seq <= self.applied_seq {
@@ -154,6 +158,8 @@ impl ClusterState {
             Some(Object::RouteTable(table)) => self.model.set_route_table(table),
             Some(Object::Capacity(reservation)) => self.set_reservation(reservation)?,
             Some(Object::Host(host)) => self.set_host(host)?,
+            Some(Object::PeerInstance(peer)) => self.model.set_peer_instance(&peer),
+            Some(Object::PeerNode(peer)) => self.set_peer_node(&peer),
             Some(Object::Removed(removed)) => self.remove(&removed),
             None => tracing::warn!(seq = change.seq, "the cloud sent a change without an object; ignored"),
         }
@@ -163,7 +169,9 @@ impl ClusterState {
     fn remove(&mut self, removed: &Removed) {
         match removed.kind() {
             ObjectKind::Instance => {
-                if let Ok(id) = removed.id.parse() {
+                if self.model.is_peer_instance(&removed.id) {
+                    self.model.remove_instance(&removed.id);
+                } else if let Ok(id) = removed.id.parse() {
                     self.remove_intent(&id);
                 }
             }

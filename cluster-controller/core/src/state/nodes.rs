@@ -4,7 +4,7 @@ use super::orders::Outbox;
 use super::{ClusterState, LifeKey, NodeIndex, Now};
 use crate::settings::limits::{CACHED_IMAGES_MAX, NODES_MAX, PORT_ERRORS_MAX, WARNINGS_MAX};
 use mallee_network::Told;
-use mallee_proto::v1::{Capacity, Heartbeat, NetworkApplied, NodeHello, NodeState, NodeStatus};
+use mallee_proto::v1::{Capacity, Heartbeat, NetworkApplied, NodeHello, NodeState, NodeStatus, PeerNode};
 use mallee_proto::{Kind, WireError};
 use mallee_scheduler as sched;
 use mallee_types::{InstanceId, NodeId};
@@ -169,6 +169,14 @@ impl ClusterState {
                 "node has taken orders of a later epoch; it gets none from here until the cloud controller shows that epoch");
         }
         Ok((index, session))
+    }
+
+    /// A node of another zone. One that has come over to this zone says itself where it is.
+    pub(super) fn set_peer_node(&mut self, peer: &PeerNode) {
+        let own = peer.id.parse::<NodeId>().is_ok_and(|id| self.by_name.contains_key(&id));
+        if !own {
+            self.model.set_node(&peer.id, &peer.vtep);
+        }
     }
 
     /// A session of a node has ended. Nothing happens if it was not its current one.

@@ -368,6 +368,50 @@ impl World {
     }
 }
 
+#[test]
+fn other_zones_are_known_as_the_cloud_last_told() {
+    let mut state = ClusterState::new(Settings::for_zone("z".parse().unwrap()), "boot");
+    let now = Now { mono_ms: 0, wall_ms: 0 };
+    let node = |node: u8, vtep: &str| Object::PeerNode(PeerNode { id: format!("n-{node}"), vtep: vtep.into() });
+    let peer = |n: u8| {
+        let port = PeerPort { vpc_id: "vpc-1".into(), private_ip: format!("10.0.0.{n}"), ..PeerPort::default() };
+        Object::PeerInstance(PeerInstance { id: id(n), node_id: "n-9".into(), ports: vec![port], incarnation: 1 })
+    };
+    let mut epoch = 0;
+    let mut snapshot = |state: &mut ClusterState, objects: Vec<Object>| {
+        epoch += 1;
+        let session = state.cloud_hello(&CloudHello { epoch, observed: None }).unwrap();
+        state.snapshot_begin(session, SnapshotBegin { seq: 5 }).unwrap();
+        for object in objects {
+            state.intent_change(session, IntentChange { seq: 5, object: Some(object) }).unwrap();
+        }
+        state.snapshot_end(session, SnapshotEnd { seq: 5 }, now).unwrap();
+        session
+    };
+    let held = |state: &ClusterState| {
+        let mut held = state.model.peer_instances();
+        held.sort_unstable();
+        held
+    };
+    let session = snapshot(&mut state, vec![node(9, "192.0.2.9"), peer(1), peer(2)]);
+    assert_eq!(held(&state), [id(1), id(2)]);
+    let gone = |n: u8| Object::Removed(Removed { kind: ObjectKind::Instance.into(), id: id(n) });
+    state.intent_change(session, IntentChange { seq: 6, object: Some(gone(1)) }).unwrap();
+    assert_eq!(held(&state), [id(2)]);
+    snapshot(&mut state, vec![peer(3)]);
+    assert_eq!(held(&state), [id(3)], "what a snapshot does not name is gone");
+
+    // A node that has come over to this zone says itself where it is, whatever the cloud still says.
+    let hello = NodeHello { node_id: "n-9".into(), boot: "b".into(), vtep: "192.0.2.90".into(), ..Default::default() };
+    state.node_hello(hello, now).unwrap();
+    let session = snapshot(&mut state, vec![node(9, "192.0.2.9")]);
+    assert_eq!(state.model.vtep("n-9"), Some("192.0.2.90"));
+    state.intent_change(session, IntentChange { seq: 7, object: Some(node(8, "192.0.2.8")) }).unwrap();
+    assert_eq!(state.model.vtep("n-8"), Some("192.0.2.8"));
+    assert_eq!(state.status_of(0).vtep, "192.0.2.90");
+    assert_eq!(state.nodes.len(), 1, "a node of another zone is none of ours");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]

@@ -287,7 +287,7 @@ async fn settings_clusters_and_nodes(db: TestDb) {
         registered_ms: 1,
         last_state: "up".into(),
         last_state_ms: 1,
-        doc: "{}".into(),
+        doc: Json(NodeDoc { vtep: "10.0.0.1".into() }),
     };
     node_put(&mut tx, &node).await.unwrap();
     node_put(&mut tx, &NodeRow { registered_ms: 5, last_state: "lost".into(), ..node.clone() }).await.unwrap();
