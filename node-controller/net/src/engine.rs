@@ -20,6 +20,7 @@ use mallee_node_core::network::{Applied, MetadataSource, NetworkEngine, NetworkE
 use mallee_proto::v1::{NodeView, PortView};
 use mallee_runtime::{Clock, Faults, Rng};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -38,6 +39,8 @@ pub struct KernelNetwork {
     pub(crate) state: Mutex<State>,
     faults: Faults,
     shared: Arc<Shared>,
+    /// Public addresses that this engine began to answer for.
+    offered: Arc<std::sync::Mutex<BTreeSet<Ipv4Addr>>>,
 }
 
 /// What is remembered between calls; all of it can be found again.
@@ -96,7 +99,7 @@ impl KernelNetwork {
         let names = Names::new(prefix);
         let config = Arc::new(config);
         let shared = Arc::new(Shared::new(Arc::clone(&config), metadata, clock, rng));
-        Ok(Self { config, names, features, state: Mutex::default(), faults, shared })
+        Ok(Self { config, names, features, state: Mutex::default(), faults, shared, offered: Arc::default() })
     }
 
     async fn step(&self, name: &str) -> Result<(), NetworkError> {
@@ -251,6 +254,10 @@ impl KernelNetwork {
         inside(None, move || ns::remove(&name)).await
     }
 
+    fn offered(&self, change: impl FnOnce(&mut BTreeSet<Ipv4Addr>)) {
+        change(&mut self.offered.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
     async fn apply_edge(&self, state: &mut State, look: bool) -> Result<(), NetworkError> {
         let want = EdgeWant::of(&state.model, &self.names);
         let same = state.edge.as_ref() == Some(&want);
@@ -259,6 +266,7 @@ impl KernelNetwork {
         }
         state.edge = None;
         self.step("edge").await?;
+        self.offered(|offered| offered.retain(|address| want.public.contains_key(address)));
         let (before, config, names) = (want.clone(), Arc::clone(&self.config), self.names.clone());
         inside(self.host(), move || public_link::withdraw(&before, &config, &names)).await?;
         self.step("withdrawn").await?;
@@ -276,7 +284,9 @@ impl KernelNetwork {
             inside(Some(&self.names.edge_ns()), move || edge::converge_edge(&names, &config)).await?;
             self.step("offer").await?;
             let (after, config, names) = (want.clone(), Arc::clone(&self.config), self.names.clone());
-            inside(self.host(), move || public_link::offer(&after, &config, &names)).await?;
+            let fresh = inside(self.host(), move || public_link::offer(&after, &config, &names)).await?;
+            self.offered(|offered| offered.extend(&fresh));
+            public_link::say_again(&self.config, fresh, Arc::downgrade(&self.offered));
         }
         state.edge = Some(want);
         Ok(())
@@ -407,6 +417,7 @@ impl NetworkEngine for KernelNetwork {
         self.remove_unnamed(&mut state).await?;
         let (names, start) = (self.names.clone(), self.names.veth_peer_start());
         let config = Arc::clone(&self.config);
+        self.offered(BTreeSet::clear);
         inside(self.host(), move || {
             let peers = observe::names()?.into_iter().filter(|n| n.starts_with(&start));
             delete_links(peers)?;

@@ -7,7 +7,7 @@
 
 use crate::config::NetConfig;
 use crate::edge::{EdgeWant, HOST_SOURCE, ROUTE_PROTOCOL};
-use crate::exec::{failed, ip_batch, run, sysctls};
+use crate::exec::{failed, inside, ip_batch, run, sysctls};
 use crate::names::Names;
 use crate::ns;
 use crate::observe;
@@ -18,10 +18,14 @@ use pnet_datalink::{Channel, MacAddr, NetworkInterface};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError, Weak};
+use std::time::Duration;
 use tracing::{debug, warn};
 
 /// Ethernet type of ARP.
 const ARP: [u8; 2] = [0x08, 0x06];
+/// Between the two announcements of an address (RFC 5227: ANNOUNCE_INTERVAL).
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 /// A question and an answer: some learn from the one, some from the other.
 const OPERATIONS: [u8; 2] = [1, 2];
 
@@ -86,9 +90,9 @@ pub(crate) fn withdraw(want: &EdgeWant, config: &NetConfig, names: &Names) -> Re
     ip_batch(&lines)
 }
 
-/// Answers for what is wanted, whose way stands by now. In the host's namespace.
-pub(crate) fn offer(want: &EdgeWant, config: &NetConfig, names: &Names) -> Result<(), NetworkError> {
-    let Some(link) = &config.public_link else { return Ok(()) };
+/// Answers for what is wanted, whose way stands by now, and says so. Which of it is new. In the host's namespace.
+pub(crate) fn offer(want: &EdgeWant, config: &NetConfig, names: &Names) -> Result<Vec<Ipv4Addr>, NetworkError> {
+    let Some(link) = &config.public_link else { return Ok(Vec::new()) };
     let seen = see(config, names)?;
     sysctls(&[
         (format!("ipv4/conf/{link}/forwarding"), "1"),
@@ -110,11 +114,34 @@ pub(crate) fn offer(want: &EdgeWant, config: &NetConfig, names: &Names) -> Resul
         }
     }
     ip_batch(&lines)?;
-    if let Err(error) = announce(link, &fresh) {
+    say(link, &fresh);
+    Ok(fresh)
+}
+
+/// Says once more, some time later, what is new: whoever had an address before may have answered for it meanwhile. Not what
+/// has gone again by then, and not after the engine has ended (`held`).
+pub(crate) fn say_again(config: &NetConfig, fresh: Vec<Ipv4Addr>, held: Weak<Mutex<BTreeSet<Ipv4Addr>>>) {
+    let (Some(link), false) = (config.public_link.clone(), fresh.is_empty()) else { return };
+    let host = config.host_netns.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(ANNOUNCE_INTERVAL).await;
+        let Some(held) = held.upgrade() else { return };
+        let job = move || {
+            // Nothing is withdrawn while this is said.
+            let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let still: Vec<Ipv4Addr> = fresh.into_iter().filter(|address| held.contains(address)).collect();
+            say(&link, &still);
+            Ok(())
+        };
+        drop(inside(host.as_deref(), job).await);
+    });
+}
+
+fn say(link: &str, addresses: &[Ipv4Addr]) {
+    if let Err(error) = announce(link, addresses) {
         // Whoever has learnt another place asks again by itself, some time later.
-        warn!(%error, "new public addresses could not be announced");
+        warn!(%error, "public addresses could not be announced");
     }
-    Ok(())
 }
 
 /// Tells the network of the device that these addresses are here.
