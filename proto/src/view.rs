@@ -5,7 +5,8 @@
 //! covers everything, epoch and generation included.
 
 use crate::v1::{
-    GroupMembers, GroupRule, GroupView, NodeView, NodeViewUpdate, PortView, Remote, RouteTableView, VpcUpdate, VpcView,
+    GroupMembers, GroupRule, GroupView, NetworkAclEntry, NetworkAclView, NodeView, NodeViewUpdate, PortView, Remote,
+    RouteTableView, VpcUpdate, VpcView,
 };
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
@@ -50,6 +51,11 @@ fn canonicalise_vpc(vpc: &mut VpcView) {
     for table in &mut vpc.route_tables {
         sort_unique(&mut table.routes, |route| &route.destination);
     }
+    sort_unique(&mut vpc.network_acls, |acl| &acl.id);
+    for acl in vpc.network_acls.iter_mut().filter(|acl| !in_order(acl)) {
+        acl.entries.sort_by_key(entry_key);
+        acl.entries.dedup_by_key(|entry| entry_key(entry));
+    }
     sort_unique(&mut vpc.ports, port_key);
     sort_unique(&mut vpc.groups, group_key);
     sort_unique(&mut vpc.members, members_key);
@@ -81,6 +87,14 @@ fn numbered(tables: &[RouteTableView]) -> bool {
     tables.is_sorted_by(|a, b| a.number < b.number)
 }
 
+const fn entry_key(entry: &NetworkAclEntry) -> (bool, u32) {
+    (entry.egress, entry.number)
+}
+
+fn in_order(acl: &NetworkAclView) -> bool {
+    acl.entries.is_sorted_by(|a, b| entry_key(a) < entry_key(b))
+}
+
 fn ascends<T>(list: &[T], key: impl Fn(&T) -> &String) -> bool {
     list.is_sorted_by(|a, b| key(a) < key(b))
 }
@@ -93,6 +107,8 @@ fn is_canonical_vpc(vpc: &VpcView) -> bool {
     ascends(&vpc.subnets, |s| &s.id)
         && numbered(&vpc.route_tables)
         && vpc.route_tables.iter().all(|table| ascends(&table.routes, |route| &route.destination))
+        && ascends(&vpc.network_acls, |acl| &acl.id)
+        && vpc.network_acls.iter().all(in_order)
         && ascends(&vpc.ports, port_key)
         && ascends(&vpc.groups, group_key)
         && ascends(&vpc.members, members_key)
@@ -168,6 +184,7 @@ fn diff_vpc(old: &VpcView, new: &VpcView) -> VpcUpdate {
         dns_domain: new.dns_domain.clone(),
         subnets: new.subnets.clone(),
         route_tables: new.route_tables.clone(),
+        network_acls: new.network_acls.clone(),
         internet_gateway: new.internet_gateway,
         routed: new.routed,
         ports: ports.into_iter().cloned().collect(),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::v1::{RouteTarget, RouteView, SubnetView, group_rule::Peer};
+use crate::v1::{NetworkAclEntry, NetworkAclView, RouteTarget, RouteView, SubnetView, group_rule::Peer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -32,17 +32,26 @@ prop_compose! {
         groups in vec(group(), 0..4), members in vec((id("sg"), vec(id("10.0.0"), 0..4)), 0..4),
         remotes in vec((id("10.0.1"), id("192.0.2")), 0..5), dns_off: bool, public_names_off: bool,
         tables in vec((1u32..4, vec(id("10.0.2"), 0..3)), 0..3),
+        acls in vec((id("acl"), vec((0u32..4, any::<bool>(), any::<bool>()), 0..4)), 0..3),
     ) -> VpcView {
         let route = |destination| RouteView { destination, target: RouteTarget::Internet.into() };
         let table = |(number, to): (u32, Vec<String>)| {
             RouteTableView { number, routes: to.into_iter().map(route).collect() }
         };
+        let entry = |(number, egress, allow)| NetworkAclEntry { number, egress, allow, ..NetworkAclEntry::default() };
+        let acl = |(id, entries): (String, Vec<_>)| {
+            NetworkAclView { id, entries: entries.into_iter().map(entry).collect() }
+        };
+        let subnet = |id: String| SubnetView {
+            network_acl: id.replace("subnet", "acl"), id, cidr: "10.0.0.0/24".into(), route_table: 1,
+        };
         VpcView {
             vpc_id, vni, ports, groups, dns_off, public_names_off,
             cidr: "10.0.0.0/16".into(),
             dns_domain: String::new(),
-            subnets: subnets.into_iter().map(|id| SubnetView { id, cidr: "10.0.0.0/24".into(), route_table: 1 }).collect(),
+            subnets: subnets.into_iter().map(subnet).collect(),
             route_tables: tables.into_iter().map(table).collect(),
+            network_acls: acls.into_iter().map(acl).collect(),
             internet_gateway: vni == 1,
             routed: true,
             members: members.into_iter().map(|(group_id, addresses)| GroupMembers { group_id, addresses }).collect(),

@@ -125,6 +125,7 @@ async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
                     Object::Vpc(vpc) => model.set_vpc(vpc),
                     Object::Subnet(subnet) => model.set_subnet(subnet),
                     Object::RouteTable(table) => model.set_route_table(table),
+                    Object::NetworkAcl(acl) => model.set_network_acl(acl),
                     Object::Group(group) => model.set_group(group),
                     Object::Instance(intent) => {
                         let live = intent.intent() == mallee_proto::v1::RunIntent::Run;

@@ -25,6 +25,8 @@ mallee_app::offered! {
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
     Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
     Write CreateLaunchTemplateVersion => api.create_launch_template_version(cx, r, params).await;
+    Write CreateNetworkAcl => api.create_network_acl(cx, r, params).await;
+    Write CreateNetworkAclEntry => api.create_network_acl_entry(cx, r).await;
     Write CreatePlacementGroup => api.create_placement_group(cx, r).await;
     Write CreateRoute => api.create_route(cx, r).await;
     Write CreateRouteTable => api.create_route_table(cx, r, params).await;
@@ -37,6 +39,8 @@ mallee_app::offered! {
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
     Write DeleteLaunchTemplate => api.delete_launch_template(cx, r).await;
     Write DeleteLaunchTemplateVersions => api.delete_launch_template_versions(cx, r).await;
+    Write DeleteNetworkAcl => api.delete_network_acl(cx, r).await;
+    Write DeleteNetworkAclEntry => api.delete_network_acl_entry(cx, r).await;
     Write DeletePlacementGroup => api.delete_placement_group(cx, r).await;
     Write DeleteRoute => api.delete_route(cx, r).await;
     Write DeleteRouteTable => api.delete_route_table(cx, r).await;
@@ -71,6 +75,7 @@ mallee_app::offered! {
     Read DescribeKeyPairs => api.describe_key_pairs(cx, r).await;
     Read DescribeLaunchTemplateVersions => api.describe_launch_template_versions(cx, r).await;
     Read DescribeLaunchTemplates => api.describe_launch_templates(cx, r).await;
+    Read DescribeNetworkAcls => api.describe_network_acls(cx, r).await;
     Read DescribeNetworkInterfaceAttribute => api.describe_network_interface_attribute(cx, r).await;
     Read DescribeNetworkInterfaces => api.describe_network_interfaces(cx, r).await;
     Read DescribePlacementGroups => api.describe_placement_groups(cx, r).await;
@@ -132,6 +137,8 @@ mallee_app::offered! {
     Write ReleaseAddress => api.release_address(cx, r).await;
     Write ReleaseHosts => api.release_hosts(cx, r).await;
     Write ReplaceIamInstanceProfileAssociation => api.replace_iam_instance_profile_association(cx, r).await;
+    Write ReplaceNetworkAclAssociation => api.replace_network_acl_association(cx, r).await;
+    Write ReplaceNetworkAclEntry => api.replace_network_acl_entry(cx, r).await;
     Write ReplaceRoute => api.replace_route(cx, r).await;
     Write ReplaceRouteTableAssociation => api.replace_route_table_association(cx, r).await;
     Write ReportInstanceStatus => api.report_instance_status(cx, r).await;

@@ -21,6 +21,7 @@ mod interface_attributes;
 mod interfaces;
 mod internet_gateways;
 mod keys;
+mod network_acls;
 pub mod page;
 mod placement_groups;
 mod profiles;

@@ -2,6 +2,7 @@
 //!
 //! [`Cloud`] is what every use case works on; [`OpContext`] says for whom. A mutating use case is one transaction.
 
+pub mod acls;
 pub mod addresses;
 pub mod audit;
 pub mod authorize;

@@ -11,7 +11,7 @@ use mallee_store::{
     instance_list, instance_user_data_of, tag_list,
 };
 use mallee_types::{
-    CapacityReservationId, GroupId, HostId, InstanceId, NodeId, RouteTableId, SubnetId, VpcId, ZoneName,
+    CapacityReservationId, GroupId, HostId, InstanceId, NetworkAclId, NodeId, RouteTableId, SubnetId, VpcId, ZoneName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +33,8 @@ pub const VPC: &str = "vpc";
 pub const SUBNET: &str = "subnet";
 /// Kind of a route table.
 pub const ROUTE_TABLE: &str = "route-table";
+/// Kind of a network ACL.
+pub const NETWORK_ACL: &str = "network-acl";
 /// Kind of a security group.
 pub const GROUP: &str = "group";
 
@@ -57,6 +59,8 @@ pub enum Wanted {
     Subnet(SubnetId),
     /// A route table with its routes.
     RouteTable(RouteTableId),
+    /// A network ACL with its entries.
+    NetworkAcl(NetworkAclId),
     /// A security group with its rules.
     Group(GroupId),
     /// A capacity reservation.
@@ -77,6 +81,7 @@ impl Wanted {
             VPC => id.parse().ok().map(Self::Vpc),
             SUBNET => id.parse().ok().map(Self::Subnet),
             ROUTE_TABLE => id.parse().ok().map(Self::RouteTable),
+            NETWORK_ACL => id.parse().ok().map(Self::NetworkAcl),
             GROUP => id.parse().ok().map(Self::Group),
             CAPACITY => id.parse().ok().map(Self::Capacity),
             HOST => id.parse().ok().map(Self::Host),
@@ -100,6 +105,7 @@ impl Wanted {
             Object::Vpc(vpc) => (VPC, &vpc.id),
             Object::Subnet(subnet) => (SUBNET, &subnet.id),
             Object::RouteTable(table) => (ROUTE_TABLE, &table.id),
+            Object::NetworkAcl(acl) => (NETWORK_ACL, &acl.id),
             Object::Group(group) => (GROUP, &group.id),
             Object::Capacity(reservation) => (CAPACITY, &reservation.id),
             Object::Host(host) => (HOST, &host.id),
@@ -111,6 +117,7 @@ impl Wanted {
                     ObjectKind::Vpc => VPC,
                     ObjectKind::Subnet => SUBNET,
                     ObjectKind::RouteTable => ROUTE_TABLE,
+                    ObjectKind::NetworkAcl => NETWORK_ACL,
                     ObjectKind::Group => GROUP,
                     ObjectKind::Capacity => CAPACITY,
                     ObjectKind::Host => HOST,
@@ -300,6 +307,7 @@ pub(crate) async fn objects(
             Wanted::Vpc(id) => out.push(network::vpc_object(store, id, &region).await?),
             Wanted::Subnet(id) => out.push(network::subnet_object(store, id).await?),
             Wanted::RouteTable(id) => out.push(network::route_table_object(store, id).await?),
+            Wanted::NetworkAcl(id) => out.push(network::network_acl_object(store, id).await?),
             Wanted::Group(id) => out.push(network::group_object(store, id).await?),
             Wanted::Capacity(id) => out.push(match found(capacity_fetch(store, id).await)? {
                 Some(row) => capacity(&row),

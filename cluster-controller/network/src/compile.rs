@@ -3,11 +3,15 @@
 use crate::Model;
 use crate::model::VpcEntry;
 use mallee_proto::v1::{
-    GroupMembers, GroupView, NodeView, PortView, Remote, Route, RouteTable, RouteTableView, RouteTarget, RouteView,
-    Subnet, SubnetView, Vpc, VpcView, group_rule::Peer, route::Target,
+    GroupMembers, GroupView, NetworkAcl, NetworkAclEntry, NetworkAclView, NodeView, PortView, Remote, Route,
+    RouteTable, RouteTableView, RouteTarget, RouteView, Subnet, SubnetView, Vpc, VpcView, group_rule::Peer,
+    route::Target,
 };
 use mallee_proto::view;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// All addresses.
+const EVERYWHERE: &str = "0.0.0.0/0";
 
 /// Everything `node` must know, in canonical form, with epoch and generation 0: the VPCs it has a port in, their
 /// subnets, its ports, the groups these are in, the members of groups those name, and who else is where.
@@ -47,8 +51,9 @@ pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> V
         cidr: vpc.cidr.clone(),
         vni: vpc.vni,
         dns_domain: vpc.dns_domain.clone(),
-        subnets: entry.subnets.values().map(|subnet| subnet_view(vpc, entry, subnet)).collect(),
+        subnets: entry.subnets.values().map(|subnet| subnet_view(vpc, entry, subnet, &used)).collect(),
         route_tables: route_tables(vpc, entry, &used),
+        network_acls: network_acls(entry, &used),
         internet_gateway: !vpc.internet_gateway_id.is_empty(),
         routed: true,
         groups: groups.collect(),
@@ -60,9 +65,37 @@ pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> V
     }
 }
 
-fn subnet_view(vpc: &Vpc, entry: &VpcEntry, subnet: &Subnet) -> SubnetView {
+fn subnet_view(vpc: &Vpc, entry: &VpcEntry, subnet: &Subnet, used: &BTreeSet<&String>) -> SubnetView {
     let table = table_of(vpc, entry, subnet).map_or(0, |table| table.number);
-    SubnetView { id: subnet.id.clone(), cidr: subnet.cidr.clone(), route_table: table }
+    let acl = Some(subnet).filter(|subnet| used.contains(&subnet.id)).and_then(|subnet| acl_of(entry, subnet));
+    SubnetView {
+        id: subnet.id.clone(),
+        cidr: subnet.cidr.clone(),
+        route_table: table,
+        network_acl: acl.cloned().unwrap_or_default(),
+    }
+}
+
+/// The subnet's network ACL; `None`: everything passes. One that is not known stops everything.
+fn acl_of<'a>(entry: &VpcEntry, subnet: &'a Subnet) -> Option<&'a String> {
+    let id = Some(&subnet.network_acl_id).filter(|id| !id.is_empty())?;
+    let passes = entry.acls.get(id).is_some_and(|acl| [false, true].iter().all(|egress| passes_all(acl, *egress)));
+    (!passes).then_some(id)
+}
+
+/// Whether an ACL lets everything through one way: what comes first, of what denies and what allows all.
+fn passes_all(acl: &NetworkAcl, egress: bool) -> bool {
+    let all = |entry: &&NetworkAclEntry| entry.protocol == -1 && entry.cidr == EVERYWHERE;
+    let decides = |entry: &&NetworkAclEntry| entry.egress == egress && (!entry.allow || all(entry));
+    acl.entries.iter().filter(decides).min_by_key(|entry| entry.number).is_some_and(|entry| entry.allow)
+}
+
+/// The ACLs of these subnets that stop something.
+fn network_acls(entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<NetworkAclView> {
+    let subnets = subnets.iter().filter_map(|id| entry.subnets.get(*id));
+    let ids: BTreeSet<&String> = subnets.filter_map(|subnet| acl_of(entry, subnet)).collect();
+    let entries = |id: &String| entry.acls.get(id).map_or_else(Vec::new, |acl| acl.entries.clone());
+    ids.into_iter().map(|id| NetworkAclView { id: id.clone(), entries: entries(id) }).collect()
 }
 
 /// The subnet's own table, or the VPC's main one; `None` while it is on its way.

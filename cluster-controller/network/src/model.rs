@@ -1,7 +1,8 @@
 //! The model: what exists, who is where, and what a change touches.
 
 use mallee_proto::v1::{
-    InstanceIntent, PeerInstance, PeerPort, PortView, RouteTable, SecurityGroup, Subnet, Vpc, group_rule::Peer,
+    InstanceIntent, NetworkAcl, PeerInstance, PeerPort, PortView, RouteTable, SecurityGroup, Subnet, Vpc,
+    group_rule::Peer,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -21,6 +22,7 @@ pub(crate) struct VpcEntry {
     pub(crate) vpc: Option<Vpc>,
     pub(crate) subnets: BTreeMap<String, Subnet>,
     pub(crate) tables: BTreeMap<String, RouteTable>,
+    pub(crate) acls: BTreeMap<String, NetworkAcl>,
     pub(crate) ports: BTreeMap<PortKey, LivePort>,
     /// How many ports each node has here.
     nodes: HashMap<String, usize>,
@@ -28,7 +30,8 @@ pub(crate) struct VpcEntry {
 
 impl VpcEntry {
     fn is_empty(&self) -> bool {
-        self.vpc.is_none() && self.subnets.is_empty() && self.tables.is_empty() && self.ports.is_empty()
+        let parts = self.subnets.is_empty() && self.tables.is_empty() && self.acls.is_empty();
+        self.vpc.is_none() && parts && self.ports.is_empty()
     }
 }
 
@@ -61,6 +64,7 @@ pub struct Model {
     peers: HashSet<String>,
     subnet_vpc: HashMap<String, String>,
     table_vpc: HashMap<String, String>,
+    acl_vpc: HashMap<String, String>,
     touched_nodes: HashSet<String>,
     touched_vpcs: HashSet<String>,
 }
@@ -132,6 +136,28 @@ impl Model {
         let Some(vpc) = self.table_vpc.remove(id) else { return };
         if let Some(entry) = self.vpcs.get_mut(&vpc) {
             entry.tables.remove(id);
+        }
+        self.touch_nodes_of_vpc(&vpc);
+        self.drop_vpc_if_empty(&vpc);
+    }
+
+    /// Adds or changes a network ACL; an older generation than the one held changes nothing.
+    pub fn set_network_acl(&mut self, acl: NetworkAcl) {
+        let vpc = acl.vpc_id.clone();
+        let held = self.vpcs.get(&vpc).and_then(|entry| entry.acls.get(&acl.id));
+        if held.is_some_and(|held| held.generation >= acl.generation) {
+            return;
+        }
+        self.acl_vpc.insert(acl.id.clone(), vpc.clone());
+        self.vpcs.entry(vpc.clone()).or_default().acls.insert(acl.id.clone(), acl);
+        self.touch_nodes_of_vpc(&vpc);
+    }
+
+    /// Removes a network ACL. Nothing crosses the boundary of a subnet that still names it.
+    pub fn remove_network_acl(&mut self, id: &str) {
+        let Some(vpc) = self.acl_vpc.remove(id) else { return };
+        if let Some(entry) = self.vpcs.get_mut(&vpc) {
+            entry.acls.remove(id);
         }
         self.touch_nodes_of_vpc(&vpc);
         self.drop_vpc_if_empty(&vpc);
@@ -343,14 +369,15 @@ impl Model {
         vpcs.filter_map(|id| self.vpcs.get(id)).map(|vpc| vpc.ports.len()).sum()
     }
 
-    /// VPCs, subnets, groups and route tables held: what a snapshot that does not name them takes away.
+    /// VPCs, subnets, groups, route tables and network ACLs held: what a snapshot that does not name them takes away.
     #[must_use]
-    pub fn objects(&self) -> [Vec<String>; 4] {
+    pub fn objects(&self) -> [Vec<String>; 5] {
         [
             self.vpcs.iter().filter(|(_, e)| e.vpc.is_some()).map(|(id, _)| id.clone()).collect(),
             self.subnet_vpc.keys().cloned().collect(),
             self.groups.iter().filter(|(_, e)| e.group.is_some()).map(|(id, _)| id.clone()).collect(),
             self.table_vpc.keys().cloned().collect(),
+            self.acl_vpc.keys().cloned().collect(),
         ]
     }
 }

@@ -1,3 +1,5 @@
+mod acls;
+
 use super::{Model, Told, compile};
 use mallee_proto::v1::{
     GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, PeerInstance, PeerPort, Port, Route, RouteTable,
@@ -37,7 +39,10 @@ fn subnet(n: u32, generation: u64) -> Subnet {
     let (vpc_id, cidr) = (format!("vpc-{n}"), format!("10.0.{n}.0/24"));
     // It has its own table now and then.
     let route_table_id = if generation.is_multiple_of(2) { format!("rtb-{n}-2") } else { String::new() };
-    Subnet { id: format!("subnet-{n}"), generation, vpc_id, cidr, zone: "local-1a".into(), route_table_id }
+    // So it has an ACL.
+    let network_acl_id = if generation > 2 { format!("acl-{n}-1") } else { String::new() };
+    let (id, zone) = (format!("subnet-{n}"), "local-1a".into());
+    Subnet { id, generation, vpc_id, cidr, zone, route_table_id, network_acl_id }
 }
 
 fn group(vpc: u32, n: u32, generation: u64, peers: &[u32]) -> SecurityGroup {
@@ -221,6 +226,8 @@ fn everything_removed_leaves_nothing() {
     model.remove_subnet("subnet-1");
     model.remove_route_table("rtb-1-1");
     model.remove_route_table("rtb-1-2");
+    model.set_network_acl(acls::acl(1, 1, 1, vec![]));
+    model.remove_network_acl("acl-1-1");
     model.remove_vpc("vpc-1");
     assert!(model.vpcs.is_empty() && model.groups.is_empty());
     assert_eq!(compile(&model, "a"), NodeView::default());
@@ -258,6 +265,8 @@ enum Change {
     Subnet(u32, u64),
     Table { vpc: u32, number: u32, generation: u64, gateway: u32 },
     RemoveTable(u32, u32),
+    Acl { vpc: u32, generation: u64 },
+    RemoveAcl(u32),
     Group { vpc: u32, n: u32, generation: u64, peers: Vec<u32> },
     RemoveGroup(u32, u32),
     Tell { node: u8, all: bool },
@@ -276,6 +285,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         2 => (0u32..2, 1u32..3, 0u64..5, 0u32..2).prop_map(
             |(vpc, number, generation, gateway)| Change::Table { vpc, number, generation, gateway }),
         1 => (0u32..2, 1u32..3).prop_map(|(vpc, number)| Change::RemoveTable(vpc, number)),
+        2 => (0u32..2, 0u64..5).prop_map(|(vpc, generation)| Change::Acl { vpc, generation }),
+        1 => (0u32..2).prop_map(Change::RemoveAcl),
         3 => (0u32..2, 0u32..3, 0u64..9, few()).prop_map(|(vpc, n, generation, peers)| Change::Group { vpc, n, generation, peers }),
         1 => (0u32..2, 0u32..3).prop_map(|(vpc, n)| Change::RemoveGroup(vpc, n)),
         5 => (0u8..3, any::<bool>()).prop_map(|(node, all)| Change::Tell { node, all }),
@@ -311,6 +322,12 @@ proptest! {
                 Change::Table { vpc, number, generation, gateway } =>
                     model.set_route_table(route_table(vpc, number, generation, gateway)),
                 Change::RemoveTable(vpc, number) => model.remove_route_table(&format!("rtb-{vpc}-{number}")),
+                Change::Acl { vpc, generation } => {
+                    // Every other generation lets everything through.
+                    let sides = [false, true].map(|egress| acls::entry(egress, 1, generation % 2 == 0, -1, "0.0.0.0/0"));
+                    model.set_network_acl(acls::acl(vpc, 1, generation, sides.to_vec()));
+                }
+                Change::RemoveAcl(vpc) => model.remove_network_acl(&format!("acl-{vpc}-1")),
                 Change::Group { vpc, n, generation, peers } => model.set_group(group(vpc, n, generation, &peers)),
                 Change::RemoveGroup(vpc, n) => model.remove_group(&format!("sg-{vpc}-{n}")),
                 Change::Lost(node) => {
@@ -341,6 +358,7 @@ proptest! {
                             prop_assert_eq!(&have.groups, &want.groups);
                             prop_assert_eq!(&have.subnets, &want.subnets);
                             prop_assert_eq!(&have.route_tables, &want.route_tables);
+                            prop_assert_eq!(&have.network_acls, &want.network_acls);
                             let (a, b): (Vec<_>, Vec<_>) = (have.members.iter().map(|m| &m.group_id).collect(), want.members.iter().map(|m| &m.group_id).collect());
                             prop_assert_eq!(a, b);
                             prop_assert!(have.remotes.iter().all(|r| have.ports.iter().all(|p| p.private_ip != r.address)));

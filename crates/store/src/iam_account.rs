@@ -18,6 +18,7 @@ sql! {
     SUBNETS = "SELECT COUNT(*) FROM subnets WHERE account_id = $1 AND NOT is_default";
     ROUTE_TABLES = "SELECT COUNT(*) FROM route_tables t WHERE t.account_id = $1 AND NOT EXISTS
         (SELECT 1 FROM route_associations a WHERE a.table_id = t.id AND a.subnet_id IS NULL)";
+    NETWORK_ACLS = "SELECT COUNT(*) FROM network_acls WHERE account_id = $1 AND NOT is_default";
     GATEWAYS = "SELECT COUNT(*) FROM internet_gateways WHERE account_id = $1 AND vpc_id IS NULL";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
@@ -118,6 +119,7 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("placement groups", PLACEMENT),
         ("subnets beside the default ones", SUBNETS),
         ("route tables beside the main ones", ROUTE_TABLES),
+        ("network ACLs beside the default ones", NETWORK_ACLS),
         ("internet gateways that are not attached", GATEWAYS),
         ("server certificates", CERTIFICATES),
         ("OpenID Connect providers", OIDC),

@@ -48,6 +48,7 @@ mod login;
 mod macros;
 mod mfa;
 mod migrations;
+mod network_acl;
 mod oidc_provider;
 mod placement_group;
 mod quota;
@@ -222,6 +223,13 @@ pub use login::{
 pub use mfa::{
     MfaDeviceRow, mfa_device_delete, mfa_device_fetch, mfa_device_insert, mfa_device_list, mfa_device_seed,
     mfa_device_update,
+};
+pub use network_acl::{
+    NetworkAclAssociationFilter, NetworkAclAssociationRow, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,
+    network_acl_association_insert, network_acl_association_list, network_acl_association_of_subnet_delete,
+    network_acl_association_replace, network_acl_default, network_acl_delete, network_acl_entry_delete,
+    network_acl_entry_insert, network_acl_entry_list, network_acl_entry_replace, network_acl_insert, network_acl_list,
+    network_acl_touch,
 };
 pub use oidc_provider::{
     OidcProviderRow, oidc_provider_delete, oidc_provider_fetch, oidc_provider_insert, oidc_provider_list,

@@ -7,9 +7,9 @@ use crate::{
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
     instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface,
-    internet_gateway, key_pair, kms, launch_template, lease, login, mfa, oidc_provider, placement_group, quota,
-    quota_use, role, route_table, s3, saga, security_group, session, setting, spot_price, spot_request, ssh_public_key,
-    tag, topology, trail, vpc,
+    internet_gateway, key_pair, kms, launch_template, lease, login, mfa, network_acl, oidc_provider, placement_group,
+    quota, quota_use, role, route_table, s3, saga, security_group, session, setting, spot_price, spot_request,
+    ssh_public_key, tag, topology, trail, vpc,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -50,6 +50,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("lease.rs", lease::SQL),
     ("login.rs", login::SQL),
     ("mfa.rs", mfa::SQL),
+    ("network_acl.rs", network_acl::SQL),
     ("oidc_provider.rs", oidc_provider::SQL),
     ("placement_group.rs", placement_group::SQL),
     ("quota.rs", quota::SQL),

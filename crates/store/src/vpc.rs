@@ -216,7 +216,8 @@ pub async fn vpc_attribute_set(
     Ok(changed)
 }
 
-/// Removes a VPC; [`StoreError::InUse`] while it has subnets, groups, route tables or a gateway.
+/// Removes a VPC; [`StoreError::InUse`] while it has subnets, groups, route tables, network ACLs or a
+/// gateway.
 pub async fn vpc_delete(tx: &mut Tx, id: &VpcId) -> Result<bool, StoreError> {
     Ok(Exec::Tx(tx).run(VPC_DELETE, args![id]).await? > 0)
 }
@@ -259,7 +260,7 @@ pub async fn subnet_list_all<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<Subnet
     exec.into().all(SUBNET_LIST_ALL, vec![]).await
 }
 
-/// A subnet is not what it was: which route table it has.
+/// A subnet is not what it was: which route table or network ACL it has.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
@@ -277,7 +278,7 @@ pub async fn subnet_map_public_ip_set(tx: &mut Tx, id: &SubnetId, value: bool) -
 }
 
 /// Removes a subnet, and forgets which of its addresses were kept back; [`StoreError::InUse`] while it has interfaces,
-/// instances or a route table of its own.
+/// instances, a route table of its own or a network ACL.
 pub async fn subnet_delete(tx: &mut Tx, id: &SubnetId) -> Result<bool, StoreError> {
     let gone = Exec::Tx(tx).run(SUBNET_DELETE, args![id]).await? > 0;
     private_addresses_forget(tx, id).await?;

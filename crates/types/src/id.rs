@@ -92,6 +92,10 @@ ids! {
     RouteTableId = "rtb";
     /// A subnet's having a route table, or a VPC's main one.
     RouteAssociationId = "rtbassoc";
+    /// A network ACL.
+    NetworkAclId = "acl";
+    /// A subnet's having a network ACL.
+    NetworkAclAssociationId = "aclassoc";
     /// A network interface.
     InterfaceId = "eni";
     /// An instance's having an instance profile.

@@ -13,9 +13,9 @@ pub mod secret;
 
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, FleetId, GroupId, GroupRuleId, HostId,
-    IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, NodeId,
-    PlacementGroupId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, SpotRequestId, SubnetId,
-    VolumeId, VpcId, ZoneName,
+    IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId,
+    NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId,
+    RouteAssociationId, RouteTableId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

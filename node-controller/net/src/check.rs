@@ -2,11 +2,11 @@
 //! unknown group never stops the rest.
 
 use crate::config::NetConfig;
-use crate::model::{Mac, Model, Peer, Port, Rule, Subnet, Vpc, Way, offset};
+use crate::model::{AclEntry, Mac, Model, Peer, Port, Rule, Subnet, Vpc, Way, offset};
 use ipnet::Ipv4Net;
 use mallee_node_core::network::NetworkError;
 use mallee_proto::v1::group_rule::Peer as WirePeer;
-use mallee_proto::v1::{GroupRule, NodeView, PortView, RouteTarget, VpcView};
+use mallee_proto::v1::{GroupRule, NetworkAclEntry, NodeView, PortView, RouteTarget, VpcView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
@@ -18,6 +18,8 @@ pub const MAX_PORTS: usize = 4096;
 pub const MAX_TABLE: u32 = 0xfff;
 /// Most routes of one table that are looked at.
 pub const MAX_ROUTES: usize = 10_000;
+/// Most entries of one network ACL; one of more lets nothing through.
+pub const MAX_ACL_ENTRIES: usize = 1_000;
 /// Most remote interfaces of one VPC.
 pub const MAX_REMOTES: usize = 200_000;
 
@@ -65,6 +67,9 @@ fn check_vpc(
     if wire.ports.len() > MAX_PORTS || wire.remotes.len() > MAX_REMOTES {
         return Err(invalid(format!("{} ports and {} remotes are too many", wire.ports.len(), wire.remotes.len())));
     }
+    if wire.network_acls.len() > MAX_PORTS {
+        return Err(invalid(format!("{} network ACLs are too many", wire.network_acls.len())));
+    }
     let mut vpc = Vpc {
         id: wire.vpc_id.clone(),
         ns: names.vpc_ns(&wire.vpc_id),
@@ -73,6 +78,7 @@ fn check_vpc(
         domain: if is_domain(&wire.dns_domain) { wire.dns_domain.clone() } else { "internal".to_owned() },
         subnets: Vec::new(),
         tables: check_tables(wire, model),
+        acls: check_acls(wire, model),
         internet_gateway: wire.internet_gateway || !wire.routed,
         ports: BTreeMap::new(),
         groups: BTreeMap::new(),
@@ -87,7 +93,12 @@ fn check_vpc(
                 let cidr = net.trunc();
                 let table = if wire.routed { subnet.route_table } else { UNROUTED };
                 let table = if vpc.tables.contains_key(&table) { table } else { 0 };
-                vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1), table });
+                let acl = Some(&subnet.network_acl).filter(|id| !id.is_empty()).cloned();
+                if let Some(id) = &acl {
+                    // Through one that is not there nothing passes.
+                    vpc.acls.entry(id.clone()).or_default();
+                }
+                vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1), table, acl });
             }
             _ => model.warnings.push(format!("{}: left out, {:?} is no block of {}", subnet.id, subnet.cidr, vpc.cidr)),
         }
@@ -161,6 +172,50 @@ fn check_tables(wire: &VpcView, model: &mut Model) -> BTreeMap<u32, BTreeMap<Ipv
         tables.insert(table.number, ways);
     }
     tables
+}
+
+fn check_acls(wire: &VpcView, model: &mut Model) -> BTreeMap<String, Vec<AclEntry>> {
+    let mut acls = BTreeMap::new();
+    for acl in &wire.network_acls {
+        let count = acl.entries.len();
+        if count > MAX_ACL_ENTRIES {
+            model.warnings.push(format!("{}: {count} entries are too many, nothing passes", acl.id));
+            acls.insert(acl.id.clone(), Vec::new());
+            continue;
+        }
+        let mut entries: Vec<&NetworkAclEntry> = acl.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.number);
+        let mut checked = Vec::with_capacity(count);
+        for entry in entries {
+            match check_entry(entry) {
+                Some(rule) => checked.push(AclEntry { rule, allow: entry.allow }),
+                None => {
+                    model.warnings.push(format!("{}: entry {} makes no sense", acl.id, entry.number));
+                    if !entry.allow {
+                        // Whatever it was to stop, it must not pass by a later one.
+                        checked.push(AclEntry { rule: everything(entry.egress), allow: false });
+                    }
+                }
+            }
+        }
+        acls.insert(acl.id.clone(), checked);
+    }
+    acls
+}
+
+const fn everything(egress: bool) -> Rule {
+    Rule { egress, protocol: None, from: -1, to: -1, peer: Peer::Cidr(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)) }
+}
+
+fn check_entry(wire: &NetworkAclEntry) -> Option<Rule> {
+    check_rule(&GroupRule {
+        id: String::new(),
+        egress: wire.egress,
+        protocol: wire.protocol,
+        from_port: wire.from_port,
+        to_port: wire.to_port,
+        peer: Some(WirePeer::Cidr(wire.cidr.clone())),
+    })
 }
 
 fn check_port(

@@ -20,6 +20,7 @@ macro_rules! putln {
     }};
 }
 
+mod acl;
 mod check;
 mod config;
 mod edge;

@@ -45,6 +45,8 @@ pub struct Subnet {
     pub gateway: Ipv4Addr,
     /// Number of its route table; 0: none, nothing leaves the VPC.
     pub table: u32,
+    /// Its network ACL; `None`: everything passes.
+    pub acl: Option<String>,
 }
 
 /// Where a route leads.
@@ -105,6 +107,15 @@ pub struct Rule {
     pub peer: Peer,
 }
 
+/// One entry of a network ACL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AclEntry {
+    /// What it is about: the peer is a block.
+    pub rule: Rule,
+    /// Such packets pass, else they are dropped.
+    pub allow: bool,
+}
+
 /// One VPC as this node needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpc {
@@ -122,6 +133,8 @@ pub struct Vpc {
     pub subnets: Vec<Subnet>,
     /// Route tables by number: where packets to these addresses go, unless the VPC's own block covers them.
     pub tables: BTreeMap<u32, BTreeMap<Ipv4Net, Way>>,
+    /// Network ACLs by id: of the entries of one direction the first that matches decides, without one nothing passes.
+    pub acls: BTreeMap<String, Vec<AclEntry>>,
     /// There is a way between public addresses and the world.
     pub internet_gateway: bool,
     /// By device name.

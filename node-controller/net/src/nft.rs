@@ -3,6 +3,7 @@
 //! Ports are told by device name, never by address, so that the dispatch also holds where source checks are off.
 //! A device nobody told us about matches nothing and is dropped. A new text keeps tracked flows.
 
+use crate::acl;
 use crate::model::{Peer, Port, Rule, Vpc};
 use crate::names::rule_name;
 use std::collections::BTreeSet;
@@ -48,11 +49,14 @@ pub fn vpc_rules(vpc: &Vpc, connlimit: bool) -> String {
          \t\tiifname vmap @anti\n\t\tcounter drop\n\t}\n",
     );
     dispatch(&mut out, "ingress", "in", vpc);
+    acl::chains(&mut out, vpc);
     // A tracked flow remembers its translation; when the public address has moved on since, the flow ends (`pairs`).
     // Two base chains, not one: "accept" in the first only means "on to the next", so no rule of the way out leads into
     // the rules of the way in, and the kernel's loop check stays linear in the number of ports.
-    out.push_str(
-        "\tchain leave { type filter hook forward priority filter; policy drop;\n\
+    put!(
+        out,
+        "\tchain leave {{ type filter hook forward priority filter; policy drop;\n\
+         {}\
          \t\tip daddr 169.254.0.0/16 counter drop\n\
          \t\toifname \"igw\" ip saddr != @public counter drop\n\
          \t\tct status snat oifname \"igw\" ip saddr . ct reply ip daddr != @pairs counter drop\n\
@@ -61,16 +65,19 @@ pub fn vpc_rules(vpc: &Vpc, connlimit: bool) -> String {
          \t\tct status dnat iifname \"igw\" ip daddr . ct original ip daddr != @pairs counter drop\n\
          \t\tct state established,related accept\n\
          \t\tct state invalid counter drop\n\
-         \t\tiifname { \"vx\", \"igw\" } oifname { \"vx\", \"igw\" } counter drop\n\
+         \t\tiifname {{ \"vx\", \"igw\" }} oifname {{ \"vx\", \"igw\" }} counter drop\n\
          \t\tiifname \"vx\" accept\n\
          \t\tiifname \"igw\" ct status dnat accept\n\
          \t\tiifname vmap @egress\n\
-         \t\tcounter drop\n\t}\n\
-         \tchain enter { type filter hook forward priority filter + 10; policy drop;\n\
+         \t\tcounter drop\n\t}}\n\
+         \tchain enter {{ type filter hook forward priority filter + 10; policy drop;\n\
+         {}\
          \t\tct state established,related accept\n\
-         \t\toifname { \"vx\", \"igw\" } accept\n\
+         \t\toifname {{ \"vx\", \"igw\" }} accept\n\
          \t\toifname vmap @ingress\n\
-         \t\tcounter drop\n\t}\n",
+         \t\tcounter drop\n\t}}\n",
+        acl::ask(vpc, true),
+        acl::ask(vpc, false),
     );
     put!(
         out,
@@ -95,7 +102,7 @@ pub fn vpc_rules(vpc: &Vpc, connlimit: bool) -> String {
     out
 }
 
-fn list<T: ToString>(items: impl Iterator<Item = T>) -> String {
+pub(crate) fn list<T: ToString>(items: impl Iterator<Item = T>) -> String {
     let items: Vec<String> = items.map(|i| i.to_string()).collect();
     if items.is_empty() {
         return String::new();
@@ -141,7 +148,7 @@ fn groups(out: &mut String, vpc: &Vpc) {
 }
 
 /// The match part of a rule, ending in a space unless it matches everything.
-fn matches(rule: &Rule) -> String {
+pub(crate) fn matches(rule: &Rule) -> String {
     let side = if rule.egress { "daddr" } else { "saddr" };
     let mut text = match &rule.peer {
         Peer::Cidr(net) if net.prefix_len() == 0 => String::new(),

@@ -5,8 +5,8 @@ use mallee_net::plan::{diff, vpc_desired};
 use mallee_net::{Names, NetConfig, check, nft};
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::{
-    GroupMembers, GroupRule, GroupView, NodeView, PortView, Remote, RouteTableView, RouteTarget, RouteView, SubnetView,
-    VpcView,
+    GroupMembers, GroupRule, GroupView, NetworkAclEntry, NetworkAclView, NodeView, PortView, Remote, RouteTableView,
+    RouteTarget, RouteView, SubnetView, VpcView,
 };
 
 fn rule(egress: bool, protocol: i32, from: i32, to: i32, peer: Peer) -> GroupRule {
@@ -43,7 +43,12 @@ fn view() -> NodeView {
         cidr: "10.0.0.0/16".to_owned(),
         vni: 7,
         dns_domain: "r1.internal".to_owned(),
-        subnets: vec![SubnetView { id: "subnet-1".to_owned(), cidr: "10.0.0.0/24".to_owned(), route_table: 3 }],
+        subnets: vec![SubnetView {
+            id: "subnet-1".to_owned(),
+            cidr: "10.0.0.0/24".to_owned(),
+            route_table: 3,
+            network_acl: String::new(),
+        }],
         ports: vec![port(11, "203.0.113.5", &["sg-a", "sg-b", "sg-gone"]), port(12, "", &["sg-b"])],
         groups: vec![GroupView { id: "sg-a".to_owned(), rules }, GroupView { id: "sg-b".to_owned(), rules: vec![] }],
         members: vec![GroupMembers {
@@ -59,6 +64,7 @@ fn view() -> NodeView {
                 route("nowhere", RouteTarget::Internet),
             ],
         }],
+        network_acls: vec![],
         internet_gateway: true,
         routed: true,
         dns_off: false,
@@ -82,6 +88,50 @@ fn the_rules_of_a_vpc() {
     let model = check(&view(), &config(), &Names::new("mallee")).unwrap();
     insta::assert_snapshot!(nft::vpc_rules(&model.vpcs["vpc-1"], true));
     insta::assert_debug_snapshot!((&model.port_errors, &model.warnings));
+}
+
+/// Only what is about network ACLs, of a view that has one.
+#[test]
+fn the_rules_of_a_network_acl() {
+    let entry = |egress, number, allow, protocol, cidr: &str, from_port, to_port| NetworkAclEntry {
+        number,
+        egress,
+        allow,
+        protocol,
+        cidr: cidr.to_owned(),
+        from_port,
+        to_port,
+    };
+    let all = "0.0.0.0/0";
+    let entries = vec![
+        entry(true, 200, true, -1, all, -1, -1),
+        entry(true, 100, false, 6, "198.51.100.0/24", 25, 25),
+        entry(true, 150, true, 6, "nowhere", 1, 2),
+        entry(false, 7, true, 6, all, 1024, 65535),
+        entry(false, 8, true, 1, all, 3, -1),
+        entry(false, 9, true, 17, "10.0.0.0/8", 0, 65535),
+        entry(false, 10, false, 6, all, 9, 8),
+        entry(false, 11, true, -1, all, -1, -1),
+    ];
+    let mut view = view();
+    let vpc = &mut view.vpcs[0];
+    vpc.subnets[0].network_acl = "acl-1".to_owned();
+    vpc.network_acls = vec![NetworkAclView { id: "acl-1".to_owned(), entries }];
+    let rules = |view: &NodeView| {
+        let model = check(view, &config(), &Names::new("mallee")).unwrap();
+        (nft::vpc_rules(&model.vpcs["vpc-1"], true), model.warnings)
+    };
+    let (with, warnings) = rules(&view);
+    let about = ["chain ao_", "chain ai_", "chain no_", "chain ni_", "map acl_", "chain leave", "chain enter"];
+    let parts = with.split("\n\t").collect::<Vec<_>>().join("\n\t").replace("\n\t\t", "\r");
+    let parts = parts.lines().map(str::trim).filter(|part| about.iter().any(|start| part.starts_with(start)));
+    insta::assert_snapshot!(parts.collect::<Vec<_>>().join("\n").replace('\r', "\n\t"));
+    let about: Vec<String> = warnings.into_iter().filter(|warning| warning.starts_with("acl-1")).collect();
+    assert_eq!(about, ["acl-1: entry 10 makes no sense", "acl-1: entry 150 makes no sense"]);
+    // One that the view names and does not have lets nothing through.
+    view.vpcs[0].network_acls.clear();
+    let (none, _) = rules(&view);
+    assert!(none.contains("\tchain ao_acl_1 {\n\t\tcounter drop\n\t}\n"), "{none}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fleets;
 mod hosts;
 mod lifecycle;
 mod meetings;
+mod network_acls;
 mod partition;
 mod placement;
 mod points;

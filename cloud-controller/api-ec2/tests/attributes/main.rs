@@ -6,6 +6,7 @@
 mod addresses;
 mod fixture;
 mod instances;
+mod network_acls;
 mod others;
 mod routes;
 mod vpcs;

@@ -5,7 +5,7 @@ use mallee_store::test_support::TestDb;
 use mallee_store::*;
 use std::sync::Arc;
 
-async fn allow(f: &Fixture, code: &str, value: u64) {
+pub async fn allow(f: &Fixture, code: &str, value: u64) {
     let mut tx = f.store.write().await.unwrap();
     let account_id = f.cx.account().clone();
     let row = QuotaSettingRow { account_id, service: "vpc".into(), code: code.into(), value, set_ms: 1 };
@@ -14,7 +14,7 @@ async fn allow(f: &Fixture, code: &str, value: u64) {
 }
 
 /// Sixteen calls at once: how many succeed, and that the others are refused by this code.
-async fn at_once(
+pub async fn at_once(
     f: &Arc<Fixture>,
     action: &'static str,
     refused: &str,

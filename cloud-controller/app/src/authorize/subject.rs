@@ -7,13 +7,13 @@ use crate::{Cloud, OpContext};
 use mallee_authz::{Kind, Plan, Question, Service, Target};
 use mallee_iam::Context;
 use mallee_store::{
-    ElasticIpFilter, ImageFilter, InstanceFilter, InterfaceFilter, RouteAssociationFilter, RouteTableFilter,
-    SecurityGroupFilter, StoreError, elastic_ip_list, image_list, instance_list, interface_list, key_pair_by_name,
-    key_pair_list, launch_template_list, placement_group_list, profile_association_fetch, route_association_list,
-    route_table_list, security_group_by_name, security_group_list, subnet_default, subnet_list, tag_list_of,
-    vpc_default, vpc_list,
+    ElasticIpFilter, ImageFilter, InstanceFilter, InterfaceFilter, NetworkAclAssociationFilter, NetworkAclFilter,
+    RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter, StoreError, elastic_ip_list, image_list,
+    instance_list, interface_list, key_pair_by_name, key_pair_list, launch_template_list, network_acl_association_list,
+    network_acl_list, placement_group_list, profile_association_fetch, route_association_list, route_table_list,
+    security_group_by_name, security_group_list, subnet_default, subnet_list, tag_list_of, vpc_default, vpc_list,
 };
-use mallee_types::{AccountId, RouteTableId, SubnetId};
+use mallee_types::{AccountId, NetworkAclId, RouteTableId, SubnetId};
 use std::net::Ipv4Addr;
 
 /// A resource of a question.
@@ -81,6 +81,12 @@ impl Cloud {
                 let filter = RouteAssociationFilter { id: Some(&association), ..Default::default() };
                 let row = route_association_list(self.store(), filter).await?.pop();
                 Ok(row.map(|row| row.table_id.to_string()))
+            }
+            "network-acl" => {
+                let Ok(association) = id.parse() else { return Ok(None) };
+                let filter = NetworkAclAssociationFilter { id: Some(&association), ..Default::default() };
+                let row = network_acl_association_list(self.store(), filter).await?.pop();
+                Ok(row.map(|row| row.acl_id.to_string()))
             }
             "elastic-ip" => {
                 let Ok(association) = id.parse() else { return Ok(None) };
@@ -231,6 +237,15 @@ impl Cloud {
                 subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
                 Ok(true)
             }
+            "network-acl" => {
+                let Ok(id) = id.parse::<NetworkAclId>() else { return Ok(false) };
+                let ids = Some(std::slice::from_ref(&id));
+                let filter = NetworkAclFilter { account: Some(account), ids, ..Default::default() };
+                let Some(row) = network_acl_list(store, filter, 1).await?.pop() else { return Ok(false) };
+                subject.key("ec2:NetworkAclID", row.id.as_str());
+                subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
+                Ok(true)
+            }
             "internet-gateway" => {
                 subject.key("ec2:InternetGatewayID", id);
                 Ok(true)
@@ -288,7 +303,7 @@ pub(super) struct Surroundings {
 }
 
 /// Kinds whose new members are in a VPC of the request's choice.
-const IN_VPC: [&str; 4] = ["network-interface", "route-table", "security-group", "subnet"];
+const IN_VPC: [&str; 5] = ["network-acl", "network-interface", "route-table", "security-group", "subnet"];
 
 impl Surroundings {
     /// Of a plan that makes something in a subnet.

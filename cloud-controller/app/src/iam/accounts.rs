@@ -2,6 +2,7 @@
 //! name.
 
 use super::base::IAM_CHANGE;
+use crate::acls::{Going, going, remove_acl};
 use crate::fail::{OrFail as _, store_failure};
 use crate::instances::metadata_defaults;
 use crate::{Cloud, OpContext, load};
@@ -11,9 +12,9 @@ use mallee_store::{
     AccessKeyRow, AccountRow, PAGE_ROWS_MAX, RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter, StoreError,
     Tx, UserRow, account_belongings, account_by_name, account_delete, account_fetch, account_insert, account_leftovers,
     account_page, account_rename, account_wipe, change_append, cloud_account, internet_gateway_delete,
-    internet_gateway_detach, internet_gateway_list, quota_hold, route_association_delete, route_association_list,
-    route_table_delete, route_table_list, security_group_delete, security_group_list, setting_delete, subnet_delete,
-    subnet_list, user_insert, vpc_delete, vpc_list,
+    internet_gateway_detach, internet_gateway_list, network_acl_association_of_subnet_delete, quota_hold,
+    route_association_delete, route_association_list, route_table_delete, route_table_list, security_group_delete,
+    security_group_list, setting_delete, subnet_delete, subnet_list, user_insert, vpc_delete, vpc_list,
 };
 use mallee_types::AccountId;
 use secrecy::SecretString;
@@ -219,8 +220,12 @@ impl Cloud {
             change_append(tx, load::GROUP, &group.id, None);
         }
         for subnet in subnet_list(&mut *tx, account, None, None, None, PAGE_ROWS_MAX).await.or_fail()? {
+            network_acl_association_of_subnet_delete(tx, &subnet.id).await.or_fail()?;
             subnet_delete(tx, &subnet.id).await.or_fail()?;
             change_append(tx, load::SUBNET, &subnet.id, None);
+        }
+        for acl in going(tx, Going::Account(account)).await? {
+            remove_acl(tx, &acl.id).await.or_fail()?;
         }
         for vpc in vpc_list(&mut *tx, account, None, None, PAGE_ROWS_MAX).await.or_fail()? {
             vpc_delete(tx, &vpc.id).await.or_fail()?;

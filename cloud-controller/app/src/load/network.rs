@@ -1,18 +1,22 @@
-//! Of the virtual network: VPCs, subnets, route tables, security groups.
+//! Of the virtual network: VPCs, subnets, route tables, network ACLs, security groups.
 
 use super::{found, removed};
 use crate::network::dns_domain;
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::route::Target;
-use mallee_proto::v1::{GroupRule, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc};
-use mallee_store::{
-    RouteAssociationFilter, RouteRow, RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store,
-    StoreError, SubnetRow, TO_INTERNET_GATEWAY, VpcRow, internet_gateway_list_attached, route_association_list,
-    route_list, route_table_list, security_group_fetch, security_group_list_all, security_group_rule_list_all,
-    security_group_rules_of, subnet_fetch, subnet_list_all, vpc_fetch, vpc_list_all,
+use mallee_proto::v1::{
+    GroupRule, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
 };
-use mallee_types::{GroupId, InternetGatewayId, RouteTableId, SubnetId, VpcId};
+use mallee_store::{
+    NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow, RouteAssociationFilter, RouteRow,
+    RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store, StoreError, SubnetRow,
+    TO_INTERNET_GATEWAY, VpcRow, internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list,
+    network_acl_list, route_association_list, route_list, route_table_list, security_group_fetch,
+    security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all,
+    vpc_fetch, vpc_list_all,
+};
+use mallee_types::{GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
 use std::collections::BTreeMap;
 
 /// Rows read at once.
@@ -33,7 +37,7 @@ fn vpc(row: &VpcRow, region: &str, gateway: Option<&InternetGatewayId>, main: Op
     })
 }
 
-fn subnet(row: &SubnetRow, table: Option<&RouteTableId>) -> Object {
+fn subnet(row: &SubnetRow, table: Option<&RouteTableId>, acl: Option<&NetworkAclId>) -> Object {
     Object::Subnet(Subnet {
         id: row.id.to_string(),
         generation: row.generation.0,
@@ -41,6 +45,7 @@ fn subnet(row: &SubnetRow, table: Option<&RouteTableId>) -> Object {
         cidr: row.cidr.to_string(),
         zone: row.zone.to_string(),
         route_table_id: table.map(ToString::to_string).unwrap_or_default(),
+        network_acl_id: acl.map(ToString::to_string).unwrap_or_default(),
     })
 }
 
@@ -58,8 +63,30 @@ fn route_table(row: &RouteTableRow, routes: &[RouteRow]) -> Object {
     })
 }
 
+/// A port, or a type or code of ICMP; -1: all.
+fn port(port: Option<i64>) -> i32 {
+    port.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1)
+}
+
+fn network_acl(row: &NetworkAclRow, entries: &[NetworkAclEntryRow]) -> Object {
+    let entries = entries.iter().map(|entry| NetworkAclEntry {
+        number: entry.number,
+        egress: entry.egress,
+        allow: entry.allow,
+        protocol: i32::try_from(entry.protocol).unwrap_or(-1),
+        cidr: entry.cidr.to_string(),
+        from_port: port(entry.from_port),
+        to_port: port(entry.to_port),
+    });
+    Object::NetworkAcl(NetworkAcl {
+        id: row.id.to_string(),
+        generation: row.generation.0,
+        vpc_id: row.vpc_id.to_string(),
+        entries: entries.collect(),
+    })
+}
+
 fn group(row: &SecurityGroupRow, rules: &[SecurityGroupRuleRow]) -> Object {
-    let port = |port: Option<i64>| port.and_then(|p| i32::try_from(p).ok()).unwrap_or(-1);
     let rules = rules.iter().filter_map(|rule| {
         let peer = match (&rule.cidr, &rule.peer_group) {
             (Some(cidr), _) => Peer::Cidr(cidr.clone()),
@@ -98,7 +125,37 @@ pub(super) async fn subnet_object(store: &Store, id: &SubnetId) -> Result<Object
     let Some(row) = found(subnet_fetch(store, id).await)? else { return Ok(removed(ObjectKind::Subnet, id)) };
     let filter = RouteAssociationFilter { subnet: Some(id), ..Default::default() };
     let own = route_association_list(store, filter).await?.pop();
-    Ok(subnet(&row, own.as_ref().map(|own| &own.table_id)))
+    let filter = NetworkAclAssociationFilter { subnet: Some(id), ..Default::default() };
+    let acl = network_acl_association_list(store, filter).await?.pop();
+    Ok(subnet(&row, own.as_ref().map(|own| &own.table_id), acl.as_ref().map(|acl| &acl.acl_id)))
+}
+
+/// One network ACL as it is now, or its removal.
+pub(super) async fn network_acl_object(store: &Store, id: &NetworkAclId) -> Result<Object, StoreError> {
+    let ids = std::slice::from_ref(id);
+    let filter = NetworkAclFilter { ids: Some(ids), ..Default::default() };
+    let Some(row) = network_acl_list(store, filter, 1).await?.pop() else {
+        return Ok(removed(ObjectKind::NetworkAcl, id));
+    };
+    Ok(network_acl(&row, &network_acl_entry_list(store, ids).await?))
+}
+
+/// Every network ACL of the cloud.
+async fn all_network_acls(store: &Store) -> Result<Vec<Object>, StoreError> {
+    let mut out = Vec::new();
+    let mut after = None;
+    loop {
+        let filter = NetworkAclFilter { after: after.as_ref(), ..Default::default() };
+        let page = network_acl_list(store, filter, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(out) };
+        after = Some(last.id.clone());
+        let ids: Vec<NetworkAclId> = page.iter().map(|row| row.id.clone()).collect();
+        let mut entries: BTreeMap<NetworkAclId, Vec<_>> = BTreeMap::new();
+        for entry in network_acl_entry_list(store, &ids).await? {
+            entries.entry(entry.acl_id.clone()).or_default().push(entry);
+        }
+        out.extend(page.iter().map(|row| network_acl(row, entries.get(&row.id).map_or(&[], Vec::as_slice))));
+    }
 }
 
 /// One route table as it is now, or its removal.
@@ -139,7 +196,12 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
     let vpcs = vpc_list_all(store).await?;
     let mut out: Vec<Object> =
         vpcs.iter().map(|row| vpc(row, region, gateways.get(&row.id), mains.get(&row.id))).collect();
-    out.extend(subnet_list_all(store).await?.iter().map(|row| subnet(row, own.get(&row.id))));
+    // Before the subnets that have them: while an ACL is not known, nothing passes.
+    out.extend(all_network_acls(store).await?);
+    let acls = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await?;
+    let acls: BTreeMap<SubnetId, NetworkAclId> = acls.into_iter().map(|row| (row.subnet_id, row.acl_id)).collect();
+    let subnets = subnet_list_all(store).await?;
+    out.extend(subnets.iter().map(|row| subnet(row, own.get(&row.id), acls.get(&row.id))));
     let mut after = None;
     loop {
         let filter = RouteTableFilter { after: after.as_ref(), ..Default::default() };

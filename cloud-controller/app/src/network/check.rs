@@ -6,7 +6,8 @@ use crate::fail::OrFail as _;
 use crate::groups::DEFAULT_GROUP;
 use mallee_awswire::ApiError;
 use mallee_store::{
-    InterfaceRow, RouteAssociationFilter, SubnetRow, VpcRow, route_association_list, security_group_by_name,
+    InterfaceRow, NetworkAclAssociationFilter, NetworkAclFilter, NetworkAclRow, PAGE_ROWS_MAX, RouteAssociationFilter,
+    SubnetRow, VpcRow, network_acl_association_list, network_acl_list, route_association_list, security_group_by_name,
     subnet_list_all, vpc_list_all,
 };
 use std::collections::BTreeMap;
@@ -20,7 +21,13 @@ pub(crate) async fn differences<'a>(
     let vpcs = vpc_list_all(store).await.or_fail()?;
     let subnets = subnet_list_all(store).await.or_fail()?;
     let mut found = of_rows(&vpcs, &subnets, interfaces);
+    let associations = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await.or_fail()?;
+    let with_acl: BTreeMap<&str, &str> =
+        associations.iter().map(|row| (row.subnet_id.as_str(), row.acl_id.as_str())).collect();
     for vpc in &vpcs {
+        let filter = NetworkAclFilter { vpcs: Some(std::slice::from_ref(&vpc.id)), ..Default::default() };
+        let acls = network_acl_list(store, filter, PAGE_ROWS_MAX).await.or_fail()?;
+        found.extend(of_acls(vpc, &acls, &subnets, &with_acl));
         let filter = RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() };
         let associations = route_association_list(store, filter).await.or_fail()?;
         if !associations.iter().any(|association| association.subnet_id.is_none()) {
@@ -31,6 +38,29 @@ pub(crate) async fn differences<'a>(
         }
     }
     Ok((vpcs.len(), found))
+}
+
+/// Every VPC has a default ACL, and every subnet of it one of its ACLs.
+fn of_acls(
+    vpc: &VpcRow,
+    acls: &[NetworkAclRow],
+    subnets: &[SubnetRow],
+    with_acl: &BTreeMap<&str, &str>,
+) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if !acls.iter().any(|acl| acl.is_default) {
+        found.push((vpc.id.to_string(), "has no default network ACL".to_owned()));
+    }
+    for subnet in subnets.iter().filter(|subnet| subnet.vpc_id == vpc.id) {
+        match with_acl.get(subnet.id.as_str()) {
+            None => found.push((subnet.id.to_string(), "has no network ACL".to_owned())),
+            Some(id) if !acls.iter().any(|acl| acl.id.as_str() == *id) => {
+                found.push((subnet.id.to_string(), format!("has network ACL {id}, which is not one of {}", vpc.id)));
+            }
+            Some(_) => {}
+        }
+    }
+    found
 }
 
 fn of_rows<'a>(

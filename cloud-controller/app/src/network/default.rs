@@ -100,6 +100,7 @@ impl Cloud {
             created_ms: self.clock().now_ms(),
         };
         subnet_insert(tx, &subnet).await?;
+        self.give_default_acl(tx, &subnet).await?;
         change_append(tx, load::SUBNET, &subnet.id, None);
         Ok(subnet)
     }

@@ -21,8 +21,8 @@ pub(crate) struct NewVpc<'a> {
 }
 
 impl Cloud {
-    /// Makes a VPC with what every VPC has: a main route table, and a default security group whose members reach each
-    /// other.
+    /// Makes a VPC with what every VPC has: a main route table, a default network ACL through which everything passes, and
+    /// a default security group whose members reach each other.
     ///
     /// # Errors
     /// What the database says; [`StoreError::Exhausted`] without a free network identifier.
@@ -44,6 +44,7 @@ impl Cloud {
         vpc_insert(tx, &vpc).await?;
         change_append(tx, load::VPC, &vpc.id, None);
         let main = self.make_main_table(tx, &vpc).await?;
+        self.make_default_acl(tx, &vpc).await?;
         let group = insert_group(self, tx, account, &vpc.id, DEFAULT_GROUP, "default VPC security group").await?;
         let from_itself = RuleSpec {
             egress: false,

@@ -9,8 +9,8 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InterfaceFilter, PAGE_ROWS_MAX, StoreError, SubnetRow, change_append, instance_list_terminated_in, interface_list,
-    route_association_of_subnet_delete, subnet_delete, subnet_insert, subnet_list, subnet_map_public_ip_set,
-    tag_delete_of, tag_put,
+    network_acl_association_of_subnet_delete, route_association_of_subnet_delete, subnet_delete, subnet_insert,
+    subnet_list, subnet_map_public_ip_set, tag_delete_of, tag_put,
 };
 use mallee_types::{Generation, SubnetId, ZoneName};
 
@@ -81,6 +81,7 @@ impl Cloud {
             error if error.is_conflict("subnets_vpc_id_cidr") => conflict(),
             other => store_failure(other),
         })?;
+        self.give_default_acl(&mut tx, &row).await.or_fail()?;
         change_append(&mut tx, load::SUBNET, &row.id, None);
         allowance.made(&mut tx, &[row.id.to_string()]).await?;
         tag_put(&mut tx, &tags::rows(cx.account(), SUBNET_TAG_KIND, row.id.as_str(), &new.tags)).await.or_fail()?;
@@ -94,7 +95,7 @@ impl Cloud {
         self.zones().iter().min_by_key(count).cloned()
     }
 
-    /// `DeleteSubnet`: with its association with a route table. Instances that were in it, and are terminated, are
+    /// `DeleteSubnet`: with its associations with a route table and a network ACL. Instances that were in it, and are terminated, are
     /// forgotten at once.
     ///
     /// # Errors
@@ -117,6 +118,7 @@ impl Cloud {
             forget_instance(&mut tx, &instance).await.or_fail()?;
         }
         route_association_of_subnet_delete(&mut tx, &subnet.id).await.or_fail()?;
+        network_acl_association_of_subnet_delete(&mut tx, &subnet.id).await.or_fail()?;
         if !subnet_delete(&mut tx, &subnet.id).await.map_err(needed)? {
             // Another call was faster.
             return Err(Code::InvalidSubnetIdNotFound.with(&[subnet.id.as_str()]));

@@ -2,6 +2,7 @@
 
 use super::make::NewVpc;
 use super::{RESERVED, TAG_KIND, block, overlap};
+use crate::acls::{Going, going, remove_acl};
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups::DEFAULT_GROUP;
 use crate::quotas::{hold_account, table as quotas};
@@ -71,10 +72,10 @@ impl Cloud {
         Ok(vpc)
     }
 
-    /// `DeleteVpc`: with the main route table and the default group that it came with.
+    /// `DeleteVpc`: with the main route table, the default network ACL and the default group that it came with.
     ///
     /// # Errors
-    /// `DependencyViolation` while it has anything else: subnets, a gateway, other groups, other route tables.
+    /// `DependencyViolation` while it has anything else: subnets, a gateway, other groups, route tables or ACLs.
     pub async fn delete_vpc(&self, cx: &OpContext, id: &str, dry_run: bool) -> Result<(), ApiError> {
         let vpc = self.find_vpc(cx, id).await?;
         if dry_run {
@@ -98,13 +99,17 @@ impl Cloud {
         tx.commit().await.map_err(needed(&vpc.id))
     }
 
-    /// The main table and the default group go, if there is nothing besides.
+    /// The main table, the default ACL and the default group go, if there is nothing besides.
     async fn remove_own_parts(&self, tx: &mut Tx, cx: &OpContext, vpc: &VpcRow) -> Result<(), ApiError> {
         let filter = RouteTableFilter { vpcs: Some(std::slice::from_ref(&vpc.id)), ..Default::default() };
         let tables = route_table_list(&mut *tx, filter, PAGE_ROWS_MAX).await.or_fail()?;
         let filter = SecurityGroupFilter { vpcs: Some(std::slice::from_ref(&vpc.id)), ..Default::default() };
         let groups = security_group_list(&mut *tx, cx.account(), filter, PAGE_ROWS_MAX).await.or_fail()?;
-        if tables.len() > 1 || groups.iter().any(|group| group.name != DEFAULT_GROUP) {
+        let acls = going(tx, Going::Vpc(&vpc.id)).await?;
+        if tables.len() > 1
+            || acls.iter().any(|acl| !acl.is_default)
+            || groups.iter().any(|group| group.name != DEFAULT_GROUP)
+        {
             return Err(has_dependencies(&vpc.id));
         }
         route_association_main_delete(tx, &vpc.id).await.or_fail()?;
@@ -112,6 +117,9 @@ impl Cloud {
             route_table_delete(tx, &table.id).await.map_err(needed(&vpc.id))?;
             tag_delete_of(tx, table.id.as_str()).await.or_fail()?;
             change_append(tx, load::ROUTE_TABLE, &table.id, None);
+        }
+        for acl in acls {
+            remove_acl(tx, &acl.id).await.map_err(needed(&vpc.id))?;
         }
         for group in groups {
             for rule in security_group_rules_of(&mut *tx, &group.id).await.or_fail()? {

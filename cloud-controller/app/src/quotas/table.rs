@@ -79,6 +79,10 @@ pub const SERVICES: &[QuotaService] = &[
 const IDENTITIES_MAX: usize = 10_000;
 /// Routes of a table at most: nodes look at no more.
 const ROUTES_PER_TABLE_MAX: usize = 1_000;
+/// Network ACLs of a VPC at most: they are read in one page.
+const NETWORK_ACLS_PER_VPC_MAX: usize = 4_000;
+/// Entries of one direction of a network ACL at most: every packet may be held against each.
+const RULES_PER_NETWORK_ACL_MAX: usize = 100;
 /// The smallest subnets (/28) that the largest VPC (/16) has room for.
 const SUBNETS_PER_VPC_MAX: usize = 1 << (28 - 16);
 const MIB: u64 = 1;
@@ -210,6 +214,12 @@ quotas! {
     /// Route tables of each VPC.
     ROUTE_TABLES_PER_VPC = quota("vpc", "L-589F43AA", "Route tables per VPC", Use::Each)
         .usual(200).most(mallee_store::ROUTE_TABLES_MAX as usize).refused(Code::RouteTableLimitExceeded, Words::Plain);
+    /// Network ACLs of each VPC.
+    NETWORK_ACLS_PER_VPC = quota("vpc", "L-B4A6D682", "Network ACLs per VPC", Use::Each)
+        .usual(200).most(NETWORK_ACLS_PER_VPC_MAX).refused(Code::NetworkAclLimitExceeded, Words::Plain);
+    /// Entries of one direction of each network ACL, besides the last.
+    RULES_PER_NETWORK_ACL = quota("vpc", "L-2AEEBF1A", "Rules per network ACL", Use::Each)
+        .usual(20).most(RULES_PER_NETWORK_ACL_MAX).refused(Code::NetworkAclEntryLimitExceeded, Words::Plain);
     /// VPCs.
     VPCS = quota("vpc", "L-F678F1CE", "VPCs per Region", Use::Sum(Counted::Vpcs, 1))
         .usual(1_000).key("ec2:quota-vpcnumber").refused(Code::VpcLimitExceeded, Words::Plain);

@@ -1,16 +1,20 @@
 //! Taggable resources of the virtual network, besides those an instance is launched into.
 
+use crate::acls::TAG_KIND as ACL_TAG_KIND;
 use crate::fail::OrFail as _;
 use crate::routes::{GATEWAY_TAG_KIND, TABLE_TAG_KIND};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
-use mallee_store::{RouteTableFilter, Store, internet_gateway_list, route_table_list};
-use mallee_types::{AccountId, InternetGatewayId, RouteTableId};
+use mallee_store::{
+    NetworkAclFilter, RouteTableFilter, Store, internet_gateway_list, network_acl_list, route_table_list,
+};
+use mallee_types::{AccountId, InternetGatewayId, NetworkAclId, RouteTableId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum NetworkKind {
     InternetGateway(InternetGatewayId),
+    NetworkAcl(NetworkAclId),
     RouteTable(RouteTableId),
 }
 
@@ -23,6 +27,7 @@ impl NetworkKind {
     pub(super) fn parse(prefix: &str, text: &str) -> Option<Result<Self, ApiError>> {
         Some(match prefix {
             "igw" => id(text, Code::InvalidInternetGatewayIdMalformed).map(Self::InternetGateway),
+            "acl" => id(text, Code::InvalidNetworkAclIdMalformed).map(Self::NetworkAcl),
             "rtb" => id(text, Code::InvalidRouteTableIdMalformed).map(Self::RouteTable),
             _ => return None,
         })
@@ -31,6 +36,7 @@ impl NetworkKind {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::InternetGateway(_) => GATEWAY_TAG_KIND,
+            Self::NetworkAcl(_) => ACL_TAG_KIND,
             Self::RouteTable(_) => TABLE_TAG_KIND,
         }
     }
@@ -41,6 +47,12 @@ impl NetworkKind {
                 let ids = Some(std::slice::from_ref(id));
                 let found = internet_gateway_list(store, account, ids, None, None, 1).await.or_fail()?.len();
                 (found, Code::InvalidInternetGatewayIdNotFound, id.as_str())
+            }
+            Self::NetworkAcl(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = NetworkAclFilter { account: Some(account), ids, ..Default::default() };
+                let found = network_acl_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidNetworkAclIdNotFound, id.as_str())
             }
             Self::RouteTable(id) => {
                 let ids = Some(std::slice::from_ref(id));

@@ -31,6 +31,7 @@ struct Snapshot {
     subnets: HashSet<String>,
     groups: HashSet<String>,
     route_tables: HashSet<String>,
+    network_acls: HashSet<String>,
     reservations: BTreeSet<String>,
     hosts: BTreeSet<String>,
     peers: HashSet<String>,
@@ -105,12 +106,13 @@ impl ClusterState {
             self.remove_intent(id);
         }
         self.sweep_kept(&named.reservations, &named.hosts);
-        let [vpcs, subnets, groups, tables] = self.model.objects();
+        let [vpcs, subnets, groups, tables, acls] = self.model.objects();
         vpcs.iter().filter(|id| !named.vpcs.contains(*id)).for_each(|id| self.model.remove_vpc(id));
         subnets.iter().filter(|id| !named.subnets.contains(*id)).for_each(|id| self.model.remove_subnet(id));
         groups.iter().filter(|id| !named.groups.contains(*id)).for_each(|id| self.model.remove_group(id));
         let gone = tables.iter().filter(|id| !named.route_tables.contains(*id));
         gone.for_each(|id| self.model.remove_route_table(id));
+        acls.iter().filter(|id| !named.network_acls.contains(*id)).for_each(|id| self.model.remove_network_acl(id));
         let peers = self.model.peer_instances();
         peers.iter().filter(|id| !named.peers.contains(*id)).for_each(|id| self.model.remove_instance(id));
         self.applied_seq = end.seq;
@@ -139,6 +141,7 @@ impl ClusterState {
                 Some(Object::Subnet(subnet)) => drop(snapshot.subnets.insert(subnet.id.clone())),
                 Some(Object::Group(group)) => drop(snapshot.groups.insert(group.id.clone())),
                 Some(Object::RouteTable(table)) => drop(snapshot.route_tables.insert(table.id.clone())),
+                Some(Object::NetworkAcl(acl)) => drop(snapshot.network_acls.insert(acl.id.clone())),
                 Some(Object::Capacity(reservation)) => drop(snapshot.reservations.insert(reservation.id.clone())),
                 Some(Object::Host(host)) => drop(snapshot.hosts.insert(host.id.clone())),
                 Some(Object::PeerInstance(peer)) => drop(snapshot.peers.insert(peer.id.clone())),
@@ -156,6 +159,7 @@ impl ClusterState {
             Some(Object::Subnet(subnet)) => self.model.set_subnet(subnet),
             Some(Object::Group(group)) => self.model.set_group(group),
             Some(Object::RouteTable(table)) => self.model.set_route_table(table),
+            Some(Object::NetworkAcl(acl)) => self.model.set_network_acl(acl),
             Some(Object::Capacity(reservation)) => self.set_reservation(reservation)?,
             Some(Object::Host(host)) => self.set_host(host)?,
             Some(Object::PeerInstance(peer)) => self.model.set_peer_instance(&peer),
@@ -179,6 +183,7 @@ impl ClusterState {
             ObjectKind::Subnet => self.model.remove_subnet(&removed.id),
             ObjectKind::Group => self.model.remove_group(&removed.id),
             ObjectKind::RouteTable => self.model.remove_route_table(&removed.id),
+            ObjectKind::NetworkAcl => self.model.remove_network_acl(&removed.id),
             ObjectKind::Capacity => self.remove_reservation(&removed.id),
             ObjectKind::Host => self.remove_host(&removed.id),
             ObjectKind::Unspecified => {

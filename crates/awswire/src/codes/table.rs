@@ -154,6 +154,7 @@ codes! {
     InvalidVpnConnectionIdNotFound = "InvalidVpnConnectionID.NotFound", 400, false, "The vpnConnection ID '{}' does not exist";
     InvalidVpnConnectionId = "InvalidVpnConnectionID", 400, false, "The vpnConnection ID '{}' does not exist";
     InvalidNetworkAclIdNotFound = "InvalidNetworkAclID.NotFound", 400, false, "The networkAcl ID '{}' does not exist";
+    InvalidNetworkAclIdMalformed = "InvalidNetworkAclID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"acl-...\")";
     InvalidNetworkAclEntryNotFound = "InvalidNetworkAclEntry.NotFound", 400, false, "The network acl entry with rule number {} does not exist in network ACL {}";
     InvalidDhcpOptionIdNotFound = "InvalidDhcpOptionID.NotFound", 400, false, "The dhcpOption ID '{}' does not exist";
     InvalidDhcpOptionsIdNotFound = "InvalidDhcpOptionsID.NotFound", 400, false, "The dhcpOptions ID '{}' does not exist";

@@ -189,6 +189,16 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
         subnet_id: None,
     };
     route_association_insert(&mut tx, &association).await.unwrap();
+    let acl = |n: u128| NetworkAclRow {
+        id: NetworkAclId::from_random(n),
+        account_id: account(),
+        vpc_id: vpc.id.clone(),
+        is_default: n == 1,
+        generation: Generation(1),
+        created_ms: 1,
+    };
+    network_acl_insert(&mut tx, &acl(1)).await.unwrap();
+    network_acl_insert(&mut tx, &acl(2)).await.unwrap();
     let (attached, lone) = (gateway(1, Some(&vpc)), gateway(2, None));
     internet_gateway_insert(&mut tx, &attached).await.unwrap();
     internet_gateway_insert(&mut tx, &lone).await.unwrap();
@@ -209,6 +219,7 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     let network = [
         "1 subnets beside the default ones",
         "1 route tables beside the main ones",
+        "1 network ACLs beside the default ones",
         "1 internet gateways that are not attached",
     ];
     assert_eq!(belongings[..4], ["1 users", "1 key pairs", "1 launch templates", "1 placement groups"]);
@@ -223,6 +234,9 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     route_association_main_delete(&mut tx, &vpc.id).await.unwrap();
     for table in [&main, &table] {
         assert!(route_table_delete(&mut tx, &table.id).await.unwrap());
+    }
+    for n in [1, 2] {
+        assert!(network_acl_delete(&mut tx, &acl(n).id).await.unwrap());
     }
     assert!(internet_gateway_detach(&mut tx, &attached.id, &vpc.id).await.unwrap());
     for gateway in [&attached, &lone] {

@@ -21,6 +21,7 @@ mod identity;
 mod instances;
 mod later;
 mod launch_templates;
+mod network_acls;
 mod placement_groups;
 mod plans;
 mod quotas;

@@ -82,7 +82,7 @@ fn seen_in(
         device: "tap0".into(),
         mac: crate::model::Mac([2, 0, 0, 0, 0, 1]),
         ip: "10.0.0.4".parse().unwrap(),
-        subnet: crate::model::Subnet { id: "subnet-1".into(), cidr, gateway, table: 1 },
+        subnet: crate::model::Subnet { id: "subnet-1".into(), cidr, gateway, table: 1, acl: None },
         groups: Vec::new(),
         public_ip,
         source_dest_check: true,
@@ -90,6 +90,7 @@ fn seen_in(
     };
     let vpc = Vpc {
         tables: Default::default(),
+        acls: BTreeMap::new(),
         internet_gateway: true,
         id: "vpc-1".into(),
         ns: "ns".into(),

@@ -5,8 +5,9 @@ use mallee_net::{KernelNetwork, Names, NetConfig, PortKind};
 use mallee_node_core::network::{MetadataSource, NetworkEngine as _};
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::{
-    GroupMembers, GroupRule, GroupView, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, NodeView, Port,
-    PortView, Remote, RouteTableView, RouteTarget, RouteView, SshKey, SubnetView, VpcView,
+    GroupMembers, GroupRule, GroupView, InstanceIntent, InstanceSpec, Metadata, MetadataOptions, NetworkAclEntry,
+    NetworkAclView, NodeView, Port, PortView, Remote, RouteTableView, RouteTarget, RouteView, SshKey, SubnetView,
+    VpcView,
 };
 use mallee_runtime::{Clock, Faults, Rng};
 use nix::sched::{CloneFlags, setns};
@@ -217,6 +218,43 @@ impl Drop for Lab {
     }
 }
 
+/// A client of a UDP echo server that sends again and again, and notes what does not come back.
+pub struct Pinger {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<(u32, Vec<u32>)>,
+}
+
+impl Pinger {
+    pub fn start(ns: &str, to: &str) -> Self {
+        let client = within(ns, || UdpSocket::bind("0.0.0.0:0").unwrap());
+        client.connect(to).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let (mut sent, mut lost) = (0u32, Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                client.send(&sent.to_be_bytes()).unwrap();
+                sent += 1;
+                let mut answer = [0; 4];
+                let came = client.recv(&mut answer).is_ok_and(|len| len == 4) && answer == (sent - 1).to_be_bytes();
+                if !came {
+                    lost.push(sent - 1);
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (sent, lost)
+        });
+        Self { stop, thread }
+    }
+
+    /// How many were sent, and which were lost.
+    pub fn stop(self) -> (u32, Vec<u32>) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
 /// Whether a TCP connection succeeds, and what the server says.
 pub fn connect(ns: &str, to: &str, port: u16) -> Option<String> {
     let to: SocketAddr = format!("{to}:{port}").parse().unwrap();
@@ -277,6 +315,7 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
         members: Vec::new(),
         remotes: Vec::new(),
         route_tables: vec![route_table(1, &[("0.0.0.0/0", RouteTarget::Internet)])],
+        network_acls: Vec::new(),
         internet_gateway: true,
         routed: true,
         dns_off: false,
@@ -285,7 +324,26 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
 }
 
 pub fn subnet(vpc: &str, n: u8, route_table: u32) -> SubnetView {
-    SubnetView { id: format!("subnet-{vpc}-{n}"), cidr: format!("10.0.{n}.0/24"), route_table }
+    SubnetView {
+        id: format!("subnet-{vpc}-{n}"),
+        cidr: format!("10.0.{n}.0/24"),
+        route_table,
+        network_acl: String::new(),
+    }
+}
+
+/// An entry of a network ACL: packets of this protocol and these ports from or to everybody.
+pub fn acl_entry(egress: bool, number: u32, allow: bool, protocol: i32, from: i32, to: i32) -> NetworkAclEntry {
+    let cidr = "0.0.0.0/0".to_owned();
+    NetworkAclEntry { number, egress, allow, protocol, cidr, from_port: from, to_port: to }
+}
+
+/// A VPC whose first subnet has an ACL of these entries.
+pub fn guarded(view: VpcView, entries: &[NetworkAclEntry]) -> VpcView {
+    let mut view = view;
+    view.subnets[0].network_acl = "acl-1".to_owned();
+    view.network_acls = vec![NetworkAclView { id: "acl-1".to_owned(), entries: entries.to_vec() }];
+    view
 }
 
 pub fn route_table(number: u32, routes: &[(&str, RouteTarget)]) -> RouteTableView {

@@ -7,6 +7,7 @@
     missing_docs
 )]
 
+mod acl;
 mod faults;
 mod groups;
 mod lab;

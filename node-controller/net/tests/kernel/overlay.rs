@@ -3,7 +3,7 @@
 use crate::lab::*;
 use mallee_proto::v1::group_rule::Peer;
 
-fn underlay(one: &Lab, two: &Lab) {
+pub fn underlay(one: &Lab, two: &Lab) {
     ok(None, &format!("ip -n {} link add u0 type veth peer name u0 netns {}", one.host, two.host));
     for lab in [one, two] {
         ok(Some(&lab.host), &format!("ip addr add {}/24 dev u0; ip link set u0 up", lab.config.vtep));

@@ -53,25 +53,7 @@ async fn fifty_view_changes_cut_no_flow() {
     lab.apply(vec![make(0, &ports)]).await;
     let (ga, gb) = (lab.launch(&a).await, lab.launch(&b).await);
     lab.udp_echo(&gb, 7);
-    let client = within(&ga, || std::net::UdpSocket::bind("0.0.0.0:0").unwrap());
-    client.connect("10.0.0.12:7").unwrap();
-    client.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let stopped = stop.clone();
-    let pinger = std::thread::spawn(move || {
-        let (mut sent, mut lost) = (0u32, Vec::new());
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-            client.send(&sent.to_be_bytes()).unwrap();
-            sent += 1;
-            let mut answer = [0; 4];
-            let came = client.recv(&mut answer).is_ok_and(|len| len == 4) && answer == (sent - 1).to_be_bytes();
-            if !came {
-                lost.push(sent - 1);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        (sent, lost)
-    });
+    let pinger = Pinger::start(&ga, "10.0.0.12:7");
     let ns = lab.names.vpc_ns("vpc-a");
     let hooks = || {
         ok(
@@ -87,8 +69,7 @@ async fn fifty_view_changes_cut_no_flow() {
         }
         lab.apply(vec![make(n, &ports)]).await;
     }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let (sent, lost) = pinger.join().unwrap();
+    let (sent, lost) = pinger.stop();
     assert_eq!(
         hooks().lines().filter(|l| l.contains("raw")).collect::<Vec<_>>(),
         before.lines().filter(|l| l.contains("raw")).collect::<Vec<_>>(),

@@ -7,7 +7,7 @@ use hickory_proto::rr::{RData, Record};
 use mallee_proto::v1::PortView;
 
 /// Runs a DHCP client once; returns what its script was told.
-fn dhcp(lab: &Lab, guest: &str) -> String {
+pub fn dhcp(lab: &Lab, guest: &str) -> String {
     let script = format!("/tmp/{}-udhcpc.sh", lab.prefix);
     let out = format!("/tmp/{}-lease", lab.prefix);
     let text = format!(
@@ -47,7 +47,7 @@ async fn a_guest_gets_its_address_and_all_options_by_dhcp() {
     assert!(ping(&ga, "10.0.0.12") && ping(&gb, "10.0.1.11"));
 }
 
-fn curl(guest: &str, args: &str) -> (u16, String) {
+pub fn curl(guest: &str, args: &str) -> (u16, String) {
     let out = ok(Some(guest), &format!("curl -s -m 3 -w '\\n%{{http_code}}' {args} || true"));
     let (body, code) = out.rsplit_once('\n').unwrap();
     (code.parse().unwrap(), body.to_owned())
@@ -214,7 +214,7 @@ async fn a_token_does_not_travel_further_than_its_hop_limit() {
     assert_eq!(curl(&inner, &put).0, 200, "control: two hops");
 }
 
-fn nslookup(guest: &str, name: &str, server: &str) -> String {
+pub fn nslookup(guest: &str, name: &str, server: &str) -> String {
     let out = sh(Some(guest), &format!("busybox timeout 8 busybox nslookup {name} {server}"));
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     // The first lines name the server itself.
