@@ -7,6 +7,7 @@ use crate::common::{
 };
 use crate::filter::Filterable;
 use mallee_app::OpContext;
+use mallee_app::dhcp::NO_SET;
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_app::network::{TAG_KIND, VpcChange};
 use mallee_awswire::{ApiError, Code};
@@ -65,7 +66,7 @@ fn vpc_shape(row: &VpcRow, tags: &mut TagMap) -> Vpc {
     Vpc {
         cidr_block: Some(cidr),
         cidr_block_association_set: vec![association],
-        dhcp_options_id: Some("default".into()),
+        dhcp_options_id: Some(row.dhcp_options_id.as_ref().map_or(NO_SET, |id| id.as_str()).to_owned()),
         instance_tenancy: Some(if row.dedicated { "dedicated" } else { "default" }.into()),
         is_default: Some(row.is_default),
         owner_id: Some(row.account_id.to_string()),
@@ -263,6 +264,7 @@ mod tests {
             dedicated: false,
             dns_support: true,
             dns_hostnames: true,
+            dhcp_options_id: None,
             generation: Generation(1),
             created_ms: 0,
         };

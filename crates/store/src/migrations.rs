@@ -43,6 +43,7 @@ steps! {
     26 "0026_hold_known";
     29 "0029_outbox_due";
     40 "0040_vpc";
+    42 "0042_dhcp_options";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -22,6 +22,7 @@ macro_rules! putln {
 
 mod check;
 mod config;
+pub mod dhcp;
 mod edge;
 mod engine;
 mod exec;

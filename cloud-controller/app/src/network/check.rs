@@ -7,7 +7,7 @@ use crate::groups::DEFAULT_GROUP;
 use mallee_awswire::ApiError;
 use mallee_store::{
     InterfaceRow, RouteAssociationFilter, SubnetRow, VpcRow, route_association_list, security_group_by_name,
-    subnet_list_all, vpc_list_all,
+    subnet_list_all, vpc_list_all, vpc_list_strange_dhcp,
 };
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ pub(crate) async fn differences<'a>(
     let vpcs = vpc_list_all(store).await.or_fail()?;
     let subnets = subnet_list_all(store).await.or_fail()?;
     let mut found = of_rows(&vpcs, &subnets, interfaces);
+    let strange = vpc_list_strange_dhcp(store).await.or_fail()?;
+    found.extend(strange.into_iter().map(|vpc| (vpc.to_string(), "has dhcp options of another account".to_owned())));
     for vpc in &vpcs {
         let filter = RouteAssociationFilter { vpc: Some(&vpc.id), ..Default::default() };
         let associations = route_association_list(store, filter).await.or_fail()?;
@@ -89,6 +91,7 @@ mod tests {
             dedicated: false,
             dns_support: true,
             dns_hostnames: false,
+            dhcp_options_id: None,
             generation: Generation(1),
             created_ms: 0,
         }
