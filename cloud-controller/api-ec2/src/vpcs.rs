@@ -15,13 +15,17 @@ use mallee_ec2_types::ec2::*;
 use mallee_store::{VpcRow, vpc_list};
 use mallee_types::VpcId;
 
-/// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing.
-const VPC_FILTERS: [&str; 14] = [
+/// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing. Some have more names than AWS
+/// writes down, by which Ansible asks.
+const VPC_FILTERS: [&str; 17] = [
     "cidr",
+    "cidr-block",
     "cidr-block-association.association-id",
     "cidr-block-association.cidr-block",
     "cidr-block-association.state",
+    "cidrBlock",
     "dhcp-options-id",
+    "dhcpOptionsId",
     "ipv6-cidr-block-association.association-id",
     "ipv6-cidr-block-association.ipv6-cidr-block",
     "ipv6-cidr-block-association.state",
@@ -37,7 +41,7 @@ impl Filterable for Vpc {
     fn values(&self, name: &str) -> Vec<String> {
         let associations = &self.cidr_block_association_set;
         match name {
-            "cidr" => values_of(&self.cidr_block),
+            "cidr" | "cidr-block" | "cidrBlock" => values_of(&self.cidr_block),
             "cidr-block-association.association-id" => {
                 associations.iter().flat_map(|a| values_of(&a.association_id)).collect()
             }
@@ -45,7 +49,7 @@ impl Filterable for Vpc {
             "cidr-block-association.state" => {
                 associations.iter().flat_map(|a| &a.cidr_block_state).flat_map(|s| values_of(&s.state)).collect()
             }
-            "dhcp-options-id" => values_of(&self.dhcp_options_id),
+            "dhcp-options-id" | "dhcpOptionsId" => values_of(&self.dhcp_options_id),
             "is-default" | "isDefault" => values_of(&self.is_default),
             "owner-id" => values_of(&self.owner_id),
             "state" => values_of(&self.state),
@@ -271,10 +275,13 @@ mod tests {
         let vpc = vpc_shape(&row, &mut TagMap::new());
         for (name, value) in [
             ("cidr", "172.31.0.0/16"),
+            ("cidr-block", "172.31.0.0/16"),
+            ("cidrBlock", "172.31.0.0/16"),
             ("cidr-block-association.cidr-block", "172.31.0.0/16"),
             ("cidr-block-association.association-id", "vpc-cidr-assoc-00000000000000001"),
             ("cidr-block-association.state", "associated"),
             ("dhcp-options-id", "default"),
+            ("dhcpOptionsId", "default"),
             ("is-default", "true"),
             ("isDefault", "true"),
             ("owner-id", "123456789012"),
