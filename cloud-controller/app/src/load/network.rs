@@ -120,7 +120,7 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
     let gateway = internet_gateway_list_attached(store, Some(std::slice::from_ref(id)), None, 1).await?.pop();
     let filter = RouteAssociationFilter { vpc: Some(id), main: true, ..Default::default() };
     let main = route_association_list(store, filter).await?.pop();
-    let set = row.dhcp_options_id.as_ref().map(std::slice::from_ref).unwrap_or_default();
+    let set = row.dhcp_options_id.as_slice();
     let dhcp = dhcp_options_list_used(store, Some(set), None, 1).await?.pop();
     let parts = Parts {
         gateway: gateway.as_ref().map(|gateway| &gateway.id),
