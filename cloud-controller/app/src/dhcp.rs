@@ -7,7 +7,7 @@ pub use parse::{DhcpSetting, doc, settings};
 use crate::fail::{OrFail as _, store_failure};
 use crate::ids::parse_id;
 use crate::network::dns_domain;
-use crate::quotas::table as quotas;
+use crate::quotas::{hold_account, table as quotas};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
@@ -159,6 +159,8 @@ impl Cloud {
             error => store_failure(error),
         };
         let mut tx = self.store().write().await.or_fail()?;
+        // Nobody makes a VPC meanwhile, which would have the default set.
+        hold_account(&mut tx, cx.account()).await?;
         if !dhcp_options_delete(&mut tx, &row.id).await.map_err(needed)? {
             // Another call was faster.
             return Err(Code::InvalidDhcpOptionsIdNotFound.with(&[row.id.as_str()]));

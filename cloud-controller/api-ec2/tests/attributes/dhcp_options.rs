@@ -1,7 +1,9 @@
 //! DHCP option sets as calls make, give and show them.
 
 use crate::fixture::Fixture;
+use mallee_store::test_support::TestDb;
 use mallee_store::*;
+use std::sync::Arc;
 
 async fn made(f: &Fixture, parameters: &[(&str, &str)]) -> String {
     f.texts("CreateDhcpOptions", parameters, "dhcpOptionsId").await.remove(0)
@@ -70,6 +72,34 @@ async fn a_set_that_is_in_use_or_gone_is_refused() {
     let next = f.texts("CreateVpc", &[("CidrBlock", "10.0.0.0/16")], "dhcpOptionsId").await;
     assert_eq!(f.texts("DescribeDhcpOptions", &[], "dhcpOptionsId").await, next);
     assert_ne!(next, [default]);
+}
+
+mallee_store::store_test_suite!(a_vpc_is_made_with_a_default_set_whoever_deletes_it);
+
+async fn a_vpc_is_made_with_a_default_set_whoever_deletes_it(db: TestDb) {
+    let f = Arc::new(Fixture::on(db).await);
+    let (vpc, own) = (f.texts("DescribeVpcs", &[], "vpcId").await.remove(0), made(&f, &NTP).await);
+    f.call("AssociateDhcpOptions", &[("DhcpOptionsId", &own), ("VpcId", &vpc)]).await.unwrap();
+    for n in 0..8 {
+        let by = [("Filter.1.Name", "key"), ("Filter.1.Value.1", "domain-name")];
+        let default = f.texts("DescribeDhcpOptions", &by, "dhcpOptionsId").await.remove(0);
+        let calls: Vec<_> = (0..2)
+            .map(|m| {
+                let (f, cidr) = (Arc::clone(&f), format!("10.{n}.{m}.0/24"));
+                tokio::spawn(async move { f.texts("CreateVpc", &[("CidrBlock", &cidr)], "vpcId").await.remove(0) })
+            })
+            .collect();
+        match f.call("DeleteDhcpOptions", &[("DhcpOptionsId", &default)]).await {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.code().as_str(), "DependencyViolation"),
+        }
+        for call in calls {
+            let made = call.await.unwrap();
+            let set = f.texts("DescribeVpcs", &[("VpcId.1", &made)], "dhcpOptionsId").await;
+            assert_eq!(f.texts("DescribeDhcpOptions", &by, "dhcpOptionsId").await, set);
+            f.call("DeleteVpc", &[("VpcId", &made)]).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
