@@ -193,6 +193,7 @@ fn diff_vpc(old: &VpcView, new: &VpcView) -> VpcUpdate {
         remotes: remotes.into_iter().cloned().collect(),
         dns_off: new.dns_off,
         public_names_off: new.public_names_off,
+        dhcp_options: new.dhcp_options.clone(),
     };
     VpcUpdate { upsert: Some(upsert), removed_ports, removed_groups, removed_members, removed_remotes }
 }

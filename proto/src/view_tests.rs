@@ -1,5 +1,5 @@
 use super::*;
-use crate::v1::{NetworkAclEntry, NetworkAclView, RouteTarget, RouteView, SubnetView, group_rule::Peer};
+use crate::v1::{DhcpOptions, NetworkAclEntry, NetworkAclView, RouteTarget, RouteView, SubnetView, group_rule::Peer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ prop_compose! {
         vpc_id in id("vpc"), vni in 1u32..3, subnets in vec(id("subnet"), 0..3), ports in vec(port(), 0..5),
         groups in vec(group(), 0..4), members in vec((id("sg"), vec(id("10.0.0"), 0..4)), 0..4),
         remotes in vec((id("10.0.1"), id("192.0.2")), 0..5), dns_off: bool, public_names_off: bool,
+        options in proptest::option::of(id("example")),
         tables in vec((1u32..4, vec(id("10.0.2"), 0..3)), 0..3),
         acls in vec((id("acl"), vec((0u32..4, any::<bool>(), any::<bool>()), 0..4)), 0..3),
     ) -> VpcView {
@@ -47,6 +48,7 @@ prop_compose! {
         };
         VpcView {
             vpc_id, vni, ports, groups, dns_off, public_names_off,
+            dhcp_options: options.map(|domain_name| DhcpOptions { domain_name, ..DhcpOptions::default() }),
             cidr: "10.0.0.0/16".into(),
             dns_domain: String::new(),
             subnets: subnets.into_iter().map(subnet).collect(),

@@ -21,16 +21,15 @@ def environment(cloud):
     return {**others, **cloud.environment}
 
 
-def test_ansible_makes_what_a_playbook_says_once(cloud, ec2, environment):
-    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+def play(cloud, environment, book, **more):
     run(
         VENV / "bin" / "ansible-playbook",
         "--extra-vars",
         f"ansible_python_interpreter={sys.executable}",
-        HERE / "ansible" / "compute.yml",
+        HERE / "ansible" / book,
         env={
             **environment,
-            "SUBNET": subnet,
+            **more,
             "ANSIBLE_COLLECTIONS_PATH": str(VENV / "ansible"),
             "ANSIBLE_HOME": str(cloud.state / "ansible"),
             "ANSIBLE_LOCALHOST_WARNING": "False",
@@ -38,6 +37,28 @@ def test_ansible_makes_what_a_playbook_says_once(cloud, ec2, environment):
         },
         timeout=300,
     )
+
+
+def test_ansible_makes_what_a_playbook_says_once(cloud, ec2, environment):
+    play(cloud, environment, "compute.yml", SUBNET=ec2.describe_subnets()["Subnets"][0]["SubnetId"])
+
+
+def test_ansible_vpc(cloud, ec2, environment):
+    """A network with everything in it: a second run changes nothing, and nothing is left of it."""
+
+    def everything():
+        return {
+            "vpcs": ec2.describe_vpcs()["Vpcs"],
+            "subnets": ec2.describe_subnets()["Subnets"],
+            "tables": ec2.describe_route_tables()["RouteTables"],
+            "gateways": ec2.describe_internet_gateways()["InternetGateways"],
+            "options": ec2.describe_dhcp_options()["DhcpOptions"],
+            "addresses": ec2.describe_addresses()["Addresses"],
+        }
+
+    before = everything()
+    play(cloud, environment, "vpc.yml")
+    assert everything() == before
 
 
 @pytest.mark.parametrize("program", ["compute.mjs", "storage.mjs"])

@@ -10,6 +10,7 @@ mallee_app::offered! {
     Write AllocateAddress => api.allocate_address(cx, r).await;
     Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
     Write AssociateAddress => api.associate_address(cx, r).await;
+    Write AssociateDhcpOptions => api.associate_dhcp_options(cx, r).await;
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AssociateRouteTable => api.associate_route_table(cx, r).await;
     Write AttachInternetGateway => api.attach_internet_gateway(cx, r).await;
@@ -20,6 +21,7 @@ mallee_app::offered! {
     Write CreateCapacityReservation => api.create_capacity_reservation(cx, r, params).await;
     Write CreateDefaultSubnet => api.create_default_subnet(cx, r).await;
     Write CreateDefaultVpc => api.create_default_vpc(cx, r).await;
+    Write CreateDhcpOptions => api.create_dhcp_options(cx, r).await;
     Write CreateFleet => api.create_fleet(cx, r, params).await;
     Write CreateInternetGateway => api.create_internet_gateway(cx, r).await;
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
@@ -34,6 +36,7 @@ mallee_app::offered! {
     Write CreateSubnet => api.create_subnet(cx, r).await;
     Write CreateTags => api.create_tags(cx, r).await;
     Write CreateVpc => api.create_vpc(cx, r).await;
+    Write DeleteDhcpOptions => api.delete_dhcp_options(cx, r).await;
     Write DeleteFleets => api.delete_fleets(cx, r).await;
     Write DeleteInternetGateway => api.delete_internet_gateway(cx, r).await;
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
@@ -55,6 +58,7 @@ mallee_app::offered! {
     Read DescribeAggregateIdFormat => api.describe_aggregate_id_format(r);
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
+    Read DescribeDhcpOptions => api.describe_dhcp_options(cx, r).await;
     Read DescribeFleetHistory => api.describe_fleet_history(cx, r).await;
     Read DescribeFleetInstances => api.describe_fleet_instances(cx, r).await;
     Read DescribeFleets => api.describe_fleets(cx, r).await;

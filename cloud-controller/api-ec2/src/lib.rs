@@ -7,6 +7,7 @@ mod addresses;
 mod capacity;
 mod catalog;
 mod common;
+mod dhcp_options;
 mod dispatch;
 pub mod filter;
 mod fleets;

@@ -7,6 +7,7 @@ use crate::common::{
 };
 use crate::filter::Filterable;
 use mallee_app::OpContext;
+use mallee_app::dhcp::NO_SET;
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_app::network::{TAG_KIND, VpcChange};
 use mallee_awswire::{ApiError, Code};
@@ -14,13 +15,17 @@ use mallee_ec2_types::ec2::*;
 use mallee_store::{VpcRow, vpc_list};
 use mallee_types::VpcId;
 
-/// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing.
-const VPC_FILTERS: [&str; 14] = [
+/// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing. Some have more names than AWS
+/// writes down, by which Ansible asks.
+const VPC_FILTERS: [&str; 17] = [
     "cidr",
+    "cidr-block",
     "cidr-block-association.association-id",
     "cidr-block-association.cidr-block",
     "cidr-block-association.state",
+    "cidrBlock",
     "dhcp-options-id",
+    "dhcpOptionsId",
     "ipv6-cidr-block-association.association-id",
     "ipv6-cidr-block-association.ipv6-cidr-block",
     "ipv6-cidr-block-association.state",
@@ -36,7 +41,7 @@ impl Filterable for Vpc {
     fn values(&self, name: &str) -> Vec<String> {
         let associations = &self.cidr_block_association_set;
         match name {
-            "cidr" => values_of(&self.cidr_block),
+            "cidr" | "cidr-block" | "cidrBlock" => values_of(&self.cidr_block),
             "cidr-block-association.association-id" => {
                 associations.iter().flat_map(|a| values_of(&a.association_id)).collect()
             }
@@ -44,7 +49,7 @@ impl Filterable for Vpc {
             "cidr-block-association.state" => {
                 associations.iter().flat_map(|a| &a.cidr_block_state).flat_map(|s| values_of(&s.state)).collect()
             }
-            "dhcp-options-id" => values_of(&self.dhcp_options_id),
+            "dhcp-options-id" | "dhcpOptionsId" => values_of(&self.dhcp_options_id),
             "is-default" | "isDefault" => values_of(&self.is_default),
             "owner-id" => values_of(&self.owner_id),
             "state" => values_of(&self.state),
@@ -65,7 +70,7 @@ fn vpc_shape(row: &VpcRow, tags: &mut TagMap) -> Vpc {
     Vpc {
         cidr_block: Some(cidr),
         cidr_block_association_set: vec![association],
-        dhcp_options_id: Some("default".into()),
+        dhcp_options_id: Some(row.dhcp_options_id.as_ref().map_or(NO_SET, |id| id.as_str()).to_owned()),
         instance_tenancy: Some(if row.dedicated { "dedicated" } else { "default" }.into()),
         is_default: Some(row.is_default),
         owner_id: Some(row.account_id.to_string()),
@@ -263,16 +268,20 @@ mod tests {
             dedicated: false,
             dns_support: true,
             dns_hostnames: true,
+            dhcp_options_id: None,
             generation: Generation(1),
             created_ms: 0,
         };
         let vpc = vpc_shape(&row, &mut TagMap::new());
         for (name, value) in [
             ("cidr", "172.31.0.0/16"),
+            ("cidr-block", "172.31.0.0/16"),
+            ("cidrBlock", "172.31.0.0/16"),
             ("cidr-block-association.cidr-block", "172.31.0.0/16"),
             ("cidr-block-association.association-id", "vpc-cidr-assoc-00000000000000001"),
             ("cidr-block-association.state", "associated"),
             ("dhcp-options-id", "default"),
+            ("dhcpOptionsId", "default"),
             ("is-default", "true"),
             ("isDefault", "true"),
             ("owner-id", "123456789012"),

@@ -12,6 +12,7 @@ pub mod check;
 mod cloud;
 pub mod cluster_link;
 mod context;
+pub mod dhcp;
 pub mod events;
 pub mod fail;
 pub mod fleets;

@@ -62,6 +62,7 @@ pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> V
         remotes: Vec::new(),
         dns_off: vpc.dns_off,
         public_names_off: vpc.public_names_off,
+        dhcp_options: vpc.dhcp_options.clone(),
     }
 }
 

@@ -2,8 +2,8 @@ mod acls;
 
 use super::{Model, Told, compile};
 use mallee_proto::v1::{
-    GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, PeerInstance, PeerPort, Port, Route, RouteTable,
-    RouteTarget, RunIntent, SecurityGroup, Subnet, Vpc, group_rule::Peer, route::Target,
+    DhcpOptions, GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, PeerInstance, PeerPort, Port, Route,
+    RouteTable, RouteTarget, RunIntent, SecurityGroup, Subnet, Vpc, group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
 use proptest::prelude::*;
@@ -22,6 +22,10 @@ fn vpc(n: u32, generation: u64) -> Vpc {
         // One of three names its public addresses, one has no resolver.
         dns_off: generation.is_multiple_of(3),
         public_names_off: generation % 3 != 1,
+        // Of two, one has a set of its own.
+        dhcp_options: generation
+            .is_multiple_of(2)
+            .then(|| DhcpOptions { domain_name: format!("g{generation}.example"), ..DhcpOptions::default() }),
     }
 }
 

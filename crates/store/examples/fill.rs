@@ -76,6 +76,7 @@ impl Fill {
             dedicated: false,
             dns_support: true,
             dns_hostnames: true,
+            dhcp_options_id: None,
             generation: Generation(1),
             created_ms: self.now_ms,
         };

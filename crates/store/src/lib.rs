@@ -14,6 +14,7 @@ mod change;
 mod client_token;
 mod credential_report;
 mod dedicated_host;
+mod dhcp_options;
 mod dialect;
 mod elastic_ip;
 mod error;
@@ -115,6 +116,10 @@ pub use credential_report::{CredentialReportRow, credential_report_fetch, creden
 pub use dedicated_host::{
     HostFilter, HostRow, HostState, host_count, host_delete, host_fetch, host_fetch_locked, host_insert, host_list,
     host_list_purgeable, host_unuse, host_update, host_use, host_users,
+};
+pub use dhcp_options::{
+    DhcpOptionsDoc, DhcpOptionsRow, dhcp_options_associate, dhcp_options_default, dhcp_options_delete,
+    dhcp_options_insert, dhcp_options_list, dhcp_options_list_used, vpc_list_strange_dhcp,
 };
 pub use elastic_ip::{
     ElasticIpFilter, ElasticIpRow, elastic_ip_associate, elastic_ip_delete, elastic_ip_disassociate, elastic_ip_insert,

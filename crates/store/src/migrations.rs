@@ -44,6 +44,7 @@ steps! {
     29 "0029_outbox_due";
     40 "0040_vpc";
     41 "0041_network_acl";
+    42 "0042_dhcp_options";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

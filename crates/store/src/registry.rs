@@ -1,8 +1,8 @@
 //! Every SQL text of the store, so that a test prepares each on both databases.
 
 use crate::{
-    account, address, audit, capacity, certificate, change, client_token, credential_report, dedicated_host, dialect,
-    elastic_ip, fleet, iam_account,
+    account, address, audit, capacity, certificate, change, client_token, credential_report, dedicated_host,
+    dhcp_options, dialect, elastic_ip, fleet, iam_account,
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
 use crate::{
@@ -26,6 +26,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("client_token.rs", client_token::SQL),
     ("credential_report.rs", credential_report::SQL),
     ("dedicated_host.rs", dedicated_host::SQL),
+    ("dhcp_options.rs", dhcp_options::SQL),
     ("elastic_ip.rs", elastic_ip::SQL),
     ("fleet.rs", fleet::SQL),
     ("iam_account.rs", iam_account::SQL),

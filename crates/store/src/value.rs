@@ -2,11 +2,11 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, FleetId, Generation,
-    GroupId, GroupRuleId, HostId, ImageId, Incarnation, InstanceEventId, InstanceId, InstanceState, InterfaceId,
-    InternetGatewayId, KeyPairId, LaunchTemplateId, MacAddress, NetworkAclAssociationId, NetworkAclId, NodeId,
-    PlacementGroupId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, RunIntent, SpotRequestId,
-    SubnetId, VpcId, ZoneName,
+    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, DomainPhase, Epoch,
+    FleetId, Generation, GroupId, GroupRuleId, HostId, ImageId, Incarnation, InstanceEventId, InstanceId,
+    InstanceState, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, MacAddress, NetworkAclAssociationId,
+    NetworkAclId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId,
+    RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -241,6 +241,7 @@ macro_rules! texts {
 texts!(
     AccountId,
     AttachmentId,
+    DhcpOptionsId,
     FleetId,
     GroupId,
     GroupRuleId,

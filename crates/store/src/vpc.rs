@@ -8,7 +8,7 @@ use crate::select::Select;
 use crate::setting::{setting_fetch, setting_put};
 use crate::tx::Tx;
 use ipnet::Ipv4Net;
-use mallee_types::{AccountId, Generation, SubnetId, VpcId, ZoneName};
+use mallee_types::{AccountId, DhcpOptionsId, Generation, SubnetId, VpcId, ZoneName};
 
 /// The first VXLAN network identifier given to a VPC; lower ones are kept for ourselves.
 pub const VNI_FIRST: i64 = 0x1000;
@@ -37,6 +37,8 @@ record! {
         dns_support: bool,
         /// Public addresses have names.
         dns_hostnames: bool,
+        /// What its guests are told by DHCP; without a set no domain.
+        dhcp_options_id: Option<DhcpOptionsId>,
         /// Grows with every change.
         generation: Generation,
         /// When it was made.
@@ -75,7 +77,8 @@ impl VpcRow {
 
 macro_rules! vpc_columns {
     () => {
-        "id, account_id, cidr, vni, is_default, dedicated, dns_support, dns_hostnames, generation, created_ms"
+        "id, account_id, cidr, vni, is_default, dedicated, dns_support, dns_hostnames, dhcp_options_id, generation,
+            created_ms"
     };
 }
 
@@ -86,7 +89,7 @@ macro_rules! subnet_columns {
 }
 
 sql! {
-    VPC_INSERT = concat!("INSERT INTO vpcs (", vpc_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+    VPC_INSERT = concat!("INSERT INTO vpcs (", vpc_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)");
     VPC_FETCH = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE id = $1");
     VPC_DEFAULT = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE account_id = $1 AND is_default");
     VPC_LIST = concat!("SELECT ", vpc_columns!(), " FROM vpcs WHERE account_id = $1");

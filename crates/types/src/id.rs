@@ -88,6 +88,8 @@ ids! {
     SubnetId = "subnet";
     /// A way between a VPC and the world.
     InternetGatewayId = "igw";
+    /// A set of DHCP options.
+    DhcpOptionsId = "dopt";
     /// A route table.
     RouteTableId = "rtb";
     /// A subnet's having a route table, or a VPC's main one.

@@ -12,10 +12,10 @@ mod public_address;
 pub mod secret;
 
 pub use id::{
-    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, FleetId, GroupId, GroupRuleId, HostId,
-    IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId,
-    NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId,
-    RouteAssociationId, RouteTableId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
+    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, FleetId, GroupId,
+    GroupRuleId, HostId, IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId,
+    LaunchTemplateId, NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId, ProfileAssociationId,
+    ReservationId, RouteAssociationId, RouteTableId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

@@ -2,6 +2,7 @@
 //! unknown group never stops the rest.
 
 use crate::config::NetConfig;
+use crate::dhcp::DhcpOptions;
 use crate::model::{AclEntry, Mac, Model, Peer, Port, Rule, Subnet, Vpc, Way, offset};
 use ipnet::Ipv4Net;
 use mallee_node_core::network::NetworkError;
@@ -86,6 +87,15 @@ fn check_vpc(
         remotes: BTreeMap::new(),
         dns_off: wire.dns_off,
         public_names_off: wire.public_names_off,
+        dhcp: DhcpOptions::default(),
+    };
+    vpc.dhcp = match &wire.dhcp_options {
+        None => DhcpOptions::usual(&vpc.domain, vpc.dns()),
+        Some(set) => {
+            let (options, wrong) = DhcpOptions::check(set, vpc.dns());
+            model.warnings.extend(wrong.into_iter().map(|why| format!("{}: {why}", vpc.id)));
+            options
+        }
     };
     for subnet in &wire.subnets {
         match subnet.cidr.parse::<Ipv4Net>() {

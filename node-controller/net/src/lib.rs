@@ -23,6 +23,7 @@ macro_rules! putln {
 mod acl;
 mod check;
 mod config;
+pub mod dhcp;
 mod edge;
 mod engine;
 mod exec;

@@ -1,5 +1,6 @@
 //! A checked view: addresses parsed, every id and number within limits.
 
+use crate::dhcp::DhcpOptions;
 use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -149,6 +150,8 @@ pub struct Vpc {
     pub dns_off: bool,
     /// Its public addresses have no names.
     pub public_names_off: bool,
+    /// What its guests are told.
+    pub dhcp: DhcpOptions,
 }
 
 impl Vpc {

@@ -69,6 +69,7 @@ fn view() -> NodeView {
         routed: true,
         dns_off: false,
         public_names_off: false,
+        dhcp_options: None,
     };
     NodeView { epoch: 1, generation: 1, vpcs: vec![vpc] }
 }

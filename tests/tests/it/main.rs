@@ -4,6 +4,7 @@ mod accounts;
 mod capacity;
 mod crew;
 mod dedicated;
+mod dhcp_options;
 mod drivers;
 mod events;
 mod fleets;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
 mod addresses;
+mod dhcp_options;
 mod fixture;
 mod instances;
 mod network_acls;

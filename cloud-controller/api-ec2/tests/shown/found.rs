@@ -80,6 +80,7 @@ async fn second_subnet(world: &World, account: &AccountId, n: u128) -> (SubnetRo
         dedicated: false,
         dns_support: true,
         dns_hostnames: true,
+        dhcp_options_id: None,
         generation: Generation(1),
         created_ms: 1,
     };

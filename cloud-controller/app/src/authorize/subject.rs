@@ -246,6 +246,10 @@ impl Cloud {
                 subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
                 Ok(true)
             }
+            "dhcp-options" => {
+                subject.key("ec2:DhcpOptionsID", id);
+                Ok(true)
+            }
             "internet-gateway" => {
                 subject.key("ec2:InternetGatewayID", id);
                 Ok(true)

@@ -1,28 +1,56 @@
 //! Of the virtual network: VPCs, subnets, route tables, network ACLs, security groups.
 
 use super::{found, removed};
+use crate::dhcp;
 use crate::network::dns_domain;
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::route::Target;
 use mallee_proto::v1::{
-    GroupRule, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
+    DhcpOptions, GroupRule, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
 };
 use mallee_store::{
-    NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow, RouteAssociationFilter, RouteRow,
-    RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store, StoreError, SubnetRow,
-    TO_INTERNET_GATEWAY, VpcRow, internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list,
-    network_acl_list, route_association_list, route_list, route_table_list, security_group_fetch,
-    security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all,
-    vpc_fetch, vpc_list_all,
+    DhcpOptionsDoc, NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,
+    RouteAssociationFilter, RouteRow, RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store,
+    StoreError, SubnetRow, TO_INTERNET_GATEWAY, VpcRow, dhcp_options_list_used, internet_gateway_list_attached,
+    network_acl_association_list, network_acl_entry_list, network_acl_list, route_association_list, route_list,
+    route_table_list, security_group_fetch, security_group_list_all, security_group_rule_list_all,
+    security_group_rules_of, subnet_fetch, subnet_list_all, vpc_fetch, vpc_list_all,
 };
-use mallee_types::{GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
+use mallee_types::{DhcpOptionsId, GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
 use std::collections::BTreeMap;
 
 /// Rows read at once.
 const PAGE: u32 = 1000;
 
-fn vpc(row: &VpcRow, region: &str, gateway: Option<&InternetGatewayId>, main: Option<&RouteTableId>) -> Object {
+/// What belongs to a VPC's row.
+#[derive(Debug, Default)]
+struct Parts<'a> {
+    gateway: Option<&'a InternetGatewayId>,
+    main: Option<&'a RouteTableId>,
+    /// Of a set that is no default one.
+    dhcp: Option<&'a DhcpOptionsDoc>,
+}
+
+fn dhcp_options(doc: &DhcpOptionsDoc) -> DhcpOptions {
+    DhcpOptions {
+        domain_name: doc.domain_name.clone().unwrap_or_default(),
+        domain_name_servers: doc.domain_name_servers.clone(),
+        ntp_servers: doc.ntp_servers.iter().map(ToString::to_string).collect(),
+        netbios_name_servers: doc.netbios_name_servers.iter().map(ToString::to_string).collect(),
+        netbios_node_type: doc.netbios_node_type.unwrap_or_default().into(),
+    }
+}
+
+fn vpc(row: &VpcRow, region: &str, parts: &Parts<'_>) -> Object {
+    // As on AWS: without a set guests are told of a resolver by the address that it has everywhere.
+    let without_set =
+        || DhcpOptions { domain_name_servers: vec![dhcp::LINK_LOCAL_DNS.to_string()], ..Default::default() };
+    let dhcp_options = match (&row.dhcp_options_id, parts.dhcp) {
+        (None, _) => Some(without_set()),
+        (Some(_), Some(doc)) => Some(dhcp_options(doc)),
+        (Some(_), None) => None,
+    };
     Object::Vpc(Vpc {
         id: row.id.to_string(),
         generation: row.generation.0,
@@ -32,8 +60,9 @@ fn vpc(row: &VpcRow, region: &str, gateway: Option<&InternetGatewayId>, main: Op
         dns_domain: dns_domain(region),
         dns_off: !row.dns_support,
         public_names_off: !row.names_public(),
-        internet_gateway_id: gateway.map(ToString::to_string).unwrap_or_default(),
-        main_route_table_id: main.map(ToString::to_string).unwrap_or_default(),
+        internet_gateway_id: parts.gateway.map(ToString::to_string).unwrap_or_default(),
+        main_route_table_id: parts.main.map(ToString::to_string).unwrap_or_default(),
+        dhcp_options,
     })
 }
 
@@ -117,7 +146,14 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
     let gateway = internet_gateway_list_attached(store, Some(std::slice::from_ref(id)), None, 1).await?.pop();
     let filter = RouteAssociationFilter { vpc: Some(id), main: true, ..Default::default() };
     let main = route_association_list(store, filter).await?.pop();
-    Ok(vpc(&row, region, gateway.as_ref().map(|gateway| &gateway.id), main.as_ref().map(|main| &main.table_id)))
+    let set = row.dhcp_options_id.as_slice();
+    let dhcp = dhcp_options_list_used(store, Some(set), None, 1).await?.pop();
+    let parts = Parts {
+        gateway: gateway.as_ref().map(|gateway| &gateway.id),
+        main: main.as_ref().map(|main| &main.table_id),
+        dhcp: dhcp.as_ref().map(|set| &set.doc.0),
+    };
+    Ok(vpc(&row, region, &parts))
 }
 
 /// One subnet as it is now, or its removal.
@@ -193,9 +229,24 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
             None => drop(mains.insert(row.vpc_id, row.table_id)),
         }
     }
+    let mut sets: BTreeMap<DhcpOptionsId, DhcpOptionsDoc> = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let page = dhcp_options_list_used(store, None, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        sets.extend(page.into_iter().map(|set| (set.id, set.doc.0)));
+    }
     let vpcs = vpc_list_all(store).await?;
-    let mut out: Vec<Object> =
-        vpcs.iter().map(|row| vpc(row, region, gateways.get(&row.id), mains.get(&row.id))).collect();
+    let mut out: Vec<Object> = Vec::with_capacity(vpcs.len());
+    out.extend(vpcs.iter().map(|row| {
+        let parts = Parts {
+            gateway: gateways.get(&row.id),
+            main: mains.get(&row.id),
+            dhcp: row.dhcp_options_id.as_ref().and_then(|id| sets.get(id)),
+        };
+        vpc(row, region, &parts)
+    }));
     // Before the subnets that have them: while an ACL is not known, nothing passes.
     out.extend(all_network_acls(store).await?);
     let acls = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await?;

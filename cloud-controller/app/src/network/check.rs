@@ -8,7 +8,7 @@ use mallee_awswire::ApiError;
 use mallee_store::{
     InterfaceRow, NetworkAclAssociationFilter, NetworkAclFilter, NetworkAclRow, PAGE_ROWS_MAX, RouteAssociationFilter,
     SubnetRow, VpcRow, network_acl_association_list, network_acl_list, route_association_list, security_group_by_name,
-    subnet_list_all, vpc_list_all,
+    subnet_list_all, vpc_list_all, vpc_list_strange_dhcp,
 };
 use std::collections::BTreeMap;
 
@@ -24,6 +24,8 @@ pub(crate) async fn differences<'a>(
     let associations = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await.or_fail()?;
     let with_acl: BTreeMap<&str, &str> =
         associations.iter().map(|row| (row.subnet_id.as_str(), row.acl_id.as_str())).collect();
+    let strange = vpc_list_strange_dhcp(store).await.or_fail()?;
+    found.extend(strange.into_iter().map(|vpc| (vpc.to_string(), "has dhcp options of another account".to_owned())));
     for vpc in &vpcs {
         let filter = NetworkAclFilter { vpcs: Some(std::slice::from_ref(&vpc.id)), ..Default::default() };
         let acls = network_acl_list(store, filter, PAGE_ROWS_MAX).await.or_fail()?;
@@ -119,6 +121,7 @@ mod tests {
             dedicated: false,
             dns_support: true,
             dns_hostnames: false,
+            dhcp_options_id: None,
             generation: Generation(1),
             created_ms: 0,
         }

@@ -21,8 +21,8 @@ pub(crate) struct NewVpc<'a> {
 }
 
 impl Cloud {
-    /// Makes a VPC with what every VPC has: a main route table, a default network ACL through which everything passes, and
-    /// a default security group whose members reach each other.
+    /// Makes a VPC with what every VPC has: the account's default DHCP options, a main route table, a default network ACL
+    /// through which everything passes, and a default security group whose members reach each other.
     ///
     /// # Errors
     /// What the database says; [`StoreError::Exhausted`] without a free network identifier.
@@ -38,6 +38,7 @@ impl Cloud {
             dns_support: true,
             // As on AWS: a VPC that somebody makes names no public addresses until it is told to.
             dns_hostnames: is_default,
+            dhcp_options_id: Some(self.default_dhcp_options(tx, account).await?),
             generation: Generation(1),
             created_ms: self.clock().now_ms(),
         };

@@ -204,6 +204,9 @@ quotas! {
     /// Buckets.
     BUCKETS = quota("s3", "L-DC2B2D3D", "General purpose buckets", Use::Sum(Counted::Buckets, 1))
         .usual(10_000).key("s3:quota-bucketnumber").refused(Code::TooManyBuckets, Words::Plain);
+    /// DHCP option sets. (AWS has the error, but no code.)
+    DHCP_OPTIONS = quota("vpc", "mallee-dhcp-options", "DHCP option sets", Use::Sum(Counted::DhcpOptions, 1))
+        .usual(1_000).refused(Code::DhcpOptionsLimitExceeded, Words::Plain);
     /// Internet gateways.
     INTERNET_GATEWAYS = quota("vpc", "L-A4707A72", "Internet gateways per Region",
         Use::Sum(Counted::InternetGateways, 1))

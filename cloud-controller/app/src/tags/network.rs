@@ -1,18 +1,21 @@
 //! Taggable resources of the virtual network, besides those an instance is launched into.
 
 use crate::acls::TAG_KIND as ACL_TAG_KIND;
+use crate::dhcp;
 use crate::fail::OrFail as _;
 use crate::routes::{GATEWAY_TAG_KIND, TABLE_TAG_KIND};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    NetworkAclFilter, RouteTableFilter, Store, internet_gateway_list, network_acl_list, route_table_list,
+    NetworkAclFilter, RouteTableFilter, Store, dhcp_options_list, internet_gateway_list, network_acl_list,
+    route_table_list,
 };
-use mallee_types::{AccountId, InternetGatewayId, NetworkAclId, RouteTableId};
+use mallee_types::{AccountId, DhcpOptionsId, InternetGatewayId, NetworkAclId, RouteTableId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum NetworkKind {
+    DhcpOptions(DhcpOptionsId),
     InternetGateway(InternetGatewayId),
     NetworkAcl(NetworkAclId),
     RouteTable(RouteTableId),
@@ -26,6 +29,7 @@ impl NetworkKind {
     /// By the prefix of its id; `None`: it is of no such kind.
     pub(super) fn parse(prefix: &str, text: &str) -> Option<Result<Self, ApiError>> {
         Some(match prefix {
+            "dopt" => id(text, Code::InvalidDhcpOptionsIdMalformed).map(Self::DhcpOptions),
             "igw" => id(text, Code::InvalidInternetGatewayIdMalformed).map(Self::InternetGateway),
             "acl" => id(text, Code::InvalidNetworkAclIdMalformed).map(Self::NetworkAcl),
             "rtb" => id(text, Code::InvalidRouteTableIdMalformed).map(Self::RouteTable),
@@ -35,6 +39,7 @@ impl NetworkKind {
 
     pub(super) const fn name(&self) -> &'static str {
         match self {
+            Self::DhcpOptions(_) => dhcp::TAG_KIND,
             Self::InternetGateway(_) => GATEWAY_TAG_KIND,
             Self::NetworkAcl(_) => ACL_TAG_KIND,
             Self::RouteTable(_) => TABLE_TAG_KIND,
@@ -43,6 +48,11 @@ impl NetworkKind {
 
     pub(super) async fn require(&self, store: &Store, account: &AccountId) -> Result<(), ApiError> {
         let (found, code, id) = match self {
+            Self::DhcpOptions(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let found = dhcp_options_list(store, account, ids, None, 1).await.or_fail()?.len();
+                (found, Code::InvalidDhcpOptionIdNotFound, id.as_str())
+            }
             Self::InternetGateway(id) => {
                 let ids = Some(std::slice::from_ref(id));
                 let found = internet_gateway_list(store, account, ids, None, None, 1).await.or_fail()?.len();

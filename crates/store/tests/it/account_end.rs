@@ -202,6 +202,9 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     let (attached, lone) = (gateway(1, Some(&vpc)), gateway(2, None));
     internet_gateway_insert(&mut tx, &attached).await.unwrap();
     internet_gateway_insert(&mut tx, &lone).await.unwrap();
+    for set in [crate::dhcp_options::options(1, true), crate::dhcp_options::options(2, false)] {
+        assert!(dhcp_options_insert(&mut tx, &set).await.unwrap());
+    }
     capacity_insert(&mut tx, &reservation).await.unwrap();
     host_insert(&mut tx, &host).await.unwrap();
     fleet_insert(&mut tx, &fleet).await.unwrap();
@@ -221,6 +224,7 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
         "1 route tables beside the main ones",
         "1 network ACLs beside the default ones",
         "1 internet gateways that are not attached",
+        "1 DHCP option sets beside the default one",
     ];
     assert_eq!(belongings[..4], ["1 users", "1 key pairs", "1 launch templates", "1 placement groups"]);
     assert_eq!(belongings[4..], network);

@@ -13,6 +13,7 @@ mod alone;
 mod audit;
 mod capacity;
 mod changes;
+mod dhcp_options;
 mod elastic_ips;
 mod events;
 mod groups;

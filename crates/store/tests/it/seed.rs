@@ -26,6 +26,7 @@ pub async fn world(store: &Store, subnet_cidr: &str) -> (VpcRow, SubnetRow) {
         dedicated: false,
         dns_support: true,
         dns_hostnames: true,
+        dhcp_options_id: None,
         generation: Generation(1),
         created_ms: 1,
     };

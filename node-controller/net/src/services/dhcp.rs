@@ -85,8 +85,25 @@ fn options(message: &mut Message, port: &Port, vpc: &Vpc) {
     opts.insert(DhcpOption::SubnetMask(port.subnet.cidr.netmask()));
     opts.insert(DhcpOption::BroadcastAddr(port.subnet.cidr.broadcast()));
     opts.insert(DhcpOption::Router(vec![gateway]));
-    opts.insert(DhcpOption::DomainNameServer(vec![vpc.dns()]));
-    opts.insert(DhcpOption::DomainName(vpc.domain.clone()));
+    let told = &vpc.dhcp;
+    let mut servers = |of: fn(Vec<Ipv4Addr>) -> DhcpOption, ips: &[Ipv4Addr]| {
+        if !ips.is_empty() {
+            opts.insert(of(ips.to_vec()));
+        }
+    };
+    servers(DhcpOption::DomainNameServer, &told.resolvers);
+    servers(DhcpOption::NtpServers, &told.time_servers);
+    servers(DhcpOption::NetBiosNameServers, &told.netbios_servers);
+    if let Some(kind) = told.netbios_node_type {
+        opts.insert(DhcpOption::NetBiosNodeType(kind.into()));
+    }
+    if let Some(name) = &told.domain_name {
+        opts.insert(DhcpOption::DomainName(name.clone()));
+    }
+    // AWS stops at option 15, with spaces in it, which is one odd domain to many clients; this is how RFC 3397 has it.
+    if !told.search.is_empty() {
+        opts.insert(DhcpOption::DomainSearch(told.search.clone()));
+    }
     opts.insert(DhcpOption::InterfaceMtu(u16::try_from(MTU).unwrap_or(u16::MAX)));
     opts.insert(DhcpOption::Hostname(super::dns::host_name(port)));
     // A client that reads this option ignores the plain router option, so the default route is here too (RFC 3442).
@@ -147,3 +164,7 @@ fn send(socket: &UdpSocket, bytes: &[u8], reply: &Reply, device: i32) -> std::io
     sendmsg(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "dhcp_tests.rs"]
+mod tests;

@@ -6,6 +6,8 @@ mod dhcp;
 mod dns;
 mod forward;
 mod http;
+#[cfg(test)]
+mod samples;
 mod token;
 mod tree;
 

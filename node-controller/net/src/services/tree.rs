@@ -123,13 +123,18 @@ pub(super) fn tree(intent: &InstanceIntent, vpc: &Vpc, port: &Port) -> Node {
     root
 }
 
+/// A guest's name as DHCP tells it: like AWS with all of the option set's domain name, be it several.
 fn full_name(vpc: &Vpc, port: &Port) -> String {
-    format!("{}.{}", super::dns::host_name(port), vpc.domain)
+    let host = super::dns::host_name(port);
+    match &vpc.dhcp.domain_name {
+        Some(domain) => format!("{host}.{domain}"),
+        None => host,
+    }
 }
 
 fn meta_data(intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, port: &Port) -> Node {
     let mut d = Node::dir();
-    let host = if m.hostname.contains('.') { m.hostname.clone() } else { full_name(vpc, port) };
+    let host = full_name(vpc, port);
     let instance_type = intent.spec.as_ref().map_or("", |spec| spec.instance_type.as_str());
     d.put_some("ami-id", &m.image_id);
     d.put("ami-launch-index", m.launch_index.to_string());

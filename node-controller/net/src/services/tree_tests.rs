@@ -74,38 +74,25 @@ fn seen_in(
     public_ip: Option<std::net::Ipv4Addr>,
     path: &str,
 ) -> Option<Vec<u8>> {
-    let cidr: ipnet::Ipv4Net = "10.0.0.0/24".parse().unwrap();
-    let gateway = "10.0.0.1".parse().unwrap();
-    let port = Port {
-        interface_id: "eni-1".into(),
-        instance_id: "i-1".into(),
-        device: "tap0".into(),
-        mac: crate::model::Mac([2, 0, 0, 0, 0, 1]),
-        ip: "10.0.0.4".parse().unwrap(),
-        subnet: crate::model::Subnet { id: "subnet-1".into(), cidr, gateway, table: 1, acl: None },
-        groups: Vec::new(),
-        public_ip,
-        source_dest_check: true,
-        hostname: String::new(),
-    };
-    let vpc = Vpc {
-        tables: Default::default(),
-        acls: BTreeMap::new(),
-        internet_gateway: true,
-        id: "vpc-1".into(),
-        ns: "ns".into(),
-        cidr,
-        vni: 1,
-        domain: "local.compute.internal".into(),
-        subnets: Vec::new(),
-        ports: BTreeMap::new(),
-        groups: BTreeMap::new(),
-        members: BTreeMap::new(),
-        remotes: BTreeMap::new(),
-        dns_off: false,
-        public_names_off,
-    };
+    let port = Port { public_ip, ..super::super::samples::port() };
+    let vpc = Vpc { public_names_off, ..super::super::samples::vpc() };
     meta_data(&InstanceIntent::default(), metadata, &vpc, &port).at(path).map(Node::body)
+}
+
+#[test]
+fn a_guest_hears_the_name_that_dhcp_gives_it() {
+    let told = |domain: Option<&str>| {
+        let mut vpc = super::super::samples::vpc();
+        vpc.dhcp.domain_name = domain.map(str::to_owned);
+        let m = Metadata { hostname: "ip-10-0-0-4.local.compute.internal".into(), ..Metadata::default() };
+        let d = meta_data(&InstanceIntent::default(), &m, &vpc, &super::super::samples::port());
+        let of = |path: &str| String::from_utf8(d.at(path).unwrap().body()).unwrap();
+        assert_eq!(of("hostname"), of("local-hostname"));
+        of("local-hostname")
+    };
+    assert_eq!(told(Some("local.compute.internal")), "ip-10-0-0-4.local.compute.internal");
+    assert_eq!(told(Some("a.example b.example")), "ip-10-0-0-4.a.example b.example", "as AWS says it");
+    assert_eq!(told(None), "ip-10-0-0-4");
 }
 
 #[test]

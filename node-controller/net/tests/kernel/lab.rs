@@ -320,6 +320,7 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
         routed: true,
         dns_off: false,
         public_names_off: false,
+        dhcp_options: None,
     }
 }
 

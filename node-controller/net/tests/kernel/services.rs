@@ -4,7 +4,7 @@ use crate::lab::*;
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record};
-use mallee_proto::v1::PortView;
+use mallee_proto::v1::{DhcpOptions, PortView, VpcView};
 
 /// Runs a DHCP client once; returns what its script was told.
 pub fn dhcp(lab: &Lab, guest: &str) -> String {
@@ -16,7 +16,12 @@ pub fn dhcp(lab: &Lab, guest: &str) -> String {
     );
     std::fs::write(&script, text).unwrap();
     ok(None, &format!("chmod +x {script}"));
-    ok(Some(guest), &format!("busybox udhcpc -i eth0 -n -q -f -t 5 -T 1 -O mtu -O staticroutes -s {script}"));
+    ok(
+        Some(guest),
+        &format!(
+            "busybox udhcpc -i eth0 -n -q -f -t 5 -T 1 -O mtu -O staticroutes -O ntpsrv -O search -O 44 -O 46 -s {script}"
+        ),
+    );
     let lease = std::fs::read_to_string(&out).unwrap();
     let _ = std::fs::remove_file(script);
     let _ = std::fs::remove_file(out);
@@ -45,6 +50,76 @@ async fn a_guest_gets_its_address_and_all_options_by_dhcp() {
         assert!(lease.lines().any(|l| l == line), "{line} is missing in\n{lease}");
     }
     assert!(ping(&ga, "10.0.0.12") && ping(&gb, "10.0.1.11"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_hears_the_options_of_its_vpc_and_new_ones_when_it_asks_again() {
+    let mut lab = Lab::new();
+    let (a, x) = (port("a", 0, 11, &["sg-open"]), port("bb", 0, 11, &["sg-open"]));
+    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let mut view = vpc("a", 100, std::slice::from_ref(&a));
+    view.dhcp_options = Some(DhcpOptions {
+        domain_name: "corp.example lab.example".to_owned(),
+        domain_name_servers: texts(&["192.0.2.53", "AmazonProvidedDNS"]),
+        ntp_servers: texts(&["192.0.2.1", "192.0.2.2"]),
+        netbios_name_servers: texts(&["192.0.2.3"]),
+        netbios_node_type: 2,
+    });
+    let usual = vpc("bb", 101, std::slice::from_ref(&x));
+    lab.apply(vec![view.clone(), usual.clone()]).await;
+    lab.instances.set(intent(&a, false));
+    let (ga, gx) = (lab.boot(&a).await, lab.boot(&x).await);
+    let says = |lease: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(lease.lines().any(|l| l == *line), "{line} is missing in\n{lease}");
+        }
+    };
+    let silent = |lease: &str, names: &[&str]| {
+        for name in names {
+            assert!(!lease.lines().any(|l| l.starts_with(&format!("{name}="))), "{name} is in\n{lease}");
+        }
+    };
+    let lease = dhcp(&lab, &ga);
+    says(
+        &lease,
+        &[
+            "ip=10.0.0.11",
+            "hostname=ip-10-0-0-11",
+            // What this client makes of a space; the domains come with option 119.
+            "domain=bad",
+            "search=corp.example lab.example",
+            "dns=192.0.2.53 10.0.0.2",
+            "ntpsrv=192.0.2.1 192.0.2.2",
+            "wins=192.0.2.3",
+            "opt46=02",
+        ],
+    );
+    let name = "ip-10-0-0-11.corp.example lab.example";
+    assert_eq!(curl(&ga, &format!("{URL}/latest/meta-data/local-hostname")).1, name);
+    // The resolver is where it always is, with the names it always has, whoever else is told of.
+    for server in ["10.0.0.2", "169.254.169.253"] {
+        assert!(nslookup(&ga, "ip-10-0-0-11.zone1.internal", server).contains("10.0.0.11"), "{server}");
+    }
+    // The VPC beside it has none of this.
+    let other = dhcp(&lab, &gx);
+    says(&other, &["dns=10.0.0.2", "domain=zone1.internal"]);
+    silent(&other, &["search", "ntpsrv", "wins", "opt46"]);
+
+    let again = async |lab: &mut Lab, set: Option<DhcpOptions>| {
+        lab.apply(vec![VpcView { dhcp_options: set, ..view.clone() }, usual.clone()]).await;
+        ok(Some(&ga), "ip addr flush dev eth0");
+        dhcp(lab, &ga)
+    };
+    let one = DhcpOptions { domain_name: "corp.example".to_owned(), ..Default::default() };
+    let lease = again(&mut lab, Some(one)).await;
+    says(&lease, &["ip=10.0.0.11", "domain=corp.example"]);
+    silent(&lease, &["dns", "search", "ntpsrv", "wins", "opt46"]);
+    let none = DhcpOptions { domain_name_servers: texts(&["169.254.169.253"]), ..Default::default() };
+    let lease = again(&mut lab, Some(none)).await;
+    says(&lease, &["ip=10.0.0.11", "dns=169.254.169.253"]);
+    silent(&lease, &["domain", "search", "ntpsrv", "wins", "opt46"]);
+    assert_eq!(curl(&ga, &format!("{URL}/latest/meta-data/local-hostname")).1, "ip-10-0-0-11");
+    says(&again(&mut lab, None).await, &["dns=10.0.0.2", "domain=zone1.internal"]);
 }
 
 pub fn curl(guest: &str, args: &str) -> (u16, String) {

@@ -1,0 +1,26 @@
+-- What guests of a VPC are told besides their address (dhcp_options.rs).
+
+CREATE TABLE dhcp_options (
+    id TEXT NOT NULL CONSTRAINT dhcp_options_id PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    -- What the cloud says by itself.
+    is_default INTEGER NOT NULL,
+    doc TEXT NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX dhcp_options_by_account ON dhcp_options (account_id, id);
+CREATE UNIQUE INDEX dhcp_options_account_id ON dhcp_options (account_id) WHERE is_default;
+
+-- Without one guests are told of no domain.
+ALTER TABLE vpcs ADD COLUMN dhcp_options_id TEXT REFERENCES dhcp_options (id);
+CREATE INDEX vpcs_by_dhcp_options ON vpcs (dhcp_options_id);
+
+-- Every account has its default set, and every VPC what its guests were told so far. An account's number is part of the
+-- set's id: it may have no VPC whose id could be.
+INSERT INTO dhcp_options (id, account_id, is_default, doc, created_ms)
+    SELECT 'dopt-00000' || id, id, 1, '{}', created_ms FROM accounts;
+UPDATE vpcs SET dhcp_options_id = (SELECT d.id FROM dhcp_options d WHERE d.account_id = vpcs.account_id);
+
+CREATE TRIGGER dhcp_options_creator AFTER DELETE ON dhcp_options BEGIN
+    DELETE FROM resource_creators WHERE resource_id = OLD.id;
+END;
