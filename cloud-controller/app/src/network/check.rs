@@ -109,7 +109,7 @@ fn of_rows<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_types::{Generation, SubnetId, VpcId};
+    use mallee_types::{Generation, NetworkAclId, SubnetId, VpcId};
 
     fn vpc() -> VpcRow {
         VpcRow {
@@ -139,6 +139,31 @@ mod tests {
             generation: Generation(1),
             created_ms: 0,
         }
+    }
+
+    #[test]
+    fn a_vpc_without_a_default_acl_and_subnets_with_none_of_its_own_are_found() {
+        let acl = |n: u128, is_default| NetworkAclRow {
+            id: NetworkAclId::from_random(n),
+            account_id: vpc().account_id,
+            vpc_id: vpc().id,
+            is_default,
+            generation: Generation(1),
+            created_ms: 0,
+        };
+        let subnet = subnet(1, "10.0.0.0/24");
+        let wrong = |acls: &[NetworkAclRow], held: Option<&NetworkAclRow>| {
+            let with = held.map(|acl| (subnet.id.as_str(), acl.id.as_str())).into_iter().collect();
+            let found = of_acls(&vpc(), acls, std::slice::from_ref(&subnet), &with);
+            found.into_iter().map(|(_, why)| why).collect::<Vec<_>>()
+        };
+        let (default, other, strange) = (acl(1, true), acl(2, false), acl(3, false));
+        let both = [default.clone(), other.clone()];
+        assert_eq!(wrong(&both, Some(&default)), Vec::<String>::new());
+        assert_eq!(wrong(&both, Some(&other)), Vec::<String>::new());
+        assert_eq!(wrong(&both, None), ["has no network ACL"]);
+        assert!(wrong(&both, Some(&strange))[0].contains("which is not one of"));
+        assert_eq!(wrong(std::slice::from_ref(&other), Some(&other)), ["has no default network ACL"]);
     }
 
     #[test]

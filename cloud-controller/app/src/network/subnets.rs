@@ -95,8 +95,8 @@ impl Cloud {
         self.zones().iter().min_by_key(count).cloned()
     }
 
-    /// `DeleteSubnet`: with its associations with a route table and a network ACL. Instances that were in it, and are terminated, are
-    /// forgotten at once.
+    /// `DeleteSubnet`: with its associations with a route table and a network ACL. Instances that were in it, and are
+    /// terminated, are forgotten at once.
     ///
     /// # Errors
     /// `DependencyViolation` while interfaces are in it.
