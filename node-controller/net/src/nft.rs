@@ -42,11 +42,16 @@ pub fn vpc_rules(vpc: &Vpc, connlimit: bool) -> String {
     }
     dispatch(&mut out, "anti", "sp", vpc);
     dispatch(&mut out, "egress", "eg", vpc);
-    out.push_str(
-        "\tchain raw { type filter hook prerouting priority raw; policy drop;\n\
+    // The world has none of the VPC's own addresses, nor of those inside one link: such a source is forged, to pass for a
+    // member of a group.
+    put!(
+        out,
+        "\tchain raw {{ type filter hook prerouting priority raw; policy drop;\n\
          \t\tmeta nfproto ipv6 counter drop\n\
-         \t\tiifname { \"lo\", \"vx\", \"igw\" } accept\n\
-         \t\tiifname vmap @anti\n\t\tcounter drop\n\t}\n",
+         \t\tiifname \"igw\" ip saddr {{ 169.254.0.0/16, {} }} counter drop\n\
+         \t\tiifname {{ \"lo\", \"vx\", \"igw\" }} accept\n\
+         \t\tiifname vmap @anti\n\t\tcounter drop\n\t}}\n",
+        vpc.cidr
     );
     dispatch(&mut out, "ingress", "in", vpc);
     acl::chains(&mut out, vpc);

@@ -3,6 +3,8 @@
 use crate::lab::*;
 use dhcproto::Encodable as _;
 use dhcproto::v4::{DhcpOption, Message, MessageType};
+use mallee_proto::v1::PortView;
+use mallee_proto::v1::group_rule::Peer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_sources_are_dropped_unless_the_check_is_off() {
@@ -30,6 +32,23 @@ async fn forged_sources_are_dropped_unless_the_check_is_off() {
     // IPv6 is not offered, so it is no way round.
     let before = ok(Some(&lab.names.vpc_ns("vpc-a")), "cat /proc/net/if_inet6; ip -6 route");
     assert_eq!(before, "", "the router has no IPv6 at all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_world_does_not_pass_for_a_member_of_a_group() {
+    let mut lab = Lab::new();
+    let a = PortView { public_ip: "203.0.113.5".to_owned(), ..port("a", 0, 11, &["sg-x"]) };
+    let mut view = vpc("a", 100, std::slice::from_ref(&a));
+    let from = |peer| rule(false, -1, -1, -1, peer);
+    let rules = vec![from(Peer::GroupId("sg-x".to_owned())), from(cidr("10.0.0.0/16")), from(cidr("10.77.0.0/16"))];
+    view.groups.push(group("sg-x", rules));
+    view.members = vec![members("sg-x", &["10.0.0.11", "10.0.0.12"])];
+    lab.apply(vec![view]).await;
+    let ga = lab.launch(&a).await;
+    ok(Some(&lab.host), "for ip in 10.77.0.1 10.0.0.12 10.0.3.3; do ip addr add $ip/32 dev lo; done");
+    assert!(delivers(&lab.host, "10.77.0.1", &ga, "203.0.113.5"), "control: allowed, and none of the VPC's");
+    assert!(!delivers(&lab.host, "10.0.0.12", &ga, "203.0.113.5"), "a member's address");
+    assert!(!delivers(&lab.host, "10.0.3.3", &ga, "203.0.113.5"), "any address of the VPC");
 }
 
 #[tokio::test(flavor = "multi_thread")]
