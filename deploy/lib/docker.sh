@@ -11,11 +11,14 @@ docker_answers() { timeout 15 "$DOCKER" info >/dev/null 2>&1; }
 # libraries as new as those that it was linked to.
 base_image() { echo "${MALLEE_COMPOSE_BASE:-$(. /etc/os-release && echo "$ID:${VERSION_CODENAME:-}")}"; }
 
-# compose ARGUMENT…: docker-compose 1.29, or the plugin, on the test cluster's file.
+# Which cluster: its name, the port of its API on this machine, the first three numbers of its network.
+PROJECT=${MALLEE_COMPOSE_PROJECT:-mallee} PORT=${MALLEE_COMPOSE_PORT:-8773} NETWORK=${MALLEE_COMPOSE_NETWORK:-172.30.83}
+
+# compose ARGUMENT…: docker-compose 1.29, or the plugin, on the cluster's file.
 compose() {
     local file=$ROOT/deploy/compose/docker-compose.yml tool=(docker-compose)
     if "$DOCKER" compose version >/dev/null 2>&1; then tool=("$DOCKER" compose); fi
-    MALLEE_COMPOSE_IMAGE=$PROJECT MALLEE_COMPOSE_PORT=$PORT "${tool[@]}" -p "$PROJECT" -f "$file" "$@"
+    MALLEE_COMPOSE_IMAGE=$PROJECT MALLEE_COMPOSE_PORT=$PORT MALLEE_COMPOSE_NETWORK=$NETWORK "${tool[@]}" -p "$PROJECT" -f "$file" "$@"
 }
 
 # start_docker DIRECTORY: starts a daemon whose images and log are in DIRECTORY, its socket in a short directory of its
@@ -23,10 +26,12 @@ compose() {
 start_docker() {
     local deadline=$((SECONDS + 60))
     DOCKERD_RUN=$(mktemp -d /run/mallee-docker.XXXXXX)
+    DOCKERD_DATA=$1/data
+    rm -rf "$DOCKERD_DATA"
     mkdir -p "$1"
     iptables-save >"$DOCKERD_RUN/firewall" 2>/dev/null || true
     export DOCKER_HOST=unix://$DOCKERD_RUN/docker.sock
-    setsid dockerd --data-root "$1/data" --exec-root "$DOCKERD_RUN/exec" --pidfile "$1/dockerd.pid" -H "$DOCKER_HOST" \
+    setsid dockerd --data-root "$DOCKERD_DATA" --exec-root "$DOCKERD_RUN/exec" --pidfile "$1/dockerd.pid" -H "$DOCKER_HOST" \
         >"$1/dockerd.log" 2>&1 </dev/null &
     DOCKERD_PID=$!
     until docker_answers; do
@@ -55,5 +60,6 @@ stop_docker() {
         iptables-save -c 2>/dev/null | grep -vE 'DOCKER|docker0' | iptables-restore -c || true
         iptables -P FORWARD "${policy:-ACCEPT}" || true
     fi
-    rm -rf "$DOCKERD_RUN"
+    # Nothing of a run that was cut short comes alive at the next one.
+    rm -rf "$DOCKERD_RUN" "$DOCKERD_DATA"
 }

@@ -46,6 +46,8 @@ class Cluster(Cloud):
             **os.environ,
             "MALLEE_COMPOSE_PROJECT": self.project,
             "MALLEE_COMPOSE_PORT": str(self.port),
+            # Beside a cluster that somebody uses.
+            "MALLEE_COMPOSE_NETWORK": "172.30.84",
             "MALLEE_BIN": str(BINARY),
             "MALLEE_TINY_IMAGE": str(IMAGE),
         }
@@ -77,10 +79,6 @@ class Cluster(Cloud):
 
     def inspect(self, service, field):
         return self.docker("inspect", "-f", f"{{{{{field}}}}}", self.container(service)).stdout.strip()
-
-    def address(self, service):
-        return self.inspect(service, f'(index .NetworkSettings.Networks "{self.project}_cluster").IPAddress')
-
     def healthy(self, service):
         return self.inspect(service, ".State.Health.Status") == "healthy"
 

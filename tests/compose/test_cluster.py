@@ -9,9 +9,8 @@ import signal
 import botocore.exceptions
 import pytest
 from conftest import NODES, until
+from support import run
 
-# Packets between zones: set when the cluster controllers tell each other their nodes ("Zones meet").
-ZONES_MEET = False
 # What a guest's SSH server says first.
 GREETING = "bash -c 'head -c 4 </dev/tcp/{}/22'"
 
@@ -69,25 +68,31 @@ def test_guests_on_two_nodes_meet_as_their_group_allows(cluster, group, pair):
         assert here.reaches(name)
 
 
-def test_an_elastic_address_is_reached_through_its_node(cluster, pair):
-    _, guest = pair
+def test_an_elastic_address_is_reached_from_everywhere(cluster, pair):
     ec2 = cluster.client("ec2")
     allocation = ec2.allocate_address()
-    ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=guest.id)
-
-    def greeting(node):
-        """What a host outside of the cloud hears at the address, when it sends packets for it to this node."""
-        address = allocation["PublicIp"]
-        script = f"ip route add {address}/32 via {cluster.address(node)} && timeout 5 {GREETING.format(address)}"
-        outside = ["--rm", "--network", f"{cluster.project}_cluster", "--cap-add", "NET_ADMIN", cluster.project]
-        return cluster.docker("run", *outside, "bash", "-c", script, check=False).stdout
-
-    until("the address answers outside", lambda: greeting(guest.node) == "SSH-")
-    assert greeting("node-a1") == "", "an address is at the node of its instance, and nowhere else"
-    assert guest.ssh("/usr/sbin/imds meta-data/public-ipv4") == allocation["PublicIp"]
+    address = allocation["PublicIp"]
+    greeting = f"timeout 5 {GREETING.format(address)}"
+    outside = ["run", "--rm", "--network", f"{cluster.project}_cluster", cluster.project, "sh", "-c", greeting]
+    # Another node, a stranger on the network, this machine, and a guest on another node.
+    ways = {
+        "node": lambda: cluster.inside("node-b1", "sh", "-c", greeting, check=False).stdout,
+        "stranger": lambda: cluster.docker(*outside, check=False).stdout,
+        "machine": lambda: run("sh", "-c", greeting, check=False).stdout,
+        "guest": lambda: next(guest for guest in pair if guest is not holder).ssh(greeting, check=False),
+    }
+    assert ways["stranger"]() == "", "the address is nobody's yet"
+    for holder in pair:
+        # The second time it moves to the other node.
+        ec2.associate_address(AllocationId=allocation["AllocationId"], InstanceId=holder.id)
+        for way in ways:
+            until(f"{holder.node} answers a {way}", lambda way=way: ways[way]() == "SSH-")
+        assert holder.ssh("/usr/sbin/imds meta-data/public-ipv4") == address
     ec2.disassociate_address(AssociationId=ec2.describe_addresses()["Addresses"][0]["AssociationId"])
+    until("the address is nobody's again", lambda: ways["stranger"]() == "")
     ec2.release_address(AllocationId=allocation["AllocationId"])
-    until("the automatic address is back", lambda: guest.describe().get("PublicIpAddress"))
+    for holder in pair:
+        until("the automatic address is back", lambda holder=holder: holder.describe().get("PublicIpAddress"))
 
 
 @pytest.mark.parametrize("service", ["postgres", "walrus", "cluster-a"])
@@ -162,17 +167,15 @@ def test_an_instance_is_stopped_and_started_on_its_node(cluster, pair):
     until("it is reached as before", lambda: other.reaches(one.private))
 
 
-if ZONES_MEET:
-
-    def test_guests_of_two_zones_meet_in_their_vpc(cluster, pair, launch):
-        one, _ = pair
-        (far,) = launch(1, Placement={"AvailabilityZone": "local-1b"})
-        assert far.node == "node-b1" and far.describe()["SubnetId"] != one.describe()["SubnetId"]
-        for here, there in ((one, far), (far, one)):
-            until("they reach each other", lambda here=here, there=there: here.reaches(there.private))
-            assert there.private in here.ssh(f"nslookup {there.describe()['PrivateDnsName']}")
-        far.ec2.terminate_instances(InstanceIds=[far.id])
-        far.wait("terminated")
+def test_guests_of_two_zones_meet_in_their_vpc(cluster, pair, launch):
+    one, _ = pair
+    (far,) = launch(1, Placement={"AvailabilityZone": "local-1b"})
+    assert far.node == "node-b1" and far.describe()["SubnetId"] != one.describe()["SubnetId"]
+    for here, there in ((one, far), (far, one)):
+        until("they reach each other", lambda here=here, there=there: here.reaches(there.private))
+        assert there.private in here.ssh(f"nslookup {there.describe()['PrivateDnsName']}")
+    far.ec2.terminate_instances(InstanceIds=[far.id])
+    far.wait("terminated")
 
 
 def test_of_terminated_instances_nothing_is_left(cluster, pair):
