@@ -23,6 +23,7 @@ mod internet_gateways;
 mod keys;
 pub mod page;
 mod placement_groups;
+mod prefix_lists;
 mod profiles;
 mod route_tables;
 mod spot;

@@ -19,6 +19,7 @@ sql! {
     ROUTE_TABLES = "SELECT COUNT(*) FROM route_tables t WHERE t.account_id = $1 AND NOT EXISTS
         (SELECT 1 FROM route_associations a WHERE a.table_id = t.id AND a.subnet_id IS NULL)";
     GATEWAYS = "SELECT COUNT(*) FROM internet_gateways WHERE account_id = $1 AND vpc_id IS NULL";
+    PREFIX_LISTS = "SELECT COUNT(*) FROM prefix_lists WHERE account_id = $1";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     CAPACITY = "SELECT COUNT(*) FROM capacity_reservations WHERE account_id = $1 AND ended_ms IS NULL";
@@ -64,6 +65,7 @@ sql! {
     WIPE_TEMPLATES = "DELETE FROM launch_templates WHERE account_id = $1";
     WIPE_PLACEMENT = "DELETE FROM placement_groups WHERE account_id = $1";
     WIPE_CAPACITY = "DELETE FROM capacity_reservations WHERE account_id = $1";
+    WIPE_PREFIX_LISTS = "DELETE FROM prefix_lists WHERE account_id = $1";
     WIPE_HOSTS = "DELETE FROM dedicated_hosts WHERE account_id = $1";
     // What others let it see; what it let others see goes with its images.
     WIPE_PERMISSIONS = "DELETE FROM image_launch_permissions WHERE account_id = $1";
@@ -119,6 +121,7 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("subnets beside the default ones", SUBNETS),
         ("route tables beside the main ones", ROUTE_TABLES),
         ("internet gateways that are not attached", GATEWAYS),
+        ("prefix lists", PREFIX_LISTS),
         ("server certificates", CERTIFICATES),
         ("OpenID Connect providers", OIDC),
         ("trails", TRAILS),
@@ -162,6 +165,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_PLACEMENT,
         WIPE_CAPACITY,
         WIPE_HOSTS,
+        WIPE_PREFIX_LISTS,
         WIPE_PERMISSIONS,
         WIPE_USERS,
     ];

@@ -43,6 +43,7 @@ steps! {
     26 "0026_hold_known";
     29 "0029_outbox_due";
     40 "0040_vpc";
+    44 "0044_prefix_lists";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -4,8 +4,9 @@ use crate::StoreError;
 use mallee_types::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DomainPhase, Epoch, FleetId, Generation,
     GroupId, GroupRuleId, HostId, ImageId, Incarnation, InstanceEventId, InstanceId, InstanceState, InterfaceId,
-    InternetGatewayId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId, ProfileAssociationId,
-    ReservationId, RouteAssociationId, RouteTableId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
+    InternetGatewayId, KeyPairId, LaunchTemplateId, MacAddress, NodeId, PlacementGroupId, PrefixListId,
+    ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, RunIntent, SpotRequestId, SubnetId, VpcId,
+    ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -256,6 +257,7 @@ texts!(
     MacAddress,
     NodeId,
     PlacementGroupId,
+    PrefixListId,
     CapacityReservationId,
     HostId,
     ProfileAssociationId,

@@ -90,6 +90,8 @@ ids! {
     InternetGatewayId = "igw";
     /// A route table.
     RouteTableId = "rtb";
+    /// A prefix list.
+    PrefixListId = "pl";
     /// A subnet's having a route table, or a VPC's main one.
     RouteAssociationId = "rtbassoc";
     /// A network interface.

@@ -14,8 +14,8 @@ pub mod secret;
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, FleetId, GroupId, GroupRuleId, HostId,
     IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, NodeId,
-    PlacementGroupId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, SpotRequestId, SubnetId,
-    VolumeId, VpcId, ZoneName,
+    PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId,
+    SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;
