@@ -13,6 +13,7 @@ mod meetings;
 mod partition;
 mod placement;
 mod points;
+mod prefix_lists;
 mod processes;
 mod quotas;
 mod random;

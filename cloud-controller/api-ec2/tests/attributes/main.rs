@@ -7,5 +7,6 @@ mod addresses;
 mod fixture;
 mod instances;
 mod others;
+mod prefix_lists;
 mod routes;
 mod vpcs;

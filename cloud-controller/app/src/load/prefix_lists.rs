@@ -4,7 +4,8 @@ use ipnet::Ipv4Net;
 use mallee_proto::v1::GroupRule;
 use mallee_proto::v1::group_rule::Peer;
 use mallee_store::{
-    PrefixListEntryRow, RouteDestination, RouteRow, SecurityGroupRuleRow, Store, StoreError, prefix_list_entries_now,
+    FILTER_VALUES_MAX, PrefixListEntryRow, RouteDestination, RouteRow, SecurityGroupRuleRow, Store, StoreError,
+    prefix_list_entries_now,
 };
 use mallee_types::PrefixListId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,11 +34,12 @@ impl Lists {
         lists: impl Iterator<Item = &'a PrefixListId>,
     ) -> Result<Self, StoreError> {
         let lists: BTreeSet<&PrefixListId> = lists.collect();
-        if lists.is_empty() {
-            return Ok(Self::default());
-        }
         let lists: Vec<PrefixListId> = lists.into_iter().cloned().collect();
-        prefix_list_entries_now(store, Some(&lists)).await.map(Self::of)
+        let mut rows = Vec::new();
+        for some in lists.chunks(FILTER_VALUES_MAX) {
+            rows.extend(prefix_list_entries_now(store, Some(some)).await?);
+        }
+        Ok(Self::of(rows))
     }
 
     fn blocks(&self, list: &PrefixListId) -> &[Ipv4Net] {

@@ -23,6 +23,7 @@ mod later;
 mod launch_templates;
 mod placement_groups;
 mod plans;
+mod prefix_lists;
 mod quotas;
 mod races;
 mod resources;
