@@ -27,6 +27,7 @@ mallee_app::offered! {
     Write CreateKeyPair => api.create_key_pair(cx, r).await;
     Write CreateLaunchTemplate => api.create_launch_template(cx, r, params).await;
     Write CreateLaunchTemplateVersion => api.create_launch_template_version(cx, r, params).await;
+    Write CreateManagedPrefixList => api.create_managed_prefix_list(cx, r, params).await;
     Write CreateNetworkAcl => api.create_network_acl(cx, r, params).await;
     Write CreateNetworkAclEntry => api.create_network_acl_entry(cx, r).await;
     Write CreatePlacementGroup => api.create_placement_group(cx, r).await;
@@ -42,6 +43,7 @@ mallee_app::offered! {
     Write DeleteKeyPair => api.delete_key_pair(cx, r).await;
     Write DeleteLaunchTemplate => api.delete_launch_template(cx, r).await;
     Write DeleteLaunchTemplateVersions => api.delete_launch_template_versions(cx, r).await;
+    Write DeleteManagedPrefixList => api.delete_managed_prefix_list(cx, r).await;
     Write DeleteNetworkAcl => api.delete_network_acl(cx, r).await;
     Write DeleteNetworkAclEntry => api.delete_network_acl_entry(cx, r).await;
     Write DeletePlacementGroup => api.delete_placement_group(cx, r).await;
@@ -79,10 +81,12 @@ mallee_app::offered! {
     Read DescribeKeyPairs => api.describe_key_pairs(cx, r).await;
     Read DescribeLaunchTemplateVersions => api.describe_launch_template_versions(cx, r).await;
     Read DescribeLaunchTemplates => api.describe_launch_templates(cx, r).await;
+    Read DescribeManagedPrefixLists => api.describe_managed_prefix_lists(cx, r).await;
     Read DescribeNetworkAcls => api.describe_network_acls(cx, r).await;
     Read DescribeNetworkInterfaceAttribute => api.describe_network_interface_attribute(cx, r).await;
     Read DescribeNetworkInterfaces => api.describe_network_interfaces(cx, r).await;
     Read DescribePlacementGroups => api.describe_placement_groups(cx, r).await;
+    Read DescribePrefixLists => api.describe_prefix_lists(cx, r).await;
     Read DescribePrincipalIdFormat => api.describe_principal_id_format(r);
     Read DescribeRegions => api.describe_regions(r);
     Read DescribeRouteTables => api.describe_route_tables(cx, r).await;
@@ -111,6 +115,8 @@ mallee_app::offered! {
     Read GetInstanceTypesFromInstanceRequirements => api.get_instance_types_from_requirements(r).await;
     Read GetInstanceUefiData => api.get_instance_uefi_data(cx, r).await;
     Read GetLaunchTemplateData => api.get_launch_template_data(cx, r).await;
+    Read GetManagedPrefixListAssociations => api.get_managed_prefix_list_associations(cx, r).await;
+    Read GetManagedPrefixListEntries => api.get_managed_prefix_list_entries(cx, r).await;
     Read GetPasswordData => api.get_password_data(cx, r).await;
     Write ImportKeyPair => api.import_key_pair(cx, r).await;
     Write ModifyCapacityReservation => api.modify_capacity_reservation(cx, r).await;
@@ -130,6 +136,7 @@ mallee_app::offered! {
     Write ModifyInstanceMetadataOptions => api.modify_instance_metadata_options(cx, r).await;
     Write ModifyInstancePlacement => api.modify_instance_placement(cx, r).await;
     Write ModifyLaunchTemplate => api.modify_launch_template(cx, r, params).await;
+    Write ModifyManagedPrefixList => api.modify_managed_prefix_list(cx, r).await;
     Write ModifyNetworkInterfaceAttribute => api.modify_network_interface_attribute(cx, r).await;
     Write ModifySecurityGroupRules => api.modify_security_group_rules(cx, r).await;
     Write ModifySubnetAttribute => api.modify_subnet_attribute(cx, r).await;
@@ -151,6 +158,7 @@ mallee_app::offered! {
     Write ResetImageAttribute => api.reset_image_attribute(cx, r).await;
     Write ResetInstanceAttribute => api.reset_instance_attribute(cx, r).await;
     Write ResetNetworkInterfaceAttribute => api.reset_network_interface_attribute(cx, r).await;
+    Write RestoreManagedPrefixListVersion => api.restore_managed_prefix_list_version(cx, r).await;
     Write RevokeSecurityGroupEgress => api.revoke_egress(cx, r).await;
     Write RevokeSecurityGroupIngress => api.revoke_ingress(cx, r).await;
     Write RunInstances => api.run_instances(cx, r, params).await;

@@ -25,6 +25,7 @@ mod keys;
 mod network_acls;
 pub mod page;
 mod placement_groups;
+mod prefix_lists;
 mod profiles;
 mod route_tables;
 mod spot;

@@ -119,6 +119,11 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     for (subject, problem) in network {
         report.add("I3", subject, problem);
     }
+    let (lists, wrong) = crate::prefix_lists::check::differences(cloud).await?;
+    report.checked += lists;
+    for (subject, problem) in wrong {
+        report.add("I3", subject, problem);
+    }
     let (spot, requests) = crate::spot::differences(cloud, &books.instances).await?;
     report.checked += requests;
     for (subject, problem) in spot {

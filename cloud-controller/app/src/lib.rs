@@ -29,6 +29,7 @@ pub mod network;
 pub mod once;
 pub mod operation;
 pub mod placement_groups;
+pub mod prefix_lists;
 pub mod quotas;
 pub mod routes;
 pub mod spot;

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod network;
 mod peers;
+mod prefix_lists;
 
 use crate::capacity::wire_tenancy;
 use crate::events::{events_of, wire as wire_event};

@@ -184,7 +184,7 @@ fn an_instance_of_another_zone_is_reached_and_is_a_member_of_its_groups() {
     for node in ["a", "b", "c"] {
         assert_eq!(compile(&here, node), compile(&whole, node), "{node}");
     }
-    assert_eq!(here.peer_instances(), [intent.id.clone()]);
+    assert_eq!(here.peer_instances(), [intent.id.as_str()]);
     here.set_peer_instance(&peer);
     assert!(here.take_learning_nodes().is_empty(), "nothing changed");
     here.set_peer_instance(&PeerInstance { ports: Vec::new(), ..peer });

@@ -21,6 +21,7 @@ sql! {
     NETWORK_ACLS = "SELECT COUNT(*) FROM network_acls WHERE account_id = $1 AND NOT is_default";
     GATEWAYS = "SELECT COUNT(*) FROM internet_gateways WHERE account_id = $1 AND vpc_id IS NULL";
     DHCP_OPTIONS = "SELECT COUNT(*) FROM dhcp_options WHERE account_id = $1 AND NOT is_default";
+    PREFIX_LISTS = "SELECT COUNT(*) FROM prefix_lists WHERE account_id = $1";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     CAPACITY = "SELECT COUNT(*) FROM capacity_reservations WHERE account_id = $1 AND ended_ms IS NULL";
@@ -67,6 +68,7 @@ sql! {
     WIPE_PLACEMENT = "DELETE FROM placement_groups WHERE account_id = $1";
     WIPE_CAPACITY = "DELETE FROM capacity_reservations WHERE account_id = $1";
     WIPE_DHCP_OPTIONS = "DELETE FROM dhcp_options WHERE account_id = $1";
+    WIPE_PREFIX_LISTS = "DELETE FROM prefix_lists WHERE account_id = $1";
     WIPE_HOSTS = "DELETE FROM dedicated_hosts WHERE account_id = $1";
     // What others let it see; what it let others see goes with its images.
     WIPE_PERMISSIONS = "DELETE FROM image_launch_permissions WHERE account_id = $1";
@@ -124,6 +126,7 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("network ACLs beside the default ones", NETWORK_ACLS),
         ("internet gateways that are not attached", GATEWAYS),
         ("DHCP option sets beside the default one", DHCP_OPTIONS),
+        ("prefix lists", PREFIX_LISTS),
         ("server certificates", CERTIFICATES),
         ("OpenID Connect providers", OIDC),
         ("trails", TRAILS),
@@ -168,6 +171,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_CAPACITY,
         WIPE_HOSTS,
         WIPE_DHCP_OPTIONS,
+        WIPE_PREFIX_LISTS,
         WIPE_PERMISSIONS,
         WIPE_USERS,
     ];

@@ -52,6 +52,7 @@ mod migrations;
 mod network_acl;
 mod oidc_provider;
 mod placement_group;
+mod prefix_list;
 mod quota;
 mod quota_use;
 pub mod registry;
@@ -244,6 +245,12 @@ pub use placement_group::{
     PlacementGroupRow, PlacementStrategy, placement_group_delete, placement_group_insert, placement_group_join,
     placement_group_leave, placement_group_list, placement_group_member_count, placement_group_zones,
 };
+pub use prefix_list::{
+    PREFIX_LIST_VERSIONS_KEPT, PrefixListEntryRow, PrefixListFilter, PrefixListRow, PrefixListState, PrefixListUses,
+    prefix_list_delete, prefix_list_entries, prefix_list_entries_end, prefix_list_entries_forget,
+    prefix_list_entries_insert, prefix_list_entries_now, prefix_list_hold, prefix_list_insert, prefix_list_list,
+    prefix_list_update, prefix_list_uses,
+};
 pub use quota::{
     QuotaRequestRow, QuotaRequestStatus, QuotaSettingRow, quota_hold, quota_request_fetch, quota_request_insert,
     quota_request_list, quota_request_settle, quota_setting_clear, quota_setting_fetch, quota_setting_list,
@@ -255,8 +262,8 @@ pub use role::{
     role_used,
 };
 pub use route_table::{
-    ROUTE_TABLES_MAX, RouteAssociationFilter, RouteAssociationRow, RouteRow, RouteTableFilter, RouteTableRow,
-    TO_INTERNET_GATEWAY, route_association_delete, route_association_insert, route_association_list,
+    ROUTE_TABLES_MAX, RouteAssociationFilter, RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter,
+    RouteTableRow, TO_INTERNET_GATEWAY, route_association_delete, route_association_insert, route_association_list,
     route_association_main_delete, route_association_of_subnet_delete, route_association_replace, route_delete,
     route_insert, route_list, route_replace, route_table_delete, route_table_insert, route_table_list,
     route_table_number, route_table_touch,

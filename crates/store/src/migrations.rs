@@ -45,6 +45,7 @@ steps! {
     40 "0040_vpc";
     41 "0041_network_acl";
     42 "0042_dhcp_options";
+    44 "0044_prefix_lists";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -77,6 +77,8 @@ counted! {
     Vpcs: VPCS, VPCS_OWN, "r.id" = "SELECT COUNT(*) FROM vpcs r WHERE r.account_id = $1";
     /// Elastic IPs, whether they are associated or not.
     ElasticIps: ELASTIC_IPS, ELASTIC_IPS_OWN, "r.id" = "SELECT COUNT(*) FROM elastic_ips r WHERE r.account_id = $1";
+    /// Prefix lists.
+    PrefixLists: PREFIX_LISTS, PREFIX_LISTS_OWN, "r.id" = "SELECT COUNT(*) FROM prefix_lists r WHERE r.account_id = $1";
     /// Launch templates.
     LaunchTemplates: LAUNCH_TEMPLATES, LAUNCH_TEMPLATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM launch_templates r WHERE r.account_id = $1";

@@ -8,8 +8,8 @@ use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, ima
 use crate::{
     instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface,
     internet_gateway, key_pair, kms, launch_template, lease, login, mfa, network_acl, oidc_provider, placement_group,
-    quota, quota_use, role, route_table, s3, saga, security_group, session, setting, spot_price, spot_request,
-    ssh_public_key, tag, topology, trail, vpc,
+    prefix_list, quota, quota_use, role, route_table, s3, saga, security_group, session, setting, spot_price,
+    spot_request, ssh_public_key, tag, topology, trail, vpc,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -54,6 +54,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("network_acl.rs", network_acl::SQL),
     ("oidc_provider.rs", oidc_provider::SQL),
     ("placement_group.rs", placement_group::SQL),
+    ("prefix_list.rs", prefix_list::SQL),
     ("quota.rs", quota::SQL),
     ("quota_use.rs", quota_use::SQL),
     ("role.rs", role::SQL),

@@ -5,8 +5,61 @@ use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::Select;
 use crate::tx::Tx;
+use crate::value::{Arg, FromColumn, Row, ToArg};
 use ipnet::Ipv4Net;
-use mallee_types::{AccountId, Generation, RouteAssociationId, RouteTableId, SubnetId, VpcId};
+use mallee_types::{AccountId, Generation, PrefixListId, RouteAssociationId, RouteTableId, SubnetId, VpcId};
+
+/// Where packets go that a route is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteDestination {
+    /// To these addresses.
+    Block(Ipv4Net),
+    /// To those of a prefix list.
+    List(PrefixListId),
+}
+
+impl RouteDestination {
+    /// The list, if it is one.
+    #[must_use]
+    pub const fn list(&self) -> Option<&PrefixListId> {
+        match self {
+            Self::Block(_) => None,
+            Self::List(list) => Some(list),
+        }
+    }
+}
+
+impl std::fmt::Display for RouteDestination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Block(block) => block.fmt(f),
+            Self::List(list) => list.fmt(f),
+        }
+    }
+}
+
+impl From<Ipv4Net> for RouteDestination {
+    fn from(block: Ipv4Net) -> Self {
+        Self::Block(block)
+    }
+}
+
+impl ToArg for RouteDestination {
+    const NULL: Arg = Arg::Text(None);
+    fn to_arg(&self) -> Arg {
+        Arg::Text(Some(self.to_string()))
+    }
+}
+
+impl FromColumn for RouteDestination {
+    fn maybe(row: Row<'_>, at: usize) -> Result<Option<Self>, StoreError> {
+        // A list's id is no block.
+        match PrefixListId::maybe(row, at) {
+            Ok(list) => Ok(list.map(Self::List)),
+            Err(_) => Ok(Ipv4Net::maybe(row, at)?.map(Self::Block)),
+        }
+    }
+}
 
 record! {
     /// A route table.
@@ -28,8 +81,8 @@ record! {
     pub struct RouteRow {
         /// In which table.
         table_id: RouteTableId,
-        /// Packets to these addresses.
-        destination: Ipv4Net,
+        /// Which packets it is for.
+        destination: RouteDestination,
         /// What kind of thing the target is, for example [`TO_INTERNET_GATEWAY`].
         target_kind: String,
         /// The target's id. It may be gone, or not attached any more: then the route leads nowhere.
@@ -60,7 +113,8 @@ sql! {
         (SELECT 1 FROM route_tables t WHERE t.vpc_id = $1 AND t.number = n.number)";
     TOUCH = "UPDATE route_tables SET generation = generation + 1 WHERE id = $1";
     DELETE = "DELETE FROM route_tables WHERE id = $1";
-    ROUTE_INSERT = "INSERT INTO routes (table_id, destination, target_kind, target_id) VALUES ($1, $2, $3, $4)";
+    ROUTE_INSERT = "INSERT INTO routes (table_id, destination, target_kind, target_id, prefix_list)
+        VALUES ($1, $2, $3, $4, $5)";
     ROUTE_REPLACE = "UPDATE routes SET target_kind = $3, target_id = $4 WHERE table_id = $1 AND destination = $2";
     ROUTE_DELETE = "DELETE FROM routes WHERE table_id = $1 AND destination = $2";
     ROUTES = "SELECT table_id, destination, target_kind, target_id FROM routes WHERE 1 = 1";
@@ -138,7 +192,9 @@ pub async fn route_table_delete(tx: &mut Tx, id: &RouteTableId) -> Result<bool, 
 
 /// Adds a route. Conflict: `routes_table_id_destination`.
 pub async fn route_insert(tx: &mut Tx, row: &RouteRow) -> Result<(), StoreError> {
-    Exec::Tx(tx).run(ROUTE_INSERT, row.args()).await.map(drop)
+    let mut args = row.args();
+    args.push(row.destination.list().to_arg());
+    Exec::Tx(tx).run(ROUTE_INSERT, args).await.map(drop)
 }
 
 /// Gives a route another target; false when there is no route to this destination.
@@ -147,7 +203,11 @@ pub async fn route_replace(tx: &mut Tx, row: &RouteRow) -> Result<bool, StoreErr
 }
 
 /// Removes a route; false when there is none.
-pub async fn route_delete(tx: &mut Tx, table: &RouteTableId, destination: &Ipv4Net) -> Result<bool, StoreError> {
+pub async fn route_delete(
+    tx: &mut Tx,
+    table: &RouteTableId,
+    destination: &RouteDestination,
+) -> Result<bool, StoreError> {
     Ok(Exec::Tx(tx).run(ROUTE_DELETE, args![table, destination]).await? > 0)
 }
 

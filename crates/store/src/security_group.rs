@@ -5,7 +5,7 @@ use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::Select;
 use crate::tx::Tx;
-use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, VpcId};
+use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, PrefixListId, VpcId};
 
 record! {
     /// A security group.
@@ -49,6 +49,8 @@ record! {
         peer_account: Option<AccountId>,
         /// What the user says it is for.
         description: Option<String>,
+        /// The peer as the addresses of a prefix list.
+        prefix_list: Option<PrefixListId>,
     }
 }
 
@@ -68,14 +70,14 @@ sql! {
     DELETE = "DELETE FROM security_groups WHERE id = $1";
     PEERS = "SELECT DISTINCT group_id FROM security_group_rules WHERE peer_group = $1 AND group_id <> $1 ORDER BY group_id";
     RULE_INSERT = "INSERT INTO security_group_rules
-        (id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group, peer_account, description)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        (id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group, peer_account, description,
+        prefix_list) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     RULE_LIST = "SELECT id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group, peer_account,
-        description FROM security_group_rules WHERE account_id = $1";
+        description, prefix_list FROM security_group_rules WHERE account_id = $1";
     RULE_LIST_GROUP = "SELECT id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group,
-        peer_account, description FROM security_group_rules WHERE group_id = $1 ORDER BY id";
+        peer_account, description, prefix_list FROM security_group_rules WHERE group_id = $1 ORDER BY id";
     RULE_LIST_ALL = "SELECT id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group,
-        peer_account, description FROM security_group_rules ORDER BY group_id, id";
+        peer_account, description, prefix_list FROM security_group_rules ORDER BY group_id, id";
     RULE_DELETE = "DELETE FROM security_group_rules WHERE group_id = $1 AND id = $2";
     RULE_DESCRIBE = "UPDATE security_group_rules SET description = $3 WHERE group_id = $1 AND id = $2";
 }

@@ -5,8 +5,8 @@ use mallee_types::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, DomainPhase, Epoch,
     FleetId, Generation, GroupId, GroupRuleId, HostId, ImageId, Incarnation, InstanceEventId, InstanceId,
     InstanceState, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, MacAddress, NetworkAclAssociationId,
-    NetworkAclId, NodeId, PlacementGroupId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId,
-    RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
+    NetworkAclId, NodeId, PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId,
+    RouteTableId, RunIntent, SpotRequestId, SubnetId, VpcId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -260,6 +260,7 @@ texts!(
     MacAddress,
     NodeId,
     PlacementGroupId,
+    PrefixListId,
     CapacityReservationId,
     HostId,
     ProfileAssociationId,

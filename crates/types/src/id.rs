@@ -92,6 +92,8 @@ ids! {
     DhcpOptionsId = "dopt";
     /// A route table.
     RouteTableId = "rtb";
+    /// A prefix list.
+    PrefixListId = "pl";
     /// A subnet's having a route table, or a VPC's main one.
     RouteAssociationId = "rtbassoc";
     /// A network ACL.

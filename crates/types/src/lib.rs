@@ -14,8 +14,9 @@ pub mod secret;
 pub use id::{
     AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, FleetId, GroupId,
     GroupRuleId, HostId, IdError, ImageId, InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId,
-    LaunchTemplateId, NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId, ProfileAssociationId,
-    ReservationId, RouteAssociationId, RouteTableId, SpotRequestId, SubnetId, VolumeId, VpcId, ZoneName,
+    LaunchTemplateId, NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId, PrefixListId,
+    ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, SpotRequestId, SubnetId, VolumeId, VpcId,
+    ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

@@ -15,6 +15,7 @@ mod network_acls;
 mod partition;
 mod placement;
 mod points;
+mod prefix_lists;
 mod processes;
 mod quotas;
 mod random;

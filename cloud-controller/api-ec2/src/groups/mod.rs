@@ -72,6 +72,7 @@ impl Candidate<'_> {
                     let ids = pairs.filter_map(|pair| pair.group_id.as_ref()?.parse::<GroupId>().ok());
                     ids.filter_map(|id| self.names.get(&id).cloned()).collect()
                 }
+                "prefix-list-id" => p.prefix_list_ids.iter().flat_map(|list| values_of(&list.prefix_list_id)).collect(),
                 "protocol" => values_of(&p.ip_protocol),
                 "to-port" => values_of(&p.to_port),
                 "user-id" => pairs.flat_map(|pair| values_of(&pair.user_id)).collect(),
@@ -326,6 +327,7 @@ mod tests {
             peer_account: peer.as_ref().map(|_| "123456789012".parse().unwrap()),
             peer_group: peer,
             description: Some("why".into()),
+            prefix_list: None,
         }
     }
 

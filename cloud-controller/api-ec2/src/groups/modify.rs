@@ -44,7 +44,7 @@ fn permission(rule: SecurityGroupRuleRequest) -> Result<IpPermission, ApiError> 
     } else if cidr_ipv6.is_some() {
         return Err(ApiError::unsupported_parameter("CidrIpv6"));
     } else {
-        return Err(ApiError::unsupported_parameter("PrefixListId"));
+        out.prefix_list_ids.push(PrefixListId { description, prefix_list_id });
     }
     Ok(out)
 }

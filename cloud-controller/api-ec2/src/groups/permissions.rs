@@ -2,9 +2,10 @@
 
 use ipnet::Ipv4Net;
 use mallee_app::groups::rule::{self, Peer, RuleSpec};
+use mallee_app::ids::parse_id;
 use mallee_awswire::{ApiError, Code};
-use mallee_ec2_types::ec2::{IpPermission, IpRange, UserIdGroupPair};
-use mallee_types::GroupId;
+use mallee_ec2_types::ec2::{IpPermission, IpRange, PrefixListId as PrefixListPeer, UserIdGroupPair};
+use mallee_types::{GroupId, PrefixListId};
 
 /// A rule as a request gives it: a group peer may still be a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(crate) enum WantedPeer {
     Cidr(Ipv4Net),
     GroupId { id: GroupId, account: Option<String> },
     GroupName { name: String, account: Option<String> },
+    List(PrefixListId),
 }
 
 /// What both authorise and revoke accept besides `IpPermissions`: one permission spelled flat.
@@ -119,13 +121,9 @@ fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule
     if !ipv6_ranges.is_empty() {
         return Err(purpose.no_such_peer("Ipv6Ranges"));
     }
-    if !prefix_list_ids.is_empty() {
-        return Err(purpose.no_such_peer("PrefixListIds"));
-    }
-    if ip_ranges.is_empty() && user_id_group_pairs.is_empty() {
-        return Err(
-            Code::MissingParameter.message("The request must contain at least one of the parameters ipRanges, groups")
-        );
+    if ip_ranges.is_empty() && user_id_group_pairs.is_empty() && prefix_list_ids.is_empty() {
+        return Err(Code::MissingParameter
+            .message("The request must contain at least one of the parameters ipRanges, groups, prefixListIds"));
     }
     let mut add = |peer, description: Option<String>| {
         if let Some(text) = &description {
@@ -136,6 +134,10 @@ fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule
     };
     for IpRange { cidr_ip, description } in ip_ranges {
         add(WantedPeer::Cidr(cidr(&cidr_ip.ok_or_else(|| ApiError::missing_parameter("cidrIp"))?)?), description)?;
+    }
+    for PrefixListPeer { description, prefix_list_id } in prefix_list_ids {
+        let id = prefix_list_id.ok_or_else(|| ApiError::missing_parameter("prefixListId"))?;
+        add(WantedPeer::List(parse_id(&id, Code::InvalidPrefixListIdMalformed)?), description)?;
     }
     for pair in user_id_group_pairs {
         let UserIdGroupPair {
@@ -205,6 +207,10 @@ pub(crate) fn permissions<'a>(rules: impl IntoIterator<Item = ShownRule<'a>>) ->
         let description = description.map(str::to_owned);
         match &spec.peer {
             Peer::Cidr(net) => out[at].ip_ranges.push(IpRange { cidr_ip: Some(net.to_string()), description }),
+            Peer::List(list) => {
+                let prefix_list_id = Some(list.to_string());
+                out[at].prefix_list_ids.push(PrefixListPeer { description, prefix_list_id });
+            }
             Peer::Group(group) => out[at].user_id_group_pairs.push(UserIdGroupPair {
                 group_id: Some(group.to_string()),
                 user_id: Some(peer_account.to_owned()),

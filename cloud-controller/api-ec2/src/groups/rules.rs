@@ -32,8 +32,9 @@ impl Filterable for SecurityGroupRule {
 
 fn shape(row: &SecurityGroupRuleRow, look: Look<'_>, tags: &mut TagMap) -> Result<SecurityGroupRule, ApiError> {
     let RuleSpec { egress, protocol, from_port, to_port, peer } = spec_of(row)?;
-    let (cidr_ipv4, referenced_group_info) = match peer {
-        Peer::Cidr(net) => (Some(net.to_string()), None),
+    let (cidr_ipv4, referenced_group_info, prefix_list_id) = match peer {
+        Peer::Cidr(net) => (Some(net.to_string()), None, None),
+        Peer::List(list) => (None, None, Some(list.to_string())),
         Peer::Group(group) => {
             let owner = row.peer_account.as_ref().unwrap_or(&row.account_id);
             let info = ReferencedSecurityGroup {
@@ -41,7 +42,7 @@ fn shape(row: &SecurityGroupRuleRow, look: Look<'_>, tags: &mut TagMap) -> Resul
                 user_id: Some(owner.to_string()),
                 ..Default::default()
             };
-            (None, Some(info))
+            (None, Some(info), None)
         }
     };
     Ok(SecurityGroupRule {
@@ -54,6 +55,7 @@ fn shape(row: &SecurityGroupRuleRow, look: Look<'_>, tags: &mut TagMap) -> Resul
         group_owner_id: Some(row.account_id.to_string()),
         ip_protocol: Some(rule::protocol_name(protocol)),
         is_egress: Some(egress),
+        prefix_list_id,
         referenced_group_info,
         security_group_rule_arn: Some(look.arn(&row.account_id, RULE_TAG_KIND, row.id.as_str())),
         security_group_rule_id: Some(row.id.to_string()),
@@ -71,6 +73,7 @@ fn revoked_shape(row: &SecurityGroupRuleRow) -> Result<RevokedSecurityGroupRule,
         group_id: rule.group_id,
         ip_protocol: rule.ip_protocol,
         is_egress: rule.is_egress,
+        prefix_list_id: rule.prefix_list_id,
         referenced_group_id: rule.referenced_group_info.and_then(|group| group.group_id),
         security_group_rule_id: rule.security_group_rule_id,
         to_port: rule.to_port,
@@ -115,6 +118,7 @@ impl Ec2Api {
         let missing = |what: &str| Code::InvalidGroupNotFound.with(&[&mallee_awswire::texts::clip(what)]);
         let peer = match peer {
             WantedPeer::Cidr(net) => Peer::Cidr(net),
+            WantedPeer::List(list) => Peer::List(list),
             // Groups of other accounts read as absent.
             WantedPeer::GroupId { id, account } if own(&account) => Peer::Group(id),
             WantedPeer::GroupId { id, account: _ } => return Err(missing(id.as_str())),
@@ -354,6 +358,7 @@ mod tests {
             peer_account: None,
             peer_group: peer,
             description: None,
+            prefix_list: None,
         }
     }
 

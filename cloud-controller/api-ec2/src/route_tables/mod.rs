@@ -16,8 +16,9 @@ use mallee_app::routes::TABLE_TAG_KIND;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{
-    RouteAssociationFilter, RouteAssociationRow, RouteRow, RouteTableFilter, RouteTableRow, TO_INTERNET_GATEWAY,
-    internet_gateway_list_attached, route_association_list, route_list, route_table_list, vpc_list,
+    RouteAssociationFilter, RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow,
+    TO_INTERNET_GATEWAY, internet_gateway_list_attached, route_association_list, route_list, route_table_list,
+    vpc_list,
 };
 use mallee_types::{InternetGatewayId, RouteTableId, VpcId};
 use std::collections::BTreeMap;
@@ -65,6 +66,7 @@ impl Filterable for RouteTable {
             "owner-id" => values_of(&self.owner_id),
             "route-table-id" => values_of(&self.route_table_id),
             "route.destination-cidr-block" => routes(|r| values_of(&r.destination_cidr_block)),
+            "route.destination-prefix-list-id" => routes(|r| values_of(&r.destination_prefix_list_id)),
             "route.gateway-id" => routes(|r| values_of(&r.gateway_id)),
             "route.origin" => routes(|r| values_of(&r.origin)),
             "route.state" => routes(|r| values_of(&r.state)),
@@ -102,9 +104,14 @@ fn association(row: &RouteAssociationRow) -> RouteTableAssociation {
 impl Parts {
     fn route(&self, table: &RouteTableRow, row: &RouteRow) -> Route {
         let attached = self.gateways.get(&table.vpc_id).is_some_and(|gateway| gateway.as_str() == row.target_id);
+        let destination_cidr_block = match &row.destination {
+            RouteDestination::Block(block) => Some(block.to_string()),
+            RouteDestination::List(_) => None,
+        };
         let leads = row.target_kind == TO_INTERNET_GATEWAY && attached;
         Route {
-            destination_cidr_block: Some(row.destination.to_string()),
+            destination_cidr_block,
+            destination_prefix_list_id: row.destination.list().map(ToString::to_string),
             gateway_id: Some(row.target_id.clone()),
             origin: Some("CreateRoute".to_owned()),
             state: Some(if leads { "active" } else { "blackhole" }.to_owned()),

@@ -4,15 +4,27 @@ use crate::Ec2Api;
 use crate::common::refuse;
 use ipnet::Ipv4Net;
 use mallee_app::OpContext;
+use mallee_app::ids::parse_id;
 use mallee_app::routes::RouteTarget;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
+use mallee_store::RouteDestination;
 
-fn destination(cidr: Option<&str>, ipv6: bool, list: bool) -> Result<Ipv4Net, ApiError> {
-    refuse("DestinationIpv6CidrBlock", ipv6)?;
-    refuse("DestinationPrefixListId", list)?;
-    let text = cidr.ok_or_else(|| Code::MissingParameter.with(&["destinationCidrBlock"]))?;
-    text.parse().map_err(|_| ApiError::invalid_value("destinationCidrBlock", text, "This is not a valid CIDR block."))
+/// The one destination of a request.
+fn destination(cidr: Option<String>, ipv6: Option<String>, list: Option<String>) -> Result<RouteDestination, ApiError> {
+    refuse("DestinationIpv6CidrBlock", ipv6.is_some())?;
+    match (cidr, list) {
+        (Some(_), Some(_)) => Err(ApiError::invalid_combination(
+            "A route has one destination: the parameters destinationCidrBlock and destinationPrefixListId exclude each \
+             other",
+        )),
+        (None, Some(id)) => parse_id(&id, Code::InvalidPrefixListIdMalformed).map(RouteDestination::List),
+        (None, None) => Err(Code::MissingParameter.with(&["destinationCidrBlock"])),
+        (Some(text), None) => match text.parse::<Ipv4Net>() {
+            Ok(block) => Ok(block.into()),
+            Err(_) => Err(ApiError::invalid_value("destinationCidrBlock", &text, "This is not a valid CIDR block.")),
+        },
+    }
 }
 
 /// The one target of a request.
@@ -59,10 +71,9 @@ impl Ec2Api {
             route_table_id
         });
         let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
-        let (ipv6, list) = (destination_ipv6_cidr_block.is_some(), destination_prefix_list_id.is_some());
-        let to = destination(destination_cidr_block.as_deref(), ipv6, list)?;
+        let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
         let target = target(gateway_id, false)?;
-        self.cloud.create_route(cx, &table, to, &target, dry_run == Some(true)).await?;
+        self.cloud.create_route(cx, &table, &to, &target, dry_run == Some(true)).await?;
         Ok(CreateRouteResult { return_: Some(true) })
     }
 
@@ -72,10 +83,9 @@ impl Ec2Api {
             local_target, route_table_id
         });
         let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
-        let (ipv6, list) = (destination_ipv6_cidr_block.is_some(), destination_prefix_list_id.is_some());
-        let to = destination(destination_cidr_block.as_deref(), ipv6, list)?;
+        let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
         let target = target(gateway_id, local_target == Some(true))?;
-        self.cloud.replace_route(cx, &table, to, &target, dry_run == Some(true)).await
+        self.cloud.replace_route(cx, &table, &to, &target, dry_run == Some(true)).await
     }
 
     pub(crate) async fn delete_route(&self, cx: &OpContext, r: DeleteRouteRequest) -> Result<(), ApiError> {
@@ -87,8 +97,7 @@ impl Ec2Api {
             route_table_id,
         } = r;
         let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
-        let (ipv6, list) = (destination_ipv6_cidr_block.is_some(), destination_prefix_list_id.is_some());
-        let to = destination(destination_cidr_block.as_deref(), ipv6, list)?;
-        self.cloud.delete_route(cx, &table, to, dry_run == Some(true)).await
+        let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
+        self.cloud.delete_route(cx, &table, &to, dry_run == Some(true)).await
     }
 }

@@ -9,5 +9,6 @@ mod fixture;
 mod instances;
 mod network_acls;
 mod others;
+mod prefix_lists;
 mod routes;
 mod vpcs;

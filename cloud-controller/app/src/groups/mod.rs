@@ -6,15 +6,16 @@ pub mod rule;
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
-use crate::{Cloud, OpContext, load};
+use crate::{Cloud, OpContext, load, prefix_lists};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     SecurityGroupFilter, SecurityGroupRow, SecurityGroupRuleRow, StoreError, Tx, change_append, security_group_delete,
     security_group_insert, security_group_list, security_group_referrers, security_group_rule_delete,
     security_group_rule_insert, security_group_rules_of, security_group_touch, tag_delete_of, tag_put,
 };
-use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, VpcId};
+use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, PrefixListId, VpcId};
 use rule::{Peer, RuleSpec};
+use std::collections::BTreeSet;
 
 /// The name every VPC's first group has.
 pub const DEFAULT_GROUP: &str = "default";
@@ -61,10 +62,11 @@ pub enum RulesToRevoke {
 pub fn spec_of(row: &SecurityGroupRuleRow) -> Result<RuleSpec, ApiError> {
     let bad = || ApiError::internal(format!("security group rule {} does not read", row.id));
     let number = |n: i64| i32::try_from(n).map_err(|_| bad());
-    let peer = match (&row.cidr, &row.peer_group) {
-        (Some(cidr), _) => Peer::Cidr(cidr.parse().map_err(|_| bad())?),
-        (None, Some(group)) => Peer::Group(group.clone()),
-        (None, None) => return Err(bad()),
+    let peer = match (&row.cidr, &row.peer_group, &row.prefix_list) {
+        (Some(cidr), _, _) => Peer::Cidr(cidr.parse().map_err(|_| bad())?),
+        (None, Some(group), _) => Peer::Group(group.clone()),
+        (None, None, Some(list)) => Peer::List(list.clone()),
+        (None, None, None) => return Err(bad()),
     };
     Ok(RuleSpec {
         egress: row.egress,
@@ -76,9 +78,10 @@ pub fn spec_of(row: &SecurityGroupRuleRow) -> Result<RuleSpec, ApiError> {
 }
 
 fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule) -> SecurityGroupRuleRow {
-    let (cidr, peer_group) = match &rule.spec.peer {
-        Peer::Cidr(cidr) => (Some(cidr.to_string()), None),
-        Peer::Group(group) => (None, Some(group.clone())),
+    let (cidr, peer_group, prefix_list) = match &rule.spec.peer {
+        Peer::Cidr(cidr) => (Some(cidr.to_string()), None, None),
+        Peer::Group(group) => (None, Some(group.clone()), None),
+        Peer::List(list) => (None, None, Some(list.clone())),
     };
     SecurityGroupRuleRow {
         id,
@@ -94,7 +97,29 @@ fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule) -> Security
             .map(|_| rule.peer_account.clone().unwrap_or_else(|| group.account_id.clone())),
         peer_group,
         description: rule.description.clone(),
+        prefix_list,
     }
+}
+
+/// The prefix lists that rules name.
+fn lists_of<'a>(rules: impl IntoIterator<Item = &'a NewRule>) -> BTreeSet<PrefixListId> {
+    let lists = rules.into_iter().filter_map(|rule| match &rule.spec.peer {
+        Peer::List(list) => Some(list.clone()),
+        Peer::Cidr(_) | Peer::Group(_) => None,
+    });
+    lists.collect()
+}
+
+/// Whether a group may have the rules that it has, each of a prefix list counted as so many as that may have entries.
+pub(crate) async fn rules_within(tx: &mut Tx, account: &AccountId, group: &GroupId) -> Result<(), ApiError> {
+    let all = security_group_rules_of(&mut *tx, group).await.or_fail()?;
+    let sizes = prefix_lists::sizes(tx, all.iter().filter_map(|row| row.prefix_list.as_ref())).await?;
+    for egress in [false, true] {
+        let of_way = all.iter().filter(|row| row.egress == egress);
+        let count = of_way.map(|row| prefix_lists::weight(&sizes, row.prefix_list.as_ref())).sum();
+        within(tx, account, &quotas::RULES_PER_GROUP, count).await?;
+    }
+    Ok(())
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), ApiError> {
@@ -294,10 +319,15 @@ impl Cloud {
                 }
             }
         }
+        let lists = lists_of(rules);
+        for list in &lists {
+            self.find_prefix_list(cx, list.as_str()).await?;
+        }
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
+        prefix_lists::hold(&mut tx, &lists).await?;
         security_group_touch(&mut tx, &group.id).await.or_fail()?;
         let mut rows = Vec::with_capacity(rules.len());
         for rule in rules {
@@ -311,11 +341,8 @@ impl Cloud {
             tag_put(&mut tx, &tags::rows(cx.account(), RULE_TAG_KIND, row.id.as_str(), tags)).await.or_fail()?;
             rows.push(row);
         }
-        let all = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
-        for egress in [false, true] {
-            let count = all.iter().filter(|row| row.egress == egress).count();
-            within(&mut tx, cx.account(), &quotas::RULES_PER_GROUP, count).await?;
-        }
+        rules_within(&mut tx, cx.account(), &group.id).await?;
+        prefix_lists::referred(&mut tx, cx.account(), &lists).await?;
         change_append(&mut tx, load::GROUP, &group.id, None);
         tx.commit().await.or_fail()?;
         Ok(rows)

@@ -1,10 +1,10 @@
 //! `UpdateSecurityGroupRuleDescriptionsIngress`, `…Egress` and `ModifySecurityGroupRules`: rules keep their ids.
 
 use super::rule::{Peer, RuleSpec};
-use super::{NewRule, RulesToRevoke, row_of, spec_of};
+use super::{NewRule, RulesToRevoke, lists_of, row_of, rules_within, spec_of};
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups::GroupRef;
-use crate::{Cloud, OpContext, load};
+use crate::{Cloud, OpContext, load, prefix_lists};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     RULE_DUPLICATE, SecurityGroupRow, SecurityGroupRuleRow, change_append, security_group_rule_delete,
@@ -75,7 +75,12 @@ impl Cloud {
                 self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
             }
         }
+        let lists = lists_of(changes.iter().map(|(_, rule)| rule));
+        for list in &lists {
+            self.find_prefix_list(cx, list.as_str()).await?;
+        }
         let mut tx = self.store().write().await.or_fail()?;
+        prefix_lists::hold(&mut tx, &lists).await?;
         security_group_touch(&mut tx, &group.id).await.or_fail()?;
         let rules = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
         let mut rows = Vec::with_capacity(changes.len());
@@ -99,6 +104,10 @@ impl Cloud {
                     store_failure(error)
                 });
             }
+        }
+        if !lists.is_empty() {
+            rules_within(&mut tx, cx.account(), &group.id).await?;
+            prefix_lists::referred(&mut tx, cx.account(), &lists).await?;
         }
         change_append(&mut tx, load::GROUP, &group.id, None);
         tx.commit().await.or_fail()

@@ -2,7 +2,7 @@
 
 use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
-use mallee_types::GroupId;
+use mallee_types::{GroupId, PrefixListId};
 
 /// Longest rule or group description (EC2: 255).
 pub const DESCRIPTION_CHARS_MAX: usize = 255;
@@ -23,6 +23,8 @@ pub enum Peer {
     Cidr(Ipv4Net),
     /// Members of a security group.
     Group(GroupId),
+    /// The addresses of a prefix list, whatever they are by then.
+    List(PrefixListId),
 }
 
 /// What a rule allows. Two rules that allow the same are the same, whatever their descriptions.
@@ -112,6 +114,7 @@ impl RuleSpec {
         let peer = match &self.peer {
             Peer::Cidr(cidr) => cidr.to_string(),
             Peer::Group(group) => group.to_string(),
+            Peer::List(list) => list.to_string(),
         };
         let protocol = if self.protocol == -1 { "ALL".to_owned() } else { protocol_name(self.protocol).to_uppercase() };
         match (self.from_port, self.to_port) {

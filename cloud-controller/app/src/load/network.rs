@@ -1,13 +1,14 @@
 //! Of the virtual network: VPCs, subnets, route tables, network ACLs, security groups.
 
+use super::prefix_lists::{Lists, rules};
 use super::{found, removed};
 use crate::dhcp;
 use crate::network::dns_domain;
-use mallee_proto::v1::group_rule::Peer;
+use ipnet::Ipv4Net;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::route::Target;
 use mallee_proto::v1::{
-    DhcpOptions, GroupRule, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
+    DhcpOptions, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
 };
 use mallee_store::{
     DhcpOptionsDoc, NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,
@@ -78,9 +79,9 @@ fn subnet(row: &SubnetRow, table: Option<&RouteTableId>, acl: Option<&NetworkAcl
     })
 }
 
-fn route_table(row: &RouteTableRow, routes: &[RouteRow]) -> Object {
-    let routes = routes.iter().map(|route| Route {
-        destination: route.destination.to_string(),
+fn route_table(row: &RouteTableRow, own: &[Ipv4Net], routes: &[RouteRow], lists: &Lists) -> Object {
+    let routes = lists.routes(own, routes).into_iter().map(|(destination, route)| Route {
+        destination: destination.to_string(),
         target: (route.target_kind == TO_INTERNET_GATEWAY).then(|| Target::InternetGatewayId(route.target_id.clone())),
     });
     Object::RouteTable(RouteTable {
@@ -115,28 +116,13 @@ fn network_acl(row: &NetworkAclRow, entries: &[NetworkAclEntryRow]) -> Object {
     })
 }
 
-fn group(row: &SecurityGroupRow, rules: &[SecurityGroupRuleRow]) -> Object {
-    let rules = rules.iter().filter_map(|rule| {
-        let peer = match (&rule.cidr, &rule.peer_group) {
-            (Some(cidr), _) => Peer::Cidr(cidr.clone()),
-            (None, Some(group)) => Peer::GroupId(group.to_string()),
-            (None, None) => return None,
-        };
-        Some(GroupRule {
-            id: rule.id.to_string(),
-            egress: rule.egress,
-            protocol: i32::try_from(rule.protocol).unwrap_or(-1),
-            from_port: port(rule.from_port),
-            to_port: port(rule.to_port),
-            peer: Some(peer),
-        })
-    });
+fn group(row: &SecurityGroupRow, rows: &[SecurityGroupRuleRow], lists: &Lists) -> Object {
     Object::Group(SecurityGroup {
         id: row.id.to_string(),
         generation: row.generation.0,
         vpc_id: row.vpc_id.to_string(),
         name: row.name.clone(),
-        rules: rules.collect(),
+        rules: rows.iter().flat_map(|rule| rules(lists, rule)).collect(),
     })
 }
 
@@ -201,13 +187,21 @@ pub(super) async fn route_table_object(store: &Store, id: &RouteTableId) -> Resu
     let Some(row) = route_table_list(store, filter, 1).await?.pop() else {
         return Ok(removed(ObjectKind::RouteTable, id));
     };
-    Ok(route_table(&row, &route_list(store, ids).await?))
+    let routes = route_list(store, ids).await?;
+    let lists = Lists::named(store, routes.iter().filter_map(|route| route.destination.list())).await?;
+    // A table whose VPC has just gone is about to go as well.
+    let own: Vec<Ipv4Net> = found(vpc_fetch(store, &row.vpc_id).await)?.into_iter().map(|vpc| vpc.cidr).collect();
+    Ok(route_table(&row, &own, &routes, &lists))
 }
 
 /// One security group as it is now, or its removal.
 pub(super) async fn group_object(store: &Store, id: &GroupId) -> Result<Object, StoreError> {
     Ok(match found(security_group_fetch(store, id).await)? {
-        Some(row) => group(&row, &security_group_rules_of(store, id).await?),
+        Some(row) => {
+            let rules = security_group_rules_of(store, id).await?;
+            let lists = Lists::named(store, rules.iter().filter_map(|rule| rule.prefix_list.as_ref())).await?;
+            group(&row, &rules, &lists)
+        }
         None => removed(ObjectKind::Group, id),
     })
 }
@@ -238,6 +232,8 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
         sets.extend(page.into_iter().map(|set| (set.id, set.doc.0)));
     }
     let vpcs = vpc_list_all(store).await?;
+    let blocks: BTreeMap<&VpcId, Ipv4Net> = vpcs.iter().map(|vpc| (&vpc.id, vpc.cidr)).collect();
+    let lists = Lists::all(store).await?;
     let mut out: Vec<Object> = Vec::with_capacity(vpcs.len());
     out.extend(vpcs.iter().map(|row| {
         let parts = Parts {
@@ -264,14 +260,17 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
         for route in route_list(store, &ids).await? {
             routes.entry(route.table_id.clone()).or_default().push(route);
         }
-        out.extend(page.iter().map(|row| route_table(row, routes.get(&row.id).map_or(&[], Vec::as_slice))));
+        out.extend(page.iter().map(|row| {
+            let own = blocks.get(&row.vpc_id).map_or(&[][..], std::slice::from_ref);
+            route_table(row, own, routes.get(&row.id).map_or(&[], Vec::as_slice), &lists)
+        }));
     }
     let mut rules: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
     for rule in security_group_rule_list_all(store).await? {
         rules.entry(rule.group_id.clone()).or_default().push(rule);
     }
     for row in security_group_list_all(store).await? {
-        out.push(group(&row, rules.get(&row.id).map(Vec::as_slice).unwrap_or_default()));
+        out.push(group(&row, rules.get(&row.id).map(Vec::as_slice).unwrap_or_default(), &lists));
     }
     Ok(out)
 }

@@ -5,6 +5,7 @@
 //! (<https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html>); defaults are higher where a private
 //! cloud would be annoyed. Codes that begin with `mallee-` are this cloud's own.
 
+use crate::prefix_lists::PREFIX_LIST_ENTRIES_MAX;
 use mallee_awswire::Code;
 use mallee_store::Counted;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RULES_PER_GROUP_MAX};
@@ -83,6 +84,8 @@ const ROUTES_PER_TABLE_MAX: usize = 1_000;
 const NETWORK_ACLS_PER_VPC_MAX: usize = 4_000;
 /// Entries of one direction of a network ACL at most: every packet may be held against each.
 const RULES_PER_NETWORK_ACL_MAX: usize = 100;
+/// References to a prefix list of one kind at most: each change of the list touches all of them (AWS: 5,000).
+const PREFIX_LIST_REFERENCES_MAX: usize = 5_000;
 /// The smallest subnets (/28) that the largest VPC (/16) has room for.
 const SUBNETS_PER_VPC_MAX: usize = 1 << (28 - 16);
 const MIB: u64 = 1;
@@ -211,7 +214,20 @@ quotas! {
     INTERNET_GATEWAYS = quota("vpc", "L-A4707A72", "Internet gateways per Region",
         Use::Sum(Counted::InternetGateways, 1))
         .usual(5_000).key("ec2:quota-internetgatewaynumber").refused(Code::InternetGatewayLimitExceeded, Words::Plain);
-    /// Routes of each table, besides the local one.
+    /// Prefix lists.
+    PREFIX_LISTS = quota("vpc", "mallee-prefix-lists", "Prefix lists per Region", Use::Sum(Counted::PrefixLists, 1))
+        .usual(1_000).refused(Code::PrefixListLimitExceeded, Words::Plain);
+    /// Entries of each prefix list.
+    PREFIX_LIST_ENTRIES = quota("vpc", "mallee-prefix-list-entries", "Maximum number of entries per prefix list",
+        Use::Each)
+        .usual(PREFIX_LIST_ENTRIES_MAX).most(PREFIX_LIST_ENTRIES_MAX)
+        .refused(Code::PrefixListMaxEntriesExceeded, Words::Plain);
+    /// Security groups that refer to one prefix list, and route tables that do.
+    PREFIX_LIST_REFERENCES = quota("vpc", "mallee-prefix-list-references",
+        "References to a prefix list per resource type", Use::Each)
+        .usual(1_000).most(PREFIX_LIST_REFERENCES_MAX)
+        .refused(Code::ResourceLimitExceeded, Words::More("references to a prefix list"));
+    /// Routes of each table, besides the local one; a prefix list counts as so many as it may have entries.
     ROUTES_PER_TABLE = quota("vpc", "L-93826ACB", "Non-propagated routes per route table", Use::Each)
         .usual(500).most(ROUTES_PER_TABLE_MAX).refused(Code::RouteLimitExceeded, Words::Plain);
     /// Route tables of each VPC.
@@ -233,7 +249,7 @@ quotas! {
     SECURITY_GROUPS = quota("vpc", "L-E79EC296", "VPC security groups per Region",
         Use::Sum(Counted::SecurityGroups, 1))
         .usual(10_000).key("ec2:quota-securitygroupnumber").refused(Code::SecurityGroupLimitExceeded, Words::Plain);
-    /// Rules of one direction of each security group.
+    /// Rules of one direction of each security group; one of a prefix list counts as so many as that may have entries.
     RULES_PER_GROUP = quota("vpc", "L-0EA8095F", "Inbound or outbound rules per security group", Use::Each)
         .usual(RULES_PER_GROUP_MAX).most(RULES_PER_GROUP_MAX)
         .refused(Code::RulesPerSecurityGroupLimitExceeded, Words::Plain);

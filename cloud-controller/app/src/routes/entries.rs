@@ -2,13 +2,14 @@
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::{table as quotas, within};
-use crate::{Cloud, OpContext, load};
-use ipnet::Ipv4Net;
+use crate::{Cloud, OpContext, load, prefix_lists};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    RouteRow, RouteTableRow, TO_INTERNET_GATEWAY, Tx, VpcRow, change_append, route_delete, route_insert, route_list,
-    route_replace, route_table_touch, vpc_fetch,
+    RouteDestination, RouteRow, RouteTableRow, TO_INTERNET_GATEWAY, Tx, VpcRow, change_append, route_delete,
+    route_insert, route_list, route_replace, route_table_touch, vpc_fetch,
 };
+use mallee_types::{AccountId, PrefixListId, RouteTableId};
+use std::collections::BTreeSet;
 
 /// Where a route is to lead.
 #[derive(Debug, Clone)]
@@ -24,12 +25,27 @@ impl Cloud {
         vpc_fetch(self.store(), &table.vpc_id).await.or_fail()
     }
 
+    /// A destination in its canonical form, and the lists that are to be held for it.
+    async fn destination(
+        &self,
+        cx: &OpContext,
+        wanted: &RouteDestination,
+    ) -> Result<(RouteDestination, BTreeSet<PrefixListId>), ApiError> {
+        Ok(match wanted {
+            RouteDestination::Block(block) => (block.trunc().into(), BTreeSet::new()),
+            RouteDestination::List(list) => {
+                self.find_prefix_list(cx, list.as_str()).await?;
+                (wanted.clone(), BTreeSet::from([list.clone()]))
+            }
+        })
+    }
+
     /// What a route of this table to that target is, if there may be one.
     async fn route_row(
         &self,
         cx: &OpContext,
         table: &RouteTableRow,
-        destination: Ipv4Net,
+        destination: &RouteDestination,
         target: &RouteTarget,
     ) -> Result<RouteRow, ApiError> {
         let RouteTarget::InternetGateway(id) = target else {
@@ -49,7 +65,7 @@ impl Cloud {
         }
         Ok(RouteRow {
             table_id: table.id.clone(),
-            destination,
+            destination: destination.clone(),
             target_kind: TO_INTERNET_GATEWAY.to_owned(),
             target_id: gateway.id.to_string(),
         })
@@ -64,31 +80,33 @@ impl Cloud {
         &self,
         cx: &OpContext,
         table: &str,
-        destination: Ipv4Net,
+        destination: &RouteDestination,
         target: &RouteTarget,
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
         let vpc = self.vpc_of(&table).await?;
-        let destination = destination.trunc();
-        if vpc.cidr.contains(&destination) {
+        let (destination, lists) = self.destination(cx, destination).await?;
+        if let RouteDestination::Block(block) = &destination
+            && vpc.cidr.contains(block)
+        {
             return Err(Code::InvalidParameterValue.message(format!(
-                "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR \
-                 blocks. This route can target only an interface or an instance."
+                "The destination CIDR block {block} is equal to or more specific than one of this VPC's CIDR blocks. \
+                 This route can target only an interface or an instance."
             )));
         }
-        let row = self.route_row(cx, &table, destination, target).await?;
+        let row = self.route_row(cx, &table, &destination, target).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
-        // First: whoever else adds routes to the table waits, and counts this one.
+        prefix_lists::hold(&mut tx, &lists).await?;
+        // Next: whoever else adds routes to the table waits, and counts this one.
         tell(&mut tx, &table).await?;
         let there = route_list(&mut tx, std::slice::from_ref(&table.id)).await.or_fail()?;
         if there.iter().any(|route| route.destination == destination) {
             return Err(Code::RouteAlreadyExists.with(&[&destination.to_string()]));
         }
-        within(&mut tx, cx.account(), &quotas::ROUTES_PER_TABLE, there.len() + 1).await?;
         route_insert(&mut tx, &row).await.map_err(|error| {
             if error.is_conflict("routes_table_id_destination") {
                 Code::RouteAlreadyExists.with(&[&destination.to_string()])
@@ -96,6 +114,8 @@ impl Cloud {
                 store_failure(error)
             }
         })?;
+        routes_within(&mut tx, cx.account(), &table.id).await?;
+        prefix_lists::referred(&mut tx, cx.account(), &lists).await?;
         tx.commit().await.or_fail()
     }
 
@@ -107,14 +127,14 @@ impl Cloud {
         &self,
         cx: &OpContext,
         table: &str,
-        destination: Ipv4Net,
+        destination: &RouteDestination,
         target: &RouteTarget,
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
         let vpc = self.vpc_of(&table).await?;
-        let destination = destination.trunc();
-        if destination == vpc.cidr {
+        let (destination, _) = self.destination(cx, destination).await?;
+        if destination == vpc.cidr.into() {
             // It never led elsewhere.
             return match target {
                 RouteTarget::Local if dry_run => Err(Code::DryRunOperation.error()),
@@ -125,7 +145,7 @@ impl Cloud {
                 ))),
             };
         }
-        let row = self.route_row(cx, &table, destination, target).await?;
+        let row = self.route_row(cx, &table, &destination, target).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
@@ -147,12 +167,12 @@ impl Cloud {
         &self,
         cx: &OpContext,
         table: &str,
-        destination: Ipv4Net,
+        destination: &RouteDestination,
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
-        let destination = destination.trunc();
-        if destination == self.vpc_of(&table).await?.cidr {
+        let (destination, _) = self.destination(cx, destination).await?;
+        if destination == self.vpc_of(&table).await?.cidr.into() {
             return Err(Code::InvalidParameterValue
                 .message(format!("cannot remove local route {destination} in route table {}", table.id)));
         }
@@ -166,6 +186,14 @@ impl Cloud {
         tell(&mut tx, &table).await?;
         tx.commit().await.or_fail()
     }
+}
+
+/// Whether a table may have the routes that it has, each to a prefix list counted as so many as that may have entries.
+pub(crate) async fn routes_within(tx: &mut Tx, account: &AccountId, table: &RouteTableId) -> Result<(), ApiError> {
+    let all = route_list(&mut *tx, std::slice::from_ref(table)).await.or_fail()?;
+    let sizes = prefix_lists::sizes(tx, all.iter().filter_map(|route| route.destination.list())).await?;
+    let count = all.iter().map(|route| prefix_lists::weight(&sizes, route.destination.list())).sum();
+    within(tx, account, &quotas::ROUTES_PER_TABLE, count).await
 }
 
 async fn tell(tx: &mut Tx, table: &RouteTableRow) -> Result<(), ApiError> {

@@ -5,6 +5,7 @@ mod gateways;
 mod tables;
 
 pub use entries::RouteTarget;
+pub(crate) use entries::routes_within;
 
 use crate::{Cloud, load};
 use ipnet::Ipv4Net;
@@ -62,7 +63,7 @@ impl Cloud {
         internet_gateway_insert(tx, &gateway).await?;
         let route = RouteRow {
             table_id: main.id.clone(),
-            destination: EVERYWHERE,
+            destination: EVERYWHERE.into(),
             target_kind: TO_INTERNET_GATEWAY.to_owned(),
             target_id: gateway.id.to_string(),
         };

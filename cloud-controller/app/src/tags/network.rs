@@ -3,14 +3,15 @@
 use crate::acls::TAG_KIND as ACL_TAG_KIND;
 use crate::dhcp;
 use crate::fail::OrFail as _;
+use crate::prefix_lists;
 use crate::routes::{GATEWAY_TAG_KIND, TABLE_TAG_KIND};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    NetworkAclFilter, RouteTableFilter, Store, dhcp_options_list, internet_gateway_list, network_acl_list,
-    route_table_list,
+    NetworkAclFilter, PrefixListFilter, RouteTableFilter, Store, dhcp_options_list, internet_gateway_list,
+    network_acl_list, prefix_list_list, route_table_list,
 };
-use mallee_types::{AccountId, DhcpOptionsId, InternetGatewayId, NetworkAclId, RouteTableId};
+use mallee_types::{AccountId, DhcpOptionsId, InternetGatewayId, NetworkAclId, PrefixListId, RouteTableId};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
@@ -19,6 +20,7 @@ pub(super) enum NetworkKind {
     InternetGateway(InternetGatewayId),
     NetworkAcl(NetworkAclId),
     RouteTable(RouteTableId),
+    PrefixList(PrefixListId),
 }
 
 fn id<T: FromStr>(text: &str, malformed: Code) -> Result<T, ApiError> {
@@ -33,6 +35,7 @@ impl NetworkKind {
             "igw" => id(text, Code::InvalidInternetGatewayIdMalformed).map(Self::InternetGateway),
             "acl" => id(text, Code::InvalidNetworkAclIdMalformed).map(Self::NetworkAcl),
             "rtb" => id(text, Code::InvalidRouteTableIdMalformed).map(Self::RouteTable),
+            "pl" => id(text, Code::InvalidPrefixListIdMalformed).map(Self::PrefixList),
             _ => return None,
         })
     }
@@ -43,6 +46,7 @@ impl NetworkKind {
             Self::InternetGateway(_) => GATEWAY_TAG_KIND,
             Self::NetworkAcl(_) => ACL_TAG_KIND,
             Self::RouteTable(_) => TABLE_TAG_KIND,
+            Self::PrefixList(_) => prefix_lists::TAG_KIND,
         }
     }
 
@@ -69,6 +73,12 @@ impl NetworkKind {
                 let filter = RouteTableFilter { account: Some(account), ids, ..Default::default() };
                 let found = route_table_list(store, filter, 1).await.or_fail()?.len();
                 (found, Code::InvalidRouteTableIdNotFound, id.as_str())
+            }
+            Self::PrefixList(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = PrefixListFilter { account: Some(account), ids, ..Default::default() };
+                let found = prefix_list_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidPrefixListIdNotFound, id.as_str())
             }
         };
         if found == 0 { Err(ApiError::not_found(code, &[id])) } else { Ok(()) }

@@ -72,8 +72,10 @@ rows! {
 
     CreateManagedPrefixList: PREFIX_LIST.made();
     DeleteManagedPrefixList: ON_LIST;
+    GetManagedPrefixListAssociations: ON_LIST;
     GetManagedPrefixListEntries: ON_LIST;
     ModifyManagedPrefixList: ON_LIST;
+    RestoreManagedPrefixListVersion: ON_LIST;
 
     CreateFlowLogs: FLOW_LOG.made(), LOGGED;
     DeleteFlowLogs: FLOW_LOG.at("FlowLogId.*");

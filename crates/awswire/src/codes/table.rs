@@ -208,6 +208,12 @@ codes! {
     InvalidBundleIdNotFound = "InvalidBundleID.NotFound", 400, false, "The bundle ID '{}' does not exist";
     InvalidDeviceInUse = "InvalidDevice.InUse", 400, false, "The device '{}' is already in use by instance '{}'";
     InvalidPrefixListIdNotFound = "InvalidPrefixListID.NotFound", 400, false, "The prefix list ID '{}' does not exist";
+    InvalidPrefixListIdMalformed = "InvalidPrefixListId.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"pl-...\")";
+    // What DescribePrefixLists says, which knows the services' lists only.
+    InvalidServicePrefixListIdNotFound = "InvalidPrefixListId.NotFound", 400, false, "The prefix list ID '{}' does not exist";
+    PrefixListVersionMismatch = "PrefixListVersionMismatch", 400, false, "The prefix list has the incorrect version number.";
+    PrefixListMaxEntriesExceeded = "PrefixListMaxEntriesExceeded", 400, false, "You have reached the limit on the number of entries for the prefix list.";
+    PrefixListLimitExceeded = "PrefixListLimitExceeded", 400, false, "The maximum number of prefix lists has been reached.";
     InvalidInstanceAttributeValue = "InvalidInstanceAttributeValue", 400, false, "{}";
     InvalidAttributeValue = "InvalidAttributeValue", 400, false, "{}";
     InvalidParkedAddressNotFound = "InvalidParkedAddress.NotFound", 400, false, "Address '{}' not found.";

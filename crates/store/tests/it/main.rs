@@ -25,6 +25,7 @@ mod launch_templates;
 mod network_acls;
 mod placement_groups;
 mod plans;
+mod prefix_lists;
 mod quotas;
 mod races;
 mod resources;

@@ -144,6 +144,7 @@ async fn group_rules_are_unique(db: TestDb) {
         peer_group: Some(db_group.id.clone()),
         peer_account: Some(account()),
         description: None,
+        prefix_list: None,
     };
     let mut tx = store.write().await.unwrap();
     security_group_insert(&mut tx, &web).await.unwrap();

@@ -34,7 +34,7 @@ async fn table(tx: &mut Tx, vpc: &VpcRow, n: u128) -> RouteTableRow {
 fn route(table: &RouteTableRow, to: &str, gateway: &str) -> RouteRow {
     RouteRow {
         table_id: table.id.clone(),
-        destination: net(to),
+        destination: net(to).into(),
         target_kind: TO_INTERNET_GATEWAY.into(),
         target_id: gateway.into(),
     }
@@ -61,8 +61,8 @@ async fn tables_and_their_routes(db: TestDb) {
     let other = route(first, "10.0.0.0/8", "igw-3");
     assert!(route_replace(&mut tx, &other).await.unwrap());
     assert!(!route_replace(&mut tx, &route(first, "11.0.0.0/8", "igw-3")).await.unwrap());
-    assert!(route_delete(&mut tx, &first.id, &net("0.0.0.0/0")).await.unwrap());
-    assert!(!route_delete(&mut tx, &first.id, &net("0.0.0.0/0")).await.unwrap());
+    assert!(route_delete(&mut tx, &first.id, &net("0.0.0.0/0").into()).await.unwrap());
+    assert!(!route_delete(&mut tx, &first.id, &net("0.0.0.0/0").into()).await.unwrap());
     assert_eq!(route_list(&mut tx, &ids).await.unwrap(), [other]);
     route_table_touch(&mut tx, &first.id).await.unwrap();
     let filter = RouteTableFilter { ids: Some(&ids), ..Default::default() };

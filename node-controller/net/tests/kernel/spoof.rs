@@ -16,7 +16,7 @@ async fn forged_sources_are_dropped_unless_the_check_is_off() {
     assert!(delivers(&ga, "10.0.0.11", &gb, "10.0.0.12"), "its own address");
     assert!(!delivers(&ga, "10.0.0.99", &gb, "10.0.0.12"), "an address of the subnet");
     assert!(!delivers(&ga, "198.51.100.9", &gb, "10.0.0.12"), "any other address");
-    let unchecked = mallee_proto::v1::PortView { source_dest_check: false, ..a.clone() };
+    let unchecked = PortView { source_dest_check: false, ..a.clone() };
     lab.apply(vec![vpc("a", 100, &[unchecked, b.clone()])]).await;
     assert!(delivers(&ga, "198.51.100.9", &gb, "10.0.0.12"), "control: the check is off");
     lab.apply(vec![vpc("a", 100, &[a.clone(), b.clone()])]).await;

@@ -9381,6 +9381,42 @@ impl Canon for GetLaunchTemplateDataResult {
     }
 }
 
+impl Canon for GetManagedPrefixListAssociationsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "PrefixListId", &self.prefix_list_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            prefix_list_id: get(v, "PrefixListId")?,
+        })
+    }
+}
+
+impl Canon for GetManagedPrefixListAssociationsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "PrefixListAssociations", &self.prefix_list_associations);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            prefix_list_associations: get(v, "PrefixListAssociations")?,
+        })
+    }
+}
+
 impl Canon for GetManagedPrefixListEntriesRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -15605,6 +15641,22 @@ impl Canon for PrefixList {
     }
 }
 
+impl Canon for PrefixListAssociation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceOwner", &self.resource_owner);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            resource_id: get(v, "ResourceId")?,
+            resource_owner: get(v, "ResourceOwner")?,
+        })
+    }
+}
+
 impl Canon for PrefixListEntry {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -16833,6 +16885,40 @@ impl Canon for ResponseLaunchTemplateData {
             security_groups: get(v, "SecurityGroups")?,
             tag_specifications: get(v, "TagSpecifications")?,
             user_data: get(v, "UserData")?,
+        })
+    }
+}
+
+impl Canon for RestoreManagedPrefixListVersionRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "CurrentVersion", &self.current_version);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "PrefixListId", &self.prefix_list_id);
+        put(&mut m, "PreviousVersion", &self.previous_version);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            current_version: get(v, "CurrentVersion")?,
+            dry_run: get(v, "DryRun")?,
+            prefix_list_id: get(v, "PrefixListId")?,
+            previous_version: get(v, "PreviousVersion")?,
+        })
+    }
+}
+
+impl Canon for RestoreManagedPrefixListVersionResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "PrefixList", &self.prefix_list);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            prefix_list: get(v, "PrefixList")?,
         })
     }
 }
@@ -20038,6 +20124,7 @@ impl Ec2Request {
             Self::GetInstanceTypesFromInstanceRequirements(r) => r.to_json(),
             Self::GetInstanceUefiData(r) => r.to_json(),
             Self::GetLaunchTemplateData(r) => r.to_json(),
+            Self::GetManagedPrefixListAssociations(r) => r.to_json(),
             Self::GetManagedPrefixListEntries(r) => r.to_json(),
             Self::GetPasswordData(r) => r.to_json(),
             Self::GetSerialConsoleAccessStatus(r) => r.to_json(),
@@ -20093,6 +20180,7 @@ impl Ec2Request {
             Self::ResetInstanceAttribute(r) => r.to_json(),
             Self::ResetNetworkInterfaceAttribute(r) => r.to_json(),
             Self::ResetSnapshotAttribute(r) => r.to_json(),
+            Self::RestoreManagedPrefixListVersion(r) => r.to_json(),
             Self::RevokeSecurityGroupEgress(r) => r.to_json(),
             Self::RevokeSecurityGroupIngress(r) => r.to_json(),
             Self::RunInstances(r) => r.to_json(),
@@ -20313,73 +20401,75 @@ pub fn reply(op: &str, value: &Value, version: Option<&str>) -> Result<String, S
         "GetInstanceTypesFromInstanceRequirements" => (195, Box::new(GetInstanceTypesFromInstanceRequirementsResult::from_json(value)?)),
         "GetInstanceUefiData" => (196, Box::new(GetInstanceUefiDataResult::from_json(value)?)),
         "GetLaunchTemplateData" => (197, Box::new(GetLaunchTemplateDataResult::from_json(value)?)),
-        "GetManagedPrefixListEntries" => (198, Box::new(GetManagedPrefixListEntriesResult::from_json(value)?)),
-        "GetPasswordData" => (199, Box::new(GetPasswordDataResult::from_json(value)?)),
-        "GetSerialConsoleAccessStatus" => (200, Box::new(GetSerialConsoleAccessStatusResult::from_json(value)?)),
-        "ImportImage" => (201, Box::new(ImportImageResult::from_json(value)?)),
-        "ImportInstance" => (202, Box::new(ImportInstanceResult::from_json(value)?)),
-        "ImportKeyPair" => (203, Box::new(ImportKeyPairResult::from_json(value)?)),
-        "ImportSnapshot" => (204, Box::new(ImportSnapshotResult::from_json(value)?)),
-        "ImportVolume" => (205, Box::new(ImportVolumeResult::from_json(value)?)),
-        "ModifyAddressAttribute" => (206, Box::new(ModifyAddressAttributeResult::from_json(value)?)),
-        "ModifyCapacityReservation" => (207, Box::new(ModifyCapacityReservationResult::from_json(value)?)),
-        "ModifyFleet" => (208, Box::new(ModifyFleetResult::from_json(value)?)),
-        "ModifyHosts" => (209, Box::new(ModifyHostsResult::from_json(value)?)),
-        "ModifyIdFormat" => (210, Box::new(())),
-        "ModifyIdentityIdFormat" => (211, Box::new(())),
-        "ModifyImageAttribute" => (212, Box::new(())),
-        "ModifyInstanceAttribute" => (213, Box::new(())),
-        "ModifyInstanceCapacityReservationAttributes" => (214, Box::new(ModifyInstanceCapacityReservationAttributesResult::from_json(value)?)),
-        "ModifyInstanceCpuOptions" => (215, Box::new(ModifyInstanceCpuOptionsResult::from_json(value)?)),
-        "ModifyInstanceCreditSpecification" => (216, Box::new(ModifyInstanceCreditSpecificationResult::from_json(value)?)),
-        "ModifyInstanceEventStartTime" => (217, Box::new(ModifyInstanceEventStartTimeResult::from_json(value)?)),
-        "ModifyInstanceMaintenanceOptions" => (218, Box::new(ModifyInstanceMaintenanceOptionsResult::from_json(value)?)),
-        "ModifyInstanceMetadataDefaults" => (219, Box::new(ModifyInstanceMetadataDefaultsResult::from_json(value)?)),
-        "ModifyInstanceMetadataOptions" => (220, Box::new(ModifyInstanceMetadataOptionsResult::from_json(value)?)),
-        "ModifyInstancePlacement" => (221, Box::new(ModifyInstancePlacementResult::from_json(value)?)),
-        "ModifyLaunchTemplate" => (222, Box::new(ModifyLaunchTemplateResult::from_json(value)?)),
-        "ModifyManagedPrefixList" => (223, Box::new(ModifyManagedPrefixListResult::from_json(value)?)),
-        "ModifyNetworkInterfaceAttribute" => (224, Box::new(())),
-        "ModifyPrivateDnsNameOptions" => (225, Box::new(ModifyPrivateDnsNameOptionsResult::from_json(value)?)),
-        "ModifySecurityGroupRules" => (226, Box::new(ModifySecurityGroupRulesResult::from_json(value)?)),
-        "ModifySnapshotAttribute" => (227, Box::new(())),
-        "ModifySubnetAttribute" => (228, Box::new(())),
-        "ModifyVolume" => (229, Box::new(ModifyVolumeResult::from_json(value)?)),
-        "ModifyVolumeAttribute" => (230, Box::new(())),
-        "ModifyVpcAttribute" => (231, Box::new(())),
-        "ModifyVpcEndpoint" => (232, Box::new(ModifyVpcEndpointResult::from_json(value)?)),
-        "ModifyVpcPeeringConnectionOptions" => (233, Box::new(ModifyVpcPeeringConnectionOptionsResult::from_json(value)?)),
-        "ModifyVpcTenancy" => (234, Box::new(ModifyVpcTenancyResult::from_json(value)?)),
-        "MonitorInstances" => (235, Box::new(MonitorInstancesResult::from_json(value)?)),
-        "RebootInstances" => (236, Box::new(())),
-        "RegisterImage" => (237, Box::new(RegisterImageResult::from_json(value)?)),
-        "RejectVpcPeeringConnection" => (238, Box::new(RejectVpcPeeringConnectionResult::from_json(value)?)),
-        "ReleaseAddress" => (239, Box::new(())),
-        "ReleaseHosts" => (240, Box::new(ReleaseHostsResult::from_json(value)?)),
-        "ReplaceIamInstanceProfileAssociation" => (241, Box::new(ReplaceIamInstanceProfileAssociationResult::from_json(value)?)),
-        "ReplaceNetworkAclAssociation" => (242, Box::new(ReplaceNetworkAclAssociationResult::from_json(value)?)),
-        "ReplaceNetworkAclEntry" => (243, Box::new(())),
-        "ReplaceRoute" => (244, Box::new(())),
-        "ReplaceRouteTableAssociation" => (245, Box::new(ReplaceRouteTableAssociationResult::from_json(value)?)),
-        "ReportInstanceStatus" => (246, Box::new(())),
-        "RequestSpotInstances" => (247, Box::new(RequestSpotInstancesResult::from_json(value)?)),
-        "ResetAddressAttribute" => (248, Box::new(ResetAddressAttributeResult::from_json(value)?)),
-        "ResetImageAttribute" => (249, Box::new(())),
-        "ResetInstanceAttribute" => (250, Box::new(())),
-        "ResetNetworkInterfaceAttribute" => (251, Box::new(())),
-        "ResetSnapshotAttribute" => (252, Box::new(())),
-        "RevokeSecurityGroupEgress" => (253, Box::new(RevokeSecurityGroupEgressResult::from_json(value)?)),
-        "RevokeSecurityGroupIngress" => (254, Box::new(RevokeSecurityGroupIngressResult::from_json(value)?)),
-        "RunInstances" => (255, Box::new(Reservation::from_json(value)?)),
-        "SendDiagnosticInterrupt" => (256, Box::new(())),
-        "StartInstances" => (257, Box::new(StartInstancesResult::from_json(value)?)),
-        "StopInstances" => (258, Box::new(StopInstancesResult::from_json(value)?)),
-        "TerminateInstances" => (259, Box::new(TerminateInstancesResult::from_json(value)?)),
-        "UnassignIpv6Addresses" => (260, Box::new(UnassignIpv6AddressesResult::from_json(value)?)),
-        "UnassignPrivateIpAddresses" => (261, Box::new(())),
-        "UnmonitorInstances" => (262, Box::new(UnmonitorInstancesResult::from_json(value)?)),
-        "UpdateSecurityGroupRuleDescriptionsEgress" => (263, Box::new(UpdateSecurityGroupRuleDescriptionsEgressResult::from_json(value)?)),
-        "UpdateSecurityGroupRuleDescriptionsIngress" => (264, Box::new(UpdateSecurityGroupRuleDescriptionsIngressResult::from_json(value)?)),
+        "GetManagedPrefixListAssociations" => (198, Box::new(GetManagedPrefixListAssociationsResult::from_json(value)?)),
+        "GetManagedPrefixListEntries" => (199, Box::new(GetManagedPrefixListEntriesResult::from_json(value)?)),
+        "GetPasswordData" => (200, Box::new(GetPasswordDataResult::from_json(value)?)),
+        "GetSerialConsoleAccessStatus" => (201, Box::new(GetSerialConsoleAccessStatusResult::from_json(value)?)),
+        "ImportImage" => (202, Box::new(ImportImageResult::from_json(value)?)),
+        "ImportInstance" => (203, Box::new(ImportInstanceResult::from_json(value)?)),
+        "ImportKeyPair" => (204, Box::new(ImportKeyPairResult::from_json(value)?)),
+        "ImportSnapshot" => (205, Box::new(ImportSnapshotResult::from_json(value)?)),
+        "ImportVolume" => (206, Box::new(ImportVolumeResult::from_json(value)?)),
+        "ModifyAddressAttribute" => (207, Box::new(ModifyAddressAttributeResult::from_json(value)?)),
+        "ModifyCapacityReservation" => (208, Box::new(ModifyCapacityReservationResult::from_json(value)?)),
+        "ModifyFleet" => (209, Box::new(ModifyFleetResult::from_json(value)?)),
+        "ModifyHosts" => (210, Box::new(ModifyHostsResult::from_json(value)?)),
+        "ModifyIdFormat" => (211, Box::new(())),
+        "ModifyIdentityIdFormat" => (212, Box::new(())),
+        "ModifyImageAttribute" => (213, Box::new(())),
+        "ModifyInstanceAttribute" => (214, Box::new(())),
+        "ModifyInstanceCapacityReservationAttributes" => (215, Box::new(ModifyInstanceCapacityReservationAttributesResult::from_json(value)?)),
+        "ModifyInstanceCpuOptions" => (216, Box::new(ModifyInstanceCpuOptionsResult::from_json(value)?)),
+        "ModifyInstanceCreditSpecification" => (217, Box::new(ModifyInstanceCreditSpecificationResult::from_json(value)?)),
+        "ModifyInstanceEventStartTime" => (218, Box::new(ModifyInstanceEventStartTimeResult::from_json(value)?)),
+        "ModifyInstanceMaintenanceOptions" => (219, Box::new(ModifyInstanceMaintenanceOptionsResult::from_json(value)?)),
+        "ModifyInstanceMetadataDefaults" => (220, Box::new(ModifyInstanceMetadataDefaultsResult::from_json(value)?)),
+        "ModifyInstanceMetadataOptions" => (221, Box::new(ModifyInstanceMetadataOptionsResult::from_json(value)?)),
+        "ModifyInstancePlacement" => (222, Box::new(ModifyInstancePlacementResult::from_json(value)?)),
+        "ModifyLaunchTemplate" => (223, Box::new(ModifyLaunchTemplateResult::from_json(value)?)),
+        "ModifyManagedPrefixList" => (224, Box::new(ModifyManagedPrefixListResult::from_json(value)?)),
+        "ModifyNetworkInterfaceAttribute" => (225, Box::new(())),
+        "ModifyPrivateDnsNameOptions" => (226, Box::new(ModifyPrivateDnsNameOptionsResult::from_json(value)?)),
+        "ModifySecurityGroupRules" => (227, Box::new(ModifySecurityGroupRulesResult::from_json(value)?)),
+        "ModifySnapshotAttribute" => (228, Box::new(())),
+        "ModifySubnetAttribute" => (229, Box::new(())),
+        "ModifyVolume" => (230, Box::new(ModifyVolumeResult::from_json(value)?)),
+        "ModifyVolumeAttribute" => (231, Box::new(())),
+        "ModifyVpcAttribute" => (232, Box::new(())),
+        "ModifyVpcEndpoint" => (233, Box::new(ModifyVpcEndpointResult::from_json(value)?)),
+        "ModifyVpcPeeringConnectionOptions" => (234, Box::new(ModifyVpcPeeringConnectionOptionsResult::from_json(value)?)),
+        "ModifyVpcTenancy" => (235, Box::new(ModifyVpcTenancyResult::from_json(value)?)),
+        "MonitorInstances" => (236, Box::new(MonitorInstancesResult::from_json(value)?)),
+        "RebootInstances" => (237, Box::new(())),
+        "RegisterImage" => (238, Box::new(RegisterImageResult::from_json(value)?)),
+        "RejectVpcPeeringConnection" => (239, Box::new(RejectVpcPeeringConnectionResult::from_json(value)?)),
+        "ReleaseAddress" => (240, Box::new(())),
+        "ReleaseHosts" => (241, Box::new(ReleaseHostsResult::from_json(value)?)),
+        "ReplaceIamInstanceProfileAssociation" => (242, Box::new(ReplaceIamInstanceProfileAssociationResult::from_json(value)?)),
+        "ReplaceNetworkAclAssociation" => (243, Box::new(ReplaceNetworkAclAssociationResult::from_json(value)?)),
+        "ReplaceNetworkAclEntry" => (244, Box::new(())),
+        "ReplaceRoute" => (245, Box::new(())),
+        "ReplaceRouteTableAssociation" => (246, Box::new(ReplaceRouteTableAssociationResult::from_json(value)?)),
+        "ReportInstanceStatus" => (247, Box::new(())),
+        "RequestSpotInstances" => (248, Box::new(RequestSpotInstancesResult::from_json(value)?)),
+        "ResetAddressAttribute" => (249, Box::new(ResetAddressAttributeResult::from_json(value)?)),
+        "ResetImageAttribute" => (250, Box::new(())),
+        "ResetInstanceAttribute" => (251, Box::new(())),
+        "ResetNetworkInterfaceAttribute" => (252, Box::new(())),
+        "ResetSnapshotAttribute" => (253, Box::new(())),
+        "RestoreManagedPrefixListVersion" => (254, Box::new(RestoreManagedPrefixListVersionResult::from_json(value)?)),
+        "RevokeSecurityGroupEgress" => (255, Box::new(RevokeSecurityGroupEgressResult::from_json(value)?)),
+        "RevokeSecurityGroupIngress" => (256, Box::new(RevokeSecurityGroupIngressResult::from_json(value)?)),
+        "RunInstances" => (257, Box::new(Reservation::from_json(value)?)),
+        "SendDiagnosticInterrupt" => (258, Box::new(())),
+        "StartInstances" => (259, Box::new(StartInstancesResult::from_json(value)?)),
+        "StopInstances" => (260, Box::new(StopInstancesResult::from_json(value)?)),
+        "TerminateInstances" => (261, Box::new(TerminateInstancesResult::from_json(value)?)),
+        "UnassignIpv6Addresses" => (262, Box::new(UnassignIpv6AddressesResult::from_json(value)?)),
+        "UnassignPrivateIpAddresses" => (263, Box::new(())),
+        "UnmonitorInstances" => (264, Box::new(UnmonitorInstancesResult::from_json(value)?)),
+        "UpdateSecurityGroupRuleDescriptionsEgress" => (265, Box::new(UpdateSecurityGroupRuleDescriptionsEgressResult::from_json(value)?)),
+        "UpdateSecurityGroupRuleDescriptionsIngress" => (266, Box::new(UpdateSecurityGroupRuleDescriptionsIngressResult::from_json(value)?)),
         other => return Err(format!("no operation {other}")),
     };
     Ok(SERVICE.reply(&OPERATIONS[i], version, "00000000-0000-0000-0000-000000000000", &*output))

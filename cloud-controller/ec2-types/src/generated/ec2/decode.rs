@@ -4211,6 +4211,24 @@ impl FromQuery for GetLaunchTemplateDataRequest {
     }
 }
 
+impl FromQuery for GetManagedPrefixListAssociationsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "PrefixListId" => r.prefix_list_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(255))?;
+        if r.prefix_list_id.is_none() { return Err(n.missing("PrefixListId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for GetManagedPrefixListEntriesRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -6502,6 +6520,25 @@ impl FromQuery for ResetSnapshotAttributeRequest {
         }
         if r.attribute.is_none() { return Err(n.missing("Attribute")); }
         if r.snapshot_id.is_none() { return Err(n.missing("SnapshotId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for RestoreManagedPrefixListVersionRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "CurrentVersion" => r.current_version = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "PrefixListId" => r.prefix_list_id = Some(FromQuery::from_query(c)?),
+                "PreviousVersion" => r.previous_version = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.current_version.is_none() { return Err(n.missing("CurrentVersion")); }
+        if r.prefix_list_id.is_none() { return Err(n.missing("PrefixListId")); }
+        if r.previous_version.is_none() { return Err(n.missing("PreviousVersion")); }
         Ok(r)
     }
 }

@@ -1971,6 +1971,13 @@ impl ToXml for GetLaunchTemplateDataResult {
     }
 }
 
+impl ToXml for GetManagedPrefixListAssociationsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("prefixListAssociationSet", "item", &self.prefix_list_associations, true);
+    }
+}
+
 impl ToXml for GetManagedPrefixListEntriesResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         w.list("entrySet", "item", &self.entries, true);
@@ -3897,6 +3904,13 @@ impl ToXml for PrefixList {
     }
 }
 
+impl ToXml for PrefixListAssociation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.resource_id.field(w, "resourceId");
+        self.resource_owner.field(w, "resourceOwner");
+    }
+}
+
 impl ToXml for PrefixListEntry {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.cidr.field(w, "cidr");
@@ -4183,6 +4197,12 @@ impl ToXml for ResponseLaunchTemplateData {
         w.list("securityGroupSet", "item", &self.security_groups, true);
         w.list("tagSpecificationSet", "item", &self.tag_specifications, true);
         self.user_data.field(w, "userData");
+    }
+}
+
+impl ToXml for RestoreManagedPrefixListVersionResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.prefix_list.field(w, "prefixList");
     }
 }
 

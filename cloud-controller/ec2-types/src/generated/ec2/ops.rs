@@ -207,6 +207,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "GetInstanceTypesFromInstanceRequirements", required: &["ArchitectureType", "InstanceRequirements", "VirtualizationType"], members: &["ArchitectureType", "Context", "DryRun", "InstanceRequirements", "MaxResults", "NextToken", "VirtualizationType"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "GetInstanceUefiData", required: &["InstanceId"], members: &["DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "GetLaunchTemplateData", required: &["InstanceId"], members: &["DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "GetManagedPrefixListAssociations", required: &["PrefixListId"], members: &["DryRun", "MaxResults", "NextToken", "PrefixListId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "GetManagedPrefixListEntries", required: &["PrefixListId"], members: &["DryRun", "MaxResults", "NextToken", "PrefixListId", "TargetVersion"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "GetPasswordData", required: &["InstanceId"], members: &["DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "GetSerialConsoleAccessStatus", required: &[], members: &["DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -262,6 +263,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "ResetInstanceAttribute", required: &["Attribute", "InstanceId"], members: &["Attribute", "DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ResetNetworkInterfaceAttribute", required: &["NetworkInterfaceId"], members: &["DryRun", "NetworkInterfaceId", "SourceDestCheck"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ResetSnapshotAttribute", required: &["Attribute", "SnapshotId"], members: &["Attribute", "DryRun", "SnapshotId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "RestoreManagedPrefixListVersion", required: &["CurrentVersion", "PrefixListId", "PreviousVersion"], members: &["CurrentVersion", "DryRun", "PrefixListId", "PreviousVersion"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RevokeSecurityGroupEgress", required: &["GroupId"], members: &["CidrIp", "DryRun", "FromPort", "GroupId", "IpPermissions", "IpProtocol", "SecurityGroupRuleId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId", "ToPort"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RevokeSecurityGroupIngress", required: &[], members: &["CidrIp", "DryRun", "FromPort", "GroupId", "GroupName", "IpPermissions", "IpProtocol", "SecurityGroupRuleId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId", "ToPort"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RunInstances", required: &["MaxCount", "MinCount"], members: &["AdditionalInfo", "BlockDeviceMapping", "CapacityReservationSpecification", "ClientToken", "CpuOptions", "CreditSpecification", "DisableApiStop", "DisableApiTermination", "DryRun", "EbsOptimized", "ElasticGpuSpecification", "ElasticInferenceAccelerator", "EnablePrimaryIpv6", "EnclaveOptions", "HibernationOptions", "IamInstanceProfile", "ImageId", "InstanceInitiatedShutdownBehavior", "InstanceMarketOptions", "InstanceType", "Ipv6AddressCount", "Ipv6Address", "KernelId", "KeyName", "LaunchTemplate", "LicenseSpecification", "MaintenanceOptions", "MaxCount", "MetadataOptions", "MinCount", "Monitoring", "NetworkInterface", "NetworkPerformanceOptions", "Operator", "Placement", "PrivateDnsNameOptions", "PrivateIpAddress", "RamdiskId", "SecondaryInterface", "SecurityGroupId", "SecurityGroup", "SubnetId", "TagSpecification", "UserData"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
@@ -277,7 +279,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
 ];
 
 /// Operations of the model that are not generated: known to AWS, not offered here.
-pub const NOT_GENERATED: &[&str] = &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptTransitGatewayVpcAttachment", "AcceptVpcEndpointConnections", "AdvertiseByoipCidr", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignPrivateNatGatewayAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateEnclaveCertificateIamRole", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateSecurityGroupVpc", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTransitGatewayRouteTable", "AssociateTrunkInterface", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachVerifiedAccessTrustProvider", "AuthorizeClientVpnIngress", "BatchModifyIpamRoutingPolicyRegistrations", "CancelCapacityReservationFleets", "CancelDeclarativePoliciesReport", "CancelImageLaunchPermission", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateDelegateMacVolumeOwnershipTask", "CreateFpgaImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateMetricCategory", "CreateNetworkInsightsAccessScope", "CreateNetworkInsightsPath", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePublicIpv4Pool", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSnapshots", "CreateStoreImageTask", "CreateSubnetCidrReservation", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGateway", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRoute", "CreateTransitGatewayRouteTable", "CreateTransitGatewayRouteTableAnnouncement", "CreateTransitGatewayVpcAttachment", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpnConcentrator", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteMetricCategory", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInsightsAnalysis", "DeleteNetworkInsightsPath", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSubnetCidrReservation", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGateway", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRoute", "DeleteTransitGatewayRouteTable", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteTransitGatewayVpcAttachment", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpnConcentrator", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeDeclarativePoliciesReports", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeInstanceConnectEndpoints", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceTopology", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInsightsAnalyses", "DescribeNetworkInsightsPaths", "DescribeNetworkInterfacePermissions", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePublicIpv4Pools", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupVpcAssociations", "DescribeServiceLinkVirtualInterfaces", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeStoreImageTasks", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayAttachments", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTransitGatewayRouteTables", "DescribeTransitGatewayVpcAttachments", "DescribeTransitGateways", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpnConcentrators", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachVerifiedAccessTrustProvider", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImageBlockPublicAccess", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSnapshotBlockPublicAccess", "DisableTransitGatewayRouteTablePropagation", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateSecurityGroupVpc", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTransitGatewayRouteTable", "DisassociateTrunkInterface", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImageBlockPublicAccess", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSnapshotBlockPublicAccess", "EnableTransitGatewayRouteTablePropagation", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceTpmEkPub", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetManagedPrefixListAssociations", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayAttachmentPropagations", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetTransitGatewayRouteTableAssociations", "GetTransitGatewayRouteTablePropagations", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFpgaImageAttribute", "ModifyInstanceConnectEndpoint", "ModifyInstanceEventWindow", "ModifyInstanceNetworkPerformanceOptions", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLocalGatewayRoute", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGateway", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyTransitGatewayVpcAttachment", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectTransitGatewayVpcAttachment", "RejectVpcEndpointConnections", "ReleaseIpamPoolAllocation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceTransitGatewayRoute", "ReplaceVpnTunnel", "RequestSpotFleet", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreManagedPrefixListVersion", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "SearchTransitGatewayRoutes", "StartDeclarativePoliciesReport", "StartNetworkInsightsAccessScopeAnalysis", "StartNetworkInsightsAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "TerminateClientVpnConnections", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"];
+pub const NOT_GENERATED: &[&str] = &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptTransitGatewayVpcAttachment", "AcceptVpcEndpointConnections", "AdvertiseByoipCidr", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignPrivateNatGatewayAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateEnclaveCertificateIamRole", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateSecurityGroupVpc", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTransitGatewayRouteTable", "AssociateTrunkInterface", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachVerifiedAccessTrustProvider", "AuthorizeClientVpnIngress", "BatchModifyIpamRoutingPolicyRegistrations", "CancelCapacityReservationFleets", "CancelDeclarativePoliciesReport", "CancelImageLaunchPermission", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateDelegateMacVolumeOwnershipTask", "CreateFpgaImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateMetricCategory", "CreateNetworkInsightsAccessScope", "CreateNetworkInsightsPath", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePublicIpv4Pool", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSnapshots", "CreateStoreImageTask", "CreateSubnetCidrReservation", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGateway", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRoute", "CreateTransitGatewayRouteTable", "CreateTransitGatewayRouteTableAnnouncement", "CreateTransitGatewayVpcAttachment", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpnConcentrator", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteMetricCategory", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInsightsAnalysis", "DeleteNetworkInsightsPath", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSubnetCidrReservation", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGateway", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRoute", "DeleteTransitGatewayRouteTable", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteTransitGatewayVpcAttachment", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpnConcentrator", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeDeclarativePoliciesReports", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeInstanceConnectEndpoints", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceTopology", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInsightsAnalyses", "DescribeNetworkInsightsPaths", "DescribeNetworkInterfacePermissions", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePublicIpv4Pools", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupVpcAssociations", "DescribeServiceLinkVirtualInterfaces", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeStoreImageTasks", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayAttachments", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTransitGatewayRouteTables", "DescribeTransitGatewayVpcAttachments", "DescribeTransitGateways", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpnConcentrators", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachVerifiedAccessTrustProvider", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImageBlockPublicAccess", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSnapshotBlockPublicAccess", "DisableTransitGatewayRouteTablePropagation", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateSecurityGroupVpc", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTransitGatewayRouteTable", "DisassociateTrunkInterface", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImageBlockPublicAccess", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSnapshotBlockPublicAccess", "EnableTransitGatewayRouteTablePropagation", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceTpmEkPub", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayAttachmentPropagations", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetTransitGatewayRouteTableAssociations", "GetTransitGatewayRouteTablePropagations", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFpgaImageAttribute", "ModifyInstanceConnectEndpoint", "ModifyInstanceEventWindow", "ModifyInstanceNetworkPerformanceOptions", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLocalGatewayRoute", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGateway", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyTransitGatewayVpcAttachment", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectTransitGatewayVpcAttachment", "RejectVpcEndpointConnections", "ReleaseIpamPoolAllocation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceTransitGatewayRoute", "ReplaceVpnTunnel", "RequestSpotFleet", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "SearchTransitGatewayRoutes", "StartDeclarativePoliciesReport", "StartNetworkInsightsAccessScopeAnalysis", "StartNetworkInsightsAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "TerminateClientVpnConnections", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"];
 
 /// A decoded request of any generated operation.
 #[derive(Debug, Clone)]
@@ -678,6 +680,8 @@ pub enum Ec2Request {
     GetInstanceUefiData(Box<GetInstanceUefiDataRequest>),
     /// `GetLaunchTemplateData`
     GetLaunchTemplateData(Box<GetLaunchTemplateDataRequest>),
+    /// `GetManagedPrefixListAssociations`
+    GetManagedPrefixListAssociations(Box<GetManagedPrefixListAssociationsRequest>),
     /// `GetManagedPrefixListEntries`
     GetManagedPrefixListEntries(Box<GetManagedPrefixListEntriesRequest>),
     /// `GetPasswordData`
@@ -788,6 +792,8 @@ pub enum Ec2Request {
     ResetNetworkInterfaceAttribute(Box<ResetNetworkInterfaceAttributeRequest>),
     /// `ResetSnapshotAttribute`
     ResetSnapshotAttribute(Box<ResetSnapshotAttributeRequest>),
+    /// `RestoreManagedPrefixListVersion`
+    RestoreManagedPrefixListVersion(Box<RestoreManagedPrefixListVersionRequest>),
     /// `RevokeSecurityGroupEgress`
     RevokeSecurityGroupEgress(Box<RevokeSecurityGroupEgressRequest>),
     /// `RevokeSecurityGroupIngress`
@@ -1021,6 +1027,7 @@ impl Ec2Request {
             "GetInstanceTypesFromInstanceRequirements" => Self::GetInstanceTypesFromInstanceRequirements(Box::new(FromQuery::from_query(n)?)),
             "GetInstanceUefiData" => Self::GetInstanceUefiData(Box::new(FromQuery::from_query(n)?)),
             "GetLaunchTemplateData" => Self::GetLaunchTemplateData(Box::new(FromQuery::from_query(n)?)),
+            "GetManagedPrefixListAssociations" => Self::GetManagedPrefixListAssociations(Box::new(FromQuery::from_query(n)?)),
             "GetManagedPrefixListEntries" => Self::GetManagedPrefixListEntries(Box::new(FromQuery::from_query(n)?)),
             "GetPasswordData" => Self::GetPasswordData(Box::new(FromQuery::from_query(n)?)),
             "GetSerialConsoleAccessStatus" => Self::GetSerialConsoleAccessStatus(Box::new(FromQuery::from_query(n)?)),
@@ -1076,6 +1083,7 @@ impl Ec2Request {
             "ResetInstanceAttribute" => Self::ResetInstanceAttribute(Box::new(FromQuery::from_query(n)?)),
             "ResetNetworkInterfaceAttribute" => Self::ResetNetworkInterfaceAttribute(Box::new(FromQuery::from_query(n)?)),
             "ResetSnapshotAttribute" => Self::ResetSnapshotAttribute(Box::new(FromQuery::from_query(n)?)),
+            "RestoreManagedPrefixListVersion" => Self::RestoreManagedPrefixListVersion(Box::new(FromQuery::from_query(n)?)),
             "RevokeSecurityGroupEgress" => Self::RevokeSecurityGroupEgress(Box::new(FromQuery::from_query(n)?)),
             "RevokeSecurityGroupIngress" => Self::RevokeSecurityGroupIngress(Box::new(FromQuery::from_query(n)?)),
             "RunInstances" => Self::RunInstances(Box::new(FromQuery::from_query(n)?)),
@@ -1295,73 +1303,75 @@ impl Ec2Request {
             Self::GetInstanceTypesFromInstanceRequirements(_) => &OPERATIONS[195],
             Self::GetInstanceUefiData(_) => &OPERATIONS[196],
             Self::GetLaunchTemplateData(_) => &OPERATIONS[197],
-            Self::GetManagedPrefixListEntries(_) => &OPERATIONS[198],
-            Self::GetPasswordData(_) => &OPERATIONS[199],
-            Self::GetSerialConsoleAccessStatus(_) => &OPERATIONS[200],
-            Self::ImportImage(_) => &OPERATIONS[201],
-            Self::ImportInstance(_) => &OPERATIONS[202],
-            Self::ImportKeyPair(_) => &OPERATIONS[203],
-            Self::ImportSnapshot(_) => &OPERATIONS[204],
-            Self::ImportVolume(_) => &OPERATIONS[205],
-            Self::ModifyAddressAttribute(_) => &OPERATIONS[206],
-            Self::ModifyCapacityReservation(_) => &OPERATIONS[207],
-            Self::ModifyFleet(_) => &OPERATIONS[208],
-            Self::ModifyHosts(_) => &OPERATIONS[209],
-            Self::ModifyIdFormat(_) => &OPERATIONS[210],
-            Self::ModifyIdentityIdFormat(_) => &OPERATIONS[211],
-            Self::ModifyImageAttribute(_) => &OPERATIONS[212],
-            Self::ModifyInstanceAttribute(_) => &OPERATIONS[213],
-            Self::ModifyInstanceCapacityReservationAttributes(_) => &OPERATIONS[214],
-            Self::ModifyInstanceCpuOptions(_) => &OPERATIONS[215],
-            Self::ModifyInstanceCreditSpecification(_) => &OPERATIONS[216],
-            Self::ModifyInstanceEventStartTime(_) => &OPERATIONS[217],
-            Self::ModifyInstanceMaintenanceOptions(_) => &OPERATIONS[218],
-            Self::ModifyInstanceMetadataDefaults(_) => &OPERATIONS[219],
-            Self::ModifyInstanceMetadataOptions(_) => &OPERATIONS[220],
-            Self::ModifyInstancePlacement(_) => &OPERATIONS[221],
-            Self::ModifyLaunchTemplate(_) => &OPERATIONS[222],
-            Self::ModifyManagedPrefixList(_) => &OPERATIONS[223],
-            Self::ModifyNetworkInterfaceAttribute(_) => &OPERATIONS[224],
-            Self::ModifyPrivateDnsNameOptions(_) => &OPERATIONS[225],
-            Self::ModifySecurityGroupRules(_) => &OPERATIONS[226],
-            Self::ModifySnapshotAttribute(_) => &OPERATIONS[227],
-            Self::ModifySubnetAttribute(_) => &OPERATIONS[228],
-            Self::ModifyVolume(_) => &OPERATIONS[229],
-            Self::ModifyVolumeAttribute(_) => &OPERATIONS[230],
-            Self::ModifyVpcAttribute(_) => &OPERATIONS[231],
-            Self::ModifyVpcEndpoint(_) => &OPERATIONS[232],
-            Self::ModifyVpcPeeringConnectionOptions(_) => &OPERATIONS[233],
-            Self::ModifyVpcTenancy(_) => &OPERATIONS[234],
-            Self::MonitorInstances(_) => &OPERATIONS[235],
-            Self::RebootInstances(_) => &OPERATIONS[236],
-            Self::RegisterImage(_) => &OPERATIONS[237],
-            Self::RejectVpcPeeringConnection(_) => &OPERATIONS[238],
-            Self::ReleaseAddress(_) => &OPERATIONS[239],
-            Self::ReleaseHosts(_) => &OPERATIONS[240],
-            Self::ReplaceIamInstanceProfileAssociation(_) => &OPERATIONS[241],
-            Self::ReplaceNetworkAclAssociation(_) => &OPERATIONS[242],
-            Self::ReplaceNetworkAclEntry(_) => &OPERATIONS[243],
-            Self::ReplaceRoute(_) => &OPERATIONS[244],
-            Self::ReplaceRouteTableAssociation(_) => &OPERATIONS[245],
-            Self::ReportInstanceStatus(_) => &OPERATIONS[246],
-            Self::RequestSpotInstances(_) => &OPERATIONS[247],
-            Self::ResetAddressAttribute(_) => &OPERATIONS[248],
-            Self::ResetImageAttribute(_) => &OPERATIONS[249],
-            Self::ResetInstanceAttribute(_) => &OPERATIONS[250],
-            Self::ResetNetworkInterfaceAttribute(_) => &OPERATIONS[251],
-            Self::ResetSnapshotAttribute(_) => &OPERATIONS[252],
-            Self::RevokeSecurityGroupEgress(_) => &OPERATIONS[253],
-            Self::RevokeSecurityGroupIngress(_) => &OPERATIONS[254],
-            Self::RunInstances(_) => &OPERATIONS[255],
-            Self::SendDiagnosticInterrupt(_) => &OPERATIONS[256],
-            Self::StartInstances(_) => &OPERATIONS[257],
-            Self::StopInstances(_) => &OPERATIONS[258],
-            Self::TerminateInstances(_) => &OPERATIONS[259],
-            Self::UnassignIpv6Addresses(_) => &OPERATIONS[260],
-            Self::UnassignPrivateIpAddresses(_) => &OPERATIONS[261],
-            Self::UnmonitorInstances(_) => &OPERATIONS[262],
-            Self::UpdateSecurityGroupRuleDescriptionsEgress(_) => &OPERATIONS[263],
-            Self::UpdateSecurityGroupRuleDescriptionsIngress(_) => &OPERATIONS[264],
+            Self::GetManagedPrefixListAssociations(_) => &OPERATIONS[198],
+            Self::GetManagedPrefixListEntries(_) => &OPERATIONS[199],
+            Self::GetPasswordData(_) => &OPERATIONS[200],
+            Self::GetSerialConsoleAccessStatus(_) => &OPERATIONS[201],
+            Self::ImportImage(_) => &OPERATIONS[202],
+            Self::ImportInstance(_) => &OPERATIONS[203],
+            Self::ImportKeyPair(_) => &OPERATIONS[204],
+            Self::ImportSnapshot(_) => &OPERATIONS[205],
+            Self::ImportVolume(_) => &OPERATIONS[206],
+            Self::ModifyAddressAttribute(_) => &OPERATIONS[207],
+            Self::ModifyCapacityReservation(_) => &OPERATIONS[208],
+            Self::ModifyFleet(_) => &OPERATIONS[209],
+            Self::ModifyHosts(_) => &OPERATIONS[210],
+            Self::ModifyIdFormat(_) => &OPERATIONS[211],
+            Self::ModifyIdentityIdFormat(_) => &OPERATIONS[212],
+            Self::ModifyImageAttribute(_) => &OPERATIONS[213],
+            Self::ModifyInstanceAttribute(_) => &OPERATIONS[214],
+            Self::ModifyInstanceCapacityReservationAttributes(_) => &OPERATIONS[215],
+            Self::ModifyInstanceCpuOptions(_) => &OPERATIONS[216],
+            Self::ModifyInstanceCreditSpecification(_) => &OPERATIONS[217],
+            Self::ModifyInstanceEventStartTime(_) => &OPERATIONS[218],
+            Self::ModifyInstanceMaintenanceOptions(_) => &OPERATIONS[219],
+            Self::ModifyInstanceMetadataDefaults(_) => &OPERATIONS[220],
+            Self::ModifyInstanceMetadataOptions(_) => &OPERATIONS[221],
+            Self::ModifyInstancePlacement(_) => &OPERATIONS[222],
+            Self::ModifyLaunchTemplate(_) => &OPERATIONS[223],
+            Self::ModifyManagedPrefixList(_) => &OPERATIONS[224],
+            Self::ModifyNetworkInterfaceAttribute(_) => &OPERATIONS[225],
+            Self::ModifyPrivateDnsNameOptions(_) => &OPERATIONS[226],
+            Self::ModifySecurityGroupRules(_) => &OPERATIONS[227],
+            Self::ModifySnapshotAttribute(_) => &OPERATIONS[228],
+            Self::ModifySubnetAttribute(_) => &OPERATIONS[229],
+            Self::ModifyVolume(_) => &OPERATIONS[230],
+            Self::ModifyVolumeAttribute(_) => &OPERATIONS[231],
+            Self::ModifyVpcAttribute(_) => &OPERATIONS[232],
+            Self::ModifyVpcEndpoint(_) => &OPERATIONS[233],
+            Self::ModifyVpcPeeringConnectionOptions(_) => &OPERATIONS[234],
+            Self::ModifyVpcTenancy(_) => &OPERATIONS[235],
+            Self::MonitorInstances(_) => &OPERATIONS[236],
+            Self::RebootInstances(_) => &OPERATIONS[237],
+            Self::RegisterImage(_) => &OPERATIONS[238],
+            Self::RejectVpcPeeringConnection(_) => &OPERATIONS[239],
+            Self::ReleaseAddress(_) => &OPERATIONS[240],
+            Self::ReleaseHosts(_) => &OPERATIONS[241],
+            Self::ReplaceIamInstanceProfileAssociation(_) => &OPERATIONS[242],
+            Self::ReplaceNetworkAclAssociation(_) => &OPERATIONS[243],
+            Self::ReplaceNetworkAclEntry(_) => &OPERATIONS[244],
+            Self::ReplaceRoute(_) => &OPERATIONS[245],
+            Self::ReplaceRouteTableAssociation(_) => &OPERATIONS[246],
+            Self::ReportInstanceStatus(_) => &OPERATIONS[247],
+            Self::RequestSpotInstances(_) => &OPERATIONS[248],
+            Self::ResetAddressAttribute(_) => &OPERATIONS[249],
+            Self::ResetImageAttribute(_) => &OPERATIONS[250],
+            Self::ResetInstanceAttribute(_) => &OPERATIONS[251],
+            Self::ResetNetworkInterfaceAttribute(_) => &OPERATIONS[252],
+            Self::ResetSnapshotAttribute(_) => &OPERATIONS[253],
+            Self::RestoreManagedPrefixListVersion(_) => &OPERATIONS[254],
+            Self::RevokeSecurityGroupEgress(_) => &OPERATIONS[255],
+            Self::RevokeSecurityGroupIngress(_) => &OPERATIONS[256],
+            Self::RunInstances(_) => &OPERATIONS[257],
+            Self::SendDiagnosticInterrupt(_) => &OPERATIONS[258],
+            Self::StartInstances(_) => &OPERATIONS[259],
+            Self::StopInstances(_) => &OPERATIONS[260],
+            Self::TerminateInstances(_) => &OPERATIONS[261],
+            Self::UnassignIpv6Addresses(_) => &OPERATIONS[262],
+            Self::UnassignPrivateIpAddresses(_) => &OPERATIONS[263],
+            Self::UnmonitorInstances(_) => &OPERATIONS[264],
+            Self::UpdateSecurityGroupRuleDescriptionsEgress(_) => &OPERATIONS[265],
+            Self::UpdateSecurityGroupRuleDescriptionsIngress(_) => &OPERATIONS[266],
         }
     }
 
@@ -1554,6 +1564,7 @@ impl Ec2Request {
             Self::GetInstanceTypesFromInstanceRequirements(r) => r.dry_run == Some(true),
             Self::GetInstanceUefiData(r) => r.dry_run == Some(true),
             Self::GetLaunchTemplateData(r) => r.dry_run == Some(true),
+            Self::GetManagedPrefixListAssociations(r) => r.dry_run == Some(true),
             Self::GetManagedPrefixListEntries(r) => r.dry_run == Some(true),
             Self::GetPasswordData(r) => r.dry_run == Some(true),
             Self::GetSerialConsoleAccessStatus(r) => r.dry_run == Some(true),
@@ -1601,6 +1612,7 @@ impl Ec2Request {
             Self::ResetInstanceAttribute(r) => r.dry_run == Some(true),
             Self::ResetNetworkInterfaceAttribute(r) => r.dry_run == Some(true),
             Self::ResetSnapshotAttribute(r) => r.dry_run == Some(true),
+            Self::RestoreManagedPrefixListVersion(r) => r.dry_run == Some(true),
             Self::RevokeSecurityGroupEgress(r) => r.dry_run == Some(true),
             Self::RevokeSecurityGroupIngress(r) => r.dry_run == Some(true),
             Self::RunInstances(r) => r.dry_run == Some(true),
@@ -2637,338 +2649,348 @@ impl Operation for GetLaunchTemplateDataRequest {
     type Output = GetLaunchTemplateDataResult;
 }
 
-impl Operation for GetManagedPrefixListEntriesRequest {
+impl Operation for GetManagedPrefixListAssociationsRequest {
     const META: &'static OperationMeta = &OPERATIONS[198];
+    type Output = GetManagedPrefixListAssociationsResult;
+}
+
+impl Operation for GetManagedPrefixListEntriesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[199];
     type Output = GetManagedPrefixListEntriesResult;
 }
 
 impl Operation for GetPasswordDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[199];
+    const META: &'static OperationMeta = &OPERATIONS[200];
     type Output = GetPasswordDataResult;
 }
 
 impl Operation for GetSerialConsoleAccessStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[200];
+    const META: &'static OperationMeta = &OPERATIONS[201];
     type Output = GetSerialConsoleAccessStatusResult;
 }
 
 impl Operation for ImportImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[201];
+    const META: &'static OperationMeta = &OPERATIONS[202];
     type Output = ImportImageResult;
 }
 
 impl Operation for ImportInstanceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[202];
+    const META: &'static OperationMeta = &OPERATIONS[203];
     type Output = ImportInstanceResult;
 }
 
 impl Operation for ImportKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[203];
+    const META: &'static OperationMeta = &OPERATIONS[204];
     type Output = ImportKeyPairResult;
 }
 
 impl Operation for ImportSnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[204];
+    const META: &'static OperationMeta = &OPERATIONS[205];
     type Output = ImportSnapshotResult;
 }
 
 impl Operation for ImportVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[205];
+    const META: &'static OperationMeta = &OPERATIONS[206];
     type Output = ImportVolumeResult;
 }
 
 impl Operation for ModifyAddressAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[206];
+    const META: &'static OperationMeta = &OPERATIONS[207];
     type Output = ModifyAddressAttributeResult;
 }
 
 impl Operation for ModifyCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[207];
+    const META: &'static OperationMeta = &OPERATIONS[208];
     type Output = ModifyCapacityReservationResult;
 }
 
 impl Operation for ModifyFleetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[208];
+    const META: &'static OperationMeta = &OPERATIONS[209];
     type Output = ModifyFleetResult;
 }
 
 impl Operation for ModifyHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[209];
+    const META: &'static OperationMeta = &OPERATIONS[210];
     type Output = ModifyHostsResult;
 }
 
 impl Operation for ModifyIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[210];
-    type Output = ();
-}
-
-impl Operation for ModifyIdentityIdFormatRequest {
     const META: &'static OperationMeta = &OPERATIONS[211];
     type Output = ();
 }
 
-impl Operation for ModifyImageAttributeRequest {
+impl Operation for ModifyIdentityIdFormatRequest {
     const META: &'static OperationMeta = &OPERATIONS[212];
     type Output = ();
 }
 
-impl Operation for ModifyInstanceAttributeRequest {
+impl Operation for ModifyImageAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[213];
     type Output = ();
 }
 
-impl Operation for ModifyInstanceCapacityReservationAttributesRequest {
+impl Operation for ModifyInstanceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[214];
+    type Output = ();
+}
+
+impl Operation for ModifyInstanceCapacityReservationAttributesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[215];
     type Output = ModifyInstanceCapacityReservationAttributesResult;
 }
 
 impl Operation for ModifyInstanceCpuOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[215];
+    const META: &'static OperationMeta = &OPERATIONS[216];
     type Output = ModifyInstanceCpuOptionsResult;
 }
 
 impl Operation for ModifyInstanceCreditSpecificationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[216];
+    const META: &'static OperationMeta = &OPERATIONS[217];
     type Output = ModifyInstanceCreditSpecificationResult;
 }
 
 impl Operation for ModifyInstanceEventStartTimeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[217];
+    const META: &'static OperationMeta = &OPERATIONS[218];
     type Output = ModifyInstanceEventStartTimeResult;
 }
 
 impl Operation for ModifyInstanceMaintenanceOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[218];
+    const META: &'static OperationMeta = &OPERATIONS[219];
     type Output = ModifyInstanceMaintenanceOptionsResult;
 }
 
 impl Operation for ModifyInstanceMetadataDefaultsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[219];
+    const META: &'static OperationMeta = &OPERATIONS[220];
     type Output = ModifyInstanceMetadataDefaultsResult;
 }
 
 impl Operation for ModifyInstanceMetadataOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[220];
+    const META: &'static OperationMeta = &OPERATIONS[221];
     type Output = ModifyInstanceMetadataOptionsResult;
 }
 
 impl Operation for ModifyInstancePlacementRequest {
-    const META: &'static OperationMeta = &OPERATIONS[221];
+    const META: &'static OperationMeta = &OPERATIONS[222];
     type Output = ModifyInstancePlacementResult;
 }
 
 impl Operation for ModifyLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[222];
+    const META: &'static OperationMeta = &OPERATIONS[223];
     type Output = ModifyLaunchTemplateResult;
 }
 
 impl Operation for ModifyManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[223];
+    const META: &'static OperationMeta = &OPERATIONS[224];
     type Output = ModifyManagedPrefixListResult;
 }
 
 impl Operation for ModifyNetworkInterfaceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[224];
+    const META: &'static OperationMeta = &OPERATIONS[225];
     type Output = ();
 }
 
 impl Operation for ModifyPrivateDnsNameOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[225];
+    const META: &'static OperationMeta = &OPERATIONS[226];
     type Output = ModifyPrivateDnsNameOptionsResult;
 }
 
 impl Operation for ModifySecurityGroupRulesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[226];
+    const META: &'static OperationMeta = &OPERATIONS[227];
     type Output = ModifySecurityGroupRulesResult;
 }
 
 impl Operation for ModifySnapshotAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[227];
-    type Output = ();
-}
-
-impl Operation for ModifySubnetAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[228];
     type Output = ();
 }
 
-impl Operation for ModifyVolumeRequest {
+impl Operation for ModifySubnetAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[229];
+    type Output = ();
+}
+
+impl Operation for ModifyVolumeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[230];
     type Output = ModifyVolumeResult;
 }
 
 impl Operation for ModifyVolumeAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[230];
-    type Output = ();
-}
-
-impl Operation for ModifyVpcAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[231];
     type Output = ();
 }
 
-impl Operation for ModifyVpcEndpointRequest {
+impl Operation for ModifyVpcAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[232];
+    type Output = ();
+}
+
+impl Operation for ModifyVpcEndpointRequest {
+    const META: &'static OperationMeta = &OPERATIONS[233];
     type Output = ModifyVpcEndpointResult;
 }
 
 impl Operation for ModifyVpcPeeringConnectionOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[233];
+    const META: &'static OperationMeta = &OPERATIONS[234];
     type Output = ModifyVpcPeeringConnectionOptionsResult;
 }
 
 impl Operation for ModifyVpcTenancyRequest {
-    const META: &'static OperationMeta = &OPERATIONS[234];
+    const META: &'static OperationMeta = &OPERATIONS[235];
     type Output = ModifyVpcTenancyResult;
 }
 
 impl Operation for MonitorInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[235];
+    const META: &'static OperationMeta = &OPERATIONS[236];
     type Output = MonitorInstancesResult;
 }
 
 impl Operation for RebootInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[236];
+    const META: &'static OperationMeta = &OPERATIONS[237];
     type Output = ();
 }
 
 impl Operation for RegisterImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[237];
+    const META: &'static OperationMeta = &OPERATIONS[238];
     type Output = RegisterImageResult;
 }
 
 impl Operation for RejectVpcPeeringConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[238];
+    const META: &'static OperationMeta = &OPERATIONS[239];
     type Output = RejectVpcPeeringConnectionResult;
 }
 
 impl Operation for ReleaseAddressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[239];
+    const META: &'static OperationMeta = &OPERATIONS[240];
     type Output = ();
 }
 
 impl Operation for ReleaseHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[240];
+    const META: &'static OperationMeta = &OPERATIONS[241];
     type Output = ReleaseHostsResult;
 }
 
 impl Operation for ReplaceIamInstanceProfileAssociationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[241];
+    const META: &'static OperationMeta = &OPERATIONS[242];
     type Output = ReplaceIamInstanceProfileAssociationResult;
 }
 
 impl Operation for ReplaceNetworkAclAssociationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[242];
+    const META: &'static OperationMeta = &OPERATIONS[243];
     type Output = ReplaceNetworkAclAssociationResult;
 }
 
 impl Operation for ReplaceNetworkAclEntryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[243];
-    type Output = ();
-}
-
-impl Operation for ReplaceRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[244];
     type Output = ();
 }
 
-impl Operation for ReplaceRouteTableAssociationRequest {
+impl Operation for ReplaceRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[245];
+    type Output = ();
+}
+
+impl Operation for ReplaceRouteTableAssociationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[246];
     type Output = ReplaceRouteTableAssociationResult;
 }
 
 impl Operation for ReportInstanceStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[246];
+    const META: &'static OperationMeta = &OPERATIONS[247];
     type Output = ();
 }
 
 impl Operation for RequestSpotInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[247];
+    const META: &'static OperationMeta = &OPERATIONS[248];
     type Output = RequestSpotInstancesResult;
 }
 
 impl Operation for ResetAddressAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[248];
+    const META: &'static OperationMeta = &OPERATIONS[249];
     type Output = ResetAddressAttributeResult;
 }
 
 impl Operation for ResetImageAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[249];
-    type Output = ();
-}
-
-impl Operation for ResetInstanceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[250];
     type Output = ();
 }
 
-impl Operation for ResetNetworkInterfaceAttributeRequest {
+impl Operation for ResetInstanceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[251];
     type Output = ();
 }
 
-impl Operation for ResetSnapshotAttributeRequest {
+impl Operation for ResetNetworkInterfaceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[252];
     type Output = ();
 }
 
-impl Operation for RevokeSecurityGroupEgressRequest {
+impl Operation for ResetSnapshotAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[253];
+    type Output = ();
+}
+
+impl Operation for RestoreManagedPrefixListVersionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[254];
+    type Output = RestoreManagedPrefixListVersionResult;
+}
+
+impl Operation for RevokeSecurityGroupEgressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[255];
     type Output = RevokeSecurityGroupEgressResult;
 }
 
 impl Operation for RevokeSecurityGroupIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[254];
+    const META: &'static OperationMeta = &OPERATIONS[256];
     type Output = RevokeSecurityGroupIngressResult;
 }
 
 impl Operation for RunInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[255];
+    const META: &'static OperationMeta = &OPERATIONS[257];
     type Output = Reservation;
 }
 
 impl Operation for SendDiagnosticInterruptRequest {
-    const META: &'static OperationMeta = &OPERATIONS[256];
+    const META: &'static OperationMeta = &OPERATIONS[258];
     type Output = ();
 }
 
 impl Operation for StartInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[257];
+    const META: &'static OperationMeta = &OPERATIONS[259];
     type Output = StartInstancesResult;
 }
 
 impl Operation for StopInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[258];
+    const META: &'static OperationMeta = &OPERATIONS[260];
     type Output = StopInstancesResult;
 }
 
 impl Operation for TerminateInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[259];
+    const META: &'static OperationMeta = &OPERATIONS[261];
     type Output = TerminateInstancesResult;
 }
 
 impl Operation for UnassignIpv6AddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[260];
+    const META: &'static OperationMeta = &OPERATIONS[262];
     type Output = UnassignIpv6AddressesResult;
 }
 
 impl Operation for UnassignPrivateIpAddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[261];
+    const META: &'static OperationMeta = &OPERATIONS[263];
     type Output = ();
 }
 
 impl Operation for UnmonitorInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[262];
+    const META: &'static OperationMeta = &OPERATIONS[264];
     type Output = UnmonitorInstancesResult;
 }
 
 impl Operation for UpdateSecurityGroupRuleDescriptionsEgressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[263];
+    const META: &'static OperationMeta = &OPERATIONS[265];
     type Output = UpdateSecurityGroupRuleDescriptionsEgressResult;
 }
 
 impl Operation for UpdateSecurityGroupRuleDescriptionsIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[264];
+    const META: &'static OperationMeta = &OPERATIONS[266];
     type Output = UpdateSecurityGroupRuleDescriptionsIngressResult;
 }
 

@@ -5926,6 +5926,28 @@ pub struct GetLaunchTemplateDataResult {
     pub launch_template_data: Option<ResponseLaunchTemplateData>,
 }
 
+/// `GetManagedPrefixListAssociationsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct GetManagedPrefixListAssociationsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `PrefixListId`, required
+    pub prefix_list_id: Option<String>,
+}
+
+/// `GetManagedPrefixListAssociationsResult`
+#[derive(Debug, Clone, Default)]
+pub struct GetManagedPrefixListAssociationsResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `PrefixListAssociations`
+    pub prefix_list_associations: Vec<PrefixListAssociation>,
+}
+
 /// `GetManagedPrefixListEntriesRequest`
 #[derive(Debug, Clone, Default)]
 pub struct GetManagedPrefixListEntriesRequest {
@@ -10155,6 +10177,15 @@ pub struct PrefixList {
     pub prefix_list_name: Option<String>,
 }
 
+/// `PrefixListAssociation`
+#[derive(Debug, Clone, Default)]
+pub struct PrefixListAssociation {
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceOwner`
+    pub resource_owner: Option<String>,
+}
+
 /// `PrefixListEntry`
 #[derive(Debug, Clone, Default)]
 pub struct PrefixListEntry {
@@ -11000,6 +11031,26 @@ pub struct ResponseLaunchTemplateData {
     pub tag_specifications: Vec<LaunchTemplateTagSpecification>,
     /// `UserData`
     pub user_data: Option<SecretString>,
+}
+
+/// `RestoreManagedPrefixListVersionRequest`
+#[derive(Debug, Clone, Default)]
+pub struct RestoreManagedPrefixListVersionRequest {
+    /// `CurrentVersion`, required
+    pub current_version: Option<i64>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `PrefixListId`, required
+    pub prefix_list_id: Option<String>,
+    /// `PreviousVersion`, required
+    pub previous_version: Option<i64>,
+}
+
+/// `RestoreManagedPrefixListVersionResult`
+#[derive(Debug, Clone, Default)]
+pub struct RestoreManagedPrefixListVersionResult {
+    /// `PrefixList`
+    pub prefix_list: Option<ManagedPrefixList>,
 }
 
 /// `RevokeSecurityGroupEgressRequest`
