@@ -115,7 +115,7 @@ async fn changes_that_come_at_once_are_all_there(db: TestDb) {
             let (f, id, group) = (Arc::clone(&f), id.clone(), group.clone());
             tokio::spawn(async move {
                 let (cidr, port) = (format!("10.{n}.0.0/16"), (1000 + n).to_string());
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     f.call("ModifyManagedPrefixList", &[("PrefixListId", &id), ("AddEntry.1.Cidr", &cidr)]).await
                 } else {
                     f.call("AuthorizeSecurityGroupIngress", &rule(&group, &id, &port)).await
@@ -131,7 +131,7 @@ async fn changes_that_come_at_once_are_all_there(db: TestDb) {
     assert_eq!(blocks.into_iter().collect::<std::collections::BTreeSet<_>>(), even);
     assert_eq!(f.texts("DescribeManagedPrefixLists", &[], "version").await, ["9"]);
     let of_list = [("Filter.1.Name", "ip-permission.prefix-list-id"), ("Filter.1.Value.1", id.as_str())];
-    assert_eq!(f.texts("DescribeSecurityGroups", &of_list, "groupId").await, [group.clone()]);
+    assert_eq!(f.texts("DescribeSecurityGroups", &of_list, "groupId").await, [group.as_str()]);
     let uses = prefix_list_uses(&f.store, &id.parse().unwrap()).await.unwrap();
     assert_eq!((uses.groups.len(), uses.tables.len()), (1, 0));
     let told = generations(&f, &group, &table).await.0 - before;
@@ -161,7 +161,7 @@ async fn only_its_account_sees_a_list(db: TestDb) {
     let f = Fixture::on(db).await;
     let id = list(&f, 5).await;
     let by_id = [("PrefixListId.1", id.as_str())];
-    assert_eq!(f.texts("DescribeManagedPrefixLists", &by_id, "prefixListId").await, [id.clone()]);
+    assert_eq!(f.texts("DescribeManagedPrefixLists", &by_id, "prefixListId").await, [id.as_str()]);
     let unknown = f.error_as(&f.other, "DescribeManagedPrefixLists", &by_id).await;
     assert_eq!(unknown, ("InvalidPrefixListID.NotFound", format!("The prefix list ID '{id}' does not exist")));
     for action in ["GetManagedPrefixListEntries", "GetManagedPrefixListAssociations", "DeleteManagedPrefixList"] {
