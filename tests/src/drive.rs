@@ -31,6 +31,14 @@ impl TestCloud {
     /// # Panics
     /// When it is refused, or not accepted in time.
     pub async fn launch(&mut self, token: &str) -> InstanceId {
+        self.launch_with(token, &[]).await
+    }
+
+    /// As [`TestCloud::launch`], with more parameters.
+    ///
+    /// # Panics
+    /// When it is refused, or not accepted in time.
+    pub async fn launch_with(&mut self, token: &str, more: &[(&str, &str)]) -> InstanceId {
         let image = self.image().await;
         let params = [
             ("ImageId", image.as_str()),
@@ -39,7 +47,7 @@ impl TestCloud {
             ("MaxCount", "1"),
             ("ClientToken", token),
         ];
-        let reply = self.insist("RunInstances", &params).await;
+        let reply = self.insist("RunInstances", &[&params[..], more].concat()).await;
         let ids = reply.all("instanceId");
         assert_eq!(ids.len(), 1, "one instance was asked for: {}", reply.0);
         ids[0].parse().expect("an instance id")

@@ -57,16 +57,7 @@ async fn a_guest_that_powers_itself_off_is_stopped_and_says_so() {
 #[tokio::test]
 async fn a_guest_that_powers_itself_off_is_terminated_if_it_was_so_asked() {
     let mut cloud = TestCloud::start().await;
-    let image = cloud.image().await;
-    let params = [
-        ("ImageId", image.as_str()),
-        ("InstanceType", "t3.nano"),
-        ("MinCount", "1"),
-        ("MaxCount", "1"),
-        ("InstanceInitiatedShutdownBehavior", "terminate"),
-    ];
-    let reply = cloud.insist("RunInstances", &params).await;
-    let id: InstanceId = reply.first("instanceId").expect("an instance").parse().unwrap();
+    let id = cloud.launch_with("once", &[("InstanceInitiatedShutdownBehavior", "terminate")]).await;
     cloud.until_state(&id, InstanceState::Running).await;
     assert!(cloud.host_of(&id).await.power_off_guest(&id));
     cloud.until_state(&id, InstanceState::Terminated).await;

@@ -10,17 +10,7 @@ async fn two_zones() -> TestCloud {
 }
 
 async fn launch_in(cloud: &mut TestCloud, zone: &str, token: &str) -> InstanceId {
-    let image = cloud.image().await;
-    let params = [
-        ("ImageId", image.as_str()),
-        ("InstanceType", "t3.nano"),
-        ("MinCount", "1"),
-        ("MaxCount", "1"),
-        ("Placement.AvailabilityZone", zone),
-        ("ClientToken", token),
-    ];
-    let reply = cloud.insist("RunInstances", &params).await;
-    let id: InstanceId = reply.first("instanceId").expect("an id").parse().expect("an instance id");
+    let id = cloud.launch_with(token, &[("Placement.AvailabilityZone", zone)]).await;
     cloud.until_state(&id, InstanceState::Running).await;
     id
 }

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use mallee_app::OpContext;
 use mallee_app::acls::{ALL, EntryKey, LAST_NUMBER, NewEntry, protocol_number};
 use mallee_app::groups::rule::protocol_name;
-use mallee_awswire::{ApiError, Code};
+use mallee_awswire::ApiError;
 use mallee_ec2_types::ec2::*;
 use mallee_store::NetworkAclEntryRow;
 
@@ -135,7 +135,7 @@ macro_rules! asked {
             rule_action,
             rule_number,
         };
-        let acl = network_acl_id.ok_or_else(|| Code::MissingParameter.with(&["networkAclId"]))?;
+        let acl = network_acl_id.ok_or_else(|| ApiError::missing_parameter("networkAclId"))?;
         (acl, asked.entry()?, dry_run == Some(true))
     }};
 }

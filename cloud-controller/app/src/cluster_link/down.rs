@@ -38,9 +38,9 @@ pub(super) async fn push_intent(
             let mine = changes
                 .into_iter()
                 .filter(|change| change.zone.as_ref().is_none_or(|of| of == zone) || load::of_all_zones(&change.kind));
-            let newest =
-                mine.filter_map(|change| Some((Wanted::parse(&change.kind, &change.id)?, change.seq))).collect();
-            for (at, object) in objects_in_order(cloud, zone, &newest).await? {
+            let wanted =
+                by_object(mine.filter_map(|change| Some((Wanted::parse(&change.kind, &change.id)?, change.seq))));
+            for (at, object) in objects_in_order(cloud, zone, &wanted).await? {
                 send_object(send, at, object).await?;
             }
             seq = last;
@@ -56,18 +56,43 @@ pub(super) async fn push_intent(
     }
 }
 
-/// The objects, each at the place of its own newest change: the cluster takes an object only if its place is after all
-/// those it has applied, and resumes from there, so two objects must never share one.
+/// The first and the newest of the changes of an object that were read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Changes {
+    first: u64,
+    newest: u64,
+}
+
+fn by_object(changes: impl Iterator<Item = (Wanted, u64)>) -> BTreeMap<Wanted, Changes> {
+    let mut found = BTreeMap::new();
+    for (wanted, seq) in changes {
+        found.entry(wanted).or_insert(Changes { first: seq, newest: seq }).newest = seq;
+    }
+    found
+}
+
+/// At which of its changes an object is told, as it is by now: at the newest. What a subnet refers to is there at its
+/// first change and goes at its last, so that no subnet names a network ACL that is not known: nothing would pass it. (Told
+/// before its newest change, it is told again to a cluster that resumes in between.)
+const fn place(object: &Object, changes: Changes) -> u64 {
+    match object {
+        Object::RouteTable(_) | Object::NetworkAcl(_) => changes.first,
+        _ => changes.newest,
+    }
+}
+
+/// The objects in the order of their places: the cluster takes an object only if its place is after all those it has
+/// applied, and resumes from there, so two objects must never share one.
 async fn objects_in_order(
     cloud: &Cloud,
     zone: &ZoneName,
-    newest: &BTreeMap<Wanted, u64>,
+    changes: &BTreeMap<Wanted, Changes>,
 ) -> Result<Vec<(u64, Object)>, WireError> {
-    let wanted = newest.keys().cloned().collect();
+    let wanted = changes.keys().cloned().collect();
     let objects = load::objects(cloud.store(), zone, &wanted).await.map_err(store_error)?;
-    let place = |object: &Object| newest.get(&Wanted::of(object)?).copied();
+    let at = |object: &Object| Some(place(object, *changes.get(&Wanted::of(object)?)?));
     let mut placed: Vec<(u64, Object)> =
-        objects.into_iter().filter_map(|object| Some((place(&object)?, object))).collect();
+        objects.into_iter().filter_map(|object| Some((at(&object)?, object))).collect();
     placed.sort_by_key(|(at, _)| *at);
     Ok(placed)
 }
@@ -93,4 +118,28 @@ async fn snapshot(
 
 async fn send_object(send: &mpsc::Sender<CloudToCluster>, seq: u64, object: Object) -> Result<(), WireError> {
     push(send, Down::Change(IntentChange { seq, object: Some(object) })).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mallee_proto::v1::{NetworkAcl, ObjectKind, Removed, Subnet};
+
+    #[test]
+    fn no_subnet_is_told_while_its_network_acl_is_not_known() {
+        let (acl, subnet) = ("acl-00000000000000001".to_owned(), "subnet-00000000000000001".to_owned());
+        let (named, naming) = (load::NETWORK_ACL, load::SUBNET);
+        let told = |changes: &[(&str, &String, u64)], objects: [Object; 2]| {
+            let parsed = |(kind, id, seq): &(&str, &String, u64)| (Wanted::parse(kind, id).unwrap(), *seq);
+            let changes = by_object(changes.iter().map(parsed));
+            objects.map(|object| place(&object, changes[&Wanted::of(&object).unwrap()]))
+        };
+        let is = Object::NetworkAcl(NetworkAcl { id: acl.clone(), ..Default::default() });
+        let gone = Object::Removed(Removed { kind: ObjectKind::NetworkAcl.into(), id: acl.clone() });
+        let has = Object::Subnet(Subnet { id: subnet.clone(), ..Default::default() });
+        // Made, given to the subnet, changed; changed, taken from it, deleted.
+        let changes = [(named, &acl, 1), (naming, &subnet, 2), (named, &acl, 3)];
+        assert_eq!(told(&changes, [is, has.clone()]), [1, 2]);
+        assert_eq!(told(&changes, [gone, has]), [3, 2]);
+    }
 }
