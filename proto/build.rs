@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let paths: Vec<String> = files.iter().map(|f| format!("mallee/v1/{f}.proto")).collect();
     tonic_prost_build::configure()
         .bytes(".mallee.v1.ImageChunk")
+        .bytes(".mallee.v1.Section")
+        .bytes(".mallee.v1.SectionUpdate")
         .skip_debug(SECRET)
         .compile_protos(&paths, &[".".to_owned()])?;
     Ok(())

@@ -18,13 +18,13 @@ use mallee_proto::v1::directory_server::{Directory, DirectoryServer};
 use mallee_proto::v1::{
     AnnounceReply, AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
     KeyRefusal, KnowPrincipalsReply, KnowPrincipalsRequest, LocateReply, LocateRequest, ProveFactorReply,
-    ProveFactorRequest, RecordS3Reply, RecordS3Request, RenewReply, RenewRequest, ResolveKeyReply, ResolveKeyRequest,
-    S3Key, S3Question, S3Resource,
+    ProveFactorRequest, RecordFlowsReply, RecordFlowsRequest, RecordS3Reply, RecordS3Request, RenewReply, RenewRequest,
+    ResolveKeyReply, ResolveKeyRequest, S3Key, S3Question, S3Resource,
 };
 use mallee_proto::{Kind, WireError};
 use mallee_s3::{Judgement, Keys, Question, Resource, S3_SERVICE};
 use mallee_store::{ClusterRow, cluster_put, setting_fetch, setting_put};
-use mallee_types::ZoneName;
+use mallee_types::{NodeId, ZoneName};
 use secrecy::ExposeSecret as _;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -455,6 +455,17 @@ impl Directory for DirectoryService {
     ) -> Result<Response<KnowPrincipalsReply>, Status> {
         authorise(request.extensions(), &[Role::Walrus])?;
         Ok(Response::new(self.known_principals(&request.get_ref().names).await?))
+    }
+
+    async fn record_flows(&self, request: Request<RecordFlowsRequest>) -> Result<Response<RecordFlowsReply>, Status> {
+        let identity = authorise(request.extensions(), &[Role::Node])?;
+        let unknown = |_| WireError::new(Kind::Forbidden, "the certificate names no node");
+        let node: NodeId = identity.id.parse().map_err(unknown)?;
+        let cloud = self.cloud()?;
+        let none = || WireError::new(Kind::Unavailable, "there is no object store");
+        let objects = cloud.objects().ok_or_else(none)?;
+        mallee_app::flow_logs::record(cloud, &**objects, &node, request.into_inner()).await?;
+        Ok(Response::new(RecordFlowsReply {}))
     }
 
     async fn record_s3(&self, request: Request<RecordS3Request>) -> Result<Response<RecordS3Reply>, Status> {

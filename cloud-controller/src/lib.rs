@@ -108,6 +108,7 @@ impl CloudController {
             cluster_link::spawn(&scope, cloud.clone(), zone);
         }
         capacity::keeper::spawn(&scope, cloud.clone());
+        instances::identity::spawn(&scope, cloud.clone());
         let rng = cloud.rng().clone();
         let keeper = cloud.clone();
         spawn_periodic(&scope, "image-keeper", IMAGES_PERIOD, cloud.image_nudge().clone(), rng.clone(), move || {
@@ -177,6 +178,9 @@ impl CloudController {
     pub fn with_trail(mut self, trail: audit::Trail) -> Self {
         let trail = Arc::new(trail);
         trail.spawn(&self.scope, &self.cloud);
+        if let Some(objects) = trail.objects() {
+            self.cloud.use_objects(objects);
+        }
         self.trail = Some(trail);
         self
     }

@@ -12,13 +12,20 @@ docker_answers() { timeout 15 "$DOCKER" info >/dev/null 2>&1; }
 base_image() { echo "${MALLEE_COMPOSE_BASE:-$(. /etc/os-release && echo "$ID:${VERSION_CODENAME:-}")}"; }
 
 # Which cluster: its name, the port of its API on this machine, the first three numbers of its network.
-PROJECT=${MALLEE_COMPOSE_PROJECT:-mallee} PORT=${MALLEE_COMPOSE_PORT:-8773} NETWORK=${MALLEE_COMPOSE_NETWORK:-172.30.83}
+# Not plain `mallee`: a compose file of anybody's in a directory of that name is a project of that name.
+PROJECT=${MALLEE_COMPOSE_PROJECT:-mallee-compose} PORT=${MALLEE_COMPOSE_PORT:-8773} NETWORK=${MALLEE_COMPOSE_NETWORK:-172.30.83}
+
+# The name of its image, and the label that all its images keep: one that a newer replaced has no name any more.
+PROJECT_IMAGE=mallee-compose/$PROJECT IMAGE_LABEL=mallee.compose.project
+
+# images_of [PROJECT]: ids of the images of that cluster; of all clusters.
+images_of() { "$DOCKER" image ls -q --no-trunc --filter "label=$IMAGE_LABEL${1:+=$1}" | sort -u; }
 
 # compose ARGUMENT…: docker-compose 1.29, or the plugin, on the cluster's file.
 compose() {
     local file=$ROOT/deploy/compose/docker-compose.yml tool=(docker-compose)
     if "$DOCKER" compose version >/dev/null 2>&1; then tool=("$DOCKER" compose); fi
-    MALLEE_COMPOSE_IMAGE=$PROJECT MALLEE_COMPOSE_PORT=$PORT MALLEE_COMPOSE_NETWORK=$NETWORK "${tool[@]}" -p "$PROJECT" -f "$file" "$@"
+    MALLEE_COMPOSE_IMAGE=$PROJECT_IMAGE MALLEE_COMPOSE_PORT=$PORT MALLEE_COMPOSE_NETWORK=$NETWORK "${tool[@]}" -p "$PROJECT" -f "$file" "$@"
 }
 
 # start_docker DIRECTORY: starts a daemon whose images and log are in DIRECTORY, its socket in a short directory of its

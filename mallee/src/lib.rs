@@ -3,6 +3,7 @@
 pub mod blobs;
 mod data_keys;
 pub mod down;
+pub mod flows;
 pub mod metrics;
 pub mod s3_hosts;
 pub mod s3_jobs;

@@ -31,6 +31,10 @@ pub struct Switches {
     /// Accept AWS signature version 2 too, which is weaker, from clients that know no other.
     #[arg(long)]
     pub allow_sigv2: bool,
+    /// Limit what instances send and receive to the baseline bandwidth that AWS names for their type; off: only the hosts'
+    /// own links limit them. What was launched before keeps what it has until its type changes.
+    #[arg(long)]
+    pub network_limits: bool,
 }
 
 /// Switches of an object store.
@@ -55,13 +59,16 @@ impl S3Switches {
 impl Switches {
     /// Whether any is on.
     pub(crate) const fn is_any(&self) -> bool {
-        self.allow_sigv2 || !self.private_issuer.is_empty()
+        self.allow_sigv2 || self.network_limits || !self.private_issuer.is_empty()
     }
 
     /// Has the cloud follow them.
     pub(crate) fn apply(&self, cloud: &Cloud) {
         if self.allow_sigv2 {
             cloud.allow_sigv2();
+        }
+        if self.network_limits {
+            cloud.limit_network();
         }
         cloud.oidc().allow_private(self.private_issuer.iter().cloned());
     }

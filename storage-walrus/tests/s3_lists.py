@@ -134,6 +134,29 @@ def test_lists_of_buckets():
     refused("AccessDenied", 403, OTHER.put_bucket_acl, Bucket=name, ACL="private")
 
 
+def test_whoever_began_an_upload_may_end_it():
+    name = bucket("ObjectWriter", OPEN)
+    S3.put_bucket_acl(Bucket=name, ACL="public-read-write")
+    begin = lambda who: who.create_multipart_upload(Bucket=name, Key="k")["UploadId"]
+    theirs, ours, nobodys = begin(OTHER), begin(S3), begin(NOBODY)
+    OTHER.upload_part(Bucket=name, Key="k", UploadId=theirs, PartNumber=1, Body=b"x")
+    assert len(OTHER.list_parts(Bucket=name, Key="k", UploadId=theirs)["Parts"]) == 1
+    # Of another's, of nobody's and of one that is none, neither.
+    for who, upload in (OTHER, ours), (OTHER, nobodys), (OTHER, "none"), (NOBODY, theirs), (NOBODY, nobodys):
+        refused("AccessDenied", 403, who.list_parts, Bucket=name, Key="k", UploadId=upload)
+        refused("AccessDenied", 403, who.abort_multipart_upload, Bucket=name, Key="k", UploadId=upload)
+    refused("AccessDenied", 403, OTHER.abort_multipart_upload, Bucket=name, Key="l", UploadId=theirs)
+    # The bucket's owner may forbid it, and may end whatever it is.
+    policy(name, statement(name, "s3:AbortMultipartUpload", effect="Deny"))
+    refused("AccessDenied", 403, OTHER.abort_multipart_upload, Bucket=name, Key="k", UploadId=theirs)
+    S3.delete_bucket_policy(Bucket=name)
+    OTHER.abort_multipart_upload(Bucket=name, Key="k", UploadId=theirs)
+    refused("AccessDenied", 403, OTHER.abort_multipart_upload, Bucket=name, Key="k", UploadId=theirs)
+    for upload in ours, nobodys:
+        S3.abort_multipart_upload(Bucket=name, Key="k", UploadId=upload)
+    assert "Uploads" not in S3.list_multipart_uploads(Bucket=name)
+
+
 def test_public_lists_are_blocked():
     name = bucket("ObjectWriter")
     refused("AccessDenied", 403, S3.put_bucket_acl, Bucket=name, ACL="public-read")

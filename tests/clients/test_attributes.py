@@ -209,7 +209,10 @@ def test_an_interface_is_described_regrouped_and_checked(ec2, launch):
     kept = {"AttachmentId": attachment, "DeleteOnTermination": True}
     ec2.modify_network_interface_attribute(**me, Attachment=kept)
     kept["DeleteOnTermination"] = False
-    refused("Unsupported", ec2.modify_network_interface_attribute, **me, Attachment=kept)
+    ec2.modify_network_interface_attribute(**me, Attachment=kept)
+    assert shown("attachment")["Attachment"]["DeleteOnTermination"] is False
+    kept["DeleteOnTermination"] = True
+    ec2.modify_network_interface_attribute(**me, Attachment=kept)
     refused("InvalidParameterCombination", ec2.modify_network_interface_attribute, **me)
     both = {"Description": {"Value": "x"}, "Groups": before}
     refused("InvalidParameterCombination", ec2.modify_network_interface_attribute, **me, **both)

@@ -73,6 +73,8 @@ def test_rules_read_back(s3, bucket):
         ("InvalidArgument", 400, {"Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}], "Expiration": {"Days": 30}}),
         ("MalformedXML", 400, {"Transitions": [{"Days": 1, "StorageClass": "COLD"}]}),
         ("NotImplemented", 501, {"Transitions": [{"Days": 1, "StorageClass": "GLACIER"}]}),
+        ("InvalidArgument", 400, {"Transitions": [{"Date": datetime(2030, 1, 1, 5, tzinfo=timezone.utc), "StorageClass": "GLACIER"}]}),
+        ("InvalidArgument", 400, {"NoncurrentVersionTransitions": [{"NoncurrentDays": -1, "StorageClass": "GLACIER"}]}),
         ("InvalidArgument", 400, {"NoncurrentVersionExpiration": {"NoncurrentDays": 1, "NewerNoncurrentVersions": 101}}),
     ],
 )

@@ -110,7 +110,7 @@ def test_what_no_route_can_be(ec2, vpc, gateway, table):
     nowhere = {"RouteTableId": id, "DestinationCidrBlock": "0.0.0.0/0"}
     refused("InvalidGatewayID.NotFound", ec2.create_route, GatewayId="igw-0123456789abcdef0", **nowhere)
     refused("InvalidGatewayID.NotFound", ec2.create_route, GatewayId="vgw-0123456789abcdef0", **nowhere)
-    refused("Unsupported", ec2.create_route, NatGatewayId="nat-0123456789abcdef0", **nowhere)
+    refused("InvalidNatGatewayID.NotFound", ec2.create_route, NatGatewayId="nat-0123456789abcdef0", **nowhere)
     refused("MissingParameter", ec2.create_route, **nowhere)
     refused("InvalidParameterValue", ec2.create_route, RouteTableId=id, DestinationCidrBlock="there", GatewayId=gateway)
     unknown = "rtb-0123456789abcdef0"
@@ -223,3 +223,39 @@ def test_pages_of_tables(ec2, vpc, table):
     assert len(pages) > 1
     seen = [t["RouteTableId"] for page in pages for t in page["RouteTables"]]
     assert made <= set(seen) and len(seen) == len(set(seen))
+
+
+def test_routes_lead_to_instances_and_interfaces(ec2, vpc, subnet, table, launch):
+    id = table()["RouteTableId"]
+    instance = launch(SubnetId=subnet)["Instances"][0]
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance["InstanceId"]], WaiterConfig={"Delay": 1})
+    (interface,) = [one["NetworkInterfaceId"] for one in instance["NetworkInterfaces"]]
+    there = {"RouteTableId": id, "DestinationCidrBlock": "198.51.100.0/24"}
+    ec2.create_route(InstanceId=instance["InstanceId"], **there)
+
+    def route(to):
+        (found,) = [route for route in one(ec2, id)["Routes"] if route["DestinationCidrBlock"] == to]
+        return found
+
+    wanted = {"NetworkInterfaceId": interface, "InstanceId": instance["InstanceId"], "InstanceOwnerId": vpc["OwnerId"]}
+    shown = route("198.51.100.0/24")
+    assert {**shown, **wanted} == shown and shown["State"] == "active" and "GatewayId" not in shown
+    for name, value in [("route.network-interface-id", interface), ("route.instance-id", instance["InstanceId"])]:
+        found = ec2.describe_route_tables(Filters=[{"Name": name, "Values": [value]}])["RouteTables"]
+        assert [t["RouteTableId"] for t in found] == [id]
+    # A subnet of the VPC by it, and the VPC itself, which DeleteRoute does not end.
+    block = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["CidrBlock"]
+    ec2.create_route(RouteTableId=id, DestinationCidrBlock=block, NetworkInterfaceId=interface)
+    local = {"RouteTableId": id, "DestinationCidrBlock": vpc["CidrBlock"]}
+    refused("RouteAlreadyExists", ec2.create_route, NetworkInterfaceId=interface, **local)
+    ec2.replace_route(NetworkInterfaceId=interface, **local)
+    assert route(vpc["CidrBlock"])["NetworkInterfaceId"] == interface
+    refused("InvalidParameterValue", ec2.delete_route, **local)
+    ec2.replace_route(LocalTarget=True, **local)
+    assert route(vpc["CidrBlock"])["GatewayId"] == "local"
+    # A stopped instance takes nothing.
+    ec2.stop_instances(InstanceIds=[instance["InstanceId"]])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance["InstanceId"]], WaiterConfig={"Delay": 1})
+    assert route("198.51.100.0/24")["State"] == "blackhole"
+    unknown = {"NetworkInterfaceId": "eni-0123456789abcdef0", "RouteTableId": id}
+    refused("InvalidNetworkInterfaceID.NotFound", ec2.create_route, DestinationCidrBlock="203.0.113.0/24", **unknown)

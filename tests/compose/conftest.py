@@ -23,6 +23,10 @@ GUEST_SECONDS_MAX = 300
 # What follows by itself: a controller that is away is noticed, a node comes back.
 FOLLOWS_SECONDS_MAX = 90
 KEY = "/root/guest.pem"
+# The label of a cluster's images.
+LABEL = "mallee.compose.project"
+# Whose the file with the keys must be: the user nobody.
+CALLER_UID = 65534
 
 
 def until(what, reached, seconds=FOLLOWS_SECONDS_MAX):
@@ -41,6 +45,7 @@ class Cluster(Cloud):
         assert BINARY.exists(), f"{BINARY} is missing: build it with `cargo build --release -p mallee`"
         assert IMAGE.exists(), f"{IMAGE} is missing: build it with deploy/images/tiny/build {IMAGE}"
         self.project = f"mallee-test-{os.getpid()}"
+        self.image = f"mallee-compose/{self.project}"
         self.port = free_port()
         self.settings = {
             **os.environ,
@@ -50,11 +55,16 @@ class Cluster(Cloud):
             "MALLEE_COMPOSE_NETWORK": "172.30.84",
             "MALLEE_BIN": str(BINARY),
             "MALLEE_TINY_IMAGE": str(IMAGE),
+            # As by sudo of that user.
+            "SUDO_UID": str(CALLER_UID),
+            "SUDO_GID": str(CALLER_UID),
         }
 
     def up(self):
         print(run(ROOT / "deploy" / "compose" / "up", env=self.settings, timeout=START_SECONDS_MAX).stderr)
-        self.environment = self.read_environment(ROOT / "target" / f"{self.project}.env")
+        file = ROOT / "target" / f"{self.project}.env"
+        assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (CALLER_UID, 0o600), "the caller's alone"
+        self.environment = self.read_environment(file)
 
     def down(self):
         run(ROOT / "deploy" / "compose" / "down", env=self.settings, timeout=120)
@@ -70,6 +80,13 @@ class Cluster(Cloud):
         """Ids of the project's containers, networks or volumes; of one service of it."""
         return self.docker(kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={self.project}", *options).stdout.split()
 
+    def images(self, label):
+        return set(self.docker("image", "ls", "-q", "--filter", f"label={label}").stdout.split())
+
+    def image_of(self, project):
+        """An image without a name that counts as that project's, as one does that a newer replaced."""
+        return self.docker("build", "-q", "-", input=f"FROM scratch\nLABEL {LABEL}={project}\n").stdout.strip()
+
     def container(self, service):
         (found,) = self.ours("container", "-a", "--filter", f"label=com.docker.compose.service={service}")
         return found
@@ -79,6 +96,7 @@ class Cluster(Cloud):
 
     def inspect(self, service, field):
         return self.docker("inspect", "-f", f"{{{{{field}}}}}", self.container(service)).stdout.strip()
+
     def healthy(self, service):
         return self.inspect(service, ".State.Health.Status") == "healthy"
 
@@ -160,11 +178,17 @@ def cluster():
         cluster.up()
         yield cluster
         print(cluster.logs())
+        bases = cluster.images("mallee.compose.base") - cluster.images(LABEL)
+        cluster.image_of(cluster.project)
+        stranger = cluster.image_of("another")
+        cluster.down()
+        assert cluster.images("mallee.compose.base") >= bases, "another project needs the base too"
+        cluster.docker("image", "rm", stranger)
     finally:
         cluster.down()
     left = {kind: cluster.ours(kind, *(["-a"] if kind == "container" else [])) for kind in ("container", "network", "volume")}
     assert not any(left.values()), f"deploy/compose/down left {left}"
-    assert not cluster.docker("image", "ls", "-q", cluster.project).stdout
+    assert not cluster.images(f"{LABEL}={cluster.project}")
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,8 @@ def test_guests_on_two_nodes_meet_as_their_group_allows(cluster, group, pair):
         name = there.describe()["PrivateDnsName"]
         assert there.private in here.ssh(f"nslookup {name}")
         assert here.reaches(name)
+        # Inside the VPC a public name is the private address, on whatever node.
+        assert there.private in here.ssh(f"nslookup {there.describe()['PublicDnsName']}")
 
 
 def test_an_elastic_address_is_reached_from_everywhere(cluster, pair):
@@ -73,7 +75,7 @@ def test_an_elastic_address_is_reached_from_everywhere(cluster, pair):
     allocation = ec2.allocate_address()
     address = allocation["PublicIp"]
     greeting = f"timeout 5 {GREETING.format(address)}"
-    outside = ["run", "--rm", "--network", f"{cluster.project}_cluster", cluster.project, "sh", "-c", greeting]
+    outside = ["run", "--rm", "--network", f"{cluster.project}_cluster", cluster.image, "sh", "-c", greeting]
     # Another node, a stranger on the network, this machine, and a guest on another node.
     ways = {
         "node": lambda: cluster.inside("node-b1", "sh", "-c", greeting, check=False).stdout,
@@ -107,6 +109,14 @@ def test_a_crashed_tier_comes_back_by_itself_with_its_data(cluster, pair, servic
     until("nothing differs", lambda: cluster.mallee("check", check=False).returncode == 0)
 
 
+def test_the_database_ends_in_order_although_clients_are_connected(cluster):
+    cluster.docker("stop", cluster.container("postgres"))
+    assert cluster.inspect("postgres", ".State.ExitCode") == "0"
+    cluster.docker("start", cluster.container("postgres"))
+    until("the database is back", lambda: cluster.healthy("postgres"))
+    until("the cloud is whole", lambda: cluster.mallee("status", "--wait", "--timeout", "5", check=False).returncode == 0)
+
+
 def test_without_the_cloud_controller_guests_go_on(cluster, pair):
     one, other = pair
     boots = [guest.boot() for guest in pair]
@@ -119,6 +129,9 @@ def test_without_the_cloud_controller_guests_go_on(cluster, pair):
     asked = f"sudo ping -c 2 -W 2 {name}; /usr/sbin/imds meta-data/instance-id"
     heard = cluster.inside(one.node, *ssh, asked).stdout
     assert "2 packets received" in heard and one.id in heard
+    # A node comes back meanwhile; Docker knows no address of `cloud`.
+    cluster.docker("restart", cluster.container("node-b1"))
+    until("the node is back", lambda: cluster.healthy("node-b1"))
     cluster.docker("start", cluster.container("cloud"))
     until("the API is back", lambda: cluster.healthy("cloud"))
     until("all is there again", lambda: cluster.mallee("status", "--wait", "--timeout", "5", check=False).returncode == 0)
@@ -186,3 +199,16 @@ def test_of_terminated_instances_nothing_is_left(cluster, pair):
     for node in NODES:
         until(f"{node} holds nothing", lambda node=node: not any(cluster.traces(node).values()))
     cluster.mallee("check")
+
+
+def test_services_whose_volumes_are_lost_join_again(cluster):
+    lost = ["walrus", "cluster-b", "node-b1"]
+    kept = {service: cluster.inspect(service, ".State.StartedAt") for service in ("cloud", "cluster-a", "node-a1", "node-a2")}
+    for service in lost:
+        cluster.docker("rm", "--force", cluster.container(service))
+        cluster.docker("volume", "rm", f"{cluster.project}_{service}")
+    cluster.up()
+    for service in lost:
+        until(f"{service} is healthy", lambda service=service: cluster.healthy(service))
+    # New tokens disturb nobody who has joined.
+    assert {service: cluster.inspect(service, ".State.StartedAt") for service in kept} == kept

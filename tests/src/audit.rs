@@ -6,6 +6,7 @@ use mallee_app::{Cloud, check, load};
 use mallee_network::{Model, compile};
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{Capacity, NodeStatus};
+use mallee_proto::view;
 use mallee_store::{
     CapacityFilter, CapacityReservationRow, CapacityState, InstanceEventRow, InstanceFilter, InstanceRow,
     InterfaceFilter, SpotRequestRow, capacity_list, instance_list, interface_list, private_address_count,
@@ -111,21 +112,28 @@ async fn wrong_books(app: &Cloud, rows: &[InstanceRow]) -> Vec<String> {
     found
 }
 
-/// The network as the database wants it, live ports only.
-async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
+/// The network as the database wants it, live ports only; each host by its name and where it receives tunnelled packets.
+///
+/// # Panics
+/// When the database does not answer.
+pub async fn wanted_network(cloud: &Cloud, hosts: &[(String, String)]) -> Model {
     let mut model = Model::default();
     for (host, vtep) in hosts {
         model.set_node(host, vtep);
     }
     for zone in cloud.zones() {
         let mut pages = load::Snapshot::new(zone.clone());
-        while let Some(objects) = pages.next(cloud.store()).await.expect("the database answers") {
+        while let Some(objects) = pages.next(cloud.store(), cloud.identity_key()).await.expect("the database answers") {
             for object in objects {
                 match object {
                     Object::Vpc(vpc) => model.set_vpc(vpc),
                     Object::Subnet(subnet) => model.set_subnet(subnet),
                     Object::RouteTable(table) => model.set_route_table(table),
                     Object::NetworkAcl(acl) => model.set_network_acl(acl),
+                    Object::VpcPeering(peering) => model.set_peering(peering),
+                    Object::FlowLog(log) => model.set_flow_log(log),
+                    Object::NatGateway(gateway) => model.set_nat_gateway(gateway),
+                    Object::TransitGateway(gateway) => model.set_transit_gateway(gateway),
                     Object::Group(group) => model.set_group(group),
                     Object::Instance(intent) => {
                         let live = intent.intent() == mallee_proto::v1::RunIntent::Run;
@@ -211,12 +219,20 @@ impl TestCloud {
                 left.extend(host.leftovers().into_iter().map(|what| format!("{}: {what}", host.name())));
                 let records = host.ledger_disk().names();
                 let records = records.into_iter().filter(|name| name.starts_with("instances/"));
-                left.extend(records.map(|name| format!("{}: ledger {name}", host.name())));
+                left.extend(records.map(|name| format!("{}: ledger {name}{}", host.name(), last_order(host, &name))));
             }
             if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
         })
         .await;
     }
+}
+
+/// The last order of a record, by its name in the ledger.
+fn last_order(host: &mallee_sim::SimHost, name: &str) -> String {
+    let id = name.strip_prefix("instances/").and_then(|id| id.parse().ok());
+    id.and_then(|id| host.ledger_disk().intent(&id)).map_or_else(String::new, |intent| {
+        format!(" ({:?}, generation {}, incarnation {})", intent.intent(), intent.generation, intent.incarnation)
+    })
 }
 
 async fn differences(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<String> {
@@ -265,12 +281,13 @@ async fn wrong_networks(app: &Cloud, hosts: &[mallee_sim::SimHost]) -> Vec<Strin
     let model = wanted_network(app, &vteps).await;
     let mut found = Vec::new();
     for host in hosts {
-        let wanted = compile(&model, host.name()).vpcs;
+        let wanted = view::listed(&compile(&model, host.name())).into_owned().vpcs;
         let held = host.view().map(|view| view.vpcs.clone()).unwrap_or_default();
         if wanted != held {
             found.push(format!("I6 {}: its network is {held:?}, not {wanted:?}", host.name()));
         }
-        let ports: usize = wanted.iter().map(|vpc| vpc.ports.len()).sum();
+        // Nobody plugs those of NAT gateways.
+        let ports = wanted.iter().flat_map(|vpc| &vpc.ports).filter(|port| !port.nat).count();
         if host.plugged().len() != ports {
             found.push(format!("I6 {}: {} ports are plugged, {ports} should be", host.name(), host.plugged().len()));
         }

@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(4);
 const RETRY: Duration = Duration::from_millis(10);
 /// What is logged, by the rules of `RUST_LOG`; nothing unless set.
 const LOG_VARIABLE: &str = "MALLEE_TEST_LOG";
+/// Between two looks for the key of identity documents.
+const KEY_PAUSE: Duration = Duration::from_millis(10);
 /// Processes that may die in a row before one is up.
 const DEATHS_MAX: usize = 20;
 
@@ -123,7 +125,20 @@ impl TestCloud {
             dir: tempfile::tempdir().expect("a temporary directory"),
         };
         cloud.boot().await;
+        cloud.have_key().await;
         cloud
+    }
+
+    /// Waits for the key of identity documents: when it is made, every instance that is there gets a new generation, which
+    /// tests that count generations would meet by chance. A cloud that a test has killed meanwhile makes it later.
+    async fn have_key(&self) {
+        let deadline = Instant::now() + BOUND;
+        while self.process.is_some() && self.deaths == 0 && Instant::now() < deadline {
+            if matches!(self.app().identity_certificate().await, Ok(Some(_))) {
+                return;
+            }
+            tokio::time::sleep(KEY_PAUSE).await;
+        }
     }
 
     fn options(&self) -> Options {
@@ -144,6 +159,7 @@ impl TestCloud {
             hosts: Default::default(),
             s3: S3Switches::default(),
             new_buckets: Default::default(),
+            flows: Default::default(),
         }
     }
 

@@ -16,7 +16,7 @@ mod cloud;
 mod drive;
 mod process;
 
-pub use audit::Rows;
+pub use audit::{Rows, wanted_network};
 pub use client::{CallError, Client, Reply};
 pub use cloud::{BOUND, Setup, TestCloud};
 pub use drive::Step;

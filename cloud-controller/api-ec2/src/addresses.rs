@@ -67,7 +67,7 @@ fn shape(row: ElasticIpRow, interface: Option<&InterfaceRow>, tags: &mut TagMap,
         network_border_group: Some(look.region.to_owned()),
         network_interface_id: interface.map(|interface| interface.id.to_string()),
         network_interface_owner_id: interface.map(|interface| interface.account_id.to_string()),
-        private_ip_address: interface.map(|interface| interface.private_ip.to_string()),
+        private_ip_address: interface.map(|interface| row.private_ip.unwrap_or(interface.private_ip).to_string()),
         public_ip: Some(row.address.to_string()),
         public_ipv4_pool: Some(POOL.to_owned()),
         tags: tags.remove(row.id.as_str()).unwrap_or_default(),
@@ -343,6 +343,7 @@ mod tests {
             association_id: Some(AddressId::from_random(2)),
             interface_id: Some(view().row.id),
             allocated_ms: 1,
+            private_ip: None,
         }
     }
 

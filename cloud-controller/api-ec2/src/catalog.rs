@@ -11,7 +11,7 @@ use mallee_types::ZoneName;
 use mallee_types::instance_type::{INSTANCE_TYPES, InstanceType};
 
 /// AWS's letters for zone ids are the region's short name; ours is fixed.
-const ZONE_ID_PREFIX: &str = "mal1-az";
+const ZONE_ID_PREFIX: &str = mallee_app::ZONE_ID_PREFIX;
 /// The account attributes this cloud knows (EC2 user guide, DescribeAccountAttributes).
 const ACCOUNT_ATTRIBUTES: [&str; 6] = [
     "supported-platforms",
@@ -139,8 +139,23 @@ fn count(n: u32) -> Option<i32> {
     Some(i32::try_from(n).unwrap_or(i32::MAX))
 }
 
+/// The one card of a type whose bandwidth is limited; of others nothing can be said of it.
+fn network_card(t: &InstanceType) -> Option<NetworkCardInfo> {
+    let gbps = (t.network_mbps > 0).then(|| f64::from(t.network_mbps) / 1000.0)?;
+    Some(NetworkCardInfo {
+        network_card_index: Some(0),
+        maximum_network_interfaces: i32::try_from(t.interfaces).ok(),
+        network_performance: Some(format!("{gbps} Gigabit")),
+        baseline_bandwidth_in_gbps: Some(gbps),
+        // Nobody gets more for a while, as AWS's small types do.
+        peak_bandwidth_in_gbps: Some(gbps),
+        ..Default::default()
+    })
+}
+
 /// What this cloud really gives for a type.
 fn type_info(t: &InstanceType) -> InstanceTypeInfo {
+    let card = network_card(t);
     InstanceTypeInfo {
         instance_type: Some(t.name.into()),
         current_generation: Some(t.current_generation),
@@ -176,14 +191,16 @@ fn type_info(t: &InstanceType) -> InstanceTypeInfo {
             supported_strategies: vec!["cluster".into(), "partition".into(), "spread".into()],
         }),
         network_info: Some(NetworkInfo {
-            maximum_network_interfaces: Some(1),
+            maximum_network_interfaces: i32::try_from(t.interfaces).ok(),
             maximum_network_cards: Some(1),
             default_network_card_index: Some(0),
-            ipv4_addresses_per_interface: Some(1),
+            ipv4_addresses_per_interface: i32::try_from(t.addresses_per_interface).ok(),
             ipv6_addresses_per_interface: Some(0),
             ipv6_supported: Some(false),
             ena_support: Some("unsupported".into()),
             efa_supported: Some(false),
+            network_performance: card.as_ref().and_then(|card| card.network_performance.clone()),
+            network_cards: card.into_iter().collect(),
             ..Default::default()
         }),
         burstable_performance_supported: Some(t.burstable),

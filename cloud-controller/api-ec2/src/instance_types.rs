@@ -168,7 +168,9 @@ pub(crate) fn requirement(
             && within(whole(u64::from(size.vcpus)), vcpus.min, vcpus.max)
             && within(whole(size.memory_mib), memory.min, memory.max)
             && per_cpu.as_ref().is_none_or(|range| within(gib_per_cpu, range.min, range.max))
-            && network_interface_count.as_ref().is_none_or(|range| within(1, range.min, range.max))
+            && network_interface_count
+                .as_ref()
+                .is_none_or(|range| within(whole(size.interfaces.into()), range.min, range.max))
             && total_local_storage_gb
                 .as_ref()
                 .is_none_or(|range| within(real(size.root_disk_gib), range.min, range.max))

@@ -1,21 +1,18 @@
-//! Attributes of network interfaces. Every interface belongs to an instance, as its first: what is changed is the
-//! instance's.
+//! Attributes of network interfaces, attached or free.
 
 use crate::Ec2Api;
 use crate::common::{dry_run, refuse, rows};
+use crate::interface_changes::description as text_of;
 use crate::interfaces::shape;
 use mallee_app::OpContext;
 use mallee_app::fail::OrFail as _;
 use mallee_app::ids::parse_id;
-use mallee_app::instances::modify::Change;
 use mallee_app::instances::view::{InterfaceView, interface_views};
+use mallee_app::interfaces::InterfaceChange;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{InterfaceFilter, interface_list};
 use mallee_types::InterfaceId;
-
-/// Longest description (EC2: 255 characters).
-const DESCRIPTION_CHARS_MAX: usize = 255;
 
 impl Ec2Api {
     /// The interface of this id, if it is the account's.
@@ -85,37 +82,29 @@ impl Ec2Api {
         refuse("ConnectionTrackingSpecification", connection_tracking_specification.is_some())?;
         refuse("EnaSrdSpecification", ena_srd_specification.is_some())?;
         refuse("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true))?;
-        let view = self.interface(cx, network_interface_id.as_deref()).await?;
-        // `None`: what was asked for is so already.
-        let mut changes: Vec<Option<Change>> = Vec::new();
+        let id = network_interface_id.ok_or_else(|| ApiError::missing_parameter("NetworkInterfaceId"))?;
+        let mut changes: Vec<InterfaceChange> = Vec::new();
         if let Some(AttributeValue { value }) = description {
-            let text = value.unwrap_or_default();
-            if text.chars().count() > DESCRIPTION_CHARS_MAX {
-                let why = format!("The description has at most {DESCRIPTION_CHARS_MAX} characters.");
-                return Err(ApiError::invalid_value("description", &text, &why));
-            }
-            changes.push(Some(Change::InterfaceDescription(text)));
+            changes.push(InterfaceChange::Description(text_of(value)?));
         }
         if let Some(AttributeBooleanValue { value }) = source_dest_check {
             let on = value.ok_or_else(|| ApiError::missing_parameter("SourceDestCheck.Value"))?;
-            changes.push(Some(Change::SourceDestCheck(on)));
+            changes.push(InterfaceChange::SourceDestCheck(on));
         }
         if !groups.is_empty() {
-            changes.push(Some(Change::Groups(groups)));
+            changes.push(InterfaceChange::Groups(groups));
         }
         if let Some(attachment) = attachment {
-            kept(&view, attachment)?;
-            changes.push(None);
+            changes.push(of_attachment(attachment)?);
         }
         let change = match changes.as_slice() {
-            [Some(change)] => change,
-            [None] => return dry_run(dry),
+            [change] => change,
             [] => return Err(Code::InvalidParameterCombination.message("No attributes specified.")),
             _ => {
                 return Err(Code::InvalidParameterCombination.message("Fields for multiple attribute types specified"));
             }
         };
-        self.change_interface(cx, &view, change, dry).await
+        self.cloud.modify_interface(cx, &id, change, dry == Some(true)).await
     }
 
     pub(crate) async fn reset_network_interface_attribute(
@@ -126,27 +115,13 @@ impl Ec2Api {
         let ResetNetworkInterfaceAttributeRequest { dry_run: dry, network_interface_id, source_dest_check } = r;
         // EC2 takes any word here; the SDKs' documentation says `true`.
         source_dest_check.ok_or_else(|| ApiError::missing_parameter("SourceDestCheck"))?;
-        let view = self.interface(cx, network_interface_id.as_deref()).await?;
-        self.change_interface(cx, &view, &Change::SourceDestCheck(true), dry).await
-    }
-
-    async fn change_interface(
-        &self,
-        cx: &OpContext,
-        view: &InterfaceView,
-        change: &Change,
-        dry: Option<bool>,
-    ) -> Result<(), ApiError> {
-        let Some(instance) = &view.row.instance_id else {
-            // Its instance went away between the two looks.
-            return Err(ApiError::not_found(Code::InvalidNetworkInterfaceIdNotFound, &[view.row.id.as_str()]));
-        };
-        self.cloud.modify_instance(cx, instance.as_str(), change, dry == Some(true)).await.map(drop)
+        let id = network_interface_id.ok_or_else(|| ApiError::missing_parameter("NetworkInterfaceId"))?;
+        self.cloud.modify_interface(cx, &id, &InterfaceChange::SourceDestCheck(true), dry == Some(true)).await
     }
 }
 
-/// How an attachment may be changed: not at all, for an instance's first interface goes with it.
-fn kept(view: &InterfaceView, wanted: NetworkInterfaceAttachmentChanges) -> Result<(), ApiError> {
+/// What is to change of an attachment.
+fn of_attachment(wanted: NetworkInterfaceAttachmentChanges) -> Result<InterfaceChange, ApiError> {
     let NetworkInterfaceAttachmentChanges {
         attachment_id,
         default_ena_queue_count,
@@ -155,10 +130,7 @@ fn kept(view: &InterfaceView, wanted: NetworkInterfaceAttachmentChanges) -> Resu
     } = wanted;
     refuse("Attachment.DefaultEnaQueueCount", default_ena_queue_count.is_some())?;
     refuse("Attachment.EnaQueueCount", ena_queue_count.is_some())?;
-    let mine = view.row.attachment_id.as_ref().map(ToString::to_string);
-    if attachment_id.is_none() || attachment_id != mine {
-        let named = mallee_awswire::texts::clip(attachment_id.as_deref().unwrap_or_default());
-        return Err(Code::InvalidAttachmentIdNotFound.with(&[&named]));
-    }
-    refuse("Attachment.DeleteOnTermination", delete_on_termination == Some(false))
+    let attachment = attachment_id.ok_or_else(|| ApiError::missing_parameter("Attachment.AttachmentId"))?;
+    let on = delete_on_termination.ok_or_else(|| ApiError::missing_parameter("Attachment.DeleteOnTermination"))?;
+    Ok(InterfaceChange::DeleteOnTermination(attachment, on))
 }

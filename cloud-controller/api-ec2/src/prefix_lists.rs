@@ -33,6 +33,22 @@ const FAMILY: &str = "IPv4";
 /// The state of a list that has just been deleted: nothing else tells of it.
 const DELETED: &str = "delete-complete";
 
+/// Where a page of entries begins: after this block of this version.
+#[derive(Debug, Clone, Copy)]
+struct EntryKey {
+    version: i64,
+    cidr: Ipv4Net,
+}
+
+impl std::str::FromStr for EntryKey {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (version, cidr) = text.split_once(':').ok_or(())?;
+        Ok(Self { version: version.parse().map_err(drop)?, cidr: cidr.parse().map_err(drop)? })
+    }
+}
+
 impl Filterable for ManagedPrefixList {
     fn values(&self, name: &str) -> Vec<String> {
         match name {
@@ -214,16 +230,19 @@ impl Ec2Api {
         } = r;
         let page = page("GetManagedPrefixListEntries", max_results, next_token.as_deref(), PAGE_SIZES, &[])?;
         let list = &self.cloud.find_prefix_list(cx, &required(prefix_list_id)?).await?;
-        let version = target_version.unwrap_or(list.version);
+        // The pages of one listing are of one version, however often the list changes meanwhile.
+        let begun = page.after::<EntryKey>()?.map(|key| key.version);
+        let version = target_version.or(begun).unwrap_or(list.version);
         require_version(list, version)?;
         dry_run(dry)?;
-        let read = |after: Option<Ipv4Net>| async move {
+        let read = |after: Option<EntryKey>| async move {
+            let after = after.map(|key| key.cidr);
             let read = prefix_list_entries(self.store(), &list.id, version, after.as_ref(), ROWS).await;
             let found = rows(read)?;
-            let next = next_key(&found, |row| row.cidr);
+            let next = next_key(&found, |row| EntryKey { version, cidr: row.cidr });
             Ok(Chunk { found: found.into_iter().map(entry).collect(), next })
         };
-        let key = |entry: &PrefixListEntry| entry.cidr.clone().unwrap_or_default();
+        let key = |entry: &PrefixListEntry| format!("{version}:{}", entry.cidr.as_deref().unwrap_or_default());
         let (entries, next_token) = fill(&page, page.after()?, read, key).await?;
         Ok(GetManagedPrefixListEntriesResult { entries, next_token })
     }

@@ -6,13 +6,15 @@ use crate::common::{
     tags_on, values_of,
 };
 use crate::filter::Filterable;
+use ipnet::Ipv4Net;
 use mallee_app::OpContext;
 use mallee_app::dhcp::NO_SET;
+use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
-use mallee_app::network::{TAG_KIND, VpcChange};
+use mallee_app::network::{TAG_KIND, VpcChange, first_association};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{VpcRow, vpc_list};
+use mallee_store::{VpcCidrRow, VpcRow, vpc_cidr_list, vpc_list};
 use mallee_types::VpcId;
 
 /// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing. Some have more names than AWS
@@ -37,6 +39,9 @@ const VPC_FILTERS: [&str; 17] = [
     "vpc-id",
 ];
 
+/// What is so with every block that a VPC has.
+const ASSOCIATED: &str = "associated";
+
 impl Filterable for Vpc {
     fn values(&self, name: &str) -> Vec<String> {
         let associations = &self.cidr_block_association_set;
@@ -59,17 +64,22 @@ impl Filterable for Vpc {
     }
 }
 
-fn vpc_shape(row: &VpcRow, tags: &mut TagMap) -> Vpc {
-    let cidr = row.cidr.to_string();
-    // A VPC has one block, so the association needs no id of its own to be told apart.
-    let association = VpcCidrBlockAssociation {
-        association_id: Some(row.id.as_str().replacen("vpc-", "vpc-cidr-assoc-", 1)),
-        cidr_block: Some(cidr.clone()),
-        cidr_block_state: Some(VpcCidrBlockState { state: Some("associated".into()), status_message: None }),
-    };
+/// A VPC's having a block.
+fn association(id: String, cidr: Ipv4Net, state: &str) -> VpcCidrBlockAssociation {
+    VpcCidrBlockAssociation {
+        association_id: Some(id),
+        cidr_block: Some(cidr.to_string()),
+        cidr_block_state: Some(VpcCidrBlockState { state: Some(state.into()), status_message: None }),
+    }
+}
+
+fn vpc_shape(row: &VpcRow, more: &[VpcCidrRow], tags: &mut TagMap) -> Vpc {
+    let first = association(first_association(&row.id), row.cidr, ASSOCIATED);
+    let more = more.iter().filter(|block| block.vpc_id == row.id);
+    let more = more.map(|block| association(block.id.to_string(), block.cidr, ASSOCIATED));
     Vpc {
-        cidr_block: Some(cidr),
-        cidr_block_association_set: vec![association],
+        cidr_block: Some(row.cidr.to_string()),
+        cidr_block_association_set: std::iter::once(first).chain(more).collect(),
         dhcp_options_id: Some(row.dhcp_options_id.as_ref().map_or(NO_SET, |id| id.as_str()).to_owned()),
         instance_tenancy: Some(if row.dedicated { "dedicated" } else { "default" }.into()),
         is_default: Some(row.is_default),
@@ -158,12 +168,63 @@ impl Ec2Api {
     /// As it is shown to its maker: AWS calls it `pending`, and what waits for `available` looks again.
     async fn vpc_made(&self, cx: &OpContext, row: &VpcRow) -> Result<Vpc, ApiError> {
         let mut tags = tags_on(self.store(), cx.account(), std::iter::once(row.id.to_string())).await?;
-        Ok(Vpc { state: Some("pending".into()), ..vpc_shape(row, &mut tags) })
+        Ok(Vpc { state: Some("pending".into()), ..vpc_shape(row, &[], &mut tags) })
     }
 
     pub(crate) async fn delete_vpc(&self, cx: &OpContext, r: DeleteVpcRequest) -> Result<(), ApiError> {
         let DeleteVpcRequest { dry_run, vpc_id } = r;
         self.cloud.delete_vpc(cx, &vpc_id.unwrap_or_default(), dry_run == Some(true)).await
+    }
+
+    pub(crate) async fn associate_vpc_cidr_block(
+        &self,
+        cx: &OpContext,
+        r: AssociateVpcCidrBlockRequest,
+    ) -> Result<AssociateVpcCidrBlockResult, ApiError> {
+        let AssociateVpcCidrBlockRequest {
+            amazon_provided_ipv6_cidr_block,
+            cidr_block,
+            ipv4_ipam_pool_id,
+            ipv4_netmask_length,
+            ipv6_cidr_block,
+            ipv6_cidr_block_network_border_group,
+            ipv6_ipam_pool_id,
+            ipv6_netmask_length,
+            ipv6_pool,
+            vpc_id,
+        } = r;
+        refuse("AmazonProvidedIpv6CidrBlock", amazon_provided_ipv6_cidr_block == Some(true))?;
+        refuse("Ipv4IpamPoolId", ipv4_ipam_pool_id.is_some())?;
+        refuse("Ipv4NetmaskLength", ipv4_netmask_length.is_some())?;
+        refuse("Ipv6CidrBlock", ipv6_cidr_block.is_some())?;
+        refuse("Ipv6CidrBlockNetworkBorderGroup", ipv6_cidr_block_network_border_group.is_some())?;
+        refuse("Ipv6IpamPoolId", ipv6_ipam_pool_id.is_some())?;
+        refuse("Ipv6NetmaskLength", ipv6_netmask_length.is_some())?;
+        refuse("Ipv6Pool", ipv6_pool.is_some())?;
+        let vpc = vpc_id.ok_or_else(|| ApiError::missing_parameter("vpcId"))?;
+        let cidr = cidr_block.ok_or_else(|| ApiError::missing_parameter("cidrBlock"))?;
+        let row = self.cloud.associate_vpc_cidr(cx, &vpc, &cidr).await?;
+        Ok(AssociateVpcCidrBlockResult {
+            // What waits for `associated` looks again, as on AWS.
+            cidr_block_association: Some(association(row.id.to_string(), row.cidr, "associating")),
+            ipv6_cidr_block_association: None,
+            vpc_id: Some(row.vpc_id.to_string()),
+        })
+    }
+
+    pub(crate) async fn disassociate_vpc_cidr_block(
+        &self,
+        cx: &OpContext,
+        r: DisassociateVpcCidrBlockRequest,
+    ) -> Result<DisassociateVpcCidrBlockResult, ApiError> {
+        let DisassociateVpcCidrBlockRequest { association_id } = r;
+        let id = association_id.ok_or_else(|| ApiError::missing_parameter("associationId"))?;
+        let row = self.cloud.disassociate_vpc_cidr(cx, &id).await?;
+        Ok(DisassociateVpcCidrBlockResult {
+            cidr_block_association: Some(association(row.id.to_string(), row.cidr, "disassociating")),
+            ipv6_cidr_block_association: None,
+            vpc_id: Some(row.vpc_id.to_string()),
+        })
     }
 
     pub(crate) async fn modify_vpc_attribute(
@@ -217,7 +278,9 @@ impl Ec2Api {
             let rows = rows(vpc_list(store, cx.account(), ids, after.as_ref(), ROWS).await)?;
             let next = next_key(&rows, |row| row.id.clone());
             let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
-            let shapes = rows.iter().map(|row| vpc_shape(row, &mut tags));
+            let vpcs: Vec<VpcId> = rows.iter().map(|row| row.id.clone()).collect();
+            let more = vpc_cidr_list(store, Some(&vpcs)).await.or_fail()?;
+            let shapes = rows.iter().map(|row| vpc_shape(row, &more, &mut tags));
             Ok(Chunk { found: shapes.filter(|vpc| filters.accept(vpc)).collect(), next })
         };
         let key = |vpc: &Vpc| vpc.vpc_id.clone().unwrap_or_default();
@@ -272,7 +335,7 @@ mod tests {
             generation: Generation(1),
             created_ms: 0,
         };
-        let vpc = vpc_shape(&row, &mut TagMap::new());
+        let vpc = vpc_shape(&row, &[], &mut TagMap::new());
         for (name, value) in [
             ("cidr", "172.31.0.0/16"),
             ("cidr-block", "172.31.0.0/16"),

@@ -11,7 +11,8 @@ use mallee_ec2_types::ec2::OPERATIONS;
 use mallee_runtime::Faults;
 use mallee_store::test_support::TestDb;
 use mallee_store::{
-    InstanceDoc, InstanceRow, InterfaceRow, Store, instance_insert, interface_insert, security_group_list, subnet_list,
+    InstanceDoc, InstanceRow, InterfaceKind, InterfaceRow, Store, instance_insert, interface_insert,
+    security_group_list, subnet_list,
 };
 use mallee_types::{
     AttachmentId, DomainPhase, Generation, ImageId, Incarnation, InstanceId, InstanceState, InterfaceId, MacAddress,
@@ -115,6 +116,7 @@ impl Fixture {
                 delete_on_termination: true,
                 description: String::new(),
                 created_ms: 1_700_000_000_000,
+                kind: InterfaceKind::Interface,
             };
             interface_insert(&mut tx, &interface, std::slice::from_ref(&group.id)).await.unwrap();
             ids.push(row.id);

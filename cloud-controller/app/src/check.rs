@@ -11,7 +11,7 @@ use mallee_store::{
     InstanceFilter, InstanceRow, InterfaceFilter, InterfaceRow, change_append, instance_list, interface_list,
     private_address_count, subnet_list_all,
 };
-use mallee_types::{InstanceId, InstanceState, InterfaceId, RunIntent};
+use mallee_types::{InstanceId, InstanceState, InterfaceId, NodeId, RunIntent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tonic::Request;
@@ -119,8 +119,38 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
     for (subject, problem) in network {
         report.add("I3", subject, problem);
     }
+    let gateways = crate::nat_gateways::check::differences(cloud, &books.interfaces).await?;
+    report.checked += gateways.checked;
+    for (invariant, subject, problem) in gateways.wrong {
+        report.add(invariant, subject, problem);
+    }
+    let (tables, wrong) = crate::routes::check::differences(cloud, &books.interfaces, &gateways.vpcs).await?;
+    report.checked += tables;
+    for (subject, problem) in wrong {
+        report.add("I3", subject, problem);
+    }
     let (lists, wrong) = crate::prefix_lists::check::differences(cloud).await?;
     report.checked += lists;
+    for (subject, problem) in wrong {
+        report.add("I3", subject, problem);
+    }
+    let (active, wrong) = crate::peerings::check::differences(cloud).await?;
+    report.checked += active;
+    for (subject, problem) in wrong {
+        report.add("I3", subject, problem);
+    }
+    let (joined, wrong) = crate::transit::check::differences(cloud).await?;
+    report.checked += joined;
+    for (subject, problem) in wrong {
+        report.add("I3", subject, problem);
+    }
+    let (logs, wrong) = crate::flow_logs::check::differences(cloud).await.or_fail()?;
+    report.checked += logs;
+    for (subject, problem) in wrong {
+        report.add("I3", subject, problem);
+    }
+    let (paths, wrong) = crate::insights::check::differences(cloud).await.or_fail()?;
+    report.checked += paths;
     for (subject, problem) in wrong {
         report.add("I3", subject, problem);
     }
@@ -133,7 +163,7 @@ async fn look(cloud: &Cloud) -> Result<(Report, Books), ApiError> {
         report.add("I8", id, problem);
     }
     for node in &nodes {
-        check_node(&books, node, &mut report);
+        check_node(&books, &gateways.ports, node, &mut report);
         check_view(node, &mut report);
     }
     Ok((report, books))
@@ -214,8 +244,12 @@ async fn check_addresses(cloud: &Cloud, books: &Books, report: &mut Report) -> R
         match interface.instance_id.as_ref().map(|id| books.instances.get(id)) {
             Some(Some(row)) if !row.released => {}
             Some(_) => report.add("I3", &interface.id, "belongs to an instance that is gone"),
-            None => report.add("I3", &interface.id, "belongs to no instance"),
+            // It is free.
+            None => {}
         }
+    }
+    for row in crate::interfaces::check::secondary(cloud, &books.interfaces, report).await? {
+        *in_subnet.entry(row.subnet_id.to_string()).or_default() += 1;
     }
     for subnet in subnet_list_all(cloud.store()).await.or_fail()? {
         let taken = private_address_count(cloud.store(), &subnet.id).await.or_fail()?;
@@ -227,15 +261,16 @@ async fn check_addresses(cloud: &Cloud, books: &Books, report: &mut Report) -> R
     }
     crate::addresses::check::check_public(cloud, |id| books.interfaces.contains_key(id), report).await?;
     for row in books.instances.values().filter(|row| !row.released) {
-        if !books.interfaces.values().any(|i| i.instance_id.as_ref() == Some(&row.id)) {
-            report.add("I3", &row.id, "has no interface");
+        let mut own = books.interfaces.values().filter(|i| i.instance_id.as_ref() == Some(&row.id));
+        if !own.any(|interface| interface.device_index == Some(0)) {
+            report.add("I3", &row.id, "has no primary interface");
         }
     }
     Ok(())
 }
 
 /// I1, I3, I4: what a node holds is what the database says it holds.
-fn check_node(books: &Books, node: &NodeInventory, report: &mut Report) {
+fn check_node(books: &Books, gateways: &BTreeMap<InterfaceId, NodeId>, node: &NodeInventory, report: &mut Report) {
     let mine = |id: &str| {
         let row = id.parse().ok().and_then(|id: InstanceId| books.instances.get(&id))?;
         (!row.released && row.node_id.as_ref().is_some_and(|n| n.as_str() == node.node_id)).then_some(row)
@@ -276,7 +311,11 @@ fn check_node(books: &Books, node: &NodeInventory, report: &mut Report) {
     }
     for port in &node.ports {
         report.checked += 1;
-        let interface = port.parse().ok().and_then(|id: InterfaceId| books.interfaces.get(&id));
+        let id = port.parse::<InterfaceId>().ok();
+        if id.as_ref().and_then(|id| gateways.get(id)).is_some_and(|on| on.as_str() == node.node_id) {
+            continue;
+        }
+        let interface = id.and_then(|id| books.interfaces.get(&id));
         if interface.and_then(|i| i.instance_id.as_ref()).and_then(|id| mine(id.as_str())).is_none() {
             report.add("I3", port, format!("{} holds a port of an interface that is not its own", node.node_id));
         }

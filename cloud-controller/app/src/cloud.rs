@@ -5,7 +5,9 @@ use crate::cluster_link::ClusterConnector;
 use crate::fleets::FleetDesk;
 use crate::iam::key_uses::KeyUses;
 use crate::images::{ImageService, Watched};
+use crate::instances::identity::IdentityKey;
 use crate::sts::Guesses;
+use crate::trails::ObjectService;
 use crate::zone::ZoneState;
 use ipnet::Ipv4Net;
 use mallee_runtime::task::Nudge;
@@ -16,6 +18,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
+
+/// What ids of zones begin with; their number follows.
+pub const ZONE_ID_PREFIX: &str = "mal1-az";
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -73,6 +78,9 @@ pub struct Cloud {
     walrus: Watched,
     fleets: FleetDesk,
     sigv2: Arc<AtomicBool>,
+    network_limits: AtomicBool,
+    identity: IdentityKey,
+    objects: std::sync::OnceLock<Arc<dyn ObjectService>>,
 }
 
 impl Cloud {
@@ -98,6 +106,9 @@ impl Cloud {
             oidc: mallee_oidc::Providers::default(),
             fleets: FleetDesk::default(),
             sigv2: Arc::default(),
+            network_limits: AtomicBool::default(),
+            identity: IdentityKey::default(),
+            objects: std::sync::OnceLock::new(),
         })
     }
 
@@ -105,6 +116,33 @@ impl Cloud {
     #[must_use]
     pub const fn config(&self) -> &CloudConfig {
         &self.config
+    }
+
+    /// Gives it the object store, to which accounts may have records delivered. Only the first one counts.
+    pub fn use_objects(&self, objects: Arc<dyn ObjectService>) {
+        drop(self.objects.set(objects));
+    }
+
+    /// The object store, if there is one.
+    #[must_use]
+    pub fn objects(&self) -> Option<&Arc<dyn ObjectService>> {
+        self.objects.get()
+    }
+
+    /// The id of a zone; `None`: it is none of this cloud's.
+    #[must_use]
+    pub fn zone_id(&self, zone: &ZoneName) -> Option<String> {
+        self.zones().iter().position(|z| z == zone).map(|position| format!("{ZONE_ID_PREFIX}{}", position + 1))
+    }
+
+    /// From now on instances get the bandwidth of their type, and no more: when they are launched, or change their type.
+    pub fn limit_network(&self) {
+        self.network_limits.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Cloud::limit_network`] was called.
+    pub(crate) fn limits_network(&self) -> bool {
+        self.network_limits.load(Ordering::Relaxed)
     }
 
     /// Has signatures of version 2 accepted.
@@ -116,6 +154,12 @@ impl Cloud {
     #[must_use]
     pub const fn sigv2(&self) -> &Arc<AtomicBool> {
         &self.sigv2
+    }
+
+    /// The key that signs identity documents of instances.
+    #[must_use]
+    pub const fn identity_key(&self) -> &IdentityKey {
+        &self.identity
     }
 
     /// The database.

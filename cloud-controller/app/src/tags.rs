@@ -276,7 +276,7 @@ impl Cloud {
         let mut tx = self.store().write().await.or_fail()?;
         for (id, kind) in resources.iter().zip(&kinds) {
             tag_put(&mut tx, &rows(cx.account(), kind.name(), id, tags)).await.or_fail()?;
-            if tag_count(&mut tx, id).await.or_fail()? > TAGS_PER_RESOURCE_MAX as u64 {
+            if tag_count(&mut tx, cx.account(), id).await.or_fail()? > TAGS_PER_RESOURCE_MAX as u64 {
                 return Err(Code::TagLimitExceeded.with(&[&TAGS_PER_RESOURCE_MAX.to_string()]));
             }
             kind.note(&mut tx).await?;

@@ -210,15 +210,14 @@ impl Writer {
             {
                 batch.push(next);
             }
-            self.batch(&mut batch);
-            position.send_replace(self.at);
+            self.batch(&mut batch, position);
         }
         if let Err(error) = self.sync() {
             tracing::error!(%error, "the end of the audit trail may be lost");
         }
     }
 
-    fn batch(&mut self, batch: &mut Vec<Message>) {
+    fn batch(&mut self, batch: &mut Vec<Message>, position: &watch::Sender<Position>) {
         let mut head = self.head.clone();
         let text: String = batch
             .iter()
@@ -238,6 +237,8 @@ impl Writer {
                 tracing::error!(%error, "calls leave no audit record: make room on the disk of the state directory")
             }
         }
+        // First: whoever has been answered finds its record within what is said to be written.
+        position.send_replace(self.at);
         for message in batch.drain(..) {
             // Whoever asked may be gone.
             match message {

@@ -86,6 +86,19 @@ async fn records_are_read_back_in_order_and_from_any_place() {
     assert_eq!(verify(dir.path()).unwrap().sequence, 10);
 }
 
+/// Whoever was answered sees its record at once by what is said to be written, too.
+#[tokio::test]
+async fn what_was_answered_is_within_what_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let written = journal.watch_written();
+    for n in 0..2000 {
+        journal.append(&record(&n.to_string())).await.unwrap();
+        let length = fs::metadata(first(dir.path())).unwrap().len();
+        assert_eq!(*written.borrow(), Position { segment: 1, offset: length }, "after {n}");
+    }
+}
+
 #[tokio::test]
 async fn many_at_once_make_one_chain() {
     let dir = tempfile::tempdir().unwrap();

@@ -114,8 +114,13 @@ kinds! { ACCOUNT_KINDS of ec2:
     "dopt" DHCP_OPTIONS = "dhcp-options";
     "pl" PREFIX_LIST = "prefix-list";
     "pcx" PEERING = "vpc-peering-connection";
+    "tgw" TRANSIT_GATEWAY = "transit-gateway";
+    "tgw-attach" TRANSIT_ATTACHMENT = "transit-gateway-attachment";
+    "tgw-rtb" TRANSIT_TABLE = "transit-gateway-route-table";
     "vpce" ENDPOINT = "vpc-endpoint";
     "fl" FLOW_LOG = "vpc-flow-log";
+    "nip" INSIGHTS_PATH = "network-insights-path";
+    "nia" INSIGHTS_ANALYSIS = "network-insights-analysis";
     "replacevol" ROOT_TASK = "replace-root-volume-task";
     "import-ami" IMPORT_IMAGE = "import-image-task";
     "import-snap" IMPORT_SNAPSHOT = "import-snapshot-task";

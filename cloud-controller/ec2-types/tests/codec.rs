@@ -47,9 +47,9 @@ fn bad_requests_name_the_parameter() {
         ),
         ("Action=RunInstance", Code::InvalidAction, "The action RunInstance is not valid for this web service."),
         (
-            "Action=CreateTransitGateway",
+            "Action=CreateVerifiedAccessInstance",
             Code::UnsupportedOperation,
-            "The operation CreateTransitGateway is not supported by this cloud.",
+            "The operation CreateVerifiedAccessInstance is not supported by this cloud.",
         ),
     ] {
         let e = ec2(query).unwrap_err();

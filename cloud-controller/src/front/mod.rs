@@ -75,6 +75,9 @@ pub struct Front {
     has_instances: bool,
 }
 
+/// Where the certificate of identity documents is; no bucket has such a name.
+const IDENTITY_CERTIFICATE: &str = "/_mallee/instance-identity.pem";
+
 impl Front {
     /// A front door before these services.
     #[must_use]
@@ -171,6 +174,9 @@ async fn handle(State(front): State<Arc<Front>>, request: Request) -> Response {
     if path == "/health" && matches!(*request.method(), Method::GET | Method::HEAD) {
         return if front.has_instances { health(&front.cloud) } else { healthy() };
     }
+    if path == IDENTITY_CERTIFICATE && front.has_instances && *request.method() == Method::GET {
+        return identity_certificate(&front.cloud).await;
+    }
     front.refresh_keys();
     let query = request.uri().query().unwrap_or_default();
     // An unsigned form is read before its service is known: only its action tells.
@@ -196,6 +202,21 @@ fn health(cloud: &Cloud) -> Response {
         return healthy();
     }
     let mut response = plain(trouble.join("\n") + "\n");
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+/// The certificate of identity documents of instances, for whoever verifies them.
+async fn identity_certificate(cloud: &Cloud) -> Response {
+    let why = match cloud.identity_certificate().await {
+        Ok(Some(pem)) => return plain(pem),
+        Ok(None) => "the cloud has no key for identity documents yet".to_owned(),
+        Err(error) => {
+            tracing::error!(%error, "no certificate of identity documents");
+            "the key for identity documents cannot be read".to_owned()
+        }
+    };
+    let mut response = plain(why + "\n");
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response
 }

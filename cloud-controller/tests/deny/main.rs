@@ -58,6 +58,7 @@ const OVERRIDES: &[(&str, &[(&str, &str)])] = &[
             ("VirtualizationType.1", "hvm"),
         ],
     ),
+    ("SearchTransitGatewayRoutes", &[("Filter.1.Name", "state"), ("Filter.1.Value.1", "active")]),
 ];
 
 struct Case {

@@ -69,9 +69,13 @@ pub mod limits {
     pub const LEARN_AFTER: Duration = Duration::from_millis(25);
     /// Longest that this takes when there is much to tell.
     pub const LEARN_AFTER_MAX: Duration = Duration::from_secs(2);
-    /// What one address in one view is taken to cost, both ends together; a round of telling is followed by a pause
-    /// of four times its cost, so that learning never takes more than a fifth of a processor.
-    pub const LEARN_COST_PER_ADDRESS: Duration = Duration::from_micros(2);
+    /// A node whose view was not what was meant, and was not when it was told whole, either, gets it again after this long.
+    pub const WHOLE_AGAIN: Duration = Duration::from_secs(1);
+    /// Longest that this becomes: it doubles each time.
+    pub const WHOLE_AGAIN_MAX: Duration = Duration::from_secs(60);
+    /// What telling one node is taken to cost, however large its VPCs are; a round of telling is followed by a pause of
+    /// four times its cost, so that learning never takes more than a fifth of a processor.
+    pub const LEARN_COST_PER_NODE: Duration = Duration::from_micros(300);
     /// Reasons and warnings of a node that are kept.
     pub const WARNINGS_MAX: usize = 32;
     /// Ports whose error a node may report.

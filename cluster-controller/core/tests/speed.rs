@@ -26,7 +26,14 @@ fn zone(nodes: u32) -> (ClusterState, u64, Vec<(usize, u64)>) {
         .map(|n| {
             let capacity = Some(Capacity { vcpus: 4096, memory_mib: 1 << 22, disk_bytes: 1 << 50 });
             let (node_id, vtep) = (format!("n-{n}"), format!("192.0.2.{n}"));
-            let hello = NodeHello { node_id, boot: "b".into(), vtep, capacity, ..NodeHello::default() };
+            let hello = NodeHello {
+                node_id,
+                boot: "b".into(),
+                vtep,
+                capacity,
+                view_format: mallee_proto::view::FORMAT,
+                ..NodeHello::default()
+            };
             let (index, session) = state.node_hello(hello, now(0)).unwrap();
             state.node_resynced(index, session, now(0)).unwrap();
             (index, session)

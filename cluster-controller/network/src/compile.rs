@@ -2,10 +2,12 @@
 
 use crate::Model;
 use crate::model::VpcEntry;
+use crate::peering;
+use crate::ports::LivePort;
+use crate::transit;
 use mallee_proto::v1::{
-    GroupMembers, GroupView, NetworkAcl, NetworkAclEntry, NetworkAclView, NodeView, PortView, Remote, Route,
-    RouteTable, RouteTableView, RouteTarget, RouteView, Subnet, SubnetView, Vpc, VpcView, group_rule::Peer,
-    route::Target,
+    GroupView, NetworkAcl, NetworkAclEntry, NetworkAclView, NodeView, PortView, Route, RouteTable, RouteTableView,
+    RouteTarget, RouteView, Subnet, SubnetView, Vpc, VpcView, group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,31 +16,73 @@ use std::collections::{BTreeMap, BTreeSet};
 const EVERYWHERE: &str = "0.0.0.0/0";
 
 /// Everything `node` must know, in canonical form, with epoch and generation 0: the VPCs it has a port in, their
-/// subnets, its ports, the groups these are in, the members of groups those name, and who else is where.
+/// subnets, its ports, the groups these are in, the members of groups those name, and who is where.
 #[must_use]
 pub fn compile(model: &Model, node: &str) -> NodeView {
-    let vpcs = node_vpcs(model, node).map(|(vpc, entry)| {
-        let mut view = local(model, node, vpc, entry);
-        view.members = peers(&view.groups).iter().map(|group| members(model, group)).collect();
-        view.remotes = places(model, node, entry).into_iter().map(remote).collect();
-        view
-    });
-    let mut view = NodeView { epoch: 0, generation: 0, vpcs: vpcs.collect() };
+    let mut view = bare(model, node);
+    for section in &mut view.sections {
+        *section = model.sections.whole(&section.key);
+    }
+    view
+}
+
+/// As [`compile`], without the items of sections. It hashes the same, and costs little however large a VPC is.
+#[must_use]
+pub fn bare(model: &Model, node: &str) -> NodeView {
+    let vpcs: Vec<VpcView> =
+        node_vpcs(model, node).map(|(vpc, entry)| keyed(model, local(model, node, vpc, entry))).collect();
+    let keys: BTreeSet<&String> = vpcs.iter().flat_map(|vpc| &vpc.sections).collect();
+    let sections = keys.into_iter().map(|key| model.sections.bare(key)).collect();
+    let mut view = NodeView { epoch: 0, generation: 0, vpcs, sections };
     view::canonicalise(&mut view);
     view
 }
 
-/// The VPCs a node has ports in, in order. A VPC that only its ports name so far is left out until it is known.
-pub(crate) fn node_vpcs<'a>(model: &'a Model, node: &str) -> impl Iterator<Item = (&'a Vpc, &'a VpcEntry)> {
-    let ids = model.nodes.get(node).into_iter().flat_map(|node| node.vpcs.keys());
+/// Names the sections that a VPC's part of a view needs. (A group that is of no peer is none of its business.)
+fn keyed(model: &Model, mut view: VpcView) -> VpcView {
+    let named = peers(&view.groups).into_iter().filter(|group| peering::reaches(model, &view.vpc_id, group));
+    let names = peering::named(model, &view.vpc_id).into_iter().map(view::names_of);
+    let names = names.filter(|_| !view.ports.is_empty());
+    let places = std::iter::once(view::places_of(&view.vpc_id));
+    view.sections = places.chain(named.map(|group| view::members_of(&group))).chain(names).collect();
+    view
+}
+
+/// The VPCs a node has ports in, and those at the other ends of their peering connections.
+pub(crate) fn view_vpcs<'a>(model: &'a Model, node: &str) -> BTreeSet<&'a str> {
+    let own: BTreeSet<&str> =
+        model.nodes.get(node).into_iter().flat_map(|node| node.vpcs.keys()).map(String::as_str).collect();
+    let peers: Vec<&str> = own.iter().flat_map(|id| model.peerings.of(id)).map(|(_, peer)| peer).collect();
+    own.into_iter().chain(peers).collect()
+}
+
+/// The VPCs in a node's view, in order. A VPC that only its ports name so far is left out until it is known.
+fn node_vpcs<'a>(model: &'a Model, node: &str) -> impl Iterator<Item = (&'a Vpc, &'a VpcEntry)> {
+    let ids = view_vpcs(model, node).into_iter();
     ids.filter_map(|id| model.vpcs.get(id)).filter_map(|entry| Some((entry.vpc.as_ref()?, entry)))
 }
 
-/// A VPC's head, the node's ports, and their groups; members and remotes are left empty.
-pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
+/// A VPC's head, the node's ports, and their groups; without the keys of sections.
+fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
     let keys = model.nodes.get(node).and_then(|node| node.vpcs.get(&vpc.id));
-    let ports: Vec<PortView> =
-        keys.into_iter().flatten().filter_map(|key| entry.ports.get(key)).map(|port| port.view.clone()).collect();
+    if keys.is_none() {
+        // Packets of peers pass through here to where its ports are; nothing else of it matters.
+        return VpcView {
+            vpc_id: vpc.id.clone(),
+            cidr: vpc.cidr.clone(),
+            vni: vpc.vni,
+            routed: true,
+            more_cidrs: vpc.more_cidrs.clone(),
+            peerings: peering::views(model, node, &vpc.id),
+            ..VpcView::default()
+        };
+    }
+    let seen = |port: &LivePort| PortView {
+        flow_log: model.is_logged(&vpc.id, &port.view),
+        routed_to: model.is_target(&vpc.id, &port.view),
+        ..port.view.clone()
+    };
+    let ports: Vec<PortView> = keys.into_iter().flatten().filter_map(|key| entry.ports.get(key)).map(seen).collect();
     let groups: BTreeSet<&String> = ports.iter().flat_map(|port| &port.group_ids).collect();
     let groups = groups.into_iter().map(|id| GroupView {
         id: id.clone(),
@@ -52,17 +96,19 @@ pub(crate) fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> V
         vni: vpc.vni,
         dns_domain: vpc.dns_domain.clone(),
         subnets: entry.subnets.values().map(|subnet| subnet_view(vpc, entry, subnet, &used)).collect(),
-        route_tables: route_tables(vpc, entry, &used),
+        route_tables: route_tables(model, vpc, entry, &used),
         network_acls: network_acls(entry, &used),
         internet_gateway: !vpc.internet_gateway_id.is_empty(),
         routed: true,
         groups: groups.collect(),
         ports,
-        members: Vec::new(),
-        remotes: Vec::new(),
         dns_off: vpc.dns_off,
         public_names_off: vpc.public_names_off,
         dhcp_options: vpc.dhcp_options.clone(),
+        more_cidrs: vpc.more_cidrs.clone(),
+        peerings: peering::views(model, node, &vpc.id),
+        // Of earlier formats, and said by sections.
+        ..VpcView::default()
     }
 }
 
@@ -78,8 +124,8 @@ fn subnet_view(vpc: &Vpc, entry: &VpcEntry, subnet: &Subnet, used: &BTreeSet<&St
 }
 
 /// The subnet's network ACL; `None`: everything passes. One that is not known stops everything.
-fn acl_of<'a>(entry: &VpcEntry, subnet: &'a Subnet) -> Option<&'a String> {
-    let id = Some(&subnet.network_acl_id).filter(|id| !id.is_empty())?;
+fn acl_of<'a>(entry: &'a VpcEntry, subnet: &'a Subnet) -> Option<&'a String> {
+    let id = Some(entry.named_by(subnet).1).filter(|id| !id.is_empty())?;
     let passes = entry.acls.get(id).is_some_and(|acl| [false, true].iter().all(|egress| passes_all(acl, *egress)));
     (!passes).then_some(id)
 }
@@ -100,83 +146,62 @@ fn network_acls(entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<NetworkAcl
 }
 
 /// The subnet's own table, or the VPC's main one; `None` while it is on its way.
-fn table_of<'a>(vpc: &Vpc, entry: &'a VpcEntry, subnet: &Subnet) -> Option<&'a RouteTable> {
-    let own = Some(&subnet.route_table_id).filter(|id| !id.is_empty());
+fn table_of<'a>(vpc: &Vpc, entry: &'a VpcEntry, subnet: &'a Subnet) -> Option<&'a RouteTable> {
+    let own = Some(entry.named_by(subnet).0).filter(|id| !id.is_empty());
     entry.tables.get(own.unwrap_or(&vpc.main_route_table_id))
 }
 
 /// The tables of these subnets.
-fn route_tables(vpc: &Vpc, entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<RouteTableView> {
+fn route_tables(model: &Model, vpc: &Vpc, entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<RouteTableView> {
     let subnets = subnets.iter().filter_map(|id| entry.subnets.get(*id));
     let tables: BTreeMap<u32, &RouteTable> =
         subnets.filter_map(|subnet| table_of(vpc, entry, subnet)).map(|table| (table.number, table)).collect();
-    let view = |(number, table): (u32, &RouteTable)| RouteTableView {
-        number,
-        routes: table.routes.iter().map(|route| route_view(vpc, route)).collect(),
-    };
+    let view =
+        |(number, table): (u32, &RouteTable)| RouteTableView { number, routes: routes(model, vpc, entry, table) };
     tables.into_iter().map(view).collect()
 }
 
-fn route_view(vpc: &Vpc, route: &Route) -> RouteView {
+fn routes(model: &Model, vpc: &Vpc, entry: &VpcEntry, table: &RouteTable) -> Vec<RouteView> {
+    let views = |route: &Route| match transit::gateway_of(route) {
+        Some(gateway) => transit::routes(model, vpc, table, route, gateway),
+        None => vec![route_view(model, vpc, entry, route)],
+    };
+    table.routes.iter().flat_map(views).collect()
+}
+
+/// Where an interface is, its VPC's nodes know from its address: when it moves, no route changes.
+fn route_view(model: &Model, vpc: &Vpc, entry: &VpcEntry, route: &Route) -> RouteView {
+    let mut view = RouteView { destination: route.destination.clone(), ..RouteView::default() };
+    let hop = match &route.target {
+        Some(Target::NetworkInterfaceId(id)) => entry.interfaces.get(id).map(|(address, _)| address),
+        Some(Target::NatGatewayId(id)) => model.nat_hop(&vpc.id, id),
+        Some(Target::VpcPeeringId(_) | Target::InternetGatewayId(_) | Target::TransitGatewayId(_)) | None => None,
+    };
     let target = match &route.target {
+        Some(Target::VpcPeeringId(id)) if peering::leads(model, &vpc.id, id) => {
+            view.peering_id.clone_from(id);
+            RouteTarget::Peering
+        }
         Some(Target::InternetGatewayId(id)) if !id.is_empty() && *id == vpc.internet_gateway_id => {
             RouteTarget::Internet
         }
-        Some(Target::InternetGatewayId(_)) | None => RouteTarget::Blackhole,
+        _ => match hop {
+            Some(hop) => {
+                view.next_hop.clone_from(hop);
+                RouteTarget::Interface
+            }
+            None => RouteTarget::Blackhole,
+        },
     };
-    RouteView { destination: route.destination.clone(), target: target.into() }
+    view.set_target(target);
+    view
 }
 
 /// The groups that rules of `groups` name, in order.
-pub(crate) fn peers(groups: &[GroupView]) -> BTreeSet<String> {
+fn peers(groups: &[GroupView]) -> BTreeSet<String> {
     let peers = groups.iter().flat_map(|group| &group.rules).filter_map(|rule| match &rule.peer {
         Some(Peer::GroupId(id)) => Some(id.clone()),
         Some(Peer::Cidr(_)) | None => None,
     });
     peers.collect()
-}
-
-/// The addresses in a group, in order; of an unknown group none.
-pub(crate) fn member_addresses<'a>(model: &'a Model, group: &str) -> Vec<&'a str> {
-    let members = model.groups.get(group).into_iter().flat_map(|entry| &entry.members);
-    let mut addresses: Vec<&str> = members.map(|(address, _)| address.as_str()).collect();
-    addresses.dedup();
-    addresses
-}
-
-/// As the node is told of them.
-pub(crate) fn members(model: &Model, group: &str) -> GroupMembers {
-    let addresses = member_addresses(model, group).into_iter().map(str::to_owned).collect();
-    GroupMembers { group_id: group.to_owned(), addresses }
-}
-
-/// Where an address of the VPC is: itself, and its node's underlay address.
-pub(crate) type Place<'a> = (&'a str, &'a str);
-
-/// The VPC's ports on other nodes, in order of address. While an address moves, its newest incarnation counts; an
-/// address of the node itself is never remote; a node whose underlay address is not known cannot be reached yet.
-pub(crate) fn places<'a>(model: &'a Model, node: &str, entry: &'a VpcEntry) -> Vec<Place<'a>> {
-    let mut places: Vec<(Place<'a>, u64)> = Vec::with_capacity(entry.ports.len());
-    for ((address, _), port) in &entry.ports {
-        let vtep =
-            if port.node == node { "" } else { model.nodes.get(&port.node).map_or("", |node| node.vtep.as_str()) };
-        let newest = ((address.as_str(), vtep), port.view.incarnation);
-        match places.last_mut() {
-            Some(last) if last.0.0 == address => {
-                let own = last.0.1.is_empty() || vtep.is_empty();
-                if own {
-                    last.0.1 = "";
-                } else if newest.1 > last.1 {
-                    *last = newest;
-                }
-            }
-            _ => places.push(newest),
-        }
-    }
-    places.into_iter().map(|(place, _)| place).filter(|(_, vtep)| !vtep.is_empty()).collect()
-}
-
-/// As the node is told of it.
-pub(crate) fn remote((address, vtep): Place<'_>) -> Remote {
-    Remote { address: address.to_owned(), vtep: vtep.to_owned() }
 }

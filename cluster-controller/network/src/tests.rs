@@ -1,12 +1,24 @@
 mod acls;
+mod flow_logs;
+mod moves;
+mod names;
+mod peerings;
+mod targets;
+mod transit;
 
-use super::{Model, Told, compile};
+use super::{Model, Told};
 use mallee_proto::v1::{
-    DhcpOptions, GroupRule, InstanceIntent, InstanceSpec, Metadata, NodeView, PeerInstance, PeerPort, Port, Route,
-    RouteTable, RouteTarget, RunIntent, SecurityGroup, Subnet, Vpc, group_rule::Peer, route::Target,
+    DhcpOptions, GroupRule, InstanceIntent, InstanceSpec, Metadata, NatGateway, NodeView, ObjectKind, PeerInstance,
+    PeerPort, Port, PortAddress, Route, RouteTable, RouteTarget, RunIntent, SecurityGroup, Subnet, Vpc,
+    group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
 use proptest::prelude::*;
+
+/// The view with lists in place of sections.
+fn compile(model: &Model, node: &str) -> NodeView {
+    view::listed(&super::compile(model, node)).into_owned()
+}
 
 fn vpc(n: u32, generation: u64) -> Vpc {
     Vpc {
@@ -26,6 +38,8 @@ fn vpc(n: u32, generation: u64) -> Vpc {
         dhcp_options: generation
             .is_multiple_of(2)
             .then(|| DhcpOptions { domain_name: format!("g{generation}.example"), ..DhcpOptions::default() }),
+        // Its third has a further block.
+        more_cidrs: if generation.is_multiple_of(3) { vec!["10.9.0.0/16".into()] } else { Vec::new() },
     }
 }
 
@@ -35,7 +49,12 @@ fn route_table(vpc: u32, number: u32, generation: u64, gateway: u32) -> RouteTab
         destination: to.into(),
         target: Some(Target::InternetGatewayId(format!("igw-{gateway}"))),
     };
-    let routes = vec![route("0.0.0.0/0", gateway), route("192.0.2.0/24", 77)];
+    let mut routes = vec![route("0.0.0.0/0", gateway), route("192.0.2.0/24", 77)];
+    if generation.is_multiple_of(3) {
+        // To an instance, too, which comes and goes.
+        let target = Some(Target::NetworkInterfaceId(format!("eni-{gateway}")));
+        routes.push(Route { destination: "198.51.100.0/24".into(), target });
+    }
     RouteTable { id: format!("rtb-{vpc}-{number}"), generation, vpc_id: format!("vpc-{vpc}"), number, routes }
 }
 
@@ -106,6 +125,26 @@ fn the_view_of_a_node() {
 }
 
 #[test]
+fn further_blocks_are_told_and_a_vpc_without_them_is_as_it_was() {
+    let mut model = small();
+    let before = compile(&model, "a");
+    drop(model.take_touched_nodes());
+    let more = vec!["10.8.0.0/16".to_owned(), "100.64.0.0/24".to_owned()];
+    model.set_vpc(Vpc { generation: 7, more_cidrs: more.clone(), ..vpc(1, 1) });
+    assert_eq!(model.take_touched_nodes(), ["a", "b"]);
+    let with = compile(&model, "a");
+    assert_eq!(with.vpcs[0].more_cidrs, more, "in the order that the cloud tells");
+    // What changes is told, and leads there; so does their end.
+    for (old, new) in [(&before, &with), (&with, &before)] {
+        let old = NodeView { generation: 1, ..old.clone() };
+        let new = NodeView { generation: 2, ..new.clone() };
+        assert_eq!(view::apply(&old, &view::diff(&old, &new)).unwrap(), new);
+    }
+    model.set_vpc(Vpc { generation: 8, ..vpc(1, 1) });
+    assert_eq!(view::hash(&compile(&model, "a")), view::hash(&before));
+}
+
+#[test]
 fn a_node_without_ports_knows_nothing() {
     let mut model = small();
     model.set_node("c", "192.0.2.3");
@@ -172,10 +211,12 @@ fn an_instance_of_another_zone_is_reached_and_is_a_member_of_its_groups() {
     whole.set_instance(&intent, true);
     let port = &intent.spec.as_ref().unwrap().ports[0];
     let port = PeerPort {
+        public_ip: String::new(),
         interface_id: port.interface_id.clone(),
         vpc_id: port.vpc_id.clone(),
         private_ip: port.private_ip.clone(),
         group_ids: port.group_ids.clone(),
+        ..PeerPort::default()
     };
     let peer = PeerInstance { id: intent.id.clone(), incarnation: 3, node_id: "z".into(), ports: vec![port] };
     here.take_learning_nodes();
@@ -233,7 +274,7 @@ fn everything_removed_leaves_nothing() {
     model.set_network_acl(acls::acl(1, 1, 1, vec![]));
     model.remove_network_acl("acl-1-1");
     model.remove_vpc("vpc-1");
-    assert!(model.vpcs.is_empty() && model.groups.is_empty());
+    assert!(model.vpcs.is_empty() && model.groups.is_empty() && model.sections.is_empty());
     assert_eq!(compile(&model, "a"), NodeView::default());
 }
 
@@ -350,10 +391,12 @@ proptest! {
                         // Who has nothing new to hear was touched by nothing that mattered.
                         if all { learning.remove(&name(node)); }
                     }
-                    prop_assert_eq!(&held[n].vpcs, &told[n].view().vpcs);
-                    let want = compile(&model, &name(node));
+                    prop_assert_eq!(&view::bare(&held[n]), told[n].view());
+                    let want = super::compile(&model, &name(node));
+                    prop_assert_eq!(view::hash(&want), view::hash(&super::bare(&model, &name(node))));
                     if all {
                         prop_assert_eq!(&held[n].vpcs, &want.vpcs);
+                        prop_assert_eq!(&held[n].sections, &want.sections);
                         learning.remove(&name(node));
                     } else {
                         prop_assert_eq!(held[n].vpcs.len(), want.vpcs.len());
@@ -363,9 +406,7 @@ proptest! {
                             prop_assert_eq!(&have.subnets, &want.subnets);
                             prop_assert_eq!(&have.route_tables, &want.route_tables);
                             prop_assert_eq!(&have.network_acls, &want.network_acls);
-                            let (a, b): (Vec<_>, Vec<_>) = (have.members.iter().map(|m| &m.group_id).collect(), want.members.iter().map(|m| &m.group_id).collect());
-                            prop_assert_eq!(a, b);
-                            prop_assert!(have.remotes.iter().all(|r| have.ports.iter().all(|p| p.private_ip != r.address)));
+                            prop_assert_eq!(&have.sections, &want.sections);
                         }
                     }
                     touched.remove(&name(node));
@@ -377,7 +418,8 @@ proptest! {
             for node in 0..3u8 {
                 let n = usize::from(node);
                 if !touched.contains(&name(node)) && !learning.contains(&name(node)) && held[n].generation > 0 {
-                    prop_assert_eq!(&held[n].vpcs, &compile(&model, &name(node)).vpcs, "node {}", node);
+                    let now = NodeView { epoch: 0, generation: 0, ..held[n].clone() };
+                    prop_assert_eq!(now, super::compile(&model, &name(node)), "node {}", node);
                 }
             }
         }
@@ -396,11 +438,55 @@ proptest! {
             }
         }
         for node in 0..3 {
-            let compiled = compile(&models[0], &name(node));
-            prop_assert_eq!(&compiled, &compile(&models[1], &name(node)));
+            let compiled = super::compile(&models[0], &name(node));
+            prop_assert_eq!(&compiled, &super::compile(&models[1], &name(node)));
             let mut canonical = compiled.clone();
             view::canonicalise(&mut canonical);
             prop_assert_eq!(compiled, canonical);
         }
     }
+}
+
+#[test]
+fn every_address_of_an_interface_is_where_it_is_and_in_its_groups() {
+    let secondary = |ip: &str| PortAddress { private_ip: ip.into(), ..PortAddress::default() };
+    let with = |n: u32, node: &str, more: &[&str]| {
+        let mut intent = instance(n, node, 1, &[1], 1);
+        let port = &mut intent.spec.as_mut().unwrap().ports[0];
+        port.secondary = more.iter().map(|ip| secondary(ip)).collect();
+        intent
+    };
+    let mut model = small();
+    let bare = compile(&model, "a");
+    model.set_instance(&with(2, "b", &["10.0.1.22", "10.0.1.21"]), true);
+    let view = &compile(&model, "a").vpcs[0];
+    let at: Vec<&str> = view.remotes.iter().map(|remote| remote.address.as_str()).collect();
+    assert_eq!(at, ["10.0.1.2", "10.0.1.21", "10.0.1.22"]);
+    let members = view.members.iter().find(|members| members.group_id == "sg-1-1").unwrap();
+    assert_eq!(members.addresses, ["10.0.1.1", "10.0.1.2", "10.0.1.21", "10.0.1.22"]);
+    let own = &compile(&model, "b").vpcs[0].ports;
+    assert_eq!(own.len(), 1, "one port, whatever addresses it has");
+    let seconds: Vec<&str> = own[0].secondary.iter().map(|address| address.private_ip.as_str()).collect();
+    assert_eq!(seconds, ["10.0.1.21", "10.0.1.22"]);
+    // Of another zone it is the same.
+    let peer = PeerPort {
+        interface_id: "eni-9".into(),
+        vpc_id: "vpc-1".into(),
+        private_ip: "10.0.1.9".into(),
+        group_ids: vec!["sg-1-1".into()],
+        secondary: vec![PortAddress { private_ip: "10.0.1.99".into(), ..PortAddress::default() }],
+        public_ip: String::new(),
+    };
+    let peer = PeerInstance { id: "i-9".into(), incarnation: 1, node_id: "b".into(), ports: vec![peer] };
+    model.set_peer_instance(&peer);
+    assert!(compile(&model, "a").vpcs[0].remotes.iter().any(|remote| remote.address == "10.0.1.99"));
+    model.remove_instance("i-9");
+    // An address that is given back is nowhere, and the next update says so.
+    let mut told = Told::default();
+    let held = view::apply(&NodeView::default(), &told.learn_all(&model, "a", 1).unwrap()).unwrap();
+    model.set_instance(&instance(2, "b", 1, &[1, 2], 1), true);
+    let update = told.learn_all(&model, "a", 1).unwrap();
+    assert!(update.vpcs.is_empty(), "what nodes have alike changed only");
+    let held = view::apply(&held, &update).unwrap();
+    assert_eq!(NodeView { epoch: 0, generation: 0, ..view::listed(&held).into_owned() }, bare);
 }

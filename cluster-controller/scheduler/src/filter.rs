@@ -13,6 +13,8 @@ pub enum Filter {
     Online,
     /// The node has told all it holds.
     Warm,
+    /// The node knows all that its network is to do.
+    Current,
     /// Those on the node, and it, may be on one node.
     Tenancy,
     /// The capacity reservation has a free slot there.
@@ -32,11 +34,12 @@ pub const FILTERS: usize = Filter::ALL.len();
 
 impl Filter {
     /// Every filter, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Zone,
         Self::Node,
         Self::Online,
         Self::Warm,
+        Self::Current,
         Self::Tenancy,
         Self::Reservation,
         Self::Group,
@@ -53,6 +56,7 @@ impl Filter {
             Self::Node => "node",
             Self::Online => "online",
             Self::Warm => "warm",
+            Self::Current => "current",
             Self::Tenancy => "tenancy",
             Self::Reservation => "capacity-reservation",
             Self::Group => "placement-group",
@@ -80,6 +84,7 @@ impl Filter {
         match node.state {
             NodeState::Offline => return Some(Self::Online),
             NodeState::WarmingUp => return Some(Self::Warm),
+            NodeState::Outdated => return Some(Self::Current),
             NodeState::Ready => {}
         }
         if request.sharing.refusal(node, planned.instances > 0).is_some() {
@@ -121,6 +126,7 @@ impl Filter {
             }
             Self::Online => "is offline".to_owned(),
             Self::Warm => "is connected but has not yet told all it holds".to_owned(),
+            Self::Current => "its version does not know what its network is to do; upgrade it".to_owned(),
             Self::Tenancy => request.sharing.refusal(node, planned.instances > 0).unwrap_or_default(),
             Self::Reservation => {
                 let slots = request.slots.as_ref().map(|slots| slots.on(&node.id)).unwrap_or_default();

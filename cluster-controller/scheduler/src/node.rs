@@ -43,6 +43,8 @@ pub enum NodeState {
     Ready,
     /// Connected, but has not yet told all it holds.
     WarmingUp,
+    /// Of a version that does not know all that its network is to do.
+    Outdated,
     /// Not connected.
     Offline,
 }

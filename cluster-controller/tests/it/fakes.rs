@@ -195,6 +195,8 @@ pub struct FakeNode {
     inbound: Streaming<ClusterToNode>,
     boot: String,
     seq: u64,
+    pub held: NodeView,
+    /// With lists in place of sections.
     pub view: NodeView,
 }
 
@@ -205,11 +207,19 @@ pub struct Hello {
     pub vcpus: u32,
     pub view: NodeView,
     pub epoch: u64,
+    pub view_format: u32,
 }
 
 impl Hello {
     pub fn of(id: &str) -> Self {
-        Self { id: id.into(), boot: "boot-1".into(), vcpus: 8, view: NodeView::default(), epoch: 0 }
+        Self {
+            id: id.into(),
+            boot: "boot-1".into(),
+            vcpus: 8,
+            view: NodeView::default(),
+            epoch: 0,
+            view_format: view::FORMAT,
+        }
     }
 }
 
@@ -234,9 +244,11 @@ impl FakeNode {
             view_generation: hello.view.generation,
             view_hash: if held { view::hash(&hello.view).to_vec() } else { Vec::new() },
             epoch: hello.epoch,
+            view_format: hello.view_format,
             ..NodeHello::default()
         });
-        let node = Self { id: hello.id, out, inbound, boot: hello.boot, seq: 0, view: hello.view };
+        let view = view::listed(&hello.view).into_owned();
+        let node = Self { id: hello.id, out, inbound, boot: hello.boot, seq: 0, held: hello.view, view };
         node.say(message).await;
         node
     }
@@ -276,7 +288,8 @@ impl FakeNode {
         let heard = tokio::time::timeout(SOON, self.inbound.message()).await.expect("the node hears something")?;
         let message = heard.and_then(|m| m.message).ok_or_else(|| Status::unavailable("ended"))?;
         if let ToNode::View(update) = &message {
-            self.view = view::apply(&self.view, update).expect("an update fits the view it builds on");
+            self.held = view::apply(&self.held, update).expect("an update fits the view it builds on");
+            self.view = view::listed(&self.held).into_owned();
         }
         Ok(message)
     }

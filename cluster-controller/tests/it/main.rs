@@ -8,6 +8,7 @@
 )]
 
 mod fakes;
+mod gateways;
 mod launch;
 mod rebuild;
 mod scale;

@@ -23,7 +23,7 @@ async fn nothing_is_placed_swept_or_rewired_before_everything_is_known() {
     let cloud = FakeCloud::with(&zone, 3, objects()).await;
     a.await_view("both are known", |v| v.vpcs.iter().any(|vpc| vpc.remotes.len() == 1)).await;
     b.await_view("both are known", |v| v.vpcs.iter().any(|vpc| vpc.remotes.len() == 1)).await;
-    let (view_a, view_b) = (a.view.clone(), b.view.clone());
+    let (view_a, view_b) = (a.held.clone(), b.held.clone());
     zone.end().await;
     drop((a, b, cloud));
 

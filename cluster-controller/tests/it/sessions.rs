@@ -210,7 +210,7 @@ async fn a_node_that_returns_hears_all_it_should_have_and_nothing_pretends() {
     objects.push(Object::Instance(intent(1, "n-1", 1, RunIntent::Run)));
     let mut cloud = FakeCloud::with(&zone, 1, objects).await;
     a.await_view("the port is there", |v| !v.vpcs.is_empty()).await;
-    let held = a.view.clone();
+    let held = a.held.clone();
     drop(a);
     cloud
         .await_message(|m| match m {
@@ -239,15 +239,18 @@ async fn a_node_that_returns_hears_all_it_should_have_and_nothing_pretends() {
     assert_eq!(end.instance_ids, [instance_id(1)]);
     // Its view was right already, as the guest still runs: nothing is sent.
     assert!(a.silence().await);
-    // A mismatch is cured by the whole view.
-    a.say(node_to_cluster::Message::ViewMismatch(ViewMismatch { generation: a.view.generation })).await;
-    let whole = a
-        .await_message(|m| match m {
-            ToNode::View(v) => Some(v),
-            _ => None,
-        })
-        .await;
-    assert_eq!(whole.base_generation, 0);
+    // A mismatch is cured by the whole view. A node that it does not cure is told it again, but not without a pause.
+    let view = |m| match m {
+        ToNode::View(v) => Some(v),
+        _ => None,
+    };
+    for paused in [false, true, true] {
+        let said = std::time::Instant::now();
+        a.say(node_to_cluster::Message::ViewMismatch(ViewMismatch { generation: a.view.generation })).await;
+        let whole = a.await_message(view).await;
+        assert_eq!(whole.base_generation, 0);
+        assert_eq!(said.elapsed() >= std::time::Duration::from_secs(1), paused);
+    }
     zone.end().await;
 }
 
@@ -385,4 +388,33 @@ async fn attempt(zone: &Zone) -> Option<(u32, String)> {
     }
     let explained = zone.explain(&instance_id(1)).await;
     Some((zone.used("n-1").vcpus, format!("{:?}", explained.observation)))
+}
+
+#[tokio::test]
+async fn a_node_that_reads_no_sections_keeps_the_view_it_has_until_it_is_upgraded() {
+    let zone = Zone::start().await;
+    let old = Hello { view_format: 1, ..Hello::of("n-1") };
+    let (mut a, _) = FakeNode::join(&zone, old, vec![]).await;
+    let mut objects = network();
+    objects.push(Object::Instance(intent(1, "n-1", 1, RunIntent::Run)));
+    let mut cloud = FakeCloud::with(&zone, 1, objects).await;
+    a.await_intent(&instance_id(1)).await;
+    while !a.silence().await {}
+    assert_eq!(a.view, NodeView::default(), "half a view is worse than the last one");
+    let warned = |zone: &Zone| zone.node("n-1").warnings.iter().any(|warning| warning.contains("until it is upgraded"));
+    assert!(warned(&zone));
+    let refused = zone.place(place("r1", 1, 5..6)).await.unwrap();
+    assert!(refused.placements.is_empty(), "{refused:?}");
+    drop(a);
+    cloud
+        .await_message(|m| match m {
+            ToCloud::Node(n) if n.state() == NodeState::Offline => Some(()),
+            _ => None,
+        })
+        .await;
+    let (mut a, _) = FakeNode::join(&zone, Hello::of("n-1"), vec![]).await;
+    a.await_view("it is told now", |v| v.vpcs.iter().any(|vpc| vpc.ports.len() == 1)).await;
+    assert!(!warned(&zone));
+    assert_eq!(zone.place(place("r2", 1, 6..7)).await.unwrap().placements.len(), 1);
+    zone.end().await;
 }

@@ -200,6 +200,7 @@ impl Fill {
             delete_on_termination: true,
             description: String::new(),
             created_ms: self.now_ms,
+            kind: InterfaceKind::Interface,
         };
         interface_insert(tx, &interface, std::slice::from_ref(&place.group)).await?;
         Ok(Some(interface))

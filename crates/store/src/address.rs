@@ -4,11 +4,11 @@
 //! A row is an address that is not free. The search starts at a random place and jumps from one run of used addresses
 //! to the next free one by index, so its cost does not grow with the pool.
 
-use crate::StoreError;
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::{Select, insert_rows_later};
 use crate::tx::Tx;
+use crate::{Store, StoreError};
 use ipnet::Ipv4Net;
 use mallee_types::{AccountId, AddressId, AllocationId, InterfaceId, SubnetId};
 use std::collections::HashMap;
@@ -77,6 +77,8 @@ record! {
         allocation_id: Option<AllocationId>,
         /// That elastic IP's association.
         association_id: Option<AddressId>,
+        /// The secondary private address that it leads to; none: the primary one.
+        private_ip: Option<Ipv4Addr>,
     }
 }
 
@@ -95,10 +97,11 @@ sql! {
     COUNTS = "SELECT pool, in_use FROM (SELECT pool, COUNT(*) AS in_use FROM addresses
         WHERE released_ms IS NULL GROUP BY pool) c WHERE 1 = 1";
     COUNT = "SELECT COUNT(*) FROM addresses WHERE pool = $1 AND released_ms IS NULL";
-    PUBLIC_INSERT = "INSERT INTO public_addresses (address, interface_id, account_id, allocated_ms) VALUES ($1, $2, $3, $4)";
+    PUBLIC_INSERT = "INSERT INTO public_addresses (address, interface_id, account_id, allocated_ms, private_ip)
+        VALUES ($1, $2, $3, $4, $5)";
     PUBLIC_DELETE = "DELETE FROM public_addresses WHERE interface_id = $1
         AND NOT EXISTS (SELECT 1 FROM elastic_ips e WHERE e.address = public_addresses.address) RETURNING address";
-    PUBLIC_LIST = "SELECT p.address, p.interface_id, p.account_id, p.allocated_ms, e.id, e.association_id
+    PUBLIC_LIST = "SELECT p.address, p.interface_id, p.account_id, p.allocated_ms, e.id, e.association_id, p.private_ip
         FROM public_addresses p LEFT JOIN elastic_ips e ON e.address = p.address WHERE 1 = 1";
 }
 
@@ -247,8 +250,19 @@ pub async fn public_address_give(
     interface: &InterfaceId,
     account: &AccountId,
 ) -> Result<(), StoreError> {
+    public_address_show(tx, address, interface, None, account).await
+}
+
+/// As [`public_address_give`], for this private address of the interface; none: the primary one.
+pub(crate) async fn public_address_show(
+    tx: &mut Tx,
+    address: Ipv4Addr,
+    interface: &InterfaceId,
+    private_ip: Option<Ipv4Addr>,
+    account: &AccountId,
+) -> Result<(), StoreError> {
     let now_ms = tx.now_ms();
-    tx.later(PUBLIC_INSERT, args![address, interface, account, now_ms]).await
+    tx.later(PUBLIC_INSERT, args![address, interface, account, now_ms, private_ip]).await
 }
 
 /// Takes back the public address that came with the interface's instance, if it has one: an elastic IP stays.
@@ -268,6 +282,25 @@ pub async fn public_address_list<'a>(
 ) -> Result<Vec<PublicAddressRow>, StoreError> {
     let select = Select::new(PUBLIC_LIST, vec![]).and("p.address >", after).and_in("p.interface_id", interfaces)?;
     select.page(exec.into(), "p.address", limit).await
+}
+
+/// All public addresses of these interfaces, so many read at once.
+pub async fn public_addresses_of(
+    store: &Store,
+    interfaces: &[InterfaceId],
+    page: u32,
+) -> Result<Vec<PublicAddressRow>, StoreError> {
+    let mut found: Vec<PublicAddressRow> = Vec::new();
+    while !interfaces.is_empty() {
+        let after = found.last().map(|row| row.address);
+        let some = public_address_list(store, Some(interfaces), after, page).await?;
+        let last = some.len() < page as usize;
+        found.extend(some);
+        if last {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! instance: what an interface shows to the world is there, whichever kind it is.
 
 use crate::StoreError;
-use crate::address::{public_address_give, public_address_put_back};
+use crate::address::{public_address_put_back, public_address_show};
 use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::Select;
@@ -27,19 +27,24 @@ record! {
         interface_id: Option<InterfaceId>,
         /// When it was allocated.
         allocated_ms: i64,
+        /// The private address of the interface that it leads to; none: the primary one.
+        private_ip: Option<Ipv4Addr>,
     }
 }
 
 sql! {
-    INSERT = "INSERT INTO elastic_ips (id, account_id, address, association_id, interface_id, allocated_ms)
-        VALUES ($1, $2, $3, $4, $5, $6)";
-    LIST = "SELECT id, account_id, address, association_id, interface_id, allocated_ms FROM elastic_ips WHERE 1 = 1";
-    ASSOCIATE = "UPDATE elastic_ips SET association_id = $2, interface_id = $3
+    INSERT = "INSERT INTO elastic_ips (id, account_id, address, association_id, interface_id, allocated_ms, private_ip)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    LIST = "SELECT id, account_id, address, association_id, interface_id, allocated_ms, private_ip FROM elastic_ips
+        WHERE 1 = 1";
+    ASSOCIATE = "UPDATE elastic_ips SET association_id = $2, interface_id = $3, private_ip = $5
         WHERE id = $1 AND COALESCE(association_id, '') = $4";
-    DISASSOCIATE = "UPDATE elastic_ips SET association_id = NULL, interface_id = NULL
+    DISASSOCIATE = "UPDATE elastic_ips SET association_id = NULL, interface_id = NULL, private_ip = NULL
         WHERE association_id = $1 RETURNING address";
-    LEAVE = "UPDATE elastic_ips SET association_id = NULL, interface_id = NULL
+    LEAVE = "UPDATE elastic_ips SET association_id = NULL, interface_id = NULL, private_ip = NULL
         WHERE interface_id = $1 RETURNING address";
+    LEAVE_ADDRESS = "UPDATE elastic_ips SET association_id = NULL, interface_id = NULL, private_ip = NULL
+        WHERE interface_id = $1 AND private_ip = $2 RETURNING address";
     HIDE = "DELETE FROM public_addresses WHERE address = $1";
     DELETE = "DELETE FROM elastic_ips WHERE id = $1 AND association_id IS NULL RETURNING address";
 }
@@ -83,40 +88,52 @@ pub async fn elastic_ip_list<'a>(
 }
 
 /// Has the address of `row`, as it was read, lead to this interface under a new association; false when it has another
-/// association by now, or is gone. Conflicts: `elastic_ips_interface_id` and `public_addresses_interface_id` when the
-/// interface has a public address. [`StoreError::InUse`], now or at the commit, when the interface is gone.
+/// association by now, or is gone. `private_ip`: the secondary address of the interface that it is to lead to; none: the
+/// primary one. Conflicts: `elastic_ips_interface_id` and `public_addresses_interface_id` when that has a public address. [`StoreError::InUse`], now or at the commit, when the interface is gone.
 pub async fn elastic_ip_associate(
     tx: &mut Tx,
     row: &ElasticIpRow,
     association: &AddressId,
     interface: &InterfaceId,
+    private_ip: Option<Ipv4Addr>,
 ) -> Result<bool, StoreError> {
     let before = row.association_id.as_ref().map_or("", |id| id.as_str());
-    if Exec::Tx(tx).run(ASSOCIATE, args![row.id, association, interface, before]).await? == 0 {
+    if Exec::Tx(tx).run(ASSOCIATE, args![row.id, association, interface, before, private_ip]).await? == 0 {
         return Ok(false);
     }
     Exec::Tx(tx).run(HIDE, args![row.address]).await?;
-    public_address_give(tx, row.address, interface, &row.account_id).await?;
+    public_address_show(tx, row.address, interface, private_ip, &row.account_id).await?;
     tx.run_later().await?;
     Ok(true)
 }
 
 /// Ends an association; false when there is no such one.
 pub async fn elastic_ip_disassociate(tx: &mut Tx, association: &AddressId) -> Result<bool, StoreError> {
-    let freed = Exec::Tx(tx).maybe::<(Ipv4Addr,)>(DISASSOCIATE, args![association]).await?;
+    let freed = Exec::Tx(tx).all(DISASSOCIATE, args![association]).await?;
     hide(tx, freed).await
 }
 
-/// Ends the association of an interface, if it has one, before the interface goes.
+/// Ends the associations of an interface before the interface goes.
 pub(crate) async fn elastic_ip_leave(tx: &mut Tx, interface: &InterfaceId) -> Result<bool, StoreError> {
-    let freed = Exec::Tx(tx).maybe::<(Ipv4Addr,)>(LEAVE, args![interface]).await?;
+    let freed = Exec::Tx(tx).all(LEAVE, args![interface]).await?;
     hide(tx, freed).await
 }
 
-async fn hide(tx: &mut Tx, freed: Option<(Ipv4Addr,)>) -> Result<bool, StoreError> {
-    let Some((address,)) = freed else { return Ok(false) };
-    Exec::Tx(tx).run(HIDE, args![address]).await?;
-    Ok(true)
+/// Ends the association of a secondary address, if it has one, before the address goes.
+pub(crate) async fn elastic_ip_leave_address(
+    tx: &mut Tx,
+    interface: &InterfaceId,
+    private_ip: Ipv4Addr,
+) -> Result<bool, StoreError> {
+    let freed = Exec::Tx(tx).all(LEAVE_ADDRESS, args![interface, private_ip]).await?;
+    hide(tx, freed).await
+}
+
+async fn hide(tx: &mut Tx, freed: Vec<(Ipv4Addr,)>) -> Result<bool, StoreError> {
+    for (address,) in &freed {
+        Exec::Tx(tx).run(HIDE, args![address]).await?;
+    }
+    Ok(!freed.is_empty())
 }
 
 /// Releases an elastic IP: its address goes back to the pool. False when it is associated, or gone.

@@ -21,7 +21,9 @@ sql! {
     NETWORK_ACLS = "SELECT COUNT(*) FROM network_acls WHERE account_id = $1 AND NOT is_default";
     GATEWAYS = "SELECT COUNT(*) FROM internet_gateways WHERE account_id = $1 AND vpc_id IS NULL";
     DHCP_OPTIONS = "SELECT COUNT(*) FROM dhcp_options WHERE account_id = $1 AND NOT is_default";
+    TRANSIT_GATEWAYS = "SELECT COUNT(*) FROM transit_gateways WHERE account_id = $1 AND ended_ms IS NULL";
     PREFIX_LISTS = "SELECT COUNT(*) FROM prefix_lists WHERE account_id = $1";
+    INSIGHTS = "SELECT COUNT(*) FROM insights_paths WHERE account_id = $1";
     SPOT_REQUESTS = "SELECT COUNT(*) FROM spot_requests WHERE account_id = $1 AND ended_ms IS NULL";
     FLEETS = "SELECT COUNT(*) FROM fleets WHERE account_id = $1 AND is_open";
     CAPACITY = "SELECT COUNT(*) FROM capacity_reservations WHERE account_id = $1 AND ended_ms IS NULL";
@@ -59,6 +61,7 @@ sql! {
     WIPE_REPORTS = "DELETE FROM credential_reports WHERE account_id = $1";
     WIPE_PASSWORDS = "DELETE FROM password_policies WHERE account_id = $1";
     WIPE_TRAILS = "DELETE FROM trails WHERE account_id = $1";
+    WIPE_FLOW_LOG_TAILS = "DELETE FROM flow_log_tails WHERE account_id = $1";
     WIPE_KMS_KEYS = "DELETE FROM kms_keys WHERE account_id = $1";
     WIPE_SESSIONS = "DELETE FROM sessions WHERE account_id = $1";
     WIPE_SPOT_REQUESTS = "DELETE FROM spot_requests WHERE account_id = $1";
@@ -68,7 +71,14 @@ sql! {
     WIPE_PLACEMENT = "DELETE FROM placement_groups WHERE account_id = $1";
     WIPE_CAPACITY = "DELETE FROM capacity_reservations WHERE account_id = $1";
     WIPE_DHCP_OPTIONS = "DELETE FROM dhcp_options WHERE account_id = $1";
+    // Those that are live have interfaces, which are in the way.
+    WIPE_NAT_GATEWAYS = "DELETE FROM nat_gateways WHERE account_id = $1";
+    WIPE_TRANSIT_ATTACHMENTS = "DELETE FROM transit_attachments WHERE account_id = $1";
+    WIPE_TRANSIT_TABLES = "DELETE FROM transit_tables WHERE account_id = $1";
+    WIPE_TRANSIT_GATEWAYS = "DELETE FROM transit_gateways WHERE account_id = $1";
     WIPE_PREFIX_LISTS = "DELETE FROM prefix_lists WHERE account_id = $1";
+    WIPE_ANALYSES = "DELETE FROM insights_analyses WHERE account_id = $1";
+    WIPE_INSIGHTS = "DELETE FROM insights_paths WHERE account_id = $1";
     WIPE_HOSTS = "DELETE FROM dedicated_hosts WHERE account_id = $1";
     // What others let it see; what it let others see goes with its images.
     WIPE_PERMISSIONS = "DELETE FROM image_launch_permissions WHERE account_id = $1";
@@ -126,7 +136,9 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("network ACLs beside the default ones", NETWORK_ACLS),
         ("internet gateways that are not attached", GATEWAYS),
         ("DHCP option sets beside the default one", DHCP_OPTIONS),
+        ("transit gateways", TRANSIT_GATEWAYS),
         ("prefix lists", PREFIX_LISTS),
+        ("network insights paths", INSIGHTS),
         ("server certificates", CERTIFICATES),
         ("OpenID Connect providers", OIDC),
         ("trails", TRAILS),
@@ -162,6 +174,7 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_PASSWORDS,
         WIPE_SESSIONS,
         WIPE_TRAILS,
+        WIPE_FLOW_LOG_TAILS,
         WIPE_KMS_KEYS,
         WIPE_SPOT_REQUESTS,
         WIPE_FLEETS,
@@ -171,7 +184,14 @@ pub async fn account_wipe(tx: &mut Tx, account: &AccountId) -> Result<(), StoreE
         WIPE_CAPACITY,
         WIPE_HOSTS,
         WIPE_DHCP_OPTIONS,
+        // What names another of them first.
+        WIPE_TRANSIT_ATTACHMENTS,
+        WIPE_TRANSIT_TABLES,
+        WIPE_TRANSIT_GATEWAYS,
         WIPE_PREFIX_LISTS,
+        WIPE_ANALYSES,
+        WIPE_INSIGHTS,
+        WIPE_NAT_GATEWAYS,
         WIPE_PERMISSIONS,
         WIPE_USERS,
     ];

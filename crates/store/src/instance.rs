@@ -114,6 +114,7 @@ sql! {
         ORDER BY terminated_ms LIMIT $2 + 0";
     INTENT = concat!("UPDATE instances SET ", set!(), ", generation = generation + 1
         WHERE id = $1 AND generation = $2 RETURNING generation");
+    TOUCH_ALL = "UPDATE instances SET generation = generation + 1 WHERE NOT released RETURNING id, zone";
     OBSERVE = concat!("UPDATE instances SET ", set!(), " WHERE id = $1 AND generation = $2
         AND (observed_incarnation < $10 OR (observed_incarnation = $10 AND observed_generation <= $9))");
     USER_DATA = "SELECT user_data FROM instances WHERE id = $1";
@@ -291,6 +292,11 @@ pub async fn instance_intent_update(tx: &mut Tx, row: &InstanceRow) -> Result<Ge
         Some((generation,)) => Ok(generation),
         None => Err(stale_or_gone(tx, &row.id).await),
     }
+}
+
+/// Every instance that has a node, or is to have one, is not what it was: each gets a new generation. Which, and in which zone.
+pub async fn instance_touch_all(tx: &mut Tx) -> Result<Vec<(InstanceId, ZoneName)>, StoreError> {
+    Exec::Tx(tx).all(TOUCH_ALL, vec![]).await
 }
 
 /// Writes an observation and what follows from it: every mutable field of `row`, whose `generation` is the one that was

@@ -146,6 +146,8 @@ pub struct InstanceDoc {
     pub guest_heard: bool,
     /// When it last began to boot, in milliseconds since 1970; 0: before this was noted.
     pub booted_ms: i64,
+    /// Interfaces come to it or leave it, and its node has not said that it is done.
+    pub interfaces_pending: bool,
     /// It gets a public address of the pool whenever it is started.
     pub auto_public_ip: bool,
     /// The wish about capacity reservations (`open`, `none`, `capacity-reservations-only`).
@@ -158,6 +160,8 @@ pub struct InstanceDoc {
     pub group: Option<GroupMembership>,
     /// Set on a spot instance.
     pub spot: Option<SpotMembership>,
+    /// Most that passes each of its interfaces each way, in kbit/s; 0: no limit.
+    pub bandwidth_kbps: u64,
     /// Who asked: the ARN.
     pub requester: String,
     /// Whatever later versions keep.

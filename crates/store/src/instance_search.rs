@@ -77,6 +77,19 @@ pub enum InstanceMatches {
     Many,
 }
 
+impl InstanceMatches {
+    /// What either of two searches without order found.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All(one), Self::All(other)) => {
+                let both: BTreeSet<InstanceId> = one.into_iter().chain(other).collect();
+                Self::All(both.into_iter().collect())
+            }
+            _ => Self::Many,
+        }
+    }
+}
+
 sql! {
     OF_STATE = "SELECT id FROM instances WHERE account_id = $1 AND state = $2 AND id > $3 ORDER BY id LIMIT $4 + 0";
     OF_TYPE = "SELECT id FROM instances WHERE account_id = $1 AND instance_type = $2 AND id > $3
@@ -94,6 +107,8 @@ sql! {
     // From here on a list of values follows. Values name few rows, in all accounts together.
     OF_RESERVATIONS = "SELECT id FROM instances WHERE 1 = 1";
     OF_PRIVATE_IPS = "SELECT instance_id FROM interfaces WHERE subnet_id IN (SELECT id FROM subnets WHERE account_id = $1)";
+    OF_SECONDARY_IPS = "SELECT i.instance_id FROM interface_addresses s JOIN interfaces i ON i.id = s.interface_id
+        WHERE s.subnet_id IN (SELECT id FROM subnets WHERE account_id = $1)";
     OF_PUBLIC_IPS = "SELECT i.instance_id FROM public_addresses p JOIN interfaces i ON i.id = p.interface_id WHERE 1 = 1";
     OF_INTERFACES = "SELECT instance_id FROM interfaces WHERE 1 = 1";
     OF_GROUPS = "SELECT i.instance_id FROM interface_groups m JOIN interfaces i ON i.id = m.interface_id WHERE 1 = 1";
@@ -129,7 +144,11 @@ pub async fn instance_search<'a>(
         },
         InstanceTerm::TagKeys(values) => search.of_tag_keys(values).await,
         InstanceTerm::Reservations(values) => search.few(OF_RESERVATIONS, any(), "reservation_id", values).await,
-        InstanceTerm::PrivateIps(values) => search.few(OF_PRIVATE_IPS, args![account], "private_ip", values).await,
+        InstanceTerm::PrivateIps(values) => {
+            let primary = search.few(OF_PRIVATE_IPS, args![account], "private_ip", values).await?;
+            let secondary = search.few(OF_SECONDARY_IPS, args![account], "s.address", values).await?;
+            Ok(primary.or(secondary))
+        }
         InstanceTerm::PublicIps(values) => search.few(OF_PUBLIC_IPS, any(), "p.address", values).await,
         InstanceTerm::Interfaces(values) => search.few(OF_INTERFACES, any(), "id", values).await,
         InstanceTerm::Macs(values) => search.few(OF_INTERFACES, any(), "mac", values).await,

@@ -21,6 +21,7 @@ mod error;
 mod exec;
 mod fleet;
 mod fleet_doc;
+mod flow_log;
 mod group;
 mod iam_account;
 mod iam_attachment;
@@ -30,6 +31,7 @@ mod iam_tag;
 mod iam_user;
 mod image;
 mod image_permission;
+mod insights;
 mod instance;
 mod instance_credentials;
 mod instance_doc;
@@ -38,6 +40,8 @@ mod instance_profile;
 mod instance_search;
 mod instance_type;
 mod interface;
+mod interface_address;
+mod interface_attachment;
 mod internet_gateway;
 mod json;
 mod key_pair;
@@ -49,6 +53,7 @@ mod login;
 mod macros;
 mod mfa;
 mod migrations;
+mod nat_gateway;
 mod network_acl;
 mod oidc_provider;
 mod placement_group;
@@ -74,9 +79,12 @@ mod tag;
 pub mod test_support;
 mod topology;
 mod trail;
+mod transit;
 mod tx;
 mod value;
 mod vpc;
+mod vpc_cidr;
+mod vpc_peering;
 
 pub use account::{
     AccessKeyRow, AccountRow, UserRow, access_key_active_set, access_key_delete, access_key_fetch, access_key_insert,
@@ -87,7 +95,7 @@ pub use address::{
     ADDRESS_HOLD_MS, AddressRange, PublicAddressRow, private_address_count, private_address_counts,
     private_address_take_exact, private_addresses_release, private_addresses_take, public_address_count,
     public_address_give, public_address_list, public_address_release, public_address_take, public_address_take_exact,
-    public_addresses_take,
+    public_addresses_of, public_addresses_take,
 };
 pub use audit::{
     AuditEventRow, AuditFilter, AuditResourceRow, audit_insert, audit_list, audit_purge, audit_resource_list,
@@ -136,6 +144,10 @@ pub use fleet::{
     fleet_member_insert, fleet_member_list, fleet_member_list_all, fleet_member_set, fleet_update,
 };
 pub use fleet_doc::{FleetCandidate, FleetDoc, FleetLaunchDoc, FleetOptions, FleetStrategy};
+pub use flow_log::{
+    FlowLogFilter, FlowLogRow, flow_log_delete, flow_log_insert, flow_log_list, flow_log_tail_list, flow_log_tails_put,
+    flow_log_tried,
+};
 pub use iam_account::{account_belongings, account_leftovers, account_wipe};
 pub use iam_attachment::{
     IAM_PRINCIPALS_MAX, IamAttachmentRow, IamBoundaryRow, IamInlinePolicyRow, PrincipalKind, iam_attach,
@@ -169,11 +181,16 @@ pub use image::{
 pub use image_permission::{
     ImagePermissionRow, image_permission_clear, image_permission_delete, image_permission_list, image_permission_put,
 };
+pub use insights::{
+    InsightsAnalysisFilter, InsightsAnalysisRow, InsightsFilter, InsightsPathDoc, InsightsPathFilter, InsightsPathRow,
+    insights_analysis_count, insights_analysis_delete, insights_analysis_insert, insights_analysis_list,
+    insights_path_delete, insights_path_fetch, insights_path_insert, insights_path_list,
+};
 pub use instance::{
     InstanceFilter, InstanceRow, instance_delete, instance_fetch, instance_fetch_locked, instance_image_used,
     instance_insert, instance_insert_later, instance_intent_update, instance_list, instance_list_purgeable,
-    instance_list_terminated_in, instance_observe, instance_observe_later, instance_placement, instance_user_data,
-    instance_user_data_of, instance_user_data_set, instance_versions, instances_fetch_locked,
+    instance_list_terminated_in, instance_observe, instance_observe_later, instance_placement, instance_touch_all,
+    instance_user_data, instance_user_data_of, instance_user_data_set, instance_versions, instances_fetch_locked,
 };
 pub use instance_credentials::{
     CREDENTIALS_DUE_MAX, CredentialsCode, InstanceCredentialsRow, instance_credentials_due,
@@ -197,10 +214,16 @@ pub use instance_profile::{
 pub use instance_search::{InstanceMatches, InstanceTerm, instance_search};
 pub use instance_type::{InstanceTypeRow, instance_type_delete, instance_type_list, instance_type_put};
 pub use interface::{
-    InterfaceFilter, InterfaceGroupRow, InterfaceRow, interface_attach, interface_delete, interface_description_set,
-    interface_detach, interface_fetch, interface_group_list, interface_groups_set, interface_insert,
-    interface_insert_later, interface_list, interface_source_dest_check_set,
+    InterfaceAttachedRow, InterfaceFilter, InterfaceGroupRow, InterfaceKind, InterfaceRow, interface_attach,
+    interface_attached_list, interface_delete, interface_delete_on_termination_set, interface_description_set,
+    interface_detach, interface_fetch, interface_fetch_locked, interface_group_list, interface_groups_set,
+    interface_insert, interface_insert_later, interface_list, interface_source_dest_check_set,
 };
+pub use interface_address::{
+    InterfaceAddressRow, interface_address_delete, interface_address_holders, interface_address_list,
+    interface_address_move, interface_addresses_insert,
+};
+pub use interface_attachment::{InterfaceAttachmentRow, interface_attachment_list, interface_attachment_put};
 pub use internet_gateway::{
     InternetGatewayRow, internet_gateway_attach, internet_gateway_delete, internet_gateway_detach,
     internet_gateway_hold, internet_gateway_insert, internet_gateway_list, internet_gateway_list_attached,
@@ -229,6 +252,11 @@ pub use login::{
 pub use mfa::{
     MfaDeviceRow, mfa_device_delete, mfa_device_fetch, mfa_device_insert, mfa_device_list, mfa_device_seed,
     mfa_device_update,
+};
+pub use nat_gateway::{
+    NatGatewayFilter, NatGatewayRow, NatGatewayState, nat_gateway_count, nat_gateway_delete, nat_gateway_failed_delete,
+    nat_gateway_forget, nat_gateway_gone, nat_gateway_insert, nat_gateway_list, nat_gateway_list_ended,
+    nat_gateway_list_over, nat_gateway_nodes, nat_gateway_up,
 };
 pub use network_acl::{
     NetworkAclAssociationFilter, NetworkAclAssociationRow, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,
@@ -263,10 +291,10 @@ pub use role::{
 };
 pub use route_table::{
     ROUTE_TABLES_MAX, RouteAssociationFilter, RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter,
-    RouteTableRow, TO_INTERNET_GATEWAY, route_association_delete, route_association_insert, route_association_list,
-    route_association_main_delete, route_association_of_subnet_delete, route_association_replace, route_delete,
-    route_insert, route_list, route_replace, route_table_delete, route_table_insert, route_table_list,
-    route_table_number, route_table_touch,
+    RouteTableRow, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING,
+    route_association_delete, route_association_insert, route_association_list, route_association_main_delete,
+    route_association_of_subnet_delete, route_association_replace, route_delete, route_insert, route_list,
+    route_replace, route_table_delete, route_table_insert, route_table_list, route_table_number, route_table_touch,
 };
 pub use s3::*;
 pub use saga::{
@@ -276,9 +304,10 @@ pub use saga::{
 pub use seal::SealKey;
 pub use security_group::{
     RULE_DUPLICATE, SecurityGroupFilter, SecurityGroupRow, SecurityGroupRuleRow, security_group_by_name,
-    security_group_delete, security_group_fetch, security_group_insert, security_group_list, security_group_list_all,
-    security_group_referrers, security_group_rule_delete, security_group_rule_describe, security_group_rule_insert,
-    security_group_rule_list, security_group_rule_list_all, security_group_rules_of, security_group_touch,
+    security_group_delete, security_group_fetch, security_group_hold, security_group_insert, security_group_list,
+    security_group_list_all, security_group_named_from, security_group_referrers, security_group_rule_delete,
+    security_group_rule_describe, security_group_rule_insert, security_group_rule_list, security_group_rule_list_all,
+    security_group_rules_of, security_group_touch,
 };
 pub use select::{FILTER_VALUES_MAX, PAGE_ROWS_MAX};
 pub use session::{
@@ -309,9 +338,25 @@ pub use trail::{
     trail_insert, trail_key_insert, trail_key_list, trail_key_secret, trail_list, trail_list_all, trail_tried,
     trail_update,
 };
+pub use transit::{
+    TransitAttachmentFilter, TransitAttachmentRow, TransitGatewayFilter, TransitGatewayRow, TransitPropagationRow,
+    TransitRouteRow, TransitState, TransitTableFilter, TransitTableRow, transit_attachment_end,
+    transit_attachment_insert, transit_attachment_list, transit_attachment_set, transit_forget, transit_gateway_end,
+    transit_gateway_insert, transit_gateway_list, transit_gateway_set, transit_gateway_touch,
+    transit_propagation_delete, transit_propagation_list, transit_propagation_put, transit_route_delete,
+    transit_route_insert, transit_route_list, transit_route_set, transit_table_end, transit_table_insert,
+    transit_table_list,
+};
 pub use tx::Tx;
 pub use vpc::{
-    SubnetRow, VNI_FIRST, VNI_LAST, VpcAttribute, VpcRow, subnet_default, subnet_delete, subnet_fetch, subnet_insert,
-    subnet_list, subnet_list_all, subnet_map_public_ip_set, subnet_touch, vpc_attribute_set, vpc_default, vpc_delete,
-    vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_list_nameless, vpc_touch, vpc_vni_take,
+    SubnetRow, VNI_FIRST, VNI_LAST, VpcAttribute, VpcRow, subnet_default, subnet_delete, subnet_fetch, subnet_hold,
+    subnet_insert, subnet_list, subnet_list_all, subnet_map_public_ip_set, subnet_touch, vpc_attribute_set,
+    vpc_default, vpc_delete, vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_list_nameless, vpc_touch, vpc_vni_take,
+};
+pub use vpc_cidr::{VpcCidrRow, vpc_blocks, vpc_cidr_delete, vpc_cidr_fetch, vpc_cidr_insert, vpc_cidr_list};
+pub use vpc_peering::{
+    VPC_PEERING_DUPLICATE, VPC_PEERING_EXPIRED_SHOWN_MS, VpcPeeringFilter, VpcPeeringRow, VpcPeeringState,
+    vpc_peering_accept, vpc_peering_between, vpc_peering_count_active, vpc_peering_delete, vpc_peering_end,
+    vpc_peering_expire, vpc_peering_hold, vpc_peering_insert, vpc_peering_list, vpc_peering_list_ended,
+    vpc_peering_list_of, vpc_peering_list_over, vpc_peering_list_shown, vpc_peering_options_set,
 };

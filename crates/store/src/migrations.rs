@@ -45,7 +45,16 @@ steps! {
     40 "0040_vpc";
     41 "0041_network_acl";
     42 "0042_dhcp_options";
+    43 "0043_vpc_cidrs";
     44 "0044_prefix_lists";
+    45 "0045_interfaces";
+    46 "0046_groups_over_peerings";
+    47 "0047_vpc_peering";
+    48 "0048_flow_logs";
+    49 "0049_nat_gateways";
+    53 "0053_insights";
+    55 "0055_flow_log_tails";
+    56 "0056_transit";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

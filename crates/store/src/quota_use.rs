@@ -79,6 +79,20 @@ counted! {
     ElasticIps: ELASTIC_IPS, ELASTIC_IPS_OWN, "r.id" = "SELECT COUNT(*) FROM elastic_ips r WHERE r.account_id = $1";
     /// Prefix lists.
     PrefixLists: PREFIX_LISTS, PREFIX_LISTS_OWN, "r.id" = "SELECT COUNT(*) FROM prefix_lists r WHERE r.account_id = $1";
+    /// Paths to analyse for reachability.
+    InsightsPaths: INSIGHTS_PATHS, INSIGHTS_PATHS_OWN, "r.id" =
+        "SELECT COUNT(*) FROM insights_paths r WHERE r.account_id = $1";
+    /// Analyses of such paths that are kept.
+    InsightsAnalyses: INSIGHTS_ANALYSES, INSIGHTS_ANALYSES_OWN, "r.id" =
+        "SELECT COUNT(*) FROM insights_analyses r WHERE r.account_id = $1";
+    /// Requests for VPC peering connections that are not answered.
+    VpcPeeringRequests: VPC_PEERINGS, VPC_PEERINGS_OWN, "r.id" = "SELECT COUNT(*) FROM vpc_peerings r
+        WHERE r.requester_account = $1 AND r.state = 'pending-acceptance'";
+    /// Transit gateways that have not ended.
+    TransitGateways: TRANSIT_GATEWAYS, TRANSIT_GATEWAYS_OWN, "r.id" =
+        "SELECT COUNT(*) FROM transit_gateways r WHERE r.account_id = $1 AND r.state = 'available'";
+    /// Network interfaces, those of instances with them.
+    NetworkInterfaces: INTERFACES, INTERFACES_OWN, "r.id" = "SELECT COUNT(*) FROM interfaces r WHERE r.account_id = $1";
     /// Launch templates.
     LaunchTemplates: LAUNCH_TEMPLATES, LAUNCH_TEMPLATES_OWN, "r.id" =
         "SELECT COUNT(*) FROM launch_templates r WHERE r.account_id = $1";

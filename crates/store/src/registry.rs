@@ -2,14 +2,15 @@
 
 use crate::{
     account, address, audit, capacity, certificate, change, client_token, credential_report, dedicated_host,
-    dhcp_options, dialect, elastic_ip, fleet, iam_account,
+    dhcp_options, dialect, elastic_ip, fleet, flow_log, iam_account,
 };
-use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, instance};
+use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, insights, instance};
 use crate::{
     instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface,
-    internet_gateway, key_pair, kms, launch_template, lease, login, mfa, network_acl, oidc_provider, placement_group,
-    prefix_list, quota, quota_use, role, route_table, s3, saga, security_group, session, setting, spot_price,
-    spot_request, ssh_public_key, tag, topology, trail, vpc,
+    interface_address, interface_attachment, internet_gateway, key_pair, kms, launch_template, lease, login, mfa,
+    nat_gateway, network_acl, oidc_provider, placement_group, prefix_list, quota, quota_use, role, route_table, s3,
+    saga, security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology, trail, transit,
+    vpc, vpc_cidr, vpc_peering,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -29,6 +30,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("dhcp_options.rs", dhcp_options::SQL),
     ("elastic_ip.rs", elastic_ip::SQL),
     ("fleet.rs", fleet::SQL),
+    ("flow_log.rs", flow_log::SQL),
     ("iam_account.rs", iam_account::SQL),
     ("iam_attachment.rs", iam_attachment::SQL),
     ("iam_group.rs", iam_group::SQL),
@@ -36,6 +38,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("iam_tag.rs", iam_tag::SQL),
     ("iam_user.rs", iam_user::SQL),
     ("image.rs", image::SQL),
+    ("insights.rs", insights::SQL),
     ("image_permission.rs", image_permission::SQL),
     ("instance.rs", instance::SQL),
     ("instance_credentials.rs", instance_credentials::SQL),
@@ -44,6 +47,8 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("instance_search.rs", instance_search::SQL),
     ("instance_type.rs", instance_type::SQL),
     ("interface.rs", interface::SQL),
+    ("interface_address.rs", interface_address::SQL),
+    ("interface_attachment.rs", interface_attachment::SQL),
     ("internet_gateway.rs", internet_gateway::SQL),
     ("key_pair.rs", key_pair::SQL),
     ("kms.rs", kms::SQL),
@@ -51,6 +56,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("lease.rs", lease::SQL),
     ("login.rs", login::SQL),
     ("mfa.rs", mfa::SQL),
+    ("nat_gateway.rs", nat_gateway::SQL),
     ("network_acl.rs", network_acl::SQL),
     ("oidc_provider.rs", oidc_provider::SQL),
     ("placement_group.rs", placement_group::SQL),
@@ -90,7 +96,10 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
     ("trail.rs", trail::SQL),
+    ("transit.rs", transit::SQL),
     ("vpc.rs", vpc::SQL),
+    ("vpc_cidr.rs", vpc_cidr::SQL),
+    ("vpc_peering.rs", vpc_peering::SQL),
 ];
 
 /// The texts only PostgreSQL takes.

@@ -103,6 +103,14 @@ record! {
 
 /// The kind of a route's target: an internet gateway.
 pub const TO_INTERNET_GATEWAY: &str = "internet-gateway";
+/// A VPC peering connection.
+pub const TO_VPC_PEERING: &str = "vpc-peering-connection";
+/// A NAT gateway of the VPC.
+pub const TO_NAT_GATEWAY: &str = "nat-gateway";
+/// A transit gateway that the VPC is attached to.
+pub const TO_TRANSIT_GATEWAY: &str = "transit-gateway";
+/// A network interface: the instance that has it.
+pub const TO_NETWORK_INTERFACE: &str = "network-interface";
 
 sql! {
     INSERT = "INSERT INTO route_tables (id, account_id, vpc_id, number, generation, created_ms)

@@ -5,7 +5,8 @@ use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::Select;
 use crate::tx::Tx;
-use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, PrefixListId, VpcId};
+use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, PrefixListId, VpcId, VpcPeeringId};
+use std::collections::BTreeSet;
 
 record! {
     /// A security group.
@@ -51,6 +52,10 @@ record! {
         description: Option<String>,
         /// The peer as the addresses of a prefix list.
         prefix_list: Option<PrefixListId>,
+        /// The peer group's VPC, where it is another one.
+        peer_vpc: Option<VpcId>,
+        /// Over which connection the peer group was allowed, where its VPC is another one.
+        peering: Option<VpcPeeringId>,
     }
 }
 
@@ -68,16 +73,21 @@ sql! {
     LIST_ALL = "SELECT id, account_id, vpc_id, name, description, generation, created_ms FROM security_groups ORDER BY id";
     TOUCH = "UPDATE security_groups SET generation = generation + 1 WHERE id = $1 RETURNING generation";
     DELETE = "DELETE FROM security_groups WHERE id = $1";
-    PEERS = "SELECT DISTINCT group_id FROM security_group_rules WHERE peer_group = $1 AND group_id <> $1 ORDER BY group_id";
+    HOLD = "UPDATE security_groups SET generation = generation WHERE id = $1";
+    PEERS = "SELECT DISTINCT group_id FROM security_group_rules WHERE peer_group = $1 AND group_id <> $1
+        AND peer_vpc IS NULL ORDER BY group_id";
+    FROM_PEERS = "SELECT DISTINCT security_group_rules.peer_group, security_groups.vpc_id FROM security_group_rules
+        JOIN security_groups ON security_groups.id = security_group_rules.group_id
+        WHERE security_group_rules.peer_vpc IS NOT NULL";
     RULE_INSERT = "INSERT INTO security_group_rules
         (id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group, peer_account, description,
-        prefix_list) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        prefix_list, peer_vpc, peering) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     RULE_LIST = "SELECT id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group, peer_account,
-        description, prefix_list FROM security_group_rules WHERE account_id = $1";
+        description, prefix_list, peer_vpc, peering FROM security_group_rules WHERE account_id = $1";
     RULE_LIST_GROUP = "SELECT id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group,
-        peer_account, description, prefix_list FROM security_group_rules WHERE group_id = $1 ORDER BY id";
+        peer_account, description, prefix_list, peer_vpc, peering FROM security_group_rules WHERE group_id = $1 ORDER BY id";
     RULE_LIST_ALL = "SELECT id, group_id, account_id, egress, protocol, from_port, to_port, cidr, peer_group,
-        peer_account, description, prefix_list FROM security_group_rules ORDER BY group_id, id";
+        peer_account, description, prefix_list, peer_vpc, peering FROM security_group_rules ORDER BY group_id, id";
     RULE_DELETE = "DELETE FROM security_group_rules WHERE group_id = $1 AND id = $2";
     RULE_DESCRIBE = "UPDATE security_group_rules SET description = $3 WHERE group_id = $1 AND id = $2";
 }
@@ -144,9 +154,27 @@ pub async fn security_group_delete(tx: &mut Tx, id: &GroupId) -> Result<bool, St
     Ok(Exec::Tx(tx).run(DELETE, args![id]).await? > 0)
 }
 
-/// The other groups whose rules name this one as their peer.
+/// Holds groups until the end of the transaction, always in one order: whoever else holds one waits.
+pub async fn security_group_hold(tx: &mut Tx, ids: &BTreeSet<GroupId>) -> Result<(), StoreError> {
+    for id in ids {
+        Exec::Tx(&mut *tx).run(HOLD, args![id]).await?;
+    }
+    Ok(())
+}
+
+/// The other groups of its VPC whose rules name this one as their peer.
 pub async fn security_group_referrers<'a>(exec: impl Into<Exec<'a>>, id: &GroupId) -> Result<Vec<GroupId>, StoreError> {
     Ok(exec.into().all::<(GroupId,)>(PEERS, args![id]).await?.into_iter().map(|(id,)| id).collect())
+}
+
+/// Which other VPCs have rules that name these groups: pairs of group and VPC, each once, in this order.
+pub async fn security_group_named_from<'a>(
+    exec: impl Into<Exec<'a>>,
+    ids: &[GroupId],
+    limit: u32,
+) -> Result<Vec<(GroupId, VpcId)>, StoreError> {
+    let select = Select::new(FROM_PEERS, vec![]).and_in("security_group_rules.peer_group", Some(ids))?;
+    select.page(exec.into(), "security_group_rules.peer_group, security_groups.vpc_id", limit).await
 }
 
 /// Adds a rule. Conflict: [`RULE_DUPLICATE`].

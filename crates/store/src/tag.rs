@@ -28,7 +28,7 @@ sql! {
     LIST = "SELECT resource_id, key, value, resource_type, account_id FROM tags WHERE account_id = $1";
     LIST_OF = "SELECT resource_id, key, value, resource_type, account_id FROM tags WHERE resource_id = $1 ORDER BY key";
     // Those of the cloud itself do not count against a limit.
-    COUNT = "SELECT COUNT(*) FROM tags WHERE resource_id = $1 AND key NOT LIKE 'aws:%'";
+    COUNT = "SELECT COUNT(*) FROM tags WHERE resource_id = $1 AND account_id = $2 AND key NOT LIKE 'aws:%'";
     DELETE = "DELETE FROM tags WHERE account_id = $1 AND key NOT LIKE 'aws:%'";
     DELETE_OF = "DELETE FROM tags WHERE resource_id = $1";
 }
@@ -38,10 +38,10 @@ pub async fn tag_put(tx: &mut Tx, tags: &[TagRow]) -> Result<(), StoreError> {
     // One statement must not touch a row twice: of equal keys the last counts.
     let mut last = std::collections::BTreeMap::new();
     for tag in tags {
-        last.insert((&tag.resource_id, &tag.key), tag);
+        last.insert((&tag.resource_id, &tag.key, &tag.account_id), tag);
     }
     let head = "INSERT INTO tags (resource_id, key, value, resource_type, account_id) VALUES ";
-    let tail = " ON CONFLICT (resource_id, key) DO UPDATE SET value = excluded.value";
+    let tail = " ON CONFLICT (resource_id, key, account_id) DO UPDATE SET value = excluded.value";
     insert_rows_later(tx, head, tail, last.into_values().map(TagRow::args).collect()).await
 }
 
@@ -85,9 +85,9 @@ pub async fn tag_list_of<'a>(exec: impl Into<Exec<'a>>, resource: &str) -> Resul
     exec.into().all(LIST_OF, args![resource]).await
 }
 
-/// How many tags a resource has, without those of the cloud itself (`aws:…`).
-pub async fn tag_count<'a>(exec: impl Into<Exec<'a>>, resource: &str) -> Result<u64, StoreError> {
-    Ok(exec.into().one::<(u64,)>(COUNT, args![resource], resource).await?.0)
+/// How many tags a resource has of an account, without those of the cloud itself (`aws:…`).
+pub async fn tag_count<'a>(exec: impl Into<Exec<'a>>, account: &AccountId, resource: &str) -> Result<u64, StoreError> {
+    Ok(exec.into().one::<(u64,)>(COUNT, args![resource, account], resource).await?.0)
 }
 
 /// Removes the tags with this key, and if given this value, from these resources of the account; all keys if none is

@@ -115,6 +115,7 @@ sql! {
         WHERE account_id = $1 AND zone = $2 AND is_default");
     SUBNET_LIST = concat!("SELECT ", subnet_columns!(), " FROM subnets WHERE account_id = $1");
     SUBNET_LIST_ALL = concat!("SELECT ", subnet_columns!(), " FROM subnets ORDER BY id");
+    SUBNET_HOLD = "UPDATE subnets SET id = id WHERE id = $1";
     SUBNET_TOUCH = "UPDATE subnets SET generation = generation + 1 WHERE id = $1";
     SUBNET_PUBLIC = "UPDATE subnets SET map_public_ip = $2, generation = generation + 1
         WHERE id = $1 AND map_public_ip <> $2";
@@ -261,6 +262,11 @@ pub async fn subnet_list<'a>(
 /// Every subnet of the cloud, by id (reconcilers).
 pub async fn subnet_list_all<'a>(exec: impl Into<Exec<'a>>) -> Result<Vec<SubnetRow>, StoreError> {
     exec.into().all(SUBNET_LIST_ALL, vec![]).await
+}
+
+/// Keeps a subnet from going until the transaction ends; false: it has gone.
+pub async fn subnet_hold(tx: &mut Tx, id: &SubnetId) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(SUBNET_HOLD, args![id]).await? > 0)
 }
 
 /// A subnet is not what it was: which route table or network ACL it has.

@@ -84,14 +84,32 @@ ids! {
     GroupRuleId = "sgr";
     /// A virtual private cloud.
     VpcId = "vpc";
+    /// A VPC's having a block of addresses.
+    VpcCidrAssociationId = "vpc-cidr-assoc";
     /// A subnet of a VPC.
     SubnetId = "subnet";
     /// A way between a VPC and the world.
     InternetGatewayId = "igw";
+    /// A flow log.
+    FlowLogId = "fl";
+    /// A path to analyse for reachability.
+    InsightsPathId = "nip";
+    /// An analysis of such a path.
+    InsightsAnalysisId = "nia";
     /// A set of DHCP options.
     DhcpOptionsId = "dopt";
     /// A route table.
     RouteTableId = "rtb";
+    /// A NAT gateway.
+    NatGatewayId = "nat";
+    /// A VPC peering connection.
+    VpcPeeringId = "pcx";
+    /// A transit gateway.
+    TransitGatewayId = "tgw";
+    /// A VPC's being attached to a transit gateway.
+    TransitAttachmentId = "tgw-attach";
+    /// A route table of a transit gateway.
+    TransitTableId = "tgw-rtb";
     /// A prefix list.
     PrefixListId = "pl";
     /// A subnet's having a route table, or a VPC's main one.

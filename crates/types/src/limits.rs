@@ -6,6 +6,9 @@ pub const USER_DATA_BYTES_MAX: usize = 16 * 1024;
 pub const RUN_INSTANCES_COUNT_MAX: u32 = 1000;
 /// Security groups on one interface.
 pub const GROUPS_PER_INTERFACE_MAX: usize = 16;
+/// Private IPv4 addresses of one interface, the primary one included, whatever it is attached to: as many as the type with
+/// most allows.
+pub const ADDRESSES_PER_INTERFACE_MAX: usize = 50;
 /// Rules in one security group, each direction counted by itself.
 pub const RULES_PER_GROUP_MAX: usize = 1000;
 /// Tags on one resource (AWS: 50).

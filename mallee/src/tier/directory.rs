@@ -4,8 +4,8 @@ use mallee_pki::{CredentialStore, PkiError, Role, connect};
 use mallee_proto::v1::directory_client::DirectoryClient;
 use mallee_proto::v1::{
     AnnounceRequest, AuthorizeS3Reply, AuthorizeS3Request, DataKeyReply, DataKeyRequest, Endpoint,
-    KnowPrincipalsRequest, LocateRequest, ProveFactorRequest, RecordS3Request, RenewRequest, ResolveKeyReply,
-    ResolveKeyRequest,
+    KnowPrincipalsRequest, LocateRequest, ProveFactorRequest, RecordFlowsRequest, RecordS3Request, RenewRequest,
+    ResolveKeyReply, ResolveKeyRequest,
 };
 use mallee_proto::{Kind, WireError};
 use std::fmt;
@@ -18,12 +18,14 @@ use tonic::transport::Channel;
 
 /// Longest wait for an answer. Short: whoever asks where another tier is has an older answer to go by.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait until objects of flow logs are written.
+const FLOWS_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest wait for a certificate.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection to the control port that is made when first needed and mends itself. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct CloudLink(Arc<Inner>);
+pub(crate) struct CloudLink(Arc<Inner>);
 
 struct Inner {
     uri: String,
@@ -105,6 +107,13 @@ impl CloudLink {
     pub async fn record_s3(&self, told: RecordS3Request) -> Result<(), WireError> {
         let request = timed(told, ANSWER_TIMEOUT);
         self.client().await?.record_s3(request).await.map_err(WireError::from)?;
+        Ok(())
+    }
+
+    /// What a node counted for flow logs.
+    pub async fn record_flows(&self, batch: RecordFlowsRequest) -> Result<(), WireError> {
+        let request = timed(batch, FLOWS_TIMEOUT);
+        self.client().await?.record_flows(request).await.map_err(WireError::from)?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod cloud;
 mod cluster;
 mod data_keys;
 mod directory;
+pub(crate) use directory::CloudLink;
 mod keys;
 mod member;
 mod node;

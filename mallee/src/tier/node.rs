@@ -3,6 +3,7 @@
 use super::member::{JoinArgs, Member};
 use super::ways::FromDirectory;
 use super::{Around, STOP_GRACE, Signals};
+use crate::flows::{self, FlowArgs, RemoteFlows, SPOOL_DIR};
 use crate::state::StateDir;
 use crate::up::{DEFAULT_PUBLIC_POOL, IMAGE_CACHE_BYTES_MAX, host_name};
 use anyhow::{Context as _, Result, bail};
@@ -47,6 +48,9 @@ pub struct NodeArgs {
     /// instances boot again at the next start.
     #[arg(long)]
     pub simulate_host: bool,
+    /// Flow logs.
+    #[command(flatten)]
+    pub flows: FlowArgs,
 }
 
 struct Running {
@@ -104,8 +108,12 @@ async fn start(dir: &StateDir, args: &NodeArgs) -> Result<Running> {
     let shutdown = Shutdown::new();
     let surroundings =
         Surroundings { clock: around.clock.clone(), rng: around.rng.clone(), faults: around.faults.clone() };
+    let engine = drivers.network.clone();
     let node = start_node(config, drivers, cluster, surroundings, &shutdown).await?;
     let tasks = TaskScope::new(&shutdown);
+    let sink = Arc::new(RemoteFlows(member.link.clone()));
+    let spool = Some(node_dir.join(SPOOL_DIR));
+    flows::spawn(&tasks, engine, sink, spool, args.flows.times(), (around.clock.clone(), around.rng.clone()));
     member.rotate(&tasks, &around);
     tracing::info!(node = member.id, zone = member.zone()?, %address, "the node controller is up");
     Ok(Running { node, tasks })

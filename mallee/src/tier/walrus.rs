@@ -104,6 +104,7 @@ struct Running {
 /// One line that says what to do.
 pub async fn walrus(state: &Path, args: &WalrusArgs) -> Result<()> {
     match (&args.join, &args.data) {
+        _ if args.switches.network_limits => bail!("--network-limits is for a cloud controller: no instance is here"),
         (None, Some(data)) => return alone(data, args).await,
         (None, None) => bail!("say --join https://HOST:PORT to join a cloud, or --data DIR for an object store alone"),
         (Some(_), _) if args.switches.is_any() => {

@@ -1,9 +1,10 @@
 //! Putting the tiers together, and taking them apart.
 
 use super::links::{Links, LocalClusters, LocalWalrus, cluster_peers};
-use super::nodes::{Common, Fleet, start_real};
+use super::nodes::{Common, Fleet, host_name, start_real};
 use super::seed::seed;
 use crate::data_keys::LocalKeys;
+use crate::flows::{LocalFlows, SPOOL_DIR};
 use crate::metrics::MetricsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
@@ -18,6 +19,7 @@ use mallee_cloud_controller::audit::{AUDIT_DIR, Trail};
 use mallee_cloud_controller::{CloudAuthority, CloudController, LocalS3, verifier};
 use mallee_cluster_controller::{ClusterConfig, ClusterController};
 use mallee_node_controller::NodeHandle;
+use mallee_node_core::flows::FlowTimes;
 use mallee_pki::{Dialler, Identity, Role, in_process};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown, TaskScope};
 use mallee_sim::{SimConfig, SimHost};
@@ -90,6 +92,8 @@ pub struct Options {
     pub s3: S3Switches,
     /// What new buckets are like.
     pub new_buckets: NewBuckets,
+    /// How often flow logs are written.
+    pub flows: FlowTimes,
 }
 
 /// A running cloud in one process.
@@ -140,6 +144,7 @@ impl Assembly {
             hosts,
             new_buckets,
             s3,
+            flows,
         } = options;
         let cloud_id = dir.cloud_id(&rng)?;
         let zones = zone_names(&region, zones)?;
@@ -214,12 +219,21 @@ impl Assembly {
         let nodes = match &simulated {
             Some(_) => {
                 let nodes = fleet.start_all().await?;
+                for (node, engine) in fleet.networks()? {
+                    let sink = Arc::new(LocalFlows { cloud: cloud.cloud().clone(), node });
+                    crate::flows::spawn(&servers, engine, sink, None, flows, (clock.clone(), rng.clone()));
+                }
                 seed(cloud.cloud(), walrus.engine(), &cloud.admin().account, &region).await?;
                 nodes
             }
             None => {
                 let cluster = diallers.first().context("a cloud needs a zone")?;
-                vec![start_real(&common, &state, (public_pool, public_link), cluster, &walrus_dialler).await?]
+                let public = (public_pool, public_link);
+                let (node, engine) = start_real(&common, &state, public, cluster, &walrus_dialler).await?;
+                let sink = Arc::new(LocalFlows { cloud: cloud.cloud().clone(), node: host_name()? });
+                let spool = Some(state.join("node").join(SPOOL_DIR));
+                crate::flows::spawn(&servers, engine, sink, spool, flows, (clock.clone(), rng.clone()));
+                vec![node]
             }
         };
         let walrus = walrus.with_keys(Arc::new(LocalKeys(cloud.data_keys())));
@@ -289,8 +303,10 @@ impl Assembly {
     /// When no simulated node has this name, or it does not start.
     pub async fn start_node(&mut self, name: &str) -> Result<()> {
         let index = self.fleet.index(name)?;
-        let node = self.fleet.start(index).await?;
-        *self.nodes.get_mut(index).context("the node has not started")? = node;
+        let node = self.nodes.get_mut(index).context("the node has not started")?;
+        // Two of them would both drive the host.
+        node.kill().await;
+        *node = self.fleet.start(index).await?;
         Ok(())
     }
 

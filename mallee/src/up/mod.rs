@@ -11,6 +11,7 @@ pub use links::Links;
 pub(crate) use links::{LocalClusters, LocalWalrus, cluster_peers};
 pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
+use crate::flows::FlowArgs;
 use crate::metrics::MetricsArgs;
 use crate::s3_hosts::S3Hosts;
 use crate::s3_jobs::S3JobsArgs;
@@ -73,6 +74,9 @@ pub struct UpArgs {
     /// The object store's background work.
     #[command(flatten)]
     pub jobs: S3JobsArgs,
+    /// Flow logs.
+    #[command(flatten)]
+    pub flows: FlowArgs,
     /// Metrics of the object store.
     #[command(flatten)]
     pub metrics: MetricsArgs,
@@ -107,6 +111,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         hosts: args.hosts.clone(),
         s3: args.s3_switches.clone(),
         new_buckets: args.s3_new_buckets.into(),
+        flows: args.flows.times(),
     };
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;

@@ -8,6 +8,7 @@ use mallee_libvirt::LibvirtConfig;
 use mallee_net::NetConfig;
 use mallee_node_controller::real::{RealHost, drivers as real_drivers};
 use mallee_node_controller::{NodeConfig, NodeHandle, Surroundings, simulated, start};
+use mallee_node_core::NetworkEngine;
 use mallee_pki::{Dialler, Identity, Role};
 use mallee_runtime::{Clock, Faults, Rng, Shutdown};
 use mallee_sim::SimHost;
@@ -81,6 +82,12 @@ impl Fleet {
         Ok(handles)
     }
 
+    /// The networks of the hosts, which outlive the controllers of their nodes.
+    pub fn networks(&self) -> Result<Vec<(NodeId, Arc<dyn NetworkEngine>)>> {
+        let network = |(host, _): &(SimHost, Dialler)| Ok((host.name().parse()?, simulated::drivers(host).network));
+        self.hosts.iter().map(network).collect()
+    }
+
     pub async fn start(&self, index: usize) -> Result<NodeHandle> {
         let (host, cluster) = self.hosts.get(index).context("no such simulated node")?;
         let node: NodeId = host.name().parse()?;
@@ -100,7 +107,7 @@ pub(super) async fn start_real(
     (public_pool, public_link): (Ipv4Net, Option<String>),
     cluster: &Dialler,
     walrus: &Dialler,
-) -> Result<NodeHandle> {
+) -> Result<(NodeHandle, Arc<dyn NetworkEngine>)> {
     let node = host_name()?;
     // One host has no overlay peers; the address is what it would be reached by.
     let vtep = Ipv4Addr::LOCALHOST;
@@ -118,7 +125,8 @@ pub(super) async fn start_real(
     let drivers = real_drivers(host).await?;
     let config = NodeConfig::new(node.clone(), vtep.to_string(), &dir);
     let connector = common.peer(cluster, &node)?;
-    Ok(start(config, drivers, connector, common.surroundings(), common.shutdown).await?)
+    let engine = drivers.network.clone();
+    Ok((start(config, drivers, connector, common.surroundings(), common.shutdown).await?, engine))
 }
 
 /// The host's name as a node's name.

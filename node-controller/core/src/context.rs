@@ -74,6 +74,8 @@ pub(crate) struct NetState {
     pub ports: HashMap<String, PortView>,
     /// What could not be applied, by interface id.
     pub errors: BTreeMap<String, String>,
+    /// What waits for others, by interface id; no instance waits for it.
+    pub waiting: BTreeMap<String, String>,
 }
 
 impl NetState {
@@ -81,19 +83,28 @@ impl NetState {
     pub fn ports_of(&self, intent: &InstanceIntent) -> Ports {
         let mut wanted: Vec<_> = intent.spec.iter().flat_map(|spec| &spec.ports).collect();
         wanted.sort_by_key(|port| port.device_index);
-        let mut ready = Vec::with_capacity(wanted.len());
+        let (mut applied, mut missing) = (Vec::with_capacity(wanted.len()), None);
         for port in wanted {
             let id = &port.interface_id;
-            if let Some(error) = self.errors.get(id) {
-                return Ports::Missing(format!("interface {id} could not be applied: {error}"));
-            }
-            match self.ports.get(id) {
-                Some(view) if view.incarnation == intent.incarnation => ready.push(view.clone()),
-                Some(_) => return Ports::Missing(format!("interface {id} is applied for another incarnation")),
-                None => return Ports::Missing(format!("interface {id} is not in the applied view of the network")),
-            }
+            let why = match (self.errors.get(id), self.ports.get(id)) {
+                (Some(error), _) => format!("interface {id} could not be applied: {error}"),
+                // Of an interface that has just come from another instance the view may still say so.
+                (None, Some(view)) if view.instance_id != intent.id => {
+                    format!("interface {id} is applied for another instance")
+                }
+                (None, Some(view)) if view.incarnation == intent.incarnation => {
+                    applied.push(view.clone());
+                    continue;
+                }
+                (None, Some(_)) => format!("interface {id} is applied for another incarnation"),
+                (None, None) => format!("interface {id} is not in the applied view of the network"),
+            };
+            missing.get_or_insert(why);
         }
-        Ports::Ready(ready)
+        match missing {
+            Some(why) => Ports::Missing { why, applied },
+            None => Ports::Ready(applied),
+        }
     }
 }
 

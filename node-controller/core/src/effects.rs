@@ -7,7 +7,7 @@ use crate::machine::{Done, Effect, Machine, Record, StepClass, StepError};
 use crate::network::NetworkError;
 use mallee_proto::v1::{InstanceIntent, PortView};
 use mallee_runtime::FaultError;
-use mallee_types::{Incarnation, InstanceId};
+use mallee_types::{Incarnation, InstanceId, MacAddress};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,6 +22,8 @@ pub(crate) struct Job {
     intent: Option<Arc<InstanceIntent>>,
     image: Option<CachedImage>,
     nics: Vec<NicSpec>,
+    /// What [`Effect::DetachCards`] takes away.
+    extra: Vec<MacAddress>,
     pub ports: Vec<PortView>,
 }
 
@@ -43,8 +45,13 @@ impl Job {
             record: if effect == Effect::Save { machine.to_record() } else { Record::default() },
             intent: machine.intent().cloned(),
             image: machine.image().cloned(),
-            nics: machine.nics().to_vec(),
-            ports: machine.ready_ports().to_vec(),
+            nics: if effect == Effect::AttachCards { machine.hot_nics() } else { machine.nics() }.to_vec(),
+            extra: machine.extra_cards(),
+            ports: match effect {
+                Effect::HotTaps => machine.missing_ports(),
+                Effect::Plug => machine.present_ports(),
+                _ => machine.ready_ports().to_vec(),
+            },
         }
     }
 
@@ -88,12 +95,27 @@ impl Job {
                 *slot = Some(permit.map_err(|_| StepError::transient("the node is stopping"))?);
             }
             Effect::PrepareDisk => hypervisor.prepare_disk(&self.domain_spec()?).await?,
-            Effect::CreateTaps => return self.create_taps(context).await.map(Done::Taps),
+            Effect::CreateTaps | Effect::HotTaps => return self.create_taps(context).await.map(Done::Taps),
             Effect::StartPaused => hypervisor.start_paused(&self.domain_spec()?).await?,
             Effect::Plug => {
                 for port in &self.ports {
                     network.plug(port).await?;
                 }
+            }
+            Effect::AttachCards => {
+                let mut first = Ok(());
+                for nic in &self.nics {
+                    first = first.and(hypervisor.attach_nic(&self.id, nic).await);
+                }
+                first?;
+            }
+            Effect::DetachCards => {
+                // A guest may keep one and let the next go.
+                let mut first = Ok(());
+                for mac in &self.extra {
+                    first = first.and(hypervisor.detach_nic(&self.id, *mac).await);
+                }
+                first?;
             }
             Effect::Resume => hypervisor.resume(&self.id).await?,
             Effect::Reboot => hypervisor.reboot(&self.id).await?,

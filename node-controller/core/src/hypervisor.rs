@@ -92,6 +92,8 @@ pub struct DomainRecord {
     /// The driver itself knows that the guest has used its network since it booted. A driver that only runs domains
     /// says no: the network's services tell.
     pub heard: bool,
+    /// The network cards it holds, by their addresses.
+    pub nics: Vec<MacAddress>,
 }
 
 /// Something happened to a domain of ours.
@@ -143,6 +145,13 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
 
     /// Lets a paused domain execute.
     async fn resume(&self, id: &InstanceId) -> Result<(), HypervisorError>;
+
+    /// Gives a domain that is on one more network card. It has one of this address already: fine. Off: an error.
+    async fn attach_nic(&self, id: &InstanceId, nic: &NicSpec) -> Result<(), HypervisorError>;
+
+    /// Takes a network card out of a domain that is on. Gone already, or off: fine. Its guest must let it go: one that
+    /// has not done so in a while is an error, and asking again asks it again.
+    async fn detach_nic(&self, id: &InstanceId, mac: MacAddress) -> Result<(), HypervisorError>;
 
     /// Presses the power button (the guest may take its time, or ignore it).
     async fn shutdown(&self, id: &InstanceId) -> Result<(), HypervisorError>;

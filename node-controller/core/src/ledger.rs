@@ -3,13 +3,17 @@
 //!
 //! ```text
 //!  DIR/node            epoch and boot counter
-//!  DIR/view            the network view
+//!  DIR/view2           the network view, which names its sections
+//!  DIR/sections/       those, a file each; new ones are there before a view that names them
+//!  DIR/view            a network view without sections, of before there were any
 //!  DIR/instances/i-…   one record per instance
 //!  DIR/quarantine/     what could not be read, kept for people
 //! ```
 //!
 //! A file that cannot be read is put aside and named in the report; it never stops the node: the cluster sends the
 //! orders again, and nothing is swept before it has.
+
+mod view;
 
 use crate::durable;
 use crate::machine::Record;
@@ -41,7 +45,14 @@ impl fmt::Debug for Place {
 
 /// A directory that is not on any disk.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryDisk(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub struct MemoryDisk(Arc<Mutex<Files>>);
+
+#[derive(Debug, Default)]
+struct Files {
+    files: BTreeMap<String, Vec<u8>>,
+    /// So many changes are still made, then none.
+    left: Option<usize>,
+}
 
 impl MemoryDisk {
     /// The names of the files, for checks.
@@ -73,8 +84,25 @@ impl MemoryDisk {
         });
     }
 
+    /// After so many changes more the machine is gone, for tests: nothing changes any more. `None`: it is up again.
+    pub fn dies_after(&self, changes: Option<usize>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).left = changes;
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).files)
+    }
+
+    /// What happens to a file is whole or not at all.
+    fn change(&self, f: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> io::Result<()> {
+        let mut disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut disk.left {
+            Some(0) => return Err(io::Error::other("the machine is gone")),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        f(&mut disk.files);
+        Ok(())
     }
 }
 
@@ -102,7 +130,6 @@ pub struct Opened {
 }
 
 const NODE: &str = "node";
-const VIEW: &str = "view";
 const INSTANCES: &str = "instances";
 const QUARANTINE: &str = "quarantine";
 
@@ -111,6 +138,8 @@ const QUARANTINE: &str = "quarantine";
 pub struct Ledger {
     place: Place,
     facts: Mutex<NodeFacts>,
+    /// Sections of the view that are on disk.
+    sections: Mutex<view::Written>,
 }
 
 impl Ledger {
@@ -124,17 +153,18 @@ impl Ledger {
 
     fn open_now(place: Place) -> io::Result<(Self, Opened)> {
         if let Place::Dir(dir) = &place {
-            for part in [INSTANCES, QUARANTINE] {
+            for part in [INSTANCES, QUARANTINE, view::SECTIONS] {
                 std::fs::create_dir_all(dir.join(part)).map_err(|e| named(&e, "cannot make", dir))?;
             }
             remove_unfinished(dir)?;
             remove_unfinished(&dir.join(INSTANCES))?;
+            remove_unfinished(&dir.join(view::SECTIONS))?;
         }
         let mut opened = Opened::default();
         let mut facts: NodeFacts = read(&place, NODE, &mut opened)?.unwrap_or_default();
         facts.boots += 1;
-        opened.view = read(&place, VIEW, &mut opened)?;
-        for name in list_instances(&place)? {
+        let sections = Mutex::new(view::load(&place, &mut opened)?);
+        for name in list(&place, INSTANCES)? {
             match name.parse::<InstanceId>() {
                 Ok(id) => {
                     if let Some(record) = read(&place, &format!("{INSTANCES}/{name}"), &mut opened)? {
@@ -147,7 +177,7 @@ impl Ledger {
         opened.epoch = facts.epoch;
         opened.boot = facts.boots;
         write(&place, NODE, &facts)?;
-        Ok((Self { place, facts: Mutex::new(facts) }, opened))
+        Ok((Self { place, facts: Mutex::new(facts), sections }, opened))
     }
 
     /// Records that orders of this epoch are taken.
@@ -162,13 +192,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records the view that is about to be applied.
+    /// Records the view that is about to be applied: what of it is not there yet.
     ///
     /// # Errors
-    /// It could not be written; the old one stands.
+    /// It could not be written; it stands whole or the old one does.
     pub async fn save_view(&self, view: Arc<NodeView>) -> io::Result<()> {
+        let written = self.sections.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let place = self.place.clone();
-        self.run(move || write(&place, VIEW, &*view)).await
+        let written = self.run(move || view::save(&place, &view, &written)).await?;
+        *self.sections.lock().unwrap_or_else(PoisonError::into_inner) = written;
+        Ok(())
     }
 
     /// Records an instance.
@@ -188,10 +221,7 @@ impl Ledger {
         let (place, name) = (self.place.clone(), format!("{INSTANCES}/{id}"));
         self.run(move || match &place {
             Place::Dir(dir) => durable::remove(&dir.join(name)),
-            Place::Memory(disk) => {
-                disk.with(|files| files.remove(&name));
-                Ok(())
-            }
+            Place::Memory(disk) => disk.change(|files| _ = files.remove(&name)),
         })
         .await
     }
@@ -223,16 +253,18 @@ fn remove_unfinished(dir: &std::path::Path) -> io::Result<()> {
     Ok(())
 }
 
-fn list_instances(place: &Place) -> io::Result<Vec<String>> {
+/// The names of the files in a part of the ledger, in order.
+fn list(place: &Place, part: &str) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     match place {
         Place::Dir(dir) => {
-            for entry in std::fs::read_dir(dir.join(INSTANCES))? {
+            for entry in std::fs::read_dir(dir.join(part))? {
                 names.push(entry?.file_name().to_string_lossy().into_owned());
             }
         }
         Place::Memory(disk) => disk.with(|files| {
-            names.extend(files.keys().filter_map(|name| name.strip_prefix("instances/").map(str::to_owned)));
+            let of_part = |name: &String| Some(name.strip_prefix(part)?.strip_prefix('/')?.to_owned());
+            names.extend(files.keys().filter_map(of_part));
         }),
     }
     names.sort();
@@ -245,10 +277,7 @@ fn write(place: &Place, name: &str, message: &impl prost::Message) -> io::Result
         Place::Dir(dir) => {
             durable::replace(&dir.join(name), &bytes).map_err(|e| named(&e, "cannot write", &dir.join(name)))
         }
-        Place::Memory(disk) => {
-            disk.with(|files| files.insert(name.to_owned(), bytes));
-            Ok(())
-        }
+        Place::Memory(disk) => disk.change(|files| _ = files.insert(name.to_owned(), bytes)),
     }
 }
 

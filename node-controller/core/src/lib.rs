@@ -10,6 +10,7 @@ mod context;
 mod durable;
 mod effects;
 mod events;
+pub mod flows;
 mod held;
 pub mod hypervisor;
 pub mod images;

@@ -1,7 +1,7 @@
 //! What the node asks of the network: converge to a view, and plug a domain's ports in.
 
 use async_trait::async_trait;
-use mallee_proto::v1::{InstanceIntent, NodeView, PortView};
+use mallee_proto::v1::{FlowWindow, InstanceIntent, NodeView, PortView};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,9 @@ use std::sync::Arc;
 pub struct Applied {
     /// By interface id: why the port could not be applied. The rest of the view stands.
     pub port_errors: BTreeMap<String, String>,
+    /// By interface id: what of a port waits for others. The port itself stands, and its instance may run; an apply of the
+    /// same view later may bring the rest.
+    pub waiting: BTreeMap<String, String>,
 }
 
 /// What the engine finds on the host.
@@ -68,6 +71,10 @@ pub trait NetworkEngine: Send + Sync + fmt::Debug {
 
     /// Removes everything of ours from the host (`mallee down --destroy`).
     async fn destroy_all(&self) -> Result<(), NetworkError>;
+
+    /// Ends the window in which the traffic of the interfaces that flow logs want is counted, and begins the next. What was
+    /// counted of each: without flows where there was no traffic. Said once; `now_ms` is the time, since 1970.
+    async fn flows(&self, now_ms: i64) -> Result<Vec<FlowWindow>, NetworkError>;
 
     /// The MTU guests are given.
     fn mtu(&self) -> u32;

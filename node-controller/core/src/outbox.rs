@@ -119,7 +119,7 @@ impl Outbox {
             epoch: view.epoch,
             generation: view.generation,
             hash: state.hash.to_vec(),
-            port_errors: state.errors.clone().into_iter().collect(),
+            port_errors: state.waiting.clone().into_iter().chain(state.errors.clone()).collect(),
         }))
         .await
     }

@@ -176,6 +176,7 @@ async fn hello(node: &Node) -> Result<NodeHello, Ended> {
         view_generation: view.as_ref().map_or(0, |view| view.generation),
         view_hash: hash,
         epoch: node.epoch(),
+        view_format: mallee_proto::view::FORMAT,
     })
 }
 
@@ -219,11 +220,12 @@ impl Inbox<'_> {
                 self.node.desired_end(&end.instance_ids, self.sweep_grace);
             }
             Order::View(update) => {
+                let generation = update.generation;
                 if update.epoch < self.node.epoch() {
                     tracing::warn!(node = %self.node.context().host, epoch = update.epoch, "view of an older epoch ignored");
-                } else if let Err(error) = self.node.views.take(&update) {
+                } else if let Err(error) = self.node.views.take(update) {
                     tracing::warn!(node = %self.node.context().host, %error, "asking for the view of the network whole");
-                    self.answer(Report::ViewMismatch(ViewMismatch { generation: update.generation }))?;
+                    self.answer(Report::ViewMismatch(ViewMismatch { generation }))?;
                 }
             }
             Order::Console(request) => match self.question() {

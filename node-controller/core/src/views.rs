@@ -3,7 +3,7 @@
 use crate::context::NetState;
 use crate::node::Node;
 use mallee_proto::v1::{NodeView, NodeViewUpdate};
-use mallee_proto::view::{self, Mismatch};
+use mallee_proto::view::{self, Mismatch, Parts};
 use mallee_runtime::Backoff;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,8 @@ const REAPPLY_PERIOD: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, Default)]
 struct Wanted {
     view: Option<Arc<NodeView>>,
+    /// Of an update that is on its way in several messages.
+    parts: Parts,
     hash: [u8; 32],
     recorded: bool,
 }
@@ -32,7 +34,8 @@ pub(crate) struct Views {
 impl Views {
     pub fn new(recorded: Option<NodeView>) -> Self {
         let hash = recorded.as_ref().map(view::hash).unwrap_or_default();
-        let wanted = Wanted { recorded: recorded.is_some(), hash, view: recorded.map(Arc::new) };
+        let wanted =
+            Wanted { recorded: recorded.is_some(), hash, view: recorded.map(Arc::new), parts: Parts::default() };
         Self { wanted: Mutex::new(wanted), changed: Notify::new() }
     }
 
@@ -44,19 +47,20 @@ impl Views {
         self.with(|wanted| wanted.view.clone())
     }
 
-    /// Takes an update if it is newer than what is held. A stale one is ignored; one that does not fit is an error,
-    /// and the view must be asked for whole.
-    pub fn take(&self, update: &NodeViewUpdate) -> Result<(), Mismatch> {
+    /// Takes an update if it is newer than what is held, of one in parts nothing before the last. A stale one is ignored;
+    /// one that does not fit is an error, and the view must be asked for whole.
+    pub fn take(&self, update: NodeViewUpdate) -> Result<(), Mismatch> {
         self.with(|wanted| {
             let empty = NodeView::default();
             let held = wanted.view.as_deref().unwrap_or(&empty);
             if (update.epoch, update.generation) <= (held.epoch, held.generation) {
                 return Ok(());
             }
-            let next = view::apply(held, update)?;
+            let Some(update) = wanted.parts.take(update)? else { return Ok(()) };
+            let next = view::apply(held, &update)?;
             // `apply` has found the view to hash to just this.
             let hash = update.hash.as_slice().try_into().unwrap_or_else(|_| view::hash(&next));
-            *wanted = Wanted { view: Some(Arc::new(next)), hash, recorded: false };
+            *wanted = Wanted { view: Some(Arc::new(next)), hash, recorded: false, parts: Parts::default() };
             Ok(())
         })?;
         self.changed.notify_one();
@@ -134,10 +138,12 @@ async fn converge(node: &Node) -> Result<bool, String> {
     let applied = applied.map_err(|_| format!("no answer within {} s", limit.as_secs()))?.map_err(|e| e.to_string())?;
     context.faults.point("node.view.apply.done").await.map_err(|e| e.to_string())?;
     let ports = view.vpcs.iter().flat_map(|vpc| &vpc.ports).map(|port| (port.interface_id.clone(), port.clone()));
-    let state = NetState { hash, ports: ports.collect(), errors: applied.port_errors, view: Some(view) };
-    let whole = state.errors.is_empty();
+    let (errors, waiting) = (applied.port_errors, applied.waiting);
+    let state = NetState { hash, ports: ports.collect(), errors, waiting, view: Some(view) };
+    let whole = state.errors.is_empty() && state.waiting.is_empty();
     context.net.send_if_modified(|board| {
-        let same = board.hash == state.hash && board.errors == state.errors && board.view.is_some();
+        let reasons = board.errors == state.errors && board.waiting == state.waiting;
+        let same = board.hash == state.hash && reasons && board.view.is_some();
         *board = Arc::new(state);
         !same
     });

@@ -5,8 +5,8 @@ use crate::error::explain;
 use crate::files::Files;
 use crate::mark;
 use crate::xml::{self, Surroundings};
-use mallee_node_core::{DomainRecord, DomainSpec, DomainState, HypervisorError, Picture};
-use mallee_types::{Incarnation, InstanceId};
+use mallee_node_core::{DomainRecord, DomainSpec, DomainState, HypervisorError, NicSpec, Picture};
+use mallee_types::{Incarnation, InstanceId, MacAddress};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::ErrorNumber;
@@ -84,7 +84,12 @@ fn read(domain: &Domain, files: &Files, id: &InstanceId) -> Result<Reading, Hype
         Ending::Crash => DomainState::Off { crashed: true },
         Ending::Forgotten => DomainState::Off { crashed: !files.is_noted_off(id, incarnation) },
     };
-    Ok(Reading::Ours(DomainRecord { instance: id.clone(), incarnation, state, heard: false }))
+    let nics = match domain.get_xml_desc(0) {
+        Ok(xml) => xml::cards(&xml),
+        Err(error) if error.code() == ErrorNumber::NoDomain => return Ok(Reading::Gone),
+        Err(error) => return Err(explain(&what(), &error)),
+    };
+    Ok(Reading::Ours(DomainRecord { instance: id.clone(), incarnation, state, heard: false, nics }))
 }
 
 /// The note is a help for after a restart; a full disk must not keep anyone from seeing or stopping a domain.
@@ -177,6 +182,50 @@ pub(crate) fn resume(conn: &Connect, files: &Files, id: &InstanceId) -> Result<(
         DomainState::Off { .. } => Err(not_running(id)),
         DomainState::Paused => ours.domain.resume().map(drop).map_err(|error| explain(&format!("resume {id}"), &error)),
     }
+}
+
+/// Gives a domain that is on one more card, in its definition too.
+pub(crate) fn attach_nic(conn: &Connect, files: &Files, id: &InstanceId, nic: &NicSpec) -> Result<(), HypervisorError> {
+    let ours = find(conn, files, id)?.filter(|ours| !matches!(ours.record.state, DomainState::Off { .. }));
+    let ours = ours.ok_or_else(|| not_running(id))?;
+    let failed = |error| explain(&format!("attach a network card to {id}"), &error);
+    let xml = xml::card(nic)?;
+    for (what, held) in held(&ours, nic.mac).map_err(failed)? {
+        if !held {
+            ours.domain.attach_device_flags(&xml, what).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a card out of a domain. libvirt waits a few seconds for the guest.
+pub(crate) fn detach_nic(
+    conn: &Connect,
+    files: &Files,
+    id: &InstanceId,
+    mac: MacAddress,
+) -> Result<(), HypervisorError> {
+    let Some(ours) = find(conn, files, id)?.filter(|ours| !matches!(ours.record.state, DomainState::Off { .. })) else {
+        return Ok(());
+    };
+    let failed = |error| explain(&format!("detach a network card from {id}"), &error);
+    let xml = format!("<interface type='ethernet'><mac address='{mac}'/></interface>");
+    for (what, held) in held(&ours, mac).map_err(failed)? {
+        if held {
+            ours.domain.detach_device_flags(&xml, what).map_err(failed)?;
+        }
+    }
+    if held(&ours, mac).map_err(failed)?.iter().any(|(_, held)| *held) {
+        let text = format!("the guest of {id} has not let go of its network card {mac} yet");
+        return Err(HypervisorError::Failed(text));
+    }
+    Ok(())
+}
+
+/// Whether the domain as it runs, and its definition, have a card of this address.
+fn held(ours: &Ours, mac: MacAddress) -> Result<[(u32, bool); 2], virt::error::Error> {
+    let has = |flags| ours.domain.get_xml_desc(flags).map(|xml| xml::cards(&xml).contains(&mac));
+    Ok([(sys::VIR_DOMAIN_AFFECT_LIVE, has(0)?), (sys::VIR_DOMAIN_AFFECT_CONFIG, has(sys::VIR_DOMAIN_XML_INACTIVE)?)])
 }
 
 /// Presses the power button.

@@ -7,9 +7,11 @@ use crate::link::Link;
 use crate::pool::Pool;
 use crate::{domain, qcow2};
 use async_trait::async_trait;
-use mallee_node_core::{DomainEvent, DomainRecord, DomainSpec, HostFacts, Hypervisor, HypervisorError, Picture};
-use mallee_types::InstanceId;
+use mallee_node_core::{
+    DomainEvent, DomainRecord, DomainSpec, HostFacts, Hypervisor, HypervisorError, NicSpec, Picture,
+};
 use mallee_types::limits::CONSOLE_BYTES_MAX;
+use mallee_types::{InstanceId, MacAddress};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -191,6 +193,21 @@ impl Hypervisor for LibvirtHypervisor {
 
     async fn resume(&self, id: &InstanceId) -> Result<(), HypervisorError> {
         self.on("resume", CHANGE, id, domain::resume).await
+    }
+
+    async fn attach_nic(&self, id: &InstanceId, nic: &NicSpec) -> Result<(), HypervisorError> {
+        let nic = nic.clone();
+        self.on("attach a network card to", CHANGE, id, move |conn, files, id| {
+            domain::attach_nic(conn, files, id, &nic)
+        })
+        .await
+    }
+
+    async fn detach_nic(&self, id: &InstanceId, mac: MacAddress) -> Result<(), HypervisorError> {
+        self.on("detach a network card from", CHANGE, id, move |conn, files, id| {
+            domain::detach_nic(conn, files, id, mac)
+        })
+        .await
     }
 
     async fn shutdown(&self, id: &InstanceId) -> Result<(), HypervisorError> {

@@ -13,8 +13,8 @@
 //! - no video, no USB, no network boot ROM: fewer devices start faster and are fewer to attack.
 
 use crate::mark;
-use mallee_node_core::{DomainSpec, HypervisorError};
-use std::fmt::Write as _;
+use mallee_node_core::{DomainSpec, HypervisorError, NicSpec};
+use mallee_types::MacAddress;
 use std::path::Path;
 
 /// The most network cards one domain can carry (PCI slots, less what we use ourselves, less room for volumes).
@@ -60,6 +60,33 @@ fn escape_path(path: &Path) -> Result<String, HypervisorError> {
 /// Memory of the guest's screen in KiB: enough for text, and for 1280 × 1024 pixels.
 const VIDEO_KIB: u32 = 8192;
 
+/// The definition of one network card.
+pub(crate) fn card(nic: &NicSpec) -> Result<String, HypervisorError> {
+    Ok(format!(
+        "
+    <interface type='ethernet'>
+      <mac address='{}'/>
+      <target dev='{}' managed='no'/>
+      <model type='virtio'/>
+      <mtu size='{}'/>
+      <rom enabled='no'/>
+    </interface>",
+        nic.mac,
+        escape(&nic.tap)?,
+        nic.mtu
+    ))
+}
+
+/// The network cards of a domain as libvirt writes it: their addresses, in its order.
+pub(crate) fn cards(domain: &str) -> Vec<MacAddress> {
+    let inside = domain.split("<interface type=").skip(1).filter_map(|rest| rest.split_once("</interface>"));
+    let mac = |(text, _): (&str, &str)| {
+        let (_, rest) = text.split_once("<mac address='")?;
+        rest.split_once('\'')?.0.parse().ok()
+    };
+    inside.filter_map(mac).collect()
+}
+
 /// The definition of the domain of `spec`.
 pub(crate) fn domain(spec: &DomainSpec, around: &Surroundings<'_>) -> Result<String, HypervisorError> {
     let refuse = |why: String| Err(HypervisorError::Refused(why));
@@ -88,21 +115,7 @@ pub(crate) fn domain(spec: &DomainSpec, around: &Surroundings<'_>) -> Result<Str
     let format = escape(&spec.image.format)?;
     let mut nics = String::new();
     for nic in &spec.nics {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            nics,
-            "
-    <interface type='ethernet'>
-      <mac address='{}'/>
-      <target dev='{}' managed='no'/>
-      <model type='virtio'/>
-      <mtu size='{}'/>
-      <rom enabled='no'/>
-    </interface>",
-            nic.mac,
-            escape(&nic.tap)?,
-            nic.mtu
-        );
+        nics.push_str(&card(nic)?);
     }
     Ok(format!(
         "<domain type='{kind}'>
@@ -189,9 +202,8 @@ pub(crate) fn domain(spec: &DomainSpec, around: &Surroundings<'_>) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_node_core::NicSpec;
     use mallee_node_core::hypervisor::CachedImageRef;
-    use mallee_types::{Incarnation, MacAddress};
+    use mallee_types::Incarnation;
 
     fn spec() -> DomainSpec {
         DomainSpec {
@@ -222,6 +234,18 @@ mod tests {
         bare.nics.clear();
         bare.image.format = "raw".into();
         assert_eq!(render(&bare, true).unwrap(), include_str!("../tests/golden/kvm-no-nic-raw.xml"));
+    }
+
+    #[test]
+    fn the_cards_of_a_domain_are_read_back() {
+        let mut two = spec();
+        let mac = MacAddress([2, 0, 0, 0, 0, 6]);
+        two.nics.push(NicSpec { tap: "mt2".into(), mac, mtu: 1450 });
+        let xml = render(&two, false).unwrap();
+        assert_eq!(cards(&xml), [two.nics[0].mac, mac]);
+        assert!(xml.contains(&card(&two.nics[1]).unwrap()), "hot or cold, a card is defined alike");
+        two.nics.clear();
+        assert_eq!(cards(&render(&two, false).unwrap()), []);
     }
 
     #[test]

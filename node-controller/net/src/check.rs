@@ -3,14 +3,20 @@
 
 use crate::config::NetConfig;
 use crate::dhcp::DhcpOptions;
-use crate::model::{AclEntry, Mac, Model, Peer, Port, Rule, Subnet, Vpc, Way, offset};
+use crate::model::{AclEntry, Mac, Model, Peer, Peering, Port, Rule, Subnet, Vpc, Way, offset};
+use crate::sections::Sections;
+use crate::shape;
 use ipnet::Ipv4Net;
 use mallee_node_core::network::NetworkError;
 use mallee_proto::v1::group_rule::Peer as WirePeer;
-use mallee_proto::v1::{GroupRule, NetworkAclEntry, NodeView, PortView, RouteTarget, VpcView};
+use mallee_proto::v1::{GroupRule, NetworkAclEntry, NodeView, PortView, RouteTarget, Section, VpcView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
 
+/// Most private addresses of one port besides its primary one.
+pub const MAX_SECONDARY: usize = 256;
 /// Largest VXLAN network identifier (24 bits).
 const MAX_VNI: u32 = (1 << 24) - 1;
 /// Most ports of one VPC on one node; beyond this a view is refused as broken.
@@ -21,8 +27,15 @@ pub const MAX_TABLE: u32 = 0xfff;
 pub const MAX_ROUTES: usize = 10_000;
 /// Most entries of one network ACL; one of more lets nothing through.
 pub const MAX_ACL_ENTRIES: usize = 1_000;
+/// Most blocks of one VPC besides its first; those beyond are left out.
+pub const MAX_MORE_BLOCKS: usize = 100;
+/// Most peering connections of one VPC.
+pub const MAX_PEERINGS: usize = 1_000;
 /// Most remote interfaces of one VPC.
 pub const MAX_REMOTES: usize = 200_000;
+
+/// Addresses that have a meaning on each link only.
+const LINK_LOCAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
 
 fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -40,15 +53,42 @@ fn is_domain(domain: &str) -> bool {
 /// # Errors
 /// [`NetworkError::Invalid`] when a VPC itself is unusable: its CIDR, number or id, or two VPCs with one namespace.
 pub fn check(view: &NodeView, config: &NetConfig, names: &crate::Names) -> Result<Model, NetworkError> {
+    check_anew(view, config, names, &mut Sections::default())
+}
+
+/// As [`check`], with what was read of sections before.
+pub(crate) fn check_anew(
+    view: &NodeView,
+    config: &NetConfig,
+    names: &crate::Names,
+    read: &mut Sections,
+) -> Result<Model, NetworkError> {
     let mut model = Model::default();
+    read.keep_only(view);
+    let sections: BTreeMap<&str, &Section> = view.sections.iter().map(|s| (s.key.as_str(), s)).collect();
     let mut vnis = BTreeSet::new();
     let mut public = BTreeSet::new();
+    let here: BTreeSet<&str> = view.vpcs.iter().map(|vpc| vpc.vpc_id.as_str()).collect();
     for wire in &view.vpcs {
-        let vpc = check_vpc(wire, config, names, &mut public, &mut model)?;
+        let mut vpc = check_vpc(wire, config, names, &mut public, &mut model)?;
+        for section in wire.sections.iter().filter_map(|key| sections.get(key.as_str())) {
+            read.take(section, wire, &mut vpc, config, &mut model.warnings);
+        }
+        if vpc.remotes.len() > MAX_REMOTES {
+            let count = vpc.remotes.len();
+            return Err(NetworkError::Invalid(format!("view of {}: {count} remotes are too many", vpc.id)));
+        }
+        vpc.peerings = check_peerings(wire, &here, names, &mut model);
+        // A route over a connection that is not there leads nowhere.
+        for way in vpc.tables.values_mut().flat_map(BTreeMap::values_mut) {
+            if matches!(way, Way::Peering(device) if !vpc.peerings.contains_key(device)) {
+                *way = Way::Blackhole;
+            }
+        }
         if !vnis.insert(vpc.vni) || model.vpcs.values().any(|other| other.ns == vpc.ns) {
             return Err(NetworkError::Invalid(format!("view names {} or its VNI {} twice", vpc.id, vpc.vni)));
         }
-        model.vpcs.insert(vpc.id.clone(), vpc);
+        model.vpcs.insert(vpc.id.clone(), Arc::new(vpc));
     }
     Ok(model)
 }
@@ -75,19 +115,23 @@ fn check_vpc(
         id: wire.vpc_id.clone(),
         ns: names.vpc_ns(&wire.vpc_id),
         cidr: cidr.trunc(),
+        more: check_blocks(wire, cidr.trunc(), model),
         vni: wire.vni,
         domain: if is_domain(&wire.dns_domain) { wire.dns_domain.clone() } else { "internal".to_owned() },
         subnets: Vec::new(),
-        tables: check_tables(wire, model),
+        tables: check_tables(wire, names, model),
         acls: check_acls(wire, model),
         internet_gateway: wire.internet_gateway || !wire.routed,
         ports: BTreeMap::new(),
+        devices: BTreeMap::new(),
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
-        remotes: BTreeMap::new(),
+        remotes: Arc::default(),
         dns_off: wire.dns_off,
         public_names_off: wire.public_names_off,
         dhcp: DhcpOptions::default(),
+        peerings: BTreeMap::new(),
+        public_names: Arc::new(check_names(wire)),
     };
     vpc.dhcp = match &wire.dhcp_options {
         None => DhcpOptions::usual(&vpc.domain, vpc.dns()),
@@ -99,7 +143,7 @@ fn check_vpc(
     };
     for subnet in &wire.subnets {
         match subnet.cidr.parse::<Ipv4Net>() {
-            Ok(net) if vpc.cidr.contains(&net) && net.prefix_len() <= 29 => {
+            Ok(net) if vpc.covers(net) && net.prefix_len() <= 29 => {
                 let cidr = net.trunc();
                 let table = if wire.routed { subnet.route_table } else { UNROUTED };
                 let table = if vpc.tables.contains_key(&table) { table } else { 0 };
@@ -110,7 +154,7 @@ fn check_vpc(
                 }
                 vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1), table, acl });
             }
-            _ => model.warnings.push(format!("{}: left out, {:?} is no block of {}", subnet.id, subnet.cidr, vpc.cidr)),
+            _ => model.warnings.push(format!("{}: left out, {:?} is no block of {}", subnet.id, subnet.cidr, vpc.id)),
         }
     }
     for wire_port in &wire.ports {
@@ -119,7 +163,7 @@ fn check_vpc(
                 if let Some(warning) = warning {
                     model.port_errors.insert(wire_port.interface_id.clone(), warning);
                 }
-                vpc.ports.insert(port.device.clone(), port);
+                vpc.add(port);
             }
             Err(why) => {
                 model.port_errors.insert(wire_port.interface_id.clone(), why);
@@ -139,27 +183,56 @@ fn check_vpc(
         vpc.groups.insert(group.id.clone(), rules);
     }
     for group in &wire.members {
-        let addresses = group.addresses.iter().filter_map(|a| a.parse().ok()).collect();
-        vpc.members.insert(group.group_id.clone(), addresses);
+        let addresses: BTreeSet<Ipv4Addr> = group.addresses.iter().filter_map(|a| a.parse().ok()).collect();
+        vpc.members.insert(group.group_id.clone(), Arc::new(addresses));
     }
+    let mut remotes = BTreeMap::new();
     for remote in &wire.remotes {
-        match (remote.address.parse::<Ipv4Addr>(), remote.vtep.parse::<Ipv4Addr>()) {
-            // An address that is here wins over hearsay that it is elsewhere (it has just moved).
-            (Ok(ip), Ok(vtep)) if vpc.cidr.contains(&ip) && vtep != config.vtep && vpc.port_by_ip(ip).is_none() => {
-                vpc.remotes.insert(ip, vtep);
-            }
-            (Ok(_), Ok(vtep)) if vtep == config.vtep => {}
-            (Ok(ip), Ok(_)) if vpc.port_by_ip(ip).is_some() => {}
-            _ => model.warnings.push(format!("remote {:?} at {:?} left out", remote.address, remote.vtep)),
+        match place(&remote.address, &remote.vtep, &vpc, config) {
+            Ok(place) => remotes.extend(place.filter(|(ip, _)| vpc.port_by_ip(*ip).is_none())),
+            Err(why) => model.warnings.push(why),
         }
     }
+    vpc.remotes = Arc::new(remotes);
     Ok(vpc)
+}
+
+/// Where an address is said to be, if that is another node; an error if it cannot be.
+pub(crate) fn place(
+    address: &str,
+    vtep: &str,
+    vpc: &Vpc,
+    config: &NetConfig,
+) -> Result<Option<(Ipv4Addr, Ipv4Addr)>, String> {
+    match (address.parse::<Ipv4Addr>(), vtep.parse::<Ipv4Addr>()) {
+        (Ok(_), Ok(at)) if at == config.vtep => Ok(None),
+        (Ok(ip), Ok(at)) if vpc.covers(ip) => Ok(Some((ip, at))),
+        _ => Err(format!("remote {address:?} at {vtep:?} left out")),
+    }
+}
+
+/// The VPC's blocks besides the first. What is no block, or overlaps another, or what hosts have for themselves, is left out.
+fn check_blocks(wire: &VpcView, first: Ipv4Net, model: &mut Model) -> Vec<Ipv4Net> {
+    let mut blocks = vec![first];
+    for text in &wire.more_cidrs {
+        match text.parse::<Ipv4Net>().map(|net| net.trunc()) {
+            Ok(net)
+                if net.prefix_len() <= 28
+                    && blocks.len() <= MAX_MORE_BLOCKS
+                    && !blocks.iter().chain([&LINK_LOCAL]).any(|other| other.contains(&net) || net.contains(other)) =>
+            {
+                blocks.push(net);
+            }
+            _ => model.warnings.push(format!("{}: {text:?} left out, it can be no further block", wire.vpc_id)),
+        }
+    }
+    blocks.split_off(1)
 }
 
 /// The only table of a view of before there were route tables.
 const UNROUTED: u32 = 1;
 
-fn check_tables(wire: &VpcView, model: &mut Model) -> BTreeMap<u32, BTreeMap<Ipv4Net, Way>> {
+fn check_tables(wire: &VpcView, names: &crate::Names, model: &mut Model) -> BTreeMap<u32, BTreeMap<Ipv4Net, Way>> {
     if !wire.routed {
         return BTreeMap::from([(UNROUTED, BTreeMap::from([(Ipv4Net::default(), Way::Internet)]))]);
     }
@@ -173,7 +246,12 @@ fn check_tables(wire: &VpcView, model: &mut Model) -> BTreeMap<u32, BTreeMap<Ipv
         let mut ways = BTreeMap::new();
         for route in &table.routes {
             // Of what cannot be understood nothing is let out.
-            let way = if route.target() == RouteTarget::Internet { Way::Internet } else { Way::Blackhole };
+            let way = match route.target() {
+                RouteTarget::Internet => Way::Internet,
+                RouteTarget::Peering => Way::Peering(names.peering(&route.peering_id)),
+                RouteTarget::Interface => route.next_hop.parse().map_or(Way::Blackhole, Way::Hop),
+                RouteTarget::Unspecified | RouteTarget::Blackhole => Way::Blackhole,
+            };
             match route.destination.parse::<Ipv4Net>() {
                 Ok(to) => drop(ways.insert(to.trunc(), way)),
                 Err(_) => model.warnings.push(format!("{}: no route to {:?}", wire.vpc_id, route.destination)),
@@ -182,6 +260,34 @@ fn check_tables(wire: &VpcView, model: &mut Model) -> BTreeMap<u32, BTreeMap<Ipv
         tables.insert(table.number, ways);
     }
     tables
+}
+
+/// Connections by device; those without the VPC at the other end, or with nothing that may come from it, are left out.
+fn check_peerings(
+    wire: &VpcView,
+    here: &BTreeSet<&str>,
+    names: &crate::Names,
+    model: &mut Model,
+) -> BTreeMap<String, Peering> {
+    let mut peerings = BTreeMap::new();
+    for peering in wire.peerings.iter().take(MAX_PEERINGS) {
+        let peer = peering.peer_vpc_id.as_str();
+        let blocks: Option<Vec<Ipv4Net>> =
+            peering.peer_cidrs.iter().map(|cidr| cidr.parse().ok().map(|net: Ipv4Net| net.trunc())).collect();
+        match blocks {
+            Some(blocks) if !blocks.is_empty() && here.contains(peer) && peer != wire.vpc_id => {
+                let (peer_vpc, peer_ns) = (peer.to_owned(), names.vpc_ns(peer));
+                peerings.insert(names.peering(&peering.id), Peering { peer_vpc, peer_ns, blocks });
+            }
+            _ => model.warnings.push(format!("{}: left out, it leads to {peer:?}", peering.id)),
+        }
+    }
+    peerings
+}
+
+fn check_names(wire: &VpcView) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
+    let names = wire.public_names.iter().take(MAX_REMOTES);
+    names.filter_map(|name| Some((name.public_ip.parse().ok()?, name.private_ip.parse().ok()?))).collect()
 }
 
 fn check_acls(wire: &VpcView, model: &mut Model) -> BTreeMap<String, Vec<AclEntry>> {
@@ -245,20 +351,36 @@ fn check_port(
     if !subnet.cidr.contains(&ip) || ip == subnet.gateway || ip == vpc.dns() {
         return Err(format!("{ip} is not an address for instances of {}", subnet.cidr));
     }
-    if let Some(other) = vpc.ports.values().find(|p| p.ip == ip || p.mac == mac || p.interface_id == wire.interface_id)
-    {
+    let same_id = || vpc.ports.get(&names.tap(&wire.interface_id));
+    if let Some(other) = vpc.port_by_ip(ip).or_else(same_id).or_else(|| vpc.ports.values().find(|p| p.mac == mac)) {
         return Err(format!("{} has the same address or MAC", other.interface_id));
     }
     let mut warning = None;
-    let mut public_ip = None;
-    if !wire.public_ip.is_empty() {
-        match wire.public_ip.parse::<Ipv4Addr>() {
+    let mut shown = |text: &str, warning: &mut Option<String>| {
+        let why = match text.parse::<Ipv4Addr>() {
+            _ if text.is_empty() => return None,
             Ok(address) if !config.public_pool.iter().any(|pool| pool.contains(&address)) => {
-                warning = Some(format!("public address {address} is outside this node's public pool, extend the pool"));
+                format!("public address {address} is outside this node's public pool, extend the pool")
             }
-            Ok(address) if public.insert(address) => public_ip = Some(address),
-            Ok(address) => warning = Some(format!("public address {address} is in use by another port of this node")),
-            Err(_) => warning = Some(format!("{:?} is no IPv4 address", wire.public_ip)),
+            Ok(address) if public.insert(address) => return Some(address),
+            Ok(address) => format!("public address {address} is in use by another port of this node"),
+            Err(_) => format!("{text:?} is no IPv4 address"),
+        };
+        *warning = Some(why);
+        None
+    };
+    let public_ip = shown(&wire.public_ip, &mut warning);
+    let (primary, mut secondary): (_, Vec<(Ipv4Addr, Option<Ipv4Addr>)>) = (ip, Vec::new());
+    for address in &wire.secondary {
+        let taken = |ip: Ipv4Addr| {
+            let own = ip == primary || secondary.iter().any(|(other, _)| *other == ip);
+            own || ip == subnet.gateway || ip == vpc.dns() || vpc.port_by_ip(ip).is_some()
+        };
+        match address.private_ip.parse::<Ipv4Addr>() {
+            Ok(ip) if subnet.cidr.contains(&ip) && !taken(ip) && secondary.len() < MAX_SECONDARY => {
+                secondary.push((ip, shown(&address.public_ip, &mut warning)));
+            }
+            _ => warning = Some(format!("its secondary address {:?} can not be its own", address.private_ip)),
         }
     }
     let port = Port {
@@ -270,8 +392,15 @@ fn check_port(
         subnet: subnet.clone(),
         groups: wire.group_ids.clone(),
         public_ip,
-        source_dest_check: wire.source_dest_check,
+        // What a gateway sends to instances comes from the world.
+        source_dest_check: wire.source_dest_check && !wire.nat,
         hostname: wire.hostname.clone(),
+        secondary,
+        flow_log: wire.flow_log,
+        hop: wire.routed_to.then(|| names.hop(&wire.interface_id)),
+        nat: wire.nat.then(|| names.nat_ns(&wire.interface_id)),
+        bandwidth: NonZeroU64::new(wire.bandwidth_kbps.min(shape::MAX_KBPS)),
+        flows: NonZeroU32::new(wire.flows_max),
     };
     Ok((port, warning))
 }

@@ -5,6 +5,7 @@ use crate::config::{MTU, NetConfig};
 use crate::exec::{delete_links, failed, ip_batch, nft, run, sysctls};
 use crate::model::Model;
 use crate::names::Names;
+use crate::nft::Rules;
 use crate::ns;
 use crate::observe;
 use crate::plan::{
@@ -32,7 +33,8 @@ impl EdgeWant {
     pub(crate) fn of(model: &Model, names: &Names) -> Self {
         let open = model.vpcs.values().filter(|vpc| vpc.internet_gateway);
         let ports = open.flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
-        let public = ports.filter_map(|(vpc, port)| Some((port.public_ip?, names.edge_link(&vpc.id)))).collect();
+        let addresses = ports.flat_map(|(vpc, port)| port.addresses().map(move |(_, public)| (vpc, public)));
+        let public = addresses.filter_map(|(vpc, public)| Some((public?, names.edge_link(&vpc.id)))).collect();
         Self { public }
     }
 }
@@ -96,7 +98,7 @@ pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), N
         ("ipv6/conf/default/disable_ipv6", "1"),
     ];
     sysctls(&settings.map(|(k, v)| (k.to_owned(), v)))?;
-    swap::load(&edge_rules(want), None)?;
+    swap::load(&Rules::plain(edge_rules(want)), None)?;
     let seen = observe::observe()?;
     let mut desired = Desired::default();
     desired.links.insert("uplink".to_owned(), LinkWant { mac: Some(EDGE_UP_MAC), mtu: MTU });
@@ -124,7 +126,7 @@ pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), N
 /// In the host's namespace: the table, the pair, the pool's route, and forwarding where it is needed.
 pub(crate) fn converge_host(config: &NetConfig, names: &Names) -> Result<(), NetworkError> {
     let (link, edge) = (names.host_link(), names.edge_ns());
-    swap::load(&host_rules(config, names), None)?;
+    swap::load(&Rules::plain(host_rules(config, names)), None)?;
     if !observe::has(&link) {
         ip_batch(&[format!("link add {link} type veth peer name uplink netns {edge}")])?;
     }

@@ -1,4 +1,4 @@
-//! Runs `ip`, `bridge` and `nft`, and steps into namespaces. Every call has a deadline and bounded output.
+//! Runs `ip`, `bridge`, `tc` and `nft`, and steps into namespaces. Every call has a deadline and bounded output.
 
 use crate::ns;
 use mallee_node_core::network::NetworkError;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Longest a single tool may take; an `nft` of 100,000 members takes a third of a second.
 const TOOL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long one look at a running tool waits at most.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(2);
 /// Most bytes of a tool's answer that are read.
 const MAX_OUTPUT: u64 = 256 << 20;
 /// Most characters of a tool's complaint that go into an error.
@@ -102,6 +102,11 @@ fn read_all(from: Option<impl std::io::Read>) -> Vec<u8> {
 /// `ip -batch` over the lines; nothing for none. Stops at the first line that fails.
 pub(crate) fn ip_batch(lines: &[String]) -> Result<(), NetworkError> {
     batch("ip", lines)
+}
+
+/// `tc -batch` over the lines.
+pub(crate) fn tc_batch(lines: &[String]) -> Result<(), NetworkError> {
+    batch("tc", lines)
 }
 
 /// `bridge -batch` over the lines.

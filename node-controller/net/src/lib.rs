@@ -21,22 +21,30 @@ macro_rules! putln {
 }
 
 mod acl;
+mod arp;
 mod check;
 mod config;
+mod delta;
 pub mod dhcp;
 mod edge;
 mod engine;
 mod exec;
+mod flowlog;
 pub mod model;
 mod names;
+mod nat;
 pub mod nft;
 mod ns;
 mod observe;
+mod peering;
 pub mod plan;
 mod ports;
 mod probe;
 mod public_link;
+mod sections;
 mod services;
+mod settings;
+mod shape;
 mod swap;
 
 pub use check::check;

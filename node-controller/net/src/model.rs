@@ -4,6 +4,8 @@ use crate::dhcp::DhcpOptions;
 use ipnet::Ipv4Net;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
 
 /// Six bytes of Ethernet address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,12 +53,27 @@ pub struct Subnet {
 }
 
 /// Where a route leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
     /// Nowhere: packets are dropped.
     Blackhole,
     /// To the world.
     Internet,
+    /// To another VPC, by this device.
+    Peering(String),
+    /// To the port that has this address, here or on another node.
+    Hop(Ipv4Addr),
+}
+
+/// A peering connection between two VPCs that are both here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peering {
+    /// The VPC at the other end.
+    pub peer_vpc: String,
+    /// Its namespace.
+    pub peer_ns: String,
+    /// Its blocks: nothing else comes from there.
+    pub blocks: Vec<Ipv4Net>,
 }
 
 /// An instance's interface on this node.
@@ -82,6 +99,37 @@ pub struct Port {
     pub source_dest_check: bool,
     /// Short host name, may be empty.
     pub hostname: String,
+    /// Its other private addresses, each with its public one, if any.
+    pub secondary: Vec<(Ipv4Addr, Option<Ipv4Addr>)>,
+    /// A flow log wants its traffic counted.
+    pub flow_log: bool,
+    /// Where packets arrive from other nodes that routes lead to it: a device on the overlay. `None`: no route does.
+    pub hop: Option<String>,
+    /// Behind it is a NAT gateway, in this namespace; `None`: an instance.
+    pub nat: Option<String>,
+    /// Most that passes each way, in kbit/s; `None`: no limit.
+    pub bandwidth: Option<NonZeroU64>,
+    /// Most connections it may hold open from inside; `None`: as many as every port.
+    pub flows: Option<NonZeroU32>,
+}
+
+impl Port {
+    /// Every private address with its public one, the primary first.
+    pub fn addresses(&self) -> impl Iterator<Item = (Ipv4Addr, Option<Ipv4Addr>)> {
+        std::iter::once((self.ip, self.public_ip)).chain(self.secondary.iter().copied())
+    }
+
+    /// Whether it has this private address.
+    #[must_use]
+    pub fn has(&self, ip: Ipv4Addr) -> bool {
+        self.addresses().any(|(own, _)| own == ip)
+    }
+
+    /// Whether the world reaches one of its addresses.
+    #[must_use]
+    pub fn has_public(&self) -> bool {
+        self.addresses().any(|(_, public)| public.is_some())
+    }
 }
 
 /// Whom a rule is about.
@@ -124,38 +172,58 @@ pub struct Vpc {
     pub id: String,
     /// Its namespace.
     pub ns: String,
-    /// Its block.
+    /// Its first block.
     pub cidr: Ipv4Net,
+    /// Its other blocks; no two of all overlap.
+    pub more: Vec<Ipv4Net>,
     /// Overlay network number.
     pub vni: u32,
     /// Domain of instance names.
     pub domain: String,
     /// In the view's order.
     pub subnets: Vec<Subnet>,
-    /// Route tables by number: where packets to these addresses go, unless the VPC's own block covers them.
+    /// Route tables by number: where packets to these addresses go, unless the VPC's own blocks cover them.
     pub tables: BTreeMap<u32, BTreeMap<Ipv4Net, Way>>,
     /// Network ACLs by id: of the entries of one direction the first that matches decides, without one nothing passes.
     pub acls: BTreeMap<String, Vec<AclEntry>>,
     /// There is a way between public addresses and the world.
     pub internet_gateway: bool,
-    /// By device name.
+    /// By device name; see [`Vpc::add`].
     pub ports: BTreeMap<String, Port>,
+    /// Devices of `ports` by private address.
+    pub devices: BTreeMap<Ipv4Addr, String>,
     /// Rules by group id.
     pub groups: BTreeMap<String, Vec<Rule>>,
     /// Addresses by group id.
-    pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    pub members: BTreeMap<String, Arc<BTreeSet<Ipv4Addr>>>,
     /// Underlay address by interface address.
-    pub remotes: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    pub remotes: Arc<BTreeMap<Ipv4Addr, Ipv4Addr>>,
     /// Its resolver does not answer.
     pub dns_off: bool,
     /// Its public addresses have no names.
     pub public_names_off: bool,
     /// What its guests are told.
     pub dhcp: DhcpOptions,
+    /// By device name.
+    pub peerings: BTreeMap<String, Peering>,
+    /// Private addresses by the public ones whose names mean them here: of the whole VPC, and of peers that allow it.
+    pub public_names: Arc<BTreeMap<Ipv4Addr, Ipv4Addr>>,
 }
 
 impl Vpc {
-    /// The resolver's address: the VPC's base plus two.
+    /// All its blocks, the first one first.
+    pub fn blocks(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        std::iter::once(self.cidr).chain(self.more.iter().copied())
+    }
+
+    /// Whether this is one of its own addresses, or a block of them.
+    #[must_use]
+    pub fn covers(&self, net: impl Into<Ipv4Net>) -> bool {
+        let net = net.into();
+        self.blocks().any(|block| block.contains(&net))
+    }
+
+    /// The resolver's address: the base of the VPC's first block plus two.
     #[must_use]
     pub fn dns(&self) -> Ipv4Addr {
         offset(self.cidr, 2)
@@ -164,13 +232,47 @@ impl Vpc {
     /// Whether the VPC needs its way to the world: it may have one, and a port has a public address.
     #[must_use]
     pub fn has_public(&self) -> bool {
-        self.internet_gateway && self.ports.values().any(|port| port.public_ip.is_some())
+        self.internet_gateway && self.ports.values().any(Port::has_public)
+    }
+
+    /// The ports that routes lead to, each with the device at which packets for it arrive; without an overlay none do.
+    pub fn hops(&self) -> impl Iterator<Item = (&String, &Port)> {
+        let ports = self.ports.values().filter(|_| self.has_overlay());
+        ports.filter_map(|port| Some((port.hop.as_ref()?, port)))
+    }
+
+    /// Whether the VPC has ports on other nodes, or is sent packets by other nodes: answers of a peer's come from where the
+    /// peer's ports are.
+    #[must_use]
+    pub fn has_overlay(&self) -> bool {
+        !self.remotes.is_empty() || (!self.ports.is_empty() && !self.peerings.is_empty())
+    }
+
+    /// Whether a route of the subnet's table leads addresses of the subnet itself away from the VPC's own ways.
+    #[must_use]
+    pub fn leads_within(&self, subnet: &Subnet) -> bool {
+        let ways = self.tables.get(&subnet.table).into_iter().flat_map(BTreeMap::keys);
+        let own = |to: &Ipv4Net| to.contains(&subnet.cidr) || subnet.cidr.contains(to);
+        ways.into_iter().any(|to| own(to) && self.covers(*to))
+    }
+
+    /// Takes a port among its own.
+    pub fn add(&mut self, port: Port) {
+        self.devices.extend(port.addresses().map(|(ip, _)| (ip, port.device.clone())));
+        self.ports.insert(port.device.clone(), port);
     }
 
     /// The port with this private address.
     #[must_use]
     pub fn port_by_ip(&self, ip: Ipv4Addr) -> Option<&Port> {
-        self.ports.values().find(|port| port.ip == ip)
+        self.ports.get(self.devices.get(&ip)?)
+    }
+
+    /// Whether the two differ in nothing but who is elsewhere: members of groups, ports of other nodes, and names.
+    #[must_use]
+    pub fn same_here(&self, other: &Self) -> bool {
+        let (members, remotes) = (other.members.clone(), Arc::clone(&other.remotes));
+        Self { members, remotes, public_names: Arc::clone(&other.public_names), ..self.clone() } == *other
     }
 
     /// Whether the address belongs to a known interface of the VPC, on whatever node.
@@ -184,7 +286,7 @@ impl Vpc {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Model {
     /// By VPC id.
-    pub vpcs: BTreeMap<String, Vpc>,
+    pub vpcs: BTreeMap<String, Arc<Vpc>>,
     /// By interface id: why the port is left out, or its public address is.
     pub port_errors: BTreeMap<String, String>,
     /// What else was left out, for the log.

@@ -14,6 +14,10 @@ fn hash(text: &str, digits: usize) -> String {
     hex
 }
 
+fn is_hash(text: &str) -> bool {
+    text.len() == ID_HEX && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Makes names with one prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
@@ -40,12 +44,26 @@ impl Names {
         format!("{}-edge", self.prefix)
     }
 
+    /// The namespace of the NAT gateway behind an interface.
+    #[must_use]
+    pub fn nat_ns(&self, interface_id: &str) -> String {
+        format!("{}-n{}", self.prefix, hash(interface_id, ID_HEX))
+    }
+
+    fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('-'))
+    }
+
     /// Whether a namespace is one of ours.
     #[must_use]
     pub fn is_ours_ns(&self, name: &str) -> bool {
-        name.strip_prefix(&self.prefix)
-            .and_then(|rest| rest.strip_prefix('-'))
-            .is_some_and(|rest| rest == "edge" || (rest.len() == ID_HEX && rest.bytes().all(|b| b.is_ascii_hexdigit())))
+        self.is_nat_ns(name) || self.own(name).is_some_and(|rest| rest == "edge" || is_hash(rest))
+    }
+
+    /// Whether it is that of a NAT gateway of ours.
+    #[must_use]
+    pub fn is_nat_ns(&self, name: &str) -> bool {
+        self.own(name).and_then(|rest| rest.strip_prefix('n')).is_some_and(is_hash)
     }
 
     /// The port of an interface (14 characters; the kernel allows 15).
@@ -84,6 +102,43 @@ impl Names {
         format!("v{}", hash(vpc_id, ID_HEX))
     }
 
+    /// Both ends of a peering connection's pair, each in the namespace of a VPC.
+    #[must_use]
+    pub fn peering(&self, peering_id: &str) -> String {
+        format!("{}{}", self.peering_start(), hash(peering_id, ID_HEX))
+    }
+
+    /// What every such name starts with.
+    #[must_use]
+    pub fn peering_start(&self) -> String {
+        format!("mp{}", self.tag)
+    }
+
+    /// The device on the overlay at which packets arrive that routes lead to this interface.
+    #[must_use]
+    pub fn hop(&self, interface_id: &str) -> String {
+        format!("{}{}", self.hop_start(), hash(interface_id, ID_HEX))
+    }
+
+    /// What every such name starts with.
+    #[must_use]
+    pub fn hop_start(&self) -> String {
+        format!("mh{}", self.tag)
+    }
+
+    /// The devices through which passes what comes by a port, and what goes out by it, where its bandwidth is limited.
+    #[must_use]
+    pub fn shapers(&self, tap: &str) -> [String; 2] {
+        let rest = tap.strip_prefix(&self.tap_start()).unwrap_or(tap);
+        self.shaper_starts().map(|start| format!("{start}{rest}"))
+    }
+
+    /// What every such name starts with.
+    #[must_use]
+    pub fn shaper_starts(&self) -> [String; 2] {
+        ["mi", "mo"].map(|start| format!("{start}{}", self.tag))
+    }
+
     /// The one table in the host's namespace.
     #[must_use]
     pub fn host_table(&self) -> String {
@@ -110,6 +165,9 @@ mod tests {
         assert!(a.tap("eni-0123456789abcdef0").len() <= 15);
         assert_ne!(a.tap_start(), b.tap_start());
         assert!(a.is_ours_ns(&a.vpc_ns("vpc-1")) && a.is_ours_ns(&a.edge_ns()));
+        assert!(
+            a.is_ours_ns(&a.nat_ns("eni-1")) && a.is_nat_ns(&a.nat_ns("eni-1")) && !a.is_nat_ns(&a.vpc_ns("vpc-1"))
+        );
         assert!(!a.is_ours_ns(&b.vpc_ns("vpc-1")) && !a.is_ours_ns("mallee-mine") && !a.is_ours_ns("mallee"));
     }
 

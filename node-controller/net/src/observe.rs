@@ -1,7 +1,7 @@
 //! What one namespace holds, read with one `ip` and at most one `bridge` process.
 
 use crate::exec::{failed, run};
-use crate::plan::{BLACKHOLE, RouteKey, TABLE_BASE, THROW, UNREACHABLE};
+use crate::plan::{BLACKHOLE, Lead, RouteKey, TABLE_BASE, THROW, UNREACHABLE};
 use mallee_node_core::network::NetworkError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +20,10 @@ pub struct Link {
     pub(crate) flags: Vec<String>,
     #[serde(default)]
     pub(crate) ifalias: String,
+    #[serde(default)]
+    pub(crate) ifindex: u32,
+    #[serde(default)]
+    pub(crate) qdisc: String,
     #[serde(default)]
     pub(crate) linkinfo: LinkInfo,
 }
@@ -75,13 +79,29 @@ struct Route {
     gateway: String,
     #[serde(default)]
     dev: String,
+    #[serde(default)]
+    metric: u32,
 }
 
 #[derive(Deserialize)]
 struct Rule {
     #[serde(default)]
     fwmark: String,
+    #[serde(default)]
+    iif: String,
     table: String,
+}
+
+impl Rule {
+    /// What it leads where, if it is one of ours.
+    fn lead(&self) -> Option<Lead> {
+        let number = table_number(&self.table)?;
+        match (self.fwmark.is_empty(), self.iif.is_empty()) {
+            (false, _) => Some(Lead::Mark(number)),
+            (true, false) => Some(Lead::From(self.iif.clone(), number)),
+            (true, true) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -109,8 +129,8 @@ pub struct Observed {
     pub lo: BTreeSet<String>,
     /// What follows a destination in `ip route`, or the kind of route that it is.
     pub routes: BTreeMap<RouteKey, String>,
-    /// Numbers of route tables that marked packets are led to.
-    pub rules: BTreeSet<u32>,
+    /// Which packets are led to which table.
+    pub rules: BTreeSet<Lead>,
     /// (device, address) to MAC; permanent ones only.
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address, on `vx`.
@@ -150,10 +170,10 @@ pub(crate) fn observe() -> Result<Observed, NetworkError> {
             (_, "") => format!("dev {}", route.dev),
             (_, gateway) => format!("via {gateway} dev {} onlink", route.dev),
         };
-        seen.routes.insert((table, route.dst), rest);
+        let to = if route.metric == 0 { route.dst } else { format!("{} metric {}", route.dst, route.metric) };
+        seen.routes.insert((table, to), rest);
     }
-    let led = |rule: &Rule| (!rule.fwmark.is_empty()).then(|| table_number(&rule.table)).flatten();
-    seen.rules = typed::<Rule>(rules)?.iter().filter_map(led).collect();
+    seen.rules = typed::<Rule>(rules)?.iter().filter_map(Rule::lead).collect();
     for n in typed::<Neigh>(neigh)? {
         seen.neighbours.insert((n.dev, n.dst), n.lladdr);
     }

@@ -2,7 +2,7 @@
 
 use crate::check::MAX_TABLE;
 use crate::config::{MTU, NetConfig};
-use crate::model::{Mac, Vpc, Way};
+use crate::model::{Mac, Port, Vpc, Way};
 use crate::nft::{DNS_IP, METADATA_IP};
 use crate::observe::Observed;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,8 @@ pub const GATEWAY_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 1]);
 pub(crate) const IGW_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 2]);
 pub(crate) const EDGE_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 3]);
 pub(crate) const EDGE_UP_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 4]);
+/// Both ends of a pair between two VPCs.
+pub(crate) const PEERING_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 6]);
 pub(crate) const HOST_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 5]);
 /// Next hops on those pairs; they are nobody's address.
 pub(crate) const UP_HOP: &str = "169.254.1.1";
@@ -33,10 +35,23 @@ pub const THROW: &str = "throw";
 pub(crate) const TABLE_BASE: u32 = 1000;
 /// Where our rules stand: before that of the main table.
 const RULE_PREFERENCE: u32 = 1000;
+/// Where rules by device stand: before those by mark.
+const HOP_PREFERENCE: u32 = 900;
+/// The metric of what holds when the way to a next hop is gone with its device: packets never go another way.
+const LAST: &str = " metric 9000";
 
 /// A route of the main table.
 pub(crate) fn main_route(to: &str) -> RouteKey {
     (0, to.to_owned())
+}
+
+/// Which packets a rule leads to a table of its own, by the table's number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lead {
+    /// Those marked with the number.
+    Mark(u32),
+    /// Those that come by this device.
+    From(String, u32),
 }
 
 /// A device as wanted.
@@ -57,8 +72,8 @@ pub struct Desired {
     pub lo: BTreeSet<String>,
     /// The rest of the `ip route` line, or one of [`UNREACHABLE`], [`BLACKHOLE`], [`THROW`].
     pub routes: BTreeMap<RouteKey, String>,
-    /// Route tables that packets marked with their number are led to, before the main one.
-    pub rules: BTreeSet<u32>,
+    /// Which packets are led to which table, before the main one.
+    pub rules: BTreeSet<Lead>,
     /// (device, address) to MAC.
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address.
@@ -81,6 +96,14 @@ pub struct Plan {
 pub fn vtep_mac(vtep: Ipv4Addr) -> Mac {
     let [a, b, c, d] = vtep.octets();
     Mac([0x02, 0x76, a, b, c, d])
+}
+
+/// The MAC at which the node that holds a port takes packets that routes lead to it. Unique in a VPC, as its address is, and
+/// the same to whoever sends.
+#[must_use]
+pub fn hop_mac(ip: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = ip.octets();
+    Mac([0x02, 0x6e, a, b, c, d])
 }
 
 /// A next-hop address per underlay address. They stand for nodes inside a VPC's namespace, whose tenants may use any
@@ -108,7 +131,9 @@ fn block(net: ipnet::Ipv4Net) -> String {
 pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired {
     let mut want = Desired::default();
     want.lo.extend([METADATA_IP.to_string(), DNS_IP.to_string(), vpc.dns().to_string()]);
-    want.routes.insert(main_route(&block(vpc.cidr)), UNREACHABLE.to_owned());
+    for own in vpc.blocks() {
+        want.routes.insert(main_route(&block(own)), UNREACHABLE.to_owned());
+    }
     for subnet in &vpc.subnets {
         want.lo.insert(subnet.gateway.to_string());
         want.routes.insert(main_route(&block(subnet.cidr)), UNREACHABLE.to_owned());
@@ -116,44 +141,121 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
     for (device, port) in &vpc.ports {
         if present.links.contains_key(device) {
             want.links.insert(device.clone(), LinkWant { mac: Some(GATEWAY_MAC), mtu: MTU });
-            want.routes.insert(main_route(&port.ip.to_string()), format!("dev {device}"));
-            want.neighbours.insert((device.clone(), port.ip.to_string()), port.mac.to_string());
-        }
-    }
-    if !vpc.remotes.is_empty() && present.links.contains_key("vx") {
-        want.links.insert("vx".to_owned(), LinkWant { mac: Some(vtep_mac(config.vtep)), mtu: MTU });
-        let hops = hops(&vpc.remotes.values().copied().collect());
-        for (vtep, hop) in &hops {
-            let mac = vtep_mac(*vtep).to_string();
-            want.neighbours.insert(("vx".to_owned(), hop.to_string()), mac.clone());
-            want.fdb.insert(mac, vtep.to_string());
-        }
-        for (ip, vtep) in &vpc.remotes {
-            if let Some(hop) = hops.get(vtep) {
-                want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
+            for (ip, _) in port.addresses() {
+                want.routes.insert(main_route(&ip.to_string()), format!("dev {device}"));
+                want.neighbours.insert((device.clone(), ip.to_string()), port.mac.to_string());
             }
         }
+    }
+    if vpc.has_overlay() && present.links.contains_key("vx") {
+        want.links.insert("vx".to_owned(), LinkWant { mac: Some(vtep_mac(config.vtep)), mtu: MTU });
+        elsewhere(&nodes(vpc), vpc.remotes.iter(), &mut want);
     }
     let igw = vpc.has_public() && present.links.contains_key("igw");
     if igw {
         want.links.insert("igw".to_owned(), LinkWant { mac: Some(IGW_MAC), mtu: MTU });
         want.neighbours.insert(("igw".to_owned(), UP_HOP.to_owned()), EDGE_MAC.to_string());
     }
+    for device in vpc.peerings.keys().filter(|device| present.links.contains_key(*device)) {
+        want.links.insert(device.clone(), LinkWant { mac: Some(PEERING_MAC), mtu: MTU });
+        want.neighbours.insert((device.clone(), UP_HOP.to_owned()), PEERING_MAC.to_string());
+    }
+    arrivals(vpc, present, &mut want);
     for (number, ways) in &vpc.tables {
-        want.rules.insert(*number);
+        want.rules.insert(Lead::Mark(*number));
+        // The VPC's own addresses are in the main table; only a route to fewer of them goes before it, or one to a port that
+        // takes the place of this.
+        for own in vpc.blocks() {
+            want.routes.insert((*number, block(own)), THROW.to_owned());
+        }
         for (to, way) in ways {
             let rest = match way {
+                Way::Internet | Way::Peering(_) if vpc.blocks().any(|own| own == *to) => continue,
                 Way::Internet if igw => format!("via {UP_HOP} dev igw onlink"),
                 Way::Internet => UNREACHABLE.to_owned(),
+                Way::Peering(device) if want.links.contains_key(device) => format!("via {UP_HOP} dev {device} onlink"),
+                Way::Peering(_) => UNREACHABLE.to_owned(),
+                Way::Hop(ip) => next_hop(vpc, *ip, &mut want).unwrap_or_else(|| BLACKHOLE.to_owned()),
                 Way::Blackhole => BLACKHOLE.to_owned(),
             };
-            let to = if to.prefix_len() == 0 { "default".to_owned() } else { block(*to) };
-            want.routes.insert((*number, to), rest);
+            let name = if to.prefix_len() == 0 { "default".to_owned() } else { block(*to) };
+            if let Way::Hop(ip) = way {
+                if rest != BLACKHOLE {
+                    want.routes.insert((*number, format!("{name}{LAST}")), BLACKHOLE.to_owned());
+                }
+                // Its own addresses are at the port even where it takes nothing else.
+                let own = vpc.port_by_ip(*ip).into_iter().flat_map(Port::addresses).map(|(ip, _)| ip);
+                for ip in own.filter(|ip| rest == BLACKHOLE && to.contains(ip)) {
+                    want.routes.entry((*number, ip.to_string())).or_insert_with(|| THROW.to_owned());
+                }
+            }
+            want.routes.insert((*number, name), rest);
         }
-        // The VPC's own addresses are in the main table; only a route to fewer of them goes before it.
-        want.routes.insert((*number, block(vpc.cidr)), THROW.to_owned());
     }
     want
+}
+
+/// The other nodes that have ports of a VPC, each with the next hop that stands for it.
+pub(crate) fn nodes(vpc: &Vpc) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
+    let mut vteps = BTreeSet::new();
+    vteps.extend(vpc.remotes.values());
+    hops(&vteps)
+}
+
+/// The way to these nodes, and by them to these addresses.
+pub(crate) fn elsewhere<'a>(
+    nodes: &BTreeMap<Ipv4Addr, Ipv4Addr>,
+    remotes: impl Iterator<Item = (&'a Ipv4Addr, &'a Ipv4Addr)>,
+    want: &mut Desired,
+) {
+    for (vtep, hop) in nodes {
+        let mac = vtep_mac(*vtep).to_string();
+        want.neighbours.insert(("vx".to_owned(), hop.to_string()), mac.clone());
+        want.fdb.insert(mac, vtep.to_string());
+    }
+    for (ip, vtep) in remotes {
+        if let Some(hop) = nodes.get(vtep) {
+            want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
+        }
+    }
+}
+
+/// What comes by the overlay for a port that routes lead to goes there, whatever address it is for; with the source check on
+/// the port takes nothing but its own.
+fn arrivals(vpc: &Vpc, present: &Observed, want: &mut Desired) {
+    if !want.links.contains_key("vx") {
+        return;
+    }
+    for (device, port) in vpc.hops().filter(|(device, _)| present.links.contains_key(*device)) {
+        // The kernel's number of the table is the address: far above those of route tables.
+        let Some(number) = u32::from(port.ip).checked_sub(TABLE_BASE) else { continue };
+        want.links.insert(device.clone(), LinkWant { mac: Some(hop_mac(port.ip)), mtu: MTU });
+        want.rules.insert(Lead::From(device.clone(), number));
+        // Never an empty table: what is not led by it would go by the main one, past the port.
+        want.routes.insert((number, format!("default{LAST}")), UNREACHABLE.to_owned());
+        if !want.links.contains_key(&port.device) {
+            continue;
+        }
+        for (ip, _) in port.addresses() {
+            want.routes.insert((number, ip.to_string()), format!("dev {}", port.device));
+        }
+        if !port.source_dest_check {
+            want.routes.insert((number, "default".to_owned()), format!("via {} dev {} onlink", port.ip, port.device));
+        }
+    }
+}
+
+/// The way to the port with this address: its device, or the node that has it. `None`: it is nowhere, or takes nothing.
+fn next_hop(vpc: &Vpc, ip: Ipv4Addr, want: &mut Desired) -> Option<String> {
+    if let Some(port) = vpc.port_by_ip(ip) {
+        let takes = !port.source_dest_check && want.links.contains_key(&port.device);
+        return takes.then(|| format!("via {ip} dev {} onlink", port.device));
+    }
+    let vtep = vpc.remotes.get(&ip).filter(|_| want.links.contains_key("vx"))?;
+    let mac = hop_mac(ip).to_string();
+    want.neighbours.insert(("vx".to_owned(), ip.to_string()), mac.clone());
+    want.fdb.insert(mac, vtep.to_string());
+    Some(format!("via {ip} dev vx onlink"))
 }
 
 fn route_line(verb: &str, (table, to): &RouteKey, rest: &str) -> String {
@@ -164,9 +266,16 @@ fn route_line(verb: &str, (table, to): &RouteKey, rest: &str) -> String {
     }
 }
 
-fn rule_line(verb: &str, number: u32) -> String {
-    let table = TABLE_BASE + number;
-    format!("rule {verb} pref {RULE_PREFERENCE} fwmark {number:#x}/{MAX_TABLE:#x} lookup {table}")
+fn rule_line(verb: &str, lead: &Lead) -> String {
+    match lead {
+        Lead::Mark(number) => {
+            let table = TABLE_BASE + number;
+            format!("rule {verb} pref {RULE_PREFERENCE} fwmark {number:#x}/{MAX_TABLE:#x} lookup {table}")
+        }
+        Lead::From(device, number) => {
+            format!("rule {verb} pref {HOP_PREFERENCE} iif {device} lookup {}", TABLE_BASE + number)
+        }
+    }
 }
 
 /// The commands from what is there to what should be. `ours` tells the devices that may be removed when unwanted.
@@ -181,6 +290,9 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
     }
     // A device that comes up has lost its routes: those are then set whatever was seen.
     let mut fresh = BTreeSet::new();
+    // Nothing is to come by a device before the rule that leads it.
+    let led = |name: &str| want.rules.iter().any(|lead| matches!(lead, Lead::From(device, _) if device == name));
+    let mut last = Vec::new();
     for (name, link) in &want.links {
         let Some(have) = seen.links.get(name) else { continue };
         let mac = link.mac.map(|m| m.to_string()).filter(|m| *m != have.address);
@@ -188,7 +300,8 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
         if mac.is_some() || mtu.is_some() || !have.up() {
             let mac = mac.map(|m| format!(" address {m}")).unwrap_or_default();
             let mtu = mtu.map(|m| format!(" mtu {m}")).unwrap_or_default();
-            ip.push(format!("link set {name}{mac}{mtu} up"));
+            let list = if led(name) { &mut last } else { &mut *ip };
+            list.push(format!("link set {name}{mac}{mtu} up"));
         }
         if !have.up() {
             fresh.insert(name.as_str());
@@ -208,8 +321,9 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
         }
     }
     // A table is led to when it is whole, and not any more before it is emptied.
-    ip.extend(want.rules.difference(&seen.rules).map(|number| rule_line("add", *number)));
-    ip.extend(seen.rules.difference(&want.rules).map(|number| rule_line("del", *number)));
+    ip.extend(want.rules.difference(&seen.rules).map(|lead| rule_line("add", lead)));
+    ip.extend(seen.rules.difference(&want.rules).map(|lead| rule_line("del", lead)));
+    ip.append(&mut last);
     for (key, rest) in seen.routes.iter().filter(|(key, _)| !want.routes.contains_key(*key)) {
         // A route over a device removed above went with it.
         if !rest.split(' ').any(gone) {

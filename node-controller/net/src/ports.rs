@@ -11,7 +11,7 @@ use mallee_node_core::network::{NetworkError, NetworkInventory};
 use mallee_proto::v1::PortView;
 
 fn named<'a>(state: &'a State, interface_id: &str) -> Option<(&'a Vpc, &'a Port)> {
-    let ports = state.model.vpcs.values().flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
+    let ports = state.model.vpcs.values().flat_map(|vpc| vpc.ports.values().map(move |port| (&**vpc, port)));
     ports.into_iter().find(|(_, port)| port.interface_id == interface_id)
 }
 
@@ -103,8 +103,9 @@ impl KernelNetwork {
         let (tap, edge) = (self.names.tap_start(), self.names.edge_ns());
         let is_named = |name: &str| state.model.vpcs.values().any(|vpc| vpc.ports.contains_key(name));
         for name in ns::list()?.into_iter().filter(|name| self.names.is_ours_ns(name)) {
-            let known = state.model.vpcs.values().any(|vpc| vpc.ns == name);
-            let wanted = known || (name == edge && state.model.vpcs.values().any(Vpc::has_public));
+            let is_nat = |port: &Port| port.nat.as_ref() == Some(&name);
+            let known = state.model.vpcs.values().any(|vpc| vpc.ns == name || vpc.ports.values().any(is_nat));
+            let wanted = known || (name == edge && state.model.vpcs.values().any(|vpc| vpc.has_public()));
             if !wanted {
                 inventory.strays.push(format!("namespace {name}"));
             }

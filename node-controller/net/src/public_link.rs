@@ -3,8 +3,10 @@
 //!
 //! The host answers ARP for an address in its own name (proxy ARP, RFC 1027), and says so unasked when it begins to
 //! (RFC 5227, 3): whoever had learnt another place forgets it. It begins when the way to the instance stands, and ends before
-//! that goes.
+//! that goes. While another host answers for an address it does not begin: one that lost its controllers knows no better, and
+//! an address with two hosts would be of use to nobody.
 
+use crate::arp::Link;
 use crate::config::NetConfig;
 use crate::edge::{EdgeWant, HOST_SOURCE, ROUTE_PROTOCOL};
 use crate::exec::{failed, inside, ip_batch, run, sysctls};
@@ -14,20 +16,15 @@ use crate::observe;
 use crate::plan::DOWN_HOP;
 use ipnet::Ipv4Net;
 use mallee_node_core::network::NetworkError;
-use pnet_datalink::{Channel, MacAddr, NetworkInterface};
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
-use tracing::{debug, warn};
+use tracing::warn;
 
-/// Ethernet type of ARP.
-const ARP: [u8; 2] = [0x08, 0x06];
 /// Between the two announcements of an address (RFC 5227: ANNOUNCE_INTERVAL).
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
-/// A question and an answer: some learn from the one, some from the other.
-const OPERATIONS: [u8; 2] = [1, 2];
 
 #[derive(Deserialize)]
 struct Proxy {
@@ -90,39 +87,72 @@ pub(crate) fn withdraw(want: &EdgeWant, config: &NetConfig, names: &Names) -> Re
     ip_batch(&lines)
 }
 
-/// Answers for what is wanted, whose way stands by now, and says so. Which of it is new. In the host's namespace.
-pub(crate) fn offer(want: &EdgeWant, config: &NetConfig, names: &Names) -> Result<Vec<Ipv4Addr>, NetworkError> {
-    let Some(link) = &config.public_link else { return Ok(Vec::new()) };
+/// What came of offering addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Offered {
+    /// What this host answers for from now on.
+    pub(crate) fresh: Vec<Ipv4Addr>,
+    /// What it does not answer for, and why.
+    pub(crate) held: BTreeMap<Ipv4Addr, String>,
+}
+
+/// Answers for what is wanted whose way stands by now (that of the devices `standing`), and says so. What was answered for
+/// before stays. In the host's namespace.
+pub(crate) fn offer(
+    want: &EdgeWant,
+    standing: &BTreeSet<String>,
+    config: &NetConfig,
+    names: &Names,
+) -> Result<Offered, NetworkError> {
+    let Some(link) = &config.public_link else { return Ok(Offered::default()) };
     let seen = see(config, names)?;
     sysctls(&[
         (format!("ipv4/conf/{link}/forwarding"), "1"),
         // Else the kernel waits before it answers for another.
         (format!("ipv4/neigh/{link}/proxy_delay"), "0"),
     ])?;
+    let answered = |address: &Ipv4Addr| seen.proxies.contains(&(link.clone(), *address));
+    let stands = |address: &Ipv4Addr| want.public.get(address).is_some_and(|device| standing.contains(device));
+    let mut fresh: Vec<Ipv4Addr> = wanted(want, config).map(|(_, address)| address).collect();
+    fresh.retain(|address| !answered(address) && stands(address));
+    let held = ask(config, link, &fresh);
+    fresh.retain(|address| !held.contains_key(address));
     let mut lines = Vec::new();
-    let mut fresh = Vec::new();
-    for (link, address) in wanted(want, config) {
-        if !seen.routes.contains(&Ipv4Net::from(address)) {
+    for (_, address) in wanted(want, config) {
+        let ours = answered(&address) || fresh.contains(&address);
+        if ours && !seen.routes.contains(&Ipv4Net::from(address)) {
             let edge = names.host_link();
             lines.push(format!(
                 "route replace {address} via {DOWN_HOP} dev {edge} onlink src {HOST_SOURCE} proto {ROUTE_PROTOCOL}"
             ));
         }
-        if !seen.proxies.contains(&(link.clone(), address)) {
-            lines.push(format!("neigh replace proxy {address} dev {link}"));
-            fresh.push(address);
-        }
     }
+    lines.extend(fresh.iter().map(|address| format!("neigh replace proxy {address} dev {link}")));
     ip_batch(&lines)?;
-    say(link, &fresh);
-    Ok(fresh)
+    say(config, link, &fresh);
+    Ok(Offered { fresh, held })
+}
+
+/// Which of these addresses other hosts answer for.
+fn ask(config: &NetConfig, link: &str, fresh: &[Ipv4Addr]) -> BTreeMap<Ipv4Addr, String> {
+    if fresh.is_empty() {
+        return BTreeMap::new();
+    }
+    let held = Link::open(link, config.vtep).and_then(|mut link| link.held(fresh));
+    let held = held.unwrap_or_else(|error| {
+        // A link that is down has nobody who could answer.
+        warn!(%error, "whether other hosts answer for public addresses is not known");
+        BTreeMap::new()
+    });
+    let why = |mac| format!("another host ({mac}) answers for it on {link}; this one begins when that one has ended");
+    held.into_iter().map(|(address, mac)| (address, why(mac))).collect()
 }
 
 /// Says once more, some time later, what is new: whoever had an address before may have answered for it meanwhile. Not what
 /// has gone again by then, and not after the engine has ended (`held`).
 pub(crate) fn say_again(config: &NetConfig, fresh: Vec<Ipv4Addr>, held: Weak<Mutex<BTreeSet<Ipv4Addr>>>) {
     let (Some(link), false) = (config.public_link.clone(), fresh.is_empty()) else { return };
-    let host = config.host_netns.clone();
+    let (host, config) = (config.host_netns.clone(), config.clone());
     tokio::spawn(async move {
         tokio::time::sleep(ANNOUNCE_INTERVAL).await;
         let Some(held) = held.upgrade() else { return };
@@ -130,53 +160,21 @@ pub(crate) fn say_again(config: &NetConfig, fresh: Vec<Ipv4Addr>, held: Weak<Mut
             // Nothing is withdrawn while this is said.
             let held = held.lock().unwrap_or_else(PoisonError::into_inner);
             let still: Vec<Ipv4Addr> = fresh.into_iter().filter(|address| held.contains(address)).collect();
-            say(&link, &still);
+            say(&config, &link, &still);
             Ok(())
         };
         drop(inside(host.as_deref(), job).await);
     });
 }
 
-fn say(link: &str, addresses: &[Ipv4Addr]) {
-    if let Err(error) = announce(link, addresses) {
+fn say(config: &NetConfig, link: &str, addresses: &[Ipv4Addr]) {
+    if addresses.is_empty() {
+        return;
+    }
+    if let Err(error) = Link::open(link, config.vtep).and_then(|mut link| link.announce(addresses)) {
         // Whoever has learnt another place asks again by itself, some time later.
         warn!(%error, "public addresses could not be announced");
     }
-}
-
-/// Tells the network of the device that these addresses are here.
-fn announce(link: &str, addresses: &[Ipv4Addr]) -> Result<(), NetworkError> {
-    if addresses.is_empty() {
-        return Ok(());
-    }
-    let unknown = || failed(format!("no network interface {link} with a hardware address"));
-    let device: NetworkInterface =
-        pnet_datalink::interfaces().into_iter().find(|device| device.name == link).ok_or_else(unknown)?;
-    let own = device.mac.ok_or_else(unknown)?;
-    let channel = pnet_datalink::channel(&device, pnet_datalink::Config::default());
-    let Ok(Channel::Ethernet(mut send, _)) = channel else {
-        return Err(failed(format!("cannot send frames on {link}")));
-    };
-    for address in addresses {
-        debug!(%address, link, "announcing");
-        for operation in OPERATIONS {
-            match send.send_to(&gratuitous(own, *address, operation), None) {
-                Some(Ok(())) => {}
-                Some(Err(error)) => return Err(failed(format!("announce {address} on {link}: {error}"))),
-                None => return Err(failed(format!("announce {address} on {link}: no room"))),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// An ARP packet about an address, in which sender and target are the same (RFC 826, RFC 5227).
-fn gratuitous(own: MacAddr, address: Ipv4Addr, operation: u8) -> Vec<u8> {
-    let (mac, ip) = (own.octets(), address.octets());
-    // Ethernet and IPv4, with addresses of six bytes and four.
-    let kinds = [0, 1, 0x08, 0, 6, 4, 0, operation];
-    let parts: [&[u8]; 8] = [&[0xff; 6], &mac, &ARP, &kinds, &mac, &ip, &[0xff; 6], &ip];
-    parts.concat()
 }
 
 /// The public link must be there from the start: a name that is mistyped is said at once.
@@ -190,18 +188,4 @@ pub(crate) fn check(config: &NetConfig) -> Result<(), NetworkError> {
     }
     let text = format!("this host has no network interface {link} to show public addresses on; `ip link` lists them");
     Err(NetworkError::Invalid(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_announcement_is_about_itself_and_for_everybody() {
-        let frame = gratuitous(MacAddr::new(2, 0, 0, 0, 0, 9), Ipv4Addr::new(192, 0, 2, 7), 1);
-        assert_eq!(frame.len(), 14 + 28);
-        assert_eq!(frame[..14], [255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 9, 8, 6]);
-        assert_eq!(frame[14..22], [0, 1, 8, 0, 6, 4, 0, 1]);
-        assert_eq!(frame[28..32], frame[38..42], "sender and target are the same address");
-    }
 }

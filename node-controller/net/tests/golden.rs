@@ -1,6 +1,7 @@
 //! What a view becomes, as text. A change here is a change of what tenants are allowed: read it as such.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use mallee_net::model::Vpc;
 use mallee_net::plan::{diff, vpc_desired};
 use mallee_net::{Names, NetConfig, check, nft};
 use mallee_proto::v1::group_rule::Peer;
@@ -8,9 +9,14 @@ use mallee_proto::v1::{
     GroupMembers, GroupRule, GroupView, NetworkAclEntry, NetworkAclView, NodeView, PortView, Remote, RouteTableView,
     RouteTarget, RouteView, SubnetView, VpcView,
 };
+use mallee_proto::view;
 
 fn rule(egress: bool, protocol: i32, from: i32, to: i32, peer: Peer) -> GroupRule {
     GroupRule { id: "sgr-1".to_owned(), egress, protocol, from_port: from, to_port: to, peer: Some(peer) }
+}
+
+fn text_of(vpc: &Vpc) -> String {
+    nft::Rules::of(vpc, true).text(|_| false)
 }
 
 fn view() -> NodeView {
@@ -25,7 +31,7 @@ fn view() -> NodeView {
         group_ids: groups.iter().map(|g| (*g).to_owned()).collect(),
         public_ip: public.to_owned(),
         source_dest_check: n != 12,
-        hostname: String::new(),
+        ..Default::default()
     };
     let rules = vec![
         rule(true, -1, -1, -1, any()),
@@ -64,18 +70,15 @@ fn view() -> NodeView {
                 route("nowhere", RouteTarget::Internet),
             ],
         }],
-        network_acls: vec![],
         internet_gateway: true,
         routed: true,
-        dns_off: false,
-        public_names_off: false,
-        dhcp_options: None,
+        ..Default::default()
     };
-    NodeView { epoch: 1, generation: 1, vpcs: vec![vpc] }
+    NodeView { epoch: 1, generation: 1, vpcs: vec![vpc], ..NodeView::default() }
 }
 
 fn route(to: &str, target: RouteTarget) -> RouteView {
-    RouteView { destination: to.to_owned(), target: target.into() }
+    RouteView { destination: to.to_owned(), target: target.into(), ..Default::default() }
 }
 
 fn config() -> NetConfig {
@@ -87,7 +90,7 @@ fn config() -> NetConfig {
 #[test]
 fn the_rules_of_a_vpc() {
     let model = check(&view(), &config(), &Names::new("mallee")).unwrap();
-    insta::assert_snapshot!(nft::vpc_rules(&model.vpcs["vpc-1"], true));
+    insta::assert_snapshot!(text_of(&model.vpcs["vpc-1"]));
     insta::assert_debug_snapshot!((&model.port_errors, &model.warnings));
 }
 
@@ -120,7 +123,7 @@ fn the_rules_of_a_network_acl() {
     vpc.network_acls = vec![NetworkAclView { id: "acl-1".to_owned(), entries }];
     let rules = |view: &NodeView| {
         let model = check(view, &config(), &Names::new("mallee")).unwrap();
-        (nft::vpc_rules(&model.vpcs["vpc-1"], true), model.warnings)
+        (text_of(&model.vpcs["vpc-1"]), model.warnings)
     };
     let (with, warnings) = rules(&view);
     let about = ["chain ao_", "chain ai_", "chain no_", "chain ni_", "map acl_", "chain leave", "chain enter"];
@@ -178,4 +181,120 @@ fn a_view_that_contradicts_itself_is_refused_or_cut_back() {
         assert!(told.contains(why), "{why}: {told}");
         assert_eq!(model.port_errors.len(), 1);
     }
+}
+
+/// Further blocks are the VPC's own as its first one is; what can be none is left out.
+#[test]
+fn the_further_blocks_of_a_vpc() {
+    let mut view = view();
+    let vpc = &mut view.vpcs[0];
+    let more = ["10.1.0.0/16", "100.64.0.9/24", "10.0.4.0/24", "169.254.0.0/20", "10.2.0.0/30", "nonsense"];
+    vpc.more_cidrs = more.map(str::to_owned).to_vec();
+    vpc.subnets.push(SubnetView {
+        id: "subnet-2".to_owned(),
+        cidr: "100.64.0.0/26".to_owned(),
+        ..vpc.subnets[0].clone()
+    });
+    vpc.remotes.push(Remote { address: "10.1.0.77".to_owned(), vtep: "192.0.2.9".to_owned() });
+    let model = check(&view, &config(), &Names::new("mallee")).unwrap();
+    let left_out: Vec<&String> = model.warnings.iter().filter(|text| text.contains("further block")).collect();
+    assert_eq!(left_out.len(), 4, "{left_out:?}");
+    let vpc = &model.vpcs["vpc-1"];
+    assert_eq!(vpc.subnets.len(), 2, "one in a further block is one of the VPC");
+    assert_eq!(vpc.dns().to_string(), "10.0.0.2", "by the first block alone");
+    let rules = text_of(vpc);
+    let forged = "iifname \"igw\" ip saddr { 169.254.0.0/16, 10.0.0.0/16, 10.1.0.0/16, 100.64.0.0/24 } counter drop";
+    assert!(rules.contains(forged), "{rules}");
+    let mut seen = mallee_net::Observed::default();
+    for name in ["vx", "igw"].into_iter().chain(vpc.ports.keys().map(String::as_str)) {
+        seen.links.insert(name.to_owned(), mallee_net::Link::default());
+    }
+    let lines = diff(&vpc_desired(vpc, &config(), &seen), &seen, |_| false).ip;
+    for block in ["10.0.0.0/16", "10.1.0.0/16", "100.64.0.0/24"] {
+        for line in [format!("route replace unreachable {block}"), format!("route replace throw {block} table 1003")] {
+            assert!(lines.contains(&line), "{line}: {lines:#?}");
+        }
+    }
+    assert!(lines.iter().any(|line| line.starts_with("route replace 10.1.0.77 via")), "{lines:#?}");
+}
+
+/// Routes to ports, here and elsewhere: only what is about them, of a view that has some.
+#[test]
+fn the_rules_and_routes_of_next_hops() {
+    let by = |to: &str, hop: &str| RouteView { next_hop: hop.to_owned(), ..route(to, RouteTarget::Interface) };
+    let mut view = view();
+    let vpc = &mut view.vpcs[0];
+    vpc.ports[0].routed_to = true;
+    vpc.ports[1].routed_to = true;
+    vpc.route_tables[0].routes = vec![
+        by("0.0.0.0/0", "10.0.0.12"),
+        by("10.0.0.0/16", "10.0.0.77"),
+        by("192.0.2.0/24", "10.0.0.11"),
+        by("198.51.100.0/24", "10.0.0.99"),
+        by("203.0.113.0/24", "nowhere"),
+    ];
+    let names = Names::new("mallee");
+    let lines = |view: &NodeView| {
+        let model = check(view, &config(), &names).unwrap();
+        let vpc = &model.vpcs["vpc-1"];
+        let mut seen = mallee_net::Observed::default();
+        let hops = vpc.ports.values().filter_map(|port| port.hop.as_deref());
+        for name in ["vx", "igw"].into_iter().chain(vpc.ports.keys().map(String::as_str)).chain(hops) {
+            seen.links.insert(name.to_owned(), mallee_net::Link::default());
+        }
+        let plan = diff(&vpc_desired(vpc, &config(), &seen), &seen, |_| false);
+        let rules = text_of(vpc);
+        [rules.lines().map(str::to_owned).collect(), plan.ip, plan.bridge].concat()
+    };
+    let with = lines(&view);
+    // Without them a view means what it meant before there were any.
+    view.vpcs[0].ports.iter_mut().for_each(|port| port.routed_to = false);
+    view.vpcs[0].route_tables[0].routes.clear();
+    let before: std::collections::BTreeSet<String> = lines(&view).into_iter().collect();
+    insta::assert_snapshot!(with.into_iter().filter(|line| !before.contains(line)).collect::<Vec<_>>().join("\n"));
+    assert!(!before.iter().any(|line| line.contains("mh") || line.contains("metric")));
+}
+
+/// What a NAT gateway's port lets through: nobody's groups, and nothing that begins with itself.
+#[test]
+fn the_rules_of_a_nat_gateways_port() {
+    let mut view = view();
+    view.vpcs[0].ports[1].nat = true;
+    view.vpcs[0].ports[1].source_dest_check = true;
+    let names = Names::new("mallee");
+    let rules = text_of(&check(&view, &config(), &names).unwrap().vpcs["vpc-1"]);
+    let device = names.tap("eni-12");
+    assert!(rules.contains(&format!("\tchain eg_{device} {{\n\t\taccept\n\t}}\n")), "{rules}");
+    let into = format!("\tchain in_{device} {{\n\t\tip daddr 10.0.0.12 counter drop\n\t\taccept\n\t}}\n");
+    assert!(rules.contains(&into), "{rules}");
+    assert!(rules.contains("ip saddr != 10.0.0.12 meta mark set 0x1003 accept"), "the check is never on: {rules}");
+}
+
+/// Sections and the lists they stand for make the same rules and routes; what is here is nowhere else, whatever they say.
+#[test]
+fn sections_mean_what_lists_mean() {
+    let lists = view();
+    let vpc = &lists.vpcs[0];
+    let own = vpc.ports[0].private_ip.clone();
+    let places = [(own.as_str(), "192.0.2.7"), ("10.0.0.77", "192.0.2.9"), ("10.0.0.78", &config().vtep.to_string())];
+    let mut sections = vec![(
+        view::places_of("vpc-1"),
+        places.map(|(at, vtep)| (at.to_owned(), vtep.to_owned())).into_iter().collect(),
+    )];
+    for group in &vpc.members {
+        let members = group.addresses.iter().map(|address| (address.clone(), String::new()));
+        sections.push((view::members_of(&group.group_id), members.collect()));
+    }
+    let mut sectioned = lists.clone();
+    let vpc = &mut sectioned.vpcs[0];
+    (vpc.members, vpc.remotes) = (Vec::new(), Vec::new());
+    for (key, says) in sections {
+        sectioned.sections.push(view::section_of(&key, &says));
+        vpc.sections.push(key);
+    }
+    let model = |view: &NodeView| check(view, &config(), &Names::new("mallee")).unwrap();
+    let (lists, sections) = (model(&lists), model(&sectioned));
+    assert!(!lists.vpcs["vpc-1"].members.is_empty() && lists.vpcs["vpc-1"].remotes.len() == 1);
+    assert_eq!(sections.vpcs, lists.vpcs);
+    assert_eq!(sections.warnings, lists.warnings);
 }

@@ -4,8 +4,9 @@ use crate::config::{Guest, Latency, SimConfig, SimFault};
 use mallee_node_core::ledger::MemoryDisk;
 use mallee_node_core::{DomainEvent, DomainState};
 use mallee_proto::v1::NodeView;
+use mallee_proto::view;
 use mallee_runtime::Rng;
-use mallee_types::{Incarnation, InstanceId};
+use mallee_types::{Incarnation, InstanceId, MacAddress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct SimDomain {
     pub memory_mib: u64,
     /// The taps it holds.
     pub taps: Vec<String>,
+    /// The addresses of its network cards, in the order of the taps.
+    pub nics: Vec<MacAddress>,
     /// The digest its disk stands on.
     pub image: String,
     /// How often it was booted: started or reset.
@@ -39,6 +42,14 @@ pub struct SimDomain {
     pub interrupts: u32,
     /// Its guest never uses its network.
     pub silent: bool,
+}
+
+impl SimDomain {
+    /// Its process has ended, and holds no tap any more.
+    pub(crate) fn unwire(&mut self) {
+        self.taps.clear();
+        self.nics.clear();
+    }
 }
 
 /// A port on a simulated host.
@@ -60,6 +71,11 @@ pub(crate) struct State {
     /// Digests that the image store does not hold.
     pub missing_images: BTreeSet<String>,
     pub port_errors: BTreeMap<String, String>,
+    pub port_waits: BTreeMap<String, String>,
+    /// When the window began in which traffic is counted.
+    pub window_ms: i64,
+    /// Windows that have ended.
+    pub windows: u64,
     guests: BTreeMap<InstanceId, Guest>,
     faults: BTreeMap<String, (SimFault, u32)>,
     /// Calls per method, for tests that count.
@@ -192,6 +208,14 @@ impl SimHost {
         });
     }
 
+    /// This interface is applied, but for something that waits for others (`Some`), or wholly (`None`).
+    pub fn port_wait(&self, interface: &str, why: Option<&str>) {
+        self.with(|state| match why {
+            Some(why) => state.port_waits.insert(interface.to_owned(), why.to_owned()),
+            None => state.port_waits.remove(interface),
+        });
+    }
+
     pub(crate) fn tap_name(&self) -> String {
         self.with(|state| {
             state.taps_made += 1;
@@ -229,10 +253,11 @@ impl SimHost {
         self.with(|state| state.ports.iter().filter(|(_, port)| port.plugged).map(|(id, _)| id.clone()).collect())
     }
 
-    /// The view as applied.
+    /// The view as applied, with lists in place of sections.
     #[must_use]
     pub fn view(&self) -> Option<Arc<NodeView>> {
-        self.with(|state| state.view.clone())
+        let view = self.with(|state| state.view.clone())?;
+        Some(if view.sections.is_empty() { view } else { Arc::new(view::listed(&view).into_owned()) })
     }
 
     /// The guest dies (as QEMU killed). False: it was not running.
@@ -250,7 +275,7 @@ impl SimHost {
         self.with(|state| {
             for domain in state.domains.values_mut().filter(|d| !matches!(d.state, DomainState::Off { .. })) {
                 domain.state = DomainState::Off { crashed: true };
-                domain.taps.clear();
+                domain.unwire();
             }
             state.ports.clear();
             state.view = None;
@@ -269,6 +294,7 @@ impl SimHost {
                 vcpus: 1,
                 memory_mib: 512,
                 taps: vec![tap.clone()],
+                nics: Vec::new(),
                 image: String::new(),
                 boots: 1,
                 resets: 0,
@@ -289,7 +315,7 @@ impl SimHost {
         let ended = self.with(|state| match state.domains.get_mut(id) {
             Some(domain) if domain.state == DomainState::Running && boot.is_none_or(|b| b == domain.boots) => {
                 domain.state = DomainState::Off { crashed };
-                domain.taps.clear();
+                domain.unwire();
                 true
             }
             Some(_) | None => false,

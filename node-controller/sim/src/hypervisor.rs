@@ -6,9 +6,9 @@ use crate::host::{SimDomain, SimHost};
 use crate::screen;
 use async_trait::async_trait;
 use mallee_node_core::{
-    DomainEvent, DomainRecord, DomainSpec, DomainState, HostFacts, Hypervisor, HypervisorError, Picture,
+    DomainEvent, DomainRecord, DomainSpec, DomainState, HostFacts, Hypervisor, HypervisorError, NicSpec, Picture,
 };
-use mallee_types::InstanceId;
+use mallee_types::{InstanceId, MacAddress};
 use tokio::sync::broadcast;
 
 /// Domains of a simulated host.
@@ -41,7 +41,13 @@ impl SimHypervisor {
 
 fn record((id, domain): (&InstanceId, &SimDomain)) -> DomainRecord {
     let heard = domain.state == DomainState::Running && !domain.silent;
-    DomainRecord { instance: id.clone(), incarnation: domain.incarnation, state: domain.state, heard }
+    DomainRecord {
+        instance: id.clone(),
+        incarnation: domain.incarnation,
+        state: domain.state,
+        heard,
+        nics: domain.nics.clone(),
+    }
 }
 
 fn no_domain(id: &InstanceId) -> HypervisorError {
@@ -81,6 +87,7 @@ fn start(host: &SimHost, spec: &DomainSpec) -> Result<(), HypervisorError> {
             vcpus: spec.vcpus,
             memory_mib: spec.memory_mib,
             taps: spec.nics.iter().map(|nic| nic.tap.clone()).collect(),
+            nics: spec.nics.iter().map(|nic| nic.mac).collect(),
             image: spec.image.digest.clone(),
             boots,
             resets: 0,
@@ -171,6 +178,42 @@ impl Hypervisor for SimHypervisor {
         .await
     }
 
+    async fn attach_nic(&self, id: &InstanceId, nic: &NicSpec) -> Result<(), HypervisorError> {
+        self.call("attach_nic", |host| {
+            host.with(|state| {
+                let there = state.ports.values().any(|port| port.tap == nic.tap && !port.plugged);
+                let domain = state.domains.get_mut(id).ok_or_else(|| no_domain(id))?;
+                if matches!(domain.state, DomainState::Off { .. }) {
+                    return Err(HypervisorError::Failed(format!("{id} is off")));
+                }
+                if domain.nics.contains(&nic.mac) {
+                    return Ok(());
+                }
+                if !there {
+                    return Err(HypervisorError::Failed(format!("{id}: tap {} does not exist", nic.tap)));
+                }
+                domain.taps.push(nic.tap.clone());
+                domain.nics.push(nic.mac);
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn detach_nic(&self, id: &InstanceId, mac: MacAddress) -> Result<(), HypervisorError> {
+        self.call("detach_nic", |host| {
+            host.with(|state| {
+                let Some(domain) = state.domains.get_mut(id) else { return };
+                if let Some(at) = domain.nics.iter().position(|nic| *nic == mac) {
+                    domain.nics.remove(at);
+                    domain.taps.remove(at);
+                }
+            });
+            Ok(())
+        })
+        .await
+    }
+
     async fn shutdown(&self, id: &InstanceId) -> Result<(), HypervisorError> {
         self.call("shutdown", |host| {
             let first = host.with(|state| {
@@ -192,7 +235,7 @@ impl Hypervisor for SimHypervisor {
             host.with(|state| {
                 if let Some(domain) = state.domains.get_mut(id) {
                     domain.state = DomainState::Off { crashed: false };
-                    domain.taps.clear();
+                    domain.unwire();
                 }
             });
             host.changed(id);

@@ -2,11 +2,12 @@
 //! plugs after), and sends no packet.
 
 use crate::config::SimFault;
-use crate::host::{SimHost, SimPort};
+use crate::host::{SimHost, SimPort, State};
 use async_trait::async_trait;
 use mallee_node_core::{Applied, NetworkEngine, NetworkError, NetworkInventory};
-use mallee_proto::v1::{NodeView, PortView};
-use std::collections::BTreeSet;
+use mallee_proto::v1::{Flow, FlowWindow, NodeView, PortView};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// What real guests get: Ethernet's 1500 less VXLAN's 50.
@@ -38,6 +39,56 @@ impl SimNetwork {
     }
 }
 
+/// TCP's number.
+const TCP: u32 = 6;
+
+impl State {
+    /// What simulated guests did in a window: in every second one each asks the world for a page and gets it, and the world
+    /// asks it for one and does not; in the others nothing.
+    fn end_window(&mut self, now_ms: i64) -> Vec<FlowWindow> {
+        let start_ms = std::mem::replace(&mut self.window_ms, now_ms);
+        self.windows += 1;
+        let vpcs = self.view.as_deref().map_or(&[][..], |view| view.vpcs.as_slice());
+        let ports = vpcs.iter().flat_map(|vpc| vpc.ports.iter().map(|port| (&vpc.vpc_id, port)));
+        let plugged = |port: &PortView| self.ports.get(&port.interface_id).is_some_and(|there| there.plugged);
+        let logged = ports.filter(|(_, port)| port.flow_log && start_ms > 0 && plugged(port));
+        let window = |(vpc, port): (&String, &PortView)| FlowWindow {
+            vpc_id: vpc.clone(),
+            subnet_id: port.subnet_id.clone(),
+            instance_id: port.instance_id.clone(),
+            interface_id: port.interface_id.clone(),
+            start_s: start_ms / 1000,
+            end_s: now_ms / 1000,
+            lost: false,
+            flows: if self.windows.is_multiple_of(2) { talk(port) } else { Vec::new() },
+        };
+        logged.map(window).collect()
+    }
+}
+
+/// See [`State::end_window`].
+fn talk(port: &PortView) -> Vec<Flow> {
+    let own = port.private_ip.parse().map_or(0, |ip: Ipv4Addr| ip.into());
+    let world = Ipv4Addr::new(198, 51, 100, 7).into();
+    let flow = |ingress: bool, ports: (u32, u32), packets: u64, tcp_flags: u32, accepted: bool| Flow {
+        ingress,
+        accepted,
+        source: if ingress { world } else { own },
+        destination: if ingress { own } else { world },
+        protocol: TCP,
+        source_port: ports.0,
+        destination_port: ports.1,
+        packets,
+        bytes: packets * 60,
+        tcp_flags,
+    };
+    vec![
+        flow(false, (49152, 443), 10, 3, true),
+        flow(true, (443, 49152), 9, 19, true),
+        flow(true, (50000, 22), 2, 2, false),
+    ]
+}
+
 fn ids(view: &NodeView) -> BTreeSet<&str> {
     view.vpcs.iter().flat_map(|vpc| &vpc.ports).map(|port| port.interface_id.as_str()).collect()
 }
@@ -57,10 +108,13 @@ impl NetworkEngine for SimNetwork {
                 }
                 let named = ids(&view);
                 state.ports.retain(|id, _| named.contains(id.as_str()));
-                let errors = state.port_errors.iter().filter(|(id, _)| named.contains(id.as_str()));
-                let port_errors = errors.map(|(id, error)| (id.clone(), error.clone())).collect();
+                let of = |texts: &BTreeMap<String, String>| {
+                    let texts = texts.iter().filter(|(id, _)| named.contains(id.as_str()));
+                    texts.map(|(id, text)| (id.clone(), text.clone())).collect()
+                };
+                let applied = Applied { port_errors: of(&state.port_errors), waiting: of(&state.port_waits) };
                 state.view = Some(Arc::clone(&view));
-                Ok(Applied { port_errors })
+                Ok(applied)
             })
         })
         .await
@@ -132,6 +186,10 @@ impl NetworkEngine for SimNetwork {
             Ok(())
         })
         .await
+    }
+
+    async fn flows(&self, now_ms: i64) -> Result<Vec<FlowWindow>, NetworkError> {
+        self.call("flows", |host| Ok(host.with(|state| state.end_window(now_ms)))).await
     }
 
     fn mtu(&self) -> u32 {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod capacity;
+mod cards;
 mod crew;
 mod dedicated;
 mod dhcp_options;
@@ -11,6 +12,8 @@ mod fleets;
 mod hosts;
 mod lifecycle;
 mod meetings;
+mod mishap;
+mod nat;
 mod network_acls;
 mod partition;
 mod placement;
@@ -28,4 +31,5 @@ mod strays;
 mod templates;
 mod tokens;
 mod trail;
+mod wander;
 mod zones;

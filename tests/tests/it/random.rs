@@ -1,7 +1,6 @@
 //! Random operations under random faults, from a seed. In the end the invariants hold, and nothing is left.
 
-use mallee_runtime::FaultAction;
-use mallee_sim::SimFault;
+use crate::mishap::{pick, strike};
 use mallee_tests::{CallError, Setup, TestCloud};
 use mallee_types::{InstanceId, InstanceState};
 use std::time::Duration;
@@ -10,14 +9,6 @@ use std::time::Duration;
 const SEEDS: u64 = 10;
 /// Operations of one schedule.
 const OPERATIONS: usize = 20;
-const METHODS: [&str; 10] =
-    ["ensure", "prepare_disk", "create_tap", "start_paused", "plug", "resume", "unplug", "remove", "domain", "apply"];
-
-fn pick<'a, T>(cloud: &TestCloud, from: &'a [T]) -> Option<&'a T> {
-    let n = usize::try_from(cloud.rng.below(from.len() as u64)).unwrap_or_default();
-    from.get(n)
-}
-
 /// What a user may be told when a thing is not in the state for it; anything else is a mistake of ours.
 fn is_honest(error: &CallError) -> bool {
     error.is_retriable() || matches!(error.code(), "IncorrectInstanceState" | "InsufficientInstanceCapacity")
@@ -54,51 +45,7 @@ async fn operate(cloud: &mut TestCloud, points: &[String], image: &str, n: usize
         let Some(id) = target else { return "nothing there".into() };
         return told(action, cloud.call(action, &[("InstanceId.1", id.as_str())]).await.map(drop));
     }
-    match choice {
-        10 | 11 => {
-            let point = pick(cloud, points).expect("there are points").clone();
-            let times = 1 + u32::try_from(cloud.rng.below(2)).unwrap_or(0);
-            let fault = match cloud.rng.below(3) {
-                0 => FaultAction::Fail,
-                1 => FaultAction::Delay(Duration::from_millis(30)),
-                _ => FaultAction::Kill,
-            };
-            cloud.faults.arm(&point, fault, times);
-            format!("{point}: {fault:?} ×{times}")
-        }
-        12 => {
-            let method = pick(cloud, &METHODS).expect("there are methods");
-            let fault = match cloud.rng.below(3) {
-                0 => SimFault::Fail,
-                1 => SimFault::FailAfter,
-                _ => SimFault::Delay(Duration::from_millis(30)),
-            };
-            let host = pick(cloud, &cloud.hosts).expect("there are hosts");
-            host.fault(method, fault.clone(), 2);
-            format!("{}: {method}: {fault:?}", host.name())
-        }
-        13 => {
-            cloud.kill().await;
-            cloud.boot().await;
-            "kill -9".into()
-        }
-        14 => {
-            let Some(id) = target else { return "nothing there".into() };
-            let host = cloud.host_of(&id).await;
-            let (what, done) = if cloud.rng.below(2) == 0 {
-                ("crashed", host.crash_guest(&id))
-            } else {
-                ("powered itself off", host.power_off_guest(&id))
-            };
-            format!("{id} {what}: {done}")
-        }
-        _ => {
-            let host = pick(cloud, &cloud.hosts).expect("there are hosts").name().to_owned();
-            cloud.kill_node(&host).await;
-            cloud.start_node(&host).await;
-            format!("{host}'s controller died")
-        }
-    }
+    strike(cloud, points, target).await
 }
 
 fn told(action: &str, outcome: Result<(), CallError>) -> String {

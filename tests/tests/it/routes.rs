@@ -82,3 +82,37 @@ async fn what_is_routed_is_what_nodes_are_told() {
     assert_eq!(rows[0].generation, generation, "no order of an instance changes with its routes");
     cloud.sound().await;
 }
+
+/// A route to the instance itself: its node is told the address, and that a route leads to the port; stopped, it is no way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_to_an_instance_is_its_address_while_it_runs() {
+    let mut cloud = TestCloud::start().await;
+    let id = cloud.launch("routed").await;
+    let other = cloud.launch("sender").await;
+    until_route(&mut cloud, &other, Some(RouteTarget::Internet)).await;
+    let tables = cloud.insist("DescribeRouteTables", &[]).await;
+    let main = tables.first("routeTableId").expect("a main table").to_owned();
+    let to = [("RouteTableId", main.as_str()), ("DestinationCidrBlock", "198.51.100.0/24")];
+    cloud.insist("CreateRoute", &[to[0], to[1], ("InstanceId", id.as_str())]).await;
+    let until = async |cloud: &mut TestCloud, wanted: RouteTarget| {
+        cloud
+            .until("the node to know the way", async |cloud| {
+                let view = vpc_of(cloud, &other).await.ok_or("the node has no view")?;
+                let mut routes = view.route_tables.iter().flat_map(|table| &table.routes);
+                let route = routes.find(|route| route.destination == "198.51.100.0/24").ok_or("no route")?;
+                let port = view.ports.iter().find(|port| port.instance_id == id.as_str());
+                let told = port.is_none_or(|port| port.routed_to && port.private_ip == route.next_hop);
+                let right = route.target() == wanted && (wanted != RouteTarget::Interface || told);
+                if right { Ok(()) } else { Err(format!("{route:?} to {port:?}")) }
+            })
+            .await;
+    };
+    until(&mut cloud, RouteTarget::Interface).await;
+    cloud.kill().await;
+    cloud.boot().await;
+    until(&mut cloud, RouteTarget::Interface).await;
+    cloud.insist("TerminateInstances", &[("InstanceId.1", id.as_str())]).await;
+    until(&mut cloud, RouteTarget::Blackhole).await;
+    cloud.insist("DeleteRoute", &to).await;
+    cloud.sound().await;
+}

@@ -85,7 +85,19 @@ async fn instances_of_two_zones_know_each_other() {
         .await;
     cloud.sound().await;
 
+    // What has stopped and is terminated while its node is away does not come back meanwhile.
+    cloud.act("StopInstances", &second).await;
+    cloud.until_state(&second, InstanceState::Stopped).await;
+    until_known(&mut cloud, &first, &at_second, false).await;
+    let away = cloud.links.nodes[cloud.host_of(&second).await.name()].clone();
+    away.cut();
     cloud.act("TerminateInstances", &second).await;
+    cloud.until_state(&second, InstanceState::ShuttingDown).await;
+    let third = launch_in(&mut cloud, zones[0].as_str(), "third").await;
+    let at_third = address(&mut cloud, &third).await;
+    until_known(&mut cloud, &third, &at_first, true).await;
+    assert_eq!(knows(&cloud, &third, &at_second).await, Ok(false), "{at_third}");
+    away.open();
     cloud.until_state(&second, InstanceState::Terminated).await;
     until_known(&mut cloud, &first, &at_second, false).await;
     cloud.clear().await;
@@ -116,9 +128,20 @@ async fn what_dies_is_told_of_the_other_zone_anew() {
     assert_eq!(view(&cloud, &first).await.expect("a view"), before);
 
     // What was said of nodes is lost on its way to the database, once.
-    cloud.faults.arm("cloud.nodes.kept", FaultAction::Kill, 1);
+    let hits = cloud.faults.hit().len();
+    cloud.faults.arm("cloud.nodes.keep", FaultAction::Kill, 1);
+    away.cut();
+    cloud
+        .until(
+            "the cloud is struck",
+            async |cloud| {
+                if cloud.faults.hit().len() > hits { Ok(()) } else { Err("not yet".to_owned()) }
+            },
+        )
+        .await;
     cloud.kill().await;
     cloud.boot().await;
+    away.open();
     cloud.sound().await;
     assert_eq!(view(&cloud, &first).await.expect("a view"), before);
     cloud.clear().await;

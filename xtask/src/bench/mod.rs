@@ -11,6 +11,7 @@ mod guest;
 mod idle;
 mod launches;
 mod load;
+mod network;
 mod process;
 mod report;
 mod s3;
@@ -43,13 +44,23 @@ enum Group {
     Scale,
     /// Memory and CPU of a cloud that nobody uses. Needs root and libvirt for the real one.
     Idle,
+    /// The network compiler at ten thousand instances, and the network of one node in its kernel. Needs root.
+    Network,
     /// S3 beside nginx and radosgw: reads, writes, listings, memory. Needs nginx with its DAV module, and what the client
     /// tests need.
     S3,
 }
 
-const ALL: &[Group] =
-    &[Group::Guest, Group::Launches, Group::Describe, Group::Authorize, Group::Scale, Group::Idle, Group::S3];
+const ALL: &[Group] = &[
+    Group::Guest,
+    Group::Launches,
+    Group::Describe,
+    Group::Authorize,
+    Group::Scale,
+    Group::Idle,
+    Group::Network,
+    Group::S3,
+];
 
 /// What `xtask bench` is asked.
 #[derive(Debug, clap::Args)]
@@ -127,6 +138,7 @@ pub fn run(args: &Args) -> Result<()> {
             Group::Authorize => authorize::run(&bench),
             Group::Scale => scale::run(&bench),
             Group::Idle => idle::run(&bench),
+            Group::Network => network::run(&bench),
             Group::S3 => s3::run(&bench),
         };
         let table: Table = table.with_context(|| format!("measuring {group:?}"))?;

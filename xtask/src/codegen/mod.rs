@@ -89,12 +89,12 @@ pub fn run(args: &Args) -> Result<()> {
 fn find_botocore(root: &Path) -> Result<PathBuf> {
     let lib = root.join(".venv/lib");
     let python = fs::read_dir(&lib)
-        .with_context(|| format!("no {}; make it with `python3 -m venv .venv && .venv/bin/pip install botocore==1.44.5`, or give --botocore DIR", lib.display()))?
+        .with_context(|| format!("no {}; make it with `python3 -m venv .venv && .venv/bin/pip install botocore==1.44.5`, or give --botocore DIR/botocore/data", lib.display()))?
         .filter_map(Result::ok)
         .map(|e| e.path().join("site-packages/botocore/data"))
         .find(|p| p.is_dir());
     python.with_context(|| {
-        format!("no botocore below {}; install it with .venv/bin/pip install botocore==1.44.5", lib.display())
+        format!("no botocore below {}; install it with .venv/bin/pip install botocore==1.44.5, or give --botocore DIR/botocore/data", lib.display())
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod modify;
 mod permissions;
+mod references;
 mod rules;
 
 use crate::Ec2Api;
@@ -11,7 +12,7 @@ use crate::common::{
 };
 use crate::filter::{Filterable, Filters};
 use mallee_app::OpContext;
-use mallee_app::groups::{GroupRef, TAG_KIND, spec_of};
+use mallee_app::groups::{Crossings, GroupRef, TAG_KIND, spec_of};
 use mallee_app::ids::{IDS_MAX, parse_ids, require_all};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{
@@ -112,11 +113,13 @@ fn shape(
     rules: &RulesByGroup,
     look: Look<'_>,
     tags: &mut TagMap,
+    crossings: &Crossings,
 ) -> Result<SecurityGroup, ApiError> {
     let (mut ingress, mut egress) = (Vec::new(), Vec::new());
     for rule in rules.get(&row.id).into_iter().flatten() {
         let peer_account = rule.peer_account.as_ref().unwrap_or(&row.account_id).as_str();
-        let shown = ShownRule { spec: spec_of(rule)?, description: rule.description.as_deref(), peer_account };
+        let (description, crossing) = (rule.description.as_deref(), crossings.get(&rule.id));
+        let shown = ShownRule { spec: spec_of(rule)?, description, peer_account, crossing };
         if rule.egress { egress.push(shown) } else { ingress.push(shown) }
     }
     Ok(SecurityGroup {
@@ -253,9 +256,10 @@ impl Ec2Api {
             let ids: Vec<GroupId> = rows.iter().map(|row| row.id.clone()).collect();
             let rules = self.rules_by_group(cx, &ids).await?;
             let names = &self.peer_names(cx, &rules).await?;
+            let crossings = self.cloud.crossings(rules.values().flatten()).await?;
             let mut found = Vec::with_capacity(rows.len());
             for row in rows {
-                let candidate = Candidate { group: shape(row, &rules, look, &mut tags)?, names };
+                let candidate = Candidate { group: shape(row, &rules, look, &mut tags, &crossings)?, names };
                 found.extend(Some(candidate).filter(|c| filters.accept(c)).map(|c| c.group));
             }
             Ok(Chunk { found, next })
@@ -328,6 +332,8 @@ mod tests {
             peer_group: peer,
             description: Some("why".into()),
             prefix_list: None,
+            peer_vpc: None,
+            peering: None,
         }
     }
 
@@ -342,7 +348,7 @@ mod tests {
         let rules = RulesByGroup::from([(GroupId::from_random(1), rules)]);
         let mut tags = TagMap::from([(group(1).id.to_string(), wire_tags([("Env", "prod")]))]);
         let look = Look { region: "eu-1", zones: &[] };
-        let shown = shape(group(1), &rules, look, &mut tags).unwrap();
+        let shown = shape(group(1), &rules, look, &mut tags, &Crossings::new()).unwrap();
         assert_eq!((shown.ip_permissions.len(), shown.ip_permissions_egress.len()), (1, 1));
         assert_eq!(shown.ip_permissions[0].ip_ranges[0].description.as_deref(), Some("why"));
         let names = BTreeMap::from([(peer.clone(), "peer".to_owned())]);

@@ -83,9 +83,9 @@ impl Ec2Api {
         } else {
             let mut specs = Vec::new();
             for wanted in wanted_rules(permissions, FlatPermission::default(), Purpose::Revoke)? {
-                let (spec, description) = self.spec(cx, wanted, egress).await?;
-                specs.push(spec);
-                texts.push(description);
+                let meant = self.rule(cx, wanted, egress).await?;
+                texts.push(meant.description.clone());
+                specs.push(meant);
             }
             RulesToRevoke::Specs(specs)
         };
@@ -154,10 +154,8 @@ impl Ec2Api {
             let permissions = vec![permission(rule)?];
             let wanted = wanted_rules(permissions, FlatPermission::default(), Purpose::Authorize)?;
             for wanted in wanted {
-                // The direction is the rule's own.
-                let (spec, description) = self.spec(cx, wanted, false).await?;
-                let peer_account = matches!(spec.peer, rule::Peer::Group(_)).then(|| cx.account().clone());
-                changes.push((id.clone(), NewRule { spec, peer_account, description }));
+                // The direction is the rule's own. A peer's group may be of any account: there is no place to say which.
+                changes.push((id.clone(), self.rule(cx, wanted, false).await?));
             }
         }
         self.cloud.modify_rules(cx, &group, &changes, dry_run == Some(true)).await?;

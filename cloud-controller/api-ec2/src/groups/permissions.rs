@@ -2,6 +2,7 @@
 
 use ipnet::Ipv4Net;
 use mallee_app::groups::rule::{self, Peer, RuleSpec};
+use mallee_app::groups::{Crossing, PeerClaim};
 use mallee_app::ids::parse_id;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{IpPermission, IpRange, PrefixListId as PrefixListPeer, UserIdGroupPair};
@@ -20,8 +21,8 @@ pub(crate) struct WantedRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WantedPeer {
     Cidr(Ipv4Net),
-    GroupId { id: GroupId, account: Option<String> },
-    GroupName { name: String, account: Option<String> },
+    GroupId { id: GroupId, claim: PeerClaim },
+    GroupName { name: String, claim: PeerClaim },
     List(PrefixListId),
 }
 
@@ -145,22 +146,20 @@ fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule
             group_id,
             group_name,
             peering_status: _told_by_us_only,
-            user_id: account,
+            user_id,
             vpc_id,
             vpc_peering_connection_id,
         } = pair;
-        if vpc_peering_connection_id.is_some() {
-            return Err(ApiError::unsupported_parameter("VpcPeeringConnectionId"));
-        }
         if vpc_id.is_some() && group_id.is_none() {
             return Err(ApiError::invalid_combination("The parameter vpcId cannot be used with a group name"));
         }
+        let claim = PeerClaim { account: user_id, vpc: vpc_id, peering: vpc_peering_connection_id };
         let peer = match (group_id, group_name) {
             (Some(id), _) => {
                 let id = id.parse().map_err(|_| ApiError::malformed(Code::InvalidGroupIdMalformed, &id))?;
-                WantedPeer::GroupId { id, account }
+                WantedPeer::GroupId { id, claim }
             }
-            (None, Some(name)) => WantedPeer::GroupName { name, account },
+            (None, Some(name)) => WantedPeer::GroupName { name, claim },
             (None, None) => return Err(ApiError::missing_parameter("groupId")),
         };
         add(peer, description)?;
@@ -183,12 +182,26 @@ pub(crate) struct ShownRule<'a> {
     pub spec: RuleSpec,
     pub description: Option<&'a str>,
     pub peer_account: &'a str,
+    /// Of a rule that names a group of another VPC.
+    pub crossing: Option<&'a Crossing>,
+}
+
+/// A group that a rule names. Whose it was is not told of one that is gone.
+pub(crate) fn pair(group: &GroupId, account: &str, crossing: Option<&Crossing>) -> UserIdGroupPair {
+    UserIdGroupPair {
+        group_id: Some(group.to_string()),
+        user_id: crossing.is_none_or(|crossing| !crossing.group_gone).then(|| account.to_owned()),
+        peering_status: crossing.map(|crossing| crossing.state.word().to_owned()),
+        vpc_id: crossing.map(|crossing| crossing.vpc.to_string()),
+        vpc_peering_connection_id: crossing.map(|crossing| crossing.peering.to_string()),
+        ..Default::default()
+    }
 }
 
 /// Rules of one direction as `IpPermissions`: rules with the same protocol and ports share an entry.
 pub(crate) fn permissions<'a>(rules: impl IntoIterator<Item = ShownRule<'a>>) -> Vec<IpPermission> {
     let mut out: Vec<IpPermission> = Vec::new();
-    for ShownRule { spec, description, peer_account } in rules {
+    for ShownRule { spec, description, peer_account, crossing } in rules {
         let protocol = rule::protocol_name(spec.protocol);
         let same = |p: &IpPermission| {
             p.ip_protocol.as_deref() == Some(protocol.as_str())
@@ -211,12 +224,10 @@ pub(crate) fn permissions<'a>(rules: impl IntoIterator<Item = ShownRule<'a>>) ->
                 let prefix_list_id = Some(list.to_string());
                 out[at].prefix_list_ids.push(PrefixListPeer { description, prefix_list_id });
             }
-            Peer::Group(group) => out[at].user_id_group_pairs.push(UserIdGroupPair {
-                group_id: Some(group.to_string()),
-                user_id: Some(peer_account.to_owned()),
-                description,
-                ..Default::default()
-            }),
+            Peer::Group(group) => {
+                let shown = UserIdGroupPair { description, ..pair(group, peer_account, crossing) };
+                out[at].user_id_group_pairs.push(shown);
+            }
         }
     }
     out
@@ -253,7 +264,7 @@ mod tests {
                 to_port: r.to_port,
                 peer: Peer::Cidr(net),
             };
-            ShownRule { spec, description: None, peer_account: "1" }
+            ShownRule { spec, description: None, peer_account: "1", crossing: None }
         });
         let back = permissions(shown);
         assert_eq!(back.len(), 1);

@@ -1,7 +1,7 @@
 //! Security-group rules: authorise, revoke, describe.
 
 use super::group_ref;
-use super::permissions::{FlatPermission, Purpose, WantedPeer, WantedRule, wanted_rules};
+use super::permissions::{FlatPermission, Purpose, WantedPeer, WantedRule, pair, wanted_rules};
 use crate::Ec2Api;
 use crate::common::{
     Chunk, Look, ROWS, TagMap, dry_run, fill, filters, next_key, page, rows as read_rows, tag_filter_values,
@@ -10,7 +10,7 @@ use crate::common::{
 use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::groups::rule::{self, Peer, RuleSpec};
-use mallee_app::groups::{GroupRef, NewRule, RULE_TAG_KIND, RulesToRevoke, spec_of};
+use mallee_app::groups::{Crossing, GroupRef, NewRule, PeerClaim, RULE_TAG_KIND, RulesToRevoke, spec_of};
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
@@ -30,18 +30,21 @@ impl Filterable for SecurityGroupRule {
     }
 }
 
-fn shape(row: &SecurityGroupRuleRow, look: Look<'_>, tags: &mut TagMap) -> Result<SecurityGroupRule, ApiError> {
+fn shape(
+    row: &SecurityGroupRuleRow,
+    look: Look<'_>,
+    tags: &mut TagMap,
+    crossing: Option<&Crossing>,
+) -> Result<SecurityGroupRule, ApiError> {
     let RuleSpec { egress, protocol, from_port, to_port, peer } = spec_of(row)?;
     let (cidr_ipv4, referenced_group_info, prefix_list_id) = match peer {
         Peer::Cidr(net) => (Some(net.to_string()), None, None),
         Peer::List(list) => (None, None, Some(list.to_string())),
         Peer::Group(group) => {
             let owner = row.peer_account.as_ref().unwrap_or(&row.account_id);
-            let info = ReferencedSecurityGroup {
-                group_id: Some(group.to_string()),
-                user_id: Some(owner.to_string()),
-                ..Default::default()
-            };
+            let UserIdGroupPair { group_id, peering_status, user_id, vpc_id, vpc_peering_connection_id, .. } =
+                pair(&group, owner.as_str(), crossing);
+            let info = ReferencedSecurityGroup { group_id, peering_status, user_id, vpc_id, vpc_peering_connection_id };
             (None, Some(info), None)
         }
     };
@@ -65,7 +68,7 @@ fn shape(row: &SecurityGroupRuleRow, look: Look<'_>, tags: &mut TagMap) -> Resul
 }
 
 fn revoked_shape(row: &SecurityGroupRuleRow) -> Result<RevokedSecurityGroupRule, ApiError> {
-    let rule = shape(row, Look { region: "", zones: &[] }, &mut TagMap::new())?;
+    let rule = shape(row, Look { region: "", zones: &[] }, &mut TagMap::new(), None)?;
     Ok(RevokedSecurityGroupRule {
         cidr_ipv4: rule.cidr_ipv4,
         description: rule.description,
@@ -97,37 +100,31 @@ struct Revocation {
     rule_ids: Vec<String>,
 }
 
-fn refuse_repeats(specs: &[RuleSpec]) -> Result<(), ApiError> {
-    let mut seen = std::collections::HashSet::with_capacity(specs.len());
-    if specs.iter().all(|spec| seen.insert(spec)) {
+fn refuse_repeats(rules: &[NewRule]) -> Result<(), ApiError> {
+    let mut seen = std::collections::HashSet::with_capacity(rules.len());
+    if rules.iter().all(|rule| seen.insert(&rule.spec)) {
         return Ok(());
     }
     Err(Code::InvalidParameterValue.message("The same permission must not appear multiple times"))
 }
 
 impl Ec2Api {
-    /// A rule of a request with its peer looked up.
-    pub(super) async fn spec(
-        &self,
-        cx: &OpContext,
-        wanted: WantedRule,
-        egress: bool,
-    ) -> Result<(RuleSpec, Option<String>), ApiError> {
+    /// A rule of a request; a group that is named by its name is looked up.
+    pub(super) async fn rule(&self, cx: &OpContext, wanted: WantedRule, egress: bool) -> Result<NewRule, ApiError> {
         let WantedRule { protocol, from_port, to_port, peer, description } = wanted;
-        let own = |account: &Option<String>| account.as_deref().is_none_or(|id| id == cx.account().as_str());
-        let missing = |what: &str| Code::InvalidGroupNotFound.with(&[&mallee_awswire::texts::clip(what)]);
-        let peer = match peer {
-            WantedPeer::Cidr(net) => Peer::Cidr(net),
-            WantedPeer::List(list) => Peer::List(list),
-            // Groups of other accounts read as absent.
-            WantedPeer::GroupId { id, account } if own(&account) => Peer::Group(id),
-            WantedPeer::GroupId { id, account: _ } => return Err(missing(id.as_str())),
-            WantedPeer::GroupName { name, account } if own(&account) => {
-                Peer::Group(self.cloud.find_group(cx, &GroupRef::Name(&name)).await?.id)
+        let (peer, claim) = match peer {
+            WantedPeer::Cidr(net) => (Peer::Cidr(net), PeerClaim::default()),
+            WantedPeer::List(list) => (Peer::List(list), PeerClaim::default()),
+            WantedPeer::GroupId { id, claim } => (Peer::Group(id), claim),
+            // Names are of the caller's default VPC.
+            WantedPeer::GroupName { name, claim } => {
+                if claim.account.as_deref().is_some_and(|id| id != cx.account().as_str()) {
+                    return Err(Code::InvalidGroupNotFound.with(&[&mallee_awswire::texts::clip(&name)]));
+                }
+                (Peer::Group(self.cloud.find_group(cx, &GroupRef::Name(&name)).await?.id), claim)
             }
-            WantedPeer::GroupName { name, account: _ } => return Err(missing(&name)),
         };
-        Ok((RuleSpec { egress, protocol, from_port, to_port, peer }, description))
+        Ok(NewRule { spec: RuleSpec { egress, protocol, from_port, to_port, peer }, claim, description })
     }
 
     async fn authorize(
@@ -145,15 +142,17 @@ impl Ec2Api {
         }
         let mut rules = Vec::with_capacity(wanted.len());
         for rule in wanted {
-            let (spec, description) = self.spec(cx, rule, egress).await?;
-            let peer_account = matches!(spec.peer, Peer::Group(_)).then(|| cx.account().clone());
-            rules.push(NewRule { spec, peer_account, description });
+            let mut rule = self.rule(cx, rule, egress).await?;
+            // A group of another account is named with its account.
+            rule.claim.account.get_or_insert_with(|| cx.account().to_string());
+            rules.push(rule);
         }
-        refuse_repeats(&rules.iter().map(|rule| rule.spec.clone()).collect::<Vec<_>>())?;
+        refuse_repeats(&rules)?;
         let rows = self.cloud.authorize_rules(cx, &group, &rules, &tags, dry_run).await?;
         let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
         let mut tags = tags_on(self.store(), cx.account(), ids).await?;
-        rows.iter().map(|row| shape(row, self.look(), &mut tags)).collect()
+        let crossings = self.cloud.crossings(&rows).await?;
+        rows.iter().map(|row| shape(row, self.look(), &mut tags, crossings.get(&row.id))).collect()
     }
 
     async fn revoke(
@@ -180,7 +179,7 @@ impl Ec2Api {
             (true, false) => {
                 let mut specs = Vec::with_capacity(rules.len());
                 for rule in rules {
-                    specs.push(self.spec(cx, rule, egress).await?.0);
+                    specs.push(self.rule(cx, rule, egress).await?);
                 }
                 refuse_repeats(&specs)?;
                 RulesToRevoke::Specs(specs)
@@ -329,9 +328,12 @@ impl Ec2Api {
             let rows = read_rows(read)?;
             let next = next_key(&rows, |row| row.id.clone());
             let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
+            let crossings = self.cloud.crossings(&rows).await?;
             let mut found = Vec::new();
             for row in &rows {
-                found.extend(Some(shape(row, look, &mut tags)?).filter(|rule| filters.accept(rule)));
+                found.extend(
+                    Some(shape(row, look, &mut tags, crossings.get(&row.id))?).filter(|rule| filters.accept(rule)),
+                );
             }
             Ok(Chunk { found, next })
         };
@@ -359,19 +361,21 @@ mod tests {
             peer_group: peer,
             description: None,
             prefix_list: None,
+            peer_vpc: None,
+            peering: None,
         }
     }
 
     #[test]
     fn a_rule_is_shown_with_its_id_and_peer() {
         let look = Look { region: "eu-1", zones: &[] };
-        let shown = shape(&row(None), look, &mut TagMap::new()).unwrap();
+        let shown = shape(&row(None), look, &mut TagMap::new(), None).unwrap();
         assert_eq!(shown.security_group_rule_id.as_deref(), Some("sgr-00000000000000005"));
         assert_eq!((shown.ip_protocol.as_deref(), shown.from_port, shown.to_port), (Some("-1"), Some(-1), Some(-1)));
         assert_eq!((shown.cidr_ipv4.as_deref(), shown.is_egress), (Some("0.0.0.0/0"), Some(true)));
         assert_eq!(shown.values("group-id"), ["sg-00000000000000001"]);
         let peer = GroupId::from_random(2);
-        let shown = shape(&row(Some(peer.clone())), look, &mut TagMap::new()).unwrap();
+        let shown = shape(&row(Some(peer.clone())), look, &mut TagMap::new(), None).unwrap();
         let info = shown.referenced_group_info.unwrap();
         assert_eq!(info.group_id.as_deref(), Some(peer.as_str()));
         assert_eq!(info.user_id.as_deref(), Some("123456789012"));
@@ -384,8 +388,9 @@ mod tests {
     #[test]
     fn a_permission_stands_once_in_a_request() {
         let spec = spec_of(&row(None)).unwrap();
+        let rule = |spec| NewRule { spec, claim: PeerClaim::default(), description: None };
         let other = RuleSpec { egress: false, ..spec.clone() };
-        assert!(refuse_repeats(&[spec.clone(), other]).is_ok());
-        assert!(refuse_repeats(&[spec.clone(), spec]).is_err());
+        assert!(refuse_repeats(&[rule(spec.clone()), rule(other)]).is_ok());
+        assert!(refuse_repeats(&[rule(spec.clone()), rule(spec)]).is_err());
     }
 }

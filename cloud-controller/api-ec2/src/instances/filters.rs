@@ -311,7 +311,6 @@ mod tests {
             ("metadata-options.http-tokens", "required"),
             ("metadata-options.http-put-response-hop-limit", "2"),
             ("monitoring-state", "disabled"),
-            ("network-interface.addresses.private-ip-address", "172.31.0.4"),
             ("network-interface.association.public-ip", "203.0.113.9"),
             ("network-interface.attachment.instance-id", "i-00000000000000001"),
             ("network-interface.group-id", "sg-00000000000000003"),

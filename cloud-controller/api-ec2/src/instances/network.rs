@@ -1,9 +1,16 @@
-//! `NetworkInterface.1` of a launch: one new interface at index 0 says the same as the launch's own parameters.
+//! The network interfaces of a launch. One plain new interface at index 0 says the same as the launch's own parameters.
 
 use crate::common::{only, refuse};
+use crate::interface_changes::{description as description_of, wanted_addresses};
+use mallee_app::instances::run::LaunchInterface;
+use mallee_app::interfaces::WantedAddresses;
+use mallee_app::interfaces::attach::DEVICE_INDEX_MAX;
 use mallee_awswire::{ApiError, Code};
-use mallee_ec2_types::ec2::{InstanceNetworkInterfaceSpecification, PrivateIpAddressSpecification};
+use mallee_ec2_types::ec2::InstanceNetworkInterfaceSpecification;
 use std::net::Ipv4Addr;
+
+/// Network interfaces of one launch at most: no type has more.
+const INTERFACES_MAX: usize = 8;
 
 /// What a launch says about its network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +20,8 @@ pub(super) struct LaunchNetwork {
     pub group_names: Vec<String>,
     pub private_ip: Option<Ipv4Addr>,
     pub public_ip: Option<bool>,
+    /// Empty: one plain new one.
+    pub interfaces: Vec<LaunchInterface>,
 }
 
 /// An address of a request.
@@ -20,17 +29,19 @@ pub(crate) fn address(parameter: &str, text: &str) -> Result<Ipv4Addr, ApiError>
     text.parse().map_err(|_| ApiError::invalid_value(parameter, text, "It is not an IPv4 address."))
 }
 
-/// The launch's own parameters with its interface folded into them.
+/// The launch's own parameters with its interfaces folded into them.
 pub(super) fn fold(
     launch: LaunchNetwork,
-    mut interfaces: Vec<InstanceNetworkInterfaceSpecification>,
+    wire: Vec<InstanceNetworkInterfaceSpecification>,
 ) -> Result<LaunchNetwork, ApiError> {
-    let Some(interface) = interfaces.pop() else { return Ok(launch) };
-    if !interfaces.is_empty() {
-        return Err(Code::Unsupported
-            .message("This cloud gives an instance one network interface: NetworkInterface.2 is not supported."));
+    if wire.is_empty() {
+        return Ok(launch);
     }
-    let LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip: _not_a_launch_parameter } = launch;
+    if wire.len() > INTERFACES_MAX {
+        let text = format!("At most {INTERFACES_MAX} network interfaces can be given for a launch.");
+        return Err(Code::AttachmentLimitExceeded.message(text));
+    }
+    let LaunchNetwork { subnet, group_ids, group_names, private_ip, .. } = launch;
     let beside = |what: &str, given: bool| {
         if !given {
             return Ok(());
@@ -42,10 +53,50 @@ pub(super) fn fold(
     beside("subnet ID", subnet.is_some())?;
     beside("security groups", !group_ids.is_empty() || !group_names.is_empty())?;
     beside("private address", private_ip.is_some())?;
-    one(interface)
+    let mut public_ip = None;
+    let mut interfaces = Vec::with_capacity(wire.len());
+    for (at, interface) in (1..).zip(wire) {
+        let (interface, public) = one(at, interface)?;
+        public_ip = public_ip.or(public);
+        interfaces.push(interface);
+    }
+    interfaces.sort_by_key(|interface: &LaunchInterface| interface.device_index);
+    if let Some(twice) = interfaces.windows(2).find(|two| two[0].device_index == two[1].device_index) {
+        let index = twice[0].device_index.to_string();
+        return Err(ApiError::invalid_value(
+            "deviceIndex",
+            &index,
+            "Each network interface requires a unique device index.",
+        ));
+    }
+    let several = interfaces.len() > 1;
+    let Some(first) = interfaces.first().filter(|first| first.device_index == 0).cloned() else {
+        return Err(ApiError::invalid_combination(
+            "When specifying network interfaces, you must include a device at index 0.",
+        ));
+    };
+    if several && public_ip == Some(true) {
+        return Err(ApiError::invalid_combination(
+            "The associatePublicIPAddress parameter cannot be specified when launching with multiple network interfaces.",
+        ));
+    }
+    let plain = first.existing.is_none()
+        && first.addresses == (WantedAddresses { primary: first.addresses.primary, ..Default::default() })
+        && first.description.is_empty()
+        && first.delete_on_termination != Some(false);
+    Ok(LaunchNetwork {
+        // As on EC2, no address comes by itself to one of several interfaces, or to one that exists.
+        public_ip: if several || first.existing.is_some() { Some(false) } else { public_ip },
+        subnet: first.subnet,
+        group_ids: first.group_ids,
+        group_names: Vec::new(),
+        private_ip: first.addresses.primary,
+        interfaces: if plain && !several { Vec::new() } else { interfaces },
+    })
 }
 
-fn one(interface: InstanceNetworkInterfaceSpecification) -> Result<LaunchNetwork, ApiError> {
+/// One interface, and whether it is to have a public address.
+fn one(at: u32, interface: InstanceNetworkInterfaceSpecification) -> Result<(LaunchInterface, Option<bool>), ApiError> {
     let InstanceNetworkInterfaceSpecification {
         associate_carrier_ip_address,
         associate_public_ip_address,
@@ -71,21 +122,16 @@ fn one(interface: InstanceNetworkInterfaceSpecification) -> Result<LaunchNetwork
         secondary_private_ip_address_count,
         subnet_id,
     } = interface;
-    let name = |member: &str| format!("NetworkInterface.1.{member}");
-    let device_index = device_index.ok_or_else(|| ApiError::missing_parameter(&name("DeviceIndex")))?;
-    if device_index != 0 {
-        return Err(ApiError::invalid_value(
-            &name("DeviceIndex"),
-            &device_index.to_string(),
-            "The first network interface has device index 0.",
-        ));
-    }
+    let name = |member: &str| format!("NetworkInterface.{at}.{member}");
+    let index = device_index.ok_or_else(|| ApiError::missing_parameter(&name("DeviceIndex")))?;
+    let device_index = u32::try_from(index).ok().filter(|index| *index <= DEVICE_INDEX_MAX).ok_or_else(|| {
+        let why = format!("Valid values are 0 to {DEVICE_INDEX_MAX}.");
+        ApiError::invalid_value(&name("DeviceIndex"), &index.to_string(), &why)
+    })?;
     let refuse = |member: &str, given: bool| refuse(&name(member), given);
     let some = |count: Option<i32>| count.is_some_and(|count| count != 0);
     refuse("AssociateCarrierIpAddress", associate_carrier_ip_address == Some(true))?;
     refuse("ConnectionTrackingSpecification", connection_tracking_specification.is_some())?;
-    refuse("DeleteOnTermination=false", delete_on_termination == Some(false))?;
-    refuse("Description", description.is_some_and(|text| !text.is_empty()))?;
     refuse("EnaQueueCount", ena_queue_count.is_some())?;
     refuse("EnaSrdSpecification", ena_srd_specification.is_some())?;
     refuse("Ipv4PrefixCount", some(ipv4_prefix_count))?;
@@ -95,46 +141,41 @@ fn one(interface: InstanceNetworkInterfaceSpecification) -> Result<LaunchNetwork
     refuse("Ipv6PrefixCount", some(ipv6_prefix_count))?;
     refuse("Ipv6Prefix", !ipv6_prefixes.is_empty())?;
     refuse("NetworkCardIndex", some(network_card_index))?;
-    refuse("NetworkInterfaceId", network_interface_id.is_some())?;
     refuse("PrimaryIpv6", primary_ipv6 == Some(true))?;
-    refuse("SecondaryPrivateIpAddressCount", some(secondary_private_ip_address_count))?;
     only(&name("InterfaceType"), interface_type.as_deref(), &["interface"])?;
-    let primary = primary_address(private_ip_addresses)?;
-    let private_ip = match (private_ip_address, primary) {
-        (Some(_), Some(_)) => {
-            return Err(ApiError::invalid_combination(
-                "The parameter PrivateIpAddresses cannot be used with the parameter PrivateIpAddress",
-            ));
-        }
-        (one, other) => one.or(other).map(|text| address(&name("PrivateIpAddress"), &text)).transpose()?,
-    };
-    Ok(LaunchNetwork {
+    let count = secondary_private_ip_address_count;
+    let addresses = wanted_addresses(&name(""), private_ip_address, private_ip_addresses, count)?;
+    let existing = network_interface_id;
+    if existing.is_some() {
+        let beside = |what: &str, given: bool| {
+            if !given {
+                return Ok(());
+            }
+            let text = format!("The parameter {what} cannot be specified for a network interface with an existing id.");
+            Err(ApiError::invalid_combination(text))
+        };
+        beside("SubnetId", subnet_id.is_some())?;
+        beside("SecurityGroupId", !groups.is_empty())?;
+        beside("PrivateIpAddress", addresses != WantedAddresses::default())?;
+        beside("Description", description.as_ref().is_some_and(|text| !text.is_empty()))?;
+        beside("AssociatePublicIpAddress", associate_public_ip_address.is_some())?;
+    }
+    let interface = LaunchInterface {
+        device_index,
+        existing,
         subnet: subnet_id,
         group_ids: groups,
-        group_names: Vec::new(),
-        private_ip,
-        public_ip: associate_public_ip_address,
-    })
-}
-
-/// The primary address of a list; secondary ones are not supported.
-fn primary_address(addresses: Vec<PrivateIpAddressSpecification>) -> Result<Option<String>, ApiError> {
-    let mut primary = None;
-    for PrivateIpAddressSpecification { primary: is_primary, private_ip_address } in addresses {
-        if is_primary != Some(true) || primary.is_some() {
-            return Err(ApiError::unsupported_parameter("NetworkInterface.1.PrivateIpAddresses (secondary addresses)"));
-        }
-        primary =
-            Some(private_ip_address.ok_or_else(|| {
-                ApiError::missing_parameter("NetworkInterface.1.PrivateIpAddresses.1.PrivateIpAddress")
-            })?);
-    }
-    Ok(primary)
+        addresses,
+        description: description_of(description)?,
+        delete_on_termination,
+    };
+    Ok((interface, associate_public_ip_address))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mallee_ec2_types::ec2::PrivateIpAddressSpecification;
 
     fn interface() -> InstanceNetworkInterfaceSpecification {
         InstanceNetworkInterfaceSpecification {
@@ -164,20 +205,46 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_by_name() {
-        let refused = |interface| fold(LaunchNetwork::default(), vec![interface]).unwrap_err();
-        let existing =
-            InstanceNetworkInterfaceSpecification { network_interface_id: Some("eni-1".into()), ..interface() };
-        assert!(refused(existing).message().contains("NetworkInterfaceId"));
-        let second = InstanceNetworkInterfaceSpecification { device_index: Some(1), ..interface() };
-        assert!(refused(second).message().contains("DeviceIndex"));
+    fn what_is_more_than_one_plain_interface_is_kept_beside() {
+        let folded = |interfaces| fold(LaunchNetwork::default(), interfaces);
         let kept = InstanceNetworkInterfaceSpecification { delete_on_termination: Some(false), ..interface() };
-        assert!(refused(kept).message().contains("DeleteOnTermination"));
+        let got = folded(vec![kept]).unwrap();
+        assert_eq!((got.public_ip, got.interfaces[0].delete_on_termination), (Some(true), Some(false)));
         let secondary = PrivateIpAddressSpecification { primary: None, private_ip_address: Some("10.0.0.9".into()) };
         let more = InstanceNetworkInterfaceSpecification { private_ip_addresses: vec![secondary], ..interface() };
-        assert!(refused(more).message().contains("secondary"));
+        let got = folded(vec![more]).unwrap();
+        let nine: Ipv4Addr = "10.0.0.9".parse().unwrap();
+        assert_eq!((got.private_ip, &got.interfaces[0].addresses.secondary), (None, &vec![nine]));
+        let plain = InstanceNetworkInterfaceSpecification { associate_public_ip_address: None, ..interface() };
+        let second = InstanceNetworkInterfaceSpecification { device_index: Some(1), ..plain.clone() };
+        let got = folded(vec![second.clone(), plain]).unwrap();
+        let order: Vec<u32> = got.interfaces.iter().map(|interface| interface.device_index).collect();
+        assert_eq!((order, got.public_ip), (vec![0, 1], Some(false)), "none gets a public address by itself");
+        let existing = InstanceNetworkInterfaceSpecification {
+            device_index: Some(0),
+            network_interface_id: Some("eni-1".into()),
+            ..Default::default()
+        };
+        let got = folded(vec![existing, second]).unwrap();
+        assert_eq!(got.interfaces[0].existing.as_deref(), Some("eni-1"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let refused = |interfaces| fold(LaunchNetwork::default(), interfaces).unwrap_err().message().to_owned();
+        let at = |index| InstanceNetworkInterfaceSpecification { device_index: Some(index), ..interface() };
+        assert!(refused(vec![at(1)]).contains("index 0"));
+        assert!(refused(vec![at(0), at(0)]).contains("unique device index"));
+        assert!(refused(vec![at(-1)]).contains("DeviceIndex") && refused(vec![at(32)]).contains("DeviceIndex"));
+        assert!(refused(vec![at(0), at(1)]).contains("associatePublicIPAddress"));
+        let existing =
+            InstanceNetworkInterfaceSpecification { network_interface_id: Some("eni-1".into()), ..interface() };
+        assert!(refused(vec![existing]).contains("SubnetId"));
+        let six = InstanceNetworkInterfaceSpecification { ipv6_address_count: Some(1), ..interface() };
+        assert!(refused(vec![six]).contains("NetworkInterface.1.Ipv6AddressCount"));
         let launch = LaunchNetwork { subnet: Some("subnet-1".into()), ..Default::default() };
         assert_eq!(fold(launch, vec![interface()]).unwrap_err().code(), Code::InvalidParameterCombination);
-        assert!(fold(LaunchNetwork::default(), vec![interface(), interface()]).is_err());
+        let many = (0..9).map(at).collect();
+        assert_eq!(fold(LaunchNetwork::default(), many).unwrap_err().code(), Code::AttachmentLimitExceeded);
     }
 }

@@ -120,8 +120,9 @@ pub(crate) fn run_request(
     let RunInstancesMonitoringEnabled { enabled: monitoring, metric_category_ids } = monitoring.unwrap_or_default();
     refuse("Monitoring.MetricCategoryId", !metric_category_ids.is_empty())?;
     let private_ip = private_ip_address.map(|text| address("PrivateIpAddress", &text)).transpose()?;
-    let launch = LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip: None };
-    let LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip } = fold(launch, network_interfaces)?;
+    let launch = LaunchNetwork { subnet, group_ids, group_names, private_ip, ..Default::default() };
+    let LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip, interfaces } =
+        fold(launch, network_interfaces)?;
     let (mut instance_tags, mut interface_tags) = (Vec::new(), Vec::new());
     let kinds = ["instance", "network-interface", "volume", mallee_app::spot::TAG_KIND];
     for (kind, tags) in tags_for(tag_specifications, &kinds)? {
@@ -172,6 +173,7 @@ pub(crate) fn run_request(
         system_tags: Vec::new(),
         fleet: None,
         interface_tags,
+        interfaces,
         dry_run: dry_run == Some(true),
     };
     // Here too, so that a template that asks for it is warned of.

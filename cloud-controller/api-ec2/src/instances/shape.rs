@@ -1,7 +1,7 @@
 //! Instances as the wire has them: what is true, and nothing that is not.
 
 use crate::common::{Look, time, wire_tags};
-use crate::interfaces::{address_owner, group_identifiers};
+use crate::interfaces::{addresses, group_identifiers};
 use mallee_app::instances::view::{InstanceView, InterfaceView};
 use mallee_app::network::private_dns_name;
 use mallee_ec2_types::ec2::*;
@@ -12,27 +12,18 @@ pub(super) fn state(state: mallee_types::InstanceState) -> InstanceState {
     InstanceState { code: Some(state.code()), name: Some(state.name().into()) }
 }
 
-fn association(view: &InterfaceView, look: Look<'_>) -> Option<InstanceNetworkInterfaceAssociation> {
-    view.public_ip.map(|ip| InstanceNetworkInterfaceAssociation {
-        ip_owner_id: Some(address_owner(view)),
-        public_dns_name: Some(view.public_name(look.region).unwrap_or_default()),
-        public_ip: Some(ip.to_string()),
-        ..Default::default()
-    })
-}
-
 fn interface(view: &InterfaceView, look: Look<'_>) -> InstanceNetworkInterface {
     let row = &view.row;
-    let dns_name = private_dns_name(row.private_ip, look.region);
+    let addresses = addresses(view);
     InstanceNetworkInterface {
-        association: association(view, look),
+        association: addresses.first().and_then(|primary| primary.of_instance(view, look)),
         attachment: Some(InstanceNetworkInterfaceAttachment {
-            attach_time: time(row.created_ms),
+            attach_time: time(view.attached_ms()),
             attachment_id: row.attachment_id.as_ref().map(ToString::to_string),
             delete_on_termination: Some(row.delete_on_termination),
             device_index: row.device_index.and_then(|index| i32::try_from(index).ok()),
             network_card_index: Some(0),
-            status: Some("attached".into()),
+            status: view.attachment_state().map(Into::into),
             ..Default::default()
         }),
         description: Some(row.description.clone()),
@@ -41,16 +32,19 @@ fn interface(view: &InterfaceView, look: Look<'_>) -> InstanceNetworkInterface {
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         owner_id: Some(row.account_id.to_string()),
-        private_dns_name: Some(dns_name.clone()),
+        private_dns_name: Some(private_dns_name(row.private_ip, look.region)),
         private_ip_address: Some(row.private_ip.to_string()),
-        private_ip_addresses: vec![InstancePrivateIpAddress {
-            association: association(view, look),
-            primary: Some(true),
-            private_dns_name: Some(dns_name),
-            private_ip_address: Some(row.private_ip.to_string()),
-        }],
+        private_ip_addresses: addresses
+            .iter()
+            .map(|address| InstancePrivateIpAddress {
+                association: address.of_instance(view, look),
+                primary: Some(address.primary),
+                private_dns_name: Some(private_dns_name(address.private_ip, look.region)),
+                private_ip_address: Some(address.private_ip.to_string()),
+            })
+            .collect(),
         source_dest_check: Some(row.source_dest_check),
-        status: Some("in-use".into()),
+        status: Some(view.state().into()),
         subnet_id: Some(row.subnet_id.to_string()),
         vpc_id: Some(row.vpc_id.to_string()),
         ..Default::default()

@@ -16,12 +16,18 @@ use mallee_app::routes::TABLE_TAG_KIND;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{
-    RouteAssociationFilter, RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow,
-    TO_INTERNET_GATEWAY, internet_gateway_list_attached, route_association_list, route_list, route_table_list,
-    vpc_list,
+    InstanceFilter, InterfaceFilter, NatGatewayFilter, NatGatewayState, PAGE_ROWS_MAX, RouteAssociationFilter,
+    RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow, TO_INTERNET_GATEWAY,
+    TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, TransitAttachmentFilter, TransitState,
+    VpcPeeringFilter, VpcPeeringState, instance_list, interface_list, internet_gateway_list_attached, nat_gateway_list,
+    route_association_list, route_list, route_table_list, transit_attachment_list, vpc_cidr_list, vpc_list,
+    vpc_peering_list,
 };
-use mallee_types::{InternetGatewayId, RouteTableId, VpcId};
-use std::collections::BTreeMap;
+use mallee_types::{
+    InstanceId, InstanceState, InterfaceId, InternetGatewayId, NatGatewayId, RouteTableId, TransitGatewayId, VpcId,
+    VpcPeeringId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What DescribeRouteTables filters by; targets that do not exist here match nothing.
 const FILTERS: [&str; 23] = [
@@ -68,7 +74,12 @@ impl Filterable for RouteTable {
             "route.destination-cidr-block" => routes(|r| values_of(&r.destination_cidr_block)),
             "route.destination-prefix-list-id" => routes(|r| values_of(&r.destination_prefix_list_id)),
             "route.gateway-id" => routes(|r| values_of(&r.gateway_id)),
+            "route.nat-gateway-id" => routes(|r| values_of(&r.nat_gateway_id)),
+            "route.instance-id" => routes(|r| values_of(&r.instance_id)),
+            "route.network-interface-id" => routes(|r| values_of(&r.network_interface_id)),
             "route.origin" => routes(|r| values_of(&r.origin)),
+            "route.transit-gateway-id" => routes(|r| values_of(&r.transit_gateway_id)),
+            "route.vpc-peering-connection-id" => routes(|r| values_of(&r.vpc_peering_connection_id)),
             "route.state" => routes(|r| values_of(&r.state)),
             "vpc-id" => values_of(&self.vpc_id),
             _ => tag_filter_values(name, &self.tags),
@@ -80,8 +91,17 @@ impl Filterable for RouteTable {
 struct Parts {
     routes: BTreeMap<RouteTableId, Vec<RouteRow>>,
     associations: BTreeMap<RouteTableId, Vec<RouteAssociationRow>>,
-    blocks: BTreeMap<VpcId, String>,
+    /// First the first one of each.
+    blocks: BTreeMap<VpcId, Vec<String>>,
     gateways: BTreeMap<VpcId, InternetGatewayId>,
+    /// Those that are active.
+    peerings: BTreeSet<String>,
+    /// NAT gateways that are there.
+    nats: BTreeSet<String>,
+    /// Transit gateways, each with a VPC that it joins.
+    transits: BTreeSet<(String, VpcId)>,
+    /// The instances that interfaces are attached to, by interface, and whether they are up.
+    instances: BTreeMap<String, (InstanceId, bool)>,
     tags: TagMap,
 }
 
@@ -108,28 +128,53 @@ impl Parts {
             RouteDestination::Block(block) => Some(block.to_string()),
             RouteDestination::List(_) => None,
         };
-        let leads = row.target_kind == TO_INTERNET_GATEWAY && attached;
+        let target = |kind: &str| (row.target_kind == kind).then(|| row.target_id.clone());
+        let (gateway_id, interface) = (target(TO_INTERNET_GATEWAY), target(TO_NETWORK_INTERFACE));
+        let (peering, nat) = (target(TO_VPC_PEERING), target(TO_NAT_GATEWAY));
+        let transit = target(TO_TRANSIT_GATEWAY);
+        let instance = interface.as_ref().and_then(|id| self.instances.get(id));
+        let leads = (gateway_id.is_some() && attached)
+            || peering.as_ref().is_some_and(|id| self.peerings.contains(id))
+            || nat.as_ref().is_some_and(|id| self.nats.contains(id))
+            || transit.as_ref().is_some_and(|id| self.transits.contains(&(id.clone(), table.vpc_id.clone())))
+            || instance.is_some_and(|(_, up)| *up);
+        let is_local = destination_cidr_block.as_ref().is_some_and(|block| self.is_block(table, block));
         Route {
             destination_cidr_block,
             destination_prefix_list_id: row.destination.list().map(ToString::to_string),
-            gateway_id: Some(row.target_id.clone()),
-            origin: Some("CreateRoute".to_owned()),
+            gateway_id,
+            instance_id: instance.map(|(id, _)| id.to_string()),
+            instance_owner_id: instance.map(|_| table.account_id.to_string()),
+            nat_gateway_id: nat,
+            network_interface_id: interface,
+            transit_gateway_id: transit,
+            vpc_peering_connection_id: peering,
+            origin: Some(if is_local { "CreateRouteTable" } else { "CreateRoute" }.to_owned()),
             state: Some(if leads { "active" } else { "blackhole" }.to_owned()),
             ..Default::default()
         }
     }
 
+    /// Whether it is one of the VPC's own blocks.
+    fn is_block(&self, table: &RouteTableRow, block: &String) -> bool {
+        self.blocks.get(&table.vpc_id).is_some_and(|blocks| blocks.contains(block))
+    }
+
     fn shape(&mut self, row: &RouteTableRow) -> RouteTable {
-        let local = Route {
-            destination_cidr_block: self.blocks.get(&row.vpc_id).cloned(),
+        let local = |block: &String| Route {
+            destination_cidr_block: Some(block.clone()),
             gateway_id: Some("local".to_owned()),
             origin: Some("CreateRouteTable".to_owned()),
             state: Some("active".to_owned()),
             ..Default::default()
         };
-        let more = self.routes.get(&row.id).into_iter().flatten().map(|route| self.route(row, route));
+        let routes = self.routes.get(&row.id).map_or(&[][..], Vec::as_slice);
+        // One that was given another target is a row.
+        let replaced = |block: &&String| routes.iter().any(|route| route.destination.to_string() == **block);
+        let own = self.blocks.get(&row.vpc_id).into_iter().flatten().filter(|block| !replaced(block)).map(local);
+        let more = routes.iter().map(|route| self.route(row, route));
         RouteTable {
-            routes: std::iter::once(local).chain(more).collect(),
+            routes: own.chain(more).collect(),
             associations: self.associations.get(&row.id).into_iter().flatten().map(association).collect(),
             owner_id: Some(row.account_id.to_string()),
             propagating_vgws: Vec::new(),
@@ -156,15 +201,90 @@ impl Ec2Api {
         for row in route_association_list(store, filter).await.or_fail()? {
             associations.entry(row.table_id.clone()).or_default().push(row);
         }
+        let over = routes.values().flatten().filter(|route| route.target_kind == TO_VPC_PEERING);
+        let over: BTreeSet<VpcPeeringId> = over.filter_map(|route| route.target_id.parse().ok()).collect();
+        let over: Vec<VpcPeeringId> = over.into_iter().collect();
+        let mut peerings = BTreeSet::new();
+        for some in over.chunks(ROWS as usize) {
+            let (ids, state) = (Some(some), Some(VpcPeeringState::Active));
+            let active = vpc_peering_list(store, VpcPeeringFilter { ids, state, ..Default::default() }, ROWS).await;
+            peerings.extend(active.or_fail()?.into_iter().map(|row| row.id.to_string()));
+        }
+        let to = routes.values().flatten().filter(|route| route.target_kind == TO_NETWORK_INTERFACE);
+        let to: BTreeSet<InterfaceId> = to.filter_map(|route| route.target_id.parse().ok()).collect();
+        let instances = self.instances_behind(cx, to.into_iter().collect()).await?;
+        let to = routes.values().flatten().filter(|route| route.target_kind == TO_NAT_GATEWAY);
+        let nats = self.nats_there(cx, to.filter_map(|route| route.target_id.parse().ok()).collect()).await?;
+        let to = routes.values().flatten().filter(|route| route.target_kind == TO_TRANSIT_GATEWAY);
+        let transits = self.transits_there(to.filter_map(|route| route.target_id.parse().ok()).collect()).await?;
         let attached = internet_gateway_list_attached(store, Some(&vpcs), None, ROWS).await.or_fail()?;
-        let blocks = vpc_list(store, cx.account(), Some(&vpcs), None, ROWS).await.or_fail()?;
+        let rows = vpc_list(store, cx.account(), Some(&vpcs), None, ROWS).await.or_fail()?;
+        let mut blocks: BTreeMap<VpcId, Vec<String>> =
+            rows.into_iter().map(|vpc| (vpc.id, vec![vpc.cidr.to_string()])).collect();
+        for row in vpc_cidr_list(store, Some(&vpcs)).await.or_fail()? {
+            blocks.entry(row.vpc_id).or_default().push(row.cidr.to_string());
+        }
         Ok(Parts {
             routes,
             associations,
-            blocks: blocks.into_iter().map(|vpc| (vpc.id, vpc.cidr.to_string())).collect(),
+            blocks,
             gateways: attached.into_iter().filter_map(|gateway| Some((gateway.vpc_id?, gateway.id))).collect(),
+            peerings,
+            nats,
+            transits,
+            instances,
             tags: tags_on(store, cx.account(), ids.iter().map(ToString::to_string)).await?,
         })
+    }
+
+    /// Those of these NAT gateways that are not about to go, or gone.
+    async fn nats_there(&self, cx: &OpContext, ids: BTreeSet<NatGatewayId>) -> Result<BTreeSet<String>, ApiError> {
+        let ids: Vec<NatGatewayId> = ids.into_iter().collect();
+        let mut found = BTreeSet::new();
+        for some in ids.chunks(ROWS as usize) {
+            let (account, ids) = (Some(cx.account()), Some(some));
+            let filter = NatGatewayFilter { account, ids, live: true, ..Default::default() };
+            let rows = nat_gateway_list(self.store(), filter, ROWS).await.or_fail()?;
+            let there = rows.into_iter().filter(|row| row.state != NatGatewayState::Deleting);
+            found.extend(there.map(|row| row.id.to_string()));
+        }
+        Ok(found)
+    }
+
+    /// These transit gateways, each with the VPCs that are attached to it.
+    async fn transits_there(&self, ids: BTreeSet<TransitGatewayId>) -> Result<BTreeSet<(String, VpcId)>, ApiError> {
+        let ids: Vec<TransitGatewayId> = ids.into_iter().collect();
+        let (gateways, state) = (Some(ids.as_slice()), Some(TransitState::Available));
+        let filter = TransitAttachmentFilter { gateways, state, ..Default::default() };
+        let rows = transit_attachment_list(self.store(), filter, PAGE_ROWS_MAX).await.or_fail()?;
+        Ok(rows.into_iter().map(|row| (row.gateway_id.to_string(), row.vpc_id)).collect())
+    }
+
+    /// The instances that these interfaces are attached to, and whether each is up.
+    async fn instances_behind(
+        &self,
+        cx: &OpContext,
+        interfaces: Vec<InterfaceId>,
+    ) -> Result<BTreeMap<String, (InstanceId, bool)>, ApiError> {
+        let mut found = BTreeMap::new();
+        for some in interfaces.chunks(ROWS as usize) {
+            let filter = InterfaceFilter { account: Some(cx.account()), ids: Some(some), ..Default::default() };
+            let rows = interface_list(self.store(), filter, ROWS).await.or_fail()?;
+            let ids: BTreeSet<InstanceId> = rows.iter().filter_map(|row| row.instance_id.clone()).collect();
+            let ids: Vec<InstanceId> = ids.into_iter().collect();
+            let filter = InstanceFilter { ids: Some(&ids), ..Default::default() };
+            let instances = instance_list(self.store(), filter, ROWS).await.or_fail()?;
+            let up = |id: &InstanceId| {
+                let state = instances.iter().find(|row| row.id == *id).map(|row| row.state);
+                matches!(state, Some(InstanceState::Pending | InstanceState::Running))
+            };
+            found.extend(rows.into_iter().filter_map(|row| {
+                let instance = row.instance_id?;
+                let up = up(&instance);
+                Some((row.id.to_string(), (instance, up)))
+            }));
+        }
+        Ok(found)
     }
 
     pub(crate) async fn create_route_table(

@@ -27,15 +27,16 @@ fn destination(cidr: Option<String>, ipv6: Option<String>, list: Option<String>)
     }
 }
 
-/// The one target of a request.
-fn target(gateway: Option<String>, local: bool) -> Result<RouteTarget, ApiError> {
-    match (gateway, local) {
-        (Some(_), true) => Err(ApiError::invalid_combination(
-            "A route has one target: the parameters GatewayId and LocalTarget exclude each other",
+/// The one target of a request, of those that it may give.
+fn target<const N: usize>(given: [Option<RouteTarget>; N]) -> Result<RouteTarget, ApiError> {
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(_), Some(_)) => Err(ApiError::invalid_combination(
+            "A route has one target: the parameters GatewayId, InstanceId, NatGatewayId, \
+             NetworkInterfaceId, TransitGatewayId, VpcPeeringConnectionId and LocalTarget exclude each other",
         )),
-        (Some(id), false) => Ok(RouteTarget::InternetGateway(id)),
-        (None, true) => Ok(RouteTarget::Local),
-        (None, false) => Err(Code::MissingParameter.message(
+        (Some(target), None) => Ok(target),
+        (None, _) => Err(Code::MissingParameter.message(
             "The request must contain exactly one of: gatewayId, natGatewayId, networkInterfaceId, \
              vpcPeeringConnectionId, egressOnlyInternetGatewayId, transitGatewayId, localGatewayId, carrierGatewayId, \
              vpcEndpointId, instanceId, coreNetworkArn",
@@ -48,11 +49,8 @@ macro_rules! one_target {
     ($request:ident as $type:ident { $($kept:ident),* $(,)? }) => {
         one_target!($request as $type { $($kept),* } but
             carrier_gateway_id "CarrierGatewayId", core_network_arn "CoreNetworkArn",
-            egress_only_internet_gateway_id "EgressOnlyInternetGatewayId", instance_id "InstanceId",
-            local_gateway_id "LocalGatewayId", nat_gateway_id "NatGatewayId",
-            network_interface_id "NetworkInterfaceId", odb_network_arn "OdbNetworkArn",
-            transit_gateway_id "TransitGatewayId", vpc_endpoint_id "VpcEndpointId",
-            vpc_peering_connection_id "VpcPeeringConnectionId");
+            egress_only_internet_gateway_id "EgressOnlyInternetGatewayId", local_gateway_id "LocalGatewayId",
+            odb_network_arn "OdbNetworkArn", vpc_endpoint_id "VpcEndpointId");
     };
     ($request:ident as $type:ident { $($kept:ident),* } but $($other:ident $name:literal),*) => {
         let $type { $($kept,)* $($other),* } = $request;
@@ -68,11 +66,19 @@ impl Ec2Api {
     ) -> Result<CreateRouteResult, ApiError> {
         one_target!(r as CreateRouteRequest {
             destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run, gateway_id,
-            route_table_id
+            instance_id, nat_gateway_id, network_interface_id, route_table_id, transit_gateway_id,
+            vpc_peering_connection_id
         });
         let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
         let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
-        let target = target(gateway_id, false)?;
+        let target = target([
+            gateway_id.map(RouteTarget::InternetGateway),
+            instance_id.map(RouteTarget::Instance),
+            nat_gateway_id.map(RouteTarget::NatGateway),
+            transit_gateway_id.map(RouteTarget::TransitGateway),
+            network_interface_id.map(RouteTarget::Interface),
+            vpc_peering_connection_id.map(RouteTarget::Peering),
+        ])?;
         self.cloud.create_route(cx, &table, &to, &target, dry_run == Some(true)).await?;
         Ok(CreateRouteResult { return_: Some(true) })
     }
@@ -80,11 +86,20 @@ impl Ec2Api {
     pub(crate) async fn replace_route(&self, cx: &OpContext, r: ReplaceRouteRequest) -> Result<(), ApiError> {
         one_target!(r as ReplaceRouteRequest {
             destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run, gateway_id,
-            local_target, route_table_id
+            instance_id, local_target, nat_gateway_id, network_interface_id, route_table_id, transit_gateway_id,
+            vpc_peering_connection_id
         });
         let table = route_table_id.ok_or_else(|| ApiError::missing_parameter("routeTableId"))?;
         let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
-        let target = target(gateway_id, local_target == Some(true))?;
+        let target = target([
+            gateway_id.map(RouteTarget::InternetGateway),
+            instance_id.map(RouteTarget::Instance),
+            nat_gateway_id.map(RouteTarget::NatGateway),
+            transit_gateway_id.map(RouteTarget::TransitGateway),
+            network_interface_id.map(RouteTarget::Interface),
+            vpc_peering_connection_id.map(RouteTarget::Peering),
+            (local_target == Some(true)).then_some(RouteTarget::Local),
+        ])?;
         self.cloud.replace_route(cx, &table, &to, &target, dry_run == Some(true)).await
     }
 

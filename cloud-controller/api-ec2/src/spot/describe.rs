@@ -9,7 +9,7 @@ use crate::common::{
 use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::ids::require_all;
-use mallee_app::instances::run::RunRequest;
+use mallee_app::instances::run::{LaunchInterface, RunRequest};
 use mallee_app::spot::Wanted;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
@@ -117,10 +117,32 @@ impl Filterable for SpotInstanceRequest {
     }
 }
 
+/// One of several interfaces of a launch, or one with more to say than the launch itself has.
+fn interface(wanted: &LaunchInterface) -> InstanceNetworkInterfaceSpecification {
+    let all = wanted.addresses.primary.iter().map(|ip| (ip, true));
+    let all = all.chain(wanted.addresses.secondary.iter().map(|ip| (ip, false)));
+    let address = |(ip, primary): (&std::net::Ipv4Addr, bool)| PrivateIpAddressSpecification {
+        primary: Some(primary),
+        private_ip_address: Some(ip.to_string()),
+    };
+    InstanceNetworkInterfaceSpecification {
+        delete_on_termination: Some(wanted.delete_on_termination.unwrap_or(wanted.existing.is_none())),
+        description: Some(wanted.description.clone()).filter(|text| !text.is_empty()),
+        device_index: i32::try_from(wanted.device_index).ok(),
+        groups: wanted.group_ids.clone(),
+        network_interface_id: wanted.existing.clone(),
+        private_ip_addresses: all.map(address).collect(),
+        secondary_private_ip_address_count: i32::try_from(wanted.addresses.more).ok().filter(|count| *count > 0),
+        subnet_id: wanted.subnet.clone(),
+        ..Default::default()
+    }
+}
+
 /// The launch of a request, without its user data: nobody needs to read that here.
 fn specification(launch: RunRequest) -> LaunchSpecification {
+    let several: Vec<_> = launch.interfaces.iter().map(interface).collect();
     let by_interface = launch.public_ip.is_some() || launch.private_ip.is_some();
-    let interface = by_interface.then(|| InstanceNetworkInterfaceSpecification {
+    let one = (by_interface && several.is_empty()).then(|| InstanceNetworkInterfaceSpecification {
         associate_public_ip_address: launch.public_ip,
         delete_on_termination: Some(true),
         device_index: Some(0),
@@ -140,7 +162,7 @@ fn specification(launch: RunRequest) -> LaunchSpecification {
         instance_type: Some(launch.instance_type),
         key_name: launch.key_name,
         monitoring: Some(RunInstancesMonitoringEnabled { enabled: Some(launch.monitoring), ..Default::default() }),
-        network_interfaces: interface.into_iter().collect(),
+        network_interfaces: one.into_iter().chain(several).collect(),
         placement: Some(SpotPlacement {
             availability_zone: launch.zone,
             group_name: launch.group.name,

@@ -90,10 +90,13 @@ fn template_of(
 ) -> ResponseLaunchTemplateData {
     let (row, doc) = (&view.row, &view.row.doc);
     let switch = |on: bool| Some(if on { "enabled" } else { "disabled" }.to_owned());
-    let interface = view.interfaces.first().map(|interface| LaunchTemplateInstanceNetworkInterfaceSpecification {
-        associate_public_ip_address: Some(doc.auto_public_ip),
+    let interfaces = view.interfaces.iter().map(|interface| LaunchTemplateInstanceNetworkInterfaceSpecification {
+        // Said of the only one; of several none may have one.
+        associate_public_ip_address: (view.interfaces.len() == 1).then_some(doc.auto_public_ip),
         delete_on_termination: Some(interface.row.delete_on_termination),
-        device_index: Some(0),
+        description: Some(interface.row.description.clone()).filter(|text| !text.is_empty()),
+        device_index: interface.row.device_index.and_then(|index| i32::try_from(index).ok()),
+        secondary_private_ip_address_count: i32::try_from(interface.secondary.len()).ok().filter(|count| *count > 0),
         groups: interface.groups.iter().map(|(id, _)| id.to_string()).collect(),
         interface_type: Some("interface".to_owned()),
         network_card_index: Some(0),
@@ -150,7 +153,7 @@ fn template_of(
             state: Some("applied".to_owned()),
         }),
         monitoring: Some(LaunchTemplatesMonitoring { enabled: Some(doc.monitoring), ..Default::default() }),
-        network_interfaces: interface.into_iter().collect(),
+        network_interfaces: interfaces.collect(),
         placement: Some(placement_of(view)),
         private_dns_name_options: Some(LaunchTemplatePrivateDnsNameOptions {
             enable_resource_name_dns_a_record: Some(false),

@@ -1,8 +1,10 @@
 //! Elastic IPs: whose they are, where they lead, and what stands in the way.
 
 use crate::fixture::{Fixture, texts};
+use mallee_runtime::FaultAction;
 use mallee_store::*;
 use mallee_types::*;
+use std::time::Duration;
 
 async fn allocate(f: &Fixture) -> (String, String) {
     let made = f.call("AllocateAddress", &[]).await.unwrap();
@@ -219,4 +221,58 @@ async fn what_is_asked_for_is_given_or_refused_by_name() {
     let reverse = f.call("DescribeAddressesAttribute", &[("Attribute", "domain-name")]).await.unwrap();
     assert_eq!(texts(&reverse, "publicIp"), ["203.0.113.77"]);
     assert!(texts(&reverse, "ptrRecord").is_empty());
+}
+
+/// Does `first`, and `then` while `first` waits at the point, which is before its transaction.
+async fn meanwhile(f: &Fixture, point: &str, first: (&str, &[(&str, &str)]), then: (&str, &[(&str, &str)])) {
+    f.faults.arm(point, FaultAction::Delay(Duration::from_secs(1)), 1);
+    let second = async {
+        while !f.faults.hit().iter().any(|hit| hit == point) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        f.call(then.0, then.1).await
+    };
+    let (first, second) = tokio::join!(f.call(first.0, first.1), second);
+    first.unwrap();
+    second.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_shows_an_address_by_then_hears_that_it_goes() {
+    let f = Fixture::new().await;
+    let subnet = subnet_list(&f.store, f.cx.account(), None, None, None, 1).await.unwrap().remove(0);
+    let free = async |more: &[(&str, &str)]| {
+        let new = [&[("SubnetId", subnet.id.as_str())], more].concat();
+        f.texts("CreateNetworkInterface", &new, "networkInterfaceId").await.remove(0)
+    };
+    let (one, two) = (f.instance(1, InstanceState::Running).await, f.instance(2, InstanceState::Running).await);
+    // Its interface comes to an instance meanwhile.
+    let (id, ip) = allocate(&f).await;
+    let (me, off) = (("AllocationId", id.as_str()), [("PublicIp", ip.as_str())]);
+    let (eni, last) = (free(&[]).await, free(&[]).await);
+    associate(&f, me, ("NetworkInterfaceId", &eni)).await;
+    let attach = [("NetworkInterfaceId", eni.as_str()), ("InstanceId", one.as_str()), ("DeviceIndex", "1")];
+    let (leave, come) = (("DisassociateAddress", &off[..]), ("AttachNetworkInterface", &attach[..]));
+    meanwhile(&f, "cloud.address.disassociate", leave, come).await;
+    assert_eq!(f.row(&one).await.generation, Generation(3), "of the interface, and that the address left it");
+    // The same, but the address goes elsewhere.
+    let eni = free(&[]).await;
+    associate(&f, me, ("NetworkInterfaceId", &eni)).await;
+    let attach = [("NetworkInterfaceId", eni.as_str()), ("InstanceId", two.as_str()), ("DeviceIndex", "1")];
+    let to = [me, ("NetworkInterfaceId", last.as_str())];
+    let (leave, come) = (("AssociateAddress", &to[..]), ("AttachNetworkInterface", &attach[..]));
+    meanwhile(&f, "cloud.address.associate", leave, come).await;
+    assert_eq!(f.row(&two).await.generation, Generation(3));
+    // Its private address moves to an instance meanwhile.
+    let three = f.instance(3, InstanceState::Running).await;
+    let eni = free(&[("SecondaryPrivateIpAddressCount", "1")]).await;
+    let shown = f.texts("DescribeNetworkInterfaces", &[("NetworkInterfaceId.1", &eni)], "privateIpAddress").await;
+    let private = shown.last().unwrap().as_str();
+    let there = [me, ("NetworkInterfaceId", eni.as_str()), ("PrivateIpAddress", private)];
+    f.call("AssociateAddress", &there).await.unwrap();
+    let on = InterfaceId::from_random(3).to_string();
+    let to = [("NetworkInterfaceId", on.as_str()), ("PrivateIpAddress.1", private), ("AllowReassignment", "true")];
+    let (leave, come) = (("DisassociateAddress", &off[..]), ("AssignPrivateIpAddresses", &to[..]));
+    meanwhile(&f, "cloud.address.disassociate", leave, come).await;
+    assert_eq!(f.row(&three).await.generation, Generation(3));
 }

@@ -2,7 +2,7 @@
 
 use mallee_api_ec2::Ec2Api;
 use mallee_app::test_support::{self, config};
-use mallee_app::{Actor, OpContext};
+use mallee_app::{Actor, CloudConfig, OpContext};
 use mallee_awswire::xml_read::{Element, XmlLimits};
 use mallee_awswire::{ApiError, Params};
 use mallee_runtime::Faults;
@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 
 pub struct Fixture {
     api: Ec2Api,
-    cloud: std::sync::Arc<mallee_app::Cloud>,
+    pub cloud: std::sync::Arc<mallee_app::Cloud>,
     pub cx: OpContext,
     /// Of another account, which administers nothing.
     pub other: OpContext,
@@ -32,9 +32,13 @@ impl Fixture {
     }
 
     pub async fn on(db: TestDb) -> Self {
+        Self::with(db, config()).await
+    }
+
+    pub async fn with(db: TestDb, config: CloudConfig) -> Self {
         let store = db.open().await;
         let faults = Faults::recording();
-        let cloud = test_support::cloud(&db, &store, config(), faults.clone());
+        let cloud = test_support::cloud(&db, &store, config, faults.clone());
         let access = mallee_app::bootstrap::bootstrap(&cloud).await.unwrap();
         let cx = OpContext::new(actor(access.account, true), "req-1");
         let other = OpContext::new(actor("000000000002".parse().unwrap(), false), "req-1");
@@ -130,6 +134,7 @@ impl Fixture {
             delete_on_termination: true,
             description: String::new(),
             created_ms: 1_700_000_000_000,
+            kind: InterfaceKind::Interface,
         };
         interface_insert(&mut tx, &interface, std::slice::from_ref(&group.id)).await.unwrap();
         tx.commit().await.unwrap();

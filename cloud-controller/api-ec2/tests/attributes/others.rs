@@ -82,6 +82,31 @@ async fn deprecated_and_protected_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bandwidth_is_limited_where_the_cloud_was_told_to() {
+    let f = Fixture::new().await;
+    let nano = [("InstanceType.1", "t3.nano")];
+    let shown = async || f.call("DescribeInstanceTypes", &nano).await.unwrap();
+    let id = f.instance(1, InstanceState::Stopped).await;
+    let resize = async |name: &str| {
+        f.call("ModifyInstanceAttribute", &[("InstanceId", id.as_str()), ("InstanceType.Value", name)]).await.unwrap();
+        f.row(&id).await.doc.bandwidth_kbps
+    };
+    assert!(texts(&shown().await, "networkPerformance").is_empty(), "nothing limits it, so nothing is said");
+    assert_eq!(resize("t3.nano").await, 0);
+    f.cloud.limit_network();
+    let reply = shown().await;
+    assert_eq!(texts(&reply, "networkPerformance"), ["0.032 Gigabit", "0.032 Gigabit"]);
+    assert_eq!(texts(&reply, "baselineBandwidthInGbps"), ["0.032"]);
+    assert_eq!(texts(&reply, "peakBandwidthInGbps"), ["0.032"]);
+    assert_eq!([resize("m5.large").await, resize("t2.micro").await], [750_000, 0], "AWS has no figure for the last");
+    // Back to the built-in figures is back to no row, with limits too.
+    f.call("ModifyInstanceTypeAttribute", &[("Name", "t3.nano"), ("Cpu", "1")]).await.unwrap();
+    assert_eq!(texts(&shown().await, "baselineBandwidthInGbps"), ["0.032"]);
+    f.call("ModifyInstanceTypeAttribute", &[("Name", "t3.nano"), ("Reset", "true")]).await.unwrap();
+    assert_eq!(texts(&shown().await, "defaultVCpus"), ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn types_as_the_administrator_sets_them() {
     let f = Fixture::new().await;
     let change = [("Name", "t3.nano"), ("Cpu", "1"), ("Memory", "256"), ("Disk", "4")];

@@ -9,6 +9,7 @@ use std::sync::Arc;
 mallee_store::store_test_suite!(
     a_list_counts_by_its_size,
     changes_that_come_at_once_are_all_there,
+    the_pages_of_a_listing_are_of_one_version,
     only_its_account_sees_a_list
 );
 
@@ -157,9 +158,37 @@ async fn changes_that_come_at_once_are_all_there(db: TestDb) {
     assert_eq!(made, 1);
 }
 
+async fn the_pages_of_a_listing_are_of_one_version(db: TestDb) {
+    let f = Fixture::on(db).await;
+    let id = list(&f, 10).await;
+    let mut entries = vec![("PrefixListId".to_owned(), id.clone())];
+    entries.extend((1..=4).map(|n| (format!("AddEntry.{n}.Cidr"), format!("10.{n}.0.0/16"))));
+    let entries: Vec<(&str, &str)> = entries.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    f.call("ModifyManagedPrefixList", &entries).await.unwrap();
+    let begin = [("PrefixListId", id.as_str()), ("MaxResults", "3")];
+    let first = f.texts("GetManagedPrefixListEntries", &begin, "cidr").await;
+    let token = f.texts("GetManagedPrefixListEntries", &begin, "nextToken").await.remove(0);
+    // Meanwhile the last one goes and another comes.
+    let swap = [
+        ("PrefixListId", id.as_str()),
+        ("RemoveEntry.1.Cidr", "10.4.0.0/16"),
+        ("AddEntry.1.Cidr", "10.5.0.0/16"),
+        ("CurrentVersion", "2"),
+    ];
+    f.call("ModifyManagedPrefixList", &swap).await.unwrap();
+    let rest = [("PrefixListId", id.as_str()), ("NextToken", token.as_str())];
+    let rest = f.texts("GetManagedPrefixListEntries", &rest, "cidr").await;
+    assert_eq!([first, rest].concat(), [1, 2, 3, 4].map(|n| format!("10.{n}.0.0/16")));
+}
+
 async fn only_its_account_sees_a_list(db: TestDb) {
     let f = Fixture::on(db).await;
     let id = list(&f, 5).await;
+    let add = [("PrefixListId", id.as_str()), ("AddEntry.1.Cidr", "10.0.0.0/16")];
+    let restore = [("PrefixListId", id.as_str()), ("PreviousVersion", "1"), ("CurrentVersion", "1")];
+    for (action, params) in [("ModifyManagedPrefixList", &add[..]), ("RestoreManagedPrefixListVersion", &restore)] {
+        assert_eq!(f.error_as(&f.other, action, params).await.0, "InvalidPrefixListID.NotFound", "{action}");
+    }
     let by_id = [("PrefixListId.1", id.as_str())];
     assert_eq!(f.texts("DescribeManagedPrefixLists", &by_id, "prefixListId").await, [id.as_str()]);
     let unknown = f.error_as(&f.other, "DescribeManagedPrefixLists", &by_id).await;

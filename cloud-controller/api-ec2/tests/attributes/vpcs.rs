@@ -334,3 +334,29 @@ async fn others_see_and_touch_none_of_it() {
         assert_eq!(f.error_as(&f.other, action, &parameters).await.0, code, "{action}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_names_groups_of_its_own_vpc_only() {
+    let f = Fixture::new().await;
+    let other = vpc(&f, "10.1.0.0/16").await;
+    let (here, there) = (
+        [("GroupName", "here"), ("GroupDescription", "d")],
+        [("GroupName", "there"), ("GroupDescription", "d"), ("VpcId", other.as_str())],
+    );
+    let here = f.texts("CreateSecurityGroup", &here, "groupId").await.remove(0);
+    let there = f.texts("CreateSecurityGroup", &there, "groupId").await.remove(0);
+    let rule = |peer| {
+        [("GroupId", here.as_str()), ("IpPermissions.1.IpProtocol", "-1"), ("IpPermissions.1.Groups.1.GroupId", peer)]
+    };
+    let text = format!("You have specified two resources that belong to different networks: {here} and {there}.");
+    let refused = ("InvalidGroup.NotFound", text);
+    assert_eq!(f.error("AuthorizeSecurityGroupIngress", &rule(&there)).await, refused);
+    let id = f.texts("AuthorizeSecurityGroupIngress", &rule(&here), "securityGroupRuleId").await.remove(0);
+    let change = [
+        ("GroupId", here.as_str()),
+        ("SecurityGroupRule.1.SecurityGroupRuleId", id.as_str()),
+        ("SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "-1"),
+        ("SecurityGroupRule.1.SecurityGroupRule.ReferencedGroupId", there.as_str()),
+    ];
+    assert_eq!(f.error("ModifySecurityGroupRules", &change).await, refused);
+}

@@ -199,6 +199,7 @@ async fn interfaces(
             delete_on_termination: true,
             description: String::new(),
             created_ms: 1,
+            kind: InterfaceKind::Interface,
         };
         let groups: Vec<GroupId> = groups.iter().filter(|_| rng.below(2) == 0).cloned().collect();
         interface_insert(tx, &row, &groups).await.unwrap();

@@ -119,6 +119,7 @@ impl World {
             delete_on_termination: true,
             description: String::new(),
             created_ms: 1_700_000_000_000,
+            kind: InterfaceKind::Interface,
         };
         interface_insert(tx, &row, &self.groups[..1]).await.unwrap();
     }

@@ -74,7 +74,8 @@ fn both(values: (Option<i32>, Option<i32>), names: [&str; 2]) -> Result<(i64, i6
 
 impl NewEntry {
     /// Its ports, or ICMP type and code. Of other protocols whatever is given is left aside, as EC2 does: its clients
-    /// send ports with everything.
+    /// send ports with everything. (ICMPv6, 58, has types with IPv6 blocks only: with an IPv4 block EC2 means all of them,
+    /// "regardless of any that you specify".)
     fn range(&self) -> Result<(Option<i64>, Option<i64>), ApiError> {
         if WITH_PORTS.contains(&self.protocol) {
             let (from, to) = both(self.ports, ["portRange.from", "portRange.to"])?;
@@ -239,6 +240,7 @@ mod tests {
         for protocol in [ALL, 47, 58] {
             assert_eq!(ports(protocol, Some(0), Some(0)).unwrap(), (None, None), "{protocol}");
         }
+        assert_eq!(entry(58, [None, None], [Some(128), Some(0)]).range().unwrap(), (None, None), "as EC2, with IPv4");
         let icmp = |kind, code| entry(ICMP, [Some(0), Some(0)], [kind, code]).range();
         assert_eq!(icmp(Some(8), Some(-1)).unwrap(), (Some(8), Some(-1)));
         assert_eq!(icmp(Some(-1), Some(-1)).unwrap(), (Some(-1), Some(-1)));

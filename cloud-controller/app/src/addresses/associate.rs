@@ -6,14 +6,17 @@
 
 use super::AddressRef;
 use crate::fail::{OrFail as _, store_failure};
+use crate::interfaces::is_users;
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     ElasticIpFilter, ElasticIpRow, Exec, InstanceRow, InterfaceFilter, InterfaceRow, StoreError, Tx, change_append,
     elastic_ip_associate, elastic_ip_disassociate, elastic_ip_list, instance_intent_update, instances_fetch_locked,
-    interface_list, internet_gateway_hold, internet_gateway_list_attached, public_address_release, public_address_take,
+    interface_address_holders, interface_fetch_locked, interface_list, internet_gateway_hold,
+    internet_gateway_list_attached, public_address_release, public_address_take,
 };
+use mallee_types::limits::ADDRESSES_PER_INTERFACE_MAX;
 use mallee_types::{AddressId, InstanceId, InstanceState, InterfaceId, RunIntent};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -81,13 +84,15 @@ fn changed_meanwhile() -> ApiError {
     Code::Unavailable.message("The address was changed by other requests. Please try again.")
 }
 
-/// The interfaces' elastic IPs.
-async fn addresses_of<'a>(
+/// The elastic IP of this private address of the interface; none: of its primary one.
+async fn address_of<'a>(
     exec: impl Into<Exec<'a>>,
     interface: &InterfaceId,
+    private_ip: Option<Ipv4Addr>,
 ) -> Result<Option<ElasticIpRow>, StoreError> {
     let filter = ElasticIpFilter { interfaces: Some(std::slice::from_ref(interface)), ..Default::default() };
-    Ok(elastic_ip_list(exec, filter, 1).await?.pop())
+    let limit = u32::try_from(ADDRESSES_PER_INTERFACE_MAX).unwrap_or(u32::MAX);
+    Ok(elastic_ip_list(exec, filter, limit).await?.into_iter().find(|row| row.private_ip == private_ip))
 }
 
 async fn interface_now<'a>(exec: impl Into<Exec<'a>>, id: &InterfaceId) -> Result<Option<InterfaceRow>, StoreError> {
@@ -101,8 +106,24 @@ async fn lock_instances(tx: &mut Tx, interfaces: &[&InterfaceRow]) -> Result<Vec
     instances_fetch_locked(tx, &ids).await
 }
 
+/// Locks these interfaces, in order of their ids; false when one of them, or the elastic IP, is not as it was read. What
+/// changes an interface's instance, or moves a private address with its elastic IP, holds the same locks.
+async fn lock_as_read(tx: &mut Tx, row: &ElasticIpRow, interfaces: &[&InterfaceRow]) -> Result<bool, StoreError> {
+    let mut interfaces = interfaces.to_vec();
+    interfaces.sort_by(|one, other| one.id.cmp(&other.id));
+    for seen in interfaces {
+        match interface_fetch_locked(tx, &seen.id).await {
+            Ok(now) if now == *seen => {}
+            Ok(_) | Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    let filter = ElasticIpFilter { ids: Some(std::slice::from_ref(&row.id)), ..Default::default() };
+    Ok(elastic_ip_list(tx, filter, 1).await?.pop().as_ref() == Some(row))
+}
+
 /// The nodes of these instances must hear what their interfaces show now.
-async fn tell(tx: &mut Tx, instances: &[InstanceRow]) -> Result<(), StoreError> {
+pub(crate) async fn tell(tx: &mut Tx, instances: &[InstanceRow]) -> Result<(), StoreError> {
     for row in instances.iter().filter(|row| !row.released) {
         instance_intent_update(tx, row).await?;
         change_append(tx, load::INSTANCE, &row.id, Some(&row.zone));
@@ -121,6 +142,21 @@ fn takes(row: &InstanceRow, target: &Target) -> Result<(), ApiError> {
         row.state.name(),
         row.id
     )))
+}
+
+/// Fails unless the interface has this secondary address.
+async fn has_address<'a>(
+    exec: impl Into<Exec<'a>>,
+    interface: &InterfaceRow,
+    private_ip: Option<Ipv4Addr>,
+) -> Result<(), ApiError> {
+    let Some(ip) = private_ip else { return Ok(()) };
+    let held = interface_address_holders(exec, &interface.subnet_id, &[ip]).await.or_fail()?;
+    if held.iter().any(|row| row.interface_id == interface.id) {
+        return Ok(());
+    }
+    let why = format!("The network interface '{}' does not have this private address.", interface.id);
+    Err(ApiError::invalid_value("privateIpAddress", &ip.to_string(), &why))
 }
 
 fn associated(row: &ElasticIpRow, association: &AddressId) -> ApiError {
@@ -182,18 +218,19 @@ impl Cloud {
         let store = self.store();
         let row = self.find_address(store, cx, &new.address).await?;
         let interface = self.interface_of(cx, &new.target).await?;
-        if let Some(private_ip) = new.private_ip.filter(|ip| *ip != interface.private_ip) {
-            let why = format!("The network interface '{}' does not have this private address.", interface.id);
-            return Err(ApiError::invalid_value("privateIpAddress", &private_ip.to_string(), &why));
-        }
-        let there = row.association_id.as_ref().filter(|_| row.interface_id.as_ref() == Some(&interface.id));
+        is_users(&interface)?;
+        // None: the primary one.
+        let private_ip = new.private_ip.filter(|ip| *ip != interface.private_ip);
+        has_address(store, &interface, private_ip).await?;
+        let led = row.interface_id.as_ref() == Some(&interface.id) && row.private_ip == private_ip;
+        let there = row.association_id.as_ref().filter(|_| led);
         if let Some(same) = there {
             return if dry_run { Err(Code::DryRunOperation.error()) } else { Ok(Attempt::Done(same.clone())) };
         }
         if let Some(other) = row.association_id.as_ref().filter(|_| !new.reassociate) {
             return Err(associated(&row, other));
         }
-        let replaced = addresses_of(store, &interface.id).await.or_fail()?;
+        let replaced = address_of(store, &interface.id, private_ip).await.or_fail()?;
         if let Some(other) = replaced.as_ref().filter(|_| !new.reassociate) {
             return Err(Code::ResourceAlreadyAssociated
                 .message(format!("resource {} is already associated with address {}", interface.id, other.address)));
@@ -206,31 +243,35 @@ impl Cloud {
             Some(id) => interface_now(store, id).await.or_fail()?,
             None => None,
         };
+        left.as_ref().map_or(Ok(()), is_users)?;
         self.faults().point("cloud.address.associate").await.or_fail()?;
         let mut tx = store.write().await.or_fail()?;
         let concerned: Vec<&InterfaceRow> = left.iter().chain([&interface]).collect();
         let instances = or_again!(lock_instances(&mut tx, &concerned).await);
         // It may have been detached, or its instance have ended, before the lock was had.
-        if or_again!(interface_now(&mut tx, &interface.id).await).as_ref() != Some(&interface) {
+        if !or_again!(lock_as_read(&mut tx, &row, &concerned).await) {
             return Ok(Attempt::Again);
         }
+        has_address(&mut tx, &interface, private_ip).await?;
         if let Some(instance) = instances.iter().find(|instance| interface.instance_id.as_ref() == Some(&instance.id)) {
             takes(instance, &new.target)?;
         }
         or_again!(internet_gateway_hold(&mut tx, &interface.vpc_id).await);
         self.gateway_of(&mut tx, &interface).await?;
         // What it has shown so far: an automatic address goes back to the pool, another elastic IP leads nowhere.
-        or_again!(public_address_release(&mut tx, &interface.id).await);
+        if private_ip.is_none() {
+            or_again!(public_address_release(&mut tx, &interface.id).await);
+        }
         if let Some(other) = replaced.as_ref().and_then(|other| other.association_id.as_ref())
             && !or_again!(elastic_ip_disassociate(&mut tx, other).await)
         {
             return Ok(Attempt::Again);
         }
         let id = AddressId::from_random(self.rng().u128());
-        if !or_again!(elastic_ip_associate(&mut tx, &row, &id, &interface.id).await) {
+        if !or_again!(elastic_ip_associate(&mut tx, &row, &id, &interface.id, private_ip).await) {
             return Ok(Attempt::Again);
         }
-        if let Some(left) = &left {
+        if let Some(left) = left.as_ref().filter(|_| row.private_ip.is_none()) {
             or_again!(self.show_automatic(&mut tx, left, &instances).await);
         }
         or_again!(tell(&mut tx, &instances).await);
@@ -261,6 +302,12 @@ impl Cloud {
     ) -> Result<(), StoreError> {
         let mut of_it = instances.iter().filter(|row| interface.instance_id.as_ref() == Some(&row.id));
         if !of_it.any(|row| row.doc.auto_public_ip && row.intent == RunIntent::Run && !row.released) {
+            return Ok(());
+        }
+        // As on EC2: an instance with several interfaces gets none.
+        let of = interface.instance_id.as_ref().map(std::slice::from_ref);
+        let filter = InterfaceFilter { instances: of, ..Default::default() };
+        if interface_list(&mut *tx, filter, 2).await?.len() > 1 {
             return Ok(());
         }
         match public_address_take(tx, self.config().public_pool, &interface.id, &interface.account_id).await {
@@ -310,14 +357,18 @@ impl Cloud {
             return Ok(Attempt::Done(()));
         };
         let interface = interface_now(self.store(), interface).await.or_fail()?;
+        interface.as_ref().map_or(Ok(()), is_users)?;
         self.faults().point("cloud.address.disassociate").await.or_fail()?;
         let mut tx = self.store().write().await.or_fail()?;
         let concerned: Vec<&InterfaceRow> = interface.iter().collect();
         let instances = or_again!(lock_instances(&mut tx, &concerned).await);
-        if !or_again!(elastic_ip_disassociate(&mut tx, id).await) {
+        // It may have moved, or its interface have got or lost an instance, before the lock was had.
+        if !or_again!(lock_as_read(&mut tx, &row, &concerned).await)
+            || !or_again!(elastic_ip_disassociate(&mut tx, id).await)
+        {
             return Ok(Attempt::Again);
         }
-        if let Some(interface) = &interface {
+        if let Some(interface) = interface.as_ref().filter(|_| row.private_ip.is_none()) {
             or_again!(self.show_automatic(&mut tx, interface, &instances).await);
         }
         or_again!(tell(&mut tx, &instances).await);

@@ -67,7 +67,12 @@ fn problem(row: &ElasticIpRow, shown: Option<&PublicAddressRow>) -> Option<Strin
     };
     match (led, shown) {
         (None, None) => None,
-        (Some(interface), Some(shown)) if *interface == shown.interface_id => None,
+        (Some(interface), Some(shown)) if *interface == shown.interface_id && row.private_ip == shown.private_ip => {
+            None
+        }
+        (Some(interface), Some(shown)) if *interface == shown.interface_id => {
+            Some(format!("leads to {:?} of {interface}, but is shown for {:?}", row.private_ip, shown.private_ip))
+        }
         (Some(interface), None) => Some(format!("leads to {interface}, which does not show {}", row.address)),
         (led, Some(shown)) => {
             let led = led.map_or("nowhere", |id| id.as_str());
@@ -90,6 +95,7 @@ mod tests {
             association_id: None,
             interface_id: None,
             allocated_ms: 1,
+            private_ip: None,
         };
         let (eni, other) = (InterfaceId::from_random(1), InterfaceId::from_random(2));
         let led = ElasticIpRow {
@@ -104,10 +110,13 @@ mod tests {
             allocated_ms: 1,
             allocation_id: Some(free.id.clone()),
             association_id: None,
+            private_ip: None,
         };
         assert_eq!((problem(&free, None), problem(&led, Some(&shown(&eni)))), (None, None));
         assert!(problem(&free, Some(&shown(&eni))).is_some());
         assert!(problem(&led, None).is_some() && problem(&led, Some(&shown(&other))).is_some());
+        let elsewhere = ElasticIpRow { private_ip: Some(Ipv4Addr::new(10, 0, 0, 9)), ..led.clone() };
+        assert!(problem(&elsewhere, Some(&shown(&eni))).is_some());
         assert!(problem(&ElasticIpRow { interface_id: None, ..led.clone() }, None).is_some());
     }
 }

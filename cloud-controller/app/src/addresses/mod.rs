@@ -104,6 +104,7 @@ impl Cloud {
             association_id: None,
             interface_id: None,
             allocated_ms: self.clock().now_ms(),
+            private_ip: None,
         };
         elastic_ip_insert(&mut tx, &row).await.or_fail()?;
         tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, row.id.as_str(), tags)).await.or_fail()?;

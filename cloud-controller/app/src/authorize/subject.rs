@@ -8,12 +8,13 @@ use mallee_authz::{Kind, Plan, Question, Service, Target};
 use mallee_iam::Context;
 use mallee_store::{
     ElasticIpFilter, ImageFilter, InstanceFilter, InterfaceFilter, NetworkAclAssociationFilter, NetworkAclFilter,
-    RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter, StoreError, elastic_ip_list, image_list,
-    instance_list, interface_list, key_pair_by_name, key_pair_list, launch_template_list, network_acl_association_list,
-    network_acl_list, placement_group_list, profile_association_fetch, route_association_list, route_table_list,
-    security_group_by_name, security_group_list, subnet_default, subnet_list, tag_list_of, vpc_default, vpc_list,
+    RouteAssociationFilter, RouteTableFilter, SecurityGroupFilter, StoreError, VpcPeeringFilter, elastic_ip_list,
+    image_list, instance_list, interface_list, key_pair_by_name, key_pair_list, launch_template_list,
+    network_acl_association_list, network_acl_list, placement_group_list, profile_association_fetch,
+    route_association_list, route_table_list, security_group_by_name, security_group_list, subnet_default, subnet_list,
+    tag_list_of, vpc_default, vpc_list, vpc_peering_list_shown,
 };
-use mallee_types::{AccountId, NetworkAclId, RouteTableId, SubnetId};
+use mallee_types::{AccountId, AttachmentId, NetworkAclId, RouteTableId, SubnetId, VpcPeeringId};
 use std::net::Ipv4Addr;
 
 /// A resource of a question.
@@ -71,6 +72,20 @@ impl Cloud {
     /// The resource of this kind at one end of an association.
     async fn end_of(&self, cx: &OpContext, kind: Kind, id: &str) -> Result<Option<String>, StoreError> {
         match kind.word {
+            "instance" | "network-interface" if id.starts_with(AttachmentId::PREFIX) => {
+                let Ok(attachment) = id.parse() else { return Ok(None) };
+                let filter = InterfaceFilter {
+                    account: Some(cx.account()),
+                    attachment: Some(&attachment),
+                    ..Default::default()
+                };
+                let Some(row) = interface_list(self.store(), filter, 1).await?.pop() else { return Ok(None) };
+                Ok(if kind.word == "instance" {
+                    row.instance_id.map(|id| id.to_string())
+                } else {
+                    Some(row.id.to_string())
+                })
+            }
             "instance" => {
                 let Ok(association) = id.parse() else { return Ok(None) };
                 let row = profile_association_fetch(self.store(), cx.account(), &association).await?;
@@ -88,6 +103,7 @@ impl Cloud {
                 let row = network_acl_association_list(self.store(), filter).await?.pop();
                 Ok(row.map(|row| row.acl_id.to_string()))
             }
+            "vpc" => Ok(self.cidr_association(id).await?.map(|found| found.vpc.id.to_string())),
             "elastic-ip" => {
                 let Ok(association) = id.parse() else { return Ok(None) };
                 let filter = ElasticIpFilter {
@@ -244,6 +260,17 @@ impl Cloud {
                 let Some(row) = network_acl_list(store, filter, 1).await?.pop() else { return Ok(false) };
                 subject.key("ec2:NetworkAclID", row.id.as_str());
                 subject.key("ec2:Vpc", self.arn_of(account, "vpc", row.vpc_id.as_str()));
+                Ok(true)
+            }
+            "vpc-peering-connection" => {
+                let Ok(id) = id.parse::<VpcPeeringId>() else { return Ok(false) };
+                let filter = VpcPeeringFilter { ids: Some(std::slice::from_ref(&id)), ..Default::default() };
+                let now_ms = self.clock().now_ms();
+                let row = vpc_peering_list_shown(store, account, now_ms, filter, 1).await?.pop();
+                let Some(row) = row else { return Ok(false) };
+                subject.key("ec2:VpcPeeringConnectionID", row.id.as_str());
+                subject.key("ec2:RequesterVpc", self.arn_of(&row.requester_account, "vpc", row.requester_vpc.as_str()));
+                subject.key("ec2:AccepterVpc", self.arn_of(&row.accepter_account, "vpc", row.accepter_vpc.as_str()));
                 Ok(true)
             }
             "dhcp-options" => {

@@ -10,7 +10,7 @@ use mallee_proto::v1::{CloudToCluster, IntentChange, SnapshotBegin, SnapshotEnd}
 use mallee_runtime::Pace;
 use mallee_store::{changes_bounds, changes_since};
 use mallee_types::ZoneName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 /// Changes read at once.
@@ -73,12 +73,23 @@ fn by_object(changes: impl Iterator<Item = (Wanted, u64)>) -> BTreeMap<Wanted, C
 
 /// At which of its changes an object is told, as it is by now: at the newest. What a subnet refers to is there at its
 /// first change and goes at its last, so that no subnet names a network ACL that is not known: nothing would pass it. (Told
-/// before its newest change, it is told again to a cluster that resumes in between.)
-const fn place(object: &Object, changes: Changes) -> u64 {
+/// before its newest change, it is told again to a cluster that resumes in between.) So it is with a VPC of several blocks of
+/// which there are `subnets` to tell: it got the block that a subnet is in before the subnet was made.
+fn place(object: &Object, changes: Changes, subnets: &BTreeSet<String>) -> u64 {
     match object {
         Object::RouteTable(_) | Object::NetworkAcl(_) => changes.first,
+        Object::Vpc(vpc) if !vpc.more_cidrs.is_empty() && subnets.contains(&vpc.id) => changes.first,
         _ => changes.newest,
     }
+}
+
+/// The VPCs of the subnets among these.
+fn vpcs_of_subnets(objects: &[Object]) -> BTreeSet<String> {
+    let subnets = objects.iter().filter_map(|object| match object {
+        Object::Subnet(subnet) => Some(subnet.vpc_id.clone()),
+        _ => None,
+    });
+    subnets.collect()
 }
 
 /// The objects in the order of their places: the cluster takes an object only if its place is after all those it has
@@ -89,8 +100,9 @@ async fn objects_in_order(
     changes: &BTreeMap<Wanted, Changes>,
 ) -> Result<Vec<(u64, Object)>, WireError> {
     let wanted = changes.keys().cloned().collect();
-    let objects = load::objects(cloud.store(), zone, &wanted).await.map_err(store_error)?;
-    let at = |object: &Object| Some(place(object, *changes.get(&Wanted::of(object)?)?));
+    let objects = load::objects(cloud.store(), cloud.identity_key(), zone, &wanted).await.map_err(store_error)?;
+    let subnets = vpcs_of_subnets(&objects);
+    let at = |object: &Object| Some(place(object, *changes.get(&Wanted::of(object)?)?, &subnets));
     let mut placed: Vec<(u64, Object)> =
         objects.into_iter().filter_map(|object| Some((at(&object)?, object))).collect();
     placed.sort_by_key(|(at, _)| *at);
@@ -107,7 +119,7 @@ async fn snapshot(
     let seq = newest.max(1);
     push(send, Down::SnapshotBegin(SnapshotBegin { seq })).await?;
     let mut pages = load::Snapshot::new(zone.clone());
-    while let Some(objects) = pages.next(cloud.store()).await.map_err(store_error)? {
+    while let Some(objects) = pages.next(cloud.store(), cloud.identity_key()).await.map_err(store_error)? {
         for object in objects {
             send_object(send, seq, object).await?;
         }
@@ -123,7 +135,7 @@ async fn send_object(send: &mpsc::Sender<CloudToCluster>, seq: u64, object: Obje
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_proto::v1::{NetworkAcl, ObjectKind, Removed, Subnet};
+    use mallee_proto::v1::{NetworkAcl, ObjectKind, Removed, Subnet, Vpc};
 
     #[test]
     fn no_subnet_is_told_while_its_network_acl_is_not_known() {
@@ -132,7 +144,7 @@ mod tests {
         let told = |changes: &[(&str, &String, u64)], objects: [Object; 2]| {
             let parsed = |(kind, id, seq): &(&str, &String, u64)| (Wanted::parse(kind, id).unwrap(), *seq);
             let changes = by_object(changes.iter().map(parsed));
-            objects.map(|object| place(&object, changes[&Wanted::of(&object).unwrap()]))
+            objects.map(|object| place(&object, changes[&Wanted::of(&object).unwrap()], &BTreeSet::new()))
         };
         let is = Object::NetworkAcl(NetworkAcl { id: acl.clone(), ..Default::default() });
         let gone = Object::Removed(Removed { kind: ObjectKind::NetworkAcl.into(), id: acl.clone() });
@@ -141,5 +153,25 @@ mod tests {
         let changes = [(named, &acl, 1), (naming, &subnet, 2), (named, &acl, 3)];
         assert_eq!(told(&changes, [is, has.clone()]), [1, 2]);
         assert_eq!(told(&changes, [gone, has]), [3, 2]);
+    }
+
+    #[test]
+    fn no_subnet_is_told_before_the_block_that_it_is_in() {
+        let (id, subnet) = ("vpc-00000000000000001".to_owned(), "subnet-00000000000000001".to_owned());
+        // It gets a block, then a subnet in it, then a gateway.
+        let log = [(load::VPC, &id, 4), (load::SUBNET, &subnet, 5), (load::VPC, &id, 6)];
+        let changes = by_object(log.iter().map(|(kind, id, seq)| (Wanted::parse(kind, id).unwrap(), *seq)));
+        let told = |more: &[&str], with_subnet: bool| {
+            let more_cidrs = more.iter().map(|block| (*block).to_owned()).collect();
+            let vpc = Object::Vpc(Vpc { id: id.clone(), more_cidrs, ..Default::default() });
+            let subnet = Object::Subnet(Subnet { id: subnet.clone(), vpc_id: id.clone(), ..Default::default() });
+            let objects = if with_subnet { vec![vpc, subnet] } else { vec![vpc] };
+            let subnets = vpcs_of_subnets(&objects);
+            let at = |object: &Object| place(object, changes[&Wanted::of(object).unwrap()], &subnets);
+            objects.iter().map(at).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["10.1.0.0/16"], true), [4, 5]);
+        assert_eq!(told(&["10.1.0.0/16"], false), [6]);
+        assert_eq!(told(&[], true), [6, 5], "of one block, as ever");
     }
 }

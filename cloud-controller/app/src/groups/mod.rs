@@ -1,17 +1,22 @@
 //! Security groups: create, delete, authorise, revoke.
 
+mod crossing;
 mod modify;
 pub mod rule;
+
+pub use crossing::{Crossing, Crossings, PeerClaim};
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load, prefix_lists};
+use crossing::PeerPlace;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     SecurityGroupFilter, SecurityGroupRow, SecurityGroupRuleRow, StoreError, Tx, change_append, security_group_delete,
-    security_group_insert, security_group_list, security_group_referrers, security_group_rule_delete,
-    security_group_rule_insert, security_group_rules_of, security_group_touch, tag_delete_of, tag_put,
+    security_group_hold, security_group_insert, security_group_list, security_group_referrers,
+    security_group_rule_delete, security_group_rule_insert, security_group_rules_of, security_group_touch,
+    tag_delete_of, tag_put,
 };
 use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, PrefixListId, VpcId};
 use rule::{Peer, RuleSpec};
@@ -40,8 +45,8 @@ pub enum GroupRef<'a> {
 pub struct NewRule {
     /// What it allows.
     pub spec: RuleSpec,
-    /// The owner of the peer group.
-    pub peer_account: Option<AccountId>,
+    /// What the request says of the peer group.
+    pub claim: PeerClaim,
     /// For people.
     pub description: Option<String>,
 }
@@ -49,8 +54,8 @@ pub struct NewRule {
 /// Which rules to remove.
 #[derive(Debug, Clone)]
 pub enum RulesToRevoke {
-    /// Those that allow exactly this.
-    Specs(Vec<RuleSpec>),
+    /// Those that allow exactly this, and whose peer groups are as is said of them.
+    Specs(Vec<NewRule>),
     /// By id.
     Ids(Vec<GroupRuleId>),
 }
@@ -77,7 +82,18 @@ pub fn spec_of(row: &SecurityGroupRuleRow) -> Result<RuleSpec, ApiError> {
     })
 }
 
-fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule) -> SecurityGroupRuleRow {
+/// Whether a stored rule is the one that a request means. A rule names a group, whichever connection it is reached over: a
+/// connection needs not be told apart.
+fn is_meant(row: &SecurityGroupRuleRow, group: &SecurityGroupRow, meant: &NewRule) -> Result<bool, ApiError> {
+    let given = |said: &Option<String>, is: &str| said.as_deref().is_none_or(|said| said == is);
+    let account = row.peer_account.as_ref().unwrap_or(&group.account_id);
+    let vpc = row.peer_vpc.as_ref().unwrap_or(&group.vpc_id);
+    let claimed = given(&meant.claim.account, account.as_str()) && given(&meant.claim.vpc, vpc.as_str());
+    Ok(claimed && spec_of(row)? == meant.spec)
+}
+
+fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule, place: PeerPlace) -> SecurityGroupRuleRow {
+    let (peer_vpc, peering) = place.over.unzip();
     let (cidr, peer_group, prefix_list) = match &rule.spec.peer {
         Peer::Cidr(cidr) => (Some(cidr.to_string()), None, None),
         Peer::Group(group) => (None, Some(group.clone()), None),
@@ -92,12 +108,12 @@ fn row_of(id: GroupRuleId, group: &SecurityGroupRow, rule: &NewRule) -> Security
         from_port: rule.spec.from_port.map(i64::from),
         to_port: rule.spec.to_port.map(i64::from),
         cidr,
-        peer_account: peer_group
-            .as_ref()
-            .map(|_| rule.peer_account.clone().unwrap_or_else(|| group.account_id.clone())),
+        peer_account: peer_group.as_ref().map(|_| place.account.unwrap_or_else(|| group.account_id.clone())),
         peer_group,
         description: rule.description.clone(),
         prefix_list,
+        peer_vpc,
+        peering,
     }
 }
 
@@ -159,18 +175,30 @@ pub(crate) async fn insert_group(
         to_port: None,
         peer: Peer::Cidr(ipnet::Ipv4Net::default()),
     };
-    insert_rule(cloud, tx, &row, &NewRule { spec: everything_out, peer_account: None, description: None }).await?;
+    let everything_out = NewRule { spec: everything_out, claim: PeerClaim::default(), description: None };
+    insert_rule(cloud, tx, &row, &everything_out).await?;
     change_append(tx, load::GROUP, &row.id, None);
     Ok(row)
 }
 
+/// A rule of a group that names, if any, a group of the same VPC.
 pub(crate) async fn insert_rule(
     cloud: &Cloud,
     tx: &mut Tx,
     group: &SecurityGroupRow,
     rule: &NewRule,
 ) -> Result<SecurityGroupRuleRow, StoreError> {
-    let row = row_of(GroupRuleId::from_random(cloud.rng().u128()), group, rule);
+    insert_placed(cloud, tx, group, rule, PeerPlace::default()).await
+}
+
+async fn insert_placed(
+    cloud: &Cloud,
+    tx: &mut Tx,
+    group: &SecurityGroupRow,
+    rule: &NewRule,
+    place: PeerPlace,
+) -> Result<SecurityGroupRuleRow, StoreError> {
+    let row = row_of(GroupRuleId::from_random(cloud.rng().u128()), group, rule, place);
     security_group_rule_insert(tx, &row).await?;
     Ok(row)
 }
@@ -260,10 +288,10 @@ impl Cloud {
         Ok(row)
     }
 
-    /// `DeleteSecurityGroup`.
+    /// `DeleteSecurityGroup`. Rules of peer VPCs that name it do not hold it; they are stale then.
     ///
     /// # Errors
-    /// `DependencyViolation` while an interface or another group's rule needs it, `CannotDelete` for `default`.
+    /// `DependencyViolation` while an interface or a rule of another group of its VPC needs it, `CannotDelete` for `default`.
     pub async fn delete_security_group(
         &self,
         cx: &OpContext,
@@ -279,6 +307,8 @@ impl Cloud {
         }
         let needed = || ApiError::dependency_violation(row.id.as_str());
         let mut tx = self.store().write().await.or_fail()?;
+        // Who is about to name it comes before or after.
+        security_group_hold(&mut tx, &BTreeSet::from([row.id.clone()])).await.or_fail()?;
         if !security_group_referrers(&mut tx, &row.id).await.or_fail()?.iter().all(|other| *other == row.id) {
             return Err(needed());
         }
@@ -308,30 +338,21 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<Vec<SecurityGroupRuleRow>, ApiError> {
         tags::validate(tags)?;
-        for rule in rules {
-            if let Peer::Group(peer) = &rule.spec.peer {
-                let row = self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
-                if row.vpc_id != group.vpc_id {
-                    return Err(Code::InvalidGroupNotFound.message(format!(
-                        "You have specified two resources that belong to different networks: {} and {}.",
-                        group.id, peer
-                    )));
-                }
-            }
-        }
         let lists = lists_of(rules);
         for list in &lists {
             self.find_prefix_list(cx, list.as_str()).await?;
         }
+        let mut tx = self.store().write().await.or_fail()?;
+        // Lists before groups, as who changes a list does.
+        prefix_lists::hold(&mut tx, &lists).await?;
+        let places = crossing::places(&mut tx, cx, group, &rules.iter().collect::<Vec<_>>()).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
-        let mut tx = self.store().write().await.or_fail()?;
-        prefix_lists::hold(&mut tx, &lists).await?;
-        security_group_touch(&mut tx, &group.id).await.or_fail()?;
+        touch(&mut tx, &group.id).await?;
         let mut rows = Vec::with_capacity(rules.len());
-        for rule in rules {
-            let row = insert_rule(self, &mut tx, group, rule).await.map_err(|error| {
+        for (rule, place) in rules.iter().zip(places) {
+            let row = insert_placed(self, &mut tx, group, rule, place).await.map_err(|error| {
                 if error.is_conflict(mallee_store::RULE_DUPLICATE) {
                     Code::InvalidPermissionDuplicate.with(&[&rule.spec.describe()])
                 } else {
@@ -360,7 +381,7 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<Vec<SecurityGroupRuleRow>, ApiError> {
         let mut tx = self.store().write().await.or_fail()?;
-        security_group_touch(&mut tx, &group.id).await.or_fail()?;
+        touch(&mut tx, &group.id).await?;
         let rules = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
         let mut revoked: Vec<SecurityGroupRuleRow> = Vec::new();
         match wanted {
@@ -373,10 +394,10 @@ impl Cloud {
                 }
             }
             RulesToRevoke::Specs(specs) => {
-                for spec in specs {
+                for meant in specs {
                     let mut found = None;
                     for row in &rules {
-                        if spec_of(row)? == *spec {
+                        if is_meant(row, group, meant)? {
                             found = Some(row);
                         }
                     }
@@ -395,4 +416,13 @@ impl Cloud {
         tx.commit().await.or_fail()?;
         Ok(revoked)
     }
+}
+
+/// The group's next generation.
+async fn touch(tx: &mut Tx, group: &GroupId) -> Result<(), ApiError> {
+    security_group_touch(tx, group).await.map(drop).map_err(|error| match error {
+        // Another call has just deleted it.
+        StoreError::NotFound { .. } => Code::InvalidGroupNotFound.with(&[group.as_str()]),
+        other => store_failure(other),
+    })
 }

@@ -1,14 +1,13 @@
 //! `UpdateSecurityGroupRuleDescriptionsIngress`, `…Egress` and `ModifySecurityGroupRules`: rules keep their ids.
 
-use super::rule::{Peer, RuleSpec};
-use super::{NewRule, RulesToRevoke, lists_of, row_of, rules_within, spec_of};
+use super::rule::RuleSpec;
+use super::{NewRule, RulesToRevoke, crossing, is_meant, lists_of, row_of, rules_within, spec_of, touch};
 use crate::fail::{OrFail as _, store_failure};
-use crate::groups::GroupRef;
 use crate::{Cloud, OpContext, load, prefix_lists};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     RULE_DUPLICATE, SecurityGroupRow, SecurityGroupRuleRow, change_append, security_group_rule_delete,
-    security_group_rule_describe, security_group_rule_insert, security_group_rules_of, security_group_touch,
+    security_group_rule_describe, security_group_rule_insert, security_group_rules_of,
 };
 use mallee_types::GroupRuleId;
 
@@ -17,9 +16,13 @@ fn find<'a>(rules: &'a [SecurityGroupRuleRow], id: &GroupRuleId) -> Result<&'a S
     row.ok_or_else(|| Code::InvalidSecurityGroupRuleIdNotFound.with(&[id.as_str()]))
 }
 
-fn find_spec<'a>(rules: &'a [SecurityGroupRuleRow], spec: &RuleSpec) -> Result<&'a SecurityGroupRuleRow, ApiError> {
+fn find_spec<'a>(
+    rules: &'a [SecurityGroupRuleRow],
+    group: &SecurityGroupRow,
+    meant: &NewRule,
+) -> Result<&'a SecurityGroupRuleRow, ApiError> {
     for row in rules {
-        if spec_of(row)? == *spec {
+        if is_meant(row, group, meant)? {
             return Ok(row);
         }
     }
@@ -46,7 +49,7 @@ impl Cloud {
         let found: Vec<&SecurityGroupRuleRow> = match wanted {
             RulesToRevoke::Ids(ids) => ids.iter().map(|id| find(&rules, id)).collect::<Result<_, _>>()?,
             RulesToRevoke::Specs(specs) => {
-                specs.iter().map(|spec| find_spec(&rules, spec)).collect::<Result<_, _>>()?
+                specs.iter().map(|meant| find_spec(&rules, group, meant)).collect::<Result<_, _>>()?
             }
         };
         if dry_run {
@@ -70,24 +73,22 @@ impl Cloud {
         changes: &[(GroupRuleId, NewRule)],
         dry_run: bool,
     ) -> Result<(), ApiError> {
-        for (_, rule) in changes {
-            if let Peer::Group(peer) = &rule.spec.peer {
-                self.find_group(cx, &GroupRef::Id(peer.as_str())).await?;
-            }
-        }
         let lists = lists_of(changes.iter().map(|(_, rule)| rule));
         for list in &lists {
             self.find_prefix_list(cx, list.as_str()).await?;
         }
         let mut tx = self.store().write().await.or_fail()?;
+        let named: Vec<&NewRule> = changes.iter().map(|(_, rule)| rule).collect();
+        // Lists before groups, as who changes a list does.
         prefix_lists::hold(&mut tx, &lists).await?;
-        security_group_touch(&mut tx, &group.id).await.or_fail()?;
+        let places = crossing::places(&mut tx, cx, group, &named).await?;
+        touch(&mut tx, &group.id).await?;
         let rules = security_group_rules_of(&mut tx, &group.id).await.or_fail()?;
         let mut rows = Vec::with_capacity(changes.len());
-        for (id, rule) in changes {
+        for ((id, rule), place) in changes.iter().zip(places) {
             let old = find(&rules, id)?;
             let spec = RuleSpec { egress: old.egress, ..rule.spec.clone() };
-            rows.push(row_of(id.clone(), group, &NewRule { spec, ..rule.clone() }));
+            rows.push(row_of(id.clone(), group, &NewRule { spec, ..rule.clone() }, place));
         }
         if dry_run {
             return Err(Code::DryRunOperation.error());

@@ -221,6 +221,7 @@ impl Cloud {
         }
         for subnet in subnet_list(&mut *tx, account, None, None, None, PAGE_ROWS_MAX).await.or_fail()? {
             network_acl_association_of_subnet_delete(tx, &subnet.id).await.or_fail()?;
+            crate::flow_logs::forget_of(tx, subnet.id.as_str()).await.or_fail()?;
             subnet_delete(tx, &subnet.id).await.or_fail()?;
             change_append(tx, load::SUBNET, &subnet.id, None);
         }
@@ -228,10 +229,13 @@ impl Cloud {
             remove_acl(tx, &acl.id).await.or_fail()?;
         }
         for vpc in vpc_list(&mut *tx, account, None, None, PAGE_ROWS_MAX).await.or_fail()? {
+            crate::peerings::account_goes(tx, &vpc, self.clock().now_ms()).await?;
+            crate::transit::account_goes(tx, &vpc.id, self.clock().now_ms()).await?;
+            crate::flow_logs::forget_of(tx, vpc.id.as_str()).await.or_fail()?;
             vpc_delete(tx, &vpc.id).await.or_fail()?;
             change_append(tx, load::VPC, &vpc.id, None);
         }
-        Ok(())
+        crate::transit::gateways_go(tx, account, self.clock().now_ms()).await
     }
 
     /// The alias of the caller's account: its name, unless that is its number.

@@ -8,7 +8,7 @@ use mallee_proto::{Kind, WireError};
 use mallee_store::{
     FILTER_VALUES_MAX, InstanceRow, InterfaceFilter, ShutdownBehavior, StoreError, Tx, capacity_unuse, change_append,
     host_unuse, instance_intent_update, instance_observe_later, instances_fetch_locked, interface_delete,
-    interface_list, placement_group_leave, public_address_release, tag_delete_of,
+    interface_detach, interface_list, placement_group_leave, public_address_release, tag_delete_of,
 };
 use mallee_types::{DomainPhase, Generation, Incarnation, InstanceState, RunIntent, StateReason};
 use std::collections::BTreeMap;
@@ -100,6 +100,9 @@ async fn apply_one(
     row.observed_incarnation = seen.incarnation;
     row.observed_network = seen.network_applied;
     row.observed_reboot_seq = observation.reboot_seq;
+    if row.doc.interfaces_pending && outcome != Outcome::Release {
+        crate::interfaces::attach::settle(tx, row, observation).await?;
+    }
     match outcome {
         Outcome::Stale => {}
         Outcome::Record { state, reason } => {
@@ -200,8 +203,15 @@ pub(super) async fn interfaces(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<mal
 /// The node has let go: everything the cloud reserved for the instance is taken back.
 async fn release(cloud: &Cloud, tx: &mut Tx, row: &mut InstanceRow) -> Result<(), StoreError> {
     for interface in interfaces(tx, row).await? {
-        tag_delete_of(tx, interface.id.as_str()).await?;
-        interface_delete(tx, &interface.id).await?;
+        if interface.delete_on_termination && !crate::interfaces::attach::is_leaving(tx, &interface.id).await? {
+            tag_delete_of(tx, interface.id.as_str()).await?;
+            crate::flow_logs::end_of(tx, interface.id.as_str(), cloud.clock().now_ms()).await?;
+            interface_delete(tx, &interface.id).await?;
+        } else {
+            // It stays its account's, with its elastic IPs; what came with the instance goes with it.
+            public_address_release(tx, &interface.id).await?;
+            interface_detach(tx, &interface.id).await?;
+        }
     }
     placement_group_leave(tx, &row.id).await?;
     capacity_unuse(tx, &row.id).await?;

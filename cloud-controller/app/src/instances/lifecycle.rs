@@ -317,11 +317,13 @@ impl Cloud {
         }
         if starting && row.doc.auto_public_ip {
             let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
-            for interface in interface_list(&mut *tx, filter, 1).await.or_fail()? {
+            let interfaces = interface_list(&mut *tx, filter, 2).await.or_fail()?;
+            // As on EC2: with several interfaces it gets none.
+            for interface in interfaces.iter().filter(|_| interfaces.len() == 1) {
                 // An elastic IP stays while the instance is stopped, and is all it needs.
                 let shown = public_address_list(&mut *tx, Some(std::slice::from_ref(&interface.id)), None, 1).await;
                 if shown.or_fail()?.is_empty() {
-                    take_public_address(self, tx, &interface).await?;
+                    take_public_address(self, tx, interface).await?;
                 }
             }
         }

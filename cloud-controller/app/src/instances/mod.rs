@@ -4,6 +4,7 @@ pub mod apply;
 pub mod ask;
 pub mod console;
 pub mod credentials;
+pub mod identity;
 pub mod lifecycle;
 pub mod metadata_defaults;
 pub mod modify;

@@ -10,8 +10,8 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     CpuCredits, InstanceRow, InterfaceFilter, MetadataOptions, ShutdownBehavior, Tx, change_append,
-    instance_fetch_locked, instance_intent_update, instance_observe, instance_user_data_set, interface_description_set,
-    interface_groups_set, interface_list, interface_source_dest_check_set,
+    instance_fetch_locked, instance_intent_update, instance_observe, instance_user_data_set, interface_groups_set,
+    interface_list, interface_source_dest_check_set,
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, USER_DATA_BYTES_MAX};
@@ -33,12 +33,10 @@ pub enum Change {
     DisableApiStop(bool),
     /// What a guest's own power-off means.
     ShutdownBehavior(ShutdownBehavior),
-    /// Whether packets that are not from or to the instance are dropped on its first interface.
+    /// Whether packets that are not from or to the instance are dropped on its interface.
     SourceDestCheck(bool),
-    /// The security groups of its first interface, by id.
+    /// The security groups of its only interface, by id.
     Groups(Vec<String>),
-    /// What its owner says of its first interface.
-    InterfaceDescription(String),
     /// Shown only. Only while stopped.
     EbsOptimized(bool),
     /// Detailed monitoring; shown only.
@@ -96,7 +94,6 @@ impl Change {
             | Self::EbsOptimized(_)
             | Self::Monitoring(_)
             | Self::Credits(_)
-            | Self::InterfaceDescription(_)
             | Self::Nothing => false,
         }
     }
@@ -209,7 +206,12 @@ impl Cloud {
     }
 
     /// Groups by id, all of this VPC.
-    async fn groups_of_vpc(&self, cx: &OpContext, ids: &[String], vpc: &VpcId) -> Result<Vec<GroupId>, ApiError> {
+    pub(crate) async fn groups_of_vpc(
+        &self,
+        cx: &OpContext,
+        ids: &[String],
+        vpc: &VpcId,
+    ) -> Result<Vec<GroupId>, ApiError> {
         if ids.is_empty() {
             return Err(Code::InvalidParameterCombination.message(format!(
                 "An instance is in at least one security group; its VPC's first one is called {FALLBACK_GROUP}"
@@ -243,27 +245,34 @@ async fn put(
     size: Option<&InstanceType>,
     groups: &[GroupId],
 ) -> Result<(), ApiError> {
-    let doc = &mut row.doc;
     match change {
         Change::InstanceType(_) => {
             if let Some(size) = size {
+                crate::interfaces::attach::check_size(tx, row, size).await?;
                 size.name.clone_into(&mut row.instance_type);
-                doc.vcpus = size.vcpus;
-                doc.memory_mib = size.memory_mib;
+                row.doc.vcpus = size.vcpus;
+                row.doc.memory_mib = size.memory_mib;
+                row.doc.bandwidth_kbps = u64::from(size.network_mbps) * 1000;
             }
         }
         Change::UserData(data) => instance_user_data_set(tx, &row.id, data.as_deref()).await.or_fail()?,
-        Change::DisableApiTermination(value) => doc.disable_api_termination = *value,
-        Change::DisableApiStop(value) => doc.disable_api_stop = *value,
-        Change::ShutdownBehavior(value) => doc.shutdown_behavior = *value,
-        Change::EbsOptimized(value) => doc.ebs_optimized = *value,
-        Change::Monitoring(value) => doc.monitoring = *value,
-        Change::Credits(value) => doc.credits = Some(*value),
-        Change::Metadata(options) => doc.metadata = options.over(&doc.metadata),
-        Change::SourceDestCheck(_) | Change::Groups(_) | Change::InterfaceDescription(_) => {
+        Change::DisableApiTermination(value) => row.doc.disable_api_termination = *value,
+        Change::DisableApiStop(value) => row.doc.disable_api_stop = *value,
+        Change::ShutdownBehavior(value) => row.doc.shutdown_behavior = *value,
+        Change::EbsOptimized(value) => row.doc.ebs_optimized = *value,
+        Change::Monitoring(value) => row.doc.monitoring = *value,
+        Change::Credits(value) => row.doc.credits = Some(*value),
+        Change::Metadata(options) => row.doc.metadata = options.over(&row.doc.metadata),
+        Change::SourceDestCheck(_) | Change::Groups(_) => {
             let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&row.id)), ..Default::default() };
             let interfaces = interface_list(&mut *tx, filter, INTERFACES_MAX).await.or_fail()?;
-            let first = interfaces.iter().min_by_key(|interface| interface.device_index);
+            if interfaces.len() > 1 {
+                return Err(Code::InvalidInstanceId.message(format!(
+                    "There are multiple interfaces attached to instance '{}'. Please specify an interface ID for the operation instead.",
+                    row.id
+                )));
+            }
+            let first = interfaces.first();
             let first = first.ok_or_else(|| {
                 Code::IncorrectInstanceState
                     .message(format!("The instance '{}' has no network interface any more.", row.id))
@@ -271,9 +280,6 @@ async fn put(
             match change {
                 Change::SourceDestCheck(on) => {
                     interface_source_dest_check_set(tx, &first.id, *on).await.or_fail()?;
-                }
-                Change::InterfaceDescription(text) => {
-                    interface_description_set(tx, &first.id, text).await.or_fail()?;
                 }
                 _ => interface_groups_set(tx, &first.id, groups).await.map_err(group_gone)?,
             }

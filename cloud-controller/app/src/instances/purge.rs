@@ -1,7 +1,7 @@
 //! Forgetting: terminated instances after their hour, client tokens after their day, workflows that ended, old changes
 //! and events.
 
-use crate::{Cloud, events, load, spot};
+use crate::{Cloud, events, load, nat_gateways, peerings, spot, transit};
 use mallee_store::{
     StoreError, Tx, change_append, changes_prune, client_token_forget, client_token_old, client_token_renew,
     client_token_renew_of_instance, instance_delete, instance_event_purge, instance_list_purgeable, join_token_purge,
@@ -35,18 +35,26 @@ pub async fn purge(cloud: &Cloud) -> Result<(), StoreError> {
         }
         tx.commit().await?;
     }
-    spot::forget(cloud, now_ms, visible_ms).await?;
-    purge_tokens(cloud, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await?;
+    // What one of them cannot do keeps the others from nothing.
+    let done = [
+        spot::forget(cloud, now_ms, visible_ms).await,
+        peerings::keep(cloud, now_ms).await,
+        nat_gateways::keep(cloud, now_ms).await,
+        transit::keep(cloud, now_ms).await,
+        purge_tokens(cloud, now_ms.saturating_sub(CLIENT_TOKEN_KEPT_MS)).await,
+        purge_ended(cloud, now_ms).await,
+        changes_prune(cloud.store()).await.map(drop),
+    ];
+    done.into_iter().collect()
+}
+
+/// Forgets workflows and events that ended, and invitations that were not taken.
+async fn purge_ended(cloud: &Cloud, now_ms: i64) -> Result<(), StoreError> {
     let mut tx = cloud.store().write().await?;
     let joins = join_token_purge(&mut tx).await?;
     let sagas = saga_purge(&mut tx, now_ms.saturating_sub(SAGA_KEPT_MS)).await?;
     let ended = instance_event_purge(&mut tx, now_ms.saturating_sub(events::SHOWN_MS)).await?;
-    if joins + sagas + ended > 0 {
-        tx.commit().await?;
-    } else {
-        tx.rollback().await?;
-    }
-    changes_prune(cloud.store()).await.map(drop)
+    if joins + sagas + ended > 0 { tx.commit().await } else { tx.rollback().await }
 }
 
 /// Forgets a terminated instance.

@@ -1,8 +1,10 @@
 //! `RunInstances`: resolve, place, then one transaction that makes everything; the reply follows the commit.
 
+mod interfaces;
 mod make;
 
-pub(super) use make::group_gone;
+pub use interfaces::LaunchInterface;
+pub(crate) use make::group_gone;
 pub(crate) mod place;
 mod resolve;
 
@@ -109,6 +111,9 @@ pub struct RunRequest {
     /// The launch of a fleet that it is.
     #[serde(default)]
     pub fleet: Option<FleetLaunch>,
+    /// Its network interfaces, if they are more than one plain new one; the first is told of above as well.
+    #[serde(default)]
+    pub interfaces: Vec<LaunchInterface>,
     /// Only check.
     pub dry_run: bool,
 }
@@ -151,6 +156,9 @@ impl Cloud {
                 self.find_subnet(cx, placed.subnet.id.as_str()).await?;
             }
             match outcome? {
+                Launched::Made(reservation, _) if !request.interfaces.is_empty() => {
+                    break self.reservation(cx, reservation).await?;
+                }
                 Launched::Made(reservation, views) => break (reservation, views),
                 Launched::Before(reservation) => break self.reservation(cx, reservation).await?,
                 // Each is tried once, so this ends.
@@ -243,7 +251,15 @@ impl Cloud {
         let ids: Vec<String> = placements.iter().map(|placement| placement.instance_id.clone()).collect();
         allowance.take(&mut tx, &demands(resolved, placements.len() as u64), &ids).await?;
         check_launch_count(&mut tx, cx, request.spot.as_ref(), placements.len() as u64).await?;
-        let addresses = self.take_addresses(&mut tx, request, subnet, placements.len()).await?;
+        let mut interfaces = Vec::with_capacity(placements.len());
+        for _ in placements {
+            interfaces.push(self.take_interfaces(&mut tx, resolved, subnet).await?);
+        }
+        let addresses = if resolved.interfaces.is_empty() {
+            self.take_addresses(&mut tx, request, subnet, placements.len()).await?
+        } else {
+            interfaces.iter().filter_map(|taken| taken.first()).map(|first| first.primary).collect()
+        };
         // Locks are taken in one order, before anything is written.
         let mut reserved: Vec<&str> = placements.iter().map(|p| p.capacity_reservation_id.as_str()).collect();
         reserved.sort_unstable();
@@ -255,8 +271,9 @@ impl Cloud {
         let public = self.take_public_addresses(&mut tx, request, subnet, placements.len()).await?;
         let maker = Maker { cloud: self, cx, request, resolved, subnet, reservation: &reservation };
         let mut views = Vec::with_capacity(placements.len());
-        for ((index, placement), (address, public)) in (0..).zip(placements).zip(addresses.into_iter().zip(public)) {
-            match maker.make(&mut tx, Place { index, placement, address, public }).await? {
+        let places = placements.iter().zip(interfaces).zip(addresses.into_iter().zip(public));
+        for (index, ((placement, interfaces), (address, public))) in (0..).zip(places) {
+            match maker.make(&mut tx, Place { index, placement, address, public, interfaces }).await? {
                 Made::Instance(view) => views.push(*view),
                 Made::Full(full) => return Ok(Launched::Full(full)),
             }
@@ -307,11 +324,12 @@ impl Cloud {
 }
 
 /// What so many new instances take of quotas.
-fn demands(resolved: &Resolved, count: u64) -> [Demand; 5] {
+fn demands(resolved: &Resolved, count: u64) -> [Demand; 6] {
     let (vcpus, memory_mib) = (u64::from(resolved.size.vcpus), resolved.size.memory_mib);
     [
         (&quotas::INSTANCES, count),
         (&quotas::ACTIVE_INSTANCES, count),
+        (&quotas::NETWORK_INTERFACES, count * resolved.new_interfaces()),
         (&quotas::VCPUS, count * vcpus),
         (&quotas::MEMORY, count * memory_mib),
         (&quotas::DISK, count.saturating_mul(resolved.root_disk_bytes)),

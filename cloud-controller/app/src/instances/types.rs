@@ -77,7 +77,7 @@ impl Cloud {
     /// When the database does not answer.
     pub async fn sizes(&self) -> Result<Vec<InstanceType>, ApiError> {
         let rows = instance_type_list(self.store()).await.or_fail()?;
-        Ok(INSTANCE_TYPES.iter().map(|size| overlay(size, &rows)).collect())
+        Ok(INSTANCE_TYPES.iter().map(|size| overlay(&self.offered(size), &rows)).collect())
     }
 
     /// The type of this name.
@@ -89,7 +89,12 @@ impl Cloud {
             Code::InvalidParameterValue
                 .message(format!("Invalid value '{}' for InstanceType.", mallee_awswire::texts::clip(name)))
         })?;
-        Ok(overlay(size, &instance_type_list(self.store()).await.or_fail()?))
+        Ok(overlay(&self.offered(size), &instance_type_list(self.store()).await.or_fail()?))
+    }
+
+    /// The built-in figures as this cloud gives them: bandwidth is limited only where it was told to.
+    fn offered(&self, size: &InstanceType) -> InstanceType {
+        InstanceType { network_mbps: if self.limits_network() { size.network_mbps } else { 0 }, ..*size }
     }
 
     /// `ModifyInstanceTypeAttribute` of Eucalyptus: new figures for a type, of launches and starts from now on. What
@@ -106,7 +111,7 @@ impl Cloud {
     ) -> Result<(InstanceType, InstanceType), ApiError> {
         self.require_types(cx, "ec2:ModifyInstanceTypeAttribute").await?;
         let before = self.size_named(name).await?;
-        let built_in = instance_type(name).copied().unwrap_or(before);
+        let built_in = instance_type(name).map_or(before, |size| self.offered(size));
         let base = if change.reset { built_in } else { before };
         let after = InstanceType {
             vcpus: bounded("Cpu", change.vcpus.unwrap_or(base.vcpus), 1, VCPUS_MAX)?,

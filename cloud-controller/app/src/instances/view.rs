@@ -2,10 +2,11 @@
 
 use crate::load::tags_by_resource;
 use crate::network::public_dns_name;
-use futures::future::try_join4;
+use futures::future::{try_join, try_join4};
 use mallee_store::{
-    InstanceRow, InterfaceFilter, InterfaceRow, ProfileAssociationRow, PublicAddressRow, Store, StoreError,
-    interface_group_list, interface_list, profile_association_list_of, public_address_list, vpc_list_nameless,
+    InstanceRow, InterfaceAddressRow, InterfaceAttachedRow, InterfaceAttachmentRow, InterfaceFilter, InterfaceRow,
+    ProfileAssociationRow, PublicAddressRow, Store, StoreError, interface_address_list, interface_attached_list,
+    interface_group_list, interface_list, profile_association_list_of, public_addresses_of, vpc_list_nameless,
 };
 use mallee_types::{AccountId, AddressId, AllocationId, GroupId, InstanceId, InterfaceId, VpcId};
 use std::collections::{BTreeMap, HashMap};
@@ -29,15 +30,72 @@ pub struct InterfaceView {
     pub names_public: bool,
     /// That address's allocation and association, if it is an elastic IP.
     pub elastic: Option<(AllocationId, AddressId)>,
+    /// Its other private addresses, in the order in which they were assigned.
+    pub secondary: Vec<SecondaryView>,
+    /// What is known of its attachment, if that is not simply as old as itself.
+    pub attachment: Option<InterfaceAttachmentRow>,
     /// Its tags, by key.
     pub tags: Vec<(String, String)>,
 }
 
+/// A secondary private address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondaryView {
+    /// The address.
+    pub private_ip: Ipv4Addr,
+    /// The address it is reached by from outside.
+    pub public_ip: Option<Ipv4Addr>,
+    /// That address's allocation and association.
+    pub elastic: Option<(AllocationId, AddressId)>,
+}
+
 impl InterfaceView {
+    /// It leaves its instance: nodes are told of it no more.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.attachment.as_ref().is_some_and(|attachment| attachment.detaching)
+    }
+
+    /// The state of its attachment, as EC2 calls it; `None` while it has none.
+    #[must_use]
+    pub fn attachment_state(&self) -> Option<&'static str> {
+        self.row.instance_id.as_ref()?;
+        Some(match &self.attachment {
+            Some(attachment) if attachment.detaching => "detaching",
+            // Its node has not said yet that it is plugged in.
+            Some(attachment) if attachment.generation.0 > 0 => "attaching",
+            Some(_) | None => "attached",
+        })
+    }
+
+    /// Its own state, as EC2 calls it.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.attachment_state() {
+            Some("attaching") => "attaching",
+            Some("detaching") => "detaching",
+            Some(_) => "in-use",
+            None if self.row.is_taken() => "in-use",
+            None => "available",
+        }
+    }
+
+    /// Since when it is attached.
+    #[must_use]
+    pub fn attached_ms(&self) -> i64 {
+        self.attachment.as_ref().map_or(self.row.created_ms, |attachment| attachment.attached_ms)
+    }
+
+    /// The name of one of its public addresses, in a VPC that names them.
+    #[must_use]
+    pub fn name_of(&self, public_ip: Option<Ipv4Addr>, region: &str) -> Option<String> {
+        public_ip.filter(|_| self.names_public).map(|ip| public_dns_name(ip, region))
+    }
+
     /// The name of its public address, in a VPC that names them.
     #[must_use]
     pub fn public_name(&self, region: &str) -> Option<String> {
-        self.public_ip.filter(|_| self.names_public).map(|ip| public_dns_name(ip, region))
+        self.name_of(self.public_ip, region)
     }
 }
 
@@ -115,7 +173,7 @@ async fn tags_of<'a>(
     Ok(tags)
 }
 
-/// Completes interfaces, keeping their order.
+/// Completes interfaces, keeping their order; one that has gone meanwhile is left out.
 ///
 /// # Errors
 /// What the database says.
@@ -123,8 +181,36 @@ pub async fn interface_views(store: &Store, rows: Vec<InterfaceRow>) -> Result<V
     Ok(complete_interfaces(store, rows, &[]).await?.0)
 }
 
+/// The secondary addresses of these interfaces: those of so many as are completed at once may be more than one read.
+async fn secondary_of(store: &Store, ids: &[InterfaceId]) -> Result<Vec<InterfaceAddressRow>, StoreError> {
+    let mut found: Vec<InterfaceAddressRow> = Vec::new();
+    while !ids.is_empty() {
+        let page = interface_address_list(store, Some(ids), found.last(), ROWS_MAX).await?;
+        let last = page.len() < ROWS_MAX as usize;
+        found.extend(page);
+        if last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Completes interfaces, keeping their order; also the tags of `instances`, which are asked for in the same query.
 async fn complete_interfaces(
+    store: &Store,
+    rows: Vec<InterfaceRow>,
+    instances: &[InstanceRow],
+) -> Result<(Vec<InterfaceView>, TagsOf), StoreError> {
+    let mut rows = rows.into_iter().peekable();
+    let (mut views, tags) = complete_some(store, rows.by_ref().take(CHUNK).collect(), instances).await?;
+    // Instances may have several.
+    while rows.peek().is_some() {
+        views.extend(complete_some(store, rows.by_ref().take(CHUNK).collect(), &[]).await?.0);
+    }
+    Ok((views, tags))
+}
+
+async fn complete_some(
     store: &Store,
     rows: Vec<InterfaceRow>,
     instances: &[InstanceRow],
@@ -136,22 +222,37 @@ async fn complete_interfaces(
     let mut vpcs: Vec<VpcId> = rows.iter().map(|row| row.vpc_id.clone()).collect();
     vpcs.sort_unstable();
     vpcs.dedup();
-    let (memberships, addresses, nameless, mut tags) = try_join4(
-        interface_group_list(store, Some(&ids), ROWS_MAX),
-        public_address_list(store, Some(&ids), None, ROWS_MAX),
+    let ((memberships, addresses), (others, attached), nameless, mut tags) = try_join4(
+        try_join(interface_group_list(store, Some(&ids), ROWS_MAX), public_addresses_of(store, &ids, ROWS_MAX)),
+        try_join(secondary_of(store, &ids), interface_attached_list(store, &ids, ROWS_MAX)),
         vpc_list_nameless(store, &vpcs),
         tags_of(store, tagged),
     )
     .await?;
-    let mut addresses: HashMap<InterfaceId, PublicAddressRow> =
-        addresses.into_iter().map(|row| (row.interface_id.clone(), row)).collect();
+    let mut addresses: HashMap<(InterfaceId, Option<Ipv4Addr>), PublicAddressRow> =
+        addresses.into_iter().map(|row| ((row.interface_id.clone(), row.private_ip), row)).collect();
+    let mut attached: HashMap<InterfaceId, InterfaceAttachedRow> =
+        attached.into_iter().map(|attached| (attached.row.id.clone(), attached)).collect();
+    let mut secondary: HashMap<InterfaceId, Vec<SecondaryView>> = HashMap::new();
+    for InterfaceAddressRow { interface_id, address, .. } in others {
+        let public = addresses.remove(&(interface_id.clone(), Some(address)));
+        secondary.entry(interface_id).or_default().push(SecondaryView {
+            private_ip: address,
+            public_ip: public.as_ref().map(|public| public.address),
+            elastic: public.and_then(|public| public.allocation_id.zip(public.association_id)),
+        });
+    }
     let mut groups: HashMap<InterfaceId, Vec<(GroupId, String)>> = HashMap::with_capacity(rows.len());
     for membership in memberships {
         groups.entry(membership.interface_id).or_default().push((membership.group_id, membership.group_name));
     }
-    let views = rows.into_iter().map(|row| {
-        let public = addresses.remove(&row.id);
+    // What they are attached to is as it was when their attachments were read.
+    let there = ids.iter().filter_map(|id| attached.remove(id));
+    let views = there.map(|InterfaceAttachedRow { row, attachment }| {
+        let public = addresses.remove(&(row.id.clone(), None));
         InterfaceView {
+            secondary: secondary.remove(&row.id).unwrap_or_default(),
+            attachment,
             groups: groups.remove(&row.id).unwrap_or_default(),
             public_ip: public.as_ref().map(|public| public.address),
             names_public: !nameless.contains(&row.vpc_id),

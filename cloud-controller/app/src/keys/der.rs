@@ -1,17 +1,19 @@
-//! The few DER structures that key fingerprints need: RSA keys as PKCS#8 and SubjectPublicKeyInfo.
+//! The few DER structures that keys and signatures need: RSA keys as PKCS#8 and SubjectPublicKeyInfo, and what others are
+//! made of.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 /// `SEQUENCE { OID 1.2.840.113549.1.1.1 rsaEncryption, NULL }` (RFC 8017 A.1).
-const RSA_ALGORITHM: [u8; 15] =
+pub(crate) const RSA_ALGORITHM: [u8; 15] =
     [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
 
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+/// A value with its tag and length.
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
     let length = content.len();
     if let Ok(short @ 0..=127) = u8::try_from(length) {
@@ -38,7 +40,7 @@ pub(super) fn unsigned(number: &[u8]) -> Vec<u8> {
 }
 
 /// A PKCS#1 private key wrapped as PKCS#8 (RFC 5208).
-pub(super) fn pkcs8_of_rsa(pkcs1: &[u8]) -> Vec<u8> {
+pub(crate) fn pkcs8_of_rsa(pkcs1: &[u8]) -> Vec<u8> {
     tlv(SEQUENCE, &[tlv(INTEGER, &[0]), RSA_ALGORITHM.to_vec(), tlv(OCTET_STRING, pkcs1)].concat())
 }
 

@@ -1,6 +1,6 @@
 //! Key pairs: the use cases, and the key material itself.
 
-mod der;
+pub(crate) mod der;
 pub mod material;
 
 use crate::fail::{OrFail as _, store_failure};

@@ -1,24 +1,26 @@
 //! Of the virtual network: VPCs, subnets, route tables, network ACLs, security groups.
 
 use super::prefix_lists::{Lists, rules};
-use super::{found, removed};
+use super::{found, peerings, removed, transit};
 use crate::dhcp;
 use crate::network::dns_domain;
 use ipnet::Ipv4Net;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::route::Target;
 use mallee_proto::v1::{
-    DhcpOptions, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
+    DhcpOptions, FlowLog, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
 };
 use mallee_store::{
-    DhcpOptionsDoc, NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,
-    RouteAssociationFilter, RouteRow, RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store,
-    StoreError, SubnetRow, TO_INTERNET_GATEWAY, VpcRow, dhcp_options_list_used, internet_gateway_list_attached,
-    network_acl_association_list, network_acl_entry_list, network_acl_list, route_association_list, route_list,
-    route_table_list, security_group_fetch, security_group_list_all, security_group_rule_list_all,
-    security_group_rules_of, subnet_fetch, subnet_list_all, vpc_fetch, vpc_list_all,
+    DhcpOptionsDoc, FlowLogFilter, FlowLogRow, NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter,
+    NetworkAclRow, RouteAssociationFilter, RouteRow, RouteTableFilter, RouteTableRow, SecurityGroupRow,
+    SecurityGroupRuleRow, Store, StoreError, SubnetRow, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE,
+    TO_TRANSIT_GATEWAY, TO_VPC_PEERING, Tx, VpcRow, dhcp_options_list_used, flow_log_list,
+    internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list, network_acl_list,
+    route_association_list, route_list, route_table_list, security_group_fetch, security_group_list_all,
+    security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all, vpc_blocks, vpc_cidr_list,
+    vpc_fetch, vpc_list_all,
 };
-use mallee_types::{DhcpOptionsId, GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
+use mallee_types::{DhcpOptionsId, FlowLogId, GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
 use std::collections::BTreeMap;
 
 /// Rows read at once.
@@ -31,6 +33,8 @@ struct Parts<'a> {
     main: Option<&'a RouteTableId>,
     /// Of a set that is no default one.
     dhcp: Option<&'a DhcpOptionsDoc>,
+    /// Blocks besides the first.
+    more: &'a [Ipv4Net],
 }
 
 fn dhcp_options(doc: &DhcpOptionsDoc) -> DhcpOptions {
@@ -64,6 +68,7 @@ fn vpc(row: &VpcRow, region: &str, parts: &Parts<'_>) -> Object {
         internet_gateway_id: parts.gateway.map(ToString::to_string).unwrap_or_default(),
         main_route_table_id: parts.main.map(ToString::to_string).unwrap_or_default(),
         dhcp_options,
+        more_cidrs: parts.more.iter().map(ToString::to_string).collect(),
     })
 }
 
@@ -82,7 +87,14 @@ fn subnet(row: &SubnetRow, table: Option<&RouteTableId>, acl: Option<&NetworkAcl
 fn route_table(row: &RouteTableRow, own: &[Ipv4Net], routes: &[RouteRow], lists: &Lists) -> Object {
     let routes = lists.routes(own, routes).into_iter().map(|(destination, route)| Route {
         destination: destination.to_string(),
-        target: (route.target_kind == TO_INTERNET_GATEWAY).then(|| Target::InternetGatewayId(route.target_id.clone())),
+        target: match route.target_kind.as_str() {
+            TO_INTERNET_GATEWAY => Some(Target::InternetGatewayId(route.target_id.clone())),
+            TO_VPC_PEERING => Some(Target::VpcPeeringId(route.target_id.clone())),
+            TO_TRANSIT_GATEWAY => Some(Target::TransitGatewayId(route.target_id.clone())),
+            TO_NAT_GATEWAY => Some(Target::NatGatewayId(route.target_id.clone())),
+            TO_NETWORK_INTERFACE => Some(Target::NetworkInterfaceId(route.target_id.clone())),
+            _ => None,
+        },
     });
     Object::RouteTable(RouteTable {
         id: row.id.to_string(),
@@ -134,10 +146,12 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
     let main = route_association_list(store, filter).await?.pop();
     let set = row.dhcp_options_id.as_slice();
     let dhcp = dhcp_options_list_used(store, Some(set), None, 1).await?.pop();
+    let blocks = vpc_blocks(store, &row).await?;
     let parts = Parts {
         gateway: gateway.as_ref().map(|gateway| &gateway.id),
         main: main.as_ref().map(|main| &main.table_id),
         dhcp: dhcp.as_ref().map(|set| &set.doc.0),
+        more: blocks.get(1..).unwrap_or_default(),
     };
     Ok(vpc(&row, region, &parts))
 }
@@ -163,17 +177,17 @@ pub(super) async fn network_acl_object(store: &Store, id: &NetworkAclId) -> Resu
 }
 
 /// Every network ACL of the cloud.
-async fn all_network_acls(store: &Store) -> Result<Vec<Object>, StoreError> {
+async fn all_network_acls(tx: &mut Tx) -> Result<Vec<Object>, StoreError> {
     let mut out = Vec::new();
     let mut after = None;
     loop {
         let filter = NetworkAclFilter { after: after.as_ref(), ..Default::default() };
-        let page = network_acl_list(store, filter, PAGE).await?;
+        let page = network_acl_list(&mut *tx, filter, PAGE).await?;
         let Some(last) = page.last() else { return Ok(out) };
         after = Some(last.id.clone());
         let ids: Vec<NetworkAclId> = page.iter().map(|row| row.id.clone()).collect();
         let mut entries: BTreeMap<NetworkAclId, Vec<_>> = BTreeMap::new();
-        for entry in network_acl_entry_list(store, &ids).await? {
+        for entry in network_acl_entry_list(&mut *tx, &ids).await? {
             entries.entry(entry.acl_id.clone()).or_default().push(entry);
         }
         out.extend(page.iter().map(|row| network_acl(row, entries.get(&row.id).map_or(&[], Vec::as_slice))));
@@ -190,7 +204,10 @@ pub(super) async fn route_table_object(store: &Store, id: &RouteTableId) -> Resu
     let routes = route_list(store, ids).await?;
     let lists = Lists::named(store, routes.iter().filter_map(|route| route.destination.list())).await?;
     // A table whose VPC has just gone is about to go as well.
-    let own: Vec<Ipv4Net> = found(vpc_fetch(store, &row.vpc_id).await)?.into_iter().map(|vpc| vpc.cidr).collect();
+    let own = match found(vpc_fetch(store, &row.vpc_id).await)? {
+        Some(vpc) => vpc_blocks(store, &vpc).await?,
+        None => Vec::new(),
+    };
     Ok(route_table(&row, &own, &routes, &lists))
 }
 
@@ -206,18 +223,35 @@ pub(super) async fn group_object(store: &Store, id: &GroupId) -> Result<Object, 
     })
 }
 
-/// All of the virtual network.
-pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Object>, StoreError> {
+/// Nothing of a flow log that a cluster knows ever changes.
+fn flow_log(row: &FlowLogRow) -> Object {
+    Object::FlowLog(FlowLog {
+        id: row.id.to_string(),
+        generation: 1,
+        vpc_id: row.vpc_id.to_string(),
+        resource_id: row.resource_id.clone(),
+    })
+}
+
+pub(super) async fn flow_log_object(store: &Store, id: &FlowLogId) -> Result<Object, StoreError> {
+    let filter = FlowLogFilter { ids: Some(std::slice::from_ref(id)), ..Default::default() };
+    let found = flow_log_list(store, filter, 1).await?.pop();
+    Ok(found.map_or_else(|| removed(ObjectKind::FlowLog, id), |row| flow_log(&row)))
+}
+
+/// All of the virtual network, as it was at one moment: an object with the generation of one change and the contents of
+/// another would be believed, and the right one of that generation would not.
+pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>, StoreError> {
     let mut gateways: BTreeMap<VpcId, InternetGatewayId> = BTreeMap::new();
     let mut after = None;
     loop {
-        let page = internet_gateway_list_attached(store, None, after.as_ref(), PAGE).await?;
+        let page = internet_gateway_list_attached(&mut *tx, None, after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         gateways.extend(page.into_iter().filter_map(|gateway| Some((gateway.vpc_id?, gateway.id))));
     }
     let (mut mains, mut own) = (BTreeMap::new(), BTreeMap::new());
-    for row in route_association_list(store, RouteAssociationFilter::default()).await? {
+    for row in route_association_list(&mut *tx, RouteAssociationFilter::default()).await? {
         match row.subnet_id {
             Some(subnet) => drop(own.insert(subnet, row.table_id)),
             None => drop(mains.insert(row.vpc_id, row.table_id)),
@@ -226,50 +260,67 @@ pub(super) async fn all_objects(store: &Store, region: &str) -> Result<Vec<Objec
     let mut sets: BTreeMap<DhcpOptionsId, DhcpOptionsDoc> = BTreeMap::new();
     let mut after = None;
     loop {
-        let page = dhcp_options_list_used(store, None, after.as_ref(), PAGE).await?;
+        let page = dhcp_options_list_used(&mut *tx, None, after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         sets.extend(page.into_iter().map(|set| (set.id, set.doc.0)));
     }
-    let vpcs = vpc_list_all(store).await?;
-    let blocks: BTreeMap<&VpcId, Ipv4Net> = vpcs.iter().map(|vpc| (&vpc.id, vpc.cidr)).collect();
-    let lists = Lists::all(store).await?;
+    let vpcs = vpc_list_all(&mut *tx).await?;
+    let mut blocks: BTreeMap<VpcId, Vec<Ipv4Net>> = vpcs.iter().map(|vpc| (vpc.id.clone(), vec![vpc.cidr])).collect();
+    for row in vpc_cidr_list(&mut *tx, None).await? {
+        if let Some(blocks) = blocks.get_mut(&row.vpc_id) {
+            blocks.push(row.cidr);
+        }
+    }
+    let lists = Lists::all(tx).await?;
     let mut out: Vec<Object> = Vec::with_capacity(vpcs.len());
     out.extend(vpcs.iter().map(|row| {
         let parts = Parts {
             gateway: gateways.get(&row.id),
             main: mains.get(&row.id),
             dhcp: row.dhcp_options_id.as_ref().and_then(|id| sets.get(id)),
+            more: blocks.get(&row.id).and_then(|blocks| blocks.get(1..)).unwrap_or_default(),
         };
         vpc(row, region, &parts)
     }));
+    // After the VPCs they are between, before the routes that lead over them.
+    out.extend(peerings::all(tx).await?);
+    out.extend(transit::all(tx).await?);
     // Before the subnets that have them: while an ACL is not known, nothing passes.
-    out.extend(all_network_acls(store).await?);
-    let acls = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await?;
+    out.extend(all_network_acls(tx).await?);
+    let acls = network_acl_association_list(&mut *tx, NetworkAclAssociationFilter::default()).await?;
     let acls: BTreeMap<SubnetId, NetworkAclId> = acls.into_iter().map(|row| (row.subnet_id, row.acl_id)).collect();
-    let subnets = subnet_list_all(store).await?;
+    let subnets = subnet_list_all(&mut *tx).await?;
     out.extend(subnets.iter().map(|row| subnet(row, own.get(&row.id), acls.get(&row.id))));
     let mut after = None;
     loop {
         let filter = RouteTableFilter { after: after.as_ref(), ..Default::default() };
-        let page = route_table_list(store, filter, PAGE).await?;
+        let page = route_table_list(&mut *tx, filter, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         let ids: Vec<RouteTableId> = page.iter().map(|row| row.id.clone()).collect();
         let mut routes: BTreeMap<RouteTableId, Vec<RouteRow>> = BTreeMap::new();
-        for route in route_list(store, &ids).await? {
+        for route in route_list(&mut *tx, &ids).await? {
             routes.entry(route.table_id.clone()).or_default().push(route);
         }
         out.extend(page.iter().map(|row| {
-            let own = blocks.get(&row.vpc_id).map_or(&[][..], std::slice::from_ref);
+            let own = blocks.get(&row.vpc_id).map_or(&[][..], Vec::as_slice);
             route_table(row, own, routes.get(&row.id).map_or(&[], Vec::as_slice), &lists)
         }));
     }
+    let mut after = None;
+    loop {
+        let filter = FlowLogFilter { after: after.as_ref(), ..Default::default() };
+        let page = flow_log_list(&mut *tx, filter, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        out.extend(page.iter().map(flow_log));
+    }
     let mut rules: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
-    for rule in security_group_rule_list_all(store).await? {
+    for rule in security_group_rule_list_all(&mut *tx).await? {
         rules.entry(rule.group_id.clone()).or_default().push(rule);
     }
-    for row in security_group_list_all(store).await? {
+    for row in security_group_list_all(&mut *tx).await? {
         out.push(group(&row, rules.get(&row.id).map(Vec::as_slice).unwrap_or_default(), &lists));
     }
     Ok(out)

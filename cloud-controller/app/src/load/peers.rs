@@ -2,13 +2,14 @@
 //! zones; an interface is reached, and is a member of its groups, from all of them.
 
 use super::{found, removed};
-use crate::instances::view::{InstanceView, views};
+use crate::instances::view::{InstanceView, InterfaceView, SecondaryView, views};
 use mallee_proto::v1::intent_change::Object;
-use mallee_proto::v1::{ObjectKind, PeerInstance, PeerNode, PeerPort};
+use mallee_proto::v1::{ObjectKind, PeerInstance, PeerNode, PeerPort, PortAddress};
 use mallee_store::{InstanceRow, NodeRow, Store, StoreError, node_fetch, node_list};
-use mallee_types::{InstanceState, NodeId, RunIntent, ZoneName};
+use mallee_types::{DomainPhase, InstanceState, NodeId, RunIntent, ZoneName};
 
-/// Whether the guest is on the network: as long as it is meant to run, and until it has ended.
+/// Whether the guest is on the network: as long as it is meant to run, and until it has ended. (As its own zone has it:
+/// what had stopped before it is terminated does not come up again.)
 fn is_up(row: &InstanceRow) -> bool {
     !row.released
         && row.node_id.is_some()
@@ -16,22 +17,30 @@ fn is_up(row: &InstanceRow) -> bool {
             RunIntent::Run => true,
             RunIntent::Stop | RunIntent::Terminate => {
                 matches!(row.state, InstanceState::Stopping | InstanceState::ShuttingDown)
+                    && matches!(row.observed_phase, DomainPhase::Running | DomainPhase::Stopping)
             }
         }
 }
 
 fn instance(view: &InstanceView) -> Object {
-    let port = |interface: &crate::instances::view::InterfaceView| PeerPort {
+    let secondary = |other: &SecondaryView| PortAddress {
+        private_ip: other.private_ip.to_string(),
+        public_ip: other.public_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        ..PortAddress::default()
+    };
+    let port = |interface: &InterfaceView| PeerPort {
         interface_id: interface.row.id.to_string(),
         vpc_id: interface.row.vpc_id.to_string(),
         private_ip: interface.row.private_ip.to_string(),
+        public_ip: interface.public_ip.map(|ip| ip.to_string()).unwrap_or_default(),
         group_ids: interface.groups.iter().map(|(id, _)| id.to_string()).collect(),
+        secondary: interface.secondary.iter().map(secondary).collect(),
     };
     Object::PeerInstance(PeerInstance {
         id: view.row.id.to_string(),
         incarnation: view.row.incarnation.0,
         node_id: view.row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ports: view.interfaces.iter().map(port).collect(),
+        ports: view.interfaces.iter().filter(|interface| !interface.is_leaving()).map(port).collect(),
     })
 }
 

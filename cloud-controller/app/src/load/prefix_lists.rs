@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use mallee_proto::v1::GroupRule;
 use mallee_proto::v1::group_rule::Peer;
 use mallee_store::{
-    FILTER_VALUES_MAX, PrefixListEntryRow, RouteDestination, RouteRow, SecurityGroupRuleRow, Store, StoreError,
+    FILTER_VALUES_MAX, PrefixListEntryRow, RouteDestination, RouteRow, SecurityGroupRuleRow, Store, StoreError, Tx,
     prefix_list_entries_now,
 };
 use mallee_types::PrefixListId;
@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is in each list now.
 #[derive(Debug, Default)]
-pub(super) struct Lists(BTreeMap<PrefixListId, Vec<Ipv4Net>>);
+pub(crate) struct Lists(BTreeMap<PrefixListId, Vec<Ipv4Net>>);
 
 impl Lists {
-    fn of(rows: Vec<PrefixListEntryRow>) -> Self {
+    /// Of these entries.
+    pub(crate) fn of(rows: Vec<PrefixListEntryRow>) -> Self {
         let mut lists = Self::default();
         for row in rows {
             lists.0.entry(row.list_id).or_default().push(row.cidr);
@@ -24,8 +25,8 @@ impl Lists {
     }
 
     /// All lists.
-    pub(super) async fn all(store: &Store) -> Result<Self, StoreError> {
-        prefix_list_entries_now(store, None).await.map(Self::of)
+    pub(super) async fn all(tx: &mut Tx) -> Result<Self, StoreError> {
+        prefix_list_entries_now(tx, None).await.map(Self::of)
     }
 
     /// The lists that one group or table names; mostly none.
@@ -47,7 +48,7 @@ impl Lists {
     }
 
     /// The peers of a rule: one, or every block of its list.
-    pub(super) fn peers(&self, rule: &SecurityGroupRuleRow) -> Vec<Peer> {
+    pub(crate) fn peers(&self, rule: &SecurityGroupRuleRow) -> Vec<Peer> {
         match (&rule.cidr, &rule.peer_group, &rule.prefix_list) {
             (Some(cidr), _, _) => vec![Peer::Cidr(cidr.clone())],
             (None, Some(group), _) => vec![Peer::GroupId(group.to_string())],
@@ -59,7 +60,7 @@ impl Lists {
     /// The routes of a table of a VPC of these blocks, by destination. As on AWS, the route to a block counts before that
     /// of a list which has the block too (of two lists: always that of the same one), and what a list has of the VPC's
     /// own addresses is passed over.
-    pub(super) fn routes<'a>(&self, own: &[Ipv4Net], routes: &'a [RouteRow]) -> Vec<(Ipv4Net, &'a RouteRow)> {
+    pub(crate) fn routes<'a>(&self, own: &[Ipv4Net], routes: &'a [RouteRow]) -> Vec<(Ipv4Net, &'a RouteRow)> {
         let mut out = BTreeMap::new();
         for route in routes {
             if let RouteDestination::Block(block) = &route.destination {
@@ -156,6 +157,8 @@ mod tests {
             peer_account: None,
             description: None,
             prefix_list: of,
+            peer_vpc: None,
+            peering: None,
         };
         let lists = lists(&[(1, "11.0.0.0/8"), (1, "12.0.0.0/8")]);
         let ids = |rule: &SecurityGroupRuleRow| rules(&lists, rule).map(|rule| rule.id).collect::<Vec<_>>();

@@ -4,11 +4,12 @@ use super::overlap;
 use crate::Cloud;
 use crate::fail::OrFail as _;
 use crate::groups::DEFAULT_GROUP;
+use ipnet::Ipv4Net;
 use mallee_awswire::ApiError;
 use mallee_store::{
     InterfaceRow, NetworkAclAssociationFilter, NetworkAclFilter, NetworkAclRow, PAGE_ROWS_MAX, RouteAssociationFilter,
-    SubnetRow, VpcRow, network_acl_association_list, network_acl_list, route_association_list, security_group_by_name,
-    subnet_list_all, vpc_list_all, vpc_list_strange_dhcp,
+    SubnetRow, VpcCidrRow, VpcRow, network_acl_association_list, network_acl_list, route_association_list,
+    security_group_by_name, subnet_list_all, vpc_cidr_list, vpc_list_all, vpc_list_strange_dhcp,
 };
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ pub(crate) async fn differences<'a>(
     let store = cloud.store();
     let vpcs = vpc_list_all(store).await.or_fail()?;
     let subnets = subnet_list_all(store).await.or_fail()?;
-    let mut found = of_rows(&vpcs, &subnets, interfaces);
+    let more = vpc_cidr_list(store, None).await.or_fail()?;
+    let mut found = of_rows(&vpcs, &more, &subnets, interfaces);
     let associations = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await.or_fail()?;
     let with_acl: BTreeMap<&str, &str> =
         associations.iter().map(|row| (row.subnet_id.as_str(), row.acl_id.as_str())).collect();
@@ -67,10 +69,22 @@ fn of_acls(
 
 fn of_rows<'a>(
     vpcs: &[VpcRow],
+    more: &[VpcCidrRow],
     subnets: &[SubnetRow],
     interfaces: impl Iterator<Item = &'a InterfaceRow>,
 ) -> Vec<(String, String)> {
     let mut found = Vec::new();
+    let mut blocks: BTreeMap<&str, Vec<Ipv4Net>> = vpcs.iter().map(|vpc| (vpc.id.as_str(), vec![vpc.cidr])).collect();
+    for row in more {
+        let blocks = blocks.entry(row.vpc_id.as_str()).or_default();
+        if let Some(other) = blocks.iter().find(|other| overlap(other, &row.cidr)) {
+            found.push((row.id.to_string(), format!("{} overlaps {other} of {}", row.cidr, row.vpc_id)));
+        }
+        blocks.push(row.cidr);
+    }
+    let within = |subnet: &SubnetRow| {
+        blocks.get(subnet.vpc_id.as_str()).is_some_and(|blocks| blocks.iter().any(|b| b.contains(&subnet.cidr)))
+    };
     let vpcs: BTreeMap<&str, &VpcRow> = vpcs.iter().map(|vpc| (vpc.id.as_str(), vpc)).collect();
     let mut sorted: Vec<&SubnetRow> = subnets.iter().collect();
     // By where they begin, the larger first: of those that overlap, two stand side by side.
@@ -85,9 +99,8 @@ fn of_rows<'a>(
             Some(vpc) if vpc.account_id != subnet.account_id => {
                 found.push((subnet.id.to_string(), format!("is not of the account of its vpc {}", vpc.id)));
             }
-            Some(vpc) if !vpc.cidr.contains(&subnet.cidr) => {
-                found
-                    .push((subnet.id.to_string(), format!("{} is not within {} of {}", subnet.cidr, vpc.cidr, vpc.id)));
+            Some(vpc) if !within(subnet) => {
+                found.push((subnet.id.to_string(), format!("{} is not within a block of {}", subnet.cidr, vpc.id)));
             }
             Some(_) => {}
             None => found.push((subnet.id.to_string(), format!("is in {}, which is gone", subnet.vpc_id))),
@@ -109,7 +122,7 @@ fn of_rows<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_types::{Generation, NetworkAclId, SubnetId, VpcId};
+    use mallee_types::{Generation, NetworkAclId, SubnetId, VpcCidrAssociationId, VpcId};
 
     fn vpc() -> VpcRow {
         VpcRow {
@@ -168,12 +181,30 @@ mod tests {
 
     #[test]
     fn subnets_that_overlap_or_lie_outside_are_found() {
-        let wrong = |subnets: &[SubnetRow]| of_rows(&[vpc()], subnets, std::iter::empty());
+        let wrong = |subnets: &[SubnetRow]| of_rows(&[vpc()], &[], subnets, std::iter::empty());
         assert_eq!(wrong(&[subnet(1, "10.0.0.0/24"), subnet(2, "10.0.1.0/24")]), []);
         let found = wrong(&[subnet(1, "10.0.1.0/24"), subnet(2, "10.0.0.0/20")]);
         assert_eq!(found.len(), 1);
         assert!(found[0].1.contains("10.0.1.0/24 overlaps 10.0.0.0/20"), "{found:?}");
         assert!(wrong(&[subnet(1, "10.1.0.0/24")])[0].1.contains("is not within"));
-        assert!(of_rows(&[], &[subnet(1, "10.0.0.0/24")], std::iter::empty())[0].1.contains("gone"));
+        assert!(of_rows(&[], &[], &[subnet(1, "10.0.0.0/24")], std::iter::empty())[0].1.contains("gone"));
+    }
+
+    #[test]
+    fn a_subnet_may_be_in_any_block_and_blocks_that_overlap_are_found() {
+        let block = |n: u128, cidr: &str| VpcCidrRow {
+            id: VpcCidrAssociationId::from_random(n),
+            vpc_id: vpc().id,
+            cidr: cidr.parse().unwrap(),
+            created_ms: 0,
+        };
+        let second = subnet(1, "10.1.0.0/24");
+        let wrong = |more: &[VpcCidrRow]| of_rows(&[vpc()], more, std::slice::from_ref(&second), std::iter::empty());
+        assert_eq!(wrong(&[block(1, "10.1.0.0/16")]), []);
+        assert!(wrong(&[block(1, "10.2.0.0/16")])[0].1.contains("is not within"));
+        let found = wrong(&[block(1, "10.1.0.0/16"), block(2, "10.1.128.0/20")]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].1.contains("10.1.128.0/20 overlaps 10.1.0.0/16"), "{found:?}");
+        assert!(wrong(&[block(1, "10.1.0.0/16"), block(2, "10.0.128.0/20")])[0].1.contains("overlaps 10.0.0.0/16"));
     }
 }

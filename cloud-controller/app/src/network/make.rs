@@ -1,7 +1,7 @@
 //! Making a VPC with what every VPC has.
 
 use crate::groups::rule::{Peer, RuleSpec};
-use crate::groups::{DEFAULT_GROUP, NewRule, insert_group, insert_rule};
+use crate::groups::{DEFAULT_GROUP, NewRule, PeerClaim, insert_group, insert_rule};
 use crate::{Cloud, load};
 use ipnet::Ipv4Net;
 use mallee_store::{SecurityGroupRow, StoreError, Tx, VpcRow, change_append, cloud_account, vpc_insert, vpc_vni_take};
@@ -54,7 +54,8 @@ impl Cloud {
             to_port: None,
             peer: Peer::Group(group.id.clone()),
         };
-        insert_rule(self, tx, &group, &NewRule { spec: from_itself, peer_account: None, description: None }).await?;
+        insert_rule(self, tx, &group, &NewRule { spec: from_itself, claim: PeerClaim::default(), description: None })
+            .await?;
         if is_default && cloud_account(&mut *tx).await?.as_ref() == Some(account) {
             self.let_host_in(tx, &group).await?;
         }
@@ -77,7 +78,7 @@ impl Cloud {
                 peer: peer.clone(),
             };
             let description = Some("the host that runs this cloud".to_owned());
-            insert_rule(self, tx, group, &NewRule { spec, peer_account: None, description }).await?;
+            insert_rule(self, tx, group, &NewRule { spec, claim: PeerClaim::default(), description }).await?;
         }
         Ok(())
     }

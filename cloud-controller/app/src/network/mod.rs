@@ -1,11 +1,13 @@
 //! VPCs and their subnets: looking them up, and the names that their addresses have.
 
+pub(crate) mod blocks;
 pub(crate) mod check;
 mod default;
 mod make;
 mod subnets;
 mod vpcs;
 
+pub use blocks::first_association;
 pub use subnets::NewSubnet;
 pub use vpcs::VpcChange;
 

@@ -6,11 +6,12 @@ use crate::instances::purge::forget_instance;
 use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
+use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InterfaceFilter, PAGE_ROWS_MAX, StoreError, SubnetRow, change_append, instance_list_terminated_in, interface_list,
-    network_acl_association_of_subnet_delete, route_association_of_subnet_delete, subnet_delete, subnet_insert,
-    subnet_list, subnet_map_public_ip_set, tag_delete_of, tag_put,
+    network_acl_association_of_subnet_delete, route_association_of_subnet_delete, subnet_delete, subnet_hold,
+    subnet_insert, subnet_list, subnet_map_public_ip_set, tag_delete_of, tag_put, vpc_blocks,
 };
 use mallee_types::{Generation, SubnetId, ZoneName};
 
@@ -35,14 +36,16 @@ impl Cloud {
     /// `CreateSubnet`.
     ///
     /// # Errors
-    /// `InvalidSubnet.Range` for a block that is not the VPC's, `InvalidSubnet.Conflict` for one of which something is
+    /// `InvalidSubnet.Range` for a block that is in none of the VPC's, `InvalidSubnet.Conflict` for one of which something is
     /// taken, `SubnetLimitExceeded`, bad tags.
     pub async fn create_subnet(&self, cx: &OpContext, new: &NewSubnet, dry_run: bool) -> Result<SubnetRow, ApiError> {
         let vpc = self.find_vpc(cx, &new.vpc).await?;
         let cidr = block("cidrBlock", &new.cidr, Code::InvalidSubnetRange)?;
-        if !vpc.cidr.contains(&cidr) {
-            return Err(Code::InvalidSubnetRange.with(&[&cidr.to_string()]));
-        }
+        let inside = |blocks: Vec<Ipv4Net>| match blocks.iter().any(|block| block.contains(&cidr)) {
+            true => Ok(()),
+            false => Err(Code::InvalidSubnetRange.with(&[&cidr.to_string()])),
+        };
+        inside(vpc_blocks(self.store(), &vpc).await.or_fail()?)?;
         tags::validate(&new.tags)?;
         let conflict = || Code::InvalidSubnetConflict.with(&[&cidr.to_string()]);
         let vpcs = std::slice::from_ref(&vpc.id);
@@ -56,8 +59,10 @@ impl Cloud {
         let keys = [("ec2:Vpc", vec![format!("arn:aws:ec2:{}:{}:vpc/{}", self.config().region, cx.account(), vpc.id)])];
         let allowance = self.ec2_allowance(cx, "ec2:CreateSubnet", "subnet", &keys).await?;
         let mut tx = self.store().write().await.or_fail()?;
-        // From here on no other call makes a subnet in the account, so that what is free stays free.
+        // From here on no other call makes a subnet in the account, so that what is free stays free, and none takes a block
+        // from the VPC.
         allowance.hold(&mut tx).await?;
+        inside(vpc_blocks(&mut tx, &vpc).await.or_fail()?)?;
         let there = subnet_list(&mut tx, cx.account(), None, Some(vpcs), None, PAGE_ROWS_MAX).await.or_fail()?;
         if there.iter().any(|subnet| overlap(&subnet.cidr, &cidr)) {
             return Err(conflict());
@@ -110,8 +115,12 @@ impl Cloud {
             other => store_failure(other),
         };
         let mut tx = self.store().write().await.or_fail()?;
+        if !subnet_hold(&mut tx, &subnet.id).await.or_fail()? {
+            return Err(Code::InvalidSubnetIdNotFound.with(&[subnet.id.as_str()]));
+        }
         let filter = InterfaceFilter { subnet: Some(&subnet.id), ..Default::default() };
-        if !interface_list(&mut tx, filter, 1).await.or_fail()?.is_empty() {
+        let attached = crate::transit::needs(&mut tx, &subnet.vpc_id, &subnet.id).await?;
+        if attached || !interface_list(&mut tx, filter, 1).await.or_fail()?.is_empty() {
             return Err(has_dependencies(&subnet.id));
         }
         for instance in instance_list_terminated_in(&mut tx, cx.account(), &subnet.id).await.or_fail()? {
@@ -119,6 +128,7 @@ impl Cloud {
         }
         route_association_of_subnet_delete(&mut tx, &subnet.id).await.or_fail()?;
         network_acl_association_of_subnet_delete(&mut tx, &subnet.id).await.or_fail()?;
+        crate::flow_logs::end_of(&mut tx, subnet.id.as_str(), self.clock().now_ms()).await.or_fail()?;
         if !subnet_delete(&mut tx, &subnet.id).await.map_err(needed)? {
             // Another call was faster.
             return Err(Code::InvalidSubnetIdNotFound.with(&[subnet.id.as_str()]));

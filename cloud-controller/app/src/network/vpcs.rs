@@ -7,7 +7,7 @@ use crate::fail::{OrFail as _, store_failure};
 use crate::groups::DEFAULT_GROUP;
 use crate::quotas::{hold_account, table as quotas};
 use crate::tags::{self, Tag};
-use crate::{Cloud, OpContext, load};
+use crate::{Cloud, OpContext, load, peerings};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     PAGE_ROWS_MAX, RouteTableFilter, SecurityGroupFilter, StoreError, Tx, VpcAttribute, VpcRow, change_append,
@@ -75,7 +75,8 @@ impl Cloud {
     /// `DeleteVpc`: with the main route table, the default network ACL and the default group that it came with.
     ///
     /// # Errors
-    /// `DependencyViolation` while it has anything else: subnets, a gateway, other groups, route tables or ACLs.
+    /// `DependencyViolation` while it has anything else: subnets, a gateway, other groups, route tables or ACLs, or
+    /// another account's request for peering that waits for its answer. Other peering connections end.
     pub async fn delete_vpc(&self, cx: &OpContext, id: &str, dry_run: bool) -> Result<(), ApiError> {
         let vpc = self.find_vpc(cx, id).await?;
         if dry_run {
@@ -90,6 +91,10 @@ impl Cloud {
             return Err(has_dependencies(&vpc.id));
         }
         self.remove_own_parts(&mut tx, cx, &vpc).await?;
+        if !peerings::vpc_goes(&mut tx, &vpc, self.clock().now_ms()).await? {
+            return Err(has_dependencies(&vpc.id));
+        }
+        crate::flow_logs::end_of(&mut tx, vpc.id.as_str(), self.clock().now_ms()).await.or_fail()?;
         if !vpc_delete(&mut tx, &vpc.id).await.map_err(needed(&vpc.id))? {
             // Another call was faster.
             return Err(Code::InvalidVpcIdNotFound.with(&[vpc.id.as_str()]));

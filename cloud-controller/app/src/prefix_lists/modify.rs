@@ -88,14 +88,15 @@ impl Held {
     /// Every group and table that refers to the list is told anew, the entries with it.
     async fn tell(&self, tx: &mut Tx) -> Result<(), ApiError> {
         let uses = prefix_list_uses(&mut *tx, &self.row.id).await.or_fail()?;
-        for group in &uses.groups {
-            if there(security_group_touch(tx, group).await)? {
-                change_append(tx, load::GROUP, group, None);
-            }
-        }
+        // Tables before groups, as whoever deletes a VPC, or an account's: else each could wait for the other.
         for table in &uses.tables {
             if there(route_table_touch(tx, table).await)? {
                 change_append(tx, load::ROUTE_TABLE, table, None);
+            }
+        }
+        for group in &uses.groups {
+            if there(security_group_touch(tx, group).await)? {
+                change_append(tx, load::GROUP, group, None);
             }
         }
         Ok(())

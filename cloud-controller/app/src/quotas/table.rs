@@ -86,6 +86,12 @@ const NETWORK_ACLS_PER_VPC_MAX: usize = 4_000;
 const RULES_PER_NETWORK_ACL_MAX: usize = 100;
 /// References to a prefix list of one kind at most: each change of the list touches all of them (AWS: 5,000).
 const PREFIX_LIST_REFERENCES_MAX: usize = 5_000;
+/// Blocks of a VPC at most, as on AWS: every packet from the world is held against them.
+const CIDRS_PER_VPC_MAX: usize = 50;
+/// Active peering connections of a VPC at most: a node with a port in it knows all of their VPCs (AWS: 125).
+const ACTIVE_PEERINGS_PER_VPC_MAX: usize = 125;
+/// Flow logs of a resource at most (AWS: 2): each record is written once for each.
+const FLOW_LOGS_PER_RESOURCE_MAX: usize = 2;
 /// The smallest subnets (/28) that the largest VPC (/16) has room for.
 const SUBNETS_PER_VPC_MAX: usize = 1 << (28 - 16);
 const MIB: u64 = 1;
@@ -214,6 +220,13 @@ quotas! {
     INTERNET_GATEWAYS = quota("vpc", "L-A4707A72", "Internet gateways per Region",
         Use::Sum(Counted::InternetGateways, 1))
         .usual(5_000).key("ec2:quota-internetgatewaynumber").refused(Code::InternetGatewayLimitExceeded, Words::Plain);
+    /// Network interfaces, those of instances with them.
+    NETWORK_INTERFACES = quota("vpc", "L-DF5E4CA3", "Network interfaces per Region",
+        Use::Sum(Counted::NetworkInterfaces, 1))
+        .usual(5_000).refused(Code::NetworkInterfaceLimitExceeded, Words::Plain);
+    /// NAT gateways of each zone that are neither gone nor failed.
+    NAT_GATEWAYS_PER_ZONE = quota("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", Use::Each)
+        .usual(5).refused(Code::NatGatewayLimitExceeded, Words::Plain);
     /// Prefix lists.
     PREFIX_LISTS = quota("vpc", "mallee-prefix-lists", "Prefix lists per Region", Use::Sum(Counted::PrefixLists, 1))
         .usual(1_000).refused(Code::PrefixListLimitExceeded, Words::Plain);
@@ -242,6 +255,34 @@ quotas! {
     /// VPCs.
     VPCS = quota("vpc", "L-F678F1CE", "VPCs per Region", Use::Sum(Counted::Vpcs, 1))
         .usual(1_000).key("ec2:quota-vpcnumber").refused(Code::VpcLimitExceeded, Words::Plain);
+    /// IPv4 blocks of each VPC, the first one with them.
+    CIDRS_PER_VPC = quota("vpc", "L-83CA0A9D", "IPv4 CIDR blocks per VPC", Use::Each)
+        .usual(5).most(CIDRS_PER_VPC_MAX).refused(Code::CidrLimitExceeded, Words::Plain);
+    /// Active peering connections of each VPC.
+    ACTIVE_PEERINGS_PER_VPC = quota("vpc", "L-7E9ECCDB", "Active VPC peering connections per VPC", Use::Each)
+        .usual(50).most(ACTIVE_PEERINGS_PER_VPC_MAX)
+        .refused(Code::ActiveVpcPeeringConnectionPerVpcLimitExceeded, Words::Plain);
+    /// Requests for peering connections that are not answered.
+    VPC_PEERING_REQUESTS = quota("vpc", "L-DC9F7029", "Outstanding VPC peering connection requests",
+        Use::Sum(Counted::VpcPeeringRequests, 1))
+        .usual(25).refused(Code::OutstandingVpcPeeringConnectionLimitExceeded, Words::Plain);
+    /// Transit gateways.
+    TRANSIT_GATEWAYS = quota("ec2", "L-A2478D36", "Transit gateways per account", Use::Sum(Counted::TransitGateways, 1))
+        .usual(5).refused(Code::TransitGatewayLimitExceeded, Words::Plain);
+    /// Of each VPC.
+    TRANSIT_GATEWAYS_PER_VPC = quota("ec2", "L-6DA43717", "Unique transit gateways per VPC", Use::Each)
+        .usual(5).most(5).refused(Code::TransitGatewayAttachmentLimitExceeded, Words::More("transit gateways of a VPC"));
+    /// VPCs at each transit gateway. (AWS's 5,000 are for a router; here each node knows the way to all that a VPC meets, and
+    /// looks at no more than five times so many.)
+    ATTACHMENTS_PER_TRANSIT_GATEWAY = quota("ec2", "L-E0233F82", "Attachments per transit gateway", Use::Each)
+        .usual(100).most(200).refused(Code::TransitGatewayAttachmentLimitExceeded, Words::More("attachments of a transit gateway"));
+    /// Tables of each transit gateway.
+    TABLES_PER_TRANSIT_GATEWAY = quota("ec2", "L-E2F4F4C5", "Route tables per transit gateway", Use::Each)
+        .usual(20).most(100).refused(Code::ResourceLimitExceeded, Words::More("route tables of a transit gateway"));
+    /// Routes of each of those that somebody made.
+    ROUTES_PER_TRANSIT_TABLE = quota("ec2", "mallee-transit-gateway-routes", "Static routes per transit gateway route table",
+        Use::Each)
+        .usual(1_000).most(1_000).refused(Code::ResourceLimitExceeded, Words::More("routes of a route table"));
     /// Subnets of each VPC.
     SUBNETS_PER_VPC = quota("vpc", "L-407747CB", "Subnets per VPC", Use::Each)
         .usual(200).most(SUBNETS_PER_VPC_MAX).refused(Code::SubnetLimitExceeded, Words::Plain);
@@ -253,6 +294,19 @@ quotas! {
     RULES_PER_GROUP = quota("vpc", "L-0EA8095F", "Inbound or outbound rules per security group", Use::Each)
         .usual(RULES_PER_GROUP_MAX).most(RULES_PER_GROUP_MAX)
         .refused(Code::RulesPerSecurityGroupLimitExceeded, Words::Plain);
+    /// Flow logs of each VPC, subnet and interface. (AWS has no code for it.)
+    FLOW_LOGS_PER_RESOURCE = quota("vpc", "mallee-flow-logs-per-resource",
+        "Flow logs per network interface, subnet or VPC", Use::Each)
+        .usual(FLOW_LOGS_PER_RESOURCE_MAX).most(FLOW_LOGS_PER_RESOURCE_MAX)
+        .refused(Code::ResourceLimitExceeded, Words::More("flow logs of a resource"));
+    /// Paths to analyse for reachability. (AWS's codes of these are not published with its user guide.)
+    INSIGHTS_PATHS = quota("vpc", "mallee-network-insights-paths", "Network insights paths per Region",
+        Use::Sum(Counted::InsightsPaths, 1))
+        .usual(100).refused(Code::NetworkInsightsPathLimitExceeded, Words::Plain);
+    /// Analyses that are kept. Each is done within its call, so that none is ever pending.
+    INSIGHTS_ANALYSES = quota("vpc", "mallee-network-insights-analyses", "Network insights analyses per Region",
+        Use::Sum(Counted::InsightsAnalyses, 1))
+        .usual(1_000).refused(Code::NetworkInsightsAnalysisLimitExceeded, Words::Plain);
     /// Security groups of each interface.
     GROUPS_PER_INTERFACE = quota("vpc", "L-2AFB9258", "Security groups per network interface", Use::Each)
         .usual(GROUPS_PER_INTERFACE_MAX).most(GROUPS_PER_INTERFACE_MAX).fixed()

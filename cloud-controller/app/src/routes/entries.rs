@@ -3,26 +3,91 @@
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::{table as quotas, within};
 use crate::{Cloud, OpContext, load, prefix_lists};
+use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    RouteDestination, RouteRow, RouteTableRow, TO_INTERNET_GATEWAY, Tx, VpcRow, change_append, route_delete,
-    route_insert, route_list, route_replace, route_table_touch, vpc_fetch,
+    InterfaceFilter, InterfaceRow, NatGatewayState, PAGE_ROWS_MAX, RouteDestination, RouteRow, RouteTableRow,
+    StoreError, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING,
+    TransitAttachmentFilter, Tx, change_append, interface_list, route_delete, route_insert, route_list, route_replace,
+    route_table_touch, subnet_list, transit_attachment_list, vpc_blocks, vpc_fetch,
 };
 use mallee_types::{AccountId, PrefixListId, RouteTableId};
 use std::collections::BTreeSet;
+
+/// Interfaces of an instance that are read: whether there is more than one.
+const INTERFACES_MAX: u32 = 2;
 
 /// Where a route is to lead.
 #[derive(Debug, Clone)]
 pub enum RouteTarget {
     /// To the world, by this gateway.
     InternetGateway(String),
-    /// To the VPC itself, as its own block always does.
+    /// To the VPC at the other end of this peering connection.
+    Peering(String),
+    /// To the instance that this interface is attached to.
+    Interface(String),
+    /// To the world, or to other networks, by this NAT gateway.
+    NatGateway(String),
+    /// To where the tables of this transit gateway lead the VPC.
+    TransitGateway(String),
+    /// To this instance, by its only interface.
+    Instance(String),
+    /// To the VPC itself, as its own blocks always do.
     Local,
 }
 
+impl RouteTarget {
+    /// Whether it may take the place of a local route, or of a part of one.
+    const fn is_within(&self) -> bool {
+        match self {
+            Self::Interface(_) | Self::Instance(_) | Self::NatGateway(_) => true,
+            Self::InternetGateway(_) | Self::Peering(_) | Self::TransitGateway(_) | Self::Local => false,
+        }
+    }
+}
+
+/// The own addresses of a table's VPC: its blocks, and its subnets' ones.
+struct Own {
+    blocks: Vec<Ipv4Net>,
+    subnets: Vec<Ipv4Net>,
+}
+
+impl Own {
+    fn is_block(&self, destination: &RouteDestination) -> bool {
+        matches!(destination, RouteDestination::Block(to) if self.blocks.contains(to))
+    }
+
+    /// Whether such a route may be. To the VPC's own addresses every table leads already; what leads some of them elsewhere
+    /// leads a whole subnet, and to an instance or a NAT gateway.
+    fn allow(&self, destination: &RouteDestination, target: &RouteTarget, is_new: bool) -> Result<(), ApiError> {
+        let to = match destination {
+            RouteDestination::Block(to) if self.blocks.iter().any(|block| block.contains(to)) => to,
+            _ => return Ok(()),
+        };
+        if !target.is_within() {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "The destination CIDR block {to} is equal to or more specific than one of this VPC's CIDR blocks. This \
+                 route can target only an interface, an instance or a NAT gateway."
+            )));
+        }
+        if is_new && self.blocks.contains(to) {
+            return Err(Code::RouteAlreadyExists.with(&[&to.to_string()]));
+        }
+        if is_new && !self.subnets.contains(to) {
+            return Err(Code::InvalidParameterValue
+                .message(format!("The destination CIDR block {to} doesn't match any subnet CIDR block of this VPC.")));
+        }
+        Ok(())
+    }
+}
+
 impl Cloud {
-    async fn vpc_of(&self, table: &RouteTableRow) -> Result<VpcRow, ApiError> {
-        vpc_fetch(self.store(), &table.vpc_id).await.or_fail()
+    async fn own_of(&self, cx: &OpContext, table: &RouteTableRow) -> Result<Own, ApiError> {
+        let vpc = vpc_fetch(self.store(), &table.vpc_id).await.or_fail()?;
+        let blocks = vpc_blocks(self.store(), &vpc).await.or_fail()?;
+        let vpcs = Some(std::slice::from_ref(&vpc.id));
+        let subnets = subnet_list(self.store(), cx.account(), None, vpcs, None, PAGE_ROWS_MAX).await.or_fail()?;
+        Ok(Own { blocks, subnets: subnets.into_iter().map(|subnet| subnet.cidr).collect() })
     }
 
     /// A destination in its canonical form, and the lists that are to be held for it.
@@ -48,9 +113,23 @@ impl Cloud {
         destination: &RouteDestination,
         target: &RouteTarget,
     ) -> Result<RouteRow, ApiError> {
-        let RouteTarget::InternetGateway(id) = target else {
-            return Err(Code::InvalidParameterValue
-                .message(format!("the route to {destination} cannot target the VPC itself: only its own block does")));
+        let id = match target {
+            RouteTarget::InternetGateway(id) => id,
+            RouteTarget::Peering(id) => return self.peering_route(cx, table, destination, id).await,
+            RouteTarget::NatGateway(id) => return self.nat_route(cx, table, destination, id).await,
+            RouteTarget::TransitGateway(id) => return self.transit_route(cx, table, destination, id).await,
+            RouteTarget::Interface(id) => {
+                let interface = self.find_interface(cx, id).await?;
+                return interface_route(table, destination, &interface);
+            }
+            RouteTarget::Instance(id) => {
+                return interface_route(table, destination, &self.only_interface(cx, id).await?);
+            }
+            RouteTarget::Local => {
+                return Err(Code::InvalidParameterValue.message(format!(
+                    "the route to {destination} cannot target the VPC itself: only its own block does"
+                )));
+            }
         };
         let unknown = || Code::InvalidGatewayIdNotFound.with(&[&mallee_awswire::texts::clip(id)]);
         let gateway = match self.find_internet_gateway(cx, id).await {
@@ -71,11 +150,108 @@ impl Cloud {
         })
     }
 
+    /// A route over a peering connection of the table's VPC. One that nobody has accepted yet is taken, as by EC2, and leads
+    /// nowhere until then.
+    async fn peering_route(
+        &self,
+        cx: &OpContext,
+        table: &RouteTableRow,
+        destination: &RouteDestination,
+        id: &str,
+    ) -> Result<RouteRow, ApiError> {
+        let peering = self.find_peering(cx, id).await?;
+        if !peering.state.is_live() {
+            return Err(Code::InvalidVpcPeeringConnectionIdNotFound.with(&[peering.id.as_str()]));
+        }
+        if table.vpc_id != peering.requester_vpc && table.vpc_id != peering.accepter_vpc {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "route table {} and peering connection {} belong to different networks",
+                table.id, peering.id
+            )));
+        }
+        Ok(RouteRow {
+            table_id: table.id.clone(),
+            destination: destination.clone(),
+            target_kind: TO_VPC_PEERING.to_owned(),
+            target_id: peering.id.to_string(),
+        })
+    }
+
+    /// A route to a NAT gateway of the table's VPC; to one that is not up yet it leads nowhere until then.
+    async fn nat_route(
+        &self,
+        cx: &OpContext,
+        table: &RouteTableRow,
+        destination: &RouteDestination,
+        id: &str,
+    ) -> Result<RouteRow, ApiError> {
+        let gateway = match self.find_nat_gateway(cx, id).await {
+            Ok(row) if matches!(row.state, NatGatewayState::Pending | NatGatewayState::Available) => row,
+            Err(error) if error.status() >= 500 => return Err(error),
+            _ => return Err(Code::InvalidNatGatewayIdNotFound.with(&[&mallee_awswire::texts::clip(id)])),
+        };
+        if gateway.vpc_id != table.vpc_id {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "route table {} and NAT gateway {} belong to different networks",
+                table.id, gateway.id
+            )));
+        }
+        Ok(RouteRow {
+            table_id: table.id.clone(),
+            destination: destination.clone(),
+            target_kind: TO_NAT_GATEWAY.to_owned(),
+            target_id: gateway.id.to_string(),
+        })
+    }
+
+    /// A route to a transit gateway that the table's VPC is attached to.
+    async fn transit_route(
+        &self,
+        cx: &OpContext,
+        table: &RouteTableRow,
+        destination: &RouteDestination,
+        id: &str,
+    ) -> Result<RouteRow, ApiError> {
+        let gateway = self.find_transit_gateway(cx, id).await?;
+        let filter = TransitAttachmentFilter {
+            gateways: Some(std::slice::from_ref(&gateway.id)),
+            live_vpc: Some(&table.vpc_id),
+            ..Default::default()
+        };
+        if transit_attachment_list(self.store(), filter, 1).await.or_fail()?.is_empty() {
+            let text = format!("{} is not attached to the VPC of route table {}.", gateway.id, table.id);
+            return Err(Code::InvalidTransitGatewayIdNotFound.message(text));
+        }
+        Ok(RouteRow {
+            table_id: table.id.clone(),
+            destination: destination.clone(),
+            target_kind: TO_TRANSIT_GATEWAY.to_owned(),
+            target_id: gateway.id.to_string(),
+        })
+    }
+
+    /// The one interface that an instance has.
+    async fn only_interface(&self, cx: &OpContext, id: &str) -> Result<InterfaceRow, ApiError> {
+        let instance = self.find_instances(cx, &[id.to_owned()]).await?.remove(0);
+        let filter = InterfaceFilter { instances: Some(std::slice::from_ref(&instance.id)), ..Default::default() };
+        let mut interfaces = interface_list(self.store(), filter, INTERFACES_MAX).await.or_fail()?;
+        if interfaces.len() > 1 {
+            return Err(Code::InvalidInstanceId.message(format!(
+                "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
+            )));
+        }
+        interfaces.pop().ok_or_else(|| {
+            let text = format!("The instance '{id}' has no network interface any more.");
+            Code::IncorrectInstanceState.message(text)
+        })
+    }
+
     /// `CreateRoute`. The destination is taken in its canonical form, as by EC2.
     ///
     /// # Errors
-    /// `RouteAlreadyExists`, `RouteLimitExceeded`, `InvalidGatewayID.NotFound`; `InvalidParameterValue` for a destination
-    /// inside the VPC and a gateway that is not attached to it.
+    /// `RouteAlreadyExists`, `RouteLimitExceeded`, `InvalidGatewayID.NotFound`, `InvalidNatGatewayID.NotFound`, `InvalidInstanceID` for one of several
+    /// interfaces; `InvalidParameterValue` for a destination inside the VPC, unless it is a subnet and the target an instance
+    /// or interface, and for a target of another VPC.
     pub async fn create_route(
         &self,
         cx: &OpContext,
@@ -85,16 +261,9 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
-        let vpc = self.vpc_of(&table).await?;
         let (destination, lists) = self.destination(cx, destination).await?;
-        if let RouteDestination::Block(block) = &destination
-            && vpc.cidr.contains(block)
-        {
-            return Err(Code::InvalidParameterValue.message(format!(
-                "The destination CIDR block {block} is equal to or more specific than one of this VPC's CIDR blocks. \
-                 This route can target only an interface or an instance."
-            )));
-        }
+        let mut own = self.own_of(cx, &table).await?;
+        own.allow(&destination, target, true)?;
         let row = self.route_row(cx, &table, &destination, target).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
@@ -103,6 +272,10 @@ impl Cloud {
         prefix_lists::hold(&mut tx, &lists).await?;
         // Next: whoever else adds routes to the table waits, and counts this one.
         tell(&mut tx, &table).await?;
+        // The VPC may have got a block meanwhile; from here on it gets none.
+        let vpc = vpc_fetch(&mut tx, &table.vpc_id).await.or_fail()?;
+        own.blocks = vpc_blocks(&mut tx, &vpc).await.or_fail()?;
+        own.allow(&destination, target, true)?;
         let there = route_list(&mut tx, std::slice::from_ref(&table.id)).await.or_fail()?;
         if there.iter().any(|route| route.destination == destination) {
             return Err(Code::RouteAlreadyExists.with(&[&destination.to_string()]));
@@ -119,10 +292,10 @@ impl Cloud {
         tx.commit().await.or_fail()
     }
 
-    /// `ReplaceRoute`.
+    /// `ReplaceRoute`. The local route is led to an interface, and back, by a row that takes its place.
     ///
     /// # Errors
-    /// `InvalidParameterValue` where there is no route to this destination.
+    /// `InvalidParameterValue` where there is no route to this destination, and as of [`Cloud::create_route`].
     pub async fn replace_route(
         &self,
         cx: &OpContext,
@@ -132,37 +305,57 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
-        let vpc = self.vpc_of(&table).await?;
         let (destination, _) = self.destination(cx, destination).await?;
-        if destination == vpc.cidr.into() {
-            // It never led elsewhere.
-            return match target {
-                RouteTarget::Local if dry_run => Err(Code::DryRunOperation.error()),
-                RouteTarget::Local => Ok(()),
-                RouteTarget::InternetGateway(_) => Err(Code::InvalidParameterValue.message(format!(
-                    "cannot replace the local route {destination} in route table {} by one to a gateway",
+        let mut own = self.own_of(cx, &table).await?;
+        let row = match target {
+            RouteTarget::Local if own.is_block(&destination) => None,
+            RouteTarget::InternetGateway(_) | RouteTarget::Peering(_) if own.is_block(&destination) => {
+                return Err(Code::InvalidParameterValue.message(format!(
+                    "cannot replace the local route {destination} in route table {} by one to something else than an \
+                     interface, an instance or a NAT gateway",
                     table.id
-                ))),
-            };
-        }
-        let row = self.route_row(cx, &table, &destination, target).await?;
+                )));
+            }
+            RouteTarget::Local => Some(self.route_row(cx, &table, &destination, target).await?),
+            _ => {
+                own.allow(&destination, target, false)?;
+                Some(self.route_row(cx, &table, &destination, target).await?)
+            }
+        };
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
         let mut tx = self.store().write().await.or_fail()?;
-        if !route_replace(&mut tx, &row).await.or_fail()? {
+        tell(&mut tx, &table).await?;
+        // From here on the VPC gets no block, and loses none.
+        let vpc = vpc_fetch(&mut tx, &table.vpc_id).await.or_fail()?;
+        own.blocks = vpc_blocks(&mut tx, &vpc).await.or_fail()?;
+        let done = match &row {
+            None => {
+                route_delete(&mut tx, &table.id, &destination).await.or_fail()?;
+                own.is_block(&destination)
+            }
+            Some(row) => {
+                own.allow(&destination, target, false)?;
+                let replaced = route_replace(&mut tx, row).await.or_fail()?;
+                if !replaced && own.is_block(&destination) {
+                    route_insert(&mut tx, row).await.or_fail()?;
+                }
+                replaced || own.is_block(&destination)
+            }
+        };
+        if !done {
             return Err(Code::InvalidParameterValue.message(format!(
                 "There is no route defined for '{destination}' in the route table. Use CreateRoute instead."
             )));
         }
-        tell(&mut tx, &table).await?;
         tx.commit().await.or_fail()
     }
 
     /// `DeleteRoute`.
     ///
     /// # Errors
-    /// `InvalidRoute.NotFound`; `InvalidParameterValue` for the VPC's own block.
+    /// `InvalidRoute.NotFound`; `InvalidParameterValue` for the VPC's own blocks.
     pub async fn delete_route(
         &self,
         cx: &OpContext,
@@ -172,7 +365,7 @@ impl Cloud {
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
         let (destination, _) = self.destination(cx, destination).await?;
-        if destination == self.vpc_of(&table).await?.cidr.into() {
+        if self.own_of(cx, &table).await?.is_block(&destination) {
             return Err(Code::InvalidParameterValue
                 .message(format!("cannot remove local route {destination} in route table {}", table.id)));
         }
@@ -196,8 +389,29 @@ pub(crate) async fn routes_within(tx: &mut Tx, account: &AccountId, table: &Rout
     within(tx, account, &quotas::ROUTES_PER_TABLE, count).await
 }
 
+fn interface_route(
+    table: &RouteTableRow,
+    destination: &RouteDestination,
+    interface: &InterfaceRow,
+) -> Result<RouteRow, ApiError> {
+    if interface.vpc_id != table.vpc_id {
+        return Err(Code::InvalidParameterValue
+            .message(format!("route table {} and interface {} belong to different networks", table.id, interface.id)));
+    }
+    Ok(RouteRow {
+        table_id: table.id.clone(),
+        destination: destination.clone(),
+        target_kind: TO_NETWORK_INTERFACE.to_owned(),
+        target_id: interface.id.to_string(),
+    })
+}
+
 async fn tell(tx: &mut Tx, table: &RouteTableRow) -> Result<(), ApiError> {
-    route_table_touch(tx, &table.id).await.or_fail()?;
+    route_table_touch(tx, &table.id).await.map_err(|error| match error {
+        // Another call has just deleted it.
+        StoreError::NotFound { .. } => Code::InvalidRouteTableIdNotFound.with(&[table.id.as_str()]),
+        other => store_failure(other),
+    })?;
     change_append(tx, load::ROUTE_TABLE, &table.id, None);
     Ok(())
 }

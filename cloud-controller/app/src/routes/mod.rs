@@ -1,5 +1,6 @@
 //! Route tables and internet gateways: which way packets leave a subnet.
 
+pub(crate) mod check;
 mod entries;
 mod gateways;
 mod tables;

@@ -3,15 +3,21 @@
 use crate::acls::TAG_KIND as ACL_TAG_KIND;
 use crate::dhcp;
 use crate::fail::OrFail as _;
-use crate::prefix_lists;
 use crate::routes::{GATEWAY_TAG_KIND, TABLE_TAG_KIND};
+use crate::{flow_logs, insights, nat_gateways, peerings, prefix_lists, transit};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    NetworkAclFilter, PrefixListFilter, RouteTableFilter, Store, dhcp_options_list, internet_gateway_list,
-    network_acl_list, prefix_list_list, route_table_list,
+    FlowLogFilter, InsightsAnalysisFilter, NatGatewayFilter, NetworkAclFilter, PrefixListFilter, RouteTableFilter,
+    Store, TransitAttachmentFilter, TransitGatewayFilter, TransitTableFilter, VpcPeeringFilter, dhcp_options_list,
+    flow_log_list, insights_analysis_list, insights_path_fetch, internet_gateway_list, nat_gateway_list,
+    network_acl_list, prefix_list_list, route_table_list, transit_attachment_list, transit_gateway_list,
+    transit_table_list, vpc_peering_list,
 };
-use mallee_types::{AccountId, DhcpOptionsId, InternetGatewayId, NetworkAclId, PrefixListId, RouteTableId};
+use mallee_types::{
+    AccountId, DhcpOptionsId, FlowLogId, InsightsAnalysisId, InsightsPathId, InternetGatewayId, NatGatewayId,
+    NetworkAclId, PrefixListId, RouteTableId, TransitAttachmentId, TransitGatewayId, TransitTableId, VpcPeeringId,
+};
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
@@ -21,6 +27,14 @@ pub(super) enum NetworkKind {
     NetworkAcl(NetworkAclId),
     RouteTable(RouteTableId),
     PrefixList(PrefixListId),
+    VpcPeering(VpcPeeringId),
+    FlowLog(FlowLogId),
+    InsightsPath(InsightsPathId),
+    InsightsAnalysis(InsightsAnalysisId),
+    NatGateway(NatGatewayId),
+    TransitGateway(TransitGatewayId),
+    TransitAttachment(TransitAttachmentId),
+    TransitTable(TransitTableId),
 }
 
 fn id<T: FromStr>(text: &str, malformed: Code) -> Result<T, ApiError> {
@@ -36,6 +50,14 @@ impl NetworkKind {
             "acl" => id(text, Code::InvalidNetworkAclIdMalformed).map(Self::NetworkAcl),
             "rtb" => id(text, Code::InvalidRouteTableIdMalformed).map(Self::RouteTable),
             "pl" => id(text, Code::InvalidPrefixListIdMalformed).map(Self::PrefixList),
+            "pcx" => id(text, Code::InvalidVpcPeeringConnectionIdMalformed).map(Self::VpcPeering),
+            "fl" => id(text, Code::InvalidFlowLogIdMalformed).map(Self::FlowLog),
+            "nip" => id(text, Code::InvalidNetworkInsightsPathIdMalformed).map(Self::InsightsPath),
+            "nia" => id(text, Code::InvalidNetworkInsightsAnalysisIdMalformed).map(Self::InsightsAnalysis),
+            "nat" => id(text, Code::NatGatewayMalformed).map(Self::NatGateway),
+            "tgw" => id(text, Code::InvalidTransitGatewayIdMalformed).map(Self::TransitGateway),
+            "tgw-attach" => id(text, Code::InvalidTransitGatewayAttachmentIdMalformed).map(Self::TransitAttachment),
+            "tgw-rtb" => id(text, Code::InvalidRouteTableIdMalformed).map(Self::TransitTable),
             _ => return None,
         })
     }
@@ -47,6 +69,14 @@ impl NetworkKind {
             Self::NetworkAcl(_) => ACL_TAG_KIND,
             Self::RouteTable(_) => TABLE_TAG_KIND,
             Self::PrefixList(_) => prefix_lists::TAG_KIND,
+            Self::VpcPeering(_) => peerings::TAG_KIND,
+            Self::FlowLog(_) => flow_logs::TAG_KIND,
+            Self::InsightsPath(_) => insights::PATH_TAG_KIND,
+            Self::InsightsAnalysis(_) => insights::ANALYSIS_TAG_KIND,
+            Self::NatGateway(_) => nat_gateways::TAG_KIND,
+            Self::TransitGateway(_) => transit::TAG_KIND,
+            Self::TransitAttachment(_) => transit::ATTACHMENT_TAG_KIND,
+            Self::TransitTable(_) => transit::TABLE_TAG_KIND,
         }
     }
 
@@ -79,6 +109,52 @@ impl NetworkKind {
                 let filter = PrefixListFilter { account: Some(account), ids, ..Default::default() };
                 let found = prefix_list_list(store, filter, 1).await.or_fail()?.len();
                 (found, Code::InvalidPrefixListIdNotFound, id.as_str())
+            }
+            Self::VpcPeering(id) => {
+                let filter = VpcPeeringFilter { ids: Some(std::slice::from_ref(id)), ..Default::default() };
+                let rows = vpc_peering_list(store, filter, 1).await.or_fail()?;
+                let found = rows.iter().filter(|row| row.is_of(account)).count();
+                (found, Code::InvalidVpcPeeringConnectionIdNotFound, id.as_str())
+            }
+            Self::FlowLog(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = FlowLogFilter { account: Some(account), ids, ..Default::default() };
+                let found = flow_log_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidFlowLogIdNotFound, id.as_str())
+            }
+            Self::InsightsPath(id) => {
+                let found = insights_path_fetch(store, account, id).await.or_fail()?;
+                (usize::from(found.is_some()), Code::InvalidNetworkInsightsPathIdNotFound, id.as_str())
+            }
+            Self::InsightsAnalysis(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = InsightsAnalysisFilter { account: Some(account), ids, ..Default::default() };
+                let found = insights_analysis_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidNetworkInsightsAnalysisIdNotFound, id.as_str())
+            }
+            Self::NatGateway(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = NatGatewayFilter { account: Some(account), ids, ..Default::default() };
+                let found = nat_gateway_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::NatGatewayNotFound, id.as_str())
+            }
+            Self::TransitGateway(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = TransitGatewayFilter { account: Some(account), ids, ..Default::default() };
+                let found = transit_gateway_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidTransitGatewayIdNotFound, id.as_str())
+            }
+            Self::TransitAttachment(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = TransitAttachmentFilter { account: Some(account), ids, ..Default::default() };
+                let found = transit_attachment_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidTransitGatewayAttachmentIdNotFound, id.as_str())
+            }
+            Self::TransitTable(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = TransitTableFilter { account: Some(account), ids, ..Default::default() };
+                let found = transit_table_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidRouteTableIdNotFound, id.as_str())
             }
         };
         if found == 0 { Err(ApiError::not_found(code, &[id])) } else { Ok(()) }

@@ -325,6 +325,7 @@ impl Deliverer {
             .await?;
             cloud.faults().point("cloud.trail.put").await?;
             let object = NewObject {
+                content_type: super::objects::JSON,
                 account: trail.account_id.clone(),
                 bucket: plan.bucket.clone(),
                 key: plan.key.clone(),

@@ -202,6 +202,7 @@ async fn put(
 ) -> Result<Option<&'static str>, DeliverError> {
     let data = file::gzip(&plan.text).map_err(|error| DeliverError::Journal(error.to_string()))?;
     let object = NewObject {
+        content_type: super::objects::JSON,
         account: trail.account_id.clone(),
         bucket: plan.bucket.clone(),
         key: plan.key.clone(),

@@ -16,6 +16,9 @@ const BUCKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for an object to be written.
 const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What files of JSON are, when they are unpacked.
+pub(crate) const JSON: &str = "application/json";
+
 /// An object to be written, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewObject {
@@ -25,7 +28,9 @@ pub struct NewObject {
     pub bucket: String,
     /// The key.
     pub key: String,
-    /// Gzipped JSON.
+    /// Of what is packed.
+    pub content_type: &'static str,
+    /// Packed by gzip.
     pub data: Vec<u8>,
     /// User metadata.
     pub metadata: Vec<(&'static str, String)>,
@@ -56,7 +61,7 @@ impl<C: WalrusConnector> ObjectService for RemoteObjects<C> {
     }
 
     async fn put(&self, object: NewObject) -> Result<(), WireError> {
-        let NewObject { account, bucket, key, data, metadata } = object;
+        let NewObject { account, bucket, key, content_type, data, metadata } = object;
         let mut client = ObjectsClient::new(self.0.connect().await?);
         let metadata: HashMap<String, String> =
             metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -64,7 +69,7 @@ impl<C: WalrusConnector> ObjectService for RemoteObjects<C> {
             account_id: account.to_string(),
             bucket,
             key,
-            content_type: "application/json".to_owned(),
+            content_type: content_type.to_owned(),
             content_encoding: "gzip".to_owned(),
             metadata,
             data,

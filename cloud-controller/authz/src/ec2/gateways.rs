@@ -1,8 +1,9 @@
 //! Routes, network ACLs, gateways, VPNs, peerings, endpoints, prefix lists, flow logs.
 
 use crate::kind::{
-    ACL, ADDRESS, CARRIER_GATEWAY, CUSTOMER_GATEWAY, EGRESS_GATEWAY, ENDPOINT, FLOW_LOG, GROUP, INTERNET_GATEWAY,
-    NAT_GATEWAY, PEERING, PREFIX_LIST, ROUTE_TABLE, SUBNET, VPC, VPN, VPN_GATEWAY,
+    ACL, ADDRESS, CARRIER_GATEWAY, CUSTOMER_GATEWAY, EGRESS_GATEWAY, ENDPOINT, FLOW_LOG, GROUP, INSIGHTS_ANALYSIS,
+    INSIGHTS_PATH, INTERNET_GATEWAY, NAT_GATEWAY, PEERING, PREFIX_LIST, ROUTE_TABLE, SUBNET, TRANSIT_ATTACHMENT,
+    TRANSIT_GATEWAY, TRANSIT_TABLE, VPC, VPN, VPN_GATEWAY,
 };
 use crate::row::{Need, Source, key, rows};
 
@@ -11,6 +12,9 @@ const ON_ACL: Need = ACL.at("NetworkAclId");
 const ON_TABLE: Need = ROUTE_TABLE.at("RouteTableId");
 const ON_PEERING: Need = PEERING.at("VpcPeeringConnectionId");
 const ON_LIST: Need = PREFIX_LIST.at("PrefixListId");
+const ON_TRANSIT_GATEWAY: Need = TRANSIT_GATEWAY.at("TransitGatewayId");
+const ON_TRANSIT_ATTACHMENT: Need = TRANSIT_ATTACHMENT.at("TransitGatewayAttachmentId");
+const ON_TRANSIT_TABLE: Need = TRANSIT_TABLE.at("TransitGatewayRouteTableId");
 const ON_VPN: Need = VPN.at("VpnConnectionId");
 const LOGGED: Need = Need { kind: VPC, source: Source::AnyKind("ResourceId.*"), keys: &[], action: None };
 const GATEWAY: Need = Need { kind: INTERNET_GATEWAY, source: Source::AnyKind("GatewayId"), keys: &[], action: None };
@@ -62,6 +66,31 @@ rows! {
     ModifyVpcPeeringConnectionOptions: ON_PEERING;
     RejectVpcPeeringConnection: ON_PEERING;
 
+    AcceptTransitGatewayVpcAttachment: ON_TRANSIT_ATTACHMENT;
+    AssociateTransitGatewayRouteTable: ON_TRANSIT_TABLE, ON_TRANSIT_ATTACHMENT;
+    CreateTransitGateway: TRANSIT_GATEWAY.made();
+    CreateTransitGatewayRoute: ON_TRANSIT_TABLE, ON_TRANSIT_ATTACHMENT;
+    CreateTransitGatewayRouteTable: TRANSIT_TABLE.made(), ON_TRANSIT_GATEWAY;
+    CreateTransitGatewayVpcAttachment: TRANSIT_ATTACHMENT.made(), ON_TRANSIT_GATEWAY, ON_VPC,
+        SUBNET.at("SubnetIds.*");
+    DeleteTransitGateway: ON_TRANSIT_GATEWAY;
+    DeleteTransitGatewayRoute: ON_TRANSIT_TABLE;
+    DeleteTransitGatewayRouteTable: ON_TRANSIT_TABLE;
+    DeleteTransitGatewayVpcAttachment: ON_TRANSIT_ATTACHMENT;
+    DisableTransitGatewayRouteTablePropagation: ON_TRANSIT_TABLE, ON_TRANSIT_ATTACHMENT;
+    DisassociateTransitGatewayRouteTable: ON_TRANSIT_TABLE, ON_TRANSIT_ATTACHMENT;
+    EnableTransitGatewayRouteTablePropagation: ON_TRANSIT_TABLE, ON_TRANSIT_ATTACHMENT;
+    GetTransitGatewayAttachmentPropagations: ON_TRANSIT_ATTACHMENT;
+    GetTransitGatewayRouteTableAssociations: ON_TRANSIT_TABLE;
+    GetTransitGatewayRouteTablePropagations: ON_TRANSIT_TABLE;
+    ModifyTransitGateway: ON_TRANSIT_GATEWAY, TRANSIT_TABLE.at("Options.AssociationDefaultRouteTableId"),
+        TRANSIT_TABLE.at("Options.PropagationDefaultRouteTableId");
+    ModifyTransitGatewayVpcAttachment: ON_TRANSIT_ATTACHMENT, SUBNET.at("AddSubnetIds.*"),
+        SUBNET.at("RemoveSubnetIds.*");
+    RejectTransitGatewayVpcAttachment: ON_TRANSIT_ATTACHMENT;
+    ReplaceTransitGatewayRoute: ON_TRANSIT_TABLE, ON_TRANSIT_ATTACHMENT;
+    SearchTransitGatewayRoutes: ON_TRANSIT_TABLE;
+
     CreateVpcEndpoint: ENDPOINT.made().keys(&[key("ec2:VpceServiceName", "ServiceName")]), ON_VPC,
         ROUTE_TABLE.at("RouteTableId.*"), SUBNET.at("SubnetId.*"), GROUP.at("SecurityGroupId.*");
     DeleteVpcEndpoints: ENDPOINT.at("VpcEndpointId.*");
@@ -79,4 +108,9 @@ rows! {
 
     CreateFlowLogs: FLOW_LOG.made(), LOGGED;
     DeleteFlowLogs: FLOW_LOG.at("FlowLogId.*");
+
+    CreateNetworkInsightsPath: INSIGHTS_PATH.made();
+    DeleteNetworkInsightsAnalysis: INSIGHTS_ANALYSIS.at("NetworkInsightsAnalysisId");
+    DeleteNetworkInsightsPath: INSIGHTS_PATH.at("NetworkInsightsPathId");
+    StartNetworkInsightsAnalysis: INSIGHTS_ANALYSIS.made(), INSIGHTS_PATH.at("NetworkInsightsPathId");
 }

@@ -39,6 +39,8 @@ rows! {
     DescribeManagedPrefixLists;
     DescribeNatGateways;
     DescribeNetworkAcls;
+    DescribeNetworkInsightsAnalyses;
+    DescribeNetworkInsightsPaths;
     DescribeNetworkInterfaces;
     DescribePlacementGroups;
     DescribePrefixLists;
@@ -58,6 +60,10 @@ rows! {
     DescribeStaleSecurityGroups;
     DescribeSubnets;
     DescribeTags;
+    DescribeTransitGatewayAttachments;
+    DescribeTransitGatewayRouteTables;
+    DescribeTransitGatewayVpcAttachments;
+    DescribeTransitGateways;
     DescribeVolumeStatus;
     DescribeVolumes;
     DescribeVolumesModifications;

@@ -4,12 +4,15 @@
 //! What a reservation holds of a node is what its slots there are, less those in use. So an instance that ends gives its
 //! slot back by itself; one that is stopped keeps its disk, and with it that part of the slot.
 
+use super::cloud::Snapshot;
 use super::{ClusterState, NodeIndex};
 use mallee_proto::WireError;
-use mallee_proto::v1::{CapacityReservation, DedicatedHost, InstanceIntent, NodeSlots, PlaceRequest, SlotsOf, Tenancy};
+use mallee_proto::v1::{
+    CapacityReservation, DedicatedHost, InstanceIntent, NodeSlots, ObjectKind, PlaceRequest, SlotsOf, Tenancy,
+};
 use mallee_scheduler::{self as sched, Resources, Sharing, Slots};
 use mallee_types::NodeId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// Instances that use slots of one reservation on one node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -272,11 +275,12 @@ impl ClusterState {
     }
 
     /// Forgets what a snapshot has not named.
-    pub(super) fn sweep_kept(&mut self, reservations: &BTreeSet<String>, hosts: &BTreeSet<String>) {
-        let gone: Vec<String> =
-            self.kept.reservations.keys().filter(|id| !reservations.contains(*id)).cloned().collect();
+    pub(super) fn sweep_kept(&mut self, named: &Snapshot) {
+        let gone = self.kept.reservations.keys().filter(|id| !named.has(ObjectKind::Capacity, id));
+        let gone: Vec<String> = gone.cloned().collect();
         gone.iter().for_each(|id| self.remove_reservation(id));
-        let gone: Vec<String> = self.kept.hosts.keys().filter(|id| !hosts.contains(*id)).cloned().collect();
+        let gone = self.kept.hosts.keys().filter(|id| !named.has(ObjectKind::Host, id));
+        let gone: Vec<String> = gone.cloned().collect();
         gone.iter().for_each(|id| self.remove_host(id));
     }
 

@@ -24,17 +24,41 @@ pub(super) struct CloudSession {
     snapshot: Option<Snapshot>,
 }
 
-/// What a snapshot in progress has named, by kind.
+/// What a snapshot in progress has named.
 #[derive(Debug, Default)]
-struct Snapshot {
-    vpcs: HashSet<String>,
-    subnets: HashSet<String>,
-    groups: HashSet<String>,
-    route_tables: HashSet<String>,
-    network_acls: HashSet<String>,
-    reservations: BTreeSet<String>,
-    hosts: BTreeSet<String>,
+pub(super) struct Snapshot {
+    objects: HashSet<(ObjectKind, String)>,
     peers: HashSet<String>,
+}
+
+impl Snapshot {
+    /// Notes an object; instances of this zone bear a mark instead.
+    fn name(&mut self, object: &Object) {
+        let (kind, id) = match object {
+            Object::Vpc(vpc) => (ObjectKind::Vpc, &vpc.id),
+            Object::Subnet(subnet) => (ObjectKind::Subnet, &subnet.id),
+            Object::Group(group) => (ObjectKind::Group, &group.id),
+            Object::RouteTable(table) => (ObjectKind::RouteTable, &table.id),
+            Object::NetworkAcl(acl) => (ObjectKind::NetworkAcl, &acl.id),
+            Object::VpcPeering(peering) => (ObjectKind::VpcPeering, &peering.id),
+            Object::FlowLog(log) => (ObjectKind::FlowLog, &log.id),
+            Object::NatGateway(gateway) => (ObjectKind::NatGateway, &gateway.id),
+            Object::TransitGateway(gateway) => (ObjectKind::TransitGateway, &gateway.id),
+            Object::Capacity(reservation) => (ObjectKind::Capacity, &reservation.id),
+            Object::Host(host) => (ObjectKind::Host, &host.id),
+            Object::PeerInstance(peer) => {
+                self.peers.insert(peer.id.clone());
+                return;
+            }
+            Object::Instance(_) | Object::PeerNode(_) | Object::Removed(_) => return,
+        };
+        self.objects.insert((kind, id.clone()));
+    }
+
+    /// Whether it was named.
+    pub(super) fn has(&self, kind: ObjectKind, id: &str) -> bool {
+        self.objects.contains(&(kind, id.to_owned()))
+    }
 }
 
 impl ClusterState {
@@ -105,14 +129,10 @@ impl ClusterState {
         for id in &swept {
             self.remove_intent(id);
         }
-        self.sweep_kept(&named.reservations, &named.hosts);
-        let [vpcs, subnets, groups, tables, acls] = self.model.objects();
-        vpcs.iter().filter(|id| !named.vpcs.contains(*id)).for_each(|id| self.model.remove_vpc(id));
-        subnets.iter().filter(|id| !named.subnets.contains(*id)).for_each(|id| self.model.remove_subnet(id));
-        groups.iter().filter(|id| !named.groups.contains(*id)).for_each(|id| self.model.remove_group(id));
-        let gone = tables.iter().filter(|id| !named.route_tables.contains(*id));
-        gone.for_each(|id| self.model.remove_route_table(id));
-        acls.iter().filter(|id| !named.network_acls.contains(*id)).for_each(|id| self.model.remove_network_acl(id));
+        self.sweep_kept(&named);
+        for (kind, id) in self.model.objects().into_iter().filter(|object| !named.objects.contains(object)) {
+            self.model.remove_object(kind, &id);
+        }
         let peers = self.model.peer_instances();
         peers.iter().filter(|id| !named.peers.contains(*id)).for_each(|id| self.model.remove_instance(id));
         self.applied_seq = end.seq;
@@ -136,17 +156,7 @@ impl ClusterState {
         let cloud = self.cloud_session(session)?;
         let epoch = cloud.epoch;
         if let Some(snapshot) = &mut cloud.snapshot {
-            match &change.object {
-                Some(Object::Vpc(vpc)) => drop(snapshot.vpcs.insert(vpc.id.clone())),
-                Some(Object::Subnet(subnet)) => drop(snapshot.subnets.insert(subnet.id.clone())),
-                Some(Object::Group(group)) => drop(snapshot.groups.insert(group.id.clone())),
-                Some(Object::RouteTable(table)) => drop(snapshot.route_tables.insert(table.id.clone())),
-                Some(Object::NetworkAcl(acl)) => drop(snapshot.network_acls.insert(acl.id.clone())),
-                Some(Object::Capacity(reservation)) => drop(snapshot.reservations.insert(reservation.id.clone())),
-                Some(Object::Host(host)) => drop(snapshot.hosts.insert(host.id.clone())),
-                Some(Object::PeerInstance(peer)) => drop(snapshot.peers.insert(peer.id.clone())),
-                Some(Object::Instance(_) | Object::PeerNode(_) | Object::Removed(_)) | None => {}
-            }
+            change.object.iter().for_each(|object| snapshot.name(object));
         } else if self.synced == Some(epoch) {
             if change.seq <= self.applied_seq {
                 return Ok(());
@@ -160,6 +170,10 @@ impl ClusterState {
             Some(Object::Group(group)) => self.model.set_group(group),
             Some(Object::RouteTable(table)) => self.model.set_route_table(table),
             Some(Object::NetworkAcl(acl)) => self.model.set_network_acl(acl),
+            Some(Object::VpcPeering(peering)) => self.model.set_peering(peering),
+            Some(Object::FlowLog(log)) => self.model.set_flow_log(log),
+            Some(Object::NatGateway(gateway)) => self.set_nat_gateway(gateway)?,
+            Some(Object::TransitGateway(gateway)) => self.model.set_transit_gateway(gateway),
             Some(Object::Capacity(reservation)) => self.set_reservation(reservation)?,
             Some(Object::Host(host)) => self.set_host(host)?,
             Some(Object::PeerInstance(peer)) => self.model.set_peer_instance(&peer),
@@ -179,15 +193,12 @@ impl ClusterState {
                     self.remove_intent(&id);
                 }
             }
-            ObjectKind::Vpc => self.model.remove_vpc(&removed.id),
-            ObjectKind::Subnet => self.model.remove_subnet(&removed.id),
-            ObjectKind::Group => self.model.remove_group(&removed.id),
-            ObjectKind::RouteTable => self.model.remove_route_table(&removed.id),
-            ObjectKind::NetworkAcl => self.model.remove_network_acl(&removed.id),
             ObjectKind::Capacity => self.remove_reservation(&removed.id),
             ObjectKind::Host => self.remove_host(&removed.id),
-            ObjectKind::Unspecified => {
-                tracing::warn!(id = removed.id, "the cloud removed an object of no kind; ignored");
+            kind => {
+                if !self.model.remove_object(kind, &removed.id) {
+                    tracing::warn!(id = removed.id, "the cloud removed an object of no kind; ignored");
+                }
             }
         }
     }

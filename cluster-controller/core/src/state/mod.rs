@@ -3,6 +3,7 @@
 mod capacity;
 mod cloud;
 mod explain;
+mod gateways;
 mod groups;
 mod holds;
 mod instances;
@@ -203,14 +204,22 @@ impl ClusterState {
 
     /// Nodes that still have to tell what they hold.
     fn awaited(&self) -> Vec<NodeId> {
-        let waiting = self.nodes.iter().filter(|n| !n.resynced && (n.session.is_some() || !n.instances.is_empty()));
+        let waiting = self
+            .nodes
+            .iter()
+            .filter(|n| !n.resynced && (n.session.is_some() || !n.instances.is_empty() || self.has_gateways(n)));
         waiting.map(|node| node.id.clone()).collect()
+    }
+
+    fn has_gateways(&self, node: &NodeEntry) -> bool {
+        self.model.nat_gateways_on(node.id.as_str()).next().is_some()
     }
 
     /// Time has passed: gives up nodes that were silent too long, and reservations that ran out.
     pub fn tick(&mut self, now: Now) {
         self.give_up_silent(now);
         self.expire_reservations(now.mono_ms);
+        self.tell_whole_again(now);
         self.settle(now);
     }
 

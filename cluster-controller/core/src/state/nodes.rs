@@ -4,8 +4,10 @@ use super::orders::Outbox;
 use super::{ClusterState, LifeKey, NodeIndex, Now};
 use crate::settings::limits::{CACHED_IMAGES_MAX, NODES_MAX, PORT_ERRORS_MAX, WARNINGS_MAX};
 use mallee_network::Told;
-use mallee_proto::v1::{Capacity, Heartbeat, NetworkApplied, NodeHello, NodeState, NodeStatus, PeerNode};
-use mallee_proto::{Kind, WireError};
+use mallee_proto::v1::{
+    Capacity, GatewayStatus, Heartbeat, NetworkApplied, NodeHello, NodeState, NodeStatus, PeerNode,
+};
+use mallee_proto::{Kind, WireError, view};
 use mallee_scheduler as sched;
 use mallee_types::{InstanceId, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,9 +46,20 @@ pub(super) struct NodeEntry {
     pub(super) view_due: bool,
     /// It has to learn of others.
     pub(super) learn_due: bool,
+    /// The newest format of views that it reads.
+    pub(super) view_format: u32,
+    /// Its view would be of a newer one: it keeps the last that it was told.
+    pub(super) outdated: bool,
+    /// How often on end its view was not what was meant, and when it gets it whole again.
+    pub(super) mismatches: u32,
+    pub(super) whole_at_ms: Option<u64>,
     pub(super) applied_generation: u64,
     pub(super) port_errors: BTreeMap<String, String>,
+    /// What it has said of its NAT gateways.
+    pub(super) gateways: Vec<GatewayStatus>,
     images: Vec<String>,
+    /// Where the cloud says it is since it is of another zone.
+    elsewhere: Option<String>,
 }
 
 impl NodeEntry {
@@ -72,9 +85,15 @@ impl NodeEntry {
             held_view: None,
             view_due: false,
             learn_due: false,
+            view_format: 0,
+            outdated: false,
+            mismatches: 0,
+            whole_at_ms: None,
             applied_generation: 0,
             port_errors: BTreeMap::new(),
+            gateways: Vec::new(),
             images: Vec::new(),
+            elsewhere: None,
         }
     }
 
@@ -96,11 +115,18 @@ impl NodeEntry {
             version: self.version.clone(),
             vtep: self.vtep.clone(),
             last_seen_ms: self.heard_wall_ms,
-            warnings: self.warnings.clone(),
+            warnings: self.warnings.iter().cloned().chain(self.outdated.then(outdated)).collect(),
             zone: fleet.zone.to_string(),
             instances: fleet.instances,
+            gateways: self.gateways.clone(),
         }
     }
+}
+
+fn outdated() -> String {
+    "its version does not know what its network is to do now; it keeps the network it has, and gets no new instances, \
+     until it is upgraded"
+        .to_owned()
 }
 
 const fn capacity(of: sched::Resources) -> Capacity {
@@ -153,11 +179,17 @@ impl ClusterState {
         node.warnings.truncate(WARNINGS_MAX);
         node.held_view = Some((hello.view_epoch, hello.view_generation, hello.view_hash));
         node.view_due = true;
+        node.view_format = hello.view_format;
+        node.outdated = hello.view_format < view::LEAST_FORMAT;
+        (node.mismatches, node.whole_at_ms) = (0, None);
         node.port_errors.clear();
+        // It says in this session what it has applied.
+        node.applied_generation = 0;
         (node.heard_mono_ms, node.heard_wall_ms) = (now.mono_ms, now.wall_ms);
         node.out = Outbox::fresh();
         let total = hello.capacity.unwrap_or_default();
         node.vtep = hello.vtep;
+        node.elsewhere = None;
         self.model.set_node(id.as_str(), &node.vtep);
         let fleet = &mut self.fleet[index];
         fleet.total =
@@ -171,11 +203,13 @@ impl ClusterState {
         Ok((index, session))
     }
 
-    /// A node of another zone. One that has come over to this zone says itself where it is.
+    /// A node of another zone. One that is connected here says itself where it is; what the cloud says counts when it has
+    /// gone.
     pub(super) fn set_peer_node(&mut self, peer: &PeerNode) {
-        let own = peer.id.parse::<NodeId>().is_ok_and(|id| self.by_name.contains_key(&id));
-        if !own {
-            self.model.set_node(&peer.id, &peer.vtep);
+        let own = peer.id.parse::<NodeId>().ok().and_then(|id| self.by_name.get(&id).copied());
+        match own.map(|index| &mut self.nodes[index]) {
+            Some(node) if node.session.is_some() => node.elsewhere = Some(peer.vtep.clone()),
+            _ => self.model.set_node(&peer.id, &peer.vtep),
         }
     }
 
@@ -186,6 +220,9 @@ impl ClusterState {
             node.session = None;
             node.resynced = false;
             node.out = Outbox::default();
+            if let Some(vtep) = node.elsewhere.take() {
+                self.model.set_node(node.id.as_str(), &vtep);
+            }
             self.node_changed(index);
         }
     }
@@ -237,7 +274,9 @@ impl ClusterState {
     ) -> Result<(), WireError> {
         let node = self.current(index, session, now)?;
         node.applied_generation = applied.generation;
+        node.mismatches = 0;
         node.port_errors = applied.port_errors.into_iter().take(PORT_ERRORS_MAX).collect();
+        self.look_at_gateways(index);
         Ok(())
     }
 
@@ -257,6 +296,7 @@ impl ClusterState {
     /// The node's state changed: the scheduler and the cloud are to know.
     pub(super) fn node_changed(&mut self, index: NodeIndex) {
         self.fleet[index].state = match self.nodes[index].state() {
+            NodeState::Ready if self.nodes[index].outdated => sched::NodeState::Outdated,
             NodeState::Ready => sched::NodeState::Ready,
             NodeState::WarmingUp => sched::NodeState::WarmingUp,
             NodeState::Offline | NodeState::Unspecified => sched::NodeState::Offline,

@@ -4,7 +4,7 @@ use super::{ClusterState, NodeIndex, Now, Pulled};
 use crate::settings::limits::{NODE_REQUESTS_MAX, PULL_MAX};
 use mallee_proto::v1::cluster_to_node::Message;
 use mallee_proto::v1::{ClusterToNode, Cursor, DesiredEnd, ForgetInstance, Heartbeat, Welcome};
-use mallee_proto::{Kind, WireError};
+use mallee_proto::{Kind, WireError, view};
 use mallee_types::InstanceId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -145,8 +145,11 @@ impl ClusterState {
             push(Message::DesiredEnd(DesiredEnd { instance_ids }));
         }
         if let Some(update) = self.next_view(index) {
-            messages.push(ClusterToNode { message: Some(Message::View(update)) });
+            // One message, unless it is a large view told whole.
+            let parts = view::split(update).into_iter();
+            messages.extend(parts.map(|part| ClusterToNode { message: Some(Message::View(part)) }));
         }
+        self.look_at_gateways(index);
         Pulled::Messages(messages)
     }
 }

@@ -211,8 +211,13 @@ impl World {
             }
             Event::Hello { node, boot } => {
                 let capacity = Some(Capacity { vcpus: 4, memory_mib: 40, disk_bytes: 400 });
-                let hello =
-                    NodeHello { node_id: format!("n-{node}"), boot: format!("{boot}"), capacity, ..Default::default() };
+                let hello = NodeHello {
+                    node_id: format!("n-{node}"),
+                    boot: format!("{boot}"),
+                    capacity,
+                    view_format: mallee_proto::view::FORMAT,
+                    ..Default::default()
+                };
                 self.nodes[usize::from(node)] = state.node_hello(hello, now).unwrap();
             }
             Event::Resynced(node) => {
@@ -402,14 +407,27 @@ fn other_zones_are_known_as_the_cloud_last_told() {
     assert_eq!(held(&state), [id(3)], "what a snapshot does not name is gone");
 
     // A node that has come over to this zone says itself where it is, whatever the cloud still says.
-    let hello = NodeHello { node_id: "n-9".into(), boot: "b".into(), vtep: "192.0.2.90".into(), ..Default::default() };
-    state.node_hello(hello, now).unwrap();
+    let hello = NodeHello {
+        node_id: "n-9".into(),
+        boot: "b".into(),
+        vtep: "192.0.2.90".into(),
+        view_format: mallee_proto::view::FORMAT,
+        ..Default::default()
+    };
+    let (index, of_node) = state.node_hello(hello, now).unwrap();
     let session = snapshot(&mut state, vec![node(9, "192.0.2.9")]);
     assert_eq!(state.model.vtep("n-9"), Some("192.0.2.90"));
     state.intent_change(session, IntentChange { seq: 7, object: Some(node(8, "192.0.2.8")) }).unwrap();
     assert_eq!(state.model.vtep("n-8"), Some("192.0.2.8"));
     assert_eq!(state.status_of(0).vtep, "192.0.2.90");
     assert_eq!(state.nodes.len(), 1, "a node of another zone is none of ours");
+    // It leaves for another zone, where it has another address: the cloud says so before its session here ends, and after.
+    state.intent_change(session, IntentChange { seq: 8, object: Some(node(9, "192.0.2.91")) }).unwrap();
+    assert_eq!(state.model.vtep("n-9"), Some("192.0.2.90"));
+    state.node_ended(index, of_node);
+    assert_eq!(state.model.vtep("n-9"), Some("192.0.2.91"));
+    state.intent_change(session, IntentChange { seq: 9, object: Some(node(9, "192.0.2.92")) }).unwrap();
+    assert_eq!(state.model.vtep("n-9"), Some("192.0.2.92"));
 }
 
 proptest! {

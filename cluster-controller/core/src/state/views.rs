@@ -1,8 +1,8 @@
 //! When a node is told about its network: its own ports at once, others in rounds.
 
 use super::{ClusterState, NodeIndex, Now};
-use crate::settings::limits::{LEARN_AFTER, LEARN_AFTER_MAX, LEARN_COST_PER_ADDRESS};
-use mallee_network::compile;
+use crate::settings::limits::{LEARN_AFTER, LEARN_AFTER_MAX, LEARN_COST_PER_NODE, WHOLE_AGAIN, WHOLE_AGAIN_MAX};
+use mallee_network::bare;
 use mallee_proto::v1::{NodeView, NodeViewUpdate};
 use mallee_proto::{WireError, view};
 use mallee_types::NodeId;
@@ -24,25 +24,59 @@ impl ClusterState {
             node.learn_due = true;
         }
         let (all, local) = (std::mem::take(&mut node.learn_due), std::mem::take(&mut node.view_due));
-        if all {
+        let update = if all {
             node.told.learn_all(model, node.id.as_str(), epoch)
         } else if local {
             node.told.learn_local(model, node.id.as_str(), epoch)
         } else {
             None
+        };
+        update.as_ref()?;
+        let unread = view::format_of(node.told.view()) > node.view_format;
+        if unread {
+            // It was not told: whatever it can read again is told it whole.
+            node.told.distrust();
         }
+        let outdated = unread || node.view_format < view::LEAST_FORMAT;
+        if outdated != std::mem::replace(&mut node.outdated, outdated) {
+            self.node_changed(index);
+        }
+        update.filter(|_| !unread)
     }
 
-    /// A node's view is not what it should be: it gets it whole.
+    /// A node's view is not what it should be: it gets it whole. If that does not help, it gets it again after a while,
+    /// and later each time: no node is to be told the same without end.
     ///
     /// # Errors
     /// `Conflict` when the session is not current.
     pub fn node_view_mismatch(&mut self, index: usize, session: u64, now: Now) -> Result<(), WireError> {
         let node = self.current(index, session, now)?;
         node.told.distrust();
-        node.learn_due = true;
-        self.wake.nodes.insert(index);
+        node.mismatches = node.mismatches.saturating_add(1);
+        let again = u64::try_from(WHOLE_AGAIN.as_millis()).unwrap_or(u64::MAX);
+        let longest = u64::try_from(WHOLE_AGAIN_MAX.as_millis()).unwrap_or(u64::MAX);
+        match node.mismatches.checked_sub(2) {
+            None => {
+                node.learn_due = true;
+                self.wake.nodes.insert(index);
+            }
+            Some(times) => {
+                tracing::warn!(node = %node.id, times = node.mismatches, "its view is never what was meant");
+                let pause = again.saturating_mul(1 << times.min(16)).min(longest);
+                node.whole_at_ms = Some(now.mono_ms.saturating_add(pause));
+            }
+        }
         Ok(())
+    }
+
+    /// Has nodes told their views whole whose time it is.
+    pub(super) fn tell_whole_again(&mut self, now: Now) {
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if node.whole_at_ms.take_if(|at| *at <= now.mono_ms).is_some() {
+                node.learn_due = true;
+                self.wake.nodes.insert(index);
+            }
+        }
     }
 
     /// The hash of the view that the node should have applied: what the model says now, under the epoch and generation
@@ -56,7 +90,7 @@ impl ClusterState {
         if telling || !self.settled || told.generation == 0 {
             return Vec::new();
         }
-        let wanted = NodeView { epoch: told.epoch, generation: told.generation, ..compile(&self.model, node_id) };
+        let wanted = NodeView { epoch: told.epoch, generation: told.generation, ..bare(&self.model, node_id) };
         view::hash(&wanted).to_vec()
     }
 
@@ -68,7 +102,7 @@ impl ClusterState {
 
     /// Lets connected nodes learn what changed on others since the last time.
     pub fn learn(&mut self, now: Now) {
-        let mut addresses = 0;
+        let mut nodes = 0;
         for name in self.model.take_learning_nodes() {
             let Some(index) = name.parse::<NodeId>().ok().and_then(|id| self.by_name.get(&id).copied()) else {
                 continue;
@@ -76,12 +110,11 @@ impl ClusterState {
             // A node that is not connected gets everything when it is.
             if self.nodes[index].session.is_some() {
                 self.nodes[index].learn_due = true;
-                addresses += self.model.view_size(&name);
+                nodes += 1;
                 self.wake.nodes.insert(index);
             }
         }
-        let cost = LEARN_COST_PER_ADDRESS.saturating_mul(u32::try_from(addresses).unwrap_or(u32::MAX));
-        let pause = cost.saturating_mul(PAUSE_PER_COST).min(LEARN_AFTER_MAX);
+        let pause = LEARN_COST_PER_NODE.saturating_mul(nodes).saturating_mul(PAUSE_PER_COST).min(LEARN_AFTER_MAX);
         self.learn_not_before_ms = now.mono_ms + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
     }
 }

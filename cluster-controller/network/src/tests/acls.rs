@@ -61,6 +61,23 @@ fn an_acl_that_is_not_known_lets_nothing_through() {
 }
 
 #[test]
+fn an_acl_stays_until_the_one_in_its_place_is_known() {
+    let tcp = vec![entry(false, 5, true, 6, "10.0.0.0/8")];
+    let mut model = with("acl-1-1", Some(acl(1, 1, 1, tcp)));
+    let now = told(&model);
+    let named = |acl: &str, generation| Subnet { network_acl_id: acl.into(), generation, ..subnet(1, 1) };
+    model.set_subnet(named("acl-1-8", 4));
+    assert_eq!(told(&model), now, "the new one is not known yet");
+    model.set_subnet(named("acl-1-9", 5));
+    assert_eq!(told(&model), now, "neither is the next");
+    let closed = ("acl-1-9".to_owned(), vec![NetworkAclView { id: "acl-1-9".into(), entries: vec![] }]);
+    model.set_network_acl(acl(1, 9, 1, vec![]));
+    assert_eq!(told(&model), closed);
+    model.remove_network_acl("acl-1-9");
+    assert_eq!(told(&model), closed, "what was before does not come back");
+}
+
+#[test]
 fn a_node_is_told_the_acls_of_its_own_ports() {
     let mut model = with("acl-1-1", Some(acl(1, 1, 1, vec![])));
     let other =

@@ -5,6 +5,8 @@
 //! Wordings are AWS's own where clients are known to read them; statuses follow AWS (throttling is 503,
 //! because botocore's legacy mode retries `RequestLimitExceeded` with no other status).
 
+#[macro_use]
+mod define;
 mod table;
 
 pub use table::Code;

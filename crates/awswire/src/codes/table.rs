@@ -1,35 +1,10 @@
 //! The rows of the error-code table.
 
-macro_rules! codes {
-    ($($variant:ident = $code:literal, $status:literal, $retriable:literal, $template:literal;)*) => {
-        /// An error code of the AWS APIs, named after its wire form without the dots.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[allow(missing_docs)]
-        pub enum Code { $($variant),* }
-
-        impl Code {
-            /// Every code, in table order.
-            pub const ALL: &'static [Code] = &[$(Code::$variant),*];
-
-            /// The code's row.
-            #[must_use]
-            pub fn row(self) -> &'static super::CodeRow {
-                static ROWS: &[super::CodeRow] = &[$(super::CodeRow {
-                    code: $code, status: $status, retriable: $retriable, template: $template,
-                }),*];
-                &ROWS[self as usize]
-            }
-        }
-    };
-}
-
 codes! {
     // authentication, authorisation, protocol
     AuthFailure = "AuthFailure", 401, false, "AWS was not able to validate the provided access credentials";
     UnauthorizedOperation = "UnauthorizedOperation", 403, false, "You are not authorized to perform this operation.";
     DryRunOperation = "DryRunOperation", 412, false, "Request would have succeeded, but DryRun flag is set.";
-    OptInRequired = "OptInRequired", 403, false, "You are not subscribed to this service.";
-    PendingVerification = "PendingVerification", 403, false, "Your account is currently being verified.";
     Blocked = "Blocked", 403, false, "This account is currently blocked.";
     RequestExpired = "RequestExpired", 400, false, "Request has expired.";
     MissingAuthenticationToken = "MissingAuthenticationToken", 403, false, "Request is missing Authentication Token";
@@ -56,7 +31,6 @@ codes! {
     InvalidParameter = "InvalidParameter", 400, false, "{}";
     InvalidParameterValue = "InvalidParameterValue", 400, false, "Value ({}) for parameter {} is invalid. {}";
     InvalidParameterCombination = "InvalidParameterCombination", 400, false, "{}";
-    InvalidParameterDependency = "InvalidParameterDependency", 400, false, "{}";
     ValidationError = "ValidationError", 400, false, "{}";
     InvalidFilter = "InvalidFilter", 400, false, "The filter '{}' is invalid";
     InvalidNextToken = "InvalidNextToken", 400, false, "The token '{}' is invalid.";
@@ -78,7 +52,6 @@ codes! {
     InvalidInstanceId = "InvalidInstanceID", 400, false, "{}";
     InvalidInstanceIdNotFound = "InvalidInstanceID.NotFound", 400, false, "The instance ID '{}' does not exist";
     InvalidInstanceIdMalformed = "InvalidInstanceID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"i-...\")";
-    InvalidInstanceIdNotLinkable = "InvalidInstanceID.NotLinkable", 400, false, "Instance {} is not in a linkable state.";
     InvalidInstanceEventIdNotFound = "InvalidInstanceEventIDNotFound", 400, false, "The specified ID of the event whose date and time you are modifying, '{}', cannot be found. Verify the ID of the event and try your request again.";
     InvalidInstanceEventStartTime = "InvalidInstanceEventStartTime", 400, false, "The specified scheduled event start time does not meet the requirements for rescheduling a scheduled event. {}";
     InstanceEventStartTimeCannotChange = "InstanceEventStartTimeCannotChange", 400, false, "The start time of the scheduled event '{}' cannot be changed. {}";
@@ -159,15 +132,28 @@ codes! {
     InvalidDhcpOptionIdNotFound = "InvalidDhcpOptionID.NotFound", 400, false, "The dhcpOption ID '{}' does not exist";
     InvalidDhcpOptionsIdNotFound = "InvalidDhcpOptionsID.NotFound", 400, false, "The dhcpOptions ID '{}' does not exist";
     InvalidDhcpOptionsIdMalformed = "InvalidDhcpOptionsId.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"dopt-...\")";
+    InvalidTransitGatewayIdNotFound = "InvalidTransitGatewayID.NotFound", 400, false, "Transit Gateway {} was deleted or does not exist.";
+    InvalidTransitGatewayIdMalformed = "InvalidTransitGatewayID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"tgw-...\")";
+    InvalidTransitGatewayAttachmentIdNotFound = "InvalidTransitGatewayAttachmentID.NotFound", 400, false, "Transit Gateway Attachment {} was deleted or does not exist.";
+    InvalidTransitGatewayAttachmentIdMalformed = "InvalidTransitGatewayAttachmentID.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"tgw-attach-...\")";
+    DuplicateTransitGatewayAttachment = "DuplicateTransitGatewayAttachment", 400, false, "{} has non-deleted Transit Gateway Attachments with same VPC ID.";
+    DuplicateSubnetsInSameZone = "DuplicateSubnetsInSameZone", 400, false, "Duplicate Subnets for same AZ.";
+    InvalidTransitAssociationNotFound = "InvalidAssociation.NotFound", 400, false, "Transit Gateway Attachment {} is not associated with {}.";
+    TransitPropagationNotFound = "TransitGatewayRouteTablePropagation.NotFound", 400, false, "Propagation of {} to {} does not exist.";
+    TransitPropagationDuplicate = "TransitGatewayRouteTablePropagation.Duplicate", 400, false, "Propagation of {} to {} exists.";
+    TransitGatewayLimitExceeded = "TransitGatewayLimitExceeded", 400, false, "The maximum number of transit gateways has been reached.";
+    TransitGatewayAttachmentLimitExceeded = "TransitGatewayAttachmentLimitExceeded", 400, false, "{}";
     InvalidVpcPeeringConnectionIdNotFound = "InvalidVpcPeeringConnectionID.NotFound", 400, false, "The vpcPeeringConnection ID '{}' does not exist";
     InvalidVpcPeeringConnectionIdMalformed = "InvalidVpcPeeringConnectionId.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"pcx-...\")";
     InvalidVpcPeeringConnectionStateDnsHostnamesDisabled = "InvalidVpcPeeringConnectionState.DnsHostnamesDisabled", 400, false, "{}";
     InvalidVpcEndpointIdNotFound = "InvalidVpcEndpointId.NotFound", 400, false, "The Vpc Endpoint Id '{}' does not exist";
     InvalidVpcEndpointNotFound = "InvalidVpcEndpoint.NotFound", 400, false, "The Vpc Endpoint '{}' does not exist";
     InvalidVpcCidrBlockAssociationIdNotFound = "InvalidVpcCidrBlockAssociationID.NotFound", 400, false, "The vpc CIDR block association ID '{}' does not exist";
+    InvalidCidrBlockInUse = "InvalidCidrBlock.InUse", 400, false, "The vpc {} currently has a subnet within CIDR block {}";
     InvalidSubnetCidrBlockAssociationIdNotFound = "InvalidSubnetCidrBlockAssociationID.NotFound", 400, false, "The subnet CIDR block association ID '{}' does not exist";
     InvalidEgressOnlyInternetGatewayIdNotFound = "InvalidEgressOnlyInternetGatewayId.NotFound", 400, false, "The egressOnlyInternetGateway ID '{}' does not exist";
     InvalidCarrierGatewayIdNotFound = "InvalidCarrierGatewayID.NotFound", 400, false, "The carrierGateway ID '{}' does not exist";
+    InvalidNatGatewayIdNotFound = "InvalidNatGatewayID.NotFound", 400, false, "The natGateway ID '{}' does not exist";
     NatGatewayNotFound = "NatGatewayNotFound", 400, false, "The Nat Gateway {} was not found";
     NatGatewayMalformed = "NatGatewayMalformed", 400, false, "Invalid id: \"{}\" (expecting \"nat-...\")";
     InvalidLaunchTemplateIdNotFound = "InvalidLaunchTemplateId.NotFound", 400, false, "The specified launch template, with template ID {}, does not exist.";
@@ -201,6 +187,18 @@ codes! {
     InvalidAvailabilityZone = "InvalidAvailabilityZone", 400, false, "Invalid availability zone: [{}]";
     InvalidZoneNotFound = "InvalidZone.NotFound", 400, false, "The zone '{}' does not exist";
     InvalidFlowLogIdNotFound = "InvalidFlowLogId.NotFound", 400, false, "The flow log ID '{}' does not exist";
+    InvalidFlowLogIdMalformed = "InvalidFlowLogId.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"fl-...\")";
+    InvalidNetworkInsightsPathIdNotFound = "InvalidNetworkInsightsPathId.NotFound", 400, false, "The network insights path ID '{}' does not exist";
+    InvalidNetworkInsightsPathIdMalformed = "InvalidNetworkInsightsPathId.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"nip-...\")";
+    InvalidNetworkInsightsAnalysisIdNotFound = "InvalidNetworkInsightsAnalysisId.NotFound", 400, false, "The network insights analysis ID '{}' does not exist";
+    InvalidNetworkInsightsAnalysisIdMalformed = "InvalidNetworkInsightsAnalysisId.Malformed", 400, false, "Invalid id: \"{}\" (expecting \"nia-...\")";
+    AnalysisExistsForNetworkInsightsPath = "AnalysisExistsForNetworkInsightsPath", 400, false, "An analysis exists for the network insights path '{}'.";
+    NetworkInsightsSourceNotFound = "NetworkInsightsSource.NotFound", 400, false, "The source '{}' does not exist.";
+    NetworkInsightsDestinationNotFound = "NetworkInsightsDestination.NotFound", 400, false, "The destination '{}' does not exist.";
+    NetworkInsightsPathLimitExceeded = "NetworkInsightsPath.LimitExceeded", 400, false, "The maximum number of network insights paths has been reached.";
+    NetworkInsightsAnalysisLimitExceeded = "NetworkInsightsAnalysis.LimitExceeded", 400, false, "The maximum number of network insights analyses has been reached.";
+    LogDestinationNotFound = "LogDestinationNotFound", 400, false, "LogDestination: {} does not exist.";
+    LogDestinationPermissionIssue = "LogDestinationPermissionIssue", 400, false, "Access Denied for LogDestination: {}. Please check LogDestination permission.";
     FlowLogAlreadyExists = "FlowLogAlreadyExists", 400, false, "A flow log with the same configuration already exists.";
     InvalidExportTaskIdNotFound = "InvalidExportTaskID.NotFound", 400, false, "The export task ID '{}' does not exist";
     InvalidConversionTaskId = "InvalidConversionTaskId", 400, false, "The conversion task ID '{}' does not exist";
@@ -224,6 +222,7 @@ codes! {
     VpcResourceNotSpecified = "VPCResourceNotSpecified", 400, false, "The specified instance type can only be used in a VPC. A subnet ID or network interface ID is required to carry out the request.";
     MissingInput = "MissingInput", 400, false, "{}";
     // state
+    InvalidStateTransition = "InvalidStateTransition", 400, false, "{}";
     IncorrectState = "IncorrectState", 400, false, "{}";
     IncorrectInstanceState = "IncorrectInstanceState", 400, false, "The instance '{}' is not in a state from which it can be {}.";
     IncorrectModificationState = "IncorrectModificationState", 400, false, "Volume {} already has a modification in state {}. Wait until the modification finishes before sending another request.";
@@ -270,6 +269,7 @@ codes! {
     ConcurrentCreateImageNoRebootLimitExceeded = "ConcurrentCreateImageNoRebootLimitExceeded", 400, false, "{}";
     SnapshotCreationPerVolumeRateExceeded = "SnapshotCreationPerVolumeRateExceeded", 400, true, "The maximum per volume CreateSnapshot request rate has been exceeded. Use an increasing or variable sleep interval between requests.";
     VpcLimitExceeded = "VpcLimitExceeded", 400, false, "The maximum number of VPCs has been reached.";
+    CidrLimitExceeded = "CidrLimitExceeded", 400, false, "This network has met its maximum number of allowed CIDRs.";
     SubnetLimitExceeded = "SubnetLimitExceeded", 400, false, "The maximum number of subnets has been reached.";
     SecurityGroupLimitExceeded = "SecurityGroupLimitExceeded", 400, false, "The maximum number of security groups has been reached.";
     SecurityGroupsPerInterfaceLimitExceeded = "SecurityGroupsPerInterfaceLimitExceeded", 400, false, "The maximum number of security groups per interface has been reached.";
@@ -290,6 +290,8 @@ codes! {
     VpnGatewayLimitExceeded = "VpnGatewayLimitExceeded", 400, false, "The maximum number of virtual private gateways has been reached.";
     VpnConnectionLimitExceeded = "VpnConnectionLimitExceeded", 400, false, "The maximum number of VPN connections has been reached.";
     VpcPeeringConnectionLimitExceeded = "VpcPeeringConnectionLimitExceeded", 400, false, "The maximum number of VPC peering connections has been reached.";
+    ActiveVpcPeeringConnectionPerVpcLimitExceeded = "ActiveVpcPeeringConnectionPerVpcLimitExceeded", 400, false, "You have reached the limit on the number of active VPC peering connections you can have for the specified VPC.";
+    OutstandingVpcPeeringConnectionLimitExceeded = "OutstandingVpcPeeringConnectionLimitExceeded", 400, false, "You have reached the limit on the number of VPC peering connection requests that you can create.";
     VpcEndpointLimitExceeded = "VpcEndpointLimitExceeded", 400, false, "The maximum number of VPC endpoints has been reached.";
     LaunchTemplateLimitExceeded = "LaunchTemplateLimitExceeded", 400, false, "The maximum number of launch templates has been reached.";
     LaunchTemplateVersionLimitExceeded = "LaunchTemplateVersionLimitExceeded", 400, false, "The maximum number of launch template versions has been reached.";

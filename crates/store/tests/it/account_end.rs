@@ -208,6 +208,20 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
     capacity_insert(&mut tx, &reservation).await.unwrap();
     host_insert(&mut tx, &host).await.unwrap();
     fleet_insert(&mut tx, &fleet).await.unwrap();
+    let log = crate::flow_logs::log(&vpc, 1, vpc.id.as_str());
+    flow_log_insert(&mut tx, &log).await.unwrap();
+    flow_log_tails_put(&mut tx, vpc.id.as_str(), 5, 0).await.unwrap();
+    flow_log_delete(&mut tx, &log.id).await.unwrap();
+    let eni = crate::seed::interface(&subnet, 9, "172.31.0.9".parse().unwrap());
+    let nat = crate::nat_gateways::failed(2, &crate::nat_gateways::gateway(1, &eni, 1));
+    nat_gateway_insert(&mut tx, &nat).await.unwrap();
+    let transit = crate::transit::gateway(1);
+    transit_gateway_insert(&mut tx, &transit).await.unwrap();
+    let transit_table = crate::transit::table(1, &transit);
+    transit_table_insert(&mut tx, &transit_table).await.unwrap();
+    let left = crate::transit::attachment(1, &transit, &vpc.id, Some(&transit_table));
+    transit_attachment_insert(&mut tx, &left).await.unwrap();
+    transit_attachment_end(&mut tx, &left.id, 6).await.unwrap();
     image_insert(&mut tx, &image).await.unwrap();
     image_permission_put(&mut tx, &image.id, &[account()]).await.unwrap();
     client_token_claim(&mut tx, &account(), "CreateFleet", "fleet", "h").await.unwrap();
@@ -225,6 +239,7 @@ async fn nothing_of_an_account_is_left(db: TestDb) {
         "1 network ACLs beside the default ones",
         "1 internet gateways that are not attached",
         "1 DHCP option sets beside the default one",
+        "1 transit gateways",
     ];
     assert_eq!(belongings[..4], ["1 users", "1 key pairs", "1 launch templates", "1 placement groups"]);
     assert_eq!(belongings[4..], network);

@@ -35,6 +35,7 @@ async fn allocate(store: &Store, n: u128) -> ElasticIpRow {
         association_id: None,
         interface_id: None,
         allocated_ms: 1,
+        private_ip: None,
     };
     elastic_ip_insert(&mut tx, &row).await.unwrap();
     tx.commit().await.unwrap();
@@ -58,7 +59,7 @@ async fn an_elastic_ip_is_kept_until_it_is_released(db: TestDb) {
     let eip = allocate(&store, 1).await;
     let mut tx = store.write().await.unwrap();
     public_address_take(&mut tx, pool(), &second.id, &account()).await.unwrap();
-    assert!(elastic_ip_associate(&mut tx, &eip, &AddressId::from_random(1), &first.id).await.unwrap());
+    assert!(elastic_ip_associate(&mut tx, &eip, &AddressId::from_random(1), &first.id, None).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(public_address_count(&store).await.unwrap(), 2);
     assert_eq!(quota_use(&store, Counted::ElasticIps, &account(), None).await.unwrap(), 1);
@@ -76,7 +77,7 @@ async fn an_elastic_ip_is_kept_until_it_is_released(db: TestDb) {
     assert!(!elastic_ip_delete(&mut tx, &eip.id).await.unwrap());
     // It moves.
     let read = now_in(&mut tx, &eip.id).await;
-    assert!(elastic_ip_associate(&mut tx, &read, &AddressId::from_random(2), &second.id).await.unwrap());
+    assert!(elastic_ip_associate(&mut tx, &read, &AddressId::from_random(2), &second.id, None).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!((shown(&store, &first).await, shown(&store, &second).await), (None, Some(eip.address)));
 
@@ -105,7 +106,7 @@ async fn an_interface_that_goes_leaves_its_elastic_ip(db: TestDb) {
     let eni = eni(&store, &subnet, 1).await;
     let eip = allocate(&store, 1).await;
     let mut tx = store.write().await.unwrap();
-    assert!(elastic_ip_associate(&mut tx, &eip, &AddressId::from_random(1), &eni.id).await.unwrap());
+    assert!(elastic_ip_associate(&mut tx, &eip, &AddressId::from_random(1), &eni.id, None).await.unwrap());
     assert!(interface_delete(&mut tx, &eni.id).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(now(&store, &eip.id).await, eip);
@@ -118,7 +119,7 @@ async fn an_interface_that_goes_leaves_its_elastic_ip(db: TestDb) {
 
 async fn associate(store: &Store, eip: &ElasticIpRow, n: u128, eni: &InterfaceId) -> Result<bool, StoreError> {
     let mut tx = store.write().await?;
-    let done = elastic_ip_associate(&mut tx, eip, &AddressId::from_random(n), eni).await?;
+    let done = elastic_ip_associate(&mut tx, eip, &AddressId::from_random(n), eni, None).await?;
     tx.commit().await?;
     Ok(done)
 }

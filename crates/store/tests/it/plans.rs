@@ -209,7 +209,7 @@ const CASES: &[Case] = &[
         name: "LIST",
         tail: " AND resource_id IN ($2,$3) ORDER BY resource_id, key LIMIT $4 + 0",
         sqlite: &["INDEX tags_by_account (account_id=? AND resource_id=?)"],
-        postgres: &["tags_by_account", "tags_resource_id_key"],
+        postgres: &["tags_by_account", "tags_resource_id_key_account_id"],
         sorts: false,
     },
 ];

@@ -119,6 +119,8 @@ async fn what_refers_to_a_list_keeps_it(db: TestDb) {
         peer_account: None,
         description: None,
         prefix_list: list.map(|list| list.id.clone()),
+        peer_vpc: None,
+        peering: None,
     };
     let route = |destination: RouteDestination| RouteRow {
         table_id: table.id.clone(),

@@ -145,6 +145,8 @@ async fn group_rules_are_unique(db: TestDb) {
         peer_account: Some(account()),
         description: None,
         prefix_list: None,
+        peer_vpc: None,
+        peering: None,
     };
     let mut tx = store.write().await.unwrap();
     security_group_insert(&mut tx, &web).await.unwrap();
@@ -165,6 +167,24 @@ async fn group_rules_are_unique(db: TestDb) {
     let listed = security_group_rule_list(&store, &account(), None, Some(&ids), None, 9).await.unwrap();
     assert_eq!(listed, [other_way]);
     assert_eq!(security_group_referrers(&store, &db_group.id).await.unwrap(), [web.id.clone()]);
+    assert_eq!(security_group_named_from(&store, &[db_group.id.clone()], 9).await.unwrap(), []);
+    let over = SecurityGroupRuleRow {
+        peer_group: Some(GroupId::from_random(9)),
+        peer_vpc: Some(VpcId::from_random(9)),
+        peering: Some(VpcPeeringId::from_random(9)),
+        ..rule(4)
+    };
+    let mut tx = store.write().await.unwrap();
+    security_group_hold(&mut tx, &[web.id.clone(), db_group.id.clone()].into()).await.unwrap();
+    for (n, egress) in [(4, false), (5, true)] {
+        let row = SecurityGroupRuleRow { id: GroupRuleId::from_random(n), egress, ..over.clone() };
+        security_group_rule_insert(&mut tx, &row).await.unwrap();
+    }
+    assert!(security_group_rules_of(&mut tx, &web.id).await.unwrap().contains(&over));
+    assert_eq!(security_group_referrers(&mut tx, &GroupId::from_random(9)).await.unwrap(), [], "from another VPC");
+    let named = security_group_named_from(&mut tx, &[GroupId::from_random(9), db_group.id.clone()], 9).await.unwrap();
+    assert_eq!(named, [(GroupId::from_random(9), vpc.id.clone())]);
+    drop(tx);
     let names = ["db".to_owned()];
     let filter = SecurityGroupFilter { names: Some(&names), ..Default::default() };
     assert_eq!(security_group_list(&store, &account(), filter, 9).await.unwrap(), [db_group.clone()]);
@@ -258,7 +278,7 @@ async fn tags(db: TestDb) {
     let keys = ["env".to_owned()];
     let filter = TagFilter { keys: Some(&keys), ..Default::default() };
     assert_eq!(tag_list(&store, &account(), filter, 9).await.unwrap().len(), 1);
-    assert_eq!(tag_count(&store, "i-1").await.unwrap(), 2);
+    assert_eq!(tag_count(&store, &account(), "i-1").await.unwrap(), 2);
     let mut tx = store.write().await.unwrap();
     let both = ["i-1".to_owned(), "i-2".to_owned()];
     assert_eq!(tag_delete(&mut tx, &account(), &both, Some("Name"), Some("other")).await.unwrap(), 0);

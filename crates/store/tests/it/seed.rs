@@ -75,6 +75,7 @@ pub fn interface(subnet: &SubnetRow, n: u128, ip: std::net::Ipv4Addr) -> Interfa
         delete_on_termination: true,
         description: String::new(),
         created_ms: 1,
+        kind: InterfaceKind::Interface,
     }
 }
 

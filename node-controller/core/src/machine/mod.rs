@@ -9,6 +9,7 @@
 //!  Run        image → disk → (port in the applied view) → taps → start paused → plug → record → resume → Running
 //!  Stop       shutdown … grace … power off → unplug → record → Stopped
 //!  Terminate  shutdown … short grace … power off → unplug → remove → record gone
+//!  ports      (of a running domain) taps → cards attached → plug; cards that no port has detached
 //!  reboot     reboot … grace … reset → record
 //!  Run and the guest powered itself off → record → Stopped, until a newer generation asks
 //!  Run and the domain crashed or vanished → launched again, with backoff and a limit
@@ -16,6 +17,7 @@
 //!
 //! What it refuses: orders older than what it holds, and touching a domain of a newer incarnation than it knows.
 
+mod cards;
 mod orders;
 mod plan;
 mod record;
@@ -96,6 +98,12 @@ pub enum Effect {
     StartPaused,
     /// Put the domain's ports into the network.
     Plug,
+    /// Make the taps of ports that the running domain has no card for.
+    HotTaps,
+    /// Give the running domain these cards.
+    AttachCards,
+    /// Take the cards that no port has out of the running domain.
+    DetachCards,
     /// Let the domain execute.
     Resume,
     /// Ask the guest to reboot.
@@ -124,6 +132,9 @@ impl Effect {
             | Self::CreateTaps
             | Self::StartPaused
             | Self::Plug
+            | Self::HotTaps
+            | Self::AttachCards
+            | Self::DetachCards
             | Self::Resume
             | Self::Reboot
             | Self::Reset
@@ -146,6 +157,9 @@ impl Effect {
             Self::CreateTaps => "taps",
             Self::StartPaused => "start",
             Self::Plug => "plug",
+            Self::HotTaps => "hot-taps",
+            Self::AttachCards => "attach",
+            Self::DetachCards => "detach",
             Self::Resume => "resume",
             Self::Reboot => "reboot",
             Self::Reset => "reset",
@@ -191,12 +205,24 @@ pub(crate) enum Goal {
 }
 
 /// The instance's ports in the applied view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Ports {
     /// All are there, in order of device index.
     Ready(Vec<PortView>),
-    /// Not all are there (yet); the text names which and why.
-    Missing(String),
+    /// Not all are there (yet).
+    Missing {
+        /// Which is not, and why.
+        why: String,
+        /// Those that are there.
+        applied: Vec<PortView>,
+    },
+}
+
+impl Ports {
+    /// None is there.
+    pub fn missing(why: impl Into<String>) -> Self {
+        Self::Missing { why: why.into(), applied: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -253,6 +279,8 @@ pub struct Machine {
     // Durable.
     record: Record,
     dirty: bool,
+    /// It became so while a save was at work, which does not hold it.
+    dirty_since: bool,
     save_failed: bool,
     // Facts.
     intent: Option<Arc<InstanceIntent>>,
@@ -267,6 +295,8 @@ pub struct Machine {
     disk: bool,
     slot: bool,
     taps: Option<Vec<NicSpec>>,
+    /// The cards that the running domain is to be given, their taps made.
+    hot: Vec<NicSpec>,
     plugged: Option<Vec<PortView>>,
     unplugged: bool,
     busy: Option<Effect>,
@@ -293,18 +323,20 @@ impl Machine {
             patience,
             record,
             dirty: false,
+            dirty_since: false,
             save_failed: false,
             intent,
             swept: false,
             forgotten: false,
             domain: Seen::Unknown,
-            ports: Ports::Missing("no view of the network is applied yet".to_owned()),
+            ports: Ports::missing("no view of the network is applied yet"),
             look: false,
             look_first: false,
             image: None,
             disk: false,
             slot: false,
             taps: None,
+            hot: Vec::new(),
             plugged: None,
             unplugged: false,
             busy: None,
@@ -350,12 +382,26 @@ impl Machine {
         self.taps.as_deref().unwrap_or_default()
     }
 
+    /// The network cards that the running domain is to be given.
+    #[must_use]
+    pub fn hot_nics(&self) -> &[NicSpec] {
+        &self.hot
+    }
+
     /// The ports as the applied view has them, once all are there.
     #[must_use]
     pub fn ready_ports(&self) -> &[PortView] {
         match &self.ports {
             Ports::Ready(ports) => ports,
-            Ports::Missing(_) => &[],
+            Ports::Missing { .. } => &[],
+        }
+    }
+
+    /// Those of the ports that the applied view has.
+    #[must_use]
+    pub fn applied_ports(&self) -> &[PortView] {
+        match &self.ports {
+            Ports::Ready(ports) | Ports::Missing { applied: ports, .. } => ports,
         }
     }
 
@@ -389,6 +435,7 @@ impl Machine {
     /// Something durable changed: it is recorded before it is acted on or told.
     pub(crate) const fn mark_dirty(&mut self) {
         self.dirty = true;
+        self.dirty_since = matches!(self.busy, Some(Effect::Save));
         self.save_failed = false;
     }
 
@@ -441,9 +488,5 @@ impl Machine {
     /// The guest was heard since it last booted.
     fn guest_heard(&self) -> bool {
         self.is_running() && (self.heard || matches!(&self.domain, Seen::Is(domain) if domain.heard))
-    }
-
-    fn network_applied(&self) -> bool {
-        matches!((&self.ports, &self.plugged), (Ports::Ready(_), Some(_)))
     }
 }

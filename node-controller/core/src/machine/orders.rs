@@ -105,10 +105,15 @@ impl Machine {
 
     /// The instance's ports in the applied view, after every change of the view.
     pub fn set_ports(&mut self, ports: Ports) {
-        if let Ports::Missing(_) = &ports {
-            self.plugged = None;
-        }
         self.ports = ports;
+        // What the view names no more is not plugged any more; when it is there again it is to be plugged again.
+        let applied = match &self.ports {
+            Ports::Ready(ports) | Ports::Missing { applied: ports, .. } => ports,
+        };
+        if let Some(plugged) = &mut self.plugged {
+            plugged.retain(|port| applied.iter().any(|named| named.interface_id == port.interface_id));
+        }
+        self.plugged.take_if(|plugged| plugged.is_empty() && !applied.is_empty());
     }
 
     pub(super) fn seen(&mut self, domain: Option<DomainRecord>, now_ms: u64) {

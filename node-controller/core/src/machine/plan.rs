@@ -17,6 +17,7 @@ impl Machine {
                 self.heard = false;
             }
             self.busy = Some(effect);
+            self.dirty_since = false;
         } else {
             self.slot = false;
         }
@@ -70,20 +71,21 @@ impl Machine {
             let rebooting = self.rebooting.get_or_insert(fresh);
             return rebooting.next(Effect::Reboot, Effect::Reset, self.patience.repress_ms, now_ms);
         }
-        match &self.ports {
-            Ports::Ready(ports) if self.plugged.as_ref() != Some(ports) => Next::Do(Effect::Plug),
-            Ports::Ready(_) | Ports::Missing(_) => Next::Wait(None),
-        }
+        self.plan_ports().map_or(Next::Wait(None), Next::Do)
     }
 
     fn plan_resume(&mut self, now_ms: u64) -> Next {
         // A guest that has run already is only given up while it cannot go on.
-        let stuck = !self.record.started || matches!(self.ports, Ports::Missing(_));
+        let stuck = !self.record.started || matches!(self.ports, Ports::Missing { .. });
         if stuck && self.deadline_passed(now_ms) {
             return self.choose(now_ms);
         }
         match &self.ports {
-            Ports::Missing(_) => Next::Wait(self.launch_deadline()),
+            Ports::Missing { .. } => Next::Wait(self.launch_deadline()),
+            // A domain that starts has all its cards: this one was made for other ports.
+            Ports::Ready(_) if !self.record.started && !self.cards_fit() => Next::Do(Effect::PowerOff),
+            // One that runs already gets them when it goes on.
+            Ports::Ready(_) if !self.cards_fit() => Next::Do(Effect::Resume),
             Ports::Ready(ports) if self.plugged.as_ref() != Some(ports) => Next::Do(Effect::Plug),
             Ports::Ready(_) if !self.record.started => {
                 // Recorded before the guest's first instruction, so that a guest found off is known to have run.
@@ -121,8 +123,9 @@ impl Machine {
             return self.with_slot(Effect::PrepareDisk);
         }
         match (&self.ports, &self.taps) {
-            (Ports::Missing(_), _) => Next::Wait(self.launch_deadline()),
+            (Ports::Missing { .. }, _) => Next::Wait(self.launch_deadline()),
             (Ports::Ready(_), None) => self.with_slot(Effect::CreateTaps),
+            (Ports::Ready(_), Some(_)) if !self.taps_fit() => self.with_slot(Effect::CreateTaps),
             (Ports::Ready(_), Some(_)) => self.with_slot(Effect::StartPaused),
         }
     }
@@ -164,7 +167,7 @@ impl Machine {
         let seconds = self.patience.launch_deadline_ms / 1000;
         let cause = match (&self.retry.last, &self.ports) {
             (Some((_, error)), _) => error.message.clone(),
-            (None, Ports::Missing(why)) => why.clone(),
+            (None, Ports::Missing { why, .. }) => why.clone(),
             (None, Ports::Ready(_)) => "the host is too slow".to_owned(),
         };
         self.fail("Server.InternalError", format!("{}: not launched within {seconds} s: {cause}", self.host));

@@ -29,7 +29,8 @@ impl Machine {
             (None, Seen::Is(domain)) => domain.incarnation.0,
             (None, Seen::Absent | Seen::Unknown) | (Some(_), _) => self.incarnation().0,
         };
-        Some(InstanceObservation {
+        let stopped = phase == DomainPhase::Stopped && self.is_down() && self.unplugged;
+        let mut report = InstanceObservation {
             id: self.id.to_string(),
             incarnation,
             node_id: self.host.to_string(),
@@ -42,11 +43,17 @@ impl Machine {
             gone: self.record.gone,
             activity: self.activity(),
             guest_heard: self.guest_heard(),
-        })
+            ports_generation: self.ports_generation(stopped),
+            ..InstanceObservation::default()
+        };
+        self.report_cards(&mut report);
+        Some(report)
     }
 
     fn is_about_to_plug(&self) -> bool {
-        matches!(self.ports, Ports::Ready(_)) && self.plugged.is_none() && self.retry.attempts == 0
+        (matches!(self.ports, Ports::Ready(_)) || !self.present_ports().is_empty())
+            && self.plugged.is_none()
+            && self.retry.attempts == 0
     }
 
     fn is_down(&self) -> bool {
@@ -92,6 +99,8 @@ impl Machine {
             Some(Effect::PrepareDisk | Effect::CreateTaps | Effect::StartPaused | Effect::Plug | Effect::Resume) => {
                 "starting the domain"
             }
+            Some(Effect::HotTaps | Effect::AttachCards) => "attaching network interfaces",
+            Some(Effect::DetachCards) => "detaching network interfaces",
             Some(Effect::Reboot) => "asking the guest to reboot",
             Some(Effect::Reset) => "resetting",
             Some(Effect::Shutdown) => "asking the guest to power off",
@@ -99,7 +108,7 @@ impl Machine {
             Some(Effect::Unplug | Effect::Remove) => "removing",
         };
         match (self.goal(), &self.ports) {
-            (Goal::Run, Ports::Missing(why)) if doing.is_empty() => format!("waiting: {why}"),
+            (Goal::Run, Ports::Missing { why, .. }) if doing.is_empty() => format!("waiting: {why}"),
             (Goal::Run | Goal::Off | Goal::Gone | Goal::Nothing, _) => doing.to_owned(),
         }
     }

@@ -4,6 +4,7 @@ use super::{Effect, Goal, Machine, Retry, Seen};
 use crate::hypervisor::{DomainRecord, DomainState, NicSpec};
 use crate::images::CachedImage;
 use mallee_proto::v1::PortView;
+use mallee_types::MacAddress;
 
 /// How often something the host is short of is tried for before the launch fails.
 const SCARCE_ATTEMPTS_MAX: u32 = 3;
@@ -71,7 +72,7 @@ impl Machine {
     fn succeeded(&mut self, effect: Effect, done: Done, plugged: &[PortView], now_ms: u64) {
         match effect {
             Effect::Save => {
-                self.dirty = false;
+                self.dirty = std::mem::take(&mut self.dirty_since);
                 self.save_failed = false;
             }
             Effect::Observe => {
@@ -96,15 +97,31 @@ impl Machine {
                 }
             }
             Effect::StartPaused => {
-                self.set_state(DomainState::Paused);
+                let cards = self.nics().iter().map(|nic| nic.mac).collect();
+                self.set_state(DomainState::Paused, cards);
                 self.plugged = None;
             }
             Effect::Plug => {
                 self.unplugged = false;
                 self.plugged = Some(plugged.to_vec());
             }
+            Effect::HotTaps => {
+                if let Done::Taps(taps) = done {
+                    self.hot = taps;
+                }
+            }
+            Effect::AttachCards => {
+                self.hot.clear();
+                self.look_first = true;
+            }
+            // It is the guest that lets go of a card.
+            Effect::DetachCards => self.look_first = true,
             Effect::Resume => {
-                self.set_state(DomainState::Running);
+                let cards = match &self.domain {
+                    Seen::Is(domain) => domain.nics.clone(),
+                    Seen::Absent | Seen::Unknown => Vec::new(),
+                };
+                self.set_state(DomainState::Running, cards);
                 self.resumed_ms = now_ms;
                 self.launch_began_ms = None;
                 self.slot = false;
@@ -146,9 +163,9 @@ impl Machine {
         }
     }
 
-    fn set_state(&mut self, state: DomainState) {
+    fn set_state(&mut self, state: DomainState, nics: Vec<MacAddress>) {
         let instance = self.id.clone();
-        self.domain = Seen::Is(DomainRecord { instance, incarnation: self.incarnation(), state, heard: false });
+        self.domain = Seen::Is(DomainRecord { instance, incarnation: self.incarnation(), state, heard: false, nics });
     }
 
     fn failed_step(&mut self, effect: Effect, error: StepError, now_ms: u64) {
@@ -166,6 +183,7 @@ impl Machine {
                 }
             }
             Effect::CreateTaps | Effect::StartPaused => self.taps = None,
+            Effect::HotTaps | Effect::AttachCards | Effect::DetachCards => self.hot.clear(),
             Effect::PrepareDisk => {
                 // The image may have been evicted under the launch.
                 self.image = None;
@@ -180,8 +198,8 @@ impl Machine {
             | Effect::Unplug
             | Effect::Remove => {}
         }
-        // What the step left behind is not known.
-        self.look_first = effect != Effect::Observe && effect != Effect::Save;
+        // What the step left behind is not known; nor is it when the look failed that was to tell.
+        self.look_first |= effect != Effect::Observe && effect != Effect::Save;
         self.slot = false;
         let launching = self.goal() == Goal::Run && !self.is_running();
         let of_launch = !matches!(effect, Effect::Save | Effect::Observe);

@@ -258,3 +258,49 @@ async fn many_calls_at_once_for_one_instance_end_in_one_domain() {
     assert_eq!(driver.domains().await.unwrap().len(), 1);
     driver.remove(&wanted.instance).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cards_come_and_go_while_a_domain_is_on() {
+    let daemon = Daemon::start();
+    let driver = daemon.connect().await;
+    let (id, mut wanted) = (id(ID), spec(&daemon, ID, 1));
+    let card = |n: u8| NicSpec { tap: format!("mtest{n}"), mac: MacAddress([2, 0, 0, 0, 0, n]), mtu: 1400 };
+    let nics = async || driver.domain(&id).await.unwrap().unwrap().nics;
+    daemon.tap("mtest1");
+    daemon.tap("mtest2");
+    wanted.nics.push(card(1));
+    driver.prepare_disk(&wanted).await.unwrap();
+    driver.start_paused(&wanted).await.unwrap();
+    driver.resume(&id).await.unwrap();
+    assert_eq!(nics().await, [card(1).mac]);
+
+    // Each step twice; the definition has it too, as it is made with it.
+    for _ in 0..2 {
+        driver.attach_nic(&id, &card(2)).await.unwrap();
+        assert_eq!(nics().await, [card(1).mac, card(2).mac]);
+    }
+    let (_, xml) = daemon.virsh(&["dumpxml", "--inactive", &format!("mallee-{ID}")]);
+    assert!(xml.contains("02:00:00:00:00:02") && xml.matches("managed='no'").count() == 2, "{xml}");
+    // The network engine moves its tap as it does others.
+    daemon.inside(&["ip", "netns", "add", "mtestvpc"]);
+    daemon.inside(&["ip", "link", "set", "mtest2", "netns", "mtestvpc"]);
+
+    // The firmware lets nothing go, until it is reset.
+    let kept = driver.detach_nic(&id, card(2).mac).await.unwrap_err();
+    assert!(kept.to_string().contains("has not let go"), "{kept}");
+    assert_eq!(nics().await, [card(1).mac, card(2).mac]);
+    driver.reset(&id).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while driver.detach_nic(&id, card(2).mac).await.is_err() {
+        assert!(Instant::now() < deadline, "the card does not go");
+    }
+    assert_eq!(nics().await, [card(1).mac]);
+    let (_, xml) = daemon.virsh(&["dumpxml", "--inactive", &format!("mallee-{ID}")]);
+    assert!(!xml.contains("02:00:00:00:00:02"), "{xml}");
+    driver.detach_nic(&id, card(2).mac).await.unwrap();
+
+    driver.power_off(&id).await.unwrap();
+    driver.detach_nic(&id, card(1).mac).await.unwrap();
+    assert!(matches!(driver.attach_nic(&id, &card(2)).await, Err(HypervisorError::Failed(_))));
+    driver.remove(&id).await.unwrap();
+}

@@ -6,6 +6,8 @@ use crate::nft::METADATA_IP;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, PTR};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use ipnet::Ipv4Net;
+use mallee_proto::v1::InstanceIntent;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +60,15 @@ fn plain_name(label: &str) -> Option<Ipv4Addr> {
     (parts.len() == 4).then(|| <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)).flatten()
 }
 
-fn address_of(vpc: &Vpc, label: &str) -> Option<Ipv4Addr> {
+/// `ec2-203-0-113-5` to what it means here: the private address behind it, if it is of this VPC, or of a peer that allows it;
+/// else, of the cloud's public addresses, itself: what everybody else's names mean.
+fn public_address(vpc: &Vpc, label: &str, pool: &[Ipv4Net]) -> Option<Ipv4Addr> {
+    let public = plain_name(&format!("ip-{}", label.strip_prefix("ec2-")?))?;
+    let meant = vpc.public_names.get(&public).copied();
+    meant.or_else(|| pool.iter().any(|block| block.contains(&public)).then_some(public))
+}
+
+fn private_address(vpc: &Vpc, label: &str) -> Option<Ipv4Addr> {
     if label == "instance-data" {
         return Some(METADATA_IP);
     }
@@ -66,16 +76,31 @@ fn address_of(vpc: &Vpc, label: &str) -> Option<Ipv4Addr> {
     named.or_else(|| plain_name(label).filter(|ip| vpc.knows(*ip)))
 }
 
+/// The private address of a port that has this public name.
+fn named_address(intent: &InstanceIntent, port: &Port, name: &str) -> Option<Ipv4Addr> {
+    let spec = intent.spec.as_ref()?;
+    let wire = spec.ports.iter().find(|wire| wire.interface_id == port.interface_id)?;
+    let first = spec.metadata.as_ref().filter(|_| wire.device_index == 0).map(|m| m.public_hostname.as_str());
+    let primary = first.unwrap_or(&wire.public_hostname);
+    if port.public_ip.is_some() && primary.eq_ignore_ascii_case(name) {
+        return Some(port.ip);
+    }
+    let other = wire.secondary.iter().find(|other| other.public_hostname.eq_ignore_ascii_case(name))?;
+    let ip = other.private_ip.parse().ok()?;
+    port.secondary.iter().any(|(own, public)| *own == ip && public.is_some()).then_some(ip)
+}
+
 fn name_of(vpc: &Vpc, ip: Ipv4Addr) -> Option<String> {
     let [a, b, c, d] = ip.octets();
     match vpc.port_by_ip(ip) {
-        Some(port) => Some(host_name(port)),
-        None => vpc.knows(ip).then(|| format!("ip-{a}-{b}-{c}-{d}")),
+        Some(port) if port.ip == ip => Some(host_name(port)),
+        _ => vpc.knows(ip).then(|| format!("ip-{a}-{b}-{c}-{d}")),
     }
 }
 
-/// Decides on a question. `public` tells the private address behind an instance's public name.
-pub(super) fn answer(vpc: &Vpc, bytes: &[u8], public: impl Fn(&str) -> Option<Ipv4Addr>) -> Answer {
+/// Decides on a question. `public` tells the private address behind an instance's public name; `pool` has the cloud's public
+/// addresses.
+pub(super) fn answer(vpc: &Vpc, bytes: &[u8], public: impl Fn(&str) -> Option<Ipv4Addr>, pool: &[Ipv4Net]) -> Answer {
     let Ok(request) = Message::from_vec(bytes) else { return Answer::Drop };
     let head = request.metadata;
     if head.message_type != MessageType::Query {
@@ -93,7 +118,7 @@ pub(super) fn answer(vpc: &Vpc, bytes: &[u8], public: impl Fn(&str) -> Option<Ip
         reply.metadata.response_code = ResponseCode::NotImp;
         return Answer::Reply(Box::new(reply));
     }
-    match local(vpc, query, public) {
+    match local(vpc, query, public, pool) {
         None => return Answer::Forward,
         Some(Local::Unknown) => reply.metadata.response_code = ResponseCode::NXDomain,
         Some(Local::Known(data)) => {
@@ -110,7 +135,7 @@ enum Local {
     Known(Option<RData>),
 }
 
-fn local(vpc: &Vpc, query: &Query, public: impl Fn(&str) -> Option<Ipv4Addr>) -> Option<Local> {
+fn local(vpc: &Vpc, query: &Query, public: impl Fn(&str) -> Option<Ipv4Addr>, pool: &[Ipv4Net]) -> Option<Local> {
     if query.query_class != DNSClass::IN {
         return None;
     }
@@ -121,7 +146,7 @@ fn local(vpc: &Vpc, query: &Query, public: impl Fn(&str) -> Option<Ipv4Addr>) ->
     if text.ends_with(".in-addr.arpa") {
         let net = query.name.parse_arpa_name().ok()?;
         let IpAddr::V4(ip) = net.addr() else { return None };
-        if net.prefix_len() != 32 || !vpc.cidr.contains(&ip) {
+        if net.prefix_len() != 32 || !vpc.covers(ip) {
             return None;
         }
         let name = name_of(vpc, ip).and_then(|name| Name::from_ascii(format!("{name}.{}.", vpc.domain)).ok());
@@ -130,7 +155,9 @@ fn local(vpc: &Vpc, query: &Query, public: impl Fn(&str) -> Option<Ipv4Addr>) ->
         );
     }
     if let Some(label) = text.strip_suffix(&vpc.domain.to_ascii_lowercase()).and_then(|rest| rest.strip_suffix('.')) {
-        return Some(address_of(vpc, label).map_or(Local::Unknown, host));
+        // Public names are in the same domain.
+        let address = private_address(vpc, label).or_else(|| public(text)).or_else(|| public_address(vpc, label, pool));
+        return Some(address.map_or(Local::Unknown, host));
     }
     public(text).map(host)
 }
@@ -143,16 +170,15 @@ impl Served {
             return None;
         }
         let public = |name: &str| {
-            let of = |port: &Port| self.shared.metadata.instance(&port.instance_id)?.spec.as_ref()?.metadata.clone();
-            let public = |port: &&Port| {
-                !vpc.public_names_off
-                    && port.public_ip.is_some()
-                    && of(port).is_some_and(|m| m.public_hostname.eq_ignore_ascii_case(name))
-            };
-            vpc.ports.values().find(public).map(|port| port.ip)
+            let ports = vpc.ports.values().filter(|port| !vpc.public_names_off && port.has_public());
+            let mut of = ports.filter_map(|port| {
+                let intent = self.shared.metadata.instance(&port.instance_id)?;
+                named_address(&intent, port, name)
+            });
+            of.next()
         };
         let limit = if tcp { usize::from(u16::MAX) } else { udp_limit(query) };
-        match answer(&vpc, query, public) {
+        match answer(&vpc, query, public, &self.shared.public_pool) {
             Answer::Drop => None,
             Answer::Reply(reply) => {
                 let bytes = reply.to_vec().ok()?;
@@ -242,4 +268,32 @@ async fn talk(mut stream: TcpStream, from: Ipv4Addr, served: &Served, gate: &Gat
         timeout(TCP_IDLE, stream.write_all(&[len.to_be_bytes().as_slice(), &answer].concat())).await??;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::samples::vpc;
+
+    /// The address that a question is answered with.
+    fn asked(vpc: &Vpc, name: &str) -> Option<Ipv4Addr> {
+        let mut query = Query::new();
+        query.set_name(Name::from_ascii(name).unwrap());
+        query.set_query_type(RecordType::A);
+        match local(vpc, &query, |_| None, &["203.0.113.0/24".parse().unwrap()]) {
+            Some(Local::Known(Some(RData::A(A(address))))) => Some(address),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn public_names_mean_the_private_address_inside_and_the_public_one_elsewhere() {
+        let mut vpc = vpc();
+        let name = "ec2-203-0-113-5.local.compute.internal.";
+        assert_eq!(asked(&vpc, name), Some("203.0.113.5".parse().unwrap()));
+        Arc::make_mut(&mut vpc.public_names).insert("203.0.113.5".parse().unwrap(), "10.9.0.4".parse().unwrap());
+        assert_eq!(asked(&vpc, name), Some("10.9.0.4".parse().unwrap()));
+        assert_eq!(asked(&vpc, "ec2-198-51-100-6.local.compute.internal."), None, "it is none of the cloud's");
+        assert_eq!(asked(&vpc, "ip-10-9-0-4.local.compute.internal."), None, "private names are the VPC's own");
+    }
 }

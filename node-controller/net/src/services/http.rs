@@ -1,6 +1,4 @@
 //! The metadata service on 169.254.169.254: IMDSv2, and IMDSv1 where the instance's options allow it.
-//!
-//! Not offered: signatures of the identity document (`signature`, `pkcs7`, `rsa2048`); they answer 404.
 
 use super::token::MAX_TTL_SECONDS;
 use super::tree::{VERSIONS, tree};

@@ -15,6 +15,7 @@ use crate::config::NetConfig;
 use crate::exec::{failed, inside};
 use crate::model::Vpc;
 use crate::nft::{DNS_IP, METADATA_IP};
+use ipnet::Ipv4Net;
 use mallee_node_core::network::{MetadataSource, NetworkError};
 use mallee_runtime::{Clock, Rng};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -31,16 +32,19 @@ const BACKLOG: i32 = 128;
 #[derive(Debug)]
 pub(crate) struct Shared {
     metadata: Arc<dyn MetadataSource>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     tokens: token::Tokens,
     forwarder: forward::Forwarder,
+    /// The cloud's public addresses.
+    public_pool: Vec<Ipv4Net>,
     rng: Rng,
 }
 
 impl Shared {
     pub(crate) fn new(config: Arc<NetConfig>, metadata: Arc<dyn MetadataSource>, clock: Clock, rng: Rng) -> Self {
+        let public_pool = config.public_pool.clone();
         let forwarder = forward::Forwarder::new(config);
-        Self { tokens: token::Tokens::new(&rng), forwarder, metadata, clock, rng }
+        Self { tokens: token::Tokens::new(&rng), forwarder, public_pool, metadata, clock, rng }
     }
 }
 
@@ -72,12 +76,12 @@ struct Sockets {
 
 impl Services {
     /// Opens the sockets in the VPC's namespace, whose addresses exist by now, and serves.
-    pub(crate) async fn start(vpc: &Vpc, shared: &Arc<Shared>) -> Result<Self, NetworkError> {
+    pub(crate) async fn start(vpc: &Arc<Vpc>, shared: &Arc<Shared>) -> Result<Self, NetworkError> {
         let resolvers = [vpc.dns(), DNS_IP];
         let sockets =
             inside(Some(&vpc.ns), move || open(&resolvers).map_err(|e| failed(format!("open service sockets: {e}"))))
                 .await?;
-        let served = Arc::new(Served { vpc: RwLock::new(Arc::new(vpc.clone())), shared: Arc::clone(shared) });
+        let served = Arc::new(Served { vpc: RwLock::new(Arc::clone(vpc)), shared: Arc::clone(shared) });
         let mut tasks = JoinSet::new();
         let register = |e| failed(format!("service socket: {e}"));
         let dhcp = tokio::net::UdpSocket::from_std(sockets.dhcp).map_err(register)?;
@@ -94,8 +98,8 @@ impl Services {
     }
 
     /// From now on the services answer from this model.
-    pub(crate) fn update(&self, vpc: &Vpc) {
-        *self.served.vpc.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(vpc.clone());
+    pub(crate) fn update(&self, vpc: &Arc<Vpc>) {
+        *self.served.vpc.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(vpc);
     }
 
     /// Ends the services; their sockets are closed when this returns, so that the namespace can go.

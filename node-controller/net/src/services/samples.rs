@@ -21,7 +21,13 @@ pub(super) fn port() -> Port {
         groups: Vec::new(),
         public_ip: None,
         source_dest_check: true,
+        flow_log: false,
+        hop: None,
+        nat: None,
+        bandwidth: None,
+        flows: None,
         hostname: String::new(),
+        secondary: Vec::new(),
     }
 }
 
@@ -34,15 +40,19 @@ pub(super) fn vpc() -> Vpc {
         id: "vpc-1".into(),
         ns: "ns".into(),
         cidr: "10.0.0.0/24".parse().unwrap(),
+        more: vec![],
         vni: 1,
         domain: domain.into(),
         subnets: Vec::new(),
         ports: BTreeMap::new(),
+        devices: BTreeMap::new(),
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
-        remotes: BTreeMap::new(),
+        remotes: Default::default(),
         dns_off: false,
         public_names_off: false,
         dhcp: DhcpOptions::usual(domain, "10.0.0.2".parse().unwrap()),
+        peerings: BTreeMap::new(),
+        public_names: Default::default(),
     }
 }

@@ -2,11 +2,15 @@
 //! concerned, from the instance's intent otherwise; pure.
 
 use crate::model::{Port, Vpc};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use mallee_proto::v1::{InstanceIntent, MaintenanceEvent, Metadata, RoleCredentials, SpotLife};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// Characters of a line of PEM.
+const PEM_LINE: usize = 64;
 /// The dated versions a client may put first in its path; all mean the same tree. `latest` is one more.
 pub(super) const VERSIONS: [&str; 27] = [
     "1.0",
@@ -106,6 +110,10 @@ pub(super) fn tree(intent: &InstanceIntent, vpc: &Vpc, port: &Port) -> Node {
     let mut root = Node::dir();
     let Some(spec) = &intent.spec else { return root };
     let metadata = spec.metadata.clone().unwrap_or_default();
+    // Whichever of its interfaces it asks by, an instance is told of its first.
+    let first = spec.ports.iter().find(|wire| wire.device_index == 0);
+    let first = first.and_then(|wire| vpc.ports.values().find(|port| port.interface_id == wire.interface_id));
+    let port = first.unwrap_or(port);
     let mut data = meta_data(intent, &metadata, vpc, port);
     for wire in &spec.ports {
         interface(&mut data, intent, &metadata, vpc, wire);
@@ -115,12 +123,29 @@ pub(super) fn tree(intent: &InstanceIntent, vpc: &Vpc, port: &Port) -> Node {
     }
     root.insert("meta-data", Some("meta-data"), data);
     let mut dynamic = Node::dir();
-    dynamic.put("instance-identity/document", identity(intent, &metadata, port));
+    match &metadata.identity {
+        Some(signed) => {
+            dynamic.put("instance-identity/document", &signed.document);
+            // On AWS one is DSA with SHA-1.
+            dynamic.put("instance-identity/pkcs7", lines(&signed.pkcs7));
+            dynamic.put("instance-identity/rsa2048", lines(&signed.pkcs7));
+            dynamic.put("instance-identity/signature", lines(&signed.signature));
+        }
+        // Of a cloud that signs nothing yet.
+        None => dynamic.put("instance-identity/document", identity(intent, &metadata, port)),
+    }
     root.insert("dynamic", Some("dynamic"), dynamic);
     if !metadata.user_data.is_empty() {
         root.put("user-data", &metadata.user_data);
     }
     root
+}
+
+/// Base64 in lines, as between the first and the last line of PEM.
+fn lines(bytes: &[u8]) -> String {
+    let text = BASE64.encode(bytes);
+    let lines = text.as_bytes().chunks(PEM_LINE).map(String::from_utf8_lossy);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A guest's name as DHCP tells it: like AWS with all of the option set's domain name, be it several.
@@ -238,17 +263,23 @@ fn interface(d: &mut Node, intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, wir
     let at = |key: &str| format!("network/interfaces/macs/{}/{key}", wire.mac.to_ascii_lowercase());
     d.put(&at("device-number"), wire.device_index.to_string());
     d.put(&at("interface-id"), &wire.interface_id);
-    d.put(&at("local-ipv4s"), &wire.private_ip);
+    let others = wire.secondary.iter().map(|other| other.private_ip.as_str());
+    let addresses: Vec<&str> = std::iter::once(wire.private_ip.as_str()).chain(others).collect();
+    d.put(&at("local-ipv4s"), addresses.join("\n"));
     d.put(&at("mac"), wire.mac.to_ascii_lowercase());
     d.put(&at("owner-id"), &intent.account_id);
     d.put(&at("security-group-ids"), wire.group_ids.join("\n"));
-    let names: Vec<&str> = wire.group_ids.iter().filter_map(|id| name_of_group(m, id)).collect();
+    let names: Vec<&str> = match wire.group_names.as_slice() {
+        [] => wire.group_ids.iter().filter_map(|id| name_of_group(m, id)).collect(),
+        names => names.iter().map(String::as_str).collect(),
+    };
     d.put(&at("security-groups"), names.join("\n"));
     d.put(&at("subnet-id"), &wire.subnet_id);
     d.put(&at("vpc-id"), &wire.vpc_id);
     if wire.vpc_id == vpc.id {
         d.put(&at("vpc-ipv4-cidr-block"), vpc.cidr.to_string());
-        d.put(&at("vpc-ipv4-cidr-blocks"), vpc.cidr.to_string());
+        let blocks: Vec<String> = vpc.blocks().map(|block| block.to_string()).collect();
+        d.put(&at("vpc-ipv4-cidr-blocks"), blocks.join("\n"));
         if let Some(subnet) = vpc.subnets.iter().find(|s| s.id == wire.subnet_id) {
             d.put(&at("subnet-ipv4-cidr-block"), subnet.cidr.to_string());
         }
@@ -256,12 +287,15 @@ fn interface(d: &mut Node, intent: &InstanceIntent, m: &Metadata, vpc: &Vpc, wir
     // The view knows the public address of this moment; the intent may be older.
     if let Some(port) = vpc.ports.values().find(|p| p.interface_id == wire.interface_id) {
         d.put(&at("local-hostname"), full_name(vpc, port));
-        if let Some(public) = port.public_ip {
-            d.put(&at(&format!("ipv4-associations/{public}")), port.ip.to_string());
-            d.put(&at("public-ipv4s"), public.to_string());
-            if !vpc.public_names_off {
-                d.put_some(&at("public-hostname"), &m.public_hostname);
-            }
+        let shown: Vec<_> = port.addresses().filter_map(|(ip, public)| Some((public?, ip))).collect();
+        for (public, ip) in &shown {
+            d.put(&at(&format!("ipv4-associations/{public}")), ip.to_string());
+        }
+        let public: Vec<String> = shown.iter().map(|(public, _)| public.to_string()).collect();
+        d.put_some(&at("public-ipv4s"), &public.join("\n"));
+        if port.public_ip.is_some() && !vpc.public_names_off {
+            let name = if wire.device_index == 0 { &m.public_hostname } else { &wire.public_hostname };
+            d.put_some(&at("public-hostname"), name);
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use mallee_proto::v1::{InstanceIdentity, InstanceSpec};
 
 #[test]
 fn listings_look_as_ec2_shows_them() {
@@ -158,4 +159,35 @@ fn an_instance_reads_the_maintenance_that_is_announced() {
     let history: serde_json::Value = serde_json::from_str(&told(&both, "history")).unwrap();
     assert_eq!((history.as_array().unwrap().len(), &history[0]["State"]), (1, &"completed".into()));
     assert!(history[0].get("NotAfter").is_none());
+}
+
+#[test]
+fn the_identity_document_is_served_as_it_was_signed() {
+    let vpc = super::super::samples::vpc();
+    let port = super::super::samples::port();
+    let identity =
+        InstanceIdentity { document: "{ \"as\": \"told\" }".into(), signature: vec![7; 256], pkcs7: vec![9; 900] };
+    let intent = |identity: Option<InstanceIdentity>| {
+        let metadata = Metadata { identity, region: "eu-1".into(), ..Metadata::default() };
+        let spec = InstanceSpec { metadata: Some(metadata), ..InstanceSpec::default() };
+        InstanceIntent { id: "i-1".into(), spec: Some(spec), ..InstanceIntent::default() }
+    };
+    let get = |intent: &InstanceIntent, name: &str| {
+        let path = format!("dynamic/instance-identity/{name}");
+        tree(intent, &vpc, &port).at(&path).map(|node| String::from_utf8(node.body()).unwrap())
+    };
+    let signed = intent(Some(identity.clone()));
+    assert_eq!(get(&signed, "").as_deref(), Some("document\npkcs7\nrsa2048\nsignature"));
+    assert_eq!(get(&signed, "document"), Some(identity.document));
+    for (name, bytes) in [("signature", &identity.signature), ("pkcs7", &identity.pkcs7), ("rsa2048", &identity.pkcs7)]
+    {
+        let text = get(&signed, name).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 64), "{text}");
+        assert_eq!(&BASE64.decode(text.replace('\n', "")).unwrap(), bytes, "{name}");
+    }
+    // A cloud that signs nothing: the node's own words, and no signature.
+    let unsigned = intent(None);
+    assert!(get(&unsigned, "document").unwrap().contains("\"instanceId\": \"i-1\""));
+    assert_eq!(get(&unsigned, "").as_deref(), Some("document"));
+    assert_eq!(get(&unsigned, "signature"), None);
 }

@@ -7,7 +7,7 @@ use mallee_runtime::FaultAction;
 
 fn views() -> (PortView, PortView, Vec<VpcView>) {
     let a = PortView { public_ip: "203.0.113.5".to_owned(), ..port("a", 0, 11, &["sg-open"]) };
-    let b = port("a", 0, 12, &["sg-open"]);
+    let b = PortView { routed_to: true, ..port("a", 0, 12, &["sg-open"]) };
     let mut view = vpc("a", 100, &[a.clone(), b.clone()]);
     view.remotes = vec![remote("10.0.1.7", "192.0.2.9")];
     (a, b, vec![view])

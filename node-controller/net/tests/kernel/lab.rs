@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -141,7 +141,7 @@ impl Lab {
 
     pub fn view(&mut self, vpcs: Vec<VpcView>) -> Arc<NodeView> {
         self.generation += 1;
-        Arc::new(NodeView { epoch: 1, generation: self.generation, vpcs })
+        Arc::new(NodeView { epoch: 1, generation: self.generation, vpcs, ..NodeView::default() })
     }
 
     pub async fn apply(&mut self, vpcs: Vec<VpcView>) {
@@ -218,6 +218,15 @@ impl Drop for Lab {
     }
 }
 
+/// One network for two hosts, with these addresses there.
+pub fn wire(hosts: [(&str, Ipv4Addr); 2]) {
+    let [(one, _), (other, _)] = hosts;
+    ok(None, &format!("ip -n {one} link add u0 type veth peer name u0 netns {other}"));
+    for (host, address) in hosts {
+        ok(Some(host), &format!("ip addr add {address}/24 dev u0; ip link set u0 up"));
+    }
+}
+
 /// A client of a UDP echo server that sends again and again, and notes what does not come back.
 pub struct Pinger {
     stop: Arc<AtomicBool>,
@@ -268,6 +277,17 @@ pub fn connect(ns: &str, to: &str, port: u16) -> Option<String> {
     })
 }
 
+/// As [`connect`], tried for some seconds: on a busy machine the first packet may be too early or too late.
+pub fn reached(ns: &str, to: &str, port: u16) -> bool {
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end {
+        if connect(ns, to, port).is_some() {
+            return true;
+        }
+    }
+    false
+}
+
 pub fn ping(ns: &str, to: &str) -> bool {
     sh(Some(ns), &format!("busybox ping -c 1 -W 1 {to}")).status.success()
 }
@@ -297,9 +317,8 @@ pub fn port(vpc: &str, subnet: u8, n: u8, groups: &[&str]) -> PortView {
         private_ip: format!("10.0.{subnet}.{n}"),
         subnet_id: format!("subnet-{vpc}-{subnet}"),
         group_ids: groups.iter().map(|g| (*g).to_owned()).collect(),
-        public_ip: String::new(),
         source_dest_check: true,
-        hostname: String::new(),
+        ..Default::default()
     }
 }
 
@@ -312,15 +331,10 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
         subnets: [0, 1].map(|n| subnet(id, n, 1)).to_vec(),
         ports: ports.to_vec(),
         groups: vec![open("sg-open")],
-        members: Vec::new(),
-        remotes: Vec::new(),
         route_tables: vec![route_table(1, &[("0.0.0.0/0", RouteTarget::Internet)])],
-        network_acls: Vec::new(),
         internet_gateway: true,
         routed: true,
-        dns_off: false,
-        public_names_off: false,
-        dhcp_options: None,
+        ..Default::default()
     }
 }
 
@@ -348,8 +362,11 @@ pub fn guarded(view: VpcView, entries: &[NetworkAclEntry]) -> VpcView {
 }
 
 pub fn route_table(number: u32, routes: &[(&str, RouteTarget)]) -> RouteTableView {
-    let route =
-        |(to, target): &(&str, RouteTarget)| RouteView { destination: (*to).to_owned(), target: (*target).into() };
+    let route = |(to, target): &(&str, RouteTarget)| RouteView {
+        destination: (*to).to_owned(),
+        target: (*target).into(),
+        ..Default::default()
+    };
     RouteTableView { number, routes: routes.iter().map(route).collect() }
 }
 

@@ -8,13 +8,23 @@
 )]
 
 mod acl;
+mod addresses;
+mod cap;
+mod crowd;
+mod delta;
 mod faults;
+mod flows;
 mod groups;
+mod hops;
 mod lab;
+mod nat;
 mod overlay;
+mod peering;
 mod public;
 mod public_link;
 mod routes;
 mod routing;
+mod scale;
 mod services;
+mod shape;
 mod spoof;

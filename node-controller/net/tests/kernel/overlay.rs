@@ -4,10 +4,7 @@ use crate::lab::*;
 use mallee_proto::v1::group_rule::Peer;
 
 pub fn underlay(one: &Lab, two: &Lab) {
-    ok(None, &format!("ip -n {} link add u0 type veth peer name u0 netns {}", one.host, two.host));
-    for lab in [one, two] {
-        ok(Some(&lab.host), &format!("ip addr add {}/24 dev u0; ip link set u0 up", lab.config.vtep));
-    }
+    wire([one, two].map(|lab| (lab.host.as_str(), lab.config.vtep)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

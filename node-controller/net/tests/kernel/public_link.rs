@@ -132,6 +132,84 @@ async fn an_address_that_moves_to_another_host_is_found_there_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_never_answers_on_two_hosts() {
+    let (mut one, mut two, stranger) = two();
+    let (a, b) = (public(11, "203.0.113.200"), public(12, "203.0.113.200"));
+    let other = public(13, "203.0.113.201");
+    one.apply(vec![vpc("a", 100, std::slice::from_ref(&a))]).await;
+    let ga = one.launch(&a).await;
+    one.tcp_server(&ga, 81);
+    assert!(connect(&stranger, "203.0.113.200", 81).is_some());
+
+    // The first host is away from its controllers, and was never told that the address went elsewhere.
+    let now = vec![vpc("a", 100, &[b.clone(), other.clone()])];
+    let view = two.view(now.clone());
+    let applied = two.engine().apply(view).await.unwrap();
+    let why = format!("public address 203.0.113.200: another host ({}) answers for it on s0", mac(&one));
+    assert!(applied.waiting[&b.interface_id].starts_with(&why), "{applied:?}");
+    assert_eq!((applied.waiting.len(), applied.port_errors.len()), (1, 0), "{applied:?}");
+    let gb = two.launch(&b).await;
+    two.launch(&other).await;
+    two.tcp_server(&gb, 82);
+    let held = |lab: &Lab| ok(Some(&lab.host), "ip neigh show proxy; ip route show proto 188");
+    assert!(!held(&two).contains("203.0.113.200") && held(&two).contains("203.0.113.201"));
+    ok(Some(&stranger), "ip neigh flush dev br0");
+    assert!(connect(&stranger, "203.0.113.200", 81).is_some(), "the first one goes on as it was told");
+    assert_eq!(known(&stranger, "203.0.113.200"), mac(&one));
+    assert!(ping(&stranger, "203.0.113.201"), "what nobody else has is not held up");
+
+    // Started again it finds the same. Once the first host is gone, the next look of the second takes the address.
+    two.restart();
+    let view = two.view(now.clone());
+    let applied = two.engine().apply(view).await.unwrap();
+    assert!(applied.waiting.contains_key(&b.interface_id), "{applied:?}");
+    ok(Some(&stranger), "ip link set p0 down");
+    let view = two.view(now);
+    let applied = two.engine().apply(view).await.unwrap();
+    assert_eq!((applied.waiting.len(), applied.port_errors.len()), (0, 0), "{applied:?}");
+    assert!(connect(&stranger, "203.0.113.200", 82).is_some(), "it was announced");
+    assert_eq!(known(&stranger, "203.0.113.200"), mac(&two));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_ends_whatever_else_fails_and_begins_only_when_its_way_stands() {
+    let (mut one, _two, stranger) = two();
+    let a = public(11, "203.0.113.200");
+    let bare = PortView { public_ip: String::new(), ..a.clone() };
+    one.apply(vec![vpc("a", 100, std::slice::from_ref(&a))]).await;
+    one.launch(&a).await;
+    assert!(ping(&stranger, "203.0.113.200"));
+    // Something else of the same view cannot be removed.
+    one.faults.arm("net.apply.remove", FaultAction::Fail, 1);
+    let view = one.view(vec![vpc("a", 100, &[bare])]);
+    one.engine().apply(view).await.unwrap_err();
+    assert_eq!(ok(Some(&one.host), "ip neigh show proxy; ip route show proto 188").trim(), "", "it answers no more");
+    // Its VPC cannot be applied: nobody is told that the address is here.
+    one.faults.arm("net.apply.rules", FaultAction::Fail, 1);
+    let view = one.view(vec![vpc("a", 100, &[a.clone(), public(14, "")])]);
+    let applied = one.engine().apply(view).await.unwrap();
+    assert!(applied.port_errors.contains_key(&a.interface_id), "{applied:?}");
+    assert_eq!(ok(Some(&one.host), "ip neigh show proxy").trim(), "");
+    one.apply(vec![vpc("a", 100, std::slice::from_ref(&a))]).await;
+    assert!(ping(&stranger, "203.0.113.200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_lets_go_at_the_same_moment_holds_nothing_up() {
+    let (mut one, mut two, stranger) = two();
+    let (a, b) = (public(11, "203.0.113.200"), public(12, "203.0.113.200"));
+    let bare = PortView { public_ip: String::new(), ..a.clone() };
+    one.apply(vec![vpc("a", 100, std::slice::from_ref(&a))]).await;
+    one.launch(&a).await;
+    let (leave, take) = (one.view(vec![vpc("a", 100, &[bare])]), two.view(vec![vpc("a", 100, &[b])]));
+    let (left, taken) = tokio::join!(one.engine().apply(leave), two.engine().apply(take));
+    assert_eq!((left.unwrap(), taken.unwrap()), Default::default());
+    assert_eq!(ok(Some(&two.host), "ip neigh show proxy").trim(), "203.0.113.200 dev s0 proxy");
+    ok(Some(&stranger), "ip neigh flush dev br0");
+    assert!(!ok(Some(&one.host), "ip neigh show proxy").contains("203.0.113.200"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_public_link_that_is_given_up_or_missing_answers_for_nothing() {
     let (mut one, _two, stranger) = two();
     let a = public(11, "203.0.113.200");
@@ -165,7 +243,7 @@ async fn killed_at_any_step_the_next_apply_answers_for_what_is_here_and_for_noth
     let (with, without) = (vec![vpc("a", 100, std::slice::from_ref(&a))], vec![vpc("a", 100, &[bare])]);
     one.apply(without.clone()).await;
     one.launch(&a).await;
-    for point in ["edge", "withdrawn", "public", "offer"] {
+    for point in ["withdraw", "withdrawn", "edge", "public", "offer"] {
         for (vpcs, here) in [(&with, true), (&without, false)] {
             one.faults.arm(&format!("net.apply.{point}"), FaultAction::Kill, 1);
             let view = one.view(vpcs.clone());

@@ -133,7 +133,8 @@ async fn refusals_are_clear() {
     assert_eq!(applied.port_errors["eni-a-0-12"], "10.9.9.9 is not an address for instances of 10.0.0.0/24");
     let error = lab.engine().plug(&a).await.unwrap_err();
     assert!(error.to_string().contains("is gone, make it anew"), "{error}");
-    let old = std::sync::Arc::new(mallee_proto::v1::NodeView { epoch: 0, generation: 99, vpcs: vec![] });
+    let old = mallee_proto::v1::NodeView { epoch: 0, generation: 99, ..Default::default() };
+    let old = std::sync::Arc::new(old);
     assert!(lab.engine().apply(old).await.unwrap_err().to_string().contains("is older than"));
 }
 

@@ -4,7 +4,7 @@ use crate::lab::*;
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record};
-use mallee_proto::v1::{DhcpOptions, PortView, VpcView};
+use mallee_proto::v1::{DhcpOptions, InstanceIdentity, PortView, PublicName, VpcView};
 
 /// Runs a DHCP client once; returns what its script was told.
 pub fn dhcp(lab: &Lab, guest: &str) -> String {
@@ -185,6 +185,26 @@ async fn metadata_is_told_to_its_instance_only_and_by_token() {
         (identity["instanceId"].as_str(), identity["pendingTime"].as_str()),
         (Some("i-a-0-11"), Some("2023-11-14T22:13:20Z"))
     );
+    // Once the cloud has signed the document: as it came, and with its signatures.
+    let identity = InstanceIdentity {
+        document: "{\n  \"instanceId\": \"i-bb-0-11\"\n}".to_owned(),
+        signature: vec![1; 60],
+        pkcs7: vec![2; 60],
+    };
+    let mut signed = intent(&x, false);
+    signed.spec.as_mut().unwrap().metadata.as_mut().unwrap().identity = Some(identity.clone());
+    lab.instances.set(signed);
+    let (one, two) = (["AQEB"; 20].concat(), ["AgIC"; 20].concat());
+    let lines = |text: &str| format!("{}\n{}", &text[..64], &text[64..]);
+    for (name, want) in [
+        ("", "document\npkcs7\nrsa2048\nsignature".to_owned()),
+        ("document", identity.document),
+        ("signature", lines(&one)),
+        ("pkcs7", lines(&two)),
+        ("rsa2048", lines(&two)),
+    ] {
+        assert_eq!(curl(&gx, &format!("{URL}/latest/dynamic/instance-identity/{name}")), (200, want), "{name}");
+    }
     let raw = sh(Some(&ga), &format!("curl -s -H 'X-aws-ec2-metadata-token: {secret}' {URL}/latest/user-data")).stdout;
     assert_eq!(raw, b"#!/bin/sh\necho \xff\x00 hi\n", "user data is bytes");
     // Version 1 where the options allow it; the same address in another VPC is another instance.
@@ -332,6 +352,7 @@ async fn names_resolve_inside_and_outside() {
     let b = PortView { hostname: "db".to_owned(), ..port("a", 0, 12, &[]) };
     let mut view = vpc("a", 100, &[a.clone(), b.clone()]);
     view.remotes = vec![remote("10.0.1.7", "192.0.2.9")];
+    view.public_names = vec![PublicName { public_ip: "203.0.113.9".to_owned(), private_ip: "10.0.1.7".to_owned() }];
     lab.instances.set(intent(&a, true));
     lab.apply(vec![view.clone()]).await;
     let (_ga, gb) = (lab.launch(&a).await, lab.launch(&b).await);
@@ -343,6 +364,9 @@ async fn names_resolve_inside_and_outside() {
             ("10.0.0.12", "db.zone1.internal"),
             ("10.0.1.7", "ip-10-0-1-7.zone1.internal"),
             ("ec2-203-0-113-5.region1.example", "10.0.0.11"),
+            ("ec2-203-0-113-9.zone1.internal", "10.0.1.7"),
+            // Somebody else's in this cloud.
+            ("ec2-203-0-113-10.zone1.internal", "203.0.113.10"),
             ("www.example.org", "198.51.100.77"),
         ] {
             let answer = nslookup(&gb, name, server);

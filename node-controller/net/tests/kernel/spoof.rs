@@ -8,8 +8,19 @@ use mallee_proto::v1::group_rule::Peer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_sources_are_dropped_unless_the_check_is_off() {
+    forged_sources(0).await;
+}
+
+/// What is shaped takes another way through the kernel, past some of its filters.
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_sources_are_dropped_of_limited_ports_too() {
+    forged_sources(100_000).await;
+}
+
+async fn forged_sources(bandwidth_kbps: u64) {
     let mut lab = Lab::new();
     let (a, b) = (port("a", 0, 11, &["sg-open"]), port("a", 0, 12, &["sg-open"]));
+    let a = PortView { bandwidth_kbps, ..a };
     lab.apply(vec![vpc("a", 100, &[a.clone(), b.clone()])]).await;
     let (ga, gb) = (lab.launch(&a).await, lab.launch(&b).await);
     ok(Some(&ga), "ip addr add 10.0.0.99/32 dev eth0; ip addr add 198.51.100.9/32 dev eth0");
@@ -32,6 +43,52 @@ async fn forged_sources_are_dropped_unless_the_check_is_off() {
     // IPv6 is not offered, so it is no way round.
     let before = ok(Some(&lab.names.vpc_ns("vpc-a")), "cat /proc/net/if_inet6; ip -6 route");
     assert_eq!(before, "", "the router has no IPv6 at all");
+}
+
+/// Whether an accomplice reaches a victim that lets nothing in, by "answering" what a third one sent it in the victim's name.
+fn answers(forger: &str, accomplice: &str, victim: &str, as_victim: &str, to: &str) -> bool {
+    let open = |ns: &str, port| within(ns, || std::net::UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    let (accomplice, victim) = (open(accomplice, 7001), open(victim, 7002));
+    for socket in [&accomplice, &victim] {
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(400))).unwrap();
+    }
+    let forged: std::net::SocketAddr = format!("{as_victim}:7002").parse().unwrap();
+    within(forger, || {
+        let socket = std::net::UdpSocket::bind(forged).unwrap();
+        socket.send_to(b"in the victim's name", format!("{to}:7001")).unwrap();
+    });
+    drop(accomplice.recv_from(&mut [0; 64]));
+    accomplice.send_to(b"answer", forged).unwrap();
+    victim.recv_from(&mut [0; 64]).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_what_was_never_asked_is_none() {
+    let mut lab = Lab::new();
+    let forger = PortView { source_dest_check: false, ..port("a", 0, 11, &["sg-open"]) };
+    let (accomplice, victim) = (port("a", 0, 12, &["sg-open"]), port("a", 0, 13, &["sg-out"]));
+    let mut view = vpc("a", 100, &[forger.clone(), accomplice.clone(), victim.clone()]);
+    view.groups.push(group("sg-out", vec![all_out()]));
+    lab.apply(vec![view]).await;
+    let (gf, ga, gv) = (lab.launch(&forger).await, lab.launch(&accomplice).await, lab.launch(&victim).await);
+    // It knows its neighbour by now: nobody would answer what it asks by ARP in the victim's name.
+    assert!(ping(&gf, "10.0.0.12"));
+    ok(Some(&gf), "ip addr add 10.0.0.13/32 dev lo");
+    assert!(!answers(&gf, &ga, &gv, "10.0.0.13", "10.0.0.12"));
+    let rules = ok(Some(&lab.names.vpc_ns("vpc-a")), "nft list chain inet vpc leave");
+    let counted = rules.lines().any(|line| line.contains("@here") && line.contains("packets 1 "));
+    assert!(counted, "the first of the two was stopped: {rules}");
+    // Controls: what the victim itself asks is answered, and the forger may send in the name of who is not here.
+    lab.udp_echo(&ga, 7003);
+    let asked = within(&gv, || {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+        socket.send_to(b"x", "10.0.0.12:7003").unwrap();
+        socket.recv_from(&mut [0; 8]).is_ok()
+    });
+    assert!(asked);
+    ok(Some(&gf), "ip addr add 198.51.100.9/32 dev lo");
+    assert!(delivers(&gf, "198.51.100.9", &ga, "10.0.0.12"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

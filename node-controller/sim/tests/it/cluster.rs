@@ -103,6 +103,12 @@ impl Cluster {
         });
     }
 
+    fn send_whole(known: &Known) {
+        for part in view::split(view::whole(&known.view)) {
+            Self::send(known, Order::View(part));
+        }
+    }
+
     pub fn send_view(&self, update: NodeViewUpdate) {
         self.with(|known| Self::send(known, Order::View(update)));
     }
@@ -165,8 +171,7 @@ impl Cluster {
             Report::Network(applied) => known.applied = Some(applied),
             Report::ViewMismatch(mismatch) => {
                 known.mismatches.push(mismatch.generation);
-                let whole = view::whole(&known.view);
-                Self::send(known, Order::View(whole));
+                Self::send_whole(known);
             }
             Report::Answer(answer) => known.answers.push(answer),
             Report::Console(reply) => known.consoles.push(reply),
@@ -199,7 +204,7 @@ impl NodeGateway for Cluster {
                 Self::send(known, Order::Instance(intent.clone()));
             }
             if known.view.generation > 0 {
-                Self::send(known, Order::View(view::whole(&known.view)));
+                Self::send_whole(known);
             }
             if known.says_end {
                 let instance_ids = known.intents.keys().cloned().collect();

@@ -192,3 +192,23 @@ async fn a_port_that_cannot_be_applied_keeps_the_instance_from_running_and_says_
     lab.host.port_error(&interface, None);
     lab.phase(&id(1), 1, Phase::Running).await;
 }
+
+#[tokio::test]
+async fn what_waits_for_another_host_holds_no_instance_up_and_is_told_until_it_came() {
+    let lab = Lab::started().await;
+    let order = intent(1, 1, Intent::Run);
+    let interface = order.spec.as_ref().unwrap().ports[0].interface_id.clone();
+    lab.host.port_wait(&interface, Some("another host answers for it"));
+    lab.cluster.want(order);
+    lab.phase(&id(1), 1, Phase::Running).await;
+    let told =
+        || lab.cluster.with(|known| known.applied.clone()).map(|applied| applied.port_errors).unwrap_or_default();
+    eventually("what it waits for is told", || match told().get(&interface) {
+        Some(why) if why == "another host answers for it" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    // Nobody tells the node when the other host is gone: it looks again by itself.
+    lab.host.port_wait(&interface, None);
+    eventually("it came", || if told().is_empty() { Ok(()) } else { Err(format!("{:?}", told())) }).await;
+}

@@ -250,3 +250,29 @@ async fn pictures_interrupts_and_what_is_heard_of_the_guest() {
     assert!(errors.iter().all(|e| e.contains(NODE)), "{errors:?}");
     assert_eq!(lab.host.domain(&id(1).parse().unwrap()).unwrap().interrupts, 1);
 }
+
+#[tokio::test]
+async fn a_view_larger_than_a_message_comes_in_parts_and_counts_when_it_is_whole() {
+    let lab = Lab::started().await;
+    running(&lab, 1).await;
+    let before = lab.host.view().unwrap().generation;
+    let parts = lab.cluster.with(|known| {
+        let old = known.view.clone();
+        let long = |n: u32| (format!("10.0.{n}"), "-".repeat(400));
+        known.view.generation += 1;
+        known.view.sections = vec![view::section_of("at/vpc-1", &(0..50_000).map(long).collect())];
+        known.view.vpcs[0].sections = vec!["at/vpc-1".into()];
+        view::split(view::diff(&old, &known.view))
+    });
+    assert!(parts.len() > 4, "{} parts", parts.len());
+    for part in &parts[..parts.len() - 1] {
+        lab.cluster.send_view(part.clone());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(lab.host.view().unwrap().generation, before, "nothing of it is taken before the last");
+    // The last never comes; what comes builds on it, so all of it is asked for, and comes in parts again.
+    running(&lab, 2).await;
+    assert_eq!(lab.cluster.with(|known| known.mismatches.len()), 1);
+    let view = lab.host.view().unwrap();
+    assert_eq!((view.vpcs[0].remotes.len(), view.vpcs[0].ports.len()), (50_000, 2));
+}

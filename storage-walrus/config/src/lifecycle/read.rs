@@ -43,8 +43,9 @@ pub(super) fn rule(element: &Element) -> Result<Rule, ApiError> {
             }
             "Transition" => rule.transitions.push(transition(child)?),
             "NoncurrentVersionTransition" => {
-                let class = check::class(child.child_text("StorageClass").ok_or_else(malformed)?)?;
+                let class = child.child_text("StorageClass").ok_or_else(malformed)?;
                 let after = noncurrent(child, "NoncurrentVersionTransition", 0)?;
+                let class = check::class(class)?;
                 rule.noncurrent_transitions.push(NoncurrentTransition { after, class });
             }
             _ => return Err(malformed()),
@@ -109,10 +110,12 @@ fn days_from_zero(text: &str, what: &str) -> Result<u32, ApiError> {
 }
 
 fn transition(element: &Element) -> Result<Transition, ApiError> {
-    let class = check::class(element.child_text("StorageClass").ok_or_else(malformed)?)?;
+    let class = element.child_text("StorageClass").ok_or_else(malformed)?;
     let mut at = element.children.iter().filter(|child| child.name != "StorageClass");
     let (Some(only), None) = (at.next(), at.next()) else { return Err(malformed()) };
-    Ok(Transition { when: when(only, "Transition", 0)?, class })
+    // What is wrong anywhere is told before what is not done here.
+    let when = when(only, "Transition", 0)?;
+    Ok(Transition { when, class: check::class(class)? })
 }
 
 fn noncurrent(element: &Element, action: &str, least: u32) -> Result<Noncurrent, ApiError> {

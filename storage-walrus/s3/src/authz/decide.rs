@@ -16,7 +16,7 @@ use crate::service::Arrived;
 use http::request::Parts;
 use mallee_awswire::sigv4::Claim;
 use mallee_awswire::{ApiError, Code};
-use mallee_objects::{Bucket, Limits};
+use mallee_objects::{Bucket, Error, Limits};
 use std::sync::Arc;
 
 /// Who sent a request, and its head: what every question of it has in common.
@@ -34,6 +34,11 @@ const SOURCE_EXPECTED: &str = "x-amz-source-expected-bucket-owner";
 /// The answer to a request that is refused.
 pub(super) fn denied(refusal: String) -> ApiError {
     Code::AccessDenied.message(refusal)
+}
+
+/// Whether it is what the initiator of an upload may do with it.
+const fn is_of_upload(operation: Operation) -> bool {
+    matches!(operation, Operation::AbortMultipartUpload | Operation::ListParts)
 }
 
 /// A bucket as policies are asked about it, for this caller.
@@ -159,7 +164,9 @@ impl Call {
 
     /// Notes for the access log whether it took a list to allow the request.
     async fn note_lists(&self, resources: Vec<Resource>, questions: &[Question]) -> Result<(), ApiError> {
-        let wanted = Trace::of(&self.access.head).filter(|trace| trace.is_wanted());
+        // No list says who may end or list an upload.
+        let by_lists = !is_of_upload(self.asked.operation());
+        let wanted = Trace::of(&self.access.head).filter(|trace| by_lists && trace.is_wanted());
         let Some(trace) = wanted.filter(|_| resources.iter().any(|resource| resource.grants.is_some())) else {
             return Ok(());
         };
@@ -179,7 +186,7 @@ impl Call {
             targets.push(if self.asked.operation().reads_object() {
                 self.object_target(bucket, &self.asked.key, self.asked.query.get("versionId"), with_tags).await?
             } else {
-                Target { resource: self.resource(bucket)?, ..Target::default() }
+                Target { resource: self.initiated(bucket, self.resource(bucket)?).await?, ..Target::default() }
             });
         }
         if let (Some(source), Some(bucket)) = (&self.asked.source, self.held.get(1)) {
@@ -187,6 +194,23 @@ impl Call {
             targets.push(self.object_target(bucket, &source.key, source.version.as_deref(), counts).await?);
         }
         Ok(targets)
+    }
+
+    /// The bucket as it is for whoever began the upload that the request ends or lists; for others as it was.
+    async fn initiated(&self, bucket: &Bucket, resource: Resource) -> Result<Resource, ApiError> {
+        let is_owner = self.caller.account == bucket.account;
+        // A bucket that is closed to other accounts is closed to the initiator, too.
+        if !is_of_upload(self.asked.operation()) || self.caller.is_anonymous() || is_owner || resource.denies_only {
+            return Ok(resource);
+        }
+        let id = self.asked.query.get("uploadId").unwrap_or_default();
+        match self.s3.engine().upload(&bucket.name, &self.asked.key, id).await {
+            Ok(upload) if upload.account == self.caller.account => {
+                Ok(Resource { grants: Some(grants::of_initiator(&upload.account)), ..resource })
+            }
+            Ok(_) | Err(Error::NoUpload) => Ok(resource),
+            Err(error) => Err(engine(error)),
+        }
     }
 
     /// What is said to somebody who looks for what is not there: who may not list the bucket does not learn that.

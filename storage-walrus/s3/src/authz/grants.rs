@@ -80,6 +80,17 @@ pub(super) fn policy(acl: &Acl, of: Of, ignore_public: bool) -> Option<Arc<str>>
     (!statements.is_empty()).then(|| policy.to_string().into())
 }
 
+/// What whoever began an upload may do with it in another account's bucket, which no policy need say
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions>). `account` is the
+/// initiator's; its users need a policy of their own as well. No list grants these actions.
+pub(super) fn of_initiator(account: &str) -> Arc<str> {
+    let statement = json!({
+        "Effect": "Allow", "Principal": { "AWS": account },
+        "Action": ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"], "Resource": "*",
+    });
+    json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +118,22 @@ mod tests {
         let owner = OWNER.parse().expect("a number");
         let inputs = Inputs { grants: grants.as_ref(), resource_account: Some(&owner), ..Inputs::default() };
         evaluate(&request, &inputs).is_allowed()
+    }
+
+    #[test]
+    fn whoever_began_an_upload_may_end_it() {
+        let grants = Policy::parse(&of_initiator(OTHER), PolicyKind::Resource).expect("good");
+        let may = |who: &str, action: &str| {
+            let principal = caller(who);
+            let context = Context::of(&principal);
+            let request = Request { principal: &principal, action, resource: "arn:aws:s3:::b/k", context: &context };
+            let owner = OWNER.parse().expect("a number");
+            let inputs = Inputs { grants: Some(&grants), resource_account: Some(&owner), ..Inputs::default() };
+            evaluate(&request, &inputs).is_allowed()
+        };
+        assert!(may(OTHER, "s3:AbortMultipartUpload") && may(OTHER, "s3:ListMultipartUploadParts"));
+        assert!(!may(OTHER, "s3:PutObject") && !may(OTHER, "s3:DeleteObject"));
+        assert!(!may("anonymous", "s3:AbortMultipartUpload") && !may("333333333333", "s3:AbortMultipartUpload"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The rows of one instance after the other, and what is shown of them.
 
 use super::RunRequest;
+use super::interfaces::Taken;
 use super::place::decision_json;
 use super::resolve::Resolved;
 use crate::fail::{OrFail as _, store_failure};
@@ -10,7 +11,7 @@ use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
-    GroupMembership, InstanceDoc, InstanceRow, InterfaceRow, StoreError, SubnetRow, Tx, change_append,
+    GroupMembership, InstanceDoc, InstanceRow, InterfaceKind, InterfaceRow, StoreError, SubnetRow, Tx, change_append,
     instance_insert_later, interface_insert_later, placement_group_join, public_address_give, tag_put,
 };
 use mallee_types::{
@@ -26,6 +27,8 @@ pub(super) struct Place<'a> {
     pub placement: &'a Placement,
     pub address: Ipv4Addr,
     pub public: Option<Ipv4Addr>,
+    /// What was taken for its interfaces, where the request says more of them than of one plain new one.
+    pub interfaces: Vec<Taken>,
 }
 
 /// An instance was made, or a capacity reservation has no room for it, by its rows.
@@ -68,9 +71,17 @@ impl Maker<'_> {
         if row.doc.host.is_some() {
             self.cloud.join_host(tx, &row).await?;
         }
-        let interface = self.interface(&row, place.address);
+        let mut interface = self.interface(&row, place.address);
         let group_ids: Vec<GroupId> = self.resolved.groups.iter().map(|(id, _)| id.clone()).collect();
-        interface_insert_later(tx, &interface, &group_ids).await.or_fail()?;
+        if place.interfaces.is_empty() {
+            interface_insert_later(tx, &interface, &group_ids).await.or_fail()?;
+        }
+        for taken in &place.interfaces {
+            let made = self.plug(tx, &row, taken).await?;
+            if taken.wanted.device_index == 0 {
+                interface = made;
+            }
+        }
         if let Some(public) = place.public {
             public_address_give(tx, public, &interface.id, &interface.account_id).await.or_fail()?;
         }
@@ -78,9 +89,11 @@ impl Maker<'_> {
         for given in [&self.request.instance_tags, &self.request.system_tags] {
             tag_put(tx, &tags::rows(account, "instance", row.id.as_str(), given)).await.or_fail()?;
         }
-        tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
-            .await
-            .or_fail()?;
+        if place.interfaces.is_empty() {
+            tag_put(tx, &tags::rows(account, "network-interface", interface.id.as_str(), &self.request.interface_tags))
+                .await
+                .or_fail()?;
+        }
         let profile = match &self.resolved.profile {
             Some(profile) => Some(self.cloud.give_profile(tx, &row, profile).await?),
             None => None,
@@ -91,6 +104,8 @@ impl Maker<'_> {
             public_ip: place.public,
             names_public: self.resolved.vpc.names_public(),
             elastic: None,
+            secondary: Vec::new(),
+            attachment: None,
             tags: shown(&[&self.request.interface_tags]),
             row: interface,
         };
@@ -142,6 +157,7 @@ impl Maker<'_> {
             doc: InstanceDoc {
                 vcpus: resolved.size.vcpus,
                 memory_mib: resolved.size.memory_mib,
+                bandwidth_kbps: u64::from(resolved.size.network_mbps) * 1000,
                 root_disk_bytes: resolved.root_disk_bytes,
                 image: resolved.image.clone(),
                 architecture: resolved.architecture.clone(),
@@ -159,6 +175,7 @@ impl Maker<'_> {
                 has_run: false,
                 guest_heard: false,
                 booted_ms: 0,
+                interfaces_pending: false,
                 auto_public_ip: request.public_ip.unwrap_or(self.subnet.map_public_ip),
                 host,
                 host_affinity: request.host.affinity,
@@ -190,13 +207,14 @@ impl Maker<'_> {
             delete_on_termination: true,
             description: String::new(),
             created_ms: row.launch_ms,
+            kind: InterfaceKind::Interface,
         }
     }
 }
 
 /// What the database has against rows that name a group which was deleted between the look-up and now. (Of a launch it may be
 /// the subnet: see its caller.)
-pub(in crate::instances) fn group_gone(error: StoreError) -> ApiError {
+pub(crate) fn group_gone(error: StoreError) -> ApiError {
     match error {
         StoreError::InUse => {
             Code::InvalidGroupNotFound.message("A security group of the request does not exist any more")

@@ -1,5 +1,6 @@
 //! From names and ids of a launch to what they stand for; every refusal of a launch that needs no capacity.
 
+use super::interfaces::ResolvedInterface;
 use super::{FALLBACK_GROUP, RunRequest};
 use crate::capacity::check_wish;
 use crate::fail::OrFail as _;
@@ -12,7 +13,7 @@ use mallee_store::{
 };
 use mallee_types::instance_type::InstanceType;
 use mallee_types::limits::{GROUPS_PER_INTERFACE_MAX, RUN_INSTANCES_COUNT_MAX, USER_DATA_BYTES_MAX};
-use mallee_types::{GroupId, VpcId, ZoneName};
+use mallee_types::{GroupId, SubnetId, VpcId, ZoneName};
 use std::net::Ipv4Addr;
 
 const GIB: u64 = 1 << 30;
@@ -35,6 +36,8 @@ pub(super) struct Resolved {
     pub subnets: Vec<SubnetRow>,
     /// That VPC.
     pub vpc: VpcRow,
+    /// Its network interfaces, if the request says more of them than of one plain new one; by device index.
+    pub interfaces: Vec<ResolvedInterface>,
 }
 
 fn check_counts(request: &RunRequest) -> Result<(), ApiError> {
@@ -112,10 +115,18 @@ impl Cloud {
             None => None,
             Some(wanted) => Some(wanted.find(self.store(), cx.account()).await?),
         };
-        let subnets = self.candidate_subnets(cx, request).await?;
+        let mut interfaces = self.resolve_interfaces(cx, request, &size).await?;
+        let first = interfaces.iter().find(|interface| interface.device_index == 0);
+        let there = first.and_then(|first| first.existing.as_ref()).map(|row| &row.subnet_id);
+        let subnets = self.candidate_subnets(cx, request, there).await?;
+        let subnets = Self::subnets_of_interfaces(subnets, &interfaces)?;
         let subnet = subnets.first().ok_or_else(|| ApiError::internal("a launch without a subnet"))?;
         let vpc = self.find_vpc(cx, subnet.vpc_id.as_str()).await?;
-        let groups = self.launch_groups(cx, request, subnet).await?;
+        let groups = match interfaces.iter().find(|interface| interface.device_index == 0) {
+            Some(ResolvedInterface { existing: Some(_), groups, .. }) => groups.clone(),
+            _ => self.launch_groups(cx, request, subnet).await?,
+        };
+        self.resolve_interface_groups(cx, request, &mut interfaces, subnet).await?;
         let group = self.wished_group(cx, &request.group).await?;
         let subnets = match &group {
             Some(group) => self.subnets_of_group(group, &subnets).await?,
@@ -163,6 +174,7 @@ impl Cloud {
             profile,
             subnets,
             vpc,
+            interfaces,
         })
     }
 
@@ -190,9 +202,15 @@ impl Cloud {
         }
     }
 
-    async fn candidate_subnets(&self, cx: &OpContext, request: &RunRequest) -> Result<Vec<SubnetRow>, ApiError> {
+    /// Where a launch may go. `there`: where its first interface is already.
+    async fn candidate_subnets(
+        &self,
+        cx: &OpContext,
+        request: &RunRequest,
+        there: Option<&SubnetId>,
+    ) -> Result<Vec<SubnetRow>, ApiError> {
         let zone = request.zone.as_deref().map(|name| self.known_zone(name)).transpose()?;
-        if let Some(id) = &request.subnet {
+        if let Some(id) = there.map(AsRef::as_ref).or(request.subnet.as_deref()) {
             let subnet = self.find_subnet(cx, id).await?;
             if zone.as_ref().is_some_and(|zone| *zone != subnet.zone) {
                 return Err(Code::InvalidParameterValue.message(format!(
@@ -262,18 +280,28 @@ impl Cloud {
             ));
         }
         let ids = request.group_ids.iter().map(|id| GroupRef::Id(id));
-        let mut wanted: Vec<GroupRef<'_>> =
+        let wanted: Vec<GroupRef<'_>> =
             ids.chain(request.group_names.iter().map(|name| GroupRef::Name(name))).collect();
         if wanted.is_empty() {
             return Ok(vec![self.group_by_name_in(cx, vpc, FALLBACK_GROUP).await?]);
         }
+        self.groups_beside(cx, &wanted, subnet).await
+    }
+
+    /// The groups that an interface in this subnet is to have: of its VPC, and not too many.
+    pub(super) async fn groups_beside(
+        &self,
+        cx: &OpContext,
+        wanted: &[GroupRef<'_>],
+        subnet: &SubnetRow,
+    ) -> Result<Vec<(GroupId, String)>, ApiError> {
         if wanted.len() > GROUPS_PER_INTERFACE_MAX {
             return Err(Code::SecurityGroupsPerInterfaceLimitExceeded.error());
         }
         let mut groups = Vec::new();
-        for reference in wanted.drain(..) {
-            let group = self.find_group(cx, &reference).await?;
-            if group.vpc_id != *vpc {
+        for reference in wanted {
+            let group = self.find_group(cx, reference).await?;
+            if group.vpc_id != subnet.vpc_id {
                 return Err(Code::InvalidParameter.message(format!(
                     "Security group {} and subnet {} belong to different networks.",
                     group.id, subnet.id

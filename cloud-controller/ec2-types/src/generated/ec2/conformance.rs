@@ -71,6 +71,36 @@ impl Canon for AcceleratorTotalMemoryMiBRequest {
     }
 }
 
+impl Canon for AcceptTransitGatewayVpcAttachmentRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for AcceptTransitGatewayVpcAttachmentResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayVpcAttachment", &self.transit_gateway_vpc_attachment);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_vpc_attachment: get(v, "TransitGatewayVpcAttachment")?,
+        })
+    }
+}
+
 impl Canon for AcceptVpcPeeringConnectionRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -163,6 +193,34 @@ impl Canon for AddPrefixListEntry {
         Ok(Self {
             cidr: get(v, "Cidr")?,
             description: get(v, "Description")?,
+        })
+    }
+}
+
+impl Canon for AdditionalDetail {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AdditionalDetailType", &self.additional_detail_type);
+        put(&mut m, "Component", &self.component);
+        put(&mut m, "LoadBalancers", &self.load_balancers);
+        put(&mut m, "RuleGroupRuleOptionsPairs", &self.rule_group_rule_options_pairs);
+        put(&mut m, "RuleGroupTypePairs", &self.rule_group_type_pairs);
+        put(&mut m, "RuleOptions", &self.rule_options);
+        put(&mut m, "ServiceName", &self.service_name);
+        put(&mut m, "VpcEndpointService", &self.vpc_endpoint_service);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            additional_detail_type: get(v, "AdditionalDetailType")?,
+            component: get(v, "Component")?,
+            load_balancers: get(v, "LoadBalancers")?,
+            rule_group_rule_options_pairs: get(v, "RuleGroupRuleOptionsPairs")?,
+            rule_group_type_pairs: get(v, "RuleGroupTypePairs")?,
+            rule_options: get(v, "RuleOptions")?,
+            service_name: get(v, "ServiceName")?,
+            vpc_endpoint_service: get(v, "VpcEndpointService")?,
         })
     }
 }
@@ -363,6 +421,214 @@ impl Canon for AllocateHostsResult {
     fn from_json(v: &Value) -> Result<Self, String> {
         Ok(Self {
             host_ids: get(v, "HostIds")?,
+        })
+    }
+}
+
+impl Canon for AlternatePathHint {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ComponentArn", &self.component_arn);
+        put(&mut m, "ComponentId", &self.component_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            component_arn: get(v, "ComponentArn")?,
+            component_id: get(v, "ComponentId")?,
+        })
+    }
+}
+
+impl Canon for AnalysisAclRule {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Cidr", &self.cidr);
+        put(&mut m, "Egress", &self.egress);
+        put(&mut m, "PortRange", &self.port_range);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "RuleAction", &self.rule_action);
+        put(&mut m, "RuleNumber", &self.rule_number);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            cidr: get(v, "Cidr")?,
+            egress: get(v, "Egress")?,
+            port_range: get(v, "PortRange")?,
+            protocol: get(v, "Protocol")?,
+            rule_action: get(v, "RuleAction")?,
+            rule_number: get(v, "RuleNumber")?,
+        })
+    }
+}
+
+impl Canon for AnalysisComponent {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Arn", &self.arn);
+        put(&mut m, "Id", &self.id);
+        put(&mut m, "Name", &self.name);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            arn: get(v, "Arn")?,
+            id: get(v, "Id")?,
+            name: get(v, "Name")?,
+        })
+    }
+}
+
+impl Canon for AnalysisLoadBalancerListener {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "InstancePort", &self.instance_port);
+        put(&mut m, "LoadBalancerPort", &self.load_balancer_port);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            instance_port: get(v, "InstancePort")?,
+            load_balancer_port: get(v, "LoadBalancerPort")?,
+        })
+    }
+}
+
+impl Canon for AnalysisLoadBalancerTarget {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Address", &self.address);
+        put(&mut m, "AvailabilityZone", &self.availability_zone);
+        put(&mut m, "AvailabilityZoneId", &self.availability_zone_id);
+        put(&mut m, "Instance", &self.instance);
+        put(&mut m, "Port", &self.port);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            address: get(v, "Address")?,
+            availability_zone: get(v, "AvailabilityZone")?,
+            availability_zone_id: get(v, "AvailabilityZoneId")?,
+            instance: get(v, "Instance")?,
+            port: get(v, "Port")?,
+        })
+    }
+}
+
+impl Canon for AnalysisPacketHeader {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationAddresses", &self.destination_addresses);
+        put(&mut m, "DestinationPortRanges", &self.destination_port_ranges);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "SourceAddresses", &self.source_addresses);
+        put(&mut m, "SourcePortRanges", &self.source_port_ranges);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_addresses: get(v, "DestinationAddresses")?,
+            destination_port_ranges: get(v, "DestinationPortRanges")?,
+            protocol: get(v, "Protocol")?,
+            source_addresses: get(v, "SourceAddresses")?,
+            source_port_ranges: get(v, "SourcePortRanges")?,
+        })
+    }
+}
+
+impl Canon for AnalysisRouteTableRoute {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "CarrierGatewayId", &self.carrier_gateway_id);
+        put(&mut m, "CoreNetworkArn", &self.core_network_arn);
+        put(&mut m, "DestinationCidr", &self.destination_cidr);
+        put(&mut m, "DestinationPrefixListId", &self.destination_prefix_list_id);
+        put(&mut m, "EgressOnlyInternetGatewayId", &self.egress_only_internet_gateway_id);
+        put(&mut m, "GatewayId", &self.gateway_id);
+        put(&mut m, "InstanceId", &self.instance_id);
+        put(&mut m, "LocalGatewayId", &self.local_gateway_id);
+        put(&mut m, "NatGatewayId", &self.nat_gateway_id);
+        put(&mut m, "NetworkInterfaceId", &self.network_interface_id);
+        put(&mut m, "Origin", &self.origin);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        put(&mut m, "VpcPeeringConnectionId", &self.vpc_peering_connection_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            carrier_gateway_id: get(v, "CarrierGatewayId")?,
+            core_network_arn: get(v, "CoreNetworkArn")?,
+            destination_cidr: get(v, "DestinationCidr")?,
+            destination_prefix_list_id: get(v, "DestinationPrefixListId")?,
+            egress_only_internet_gateway_id: get(v, "EgressOnlyInternetGatewayId")?,
+            gateway_id: get(v, "GatewayId")?,
+            instance_id: get(v, "InstanceId")?,
+            local_gateway_id: get(v, "LocalGatewayId")?,
+            nat_gateway_id: get(v, "NatGatewayId")?,
+            network_interface_id: get(v, "NetworkInterfaceId")?,
+            origin: get(v, "Origin")?,
+            state: get(v, "State")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+            vpc_peering_connection_id: get(v, "VpcPeeringConnectionId")?,
+        })
+    }
+}
+
+impl Canon for AnalysisSecurityGroupRule {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Cidr", &self.cidr);
+        put(&mut m, "Direction", &self.direction);
+        put(&mut m, "PortRange", &self.port_range);
+        put(&mut m, "PrefixListId", &self.prefix_list_id);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "SecurityGroupId", &self.security_group_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            cidr: get(v, "Cidr")?,
+            direction: get(v, "Direction")?,
+            port_range: get(v, "PortRange")?,
+            prefix_list_id: get(v, "PrefixListId")?,
+            protocol: get(v, "Protocol")?,
+            security_group_id: get(v, "SecurityGroupId")?,
+        })
+    }
+}
+
+impl Canon for AnalysisTransitGatewayPolicyTableEntry {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationCidr", &self.destination_cidr);
+        put(&mut m, "DestinationPortRange", &self.destination_port_range);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "RuleNumber", &self.rule_number);
+        put(&mut m, "SourceCidr", &self.source_cidr);
+        put(&mut m, "SourcePortRange", &self.source_port_range);
+        put(&mut m, "TargetRouteTableId", &self.target_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_cidr: get(v, "DestinationCidr")?,
+            destination_port_range: get(v, "DestinationPortRange")?,
+            protocol: get(v, "Protocol")?,
+            rule_number: get(v, "RuleNumber")?,
+            source_cidr: get(v, "SourceCidr")?,
+            source_port_range: get(v, "SourcePortRange")?,
+            target_route_table_id: get(v, "TargetRouteTableId")?,
         })
     }
 }
@@ -637,6 +903,38 @@ impl Canon for AssociateSubnetCidrBlockResult {
         Ok(Self {
             ipv6_cidr_block_association: get(v, "Ipv6CidrBlockAssociation")?,
             subnet_id: get(v, "SubnetId")?,
+        })
+    }
+}
+
+impl Canon for AssociateTransitGatewayRouteTableRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for AssociateTransitGatewayRouteTableResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Association", &self.association);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            association: get(v, "Association")?,
         })
     }
 }
@@ -2921,6 +3219,54 @@ impl Canon for CreateNetworkAclResult {
     }
 }
 
+impl Canon for CreateNetworkInsightsPathRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ClientToken", &self.client_token);
+        put(&mut m, "Destination", &self.destination);
+        put(&mut m, "DestinationIp", &self.destination_ip);
+        put(&mut m, "DestinationPort", &self.destination_port);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "FilterAtDestination", &self.filter_at_destination);
+        put(&mut m, "FilterAtSource", &self.filter_at_source);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "Source", &self.source);
+        put(&mut m, "SourceIp", &self.source_ip);
+        put(&mut m, "TagSpecifications", &self.tag_specifications);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            client_token: get(v, "ClientToken")?,
+            destination: get(v, "Destination")?,
+            destination_ip: get(v, "DestinationIp")?,
+            destination_port: get(v, "DestinationPort")?,
+            dry_run: get(v, "DryRun")?,
+            filter_at_destination: get(v, "FilterAtDestination")?,
+            filter_at_source: get(v, "FilterAtSource")?,
+            protocol: get(v, "Protocol")?,
+            source: get(v, "Source")?,
+            source_ip: get(v, "SourceIp")?,
+            tag_specifications: get(v, "TagSpecifications")?,
+        })
+    }
+}
+
+impl Canon for CreateNetworkInsightsPathResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NetworkInsightsPath", &self.network_insights_path);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            network_insights_path: get(v, "NetworkInsightsPath")?,
+        })
+    }
+}
+
 impl Canon for CreateNetworkInterfaceRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -3349,6 +3695,166 @@ impl Canon for CreateTagsRequest {
             dry_run: get(v, "DryRun")?,
             resources: get(v, "Resources")?,
             tags: get(v, "Tags")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Description", &self.description);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Options", &self.options);
+        put(&mut m, "TagSpecifications", &self.tag_specifications);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            description: get(v, "Description")?,
+            dry_run: get(v, "DryRun")?,
+            options: get(v, "Options")?,
+            tag_specifications: get(v, "TagSpecifications")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGateway", &self.transit_gateway);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway: get(v, "TransitGateway")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayRouteRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Blackhole", &self.blackhole);
+        put(&mut m, "DestinationCidrBlock", &self.destination_cidr_block);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            blackhole: get(v, "Blackhole")?,
+            destination_cidr_block: get(v, "DestinationCidrBlock")?,
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayRouteResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Route", &self.route);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            route: get(v, "Route")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayRouteTableRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TagSpecifications", &self.tag_specifications);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            tag_specifications: get(v, "TagSpecifications")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayRouteTableResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayRouteTable", &self.transit_gateway_route_table);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_route_table: get(v, "TransitGatewayRouteTable")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayVpcAttachmentRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Options", &self.options);
+        put(&mut m, "SubnetIds", &self.subnet_ids);
+        put(&mut m, "TagSpecifications", &self.tag_specifications);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        put(&mut m, "VpcId", &self.vpc_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            options: get(v, "Options")?,
+            subnet_ids: get(v, "SubnetIds")?,
+            tag_specifications: get(v, "TagSpecifications")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+            vpc_id: get(v, "VpcId")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayVpcAttachmentRequestOptions {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ApplianceModeSupport", &self.appliance_mode_support);
+        put(&mut m, "DnsSupport", &self.dns_support);
+        put(&mut m, "Ipv6Support", &self.ipv6_support);
+        put(&mut m, "SecurityGroupReferencingSupport", &self.security_group_referencing_support);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            appliance_mode_support: get(v, "ApplianceModeSupport")?,
+            dns_support: get(v, "DnsSupport")?,
+            ipv6_support: get(v, "Ipv6Support")?,
+            security_group_referencing_support: get(v, "SecurityGroupReferencingSupport")?,
+        })
+    }
+}
+
+impl Canon for CreateTransitGatewayVpcAttachmentResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayVpcAttachment", &self.transit_gateway_vpc_attachment);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_vpc_attachment: get(v, "TransitGatewayVpcAttachment")?,
         })
     }
 }
@@ -4213,6 +4719,66 @@ impl Canon for DeleteNetworkAclRequest {
     }
 }
 
+impl Canon for DeleteNetworkInsightsAnalysisRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "NetworkInsightsAnalysisId", &self.network_insights_analysis_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            network_insights_analysis_id: get(v, "NetworkInsightsAnalysisId")?,
+        })
+    }
+}
+
+impl Canon for DeleteNetworkInsightsAnalysisResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NetworkInsightsAnalysisId", &self.network_insights_analysis_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            network_insights_analysis_id: get(v, "NetworkInsightsAnalysisId")?,
+        })
+    }
+}
+
+impl Canon for DeleteNetworkInsightsPathRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "NetworkInsightsPathId", &self.network_insights_path_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            network_insights_path_id: get(v, "NetworkInsightsPathId")?,
+        })
+    }
+}
+
+impl Canon for DeleteNetworkInsightsPathResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NetworkInsightsPathId", &self.network_insights_path_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            network_insights_path_id: get(v, "NetworkInsightsPathId")?,
+        })
+    }
+}
+
 impl Canon for DeleteNetworkInterfaceRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -4393,6 +4959,128 @@ impl Canon for DeleteTagsRequest {
             dry_run: get(v, "DryRun")?,
             resources: get(v, "Resources")?,
             tags: get(v, "Tags")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGateway", &self.transit_gateway);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway: get(v, "TransitGateway")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayRouteRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationCidrBlock", &self.destination_cidr_block);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_cidr_block: get(v, "DestinationCidrBlock")?,
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayRouteResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Route", &self.route);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            route: get(v, "Route")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayRouteTableRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayRouteTableResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayRouteTable", &self.transit_gateway_route_table);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_route_table: get(v, "TransitGatewayRouteTable")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayVpcAttachmentRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for DeleteTransitGatewayVpcAttachmentResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayVpcAttachment", &self.transit_gateway_vpc_attachment);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_vpc_attachment: get(v, "TransitGatewayVpcAttachment")?,
         })
     }
 }
@@ -6061,6 +6749,88 @@ impl Canon for DescribeNetworkAclsResult {
     }
 }
 
+impl Canon for DescribeNetworkInsightsAnalysesRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AnalysisEndTime", &self.analysis_end_time);
+        put(&mut m, "AnalysisStartTime", &self.analysis_start_time);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NetworkInsightsAnalysisIds", &self.network_insights_analysis_ids);
+        put(&mut m, "NetworkInsightsPathId", &self.network_insights_path_id);
+        put(&mut m, "NextToken", &self.next_token);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            analysis_end_time: get(v, "AnalysisEndTime")?,
+            analysis_start_time: get(v, "AnalysisStartTime")?,
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            network_insights_analysis_ids: get(v, "NetworkInsightsAnalysisIds")?,
+            network_insights_path_id: get(v, "NetworkInsightsPathId")?,
+            next_token: get(v, "NextToken")?,
+        })
+    }
+}
+
+impl Canon for DescribeNetworkInsightsAnalysesResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NetworkInsightsAnalyses", &self.network_insights_analyses);
+        put(&mut m, "NextToken", &self.next_token);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            network_insights_analyses: get(v, "NetworkInsightsAnalyses")?,
+            next_token: get(v, "NextToken")?,
+        })
+    }
+}
+
+impl Canon for DescribeNetworkInsightsPathsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NetworkInsightsPathIds", &self.network_insights_path_ids);
+        put(&mut m, "NextToken", &self.next_token);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            network_insights_path_ids: get(v, "NetworkInsightsPathIds")?,
+            next_token: get(v, "NextToken")?,
+        })
+    }
+}
+
+impl Canon for DescribeNetworkInsightsPathsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NetworkInsightsPaths", &self.network_insights_paths);
+        put(&mut m, "NextToken", &self.next_token);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            network_insights_paths: get(v, "NetworkInsightsPaths")?,
+            next_token: get(v, "NextToken")?,
+        })
+    }
+}
+
 impl Canon for DescribeNetworkInterfaceAttributeRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -6843,6 +7613,158 @@ impl Canon for DescribeTagsResult {
     }
 }
 
+impl Canon for DescribeTransitGatewayAttachmentsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayAttachmentIds", &self.transit_gateway_attachment_ids);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_attachment_ids: get(v, "TransitGatewayAttachmentIds")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewayAttachmentsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayAttachments", &self.transit_gateway_attachments);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            transit_gateway_attachments: get(v, "TransitGatewayAttachments")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewayRouteTablesRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayRouteTableIds", &self.transit_gateway_route_table_ids);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_route_table_ids: get(v, "TransitGatewayRouteTableIds")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewayRouteTablesResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayRouteTables", &self.transit_gateway_route_tables);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            transit_gateway_route_tables: get(v, "TransitGatewayRouteTables")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewayVpcAttachmentsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayAttachmentIds", &self.transit_gateway_attachment_ids);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_attachment_ids: get(v, "TransitGatewayAttachmentIds")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewayVpcAttachmentsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayVpcAttachments", &self.transit_gateway_vpc_attachments);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            transit_gateway_vpc_attachments: get(v, "TransitGatewayVpcAttachments")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewaysRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayIds", &self.transit_gateway_ids);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_ids: get(v, "TransitGatewayIds")?,
+        })
+    }
+}
+
+impl Canon for DescribeTransitGatewaysResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGateways", &self.transit_gateways);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            transit_gateways: get(v, "TransitGateways")?,
+        })
+    }
+}
+
 impl Canon for DescribeVolumeAttributeRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -7617,6 +8539,40 @@ impl Canon for DisableSerialConsoleAccessResult {
     }
 }
 
+impl Canon for DisableTransitGatewayRouteTablePropagationRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableAnnouncementId", &self.transit_gateway_route_table_announcement_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_announcement_id: get(v, "TransitGatewayRouteTableAnnouncementId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for DisableTransitGatewayRouteTablePropagationResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Propagation", &self.propagation);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            propagation: get(v, "Propagation")?,
+        })
+    }
+}
+
 impl Canon for DisableVgwRoutePropagationRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -7723,6 +8679,38 @@ impl Canon for DisassociateSubnetCidrBlockResult {
         Ok(Self {
             ipv6_cidr_block_association: get(v, "Ipv6CidrBlockAssociation")?,
             subnet_id: get(v, "SubnetId")?,
+        })
+    }
+}
+
+impl Canon for DisassociateTransitGatewayRouteTableRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for DisassociateTransitGatewayRouteTableResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Association", &self.association);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            association: get(v, "Association")?,
         })
     }
 }
@@ -8453,6 +9441,40 @@ impl Canon for EnableSerialConsoleAccessResult {
     }
 }
 
+impl Canon for EnableTransitGatewayRouteTablePropagationRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableAnnouncementId", &self.transit_gateway_route_table_announcement_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_announcement_id: get(v, "TransitGatewayRouteTableAnnouncementId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for EnableTransitGatewayRouteTablePropagationResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Propagation", &self.propagation);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            propagation: get(v, "Propagation")?,
+        })
+    }
+}
+
 impl Canon for EnableVgwRoutePropagationRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -8515,6 +9537,22 @@ impl Canon for EnclaveOptionsRequest {
     }
 }
 
+impl Canon for EncryptionSupport {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "EncryptionState", &self.encryption_state);
+        put(&mut m, "StateMessage", &self.state_message);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            encryption_state: get(v, "EncryptionState")?,
+            state_message: get(v, "StateMessage")?,
+        })
+    }
+}
+
 impl Canon for EventInformation {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -8529,6 +9567,130 @@ impl Canon for EventInformation {
             event_description: get(v, "EventDescription")?,
             event_sub_type: get(v, "EventSubType")?,
             instance_id: get(v, "InstanceId")?,
+        })
+    }
+}
+
+impl Canon for Explanation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Acl", &self.acl);
+        put(&mut m, "AclRule", &self.acl_rule);
+        put(&mut m, "Address", &self.address);
+        put(&mut m, "Addresses", &self.addresses);
+        put(&mut m, "AttachedTo", &self.attached_to);
+        put(&mut m, "AvailabilityZoneIds", &self.availability_zone_ids);
+        put(&mut m, "AvailabilityZones", &self.availability_zones);
+        put(&mut m, "Cidrs", &self.cidrs);
+        put(&mut m, "ClassicLoadBalancerListener", &self.classic_load_balancer_listener);
+        put(&mut m, "Component", &self.component);
+        put(&mut m, "ComponentAccount", &self.component_account);
+        put(&mut m, "ComponentRegion", &self.component_region);
+        put(&mut m, "CustomerGateway", &self.customer_gateway);
+        put(&mut m, "Destination", &self.destination);
+        put(&mut m, "DestinationVpc", &self.destination_vpc);
+        put(&mut m, "Direction", &self.direction);
+        put(&mut m, "ElasticLoadBalancerListener", &self.elastic_load_balancer_listener);
+        put(&mut m, "ExplanationCode", &self.explanation_code);
+        put(&mut m, "FirewallStatefulRule", &self.firewall_stateful_rule);
+        put(&mut m, "FirewallStatelessRule", &self.firewall_stateless_rule);
+        put(&mut m, "IngressRouteTable", &self.ingress_route_table);
+        put(&mut m, "InternetGateway", &self.internet_gateway);
+        put(&mut m, "LoadBalancerArn", &self.load_balancer_arn);
+        put(&mut m, "LoadBalancerListenerPort", &self.load_balancer_listener_port);
+        put(&mut m, "LoadBalancerTarget", &self.load_balancer_target);
+        put(&mut m, "LoadBalancerTargetGroup", &self.load_balancer_target_group);
+        put(&mut m, "LoadBalancerTargetGroups", &self.load_balancer_target_groups);
+        put(&mut m, "LoadBalancerTargetPort", &self.load_balancer_target_port);
+        put(&mut m, "MissingComponent", &self.missing_component);
+        put(&mut m, "NatGateway", &self.nat_gateway);
+        put(&mut m, "NetworkInterface", &self.network_interface);
+        put(&mut m, "PacketField", &self.packet_field);
+        put(&mut m, "Port", &self.port);
+        put(&mut m, "PortRanges", &self.port_ranges);
+        put(&mut m, "PrefixList", &self.prefix_list);
+        put(&mut m, "Protocols", &self.protocols);
+        put(&mut m, "RouteTable", &self.route_table);
+        put(&mut m, "RouteTableRoute", &self.route_table_route);
+        put(&mut m, "SecurityGroup", &self.security_group);
+        put(&mut m, "SecurityGroupRule", &self.security_group_rule);
+        put(&mut m, "SecurityGroups", &self.security_groups);
+        put(&mut m, "SourceVpc", &self.source_vpc);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "Subnet", &self.subnet);
+        put(&mut m, "SubnetRouteTable", &self.subnet_route_table);
+        put(&mut m, "TransitGateway", &self.transit_gateway);
+        put(&mut m, "TransitGatewayAttachment", &self.transit_gateway_attachment);
+        put(&mut m, "TransitGatewayPolicyTable", &self.transit_gateway_policy_table);
+        put(&mut m, "TransitGatewayPolicyTableEntry", &self.transit_gateway_policy_table_entry);
+        put(&mut m, "TransitGatewayRouteTable", &self.transit_gateway_route_table);
+        put(&mut m, "TransitGatewayRouteTableRoute", &self.transit_gateway_route_table_route);
+        put(&mut m, "Vpc", &self.vpc);
+        put(&mut m, "VpcEndpoint", &self.vpc_endpoint);
+        put(&mut m, "VpcPeeringConnection", &self.vpc_peering_connection);
+        put(&mut m, "VpnConnection", &self.vpn_connection);
+        put(&mut m, "VpnGateway", &self.vpn_gateway);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            acl: get(v, "Acl")?,
+            acl_rule: get(v, "AclRule")?,
+            address: get(v, "Address")?,
+            addresses: get(v, "Addresses")?,
+            attached_to: get(v, "AttachedTo")?,
+            availability_zone_ids: get(v, "AvailabilityZoneIds")?,
+            availability_zones: get(v, "AvailabilityZones")?,
+            cidrs: get(v, "Cidrs")?,
+            classic_load_balancer_listener: get(v, "ClassicLoadBalancerListener")?,
+            component: get(v, "Component")?,
+            component_account: get(v, "ComponentAccount")?,
+            component_region: get(v, "ComponentRegion")?,
+            customer_gateway: get(v, "CustomerGateway")?,
+            destination: get(v, "Destination")?,
+            destination_vpc: get(v, "DestinationVpc")?,
+            direction: get(v, "Direction")?,
+            elastic_load_balancer_listener: get(v, "ElasticLoadBalancerListener")?,
+            explanation_code: get(v, "ExplanationCode")?,
+            firewall_stateful_rule: get(v, "FirewallStatefulRule")?,
+            firewall_stateless_rule: get(v, "FirewallStatelessRule")?,
+            ingress_route_table: get(v, "IngressRouteTable")?,
+            internet_gateway: get(v, "InternetGateway")?,
+            load_balancer_arn: get(v, "LoadBalancerArn")?,
+            load_balancer_listener_port: get(v, "LoadBalancerListenerPort")?,
+            load_balancer_target: get(v, "LoadBalancerTarget")?,
+            load_balancer_target_group: get(v, "LoadBalancerTargetGroup")?,
+            load_balancer_target_groups: get(v, "LoadBalancerTargetGroups")?,
+            load_balancer_target_port: get(v, "LoadBalancerTargetPort")?,
+            missing_component: get(v, "MissingComponent")?,
+            nat_gateway: get(v, "NatGateway")?,
+            network_interface: get(v, "NetworkInterface")?,
+            packet_field: get(v, "PacketField")?,
+            port: get(v, "Port")?,
+            port_ranges: get(v, "PortRanges")?,
+            prefix_list: get(v, "PrefixList")?,
+            protocols: get(v, "Protocols")?,
+            route_table: get(v, "RouteTable")?,
+            route_table_route: get(v, "RouteTableRoute")?,
+            security_group: get(v, "SecurityGroup")?,
+            security_group_rule: get(v, "SecurityGroupRule")?,
+            security_groups: get(v, "SecurityGroups")?,
+            source_vpc: get(v, "SourceVpc")?,
+            state: get(v, "State")?,
+            subnet: get(v, "Subnet")?,
+            subnet_route_table: get(v, "SubnetRouteTable")?,
+            transit_gateway: get(v, "TransitGateway")?,
+            transit_gateway_attachment: get(v, "TransitGatewayAttachment")?,
+            transit_gateway_policy_table: get(v, "TransitGatewayPolicyTable")?,
+            transit_gateway_policy_table_entry: get(v, "TransitGatewayPolicyTableEntry")?,
+            transit_gateway_route_table: get(v, "TransitGatewayRouteTable")?,
+            transit_gateway_route_table_route: get(v, "TransitGatewayRouteTableRoute")?,
+            vpc: get(v, "Vpc")?,
+            vpc_endpoint: get(v, "VpcEndpoint")?,
+            vpc_peering_connection: get(v, "VpcPeeringConnection")?,
+            vpn_connection: get(v, "VpnConnection")?,
+            vpn_gateway: get(v, "VpnGateway")?,
         })
     }
 }
@@ -8611,6 +9773,78 @@ impl Canon for Filter {
         Ok(Self {
             name: get(v, "Name")?,
             values: get(v, "Values")?,
+        })
+    }
+}
+
+impl Canon for FilterPortRange {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "FromPort", &self.from_port);
+        put(&mut m, "ToPort", &self.to_port);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            from_port: get(v, "FromPort")?,
+            to_port: get(v, "ToPort")?,
+        })
+    }
+}
+
+impl Canon for FirewallStatefulRule {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationPorts", &self.destination_ports);
+        put(&mut m, "Destinations", &self.destinations);
+        put(&mut m, "Direction", &self.direction);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "RuleAction", &self.rule_action);
+        put(&mut m, "RuleGroupArn", &self.rule_group_arn);
+        put(&mut m, "SourcePorts", &self.source_ports);
+        put(&mut m, "Sources", &self.sources);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_ports: get(v, "DestinationPorts")?,
+            destinations: get(v, "Destinations")?,
+            direction: get(v, "Direction")?,
+            protocol: get(v, "Protocol")?,
+            rule_action: get(v, "RuleAction")?,
+            rule_group_arn: get(v, "RuleGroupArn")?,
+            source_ports: get(v, "SourcePorts")?,
+            sources: get(v, "Sources")?,
+        })
+    }
+}
+
+impl Canon for FirewallStatelessRule {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationPorts", &self.destination_ports);
+        put(&mut m, "Destinations", &self.destinations);
+        put(&mut m, "Priority", &self.priority);
+        put(&mut m, "Protocols", &self.protocols);
+        put(&mut m, "RuleAction", &self.rule_action);
+        put(&mut m, "RuleGroupArn", &self.rule_group_arn);
+        put(&mut m, "SourcePorts", &self.source_ports);
+        put(&mut m, "Sources", &self.sources);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_ports: get(v, "DestinationPorts")?,
+            destinations: get(v, "Destinations")?,
+            priority: get(v, "Priority")?,
+            protocols: get(v, "Protocols")?,
+            rule_action: get(v, "RuleAction")?,
+            rule_group_arn: get(v, "RuleGroupArn")?,
+            source_ports: get(v, "SourcePorts")?,
+            sources: get(v, "Sources")?,
         })
     }
 }
@@ -9515,6 +10749,120 @@ impl Canon for GetSerialConsoleAccessStatusResult {
         Ok(Self {
             managed_by: get(v, "ManagedBy")?,
             serial_console_access_enabled: get(v, "SerialConsoleAccessEnabled")?,
+        })
+    }
+}
+
+impl Canon for GetTransitGatewayAttachmentPropagationsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for GetTransitGatewayAttachmentPropagationsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayAttachmentPropagations", &self.transit_gateway_attachment_propagations);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            transit_gateway_attachment_propagations: get(v, "TransitGatewayAttachmentPropagations")?,
+        })
+    }
+}
+
+impl Canon for GetTransitGatewayRouteTableAssociationsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for GetTransitGatewayRouteTableAssociationsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Associations", &self.associations);
+        put(&mut m, "NextToken", &self.next_token);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            associations: get(v, "Associations")?,
+            next_token: get(v, "NextToken")?,
+        })
+    }
+}
+
+impl Canon for GetTransitGatewayRouteTablePropagationsRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for GetTransitGatewayRouteTablePropagationsResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayRouteTablePropagations", &self.transit_gateway_route_table_propagations);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            next_token: get(v, "NextToken")?,
+            transit_gateway_route_table_propagations: get(v, "TransitGatewayRouteTablePropagations")?,
         })
     }
 }
@@ -14301,6 +15649,132 @@ impl Canon for ModifySubnetAttributeRequest {
     }
 }
 
+impl Canon for ModifyTransitGatewayOptions {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AddTransitGatewayCidrBlocks", &self.add_transit_gateway_cidr_blocks);
+        put(&mut m, "AmazonSideAsn", &self.amazon_side_asn);
+        put(&mut m, "AssociationDefaultRouteTableId", &self.association_default_route_table_id);
+        put(&mut m, "AutoAcceptSharedAttachments", &self.auto_accept_shared_attachments);
+        put(&mut m, "DefaultRouteTableAssociation", &self.default_route_table_association);
+        put(&mut m, "DefaultRouteTablePropagation", &self.default_route_table_propagation);
+        put(&mut m, "DnsSupport", &self.dns_support);
+        put(&mut m, "EncryptionSupport", &self.encryption_support);
+        put(&mut m, "PropagationDefaultRouteTableId", &self.propagation_default_route_table_id);
+        put(&mut m, "RemoveTransitGatewayCidrBlocks", &self.remove_transit_gateway_cidr_blocks);
+        put(&mut m, "SecurityGroupReferencingSupport", &self.security_group_referencing_support);
+        put(&mut m, "VpnEcmpSupport", &self.vpn_ecmp_support);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            add_transit_gateway_cidr_blocks: get(v, "AddTransitGatewayCidrBlocks")?,
+            amazon_side_asn: get(v, "AmazonSideAsn")?,
+            association_default_route_table_id: get(v, "AssociationDefaultRouteTableId")?,
+            auto_accept_shared_attachments: get(v, "AutoAcceptSharedAttachments")?,
+            default_route_table_association: get(v, "DefaultRouteTableAssociation")?,
+            default_route_table_propagation: get(v, "DefaultRouteTablePropagation")?,
+            dns_support: get(v, "DnsSupport")?,
+            encryption_support: get(v, "EncryptionSupport")?,
+            propagation_default_route_table_id: get(v, "PropagationDefaultRouteTableId")?,
+            remove_transit_gateway_cidr_blocks: get(v, "RemoveTransitGatewayCidrBlocks")?,
+            security_group_referencing_support: get(v, "SecurityGroupReferencingSupport")?,
+            vpn_ecmp_support: get(v, "VpnEcmpSupport")?,
+        })
+    }
+}
+
+impl Canon for ModifyTransitGatewayRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Description", &self.description);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Options", &self.options);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            description: get(v, "Description")?,
+            dry_run: get(v, "DryRun")?,
+            options: get(v, "Options")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+        })
+    }
+}
+
+impl Canon for ModifyTransitGatewayResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGateway", &self.transit_gateway);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway: get(v, "TransitGateway")?,
+        })
+    }
+}
+
+impl Canon for ModifyTransitGatewayVpcAttachmentRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AddSubnetIds", &self.add_subnet_ids);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Options", &self.options);
+        put(&mut m, "RemoveSubnetIds", &self.remove_subnet_ids);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            add_subnet_ids: get(v, "AddSubnetIds")?,
+            dry_run: get(v, "DryRun")?,
+            options: get(v, "Options")?,
+            remove_subnet_ids: get(v, "RemoveSubnetIds")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for ModifyTransitGatewayVpcAttachmentRequestOptions {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ApplianceModeSupport", &self.appliance_mode_support);
+        put(&mut m, "DnsSupport", &self.dns_support);
+        put(&mut m, "Ipv6Support", &self.ipv6_support);
+        put(&mut m, "SecurityGroupReferencingSupport", &self.security_group_referencing_support);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            appliance_mode_support: get(v, "ApplianceModeSupport")?,
+            dns_support: get(v, "DnsSupport")?,
+            ipv6_support: get(v, "Ipv6Support")?,
+            security_group_referencing_support: get(v, "SecurityGroupReferencingSupport")?,
+        })
+    }
+}
+
+impl Canon for ModifyTransitGatewayVpcAttachmentResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayVpcAttachment", &self.transit_gateway_vpc_attachment);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_vpc_attachment: get(v, "TransitGatewayVpcAttachment")?,
+        })
+    }
+}
+
 impl Canon for ModifyVolumeAttributeRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -14839,6 +16313,92 @@ impl Canon for NetworkInfo {
     }
 }
 
+impl Canon for NetworkInsightsAnalysis {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AdditionalAccounts", &self.additional_accounts);
+        put(&mut m, "AlternatePathHints", &self.alternate_path_hints);
+        put(&mut m, "Explanations", &self.explanations);
+        put(&mut m, "FilterInArns", &self.filter_in_arns);
+        put(&mut m, "FilterOutArns", &self.filter_out_arns);
+        put(&mut m, "ForwardPathComponents", &self.forward_path_components);
+        put(&mut m, "NetworkInsightsAnalysisArn", &self.network_insights_analysis_arn);
+        put(&mut m, "NetworkInsightsAnalysisId", &self.network_insights_analysis_id);
+        put(&mut m, "NetworkInsightsPathId", &self.network_insights_path_id);
+        put(&mut m, "NetworkPathFound", &self.network_path_found);
+        put(&mut m, "ReturnPathComponents", &self.return_path_components);
+        put(&mut m, "StartDate", &self.start_date);
+        put(&mut m, "Status", &self.status);
+        put(&mut m, "StatusMessage", &self.status_message);
+        put(&mut m, "SuggestedAccounts", &self.suggested_accounts);
+        put(&mut m, "Tags", &self.tags);
+        put(&mut m, "WarningMessage", &self.warning_message);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            additional_accounts: get(v, "AdditionalAccounts")?,
+            alternate_path_hints: get(v, "AlternatePathHints")?,
+            explanations: get(v, "Explanations")?,
+            filter_in_arns: get(v, "FilterInArns")?,
+            filter_out_arns: get(v, "FilterOutArns")?,
+            forward_path_components: get(v, "ForwardPathComponents")?,
+            network_insights_analysis_arn: get(v, "NetworkInsightsAnalysisArn")?,
+            network_insights_analysis_id: get(v, "NetworkInsightsAnalysisId")?,
+            network_insights_path_id: get(v, "NetworkInsightsPathId")?,
+            network_path_found: get(v, "NetworkPathFound")?,
+            return_path_components: get(v, "ReturnPathComponents")?,
+            start_date: get(v, "StartDate")?,
+            status: get(v, "Status")?,
+            status_message: get(v, "StatusMessage")?,
+            suggested_accounts: get(v, "SuggestedAccounts")?,
+            tags: get(v, "Tags")?,
+            warning_message: get(v, "WarningMessage")?,
+        })
+    }
+}
+
+impl Canon for NetworkInsightsPath {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "CreatedDate", &self.created_date);
+        put(&mut m, "Destination", &self.destination);
+        put(&mut m, "DestinationArn", &self.destination_arn);
+        put(&mut m, "DestinationIp", &self.destination_ip);
+        put(&mut m, "DestinationPort", &self.destination_port);
+        put(&mut m, "FilterAtDestination", &self.filter_at_destination);
+        put(&mut m, "FilterAtSource", &self.filter_at_source);
+        put(&mut m, "NetworkInsightsPathArn", &self.network_insights_path_arn);
+        put(&mut m, "NetworkInsightsPathId", &self.network_insights_path_id);
+        put(&mut m, "Protocol", &self.protocol);
+        put(&mut m, "Source", &self.source);
+        put(&mut m, "SourceArn", &self.source_arn);
+        put(&mut m, "SourceIp", &self.source_ip);
+        put(&mut m, "Tags", &self.tags);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            created_date: get(v, "CreatedDate")?,
+            destination: get(v, "Destination")?,
+            destination_arn: get(v, "DestinationArn")?,
+            destination_ip: get(v, "DestinationIp")?,
+            destination_port: get(v, "DestinationPort")?,
+            filter_at_destination: get(v, "FilterAtDestination")?,
+            filter_at_source: get(v, "FilterAtSource")?,
+            network_insights_path_arn: get(v, "NetworkInsightsPathArn")?,
+            network_insights_path_id: get(v, "NetworkInsightsPathId")?,
+            protocol: get(v, "Protocol")?,
+            source: get(v, "Source")?,
+            source_arn: get(v, "SourceArn")?,
+            source_ip: get(v, "SourceIp")?,
+            tags: get(v, "Tags")?,
+        })
+    }
+}
+
 impl Canon for NetworkInterface {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -15235,6 +16795,100 @@ impl Canon for OperatorResponse {
             hidden_by_default: get(v, "HiddenByDefault")?,
             managed: get(v, "Managed")?,
             principal: get(v, "Principal")?,
+        })
+    }
+}
+
+impl Canon for PathComponent {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AclRule", &self.acl_rule);
+        put(&mut m, "AdditionalDetails", &self.additional_details);
+        put(&mut m, "AttachedTo", &self.attached_to);
+        put(&mut m, "Component", &self.component);
+        put(&mut m, "DestinationVpc", &self.destination_vpc);
+        put(&mut m, "ElasticLoadBalancerListener", &self.elastic_load_balancer_listener);
+        put(&mut m, "Explanations", &self.explanations);
+        put(&mut m, "FirewallStatefulRule", &self.firewall_stateful_rule);
+        put(&mut m, "FirewallStatelessRule", &self.firewall_stateless_rule);
+        put(&mut m, "InboundHeader", &self.inbound_header);
+        put(&mut m, "OutboundHeader", &self.outbound_header);
+        put(&mut m, "RouteTableRoute", &self.route_table_route);
+        put(&mut m, "SecurityGroupRule", &self.security_group_rule);
+        put(&mut m, "SequenceNumber", &self.sequence_number);
+        put(&mut m, "ServiceName", &self.service_name);
+        put(&mut m, "SourceVpc", &self.source_vpc);
+        put(&mut m, "Subnet", &self.subnet);
+        put(&mut m, "TransitGateway", &self.transit_gateway);
+        put(&mut m, "TransitGatewayPolicyTableEntry", &self.transit_gateway_policy_table_entry);
+        put(&mut m, "TransitGatewayRouteTableRoute", &self.transit_gateway_route_table_route);
+        put(&mut m, "Vpc", &self.vpc);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            acl_rule: get(v, "AclRule")?,
+            additional_details: get(v, "AdditionalDetails")?,
+            attached_to: get(v, "AttachedTo")?,
+            component: get(v, "Component")?,
+            destination_vpc: get(v, "DestinationVpc")?,
+            elastic_load_balancer_listener: get(v, "ElasticLoadBalancerListener")?,
+            explanations: get(v, "Explanations")?,
+            firewall_stateful_rule: get(v, "FirewallStatefulRule")?,
+            firewall_stateless_rule: get(v, "FirewallStatelessRule")?,
+            inbound_header: get(v, "InboundHeader")?,
+            outbound_header: get(v, "OutboundHeader")?,
+            route_table_route: get(v, "RouteTableRoute")?,
+            security_group_rule: get(v, "SecurityGroupRule")?,
+            sequence_number: get(v, "SequenceNumber")?,
+            service_name: get(v, "ServiceName")?,
+            source_vpc: get(v, "SourceVpc")?,
+            subnet: get(v, "Subnet")?,
+            transit_gateway: get(v, "TransitGateway")?,
+            transit_gateway_policy_table_entry: get(v, "TransitGatewayPolicyTableEntry")?,
+            transit_gateway_route_table_route: get(v, "TransitGatewayRouteTableRoute")?,
+            vpc: get(v, "Vpc")?,
+        })
+    }
+}
+
+impl Canon for PathFilter {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationAddress", &self.destination_address);
+        put(&mut m, "DestinationPortRange", &self.destination_port_range);
+        put(&mut m, "SourceAddress", &self.source_address);
+        put(&mut m, "SourcePortRange", &self.source_port_range);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_address: get(v, "DestinationAddress")?,
+            destination_port_range: get(v, "DestinationPortRange")?,
+            source_address: get(v, "SourceAddress")?,
+            source_port_range: get(v, "SourcePortRange")?,
+        })
+    }
+}
+
+impl Canon for PathRequestFilter {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationAddress", &self.destination_address);
+        put(&mut m, "DestinationPortRange", &self.destination_port_range);
+        put(&mut m, "SourceAddress", &self.source_address);
+        put(&mut m, "SourcePortRange", &self.source_port_range);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_address: get(v, "DestinationAddress")?,
+            destination_port_range: get(v, "DestinationPortRange")?,
+            source_address: get(v, "SourceAddress")?,
+            source_port_range: get(v, "SourcePortRange")?,
         })
     }
 }
@@ -16049,6 +17703,36 @@ impl Canon for RegisterImageResult {
     }
 }
 
+impl Canon for RejectTransitGatewayVpcAttachmentRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for RejectTransitGatewayVpcAttachmentResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "TransitGatewayVpcAttachment", &self.transit_gateway_vpc_attachment);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            transit_gateway_vpc_attachment: get(v, "TransitGatewayVpcAttachment")?,
+        })
+    }
+}
+
 impl Canon for RejectVpcPeeringConnectionRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -16349,6 +18033,42 @@ impl Canon for ReplaceRouteTableAssociationResult {
     }
 }
 
+impl Canon for ReplaceTransitGatewayRouteRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Blackhole", &self.blackhole);
+        put(&mut m, "DestinationCidrBlock", &self.destination_cidr_block);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            blackhole: get(v, "Blackhole")?,
+            destination_cidr_block: get(v, "DestinationCidrBlock")?,
+            dry_run: get(v, "DryRun")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for ReplaceTransitGatewayRouteResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Route", &self.route);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            route: get(v, "Route")?,
+        })
+    }
+}
+
 impl Canon for ReportInstanceStatusRequest {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -16371,6 +18091,22 @@ impl Canon for ReportInstanceStatusRequest {
             reason_codes: get(v, "ReasonCodes")?,
             start_time: get(v, "StartTime")?,
             status: get(v, "Status")?,
+        })
+    }
+}
+
+impl Canon for RequestFilterPortRange {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "FromPort", &self.from_port);
+        put(&mut m, "ToPort", &self.to_port);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            from_port: get(v, "FromPort")?,
+            to_port: get(v, "ToPort")?,
         })
     }
 }
@@ -17175,6 +18911,54 @@ impl Canon for RouteTableAssociationState {
     }
 }
 
+impl Canon for RuleGroupRuleOptionsPair {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "RuleGroupArn", &self.rule_group_arn);
+        put(&mut m, "RuleOptions", &self.rule_options);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            rule_group_arn: get(v, "RuleGroupArn")?,
+            rule_options: get(v, "RuleOptions")?,
+        })
+    }
+}
+
+impl Canon for RuleGroupTypePair {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "RuleGroupArn", &self.rule_group_arn);
+        put(&mut m, "RuleGroupType", &self.rule_group_type);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            rule_group_arn: get(v, "RuleGroupArn")?,
+            rule_group_type: get(v, "RuleGroupType")?,
+        })
+    }
+}
+
+impl Canon for RuleOption {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Keyword", &self.keyword);
+        put(&mut m, "Settings", &self.settings);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            keyword: get(v, "Keyword")?,
+            settings: get(v, "Settings")?,
+        })
+    }
+}
+
 impl Canon for RunInstancesMonitoringEnabled {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -17335,6 +19119,46 @@ impl Canon for ScanResults {
             informational_fix_available_since: get(v, "InformationalFixAvailableSince")?,
             low_fix_available_since: get(v, "LowFixAvailableSince")?,
             medium_fix_available_since: get(v, "MediumFixAvailableSince")?,
+        })
+    }
+}
+
+impl Canon for SearchTransitGatewayRoutesRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "Filters", &self.filters);
+        put(&mut m, "MaxResults", &self.max_results);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            dry_run: get(v, "DryRun")?,
+            filters: get(v, "Filters")?,
+            max_results: get(v, "MaxResults")?,
+            next_token: get(v, "NextToken")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for SearchTransitGatewayRoutesResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AdditionalRoutesAvailable", &self.additional_routes_available);
+        put(&mut m, "NextToken", &self.next_token);
+        put(&mut m, "Routes", &self.routes);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            additional_routes_available: get(v, "AdditionalRoutesAvailable")?,
+            next_token: get(v, "NextToken")?,
+            routes: get(v, "Routes")?,
         })
     }
 }
@@ -18115,6 +19939,46 @@ impl Canon for StartInstancesResult {
     }
 }
 
+impl Canon for StartNetworkInsightsAnalysisRequest {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AdditionalAccounts", &self.additional_accounts);
+        put(&mut m, "ClientToken", &self.client_token);
+        put(&mut m, "DryRun", &self.dry_run);
+        put(&mut m, "FilterInArns", &self.filter_in_arns);
+        put(&mut m, "FilterOutArns", &self.filter_out_arns);
+        put(&mut m, "NetworkInsightsPathId", &self.network_insights_path_id);
+        put(&mut m, "TagSpecifications", &self.tag_specifications);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            additional_accounts: get(v, "AdditionalAccounts")?,
+            client_token: get(v, "ClientToken")?,
+            dry_run: get(v, "DryRun")?,
+            filter_in_arns: get(v, "FilterInArns")?,
+            filter_out_arns: get(v, "FilterOutArns")?,
+            network_insights_path_id: get(v, "NetworkInsightsPathId")?,
+            tag_specifications: get(v, "TagSpecifications")?,
+        })
+    }
+}
+
+impl Canon for StartNetworkInsightsAnalysisResult {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "NetworkInsightsAnalysis", &self.network_insights_analysis);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            network_insights_analysis: get(v, "NetworkInsightsAnalysis")?,
+        })
+    }
+}
+
 impl Canon for StateReason {
     fn to_json(&self) -> Value {
         let mut m = Map::new();
@@ -18515,6 +20379,400 @@ impl Canon for TotalLocalStorageGBRequest {
         Ok(Self {
             max: get(v, "Max")?,
             min: get(v, "Min")?,
+        })
+    }
+}
+
+impl Canon for TransitGateway {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "CreationTime", &self.creation_time);
+        put(&mut m, "Description", &self.description);
+        put(&mut m, "Options", &self.options);
+        put(&mut m, "OwnerId", &self.owner_id);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "Tags", &self.tags);
+        put(&mut m, "TransitGatewayArn", &self.transit_gateway_arn);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            creation_time: get(v, "CreationTime")?,
+            description: get(v, "Description")?,
+            options: get(v, "Options")?,
+            owner_id: get(v, "OwnerId")?,
+            state: get(v, "State")?,
+            tags: get(v, "Tags")?,
+            transit_gateway_arn: get(v, "TransitGatewayArn")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayAssociation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            resource_id: get(v, "ResourceId")?,
+            resource_type: get(v, "ResourceType")?,
+            state: get(v, "State")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayAttachment {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "Association", &self.association);
+        put(&mut m, "CreationTime", &self.creation_time);
+        put(&mut m, "NatGatewaySupport", &self.nat_gateway_support);
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceOwnerId", &self.resource_owner_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "Tags", &self.tags);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        put(&mut m, "TransitGatewayOwnerId", &self.transit_gateway_owner_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            association: get(v, "Association")?,
+            creation_time: get(v, "CreationTime")?,
+            nat_gateway_support: get(v, "NatGatewaySupport")?,
+            resource_id: get(v, "ResourceId")?,
+            resource_owner_id: get(v, "ResourceOwnerId")?,
+            resource_type: get(v, "ResourceType")?,
+            state: get(v, "State")?,
+            tags: get(v, "Tags")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+            transit_gateway_owner_id: get(v, "TransitGatewayOwnerId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayAttachmentAssociation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayPolicyTableId", &self.transit_gateway_policy_table_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            state: get(v, "State")?,
+            transit_gateway_policy_table_id: get(v, "TransitGatewayPolicyTableId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayAttachmentPropagation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            state: get(v, "State")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayOptions {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AmazonSideAsn", &self.amazon_side_asn);
+        put(&mut m, "AssociationDefaultRouteTableId", &self.association_default_route_table_id);
+        put(&mut m, "AutoAcceptSharedAttachments", &self.auto_accept_shared_attachments);
+        put(&mut m, "DefaultRouteTableAssociation", &self.default_route_table_association);
+        put(&mut m, "DefaultRouteTablePropagation", &self.default_route_table_propagation);
+        put(&mut m, "DnsSupport", &self.dns_support);
+        put(&mut m, "EncryptionSupport", &self.encryption_support);
+        put(&mut m, "MulticastSupport", &self.multicast_support);
+        put(&mut m, "PropagationDefaultRouteTableId", &self.propagation_default_route_table_id);
+        put(&mut m, "SecurityGroupReferencingSupport", &self.security_group_referencing_support);
+        put(&mut m, "TransitGatewayCidrBlocks", &self.transit_gateway_cidr_blocks);
+        put(&mut m, "VpnEcmpSupport", &self.vpn_ecmp_support);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            amazon_side_asn: get(v, "AmazonSideAsn")?,
+            association_default_route_table_id: get(v, "AssociationDefaultRouteTableId")?,
+            auto_accept_shared_attachments: get(v, "AutoAcceptSharedAttachments")?,
+            default_route_table_association: get(v, "DefaultRouteTableAssociation")?,
+            default_route_table_propagation: get(v, "DefaultRouteTablePropagation")?,
+            dns_support: get(v, "DnsSupport")?,
+            encryption_support: get(v, "EncryptionSupport")?,
+            multicast_support: get(v, "MulticastSupport")?,
+            propagation_default_route_table_id: get(v, "PropagationDefaultRouteTableId")?,
+            security_group_referencing_support: get(v, "SecurityGroupReferencingSupport")?,
+            transit_gateway_cidr_blocks: get(v, "TransitGatewayCidrBlocks")?,
+            vpn_ecmp_support: get(v, "VpnEcmpSupport")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayPropagation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableAnnouncementId", &self.transit_gateway_route_table_announcement_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            resource_id: get(v, "ResourceId")?,
+            resource_type: get(v, "ResourceType")?,
+            state: get(v, "State")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_announcement_id: get(v, "TransitGatewayRouteTableAnnouncementId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRequestOptions {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AmazonSideAsn", &self.amazon_side_asn);
+        put(&mut m, "AutoAcceptSharedAttachments", &self.auto_accept_shared_attachments);
+        put(&mut m, "DefaultRouteTableAssociation", &self.default_route_table_association);
+        put(&mut m, "DefaultRouteTablePropagation", &self.default_route_table_propagation);
+        put(&mut m, "DnsSupport", &self.dns_support);
+        put(&mut m, "MulticastSupport", &self.multicast_support);
+        put(&mut m, "SecurityGroupReferencingSupport", &self.security_group_referencing_support);
+        put(&mut m, "TransitGatewayCidrBlocks", &self.transit_gateway_cidr_blocks);
+        put(&mut m, "VpnEcmpSupport", &self.vpn_ecmp_support);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            amazon_side_asn: get(v, "AmazonSideAsn")?,
+            auto_accept_shared_attachments: get(v, "AutoAcceptSharedAttachments")?,
+            default_route_table_association: get(v, "DefaultRouteTableAssociation")?,
+            default_route_table_propagation: get(v, "DefaultRouteTablePropagation")?,
+            dns_support: get(v, "DnsSupport")?,
+            multicast_support: get(v, "MulticastSupport")?,
+            security_group_referencing_support: get(v, "SecurityGroupReferencingSupport")?,
+            transit_gateway_cidr_blocks: get(v, "TransitGatewayCidrBlocks")?,
+            vpn_ecmp_support: get(v, "VpnEcmpSupport")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRoute {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "DestinationCidrBlock", &self.destination_cidr_block);
+        put(&mut m, "PrefixListId", &self.prefix_list_id);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayAttachments", &self.transit_gateway_attachments);
+        put(&mut m, "TransitGatewayRouteTableAnnouncementId", &self.transit_gateway_route_table_announcement_id);
+        put(&mut m, "Type", &self.type_);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            destination_cidr_block: get(v, "DestinationCidrBlock")?,
+            prefix_list_id: get(v, "PrefixListId")?,
+            state: get(v, "State")?,
+            transit_gateway_attachments: get(v, "TransitGatewayAttachments")?,
+            transit_gateway_route_table_announcement_id: get(v, "TransitGatewayRouteTableAnnouncementId")?,
+            type_: get(v, "Type")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRouteAttachment {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            resource_id: get(v, "ResourceId")?,
+            resource_type: get(v, "ResourceType")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRouteTable {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "CreationTime", &self.creation_time);
+        put(&mut m, "DefaultAssociationRouteTable", &self.default_association_route_table);
+        put(&mut m, "DefaultPropagationRouteTable", &self.default_propagation_route_table);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "Tags", &self.tags);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        put(&mut m, "TransitGatewayRouteTableId", &self.transit_gateway_route_table_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            creation_time: get(v, "CreationTime")?,
+            default_association_route_table: get(v, "DefaultAssociationRouteTable")?,
+            default_propagation_route_table: get(v, "DefaultPropagationRouteTable")?,
+            state: get(v, "State")?,
+            tags: get(v, "Tags")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+            transit_gateway_route_table_id: get(v, "TransitGatewayRouteTableId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRouteTableAssociation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            resource_id: get(v, "ResourceId")?,
+            resource_type: get(v, "ResourceType")?,
+            state: get(v, "State")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRouteTablePropagation {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayRouteTableAnnouncementId", &self.transit_gateway_route_table_announcement_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            resource_id: get(v, "ResourceId")?,
+            resource_type: get(v, "ResourceType")?,
+            state: get(v, "State")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_route_table_announcement_id: get(v, "TransitGatewayRouteTableAnnouncementId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayRouteTableRoute {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "AttachmentId", &self.attachment_id);
+        put(&mut m, "DestinationCidr", &self.destination_cidr);
+        put(&mut m, "PrefixListId", &self.prefix_list_id);
+        put(&mut m, "ResourceId", &self.resource_id);
+        put(&mut m, "ResourceType", &self.resource_type);
+        put(&mut m, "RouteOrigin", &self.route_origin);
+        put(&mut m, "State", &self.state);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            attachment_id: get(v, "AttachmentId")?,
+            destination_cidr: get(v, "DestinationCidr")?,
+            prefix_list_id: get(v, "PrefixListId")?,
+            resource_id: get(v, "ResourceId")?,
+            resource_type: get(v, "ResourceType")?,
+            route_origin: get(v, "RouteOrigin")?,
+            state: get(v, "State")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayVpcAttachment {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "CreationTime", &self.creation_time);
+        put(&mut m, "Options", &self.options);
+        put(&mut m, "State", &self.state);
+        put(&mut m, "SubnetIds", &self.subnet_ids);
+        put(&mut m, "Tags", &self.tags);
+        put(&mut m, "TransitGatewayAttachmentId", &self.transit_gateway_attachment_id);
+        put(&mut m, "TransitGatewayId", &self.transit_gateway_id);
+        put(&mut m, "VpcId", &self.vpc_id);
+        put(&mut m, "VpcOwnerId", &self.vpc_owner_id);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            creation_time: get(v, "CreationTime")?,
+            options: get(v, "Options")?,
+            state: get(v, "State")?,
+            subnet_ids: get(v, "SubnetIds")?,
+            tags: get(v, "Tags")?,
+            transit_gateway_attachment_id: get(v, "TransitGatewayAttachmentId")?,
+            transit_gateway_id: get(v, "TransitGatewayId")?,
+            vpc_id: get(v, "VpcId")?,
+            vpc_owner_id: get(v, "VpcOwnerId")?,
+        })
+    }
+}
+
+impl Canon for TransitGatewayVpcAttachmentOptions {
+    fn to_json(&self) -> Value {
+        let mut m = Map::new();
+        put(&mut m, "ApplianceModeSupport", &self.appliance_mode_support);
+        put(&mut m, "DnsSupport", &self.dns_support);
+        put(&mut m, "Ipv6Support", &self.ipv6_support);
+        put(&mut m, "SecurityGroupReferencingSupport", &self.security_group_referencing_support);
+        Value::Object(m)
+    }
+
+    fn from_json(v: &Value) -> Result<Self, String> {
+        Ok(Self {
+            appliance_mode_support: get(v, "ApplianceModeSupport")?,
+            dns_support: get(v, "DnsSupport")?,
+            ipv6_support: get(v, "Ipv6Support")?,
+            security_group_referencing_support: get(v, "SecurityGroupReferencingSupport")?,
         })
     }
 }
@@ -19926,6 +22184,7 @@ impl Ec2Request {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {
+            Self::AcceptTransitGatewayVpcAttachment(r) => r.to_json(),
             Self::AcceptVpcPeeringConnection(r) => r.to_json(),
             Self::AllocateAddress(r) => r.to_json(),
             Self::AllocateHosts(r) => r.to_json(),
@@ -19936,6 +22195,7 @@ impl Ec2Request {
             Self::AssociateIamInstanceProfile(r) => r.to_json(),
             Self::AssociateRouteTable(r) => r.to_json(),
             Self::AssociateSubnetCidrBlock(r) => r.to_json(),
+            Self::AssociateTransitGatewayRouteTable(r) => r.to_json(),
             Self::AssociateVpcCidrBlock(r) => r.to_json(),
             Self::AttachInternetGateway(r) => r.to_json(),
             Self::AttachNetworkInterface(r) => r.to_json(),
@@ -19971,6 +22231,7 @@ impl Ec2Request {
             Self::CreateNatGateway(r) => r.to_json(),
             Self::CreateNetworkAcl(r) => r.to_json(),
             Self::CreateNetworkAclEntry(r) => r.to_json(),
+            Self::CreateNetworkInsightsPath(r) => r.to_json(),
             Self::CreateNetworkInterface(r) => r.to_json(),
             Self::CreatePlacementGroup(r) => r.to_json(),
             Self::CreateReplaceRootVolumeTask(r) => r.to_json(),
@@ -19981,6 +22242,10 @@ impl Ec2Request {
             Self::CreateSpotDatafeedSubscription(r) => r.to_json(),
             Self::CreateSubnet(r) => r.to_json(),
             Self::CreateTags(r) => r.to_json(),
+            Self::CreateTransitGateway(r) => r.to_json(),
+            Self::CreateTransitGatewayRoute(r) => r.to_json(),
+            Self::CreateTransitGatewayRouteTable(r) => r.to_json(),
+            Self::CreateTransitGatewayVpcAttachment(r) => r.to_json(),
             Self::CreateVolume(r) => r.to_json(),
             Self::CreateVpc(r) => r.to_json(),
             Self::CreateVpcEndpoint(r) => r.to_json(),
@@ -20002,6 +22267,8 @@ impl Ec2Request {
             Self::DeleteNatGateway(r) => r.to_json(),
             Self::DeleteNetworkAcl(r) => r.to_json(),
             Self::DeleteNetworkAclEntry(r) => r.to_json(),
+            Self::DeleteNetworkInsightsAnalysis(r) => r.to_json(),
+            Self::DeleteNetworkInsightsPath(r) => r.to_json(),
             Self::DeleteNetworkInterface(r) => r.to_json(),
             Self::DeletePlacementGroup(r) => r.to_json(),
             Self::DeleteRoute(r) => r.to_json(),
@@ -20011,6 +22278,10 @@ impl Ec2Request {
             Self::DeleteSpotDatafeedSubscription(r) => r.to_json(),
             Self::DeleteSubnet(r) => r.to_json(),
             Self::DeleteTags(r) => r.to_json(),
+            Self::DeleteTransitGateway(r) => r.to_json(),
+            Self::DeleteTransitGatewayRoute(r) => r.to_json(),
+            Self::DeleteTransitGatewayRouteTable(r) => r.to_json(),
+            Self::DeleteTransitGatewayVpcAttachment(r) => r.to_json(),
             Self::DeleteVolume(r) => r.to_json(),
             Self::DeleteVpc(r) => r.to_json(),
             Self::DeleteVpcEndpoints(r) => r.to_json(),
@@ -20059,6 +22330,8 @@ impl Ec2Request {
             Self::DescribeManagedPrefixLists(r) => r.to_json(),
             Self::DescribeNatGateways(r) => r.to_json(),
             Self::DescribeNetworkAcls(r) => r.to_json(),
+            Self::DescribeNetworkInsightsAnalyses(r) => r.to_json(),
+            Self::DescribeNetworkInsightsPaths(r) => r.to_json(),
             Self::DescribeNetworkInterfaceAttribute(r) => r.to_json(),
             Self::DescribeNetworkInterfaces(r) => r.to_json(),
             Self::DescribePlacementGroups(r) => r.to_json(),
@@ -20080,6 +22353,10 @@ impl Ec2Request {
             Self::DescribeStaleSecurityGroups(r) => r.to_json(),
             Self::DescribeSubnets(r) => r.to_json(),
             Self::DescribeTags(r) => r.to_json(),
+            Self::DescribeTransitGatewayAttachments(r) => r.to_json(),
+            Self::DescribeTransitGatewayRouteTables(r) => r.to_json(),
+            Self::DescribeTransitGatewayVpcAttachments(r) => r.to_json(),
+            Self::DescribeTransitGateways(r) => r.to_json(),
             Self::DescribeVolumeAttribute(r) => r.to_json(),
             Self::DescribeVolumeStatus(r) => r.to_json(),
             Self::DescribeVolumes(r) => r.to_json(),
@@ -20102,17 +22379,20 @@ impl Ec2Request {
             Self::DisableImageDeprecation(r) => r.to_json(),
             Self::DisableImageDeregistrationProtection(r) => r.to_json(),
             Self::DisableSerialConsoleAccess(r) => r.to_json(),
+            Self::DisableTransitGatewayRouteTablePropagation(r) => r.to_json(),
             Self::DisableVgwRoutePropagation(r) => r.to_json(),
             Self::DisassociateAddress(r) => r.to_json(),
             Self::DisassociateIamInstanceProfile(r) => r.to_json(),
             Self::DisassociateRouteTable(r) => r.to_json(),
             Self::DisassociateSubnetCidrBlock(r) => r.to_json(),
+            Self::DisassociateTransitGatewayRouteTable(r) => r.to_json(),
             Self::DisassociateVpcCidrBlock(r) => r.to_json(),
             Self::EnableEbsEncryptionByDefault(r) => r.to_json(),
             Self::EnableImage(r) => r.to_json(),
             Self::EnableImageDeprecation(r) => r.to_json(),
             Self::EnableImageDeregistrationProtection(r) => r.to_json(),
             Self::EnableSerialConsoleAccess(r) => r.to_json(),
+            Self::EnableTransitGatewayRouteTablePropagation(r) => r.to_json(),
             Self::EnableVgwRoutePropagation(r) => r.to_json(),
             Self::EnableVolumeIO(r) => r.to_json(),
             Self::GetCapacityReservationUsage(r) => r.to_json(),
@@ -20128,6 +22408,9 @@ impl Ec2Request {
             Self::GetManagedPrefixListEntries(r) => r.to_json(),
             Self::GetPasswordData(r) => r.to_json(),
             Self::GetSerialConsoleAccessStatus(r) => r.to_json(),
+            Self::GetTransitGatewayAttachmentPropagations(r) => r.to_json(),
+            Self::GetTransitGatewayRouteTableAssociations(r) => r.to_json(),
+            Self::GetTransitGatewayRouteTablePropagations(r) => r.to_json(),
             Self::ImportImage(r) => r.to_json(),
             Self::ImportInstance(r) => r.to_json(),
             Self::ImportKeyPair(r) => r.to_json(),
@@ -20156,6 +22439,8 @@ impl Ec2Request {
             Self::ModifySecurityGroupRules(r) => r.to_json(),
             Self::ModifySnapshotAttribute(r) => r.to_json(),
             Self::ModifySubnetAttribute(r) => r.to_json(),
+            Self::ModifyTransitGateway(r) => r.to_json(),
+            Self::ModifyTransitGatewayVpcAttachment(r) => r.to_json(),
             Self::ModifyVolume(r) => r.to_json(),
             Self::ModifyVolumeAttribute(r) => r.to_json(),
             Self::ModifyVpcAttribute(r) => r.to_json(),
@@ -20165,6 +22450,7 @@ impl Ec2Request {
             Self::MonitorInstances(r) => r.to_json(),
             Self::RebootInstances(r) => r.to_json(),
             Self::RegisterImage(r) => r.to_json(),
+            Self::RejectTransitGatewayVpcAttachment(r) => r.to_json(),
             Self::RejectVpcPeeringConnection(r) => r.to_json(),
             Self::ReleaseAddress(r) => r.to_json(),
             Self::ReleaseHosts(r) => r.to_json(),
@@ -20173,6 +22459,7 @@ impl Ec2Request {
             Self::ReplaceNetworkAclEntry(r) => r.to_json(),
             Self::ReplaceRoute(r) => r.to_json(),
             Self::ReplaceRouteTableAssociation(r) => r.to_json(),
+            Self::ReplaceTransitGatewayRoute(r) => r.to_json(),
             Self::ReportInstanceStatus(r) => r.to_json(),
             Self::RequestSpotInstances(r) => r.to_json(),
             Self::ResetAddressAttribute(r) => r.to_json(),
@@ -20184,8 +22471,10 @@ impl Ec2Request {
             Self::RevokeSecurityGroupEgress(r) => r.to_json(),
             Self::RevokeSecurityGroupIngress(r) => r.to_json(),
             Self::RunInstances(r) => r.to_json(),
+            Self::SearchTransitGatewayRoutes(r) => r.to_json(),
             Self::SendDiagnosticInterrupt(r) => r.to_json(),
             Self::StartInstances(r) => r.to_json(),
+            Self::StartNetworkInsightsAnalysis(r) => r.to_json(),
             Self::StopInstances(r) => r.to_json(),
             Self::TerminateInstances(r) => r.to_json(),
             Self::UnassignIpv6Addresses(r) => r.to_json(),
@@ -20203,273 +22492,304 @@ impl Ec2Request {
 /// A text that says which member does not fit.
 pub fn reply(op: &str, value: &Value, version: Option<&str>) -> Result<String, String> {
     let (i, output): (usize, Box<dyn mallee_awswire::ToXml>) = match op {
-        "AcceptVpcPeeringConnection" => (0, Box::new(AcceptVpcPeeringConnectionResult::from_json(value)?)),
-        "AllocateAddress" => (1, Box::new(AllocateAddressResult::from_json(value)?)),
-        "AllocateHosts" => (2, Box::new(AllocateHostsResult::from_json(value)?)),
-        "AssignIpv6Addresses" => (3, Box::new(AssignIpv6AddressesResult::from_json(value)?)),
-        "AssignPrivateIpAddresses" => (4, Box::new(AssignPrivateIpAddressesResult::from_json(value)?)),
-        "AssociateAddress" => (5, Box::new(AssociateAddressResult::from_json(value)?)),
-        "AssociateDhcpOptions" => (6, Box::new(())),
-        "AssociateIamInstanceProfile" => (7, Box::new(AssociateIamInstanceProfileResult::from_json(value)?)),
-        "AssociateRouteTable" => (8, Box::new(AssociateRouteTableResult::from_json(value)?)),
-        "AssociateSubnetCidrBlock" => (9, Box::new(AssociateSubnetCidrBlockResult::from_json(value)?)),
-        "AssociateVpcCidrBlock" => (10, Box::new(AssociateVpcCidrBlockResult::from_json(value)?)),
-        "AttachInternetGateway" => (11, Box::new(())),
-        "AttachNetworkInterface" => (12, Box::new(AttachNetworkInterfaceResult::from_json(value)?)),
-        "AttachVolume" => (13, Box::new(VolumeAttachment::from_json(value)?)),
-        "AttachVpnGateway" => (14, Box::new(AttachVpnGatewayResult::from_json(value)?)),
-        "AuthorizeSecurityGroupEgress" => (15, Box::new(AuthorizeSecurityGroupEgressResult::from_json(value)?)),
-        "AuthorizeSecurityGroupIngress" => (16, Box::new(AuthorizeSecurityGroupIngressResult::from_json(value)?)),
-        "BundleInstance" => (17, Box::new(BundleInstanceResult::from_json(value)?)),
-        "CancelBundleTask" => (18, Box::new(CancelBundleTaskResult::from_json(value)?)),
-        "CancelCapacityReservation" => (19, Box::new(CancelCapacityReservationResult::from_json(value)?)),
-        "CancelConversionTask" => (20, Box::new(())),
-        "CancelExportTask" => (21, Box::new(())),
-        "CancelImportTask" => (22, Box::new(CancelImportTaskResult::from_json(value)?)),
-        "CancelSpotInstanceRequests" => (23, Box::new(CancelSpotInstanceRequestsResult::from_json(value)?)),
-        "CopyImage" => (24, Box::new(CopyImageResult::from_json(value)?)),
-        "CopySnapshot" => (25, Box::new(CopySnapshotResult::from_json(value)?)),
-        "CreateCapacityReservation" => (26, Box::new(CreateCapacityReservationResult::from_json(value)?)),
-        "CreateCarrierGateway" => (27, Box::new(CreateCarrierGatewayResult::from_json(value)?)),
-        "CreateCustomerGateway" => (28, Box::new(CreateCustomerGatewayResult::from_json(value)?)),
-        "CreateDefaultSubnet" => (29, Box::new(CreateDefaultSubnetResult::from_json(value)?)),
-        "CreateDefaultVpc" => (30, Box::new(CreateDefaultVpcResult::from_json(value)?)),
-        "CreateDhcpOptions" => (31, Box::new(CreateDhcpOptionsResult::from_json(value)?)),
-        "CreateEgressOnlyInternetGateway" => (32, Box::new(CreateEgressOnlyInternetGatewayResult::from_json(value)?)),
-        "CreateFleet" => (33, Box::new(CreateFleetResult::from_json(value)?)),
-        "CreateFlowLogs" => (34, Box::new(CreateFlowLogsResult::from_json(value)?)),
-        "CreateImage" => (35, Box::new(CreateImageResult::from_json(value)?)),
-        "CreateInstanceExportTask" => (36, Box::new(CreateInstanceExportTaskResult::from_json(value)?)),
-        "CreateInternetGateway" => (37, Box::new(CreateInternetGatewayResult::from_json(value)?)),
-        "CreateKeyPair" => (38, Box::new(KeyPair::from_json(value)?)),
-        "CreateLaunchTemplate" => (39, Box::new(CreateLaunchTemplateResult::from_json(value)?)),
-        "CreateLaunchTemplateVersion" => (40, Box::new(CreateLaunchTemplateVersionResult::from_json(value)?)),
-        "CreateManagedPrefixList" => (41, Box::new(CreateManagedPrefixListResult::from_json(value)?)),
-        "CreateNatGateway" => (42, Box::new(CreateNatGatewayResult::from_json(value)?)),
-        "CreateNetworkAcl" => (43, Box::new(CreateNetworkAclResult::from_json(value)?)),
-        "CreateNetworkAclEntry" => (44, Box::new(())),
-        "CreateNetworkInterface" => (45, Box::new(CreateNetworkInterfaceResult::from_json(value)?)),
-        "CreatePlacementGroup" => (46, Box::new(CreatePlacementGroupResult::from_json(value)?)),
-        "CreateReplaceRootVolumeTask" => (47, Box::new(CreateReplaceRootVolumeTaskResult::from_json(value)?)),
-        "CreateRoute" => (48, Box::new(CreateRouteResult::from_json(value)?)),
-        "CreateRouteTable" => (49, Box::new(CreateRouteTableResult::from_json(value)?)),
-        "CreateSecurityGroup" => (50, Box::new(CreateSecurityGroupResult::from_json(value)?)),
-        "CreateSnapshot" => (51, Box::new(Snapshot::from_json(value)?)),
-        "CreateSpotDatafeedSubscription" => (52, Box::new(CreateSpotDatafeedSubscriptionResult::from_json(value)?)),
-        "CreateSubnet" => (53, Box::new(CreateSubnetResult::from_json(value)?)),
-        "CreateTags" => (54, Box::new(())),
-        "CreateVolume" => (55, Box::new(Volume::from_json(value)?)),
-        "CreateVpc" => (56, Box::new(CreateVpcResult::from_json(value)?)),
-        "CreateVpcEndpoint" => (57, Box::new(CreateVpcEndpointResult::from_json(value)?)),
-        "CreateVpcPeeringConnection" => (58, Box::new(CreateVpcPeeringConnectionResult::from_json(value)?)),
-        "CreateVpnConnection" => (59, Box::new(CreateVpnConnectionResult::from_json(value)?)),
-        "CreateVpnConnectionRoute" => (60, Box::new(())),
-        "CreateVpnGateway" => (61, Box::new(CreateVpnGatewayResult::from_json(value)?)),
-        "DeleteCarrierGateway" => (62, Box::new(DeleteCarrierGatewayResult::from_json(value)?)),
-        "DeleteCustomerGateway" => (63, Box::new(())),
-        "DeleteDhcpOptions" => (64, Box::new(())),
-        "DeleteEgressOnlyInternetGateway" => (65, Box::new(DeleteEgressOnlyInternetGatewayResult::from_json(value)?)),
-        "DeleteFleets" => (66, Box::new(DeleteFleetsResult::from_json(value)?)),
-        "DeleteFlowLogs" => (67, Box::new(DeleteFlowLogsResult::from_json(value)?)),
-        "DeleteInternetGateway" => (68, Box::new(())),
-        "DeleteKeyPair" => (69, Box::new(DeleteKeyPairResult::from_json(value)?)),
-        "DeleteLaunchTemplate" => (70, Box::new(DeleteLaunchTemplateResult::from_json(value)?)),
-        "DeleteLaunchTemplateVersions" => (71, Box::new(DeleteLaunchTemplateVersionsResult::from_json(value)?)),
-        "DeleteManagedPrefixList" => (72, Box::new(DeleteManagedPrefixListResult::from_json(value)?)),
-        "DeleteNatGateway" => (73, Box::new(DeleteNatGatewayResult::from_json(value)?)),
-        "DeleteNetworkAcl" => (74, Box::new(())),
-        "DeleteNetworkAclEntry" => (75, Box::new(())),
-        "DeleteNetworkInterface" => (76, Box::new(())),
-        "DeletePlacementGroup" => (77, Box::new(())),
-        "DeleteRoute" => (78, Box::new(())),
-        "DeleteRouteTable" => (79, Box::new(())),
-        "DeleteSecurityGroup" => (80, Box::new(DeleteSecurityGroupResult::from_json(value)?)),
-        "DeleteSnapshot" => (81, Box::new(())),
-        "DeleteSpotDatafeedSubscription" => (82, Box::new(())),
-        "DeleteSubnet" => (83, Box::new(())),
-        "DeleteTags" => (84, Box::new(())),
-        "DeleteVolume" => (85, Box::new(())),
-        "DeleteVpc" => (86, Box::new(())),
-        "DeleteVpcEndpoints" => (87, Box::new(DeleteVpcEndpointsResult::from_json(value)?)),
-        "DeleteVpcPeeringConnection" => (88, Box::new(DeleteVpcPeeringConnectionResult::from_json(value)?)),
-        "DeleteVpnConnection" => (89, Box::new(())),
-        "DeleteVpnConnectionRoute" => (90, Box::new(())),
-        "DeleteVpnGateway" => (91, Box::new(())),
-        "DeregisterImage" => (92, Box::new(DeregisterImageResult::from_json(value)?)),
-        "DescribeAccountAttributes" => (93, Box::new(DescribeAccountAttributesResult::from_json(value)?)),
-        "DescribeAddresses" => (94, Box::new(DescribeAddressesResult::from_json(value)?)),
-        "DescribeAddressesAttribute" => (95, Box::new(DescribeAddressesAttributeResult::from_json(value)?)),
-        "DescribeAggregateIdFormat" => (96, Box::new(DescribeAggregateIdFormatResult::from_json(value)?)),
-        "DescribeAvailabilityZones" => (97, Box::new(DescribeAvailabilityZonesResult::from_json(value)?)),
-        "DescribeBundleTasks" => (98, Box::new(DescribeBundleTasksResult::from_json(value)?)),
-        "DescribeCapacityReservations" => (99, Box::new(DescribeCapacityReservationsResult::from_json(value)?)),
-        "DescribeCarrierGateways" => (100, Box::new(DescribeCarrierGatewaysResult::from_json(value)?)),
-        "DescribeConversionTasks" => (101, Box::new(DescribeConversionTasksResult::from_json(value)?)),
-        "DescribeCustomerGateways" => (102, Box::new(DescribeCustomerGatewaysResult::from_json(value)?)),
-        "DescribeDhcpOptions" => (103, Box::new(DescribeDhcpOptionsResult::from_json(value)?)),
-        "DescribeEgressOnlyInternetGateways" => (104, Box::new(DescribeEgressOnlyInternetGatewaysResult::from_json(value)?)),
-        "DescribeExportTasks" => (105, Box::new(DescribeExportTasksResult::from_json(value)?)),
-        "DescribeFleetHistory" => (106, Box::new(DescribeFleetHistoryResult::from_json(value)?)),
-        "DescribeFleetInstances" => (107, Box::new(DescribeFleetInstancesResult::from_json(value)?)),
-        "DescribeFleets" => (108, Box::new(DescribeFleetsResult::from_json(value)?)),
-        "DescribeFlowLogs" => (109, Box::new(DescribeFlowLogsResult::from_json(value)?)),
-        "DescribeHosts" => (110, Box::new(DescribeHostsResult::from_json(value)?)),
-        "DescribeIamInstanceProfileAssociations" => (111, Box::new(DescribeIamInstanceProfileAssociationsResult::from_json(value)?)),
-        "DescribeIdFormat" => (112, Box::new(DescribeIdFormatResult::from_json(value)?)),
-        "DescribeIdentityIdFormat" => (113, Box::new(DescribeIdentityIdFormatResult::from_json(value)?)),
-        "DescribeImageAttribute" => (114, Box::new(ImageAttribute::from_json(value)?)),
-        "DescribeImages" => (115, Box::new(DescribeImagesResult::from_json(value)?)),
-        "DescribeImportImageTasks" => (116, Box::new(DescribeImportImageTasksResult::from_json(value)?)),
-        "DescribeImportSnapshotTasks" => (117, Box::new(DescribeImportSnapshotTasksResult::from_json(value)?)),
-        "DescribeInstanceAttribute" => (118, Box::new(InstanceAttribute::from_json(value)?)),
-        "DescribeInstanceCreditSpecifications" => (119, Box::new(DescribeInstanceCreditSpecificationsResult::from_json(value)?)),
-        "DescribeInstanceEventWindows" => (120, Box::new(DescribeInstanceEventWindowsResult::from_json(value)?)),
-        "DescribeInstanceImageMetadata" => (121, Box::new(DescribeInstanceImageMetadataResult::from_json(value)?)),
-        "DescribeInstanceStatus" => (122, Box::new(DescribeInstanceStatusResult::from_json(value)?)),
-        "DescribeInstanceTypeOfferings" => (123, Box::new(DescribeInstanceTypeOfferingsResult::from_json(value)?)),
-        "DescribeInstanceTypes" => (124, Box::new(DescribeInstanceTypesResult::from_json(value)?)),
-        "DescribeInstances" => (125, Box::new(DescribeInstancesResult::from_json(value)?)),
-        "DescribeInternetGateways" => (126, Box::new(DescribeInternetGatewaysResult::from_json(value)?)),
-        "DescribeKeyPairs" => (127, Box::new(DescribeKeyPairsResult::from_json(value)?)),
-        "DescribeLaunchTemplateVersions" => (128, Box::new(DescribeLaunchTemplateVersionsResult::from_json(value)?)),
-        "DescribeLaunchTemplates" => (129, Box::new(DescribeLaunchTemplatesResult::from_json(value)?)),
-        "DescribeManagedPrefixLists" => (130, Box::new(DescribeManagedPrefixListsResult::from_json(value)?)),
-        "DescribeNatGateways" => (131, Box::new(DescribeNatGatewaysResult::from_json(value)?)),
-        "DescribeNetworkAcls" => (132, Box::new(DescribeNetworkAclsResult::from_json(value)?)),
-        "DescribeNetworkInterfaceAttribute" => (133, Box::new(DescribeNetworkInterfaceAttributeResult::from_json(value)?)),
-        "DescribeNetworkInterfaces" => (134, Box::new(DescribeNetworkInterfacesResult::from_json(value)?)),
-        "DescribePlacementGroups" => (135, Box::new(DescribePlacementGroupsResult::from_json(value)?)),
-        "DescribePrefixLists" => (136, Box::new(DescribePrefixListsResult::from_json(value)?)),
-        "DescribePrincipalIdFormat" => (137, Box::new(DescribePrincipalIdFormatResult::from_json(value)?)),
-        "DescribeRegions" => (138, Box::new(DescribeRegionsResult::from_json(value)?)),
-        "DescribeReplaceRootVolumeTasks" => (139, Box::new(DescribeReplaceRootVolumeTasksResult::from_json(value)?)),
-        "DescribeReservedInstances" => (140, Box::new(DescribeReservedInstancesResult::from_json(value)?)),
-        "DescribeRouteTables" => (141, Box::new(DescribeRouteTablesResult::from_json(value)?)),
-        "DescribeSecurityGroupReferences" => (142, Box::new(DescribeSecurityGroupReferencesResult::from_json(value)?)),
-        "DescribeSecurityGroupRules" => (143, Box::new(DescribeSecurityGroupRulesResult::from_json(value)?)),
-        "DescribeSecurityGroups" => (144, Box::new(DescribeSecurityGroupsResult::from_json(value)?)),
-        "DescribeSnapshotAttribute" => (145, Box::new(DescribeSnapshotAttributeResult::from_json(value)?)),
-        "DescribeSnapshotTierStatus" => (146, Box::new(DescribeSnapshotTierStatusResult::from_json(value)?)),
-        "DescribeSnapshots" => (147, Box::new(DescribeSnapshotsResult::from_json(value)?)),
-        "DescribeSpotDatafeedSubscription" => (148, Box::new(DescribeSpotDatafeedSubscriptionResult::from_json(value)?)),
-        "DescribeSpotInstanceRequests" => (149, Box::new(DescribeSpotInstanceRequestsResult::from_json(value)?)),
-        "DescribeSpotPriceHistory" => (150, Box::new(DescribeSpotPriceHistoryResult::from_json(value)?)),
-        "DescribeStaleSecurityGroups" => (151, Box::new(DescribeStaleSecurityGroupsResult::from_json(value)?)),
-        "DescribeSubnets" => (152, Box::new(DescribeSubnetsResult::from_json(value)?)),
-        "DescribeTags" => (153, Box::new(DescribeTagsResult::from_json(value)?)),
-        "DescribeVolumeAttribute" => (154, Box::new(DescribeVolumeAttributeResult::from_json(value)?)),
-        "DescribeVolumeStatus" => (155, Box::new(DescribeVolumeStatusResult::from_json(value)?)),
-        "DescribeVolumes" => (156, Box::new(DescribeVolumesResult::from_json(value)?)),
-        "DescribeVolumesModifications" => (157, Box::new(DescribeVolumesModificationsResult::from_json(value)?)),
-        "DescribeVpcAttribute" => (158, Box::new(DescribeVpcAttributeResult::from_json(value)?)),
-        "DescribeVpcClassicLink" => (159, Box::new(DescribeVpcClassicLinkResult::from_json(value)?)),
-        "DescribeVpcClassicLinkDnsSupport" => (160, Box::new(DescribeVpcClassicLinkDnsSupportResult::from_json(value)?)),
-        "DescribeVpcEndpointServices" => (161, Box::new(DescribeVpcEndpointServicesResult::from_json(value)?)),
-        "DescribeVpcEndpoints" => (162, Box::new(DescribeVpcEndpointsResult::from_json(value)?)),
-        "DescribeVpcPeeringConnections" => (163, Box::new(DescribeVpcPeeringConnectionsResult::from_json(value)?)),
-        "DescribeVpcs" => (164, Box::new(DescribeVpcsResult::from_json(value)?)),
-        "DescribeVpnConnections" => (165, Box::new(DescribeVpnConnectionsResult::from_json(value)?)),
-        "DescribeVpnGateways" => (166, Box::new(DescribeVpnGatewaysResult::from_json(value)?)),
-        "DetachInternetGateway" => (167, Box::new(())),
-        "DetachNetworkInterface" => (168, Box::new(())),
-        "DetachVolume" => (169, Box::new(VolumeAttachment::from_json(value)?)),
-        "DetachVpnGateway" => (170, Box::new(())),
-        "DisableEbsEncryptionByDefault" => (171, Box::new(DisableEbsEncryptionByDefaultResult::from_json(value)?)),
-        "DisableImage" => (172, Box::new(DisableImageResult::from_json(value)?)),
-        "DisableImageDeprecation" => (173, Box::new(DisableImageDeprecationResult::from_json(value)?)),
-        "DisableImageDeregistrationProtection" => (174, Box::new(DisableImageDeregistrationProtectionResult::from_json(value)?)),
-        "DisableSerialConsoleAccess" => (175, Box::new(DisableSerialConsoleAccessResult::from_json(value)?)),
-        "DisableVgwRoutePropagation" => (176, Box::new(())),
-        "DisassociateAddress" => (177, Box::new(())),
-        "DisassociateIamInstanceProfile" => (178, Box::new(DisassociateIamInstanceProfileResult::from_json(value)?)),
-        "DisassociateRouteTable" => (179, Box::new(())),
-        "DisassociateSubnetCidrBlock" => (180, Box::new(DisassociateSubnetCidrBlockResult::from_json(value)?)),
-        "DisassociateVpcCidrBlock" => (181, Box::new(DisassociateVpcCidrBlockResult::from_json(value)?)),
-        "EnableEbsEncryptionByDefault" => (182, Box::new(EnableEbsEncryptionByDefaultResult::from_json(value)?)),
-        "EnableImage" => (183, Box::new(EnableImageResult::from_json(value)?)),
-        "EnableImageDeprecation" => (184, Box::new(EnableImageDeprecationResult::from_json(value)?)),
-        "EnableImageDeregistrationProtection" => (185, Box::new(EnableImageDeregistrationProtectionResult::from_json(value)?)),
-        "EnableSerialConsoleAccess" => (186, Box::new(EnableSerialConsoleAccessResult::from_json(value)?)),
-        "EnableVgwRoutePropagation" => (187, Box::new(())),
-        "EnableVolumeIO" => (188, Box::new(())),
-        "GetCapacityReservationUsage" => (189, Box::new(GetCapacityReservationUsageResult::from_json(value)?)),
-        "GetConsoleOutput" => (190, Box::new(GetConsoleOutputResult::from_json(value)?)),
-        "GetConsoleScreenshot" => (191, Box::new(GetConsoleScreenshotResult::from_json(value)?)),
-        "GetEbsDefaultKmsKeyId" => (192, Box::new(GetEbsDefaultKmsKeyIdResult::from_json(value)?)),
-        "GetEbsEncryptionByDefault" => (193, Box::new(GetEbsEncryptionByDefaultResult::from_json(value)?)),
-        "GetInstanceMetadataDefaults" => (194, Box::new(GetInstanceMetadataDefaultsResult::from_json(value)?)),
-        "GetInstanceTypesFromInstanceRequirements" => (195, Box::new(GetInstanceTypesFromInstanceRequirementsResult::from_json(value)?)),
-        "GetInstanceUefiData" => (196, Box::new(GetInstanceUefiDataResult::from_json(value)?)),
-        "GetLaunchTemplateData" => (197, Box::new(GetLaunchTemplateDataResult::from_json(value)?)),
-        "GetManagedPrefixListAssociations" => (198, Box::new(GetManagedPrefixListAssociationsResult::from_json(value)?)),
-        "GetManagedPrefixListEntries" => (199, Box::new(GetManagedPrefixListEntriesResult::from_json(value)?)),
-        "GetPasswordData" => (200, Box::new(GetPasswordDataResult::from_json(value)?)),
-        "GetSerialConsoleAccessStatus" => (201, Box::new(GetSerialConsoleAccessStatusResult::from_json(value)?)),
-        "ImportImage" => (202, Box::new(ImportImageResult::from_json(value)?)),
-        "ImportInstance" => (203, Box::new(ImportInstanceResult::from_json(value)?)),
-        "ImportKeyPair" => (204, Box::new(ImportKeyPairResult::from_json(value)?)),
-        "ImportSnapshot" => (205, Box::new(ImportSnapshotResult::from_json(value)?)),
-        "ImportVolume" => (206, Box::new(ImportVolumeResult::from_json(value)?)),
-        "ModifyAddressAttribute" => (207, Box::new(ModifyAddressAttributeResult::from_json(value)?)),
-        "ModifyCapacityReservation" => (208, Box::new(ModifyCapacityReservationResult::from_json(value)?)),
-        "ModifyFleet" => (209, Box::new(ModifyFleetResult::from_json(value)?)),
-        "ModifyHosts" => (210, Box::new(ModifyHostsResult::from_json(value)?)),
-        "ModifyIdFormat" => (211, Box::new(())),
-        "ModifyIdentityIdFormat" => (212, Box::new(())),
-        "ModifyImageAttribute" => (213, Box::new(())),
-        "ModifyInstanceAttribute" => (214, Box::new(())),
-        "ModifyInstanceCapacityReservationAttributes" => (215, Box::new(ModifyInstanceCapacityReservationAttributesResult::from_json(value)?)),
-        "ModifyInstanceCpuOptions" => (216, Box::new(ModifyInstanceCpuOptionsResult::from_json(value)?)),
-        "ModifyInstanceCreditSpecification" => (217, Box::new(ModifyInstanceCreditSpecificationResult::from_json(value)?)),
-        "ModifyInstanceEventStartTime" => (218, Box::new(ModifyInstanceEventStartTimeResult::from_json(value)?)),
-        "ModifyInstanceMaintenanceOptions" => (219, Box::new(ModifyInstanceMaintenanceOptionsResult::from_json(value)?)),
-        "ModifyInstanceMetadataDefaults" => (220, Box::new(ModifyInstanceMetadataDefaultsResult::from_json(value)?)),
-        "ModifyInstanceMetadataOptions" => (221, Box::new(ModifyInstanceMetadataOptionsResult::from_json(value)?)),
-        "ModifyInstancePlacement" => (222, Box::new(ModifyInstancePlacementResult::from_json(value)?)),
-        "ModifyLaunchTemplate" => (223, Box::new(ModifyLaunchTemplateResult::from_json(value)?)),
-        "ModifyManagedPrefixList" => (224, Box::new(ModifyManagedPrefixListResult::from_json(value)?)),
-        "ModifyNetworkInterfaceAttribute" => (225, Box::new(())),
-        "ModifyPrivateDnsNameOptions" => (226, Box::new(ModifyPrivateDnsNameOptionsResult::from_json(value)?)),
-        "ModifySecurityGroupRules" => (227, Box::new(ModifySecurityGroupRulesResult::from_json(value)?)),
-        "ModifySnapshotAttribute" => (228, Box::new(())),
-        "ModifySubnetAttribute" => (229, Box::new(())),
-        "ModifyVolume" => (230, Box::new(ModifyVolumeResult::from_json(value)?)),
-        "ModifyVolumeAttribute" => (231, Box::new(())),
-        "ModifyVpcAttribute" => (232, Box::new(())),
-        "ModifyVpcEndpoint" => (233, Box::new(ModifyVpcEndpointResult::from_json(value)?)),
-        "ModifyVpcPeeringConnectionOptions" => (234, Box::new(ModifyVpcPeeringConnectionOptionsResult::from_json(value)?)),
-        "ModifyVpcTenancy" => (235, Box::new(ModifyVpcTenancyResult::from_json(value)?)),
-        "MonitorInstances" => (236, Box::new(MonitorInstancesResult::from_json(value)?)),
-        "RebootInstances" => (237, Box::new(())),
-        "RegisterImage" => (238, Box::new(RegisterImageResult::from_json(value)?)),
-        "RejectVpcPeeringConnection" => (239, Box::new(RejectVpcPeeringConnectionResult::from_json(value)?)),
-        "ReleaseAddress" => (240, Box::new(())),
-        "ReleaseHosts" => (241, Box::new(ReleaseHostsResult::from_json(value)?)),
-        "ReplaceIamInstanceProfileAssociation" => (242, Box::new(ReplaceIamInstanceProfileAssociationResult::from_json(value)?)),
-        "ReplaceNetworkAclAssociation" => (243, Box::new(ReplaceNetworkAclAssociationResult::from_json(value)?)),
-        "ReplaceNetworkAclEntry" => (244, Box::new(())),
-        "ReplaceRoute" => (245, Box::new(())),
-        "ReplaceRouteTableAssociation" => (246, Box::new(ReplaceRouteTableAssociationResult::from_json(value)?)),
-        "ReportInstanceStatus" => (247, Box::new(())),
-        "RequestSpotInstances" => (248, Box::new(RequestSpotInstancesResult::from_json(value)?)),
-        "ResetAddressAttribute" => (249, Box::new(ResetAddressAttributeResult::from_json(value)?)),
-        "ResetImageAttribute" => (250, Box::new(())),
-        "ResetInstanceAttribute" => (251, Box::new(())),
-        "ResetNetworkInterfaceAttribute" => (252, Box::new(())),
-        "ResetSnapshotAttribute" => (253, Box::new(())),
-        "RestoreManagedPrefixListVersion" => (254, Box::new(RestoreManagedPrefixListVersionResult::from_json(value)?)),
-        "RevokeSecurityGroupEgress" => (255, Box::new(RevokeSecurityGroupEgressResult::from_json(value)?)),
-        "RevokeSecurityGroupIngress" => (256, Box::new(RevokeSecurityGroupIngressResult::from_json(value)?)),
-        "RunInstances" => (257, Box::new(Reservation::from_json(value)?)),
-        "SendDiagnosticInterrupt" => (258, Box::new(())),
-        "StartInstances" => (259, Box::new(StartInstancesResult::from_json(value)?)),
-        "StopInstances" => (260, Box::new(StopInstancesResult::from_json(value)?)),
-        "TerminateInstances" => (261, Box::new(TerminateInstancesResult::from_json(value)?)),
-        "UnassignIpv6Addresses" => (262, Box::new(UnassignIpv6AddressesResult::from_json(value)?)),
-        "UnassignPrivateIpAddresses" => (263, Box::new(())),
-        "UnmonitorInstances" => (264, Box::new(UnmonitorInstancesResult::from_json(value)?)),
-        "UpdateSecurityGroupRuleDescriptionsEgress" => (265, Box::new(UpdateSecurityGroupRuleDescriptionsEgressResult::from_json(value)?)),
-        "UpdateSecurityGroupRuleDescriptionsIngress" => (266, Box::new(UpdateSecurityGroupRuleDescriptionsIngressResult::from_json(value)?)),
+        "AcceptTransitGatewayVpcAttachment" => (0, Box::new(AcceptTransitGatewayVpcAttachmentResult::from_json(value)?)),
+        "AcceptVpcPeeringConnection" => (1, Box::new(AcceptVpcPeeringConnectionResult::from_json(value)?)),
+        "AllocateAddress" => (2, Box::new(AllocateAddressResult::from_json(value)?)),
+        "AllocateHosts" => (3, Box::new(AllocateHostsResult::from_json(value)?)),
+        "AssignIpv6Addresses" => (4, Box::new(AssignIpv6AddressesResult::from_json(value)?)),
+        "AssignPrivateIpAddresses" => (5, Box::new(AssignPrivateIpAddressesResult::from_json(value)?)),
+        "AssociateAddress" => (6, Box::new(AssociateAddressResult::from_json(value)?)),
+        "AssociateDhcpOptions" => (7, Box::new(())),
+        "AssociateIamInstanceProfile" => (8, Box::new(AssociateIamInstanceProfileResult::from_json(value)?)),
+        "AssociateRouteTable" => (9, Box::new(AssociateRouteTableResult::from_json(value)?)),
+        "AssociateSubnetCidrBlock" => (10, Box::new(AssociateSubnetCidrBlockResult::from_json(value)?)),
+        "AssociateTransitGatewayRouteTable" => (11, Box::new(AssociateTransitGatewayRouteTableResult::from_json(value)?)),
+        "AssociateVpcCidrBlock" => (12, Box::new(AssociateVpcCidrBlockResult::from_json(value)?)),
+        "AttachInternetGateway" => (13, Box::new(())),
+        "AttachNetworkInterface" => (14, Box::new(AttachNetworkInterfaceResult::from_json(value)?)),
+        "AttachVolume" => (15, Box::new(VolumeAttachment::from_json(value)?)),
+        "AttachVpnGateway" => (16, Box::new(AttachVpnGatewayResult::from_json(value)?)),
+        "AuthorizeSecurityGroupEgress" => (17, Box::new(AuthorizeSecurityGroupEgressResult::from_json(value)?)),
+        "AuthorizeSecurityGroupIngress" => (18, Box::new(AuthorizeSecurityGroupIngressResult::from_json(value)?)),
+        "BundleInstance" => (19, Box::new(BundleInstanceResult::from_json(value)?)),
+        "CancelBundleTask" => (20, Box::new(CancelBundleTaskResult::from_json(value)?)),
+        "CancelCapacityReservation" => (21, Box::new(CancelCapacityReservationResult::from_json(value)?)),
+        "CancelConversionTask" => (22, Box::new(())),
+        "CancelExportTask" => (23, Box::new(())),
+        "CancelImportTask" => (24, Box::new(CancelImportTaskResult::from_json(value)?)),
+        "CancelSpotInstanceRequests" => (25, Box::new(CancelSpotInstanceRequestsResult::from_json(value)?)),
+        "CopyImage" => (26, Box::new(CopyImageResult::from_json(value)?)),
+        "CopySnapshot" => (27, Box::new(CopySnapshotResult::from_json(value)?)),
+        "CreateCapacityReservation" => (28, Box::new(CreateCapacityReservationResult::from_json(value)?)),
+        "CreateCarrierGateway" => (29, Box::new(CreateCarrierGatewayResult::from_json(value)?)),
+        "CreateCustomerGateway" => (30, Box::new(CreateCustomerGatewayResult::from_json(value)?)),
+        "CreateDefaultSubnet" => (31, Box::new(CreateDefaultSubnetResult::from_json(value)?)),
+        "CreateDefaultVpc" => (32, Box::new(CreateDefaultVpcResult::from_json(value)?)),
+        "CreateDhcpOptions" => (33, Box::new(CreateDhcpOptionsResult::from_json(value)?)),
+        "CreateEgressOnlyInternetGateway" => (34, Box::new(CreateEgressOnlyInternetGatewayResult::from_json(value)?)),
+        "CreateFleet" => (35, Box::new(CreateFleetResult::from_json(value)?)),
+        "CreateFlowLogs" => (36, Box::new(CreateFlowLogsResult::from_json(value)?)),
+        "CreateImage" => (37, Box::new(CreateImageResult::from_json(value)?)),
+        "CreateInstanceExportTask" => (38, Box::new(CreateInstanceExportTaskResult::from_json(value)?)),
+        "CreateInternetGateway" => (39, Box::new(CreateInternetGatewayResult::from_json(value)?)),
+        "CreateKeyPair" => (40, Box::new(KeyPair::from_json(value)?)),
+        "CreateLaunchTemplate" => (41, Box::new(CreateLaunchTemplateResult::from_json(value)?)),
+        "CreateLaunchTemplateVersion" => (42, Box::new(CreateLaunchTemplateVersionResult::from_json(value)?)),
+        "CreateManagedPrefixList" => (43, Box::new(CreateManagedPrefixListResult::from_json(value)?)),
+        "CreateNatGateway" => (44, Box::new(CreateNatGatewayResult::from_json(value)?)),
+        "CreateNetworkAcl" => (45, Box::new(CreateNetworkAclResult::from_json(value)?)),
+        "CreateNetworkAclEntry" => (46, Box::new(())),
+        "CreateNetworkInsightsPath" => (47, Box::new(CreateNetworkInsightsPathResult::from_json(value)?)),
+        "CreateNetworkInterface" => (48, Box::new(CreateNetworkInterfaceResult::from_json(value)?)),
+        "CreatePlacementGroup" => (49, Box::new(CreatePlacementGroupResult::from_json(value)?)),
+        "CreateReplaceRootVolumeTask" => (50, Box::new(CreateReplaceRootVolumeTaskResult::from_json(value)?)),
+        "CreateRoute" => (51, Box::new(CreateRouteResult::from_json(value)?)),
+        "CreateRouteTable" => (52, Box::new(CreateRouteTableResult::from_json(value)?)),
+        "CreateSecurityGroup" => (53, Box::new(CreateSecurityGroupResult::from_json(value)?)),
+        "CreateSnapshot" => (54, Box::new(Snapshot::from_json(value)?)),
+        "CreateSpotDatafeedSubscription" => (55, Box::new(CreateSpotDatafeedSubscriptionResult::from_json(value)?)),
+        "CreateSubnet" => (56, Box::new(CreateSubnetResult::from_json(value)?)),
+        "CreateTags" => (57, Box::new(())),
+        "CreateTransitGateway" => (58, Box::new(CreateTransitGatewayResult::from_json(value)?)),
+        "CreateTransitGatewayRoute" => (59, Box::new(CreateTransitGatewayRouteResult::from_json(value)?)),
+        "CreateTransitGatewayRouteTable" => (60, Box::new(CreateTransitGatewayRouteTableResult::from_json(value)?)),
+        "CreateTransitGatewayVpcAttachment" => (61, Box::new(CreateTransitGatewayVpcAttachmentResult::from_json(value)?)),
+        "CreateVolume" => (62, Box::new(Volume::from_json(value)?)),
+        "CreateVpc" => (63, Box::new(CreateVpcResult::from_json(value)?)),
+        "CreateVpcEndpoint" => (64, Box::new(CreateVpcEndpointResult::from_json(value)?)),
+        "CreateVpcPeeringConnection" => (65, Box::new(CreateVpcPeeringConnectionResult::from_json(value)?)),
+        "CreateVpnConnection" => (66, Box::new(CreateVpnConnectionResult::from_json(value)?)),
+        "CreateVpnConnectionRoute" => (67, Box::new(())),
+        "CreateVpnGateway" => (68, Box::new(CreateVpnGatewayResult::from_json(value)?)),
+        "DeleteCarrierGateway" => (69, Box::new(DeleteCarrierGatewayResult::from_json(value)?)),
+        "DeleteCustomerGateway" => (70, Box::new(())),
+        "DeleteDhcpOptions" => (71, Box::new(())),
+        "DeleteEgressOnlyInternetGateway" => (72, Box::new(DeleteEgressOnlyInternetGatewayResult::from_json(value)?)),
+        "DeleteFleets" => (73, Box::new(DeleteFleetsResult::from_json(value)?)),
+        "DeleteFlowLogs" => (74, Box::new(DeleteFlowLogsResult::from_json(value)?)),
+        "DeleteInternetGateway" => (75, Box::new(())),
+        "DeleteKeyPair" => (76, Box::new(DeleteKeyPairResult::from_json(value)?)),
+        "DeleteLaunchTemplate" => (77, Box::new(DeleteLaunchTemplateResult::from_json(value)?)),
+        "DeleteLaunchTemplateVersions" => (78, Box::new(DeleteLaunchTemplateVersionsResult::from_json(value)?)),
+        "DeleteManagedPrefixList" => (79, Box::new(DeleteManagedPrefixListResult::from_json(value)?)),
+        "DeleteNatGateway" => (80, Box::new(DeleteNatGatewayResult::from_json(value)?)),
+        "DeleteNetworkAcl" => (81, Box::new(())),
+        "DeleteNetworkAclEntry" => (82, Box::new(())),
+        "DeleteNetworkInsightsAnalysis" => (83, Box::new(DeleteNetworkInsightsAnalysisResult::from_json(value)?)),
+        "DeleteNetworkInsightsPath" => (84, Box::new(DeleteNetworkInsightsPathResult::from_json(value)?)),
+        "DeleteNetworkInterface" => (85, Box::new(())),
+        "DeletePlacementGroup" => (86, Box::new(())),
+        "DeleteRoute" => (87, Box::new(())),
+        "DeleteRouteTable" => (88, Box::new(())),
+        "DeleteSecurityGroup" => (89, Box::new(DeleteSecurityGroupResult::from_json(value)?)),
+        "DeleteSnapshot" => (90, Box::new(())),
+        "DeleteSpotDatafeedSubscription" => (91, Box::new(())),
+        "DeleteSubnet" => (92, Box::new(())),
+        "DeleteTags" => (93, Box::new(())),
+        "DeleteTransitGateway" => (94, Box::new(DeleteTransitGatewayResult::from_json(value)?)),
+        "DeleteTransitGatewayRoute" => (95, Box::new(DeleteTransitGatewayRouteResult::from_json(value)?)),
+        "DeleteTransitGatewayRouteTable" => (96, Box::new(DeleteTransitGatewayRouteTableResult::from_json(value)?)),
+        "DeleteTransitGatewayVpcAttachment" => (97, Box::new(DeleteTransitGatewayVpcAttachmentResult::from_json(value)?)),
+        "DeleteVolume" => (98, Box::new(())),
+        "DeleteVpc" => (99, Box::new(())),
+        "DeleteVpcEndpoints" => (100, Box::new(DeleteVpcEndpointsResult::from_json(value)?)),
+        "DeleteVpcPeeringConnection" => (101, Box::new(DeleteVpcPeeringConnectionResult::from_json(value)?)),
+        "DeleteVpnConnection" => (102, Box::new(())),
+        "DeleteVpnConnectionRoute" => (103, Box::new(())),
+        "DeleteVpnGateway" => (104, Box::new(())),
+        "DeregisterImage" => (105, Box::new(DeregisterImageResult::from_json(value)?)),
+        "DescribeAccountAttributes" => (106, Box::new(DescribeAccountAttributesResult::from_json(value)?)),
+        "DescribeAddresses" => (107, Box::new(DescribeAddressesResult::from_json(value)?)),
+        "DescribeAddressesAttribute" => (108, Box::new(DescribeAddressesAttributeResult::from_json(value)?)),
+        "DescribeAggregateIdFormat" => (109, Box::new(DescribeAggregateIdFormatResult::from_json(value)?)),
+        "DescribeAvailabilityZones" => (110, Box::new(DescribeAvailabilityZonesResult::from_json(value)?)),
+        "DescribeBundleTasks" => (111, Box::new(DescribeBundleTasksResult::from_json(value)?)),
+        "DescribeCapacityReservations" => (112, Box::new(DescribeCapacityReservationsResult::from_json(value)?)),
+        "DescribeCarrierGateways" => (113, Box::new(DescribeCarrierGatewaysResult::from_json(value)?)),
+        "DescribeConversionTasks" => (114, Box::new(DescribeConversionTasksResult::from_json(value)?)),
+        "DescribeCustomerGateways" => (115, Box::new(DescribeCustomerGatewaysResult::from_json(value)?)),
+        "DescribeDhcpOptions" => (116, Box::new(DescribeDhcpOptionsResult::from_json(value)?)),
+        "DescribeEgressOnlyInternetGateways" => (117, Box::new(DescribeEgressOnlyInternetGatewaysResult::from_json(value)?)),
+        "DescribeExportTasks" => (118, Box::new(DescribeExportTasksResult::from_json(value)?)),
+        "DescribeFleetHistory" => (119, Box::new(DescribeFleetHistoryResult::from_json(value)?)),
+        "DescribeFleetInstances" => (120, Box::new(DescribeFleetInstancesResult::from_json(value)?)),
+        "DescribeFleets" => (121, Box::new(DescribeFleetsResult::from_json(value)?)),
+        "DescribeFlowLogs" => (122, Box::new(DescribeFlowLogsResult::from_json(value)?)),
+        "DescribeHosts" => (123, Box::new(DescribeHostsResult::from_json(value)?)),
+        "DescribeIamInstanceProfileAssociations" => (124, Box::new(DescribeIamInstanceProfileAssociationsResult::from_json(value)?)),
+        "DescribeIdFormat" => (125, Box::new(DescribeIdFormatResult::from_json(value)?)),
+        "DescribeIdentityIdFormat" => (126, Box::new(DescribeIdentityIdFormatResult::from_json(value)?)),
+        "DescribeImageAttribute" => (127, Box::new(ImageAttribute::from_json(value)?)),
+        "DescribeImages" => (128, Box::new(DescribeImagesResult::from_json(value)?)),
+        "DescribeImportImageTasks" => (129, Box::new(DescribeImportImageTasksResult::from_json(value)?)),
+        "DescribeImportSnapshotTasks" => (130, Box::new(DescribeImportSnapshotTasksResult::from_json(value)?)),
+        "DescribeInstanceAttribute" => (131, Box::new(InstanceAttribute::from_json(value)?)),
+        "DescribeInstanceCreditSpecifications" => (132, Box::new(DescribeInstanceCreditSpecificationsResult::from_json(value)?)),
+        "DescribeInstanceEventWindows" => (133, Box::new(DescribeInstanceEventWindowsResult::from_json(value)?)),
+        "DescribeInstanceImageMetadata" => (134, Box::new(DescribeInstanceImageMetadataResult::from_json(value)?)),
+        "DescribeInstanceStatus" => (135, Box::new(DescribeInstanceStatusResult::from_json(value)?)),
+        "DescribeInstanceTypeOfferings" => (136, Box::new(DescribeInstanceTypeOfferingsResult::from_json(value)?)),
+        "DescribeInstanceTypes" => (137, Box::new(DescribeInstanceTypesResult::from_json(value)?)),
+        "DescribeInstances" => (138, Box::new(DescribeInstancesResult::from_json(value)?)),
+        "DescribeInternetGateways" => (139, Box::new(DescribeInternetGatewaysResult::from_json(value)?)),
+        "DescribeKeyPairs" => (140, Box::new(DescribeKeyPairsResult::from_json(value)?)),
+        "DescribeLaunchTemplateVersions" => (141, Box::new(DescribeLaunchTemplateVersionsResult::from_json(value)?)),
+        "DescribeLaunchTemplates" => (142, Box::new(DescribeLaunchTemplatesResult::from_json(value)?)),
+        "DescribeManagedPrefixLists" => (143, Box::new(DescribeManagedPrefixListsResult::from_json(value)?)),
+        "DescribeNatGateways" => (144, Box::new(DescribeNatGatewaysResult::from_json(value)?)),
+        "DescribeNetworkAcls" => (145, Box::new(DescribeNetworkAclsResult::from_json(value)?)),
+        "DescribeNetworkInsightsAnalyses" => (146, Box::new(DescribeNetworkInsightsAnalysesResult::from_json(value)?)),
+        "DescribeNetworkInsightsPaths" => (147, Box::new(DescribeNetworkInsightsPathsResult::from_json(value)?)),
+        "DescribeNetworkInterfaceAttribute" => (148, Box::new(DescribeNetworkInterfaceAttributeResult::from_json(value)?)),
+        "DescribeNetworkInterfaces" => (149, Box::new(DescribeNetworkInterfacesResult::from_json(value)?)),
+        "DescribePlacementGroups" => (150, Box::new(DescribePlacementGroupsResult::from_json(value)?)),
+        "DescribePrefixLists" => (151, Box::new(DescribePrefixListsResult::from_json(value)?)),
+        "DescribePrincipalIdFormat" => (152, Box::new(DescribePrincipalIdFormatResult::from_json(value)?)),
+        "DescribeRegions" => (153, Box::new(DescribeRegionsResult::from_json(value)?)),
+        "DescribeReplaceRootVolumeTasks" => (154, Box::new(DescribeReplaceRootVolumeTasksResult::from_json(value)?)),
+        "DescribeReservedInstances" => (155, Box::new(DescribeReservedInstancesResult::from_json(value)?)),
+        "DescribeRouteTables" => (156, Box::new(DescribeRouteTablesResult::from_json(value)?)),
+        "DescribeSecurityGroupReferences" => (157, Box::new(DescribeSecurityGroupReferencesResult::from_json(value)?)),
+        "DescribeSecurityGroupRules" => (158, Box::new(DescribeSecurityGroupRulesResult::from_json(value)?)),
+        "DescribeSecurityGroups" => (159, Box::new(DescribeSecurityGroupsResult::from_json(value)?)),
+        "DescribeSnapshotAttribute" => (160, Box::new(DescribeSnapshotAttributeResult::from_json(value)?)),
+        "DescribeSnapshotTierStatus" => (161, Box::new(DescribeSnapshotTierStatusResult::from_json(value)?)),
+        "DescribeSnapshots" => (162, Box::new(DescribeSnapshotsResult::from_json(value)?)),
+        "DescribeSpotDatafeedSubscription" => (163, Box::new(DescribeSpotDatafeedSubscriptionResult::from_json(value)?)),
+        "DescribeSpotInstanceRequests" => (164, Box::new(DescribeSpotInstanceRequestsResult::from_json(value)?)),
+        "DescribeSpotPriceHistory" => (165, Box::new(DescribeSpotPriceHistoryResult::from_json(value)?)),
+        "DescribeStaleSecurityGroups" => (166, Box::new(DescribeStaleSecurityGroupsResult::from_json(value)?)),
+        "DescribeSubnets" => (167, Box::new(DescribeSubnetsResult::from_json(value)?)),
+        "DescribeTags" => (168, Box::new(DescribeTagsResult::from_json(value)?)),
+        "DescribeTransitGatewayAttachments" => (169, Box::new(DescribeTransitGatewayAttachmentsResult::from_json(value)?)),
+        "DescribeTransitGatewayRouteTables" => (170, Box::new(DescribeTransitGatewayRouteTablesResult::from_json(value)?)),
+        "DescribeTransitGatewayVpcAttachments" => (171, Box::new(DescribeTransitGatewayVpcAttachmentsResult::from_json(value)?)),
+        "DescribeTransitGateways" => (172, Box::new(DescribeTransitGatewaysResult::from_json(value)?)),
+        "DescribeVolumeAttribute" => (173, Box::new(DescribeVolumeAttributeResult::from_json(value)?)),
+        "DescribeVolumeStatus" => (174, Box::new(DescribeVolumeStatusResult::from_json(value)?)),
+        "DescribeVolumes" => (175, Box::new(DescribeVolumesResult::from_json(value)?)),
+        "DescribeVolumesModifications" => (176, Box::new(DescribeVolumesModificationsResult::from_json(value)?)),
+        "DescribeVpcAttribute" => (177, Box::new(DescribeVpcAttributeResult::from_json(value)?)),
+        "DescribeVpcClassicLink" => (178, Box::new(DescribeVpcClassicLinkResult::from_json(value)?)),
+        "DescribeVpcClassicLinkDnsSupport" => (179, Box::new(DescribeVpcClassicLinkDnsSupportResult::from_json(value)?)),
+        "DescribeVpcEndpointServices" => (180, Box::new(DescribeVpcEndpointServicesResult::from_json(value)?)),
+        "DescribeVpcEndpoints" => (181, Box::new(DescribeVpcEndpointsResult::from_json(value)?)),
+        "DescribeVpcPeeringConnections" => (182, Box::new(DescribeVpcPeeringConnectionsResult::from_json(value)?)),
+        "DescribeVpcs" => (183, Box::new(DescribeVpcsResult::from_json(value)?)),
+        "DescribeVpnConnections" => (184, Box::new(DescribeVpnConnectionsResult::from_json(value)?)),
+        "DescribeVpnGateways" => (185, Box::new(DescribeVpnGatewaysResult::from_json(value)?)),
+        "DetachInternetGateway" => (186, Box::new(())),
+        "DetachNetworkInterface" => (187, Box::new(())),
+        "DetachVolume" => (188, Box::new(VolumeAttachment::from_json(value)?)),
+        "DetachVpnGateway" => (189, Box::new(())),
+        "DisableEbsEncryptionByDefault" => (190, Box::new(DisableEbsEncryptionByDefaultResult::from_json(value)?)),
+        "DisableImage" => (191, Box::new(DisableImageResult::from_json(value)?)),
+        "DisableImageDeprecation" => (192, Box::new(DisableImageDeprecationResult::from_json(value)?)),
+        "DisableImageDeregistrationProtection" => (193, Box::new(DisableImageDeregistrationProtectionResult::from_json(value)?)),
+        "DisableSerialConsoleAccess" => (194, Box::new(DisableSerialConsoleAccessResult::from_json(value)?)),
+        "DisableTransitGatewayRouteTablePropagation" => (195, Box::new(DisableTransitGatewayRouteTablePropagationResult::from_json(value)?)),
+        "DisableVgwRoutePropagation" => (196, Box::new(())),
+        "DisassociateAddress" => (197, Box::new(())),
+        "DisassociateIamInstanceProfile" => (198, Box::new(DisassociateIamInstanceProfileResult::from_json(value)?)),
+        "DisassociateRouteTable" => (199, Box::new(())),
+        "DisassociateSubnetCidrBlock" => (200, Box::new(DisassociateSubnetCidrBlockResult::from_json(value)?)),
+        "DisassociateTransitGatewayRouteTable" => (201, Box::new(DisassociateTransitGatewayRouteTableResult::from_json(value)?)),
+        "DisassociateVpcCidrBlock" => (202, Box::new(DisassociateVpcCidrBlockResult::from_json(value)?)),
+        "EnableEbsEncryptionByDefault" => (203, Box::new(EnableEbsEncryptionByDefaultResult::from_json(value)?)),
+        "EnableImage" => (204, Box::new(EnableImageResult::from_json(value)?)),
+        "EnableImageDeprecation" => (205, Box::new(EnableImageDeprecationResult::from_json(value)?)),
+        "EnableImageDeregistrationProtection" => (206, Box::new(EnableImageDeregistrationProtectionResult::from_json(value)?)),
+        "EnableSerialConsoleAccess" => (207, Box::new(EnableSerialConsoleAccessResult::from_json(value)?)),
+        "EnableTransitGatewayRouteTablePropagation" => (208, Box::new(EnableTransitGatewayRouteTablePropagationResult::from_json(value)?)),
+        "EnableVgwRoutePropagation" => (209, Box::new(())),
+        "EnableVolumeIO" => (210, Box::new(())),
+        "GetCapacityReservationUsage" => (211, Box::new(GetCapacityReservationUsageResult::from_json(value)?)),
+        "GetConsoleOutput" => (212, Box::new(GetConsoleOutputResult::from_json(value)?)),
+        "GetConsoleScreenshot" => (213, Box::new(GetConsoleScreenshotResult::from_json(value)?)),
+        "GetEbsDefaultKmsKeyId" => (214, Box::new(GetEbsDefaultKmsKeyIdResult::from_json(value)?)),
+        "GetEbsEncryptionByDefault" => (215, Box::new(GetEbsEncryptionByDefaultResult::from_json(value)?)),
+        "GetInstanceMetadataDefaults" => (216, Box::new(GetInstanceMetadataDefaultsResult::from_json(value)?)),
+        "GetInstanceTypesFromInstanceRequirements" => (217, Box::new(GetInstanceTypesFromInstanceRequirementsResult::from_json(value)?)),
+        "GetInstanceUefiData" => (218, Box::new(GetInstanceUefiDataResult::from_json(value)?)),
+        "GetLaunchTemplateData" => (219, Box::new(GetLaunchTemplateDataResult::from_json(value)?)),
+        "GetManagedPrefixListAssociations" => (220, Box::new(GetManagedPrefixListAssociationsResult::from_json(value)?)),
+        "GetManagedPrefixListEntries" => (221, Box::new(GetManagedPrefixListEntriesResult::from_json(value)?)),
+        "GetPasswordData" => (222, Box::new(GetPasswordDataResult::from_json(value)?)),
+        "GetSerialConsoleAccessStatus" => (223, Box::new(GetSerialConsoleAccessStatusResult::from_json(value)?)),
+        "GetTransitGatewayAttachmentPropagations" => (224, Box::new(GetTransitGatewayAttachmentPropagationsResult::from_json(value)?)),
+        "GetTransitGatewayRouteTableAssociations" => (225, Box::new(GetTransitGatewayRouteTableAssociationsResult::from_json(value)?)),
+        "GetTransitGatewayRouteTablePropagations" => (226, Box::new(GetTransitGatewayRouteTablePropagationsResult::from_json(value)?)),
+        "ImportImage" => (227, Box::new(ImportImageResult::from_json(value)?)),
+        "ImportInstance" => (228, Box::new(ImportInstanceResult::from_json(value)?)),
+        "ImportKeyPair" => (229, Box::new(ImportKeyPairResult::from_json(value)?)),
+        "ImportSnapshot" => (230, Box::new(ImportSnapshotResult::from_json(value)?)),
+        "ImportVolume" => (231, Box::new(ImportVolumeResult::from_json(value)?)),
+        "ModifyAddressAttribute" => (232, Box::new(ModifyAddressAttributeResult::from_json(value)?)),
+        "ModifyCapacityReservation" => (233, Box::new(ModifyCapacityReservationResult::from_json(value)?)),
+        "ModifyFleet" => (234, Box::new(ModifyFleetResult::from_json(value)?)),
+        "ModifyHosts" => (235, Box::new(ModifyHostsResult::from_json(value)?)),
+        "ModifyIdFormat" => (236, Box::new(())),
+        "ModifyIdentityIdFormat" => (237, Box::new(())),
+        "ModifyImageAttribute" => (238, Box::new(())),
+        "ModifyInstanceAttribute" => (239, Box::new(())),
+        "ModifyInstanceCapacityReservationAttributes" => (240, Box::new(ModifyInstanceCapacityReservationAttributesResult::from_json(value)?)),
+        "ModifyInstanceCpuOptions" => (241, Box::new(ModifyInstanceCpuOptionsResult::from_json(value)?)),
+        "ModifyInstanceCreditSpecification" => (242, Box::new(ModifyInstanceCreditSpecificationResult::from_json(value)?)),
+        "ModifyInstanceEventStartTime" => (243, Box::new(ModifyInstanceEventStartTimeResult::from_json(value)?)),
+        "ModifyInstanceMaintenanceOptions" => (244, Box::new(ModifyInstanceMaintenanceOptionsResult::from_json(value)?)),
+        "ModifyInstanceMetadataDefaults" => (245, Box::new(ModifyInstanceMetadataDefaultsResult::from_json(value)?)),
+        "ModifyInstanceMetadataOptions" => (246, Box::new(ModifyInstanceMetadataOptionsResult::from_json(value)?)),
+        "ModifyInstancePlacement" => (247, Box::new(ModifyInstancePlacementResult::from_json(value)?)),
+        "ModifyLaunchTemplate" => (248, Box::new(ModifyLaunchTemplateResult::from_json(value)?)),
+        "ModifyManagedPrefixList" => (249, Box::new(ModifyManagedPrefixListResult::from_json(value)?)),
+        "ModifyNetworkInterfaceAttribute" => (250, Box::new(())),
+        "ModifyPrivateDnsNameOptions" => (251, Box::new(ModifyPrivateDnsNameOptionsResult::from_json(value)?)),
+        "ModifySecurityGroupRules" => (252, Box::new(ModifySecurityGroupRulesResult::from_json(value)?)),
+        "ModifySnapshotAttribute" => (253, Box::new(())),
+        "ModifySubnetAttribute" => (254, Box::new(())),
+        "ModifyTransitGateway" => (255, Box::new(ModifyTransitGatewayResult::from_json(value)?)),
+        "ModifyTransitGatewayVpcAttachment" => (256, Box::new(ModifyTransitGatewayVpcAttachmentResult::from_json(value)?)),
+        "ModifyVolume" => (257, Box::new(ModifyVolumeResult::from_json(value)?)),
+        "ModifyVolumeAttribute" => (258, Box::new(())),
+        "ModifyVpcAttribute" => (259, Box::new(())),
+        "ModifyVpcEndpoint" => (260, Box::new(ModifyVpcEndpointResult::from_json(value)?)),
+        "ModifyVpcPeeringConnectionOptions" => (261, Box::new(ModifyVpcPeeringConnectionOptionsResult::from_json(value)?)),
+        "ModifyVpcTenancy" => (262, Box::new(ModifyVpcTenancyResult::from_json(value)?)),
+        "MonitorInstances" => (263, Box::new(MonitorInstancesResult::from_json(value)?)),
+        "RebootInstances" => (264, Box::new(())),
+        "RegisterImage" => (265, Box::new(RegisterImageResult::from_json(value)?)),
+        "RejectTransitGatewayVpcAttachment" => (266, Box::new(RejectTransitGatewayVpcAttachmentResult::from_json(value)?)),
+        "RejectVpcPeeringConnection" => (267, Box::new(RejectVpcPeeringConnectionResult::from_json(value)?)),
+        "ReleaseAddress" => (268, Box::new(())),
+        "ReleaseHosts" => (269, Box::new(ReleaseHostsResult::from_json(value)?)),
+        "ReplaceIamInstanceProfileAssociation" => (270, Box::new(ReplaceIamInstanceProfileAssociationResult::from_json(value)?)),
+        "ReplaceNetworkAclAssociation" => (271, Box::new(ReplaceNetworkAclAssociationResult::from_json(value)?)),
+        "ReplaceNetworkAclEntry" => (272, Box::new(())),
+        "ReplaceRoute" => (273, Box::new(())),
+        "ReplaceRouteTableAssociation" => (274, Box::new(ReplaceRouteTableAssociationResult::from_json(value)?)),
+        "ReplaceTransitGatewayRoute" => (275, Box::new(ReplaceTransitGatewayRouteResult::from_json(value)?)),
+        "ReportInstanceStatus" => (276, Box::new(())),
+        "RequestSpotInstances" => (277, Box::new(RequestSpotInstancesResult::from_json(value)?)),
+        "ResetAddressAttribute" => (278, Box::new(ResetAddressAttributeResult::from_json(value)?)),
+        "ResetImageAttribute" => (279, Box::new(())),
+        "ResetInstanceAttribute" => (280, Box::new(())),
+        "ResetNetworkInterfaceAttribute" => (281, Box::new(())),
+        "ResetSnapshotAttribute" => (282, Box::new(())),
+        "RestoreManagedPrefixListVersion" => (283, Box::new(RestoreManagedPrefixListVersionResult::from_json(value)?)),
+        "RevokeSecurityGroupEgress" => (284, Box::new(RevokeSecurityGroupEgressResult::from_json(value)?)),
+        "RevokeSecurityGroupIngress" => (285, Box::new(RevokeSecurityGroupIngressResult::from_json(value)?)),
+        "RunInstances" => (286, Box::new(Reservation::from_json(value)?)),
+        "SearchTransitGatewayRoutes" => (287, Box::new(SearchTransitGatewayRoutesResult::from_json(value)?)),
+        "SendDiagnosticInterrupt" => (288, Box::new(())),
+        "StartInstances" => (289, Box::new(StartInstancesResult::from_json(value)?)),
+        "StartNetworkInsightsAnalysis" => (290, Box::new(StartNetworkInsightsAnalysisResult::from_json(value)?)),
+        "StopInstances" => (291, Box::new(StopInstancesResult::from_json(value)?)),
+        "TerminateInstances" => (292, Box::new(TerminateInstancesResult::from_json(value)?)),
+        "UnassignIpv6Addresses" => (293, Box::new(UnassignIpv6AddressesResult::from_json(value)?)),
+        "UnassignPrivateIpAddresses" => (294, Box::new(())),
+        "UnmonitorInstances" => (295, Box::new(UnmonitorInstancesResult::from_json(value)?)),
+        "UpdateSecurityGroupRuleDescriptionsEgress" => (296, Box::new(UpdateSecurityGroupRuleDescriptionsEgressResult::from_json(value)?)),
+        "UpdateSecurityGroupRuleDescriptionsIngress" => (297, Box::new(UpdateSecurityGroupRuleDescriptionsIngressResult::from_json(value)?)),
         other => return Err(format!("no operation {other}")),
     };
     Ok(SERVICE.reply(&OPERATIONS[i], version, "00000000-0000-0000-0000-000000000000", &*output))

@@ -33,6 +33,21 @@ impl FromQuery for AcceleratorTotalMemoryMiBRequest {
     }
 }
 
+impl FromQuery for AcceptTransitGatewayVpcAttachmentRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for AcceptVpcPeeringConnectionRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -241,6 +256,23 @@ impl FromQuery for AssociateSubnetCidrBlockRequest {
             }
         }
         if r.subnet_id.is_none() { return Err(n.missing("SubnetId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for AssociateTransitGatewayRouteTableRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
         Ok(r)
     }
 }
@@ -1160,6 +1192,33 @@ impl FromQuery for CreateNetworkAclRequest {
     }
 }
 
+impl FromQuery for CreateNetworkInsightsPathRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "ClientToken" => r.client_token = Some(FromQuery::from_query(c)?),
+                "Destination" => r.destination = Some(FromQuery::from_query(c)?),
+                "DestinationIp" => r.destination_ip = Some(FromQuery::from_query(c)?),
+                "DestinationPort" => r.destination_port = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "FilterAtDestination" => r.filter_at_destination = Some(FromQuery::from_query(c)?),
+                "FilterAtSource" => r.filter_at_source = Some(FromQuery::from_query(c)?),
+                "Protocol" => r.protocol = Some(FromQuery::from_query(c)?),
+                "Source" => r.source = Some(FromQuery::from_query(c)?),
+                "SourceIp" => r.source_ip = Some(FromQuery::from_query(c)?),
+                "TagSpecification" => r.tag_specifications = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.client_token.is_none() { return Err(n.missing("ClientToken")); }
+        n.check_range("DestinationPort", r.destination_port, Some(0), Some(65535))?;
+        if r.protocol.is_none() { return Err(n.missing("Protocol")); }
+        if r.source.is_none() { return Err(n.missing("Source")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for CreateNetworkInterfaceRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -1389,6 +1448,94 @@ impl FromQuery for CreateTagsRequest {
         }
         if r.resources.is_empty() { return Err(n.missing("ResourceId")); }
         if r.tags.is_empty() { return Err(n.missing("Tag")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for CreateTransitGatewayRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "Description" => r.description = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Options" => r.options = Some(FromQuery::from_query(c)?),
+                "TagSpecification" => r.tag_specifications = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        Ok(r)
+    }
+}
+
+impl FromQuery for CreateTransitGatewayRouteRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "Blackhole" => r.blackhole = Some(FromQuery::from_query(c)?),
+                "DestinationCidrBlock" => r.destination_cidr_block = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.destination_cidr_block.is_none() { return Err(n.missing("DestinationCidrBlock")); }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for CreateTransitGatewayRouteTableRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TagSpecifications" => r.tag_specifications = Leaf::flat(c)?,
+                "TransitGatewayId" => r.transit_gateway_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_id.is_none() { return Err(n.missing("TransitGatewayId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for CreateTransitGatewayVpcAttachmentRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Options" => r.options = Some(FromQuery::from_query(c)?),
+                "SubnetIds" => r.subnet_ids = Leaf::flat(c)?,
+                "TagSpecifications" => r.tag_specifications = Leaf::flat(c)?,
+                "TransitGatewayId" => r.transit_gateway_id = Some(FromQuery::from_query(c)?),
+                "VpcId" => r.vpc_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.subnet_ids.is_empty() { return Err(n.missing("SubnetIds")); }
+        if r.transit_gateway_id.is_none() { return Err(n.missing("TransitGatewayId")); }
+        if r.vpc_id.is_none() { return Err(n.missing("VpcId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for CreateTransitGatewayVpcAttachmentRequestOptions {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "ApplianceModeSupport" => r.appliance_mode_support = Some(FromQuery::from_query(c)?),
+                "DnsSupport" => r.dns_support = Some(FromQuery::from_query(c)?),
+                "Ipv6Support" => r.ipv6_support = Some(FromQuery::from_query(c)?),
+                "SecurityGroupReferencingSupport" => r.security_group_referencing_support = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
         Ok(r)
     }
 }
@@ -1813,6 +1960,36 @@ impl FromQuery for DeleteNetworkAclRequest {
     }
 }
 
+impl FromQuery for DeleteNetworkInsightsAnalysisRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "NetworkInsightsAnalysisId" => r.network_insights_analysis_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.network_insights_analysis_id.is_none() { return Err(n.missing("NetworkInsightsAnalysisId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DeleteNetworkInsightsPathRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "NetworkInsightsPathId" => r.network_insights_path_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.network_insights_path_id.is_none() { return Err(n.missing("NetworkInsightsPathId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for DeleteNetworkInterfaceRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -1946,6 +2123,68 @@ impl FromQuery for DeleteTagsRequest {
             }
         }
         if r.resources.is_empty() { return Err(n.missing("ResourceId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DeleteTransitGatewayRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayId" => r.transit_gateway_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_id.is_none() { return Err(n.missing("TransitGatewayId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DeleteTransitGatewayRouteRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DestinationCidrBlock" => r.destination_cidr_block = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.destination_cidr_block.is_none() { return Err(n.missing("DestinationCidrBlock")); }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DeleteTransitGatewayRouteTableRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DeleteTransitGatewayVpcAttachmentRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
         Ok(r)
     }
 }
@@ -2762,6 +3001,45 @@ impl FromQuery for DescribeNetworkAclsRequest {
     }
 }
 
+impl FromQuery for DescribeNetworkInsightsAnalysesRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AnalysisEndTime" => r.analysis_end_time = Some(FromQuery::from_query(c)?),
+                "AnalysisStartTime" => r.analysis_start_time = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NetworkInsightsAnalysisId" => r.network_insights_analysis_ids = Leaf::flat(c)?,
+                "NetworkInsightsPathId" => r.network_insights_path_id = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(1), Some(100))?;
+        Ok(r)
+    }
+}
+
+impl FromQuery for DescribeNetworkInsightsPathsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NetworkInsightsPathId" => r.network_insights_path_ids = Leaf::flat(c)?,
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(1), Some(100))?;
+        Ok(r)
+    }
+}
+
 impl FromQuery for DescribeNetworkInterfaceAttributeRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -3120,6 +3398,78 @@ impl FromQuery for DescribeTagsRequest {
                 _ => return Err(c.unknown()),
             }
         }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DescribeTransitGatewayAttachmentsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentIds" => r.transit_gateway_attachment_ids = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        Ok(r)
+    }
+}
+
+impl FromQuery for DescribeTransitGatewayRouteTablesRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableIds" => r.transit_gateway_route_table_ids = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        Ok(r)
+    }
+}
+
+impl FromQuery for DescribeTransitGatewayVpcAttachmentsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentIds" => r.transit_gateway_attachment_ids = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        Ok(r)
+    }
+}
+
+impl FromQuery for DescribeTransitGatewaysRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayIds" => r.transit_gateway_ids = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
         Ok(r)
     }
 }
@@ -3498,6 +3848,23 @@ impl FromQuery for DisableSerialConsoleAccessRequest {
     }
 }
 
+impl FromQuery for DisableTransitGatewayRouteTablePropagationRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableAnnouncementId" => r.transit_gateway_route_table_announcement_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for DisableVgwRoutePropagationRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -3569,6 +3936,23 @@ impl FromQuery for DisassociateSubnetCidrBlockRequest {
             }
         }
         if r.association_id.is_none() { return Err(n.missing("AssociationId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DisassociateTransitGatewayRouteTableRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
         Ok(r)
     }
 }
@@ -3829,6 +4213,23 @@ impl FromQuery for EnableSerialConsoleAccessRequest {
                 _ => return Err(c.unknown()),
             }
         }
+        Ok(r)
+    }
+}
+
+impl FromQuery for EnableTransitGatewayRouteTablePropagationRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableAnnouncementId" => r.transit_gateway_route_table_announcement_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
         Ok(r)
     }
 }
@@ -4272,6 +4673,63 @@ impl FromQuery for GetSerialConsoleAccessStatusRequest {
                 _ => return Err(c.unknown()),
             }
         }
+        Ok(r)
+    }
+}
+
+impl FromQuery for GetTransitGatewayAttachmentPropagationsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for GetTransitGatewayRouteTableAssociationsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for GetTransitGatewayRouteTablePropagationsRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
         Ok(r)
     }
 }
@@ -5671,6 +6129,81 @@ impl FromQuery for ModifySubnetAttributeRequest {
     }
 }
 
+impl FromQuery for ModifyTransitGatewayOptions {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AddTransitGatewayCidrBlocks" => r.add_transit_gateway_cidr_blocks = Leaf::flat(c)?,
+                "AmazonSideAsn" => r.amazon_side_asn = Some(FromQuery::from_query(c)?),
+                "AssociationDefaultRouteTableId" => r.association_default_route_table_id = Some(FromQuery::from_query(c)?),
+                "AutoAcceptSharedAttachments" => r.auto_accept_shared_attachments = Some(FromQuery::from_query(c)?),
+                "DefaultRouteTableAssociation" => r.default_route_table_association = Some(FromQuery::from_query(c)?),
+                "DefaultRouteTablePropagation" => r.default_route_table_propagation = Some(FromQuery::from_query(c)?),
+                "DnsSupport" => r.dns_support = Some(FromQuery::from_query(c)?),
+                "EncryptionSupport" => r.encryption_support = Some(FromQuery::from_query(c)?),
+                "PropagationDefaultRouteTableId" => r.propagation_default_route_table_id = Some(FromQuery::from_query(c)?),
+                "RemoveTransitGatewayCidrBlocks" => r.remove_transit_gateway_cidr_blocks = Leaf::flat(c)?,
+                "SecurityGroupReferencingSupport" => r.security_group_referencing_support = Some(FromQuery::from_query(c)?),
+                "VpnEcmpSupport" => r.vpn_ecmp_support = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        Ok(r)
+    }
+}
+
+impl FromQuery for ModifyTransitGatewayRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "Description" => r.description = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Options" => r.options = Some(FromQuery::from_query(c)?),
+                "TransitGatewayId" => r.transit_gateway_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_id.is_none() { return Err(n.missing("TransitGatewayId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for ModifyTransitGatewayVpcAttachmentRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AddSubnetIds" => r.add_subnet_ids = Leaf::flat(c)?,
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Options" => r.options = Some(FromQuery::from_query(c)?),
+                "RemoveSubnetIds" => r.remove_subnet_ids = Leaf::flat(c)?,
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for ModifyTransitGatewayVpcAttachmentRequestOptions {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "ApplianceModeSupport" => r.appliance_mode_support = Some(FromQuery::from_query(c)?),
+                "DnsSupport" => r.dns_support = Some(FromQuery::from_query(c)?),
+                "Ipv6Support" => r.ipv6_support = Some(FromQuery::from_query(c)?),
+                "SecurityGroupReferencingSupport" => r.security_group_referencing_support = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        Ok(r)
+    }
+}
+
 impl FromQuery for ModifyVolumeAttributeRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -5883,6 +6416,22 @@ impl FromQuery for OperatorRequest {
         for c in n.members()? {
             match c.name() {
                 "Principal" => r.principal = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        Ok(r)
+    }
+}
+
+impl FromQuery for PathRequestFilter {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DestinationAddress" => r.destination_address = Some(FromQuery::from_query(c)?),
+                "DestinationPortRange" => r.destination_port_range = Some(FromQuery::from_query(c)?),
+                "SourceAddress" => r.source_address = Some(FromQuery::from_query(c)?),
+                "SourcePortRange" => r.source_port_range = Some(FromQuery::from_query(c)?),
                 _ => return Err(c.unknown()),
             }
         }
@@ -6123,6 +6672,21 @@ impl FromQuery for RegisterImageRequest {
     }
 }
 
+impl FromQuery for RejectTransitGatewayVpcAttachmentRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.transit_gateway_attachment_id.is_none() { return Err(n.missing("TransitGatewayAttachmentId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for RejectVpcPeeringConnectionRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -6290,6 +6854,25 @@ impl FromQuery for ReplaceRouteTableAssociationRequest {
     }
 }
 
+impl FromQuery for ReplaceTransitGatewayRouteRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "Blackhole" => r.blackhole = Some(FromQuery::from_query(c)?),
+                "DestinationCidrBlock" => r.destination_cidr_block = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "TransitGatewayAttachmentId" => r.transit_gateway_attachment_id = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.destination_cidr_block.is_none() { return Err(n.missing("DestinationCidrBlock")); }
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for ReportInstanceStatusRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -6308,6 +6891,22 @@ impl FromQuery for ReportInstanceStatusRequest {
         if r.instances.is_empty() { return Err(n.missing("InstanceId")); }
         if r.reason_codes.is_empty() { return Err(n.missing("ReasonCode")); }
         if r.status.is_none() { return Err(n.missing("Status")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for RequestFilterPortRange {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "FromPort" => r.from_port = Some(FromQuery::from_query(c)?),
+                "ToPort" => r.to_port = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("FromPort", r.from_port, Some(0), Some(65535))?;
+        n.check_range("ToPort", r.to_port, Some(0), Some(65535))?;
         Ok(r)
     }
 }
@@ -6679,6 +7278,26 @@ impl FromQuery for S3Storage {
     }
 }
 
+impl FromQuery for SearchTransitGatewayRoutesRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "Filter" => r.filters = Leaf::flat(c)?,
+                "MaxResults" => r.max_results = Some(FromQuery::from_query(c)?),
+                "NextToken" => r.next_token = Some(FromQuery::from_query(c)?),
+                "TransitGatewayRouteTableId" => r.transit_gateway_route_table_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.filters.is_empty() { return Err(n.missing("Filter")); }
+        n.check_range("MaxResults", r.max_results, Some(5), Some(1000))?;
+        if r.transit_gateway_route_table_id.is_none() { return Err(n.missing("TransitGatewayRouteTableId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for SecondaryInterfacePrivateIpAddressSpecificationRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -6854,6 +7473,27 @@ impl FromQuery for StartInstancesRequest {
     }
 }
 
+impl FromQuery for StartNetworkInsightsAnalysisRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AdditionalAccount" => r.additional_accounts = Leaf::flat(c)?,
+                "ClientToken" => r.client_token = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "FilterInArn" => r.filter_in_arns = Leaf::flat(c)?,
+                "FilterOutArn" => r.filter_out_arns = Leaf::flat(c)?,
+                "NetworkInsightsPathId" => r.network_insights_path_id = Some(FromQuery::from_query(c)?),
+                "TagSpecification" => r.tag_specifications = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.client_token.is_none() { return Err(n.missing("ClientToken")); }
+        if r.network_insights_path_id.is_none() { return Err(n.missing("NetworkInsightsPathId")); }
+        Ok(r)
+    }
+}
+
 impl FromQuery for StopInstancesRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -6984,6 +7624,27 @@ impl FromQuery for TotalLocalStorageGBRequest {
             match c.name() {
                 "Max" => r.max = Some(FromQuery::from_query(c)?),
                 "Min" => r.min = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        Ok(r)
+    }
+}
+
+impl FromQuery for TransitGatewayRequestOptions {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AmazonSideAsn" => r.amazon_side_asn = Some(FromQuery::from_query(c)?),
+                "AutoAcceptSharedAttachments" => r.auto_accept_shared_attachments = Some(FromQuery::from_query(c)?),
+                "DefaultRouteTableAssociation" => r.default_route_table_association = Some(FromQuery::from_query(c)?),
+                "DefaultRouteTablePropagation" => r.default_route_table_propagation = Some(FromQuery::from_query(c)?),
+                "DnsSupport" => r.dns_support = Some(FromQuery::from_query(c)?),
+                "MulticastSupport" => r.multicast_support = Some(FromQuery::from_query(c)?),
+                "SecurityGroupReferencingSupport" => r.security_group_referencing_support = Some(FromQuery::from_query(c)?),
+                "TransitGatewayCidrBlocks" => r.transit_gateway_cidr_blocks = Leaf::flat(c)?,
+                "VpnEcmpSupport" => r.vpn_ecmp_support = Some(FromQuery::from_query(c)?),
                 _ => return Err(c.unknown()),
             }
         }

@@ -19,6 +19,12 @@ impl ToXml for AcceleratorTotalMemoryMiB {
     }
 }
 
+impl ToXml for AcceptTransitGatewayVpcAttachmentResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_vpc_attachment.field(w, "transitGatewayVpcAttachment");
+    }
+}
+
 impl ToXml for AcceptVpcPeeringConnectionResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.vpc_peering_connection.field(w, "vpcPeeringConnection");
@@ -44,6 +50,19 @@ impl ToXml for ActiveInstance {
         self.instance_id.field(w, "instanceId");
         self.instance_type.field(w, "instanceType");
         self.spot_instance_request_id.field(w, "spotInstanceRequestId");
+    }
+}
+
+impl ToXml for AdditionalDetail {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.additional_detail_type.field(w, "additionalDetailType");
+        self.component.field(w, "component");
+        w.list("loadBalancerSet", "item", &self.load_balancers, true);
+        w.list("ruleGroupRuleOptionsPairSet", "item", &self.rule_group_rule_options_pairs, true);
+        w.list("ruleGroupTypePairSet", "item", &self.rule_group_type_pairs, true);
+        w.list("ruleOptionSet", "item", &self.rule_options, true);
+        self.service_name.field(w, "serviceName");
+        self.vpc_endpoint_service.field(w, "vpcEndpointService");
     }
 }
 
@@ -102,6 +121,101 @@ impl ToXml for AllocateHostsResult {
     }
 }
 
+impl ToXml for AlternatePathHint {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.component_arn.field(w, "componentArn");
+        self.component_id.field(w, "componentId");
+    }
+}
+
+impl ToXml for AnalysisAclRule {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.cidr.field(w, "cidr");
+        self.egress.field(w, "egress");
+        self.port_range.field(w, "portRange");
+        self.protocol.field(w, "protocol");
+        self.rule_action.field(w, "ruleAction");
+        self.rule_number.field(w, "ruleNumber");
+    }
+}
+
+impl ToXml for AnalysisComponent {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.arn.field(w, "arn");
+        self.id.field(w, "id");
+        self.name.field(w, "name");
+    }
+}
+
+impl ToXml for AnalysisLoadBalancerListener {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.instance_port.field(w, "instancePort");
+        self.load_balancer_port.field(w, "loadBalancerPort");
+    }
+}
+
+impl ToXml for AnalysisLoadBalancerTarget {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.address.field(w, "address");
+        self.availability_zone.field(w, "availabilityZone");
+        self.availability_zone_id.field(w, "availabilityZoneId");
+        self.instance.field(w, "instance");
+        self.port.field(w, "port");
+    }
+}
+
+impl ToXml for AnalysisPacketHeader {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("destinationAddressSet", "item", &self.destination_addresses, true);
+        w.list("destinationPortRangeSet", "item", &self.destination_port_ranges, true);
+        self.protocol.field(w, "protocol");
+        w.list("sourceAddressSet", "item", &self.source_addresses, true);
+        w.list("sourcePortRangeSet", "item", &self.source_port_ranges, true);
+    }
+}
+
+impl ToXml for AnalysisRouteTableRoute {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.carrier_gateway_id.field(w, "carrierGatewayId");
+        self.core_network_arn.field(w, "coreNetworkArn");
+        self.destination_cidr.field(w, "destinationCidr");
+        self.destination_prefix_list_id.field(w, "destinationPrefixListId");
+        self.egress_only_internet_gateway_id.field(w, "egressOnlyInternetGatewayId");
+        self.gateway_id.field(w, "gatewayId");
+        self.instance_id.field(w, "instanceId");
+        self.local_gateway_id.field(w, "localGatewayId");
+        self.nat_gateway_id.field(w, "natGatewayId");
+        self.network_interface_id.field(w, "networkInterfaceId");
+        self.origin.field(w, "origin");
+        self.state.field(w, "state");
+        self.transit_gateway_id.field(w, "transitGatewayId");
+        self.vpc_peering_connection_id.field(w, "vpcPeeringConnectionId");
+    }
+}
+
+impl ToXml for AnalysisSecurityGroupRule {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.cidr.field(w, "cidr");
+        self.direction.field(w, "direction");
+        self.port_range.field(w, "portRange");
+        self.prefix_list_id.field(w, "prefixListId");
+        self.protocol.field(w, "protocol");
+        self.security_group_id.field(w, "securityGroupId");
+    }
+}
+
+impl ToXml for AnalysisTransitGatewayPolicyTableEntry {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.destination_cidr.field(w, "destinationCidr");
+        self.destination_port_range.field(w, "destinationPortRange");
+        self.protocol.field(w, "protocol");
+        self.rule_number.field(w, "ruleNumber");
+        self.source_cidr.field(w, "sourceCidr");
+        self.source_port_range.field(w, "sourcePortRange");
+        self.target_route_table_id.field(w, "targetRouteTableId");
+    }
+}
+
 impl ToXml for ApplicationStatusSummary {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.impaired_since.field(w, "impairedSince");
@@ -154,6 +268,12 @@ impl ToXml for AssociateSubnetCidrBlockResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.ipv6_cidr_block_association.field(w, "ipv6CidrBlockAssociation");
         self.subnet_id.field(w, "subnetId");
+    }
+}
+
+impl ToXml for AssociateTransitGatewayRouteTableResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.association.field(w, "association");
     }
 }
 
@@ -696,6 +816,12 @@ impl ToXml for CreateNetworkAclResult {
     }
 }
 
+impl ToXml for CreateNetworkInsightsPathResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.network_insights_path.field(w, "networkInsightsPath");
+    }
+}
+
 impl ToXml for CreateNetworkInterfaceResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.client_token.field(w, "clientToken");
@@ -745,6 +871,30 @@ impl ToXml for CreateSpotDatafeedSubscriptionResult {
 impl ToXml for CreateSubnetResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.subnet.field(w, "subnet");
+    }
+}
+
+impl ToXml for CreateTransitGatewayResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway.field(w, "transitGateway");
+    }
+}
+
+impl ToXml for CreateTransitGatewayRouteResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.route.field(w, "route");
+    }
+}
+
+impl ToXml for CreateTransitGatewayRouteTableResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_route_table.field(w, "transitGatewayRouteTable");
+    }
+}
+
+impl ToXml for CreateTransitGatewayVpcAttachmentResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_vpc_attachment.field(w, "transitGatewayVpcAttachment");
     }
 }
 
@@ -910,6 +1060,18 @@ impl ToXml for DeleteNatGatewayResult {
     }
 }
 
+impl ToXml for DeleteNetworkInsightsAnalysisResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.network_insights_analysis_id.field(w, "networkInsightsAnalysisId");
+    }
+}
+
+impl ToXml for DeleteNetworkInsightsPathResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.network_insights_path_id.field(w, "networkInsightsPathId");
+    }
+}
+
 impl ToXml for DeleteSecurityGroupResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.group_id.field(w, "groupId");
@@ -921,6 +1083,30 @@ impl ToXml for DeleteSnapshotReturnCode {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.return_code.field(w, "returnCode");
         self.snapshot_id.field(w, "snapshotId");
+    }
+}
+
+impl ToXml for DeleteTransitGatewayResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway.field(w, "transitGateway");
+    }
+}
+
+impl ToXml for DeleteTransitGatewayRouteResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.route.field(w, "route");
+    }
+}
+
+impl ToXml for DeleteTransitGatewayRouteTableResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_route_table.field(w, "transitGatewayRouteTable");
+    }
+}
+
+impl ToXml for DeleteTransitGatewayVpcAttachmentResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_vpc_attachment.field(w, "transitGatewayVpcAttachment");
     }
 }
 
@@ -1222,6 +1408,20 @@ impl ToXml for DescribeNetworkAclsResult {
     }
 }
 
+impl ToXml for DescribeNetworkInsightsAnalysesResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("networkInsightsAnalysisSet", "item", &self.network_insights_analyses, true);
+        self.next_token.field(w, "nextToken");
+    }
+}
+
+impl ToXml for DescribeNetworkInsightsPathsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("networkInsightsPathSet", "item", &self.network_insights_paths, true);
+        self.next_token.field(w, "nextToken");
+    }
+}
+
 impl ToXml for DescribeNetworkInterfaceAttributeResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.associate_public_ip_address.field(w, "associatePublicIpAddress");
@@ -1366,6 +1566,34 @@ impl ToXml for DescribeTagsResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.next_token.field(w, "nextToken");
         w.list("tagSet", "item", &self.tags, true);
+    }
+}
+
+impl ToXml for DescribeTransitGatewayAttachmentsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("transitGatewayAttachments", "item", &self.transit_gateway_attachments, true);
+    }
+}
+
+impl ToXml for DescribeTransitGatewayRouteTablesResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("transitGatewayRouteTables", "item", &self.transit_gateway_route_tables, true);
+    }
+}
+
+impl ToXml for DescribeTransitGatewayVpcAttachmentsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("transitGatewayVpcAttachments", "item", &self.transit_gateway_vpc_attachments, true);
+    }
+}
+
+impl ToXml for DescribeTransitGatewaysResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("transitGatewaySet", "item", &self.transit_gateways, true);
     }
 }
 
@@ -1515,6 +1743,12 @@ impl ToXml for DisableSerialConsoleAccessResult {
     }
 }
 
+impl ToXml for DisableTransitGatewayRouteTablePropagationResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.propagation.field(w, "propagation");
+    }
+}
+
 impl ToXml for DisassociateIamInstanceProfileResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.iam_instance_profile_association.field(w, "iamInstanceProfileAssociation");
@@ -1525,6 +1759,12 @@ impl ToXml for DisassociateSubnetCidrBlockResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.ipv6_cidr_block_association.field(w, "ipv6CidrBlockAssociation");
         self.subnet_id.field(w, "subnetId");
+    }
+}
+
+impl ToXml for DisassociateTransitGatewayRouteTableResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.association.field(w, "association");
     }
 }
 
@@ -1752,9 +1992,22 @@ impl ToXml for EnableSerialConsoleAccessResult {
     }
 }
 
+impl ToXml for EnableTransitGatewayRouteTablePropagationResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.propagation.field(w, "propagation");
+    }
+}
+
 impl ToXml for EnclaveOptions {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.enabled.field(w, "enabled");
+    }
+}
+
+impl ToXml for EncryptionSupport {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.encryption_state.field(w, "encryptionState");
+        self.state_message.field(w, "stateMessage");
     }
 }
 
@@ -1763,6 +2016,67 @@ impl ToXml for EventInformation {
         self.event_description.field(w, "eventDescription");
         self.event_sub_type.field(w, "eventSubType");
         self.instance_id.field(w, "instanceId");
+    }
+}
+
+impl ToXml for Explanation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.acl.field(w, "acl");
+        self.acl_rule.field(w, "aclRule");
+        self.address.field(w, "address");
+        w.list("addressSet", "item", &self.addresses, true);
+        self.attached_to.field(w, "attachedTo");
+        w.list("availabilityZoneIdSet", "item", &self.availability_zone_ids, true);
+        w.list("availabilityZoneSet", "item", &self.availability_zones, true);
+        w.list("cidrSet", "item", &self.cidrs, true);
+        self.classic_load_balancer_listener.field(w, "classicLoadBalancerListener");
+        self.component.field(w, "component");
+        self.component_account.field(w, "componentAccount");
+        self.component_region.field(w, "componentRegion");
+        self.customer_gateway.field(w, "customerGateway");
+        self.destination.field(w, "destination");
+        self.destination_vpc.field(w, "destinationVpc");
+        self.direction.field(w, "direction");
+        self.elastic_load_balancer_listener.field(w, "elasticLoadBalancerListener");
+        self.explanation_code.field(w, "explanationCode");
+        self.firewall_stateful_rule.field(w, "firewallStatefulRule");
+        self.firewall_stateless_rule.field(w, "firewallStatelessRule");
+        self.ingress_route_table.field(w, "ingressRouteTable");
+        self.internet_gateway.field(w, "internetGateway");
+        self.load_balancer_arn.field(w, "loadBalancerArn");
+        self.load_balancer_listener_port.field(w, "loadBalancerListenerPort");
+        self.load_balancer_target.field(w, "loadBalancerTarget");
+        self.load_balancer_target_group.field(w, "loadBalancerTargetGroup");
+        w.list("loadBalancerTargetGroupSet", "item", &self.load_balancer_target_groups, true);
+        self.load_balancer_target_port.field(w, "loadBalancerTargetPort");
+        self.missing_component.field(w, "missingComponent");
+        self.nat_gateway.field(w, "natGateway");
+        self.network_interface.field(w, "networkInterface");
+        self.packet_field.field(w, "packetField");
+        self.port.field(w, "port");
+        w.list("portRangeSet", "item", &self.port_ranges, true);
+        self.prefix_list.field(w, "prefixList");
+        w.list("protocolSet", "item", &self.protocols, true);
+        self.route_table.field(w, "routeTable");
+        self.route_table_route.field(w, "routeTableRoute");
+        self.security_group.field(w, "securityGroup");
+        self.security_group_rule.field(w, "securityGroupRule");
+        w.list("securityGroupSet", "item", &self.security_groups, true);
+        self.source_vpc.field(w, "sourceVpc");
+        self.state.field(w, "state");
+        self.subnet.field(w, "subnet");
+        self.subnet_route_table.field(w, "subnetRouteTable");
+        self.transit_gateway.field(w, "transitGateway");
+        self.transit_gateway_attachment.field(w, "transitGatewayAttachment");
+        self.transit_gateway_policy_table.field(w, "transitGatewayPolicyTable");
+        self.transit_gateway_policy_table_entry.field(w, "transitGatewayPolicyTableEntry");
+        self.transit_gateway_route_table.field(w, "transitGatewayRouteTable");
+        self.transit_gateway_route_table_route.field(w, "transitGatewayRouteTableRoute");
+        self.vpc.field(w, "vpc");
+        self.vpc_endpoint.field(w, "vpcEndpoint");
+        self.vpc_peering_connection.field(w, "vpcPeeringConnection");
+        self.vpn_connection.field(w, "vpnConnection");
+        self.vpn_gateway.field(w, "vpnGateway");
     }
 }
 
@@ -1784,6 +2098,39 @@ impl ToXml for ExportToS3Task {
         self.disk_image_format.field(w, "diskImageFormat");
         self.s3_bucket.field(w, "s3Bucket");
         self.s3_key.field(w, "s3Key");
+    }
+}
+
+impl ToXml for FilterPortRange {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.from_port.field(w, "fromPort");
+        self.to_port.field(w, "toPort");
+    }
+}
+
+impl ToXml for FirewallStatefulRule {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("destinationPortSet", "item", &self.destination_ports, true);
+        w.list("destinationSet", "item", &self.destinations, true);
+        self.direction.field(w, "direction");
+        self.protocol.field(w, "protocol");
+        self.rule_action.field(w, "ruleAction");
+        self.rule_group_arn.field(w, "ruleGroupArn");
+        w.list("sourcePortSet", "item", &self.source_ports, true);
+        w.list("sourceSet", "item", &self.sources, true);
+    }
+}
+
+impl ToXml for FirewallStatelessRule {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("destinationPortSet", "item", &self.destination_ports, true);
+        w.list("destinationSet", "item", &self.destinations, true);
+        self.priority.field(w, "priority");
+        w.list("protocolSet", "item", &self.protocols, true);
+        self.rule_action.field(w, "ruleAction");
+        self.rule_group_arn.field(w, "ruleGroupArn");
+        w.list("sourcePortSet", "item", &self.source_ports, true);
+        w.list("sourceSet", "item", &self.sources, true);
     }
 }
 
@@ -1997,6 +2344,27 @@ impl ToXml for GetSerialConsoleAccessStatusResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.managed_by.field(w, "managedBy");
         self.serial_console_access_enabled.field(w, "serialConsoleAccessEnabled");
+    }
+}
+
+impl ToXml for GetTransitGatewayAttachmentPropagationsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("transitGatewayAttachmentPropagations", "item", &self.transit_gateway_attachment_propagations, true);
+    }
+}
+
+impl ToXml for GetTransitGatewayRouteTableAssociationsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("associations", "item", &self.associations, true);
+        self.next_token.field(w, "nextToken");
+    }
+}
+
+impl ToXml for GetTransitGatewayRouteTablePropagationsResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.next_token.field(w, "nextToken");
+        w.list("transitGatewayRouteTablePropagations", "item", &self.transit_gateway_route_table_propagations, true);
     }
 }
 
@@ -3471,6 +3839,18 @@ impl ToXml for ModifySecurityGroupRulesResult {
     }
 }
 
+impl ToXml for ModifyTransitGatewayResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway.field(w, "transitGateway");
+    }
+}
+
+impl ToXml for ModifyTransitGatewayVpcAttachmentResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_vpc_attachment.field(w, "transitGatewayVpcAttachment");
+    }
+}
+
 impl ToXml for ModifyVolumeResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.volume_modification.field(w, "volumeModification");
@@ -3637,6 +4017,47 @@ impl ToXml for NetworkInfo {
     }
 }
 
+impl ToXml for NetworkInsightsAnalysis {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("additionalAccountSet", "item", &self.additional_accounts, true);
+        w.list("alternatePathHintSet", "item", &self.alternate_path_hints, true);
+        w.list("explanationSet", "item", &self.explanations, true);
+        w.list("filterInArnSet", "item", &self.filter_in_arns, true);
+        w.list("filterOutArnSet", "item", &self.filter_out_arns, true);
+        w.list("forwardPathComponentSet", "item", &self.forward_path_components, true);
+        self.network_insights_analysis_arn.field(w, "networkInsightsAnalysisArn");
+        self.network_insights_analysis_id.field(w, "networkInsightsAnalysisId");
+        self.network_insights_path_id.field(w, "networkInsightsPathId");
+        self.network_path_found.field(w, "networkPathFound");
+        w.list("returnPathComponentSet", "item", &self.return_path_components, true);
+        self.start_date.field(w, "startDate");
+        self.status.field(w, "status");
+        self.status_message.field(w, "statusMessage");
+        w.list("suggestedAccountSet", "item", &self.suggested_accounts, true);
+        w.list("tagSet", "item", &self.tags, true);
+        self.warning_message.field(w, "warningMessage");
+    }
+}
+
+impl ToXml for NetworkInsightsPath {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.created_date.field(w, "createdDate");
+        self.destination.field(w, "destination");
+        self.destination_arn.field(w, "destinationArn");
+        self.destination_ip.field(w, "destinationIp");
+        self.destination_port.field(w, "destinationPort");
+        self.filter_at_destination.field(w, "filterAtDestination");
+        self.filter_at_source.field(w, "filterAtSource");
+        self.network_insights_path_arn.field(w, "networkInsightsPathArn");
+        self.network_insights_path_id.field(w, "networkInsightsPathId");
+        self.protocol.field(w, "protocol");
+        self.source.field(w, "source");
+        self.source_arn.field(w, "sourceArn");
+        self.source_ip.field(w, "sourceIp");
+        w.list("tagSet", "item", &self.tags, true);
+    }
+}
+
 impl ToXml for NetworkInterface {
     fn to_xml(&self, w: &mut XmlWriter) {
         w.list("associatedSubnetSet", "item", &self.associated_subnets, true);
@@ -3776,6 +4197,41 @@ impl ToXml for OperatorResponse {
         self.hidden_by_default.field(w, "hiddenByDefault");
         self.managed.field(w, "managed");
         self.principal.field(w, "principal");
+    }
+}
+
+impl ToXml for PathComponent {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.acl_rule.field(w, "aclRule");
+        w.list("additionalDetailSet", "item", &self.additional_details, true);
+        self.attached_to.field(w, "attachedTo");
+        self.component.field(w, "component");
+        self.destination_vpc.field(w, "destinationVpc");
+        self.elastic_load_balancer_listener.field(w, "elasticLoadBalancerListener");
+        w.list("explanationSet", "item", &self.explanations, true);
+        self.firewall_stateful_rule.field(w, "firewallStatefulRule");
+        self.firewall_stateless_rule.field(w, "firewallStatelessRule");
+        self.inbound_header.field(w, "inboundHeader");
+        self.outbound_header.field(w, "outboundHeader");
+        self.route_table_route.field(w, "routeTableRoute");
+        self.security_group_rule.field(w, "securityGroupRule");
+        self.sequence_number.field(w, "sequenceNumber");
+        self.service_name.field(w, "serviceName");
+        self.source_vpc.field(w, "sourceVpc");
+        self.subnet.field(w, "subnet");
+        self.transit_gateway.field(w, "transitGateway");
+        self.transit_gateway_policy_table_entry.field(w, "transitGatewayPolicyTableEntry");
+        self.transit_gateway_route_table_route.field(w, "transitGatewayRouteTableRoute");
+        self.vpc.field(w, "vpc");
+    }
+}
+
+impl ToXml for PathFilter {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.destination_address.field(w, "destinationAddress");
+        self.destination_port_range.field(w, "destinationPortRange");
+        self.source_address.field(w, "sourceAddress");
+        self.source_port_range.field(w, "sourcePortRange");
     }
 }
 
@@ -4048,6 +4504,12 @@ impl ToXml for RegisterImageResult {
     }
 }
 
+impl ToXml for RejectTransitGatewayVpcAttachmentResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.transit_gateway_vpc_attachment.field(w, "transitGatewayVpcAttachment");
+    }
+}
+
 impl ToXml for RejectVpcPeeringConnectionResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.return_.field(w, "return");
@@ -4091,6 +4553,12 @@ impl ToXml for ReplaceRouteTableAssociationResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.association_state.field(w, "associationState");
         self.new_association_id.field(w, "newAssociationId");
+    }
+}
+
+impl ToXml for ReplaceTransitGatewayRouteResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.route.field(w, "route");
     }
 }
 
@@ -4292,6 +4760,27 @@ impl ToXml for RouteTableAssociationState {
     }
 }
 
+impl ToXml for RuleGroupRuleOptionsPair {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.rule_group_arn.field(w, "ruleGroupArn");
+        w.list("ruleOptionSet", "item", &self.rule_options, true);
+    }
+}
+
+impl ToXml for RuleGroupTypePair {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.rule_group_arn.field(w, "ruleGroupArn");
+        self.rule_group_type.field(w, "ruleGroupType");
+    }
+}
+
+impl ToXml for RuleOption {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.keyword.field(w, "keyword");
+        w.list("settingSet", "item", &self.settings, true);
+    }
+}
+
 impl ToXml for RunInstancesMonitoringEnabled {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.enabled.field(w, "enabled");
@@ -4318,6 +4807,14 @@ impl ToXml for ScanResults {
         self.informational_fix_available_since.field(w, "informationalFixAvailableSince");
         self.low_fix_available_since.field(w, "lowFixAvailableSince");
         self.medium_fix_available_since.field(w, "mediumFixAvailableSince");
+    }
+}
+
+impl ToXml for SearchTransitGatewayRoutesResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.additional_routes_available.field(w, "additionalRoutesAvailable");
+        self.next_token.field(w, "nextToken");
+        w.list("routeSet", "item", &self.routes, true);
     }
 }
 
@@ -4592,6 +5089,12 @@ impl ToXml for StartInstancesResult {
     }
 }
 
+impl ToXml for StartNetworkInsightsAnalysisResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.network_insights_analysis.field(w, "networkInsightsAnalysis");
+    }
+}
+
 impl ToXml for StateReason {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.code.field(w, "code");
@@ -4712,6 +5215,173 @@ impl ToXml for TotalLocalStorageGB {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.max.field(w, "max");
         self.min.field(w, "min");
+    }
+}
+
+impl ToXml for TransitGateway {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.creation_time.field(w, "creationTime");
+        self.description.field(w, "description");
+        self.options.field(w, "options");
+        self.owner_id.field(w, "ownerId");
+        self.state.field(w, "state");
+        w.list("tagSet", "item", &self.tags, true);
+        self.transit_gateway_arn.field(w, "transitGatewayArn");
+        self.transit_gateway_id.field(w, "transitGatewayId");
+    }
+}
+
+impl ToXml for TransitGatewayAssociation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.resource_id.field(w, "resourceId");
+        self.resource_type.field(w, "resourceType");
+        self.state.field(w, "state");
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+        self.transit_gateway_route_table_id.field(w, "transitGatewayRouteTableId");
+    }
+}
+
+impl ToXml for TransitGatewayAttachment {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.association.field(w, "association");
+        self.creation_time.field(w, "creationTime");
+        self.nat_gateway_support.field(w, "natGatewaySupport");
+        self.resource_id.field(w, "resourceId");
+        self.resource_owner_id.field(w, "resourceOwnerId");
+        self.resource_type.field(w, "resourceType");
+        self.state.field(w, "state");
+        w.list("tagSet", "item", &self.tags, true);
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+        self.transit_gateway_id.field(w, "transitGatewayId");
+        self.transit_gateway_owner_id.field(w, "transitGatewayOwnerId");
+    }
+}
+
+impl ToXml for TransitGatewayAttachmentAssociation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.state.field(w, "state");
+        self.transit_gateway_policy_table_id.field(w, "transitGatewayPolicyTableId");
+        self.transit_gateway_route_table_id.field(w, "transitGatewayRouteTableId");
+    }
+}
+
+impl ToXml for TransitGatewayAttachmentPropagation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.state.field(w, "state");
+        self.transit_gateway_route_table_id.field(w, "transitGatewayRouteTableId");
+    }
+}
+
+impl ToXml for TransitGatewayOptions {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.amazon_side_asn.field(w, "amazonSideAsn");
+        self.association_default_route_table_id.field(w, "associationDefaultRouteTableId");
+        self.auto_accept_shared_attachments.field(w, "autoAcceptSharedAttachments");
+        self.default_route_table_association.field(w, "defaultRouteTableAssociation");
+        self.default_route_table_propagation.field(w, "defaultRouteTablePropagation");
+        self.dns_support.field(w, "dnsSupport");
+        self.encryption_support.field(w, "encryptionSupport");
+        self.multicast_support.field(w, "multicastSupport");
+        self.propagation_default_route_table_id.field(w, "propagationDefaultRouteTableId");
+        self.security_group_referencing_support.field(w, "securityGroupReferencingSupport");
+        w.list("transitGatewayCidrBlocks", "item", &self.transit_gateway_cidr_blocks, true);
+        self.vpn_ecmp_support.field(w, "vpnEcmpSupport");
+    }
+}
+
+impl ToXml for TransitGatewayPropagation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.resource_id.field(w, "resourceId");
+        self.resource_type.field(w, "resourceType");
+        self.state.field(w, "state");
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+        self.transit_gateway_route_table_announcement_id.field(w, "transitGatewayRouteTableAnnouncementId");
+        self.transit_gateway_route_table_id.field(w, "transitGatewayRouteTableId");
+    }
+}
+
+impl ToXml for TransitGatewayRoute {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.destination_cidr_block.field(w, "destinationCidrBlock");
+        self.prefix_list_id.field(w, "prefixListId");
+        self.state.field(w, "state");
+        w.list("transitGatewayAttachments", "item", &self.transit_gateway_attachments, true);
+        self.transit_gateway_route_table_announcement_id.field(w, "transitGatewayRouteTableAnnouncementId");
+        self.type_.field(w, "type");
+    }
+}
+
+impl ToXml for TransitGatewayRouteAttachment {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.resource_id.field(w, "resourceId");
+        self.resource_type.field(w, "resourceType");
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+    }
+}
+
+impl ToXml for TransitGatewayRouteTable {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.creation_time.field(w, "creationTime");
+        self.default_association_route_table.field(w, "defaultAssociationRouteTable");
+        self.default_propagation_route_table.field(w, "defaultPropagationRouteTable");
+        self.state.field(w, "state");
+        w.list("tagSet", "item", &self.tags, true);
+        self.transit_gateway_id.field(w, "transitGatewayId");
+        self.transit_gateway_route_table_id.field(w, "transitGatewayRouteTableId");
+    }
+}
+
+impl ToXml for TransitGatewayRouteTableAssociation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.resource_id.field(w, "resourceId");
+        self.resource_type.field(w, "resourceType");
+        self.state.field(w, "state");
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+    }
+}
+
+impl ToXml for TransitGatewayRouteTablePropagation {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.resource_id.field(w, "resourceId");
+        self.resource_type.field(w, "resourceType");
+        self.state.field(w, "state");
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+        self.transit_gateway_route_table_announcement_id.field(w, "transitGatewayRouteTableAnnouncementId");
+    }
+}
+
+impl ToXml for TransitGatewayRouteTableRoute {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.attachment_id.field(w, "attachmentId");
+        self.destination_cidr.field(w, "destinationCidr");
+        self.prefix_list_id.field(w, "prefixListId");
+        self.resource_id.field(w, "resourceId");
+        self.resource_type.field(w, "resourceType");
+        self.route_origin.field(w, "routeOrigin");
+        self.state.field(w, "state");
+    }
+}
+
+impl ToXml for TransitGatewayVpcAttachment {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.creation_time.field(w, "creationTime");
+        self.options.field(w, "options");
+        self.state.field(w, "state");
+        w.list("subnetIds", "item", &self.subnet_ids, true);
+        w.list("tagSet", "item", &self.tags, true);
+        self.transit_gateway_attachment_id.field(w, "transitGatewayAttachmentId");
+        self.transit_gateway_id.field(w, "transitGatewayId");
+        self.vpc_id.field(w, "vpcId");
+        self.vpc_owner_id.field(w, "vpcOwnerId");
+    }
+}
+
+impl ToXml for TransitGatewayVpcAttachmentOptions {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        self.appliance_mode_support.field(w, "applianceModeSupport");
+        self.dns_support.field(w, "dnsSupport");
+        self.ipv6_support.field(w, "ipv6Support");
+        self.security_group_referencing_support.field(w, "securityGroupReferencingSupport");
     }
 }
 

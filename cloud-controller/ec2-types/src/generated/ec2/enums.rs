@@ -26,6 +26,10 @@ pub const ALLOWS_MULTIPLE_INSTANCE_TYPES: &[&str] = &["on", "off"];
 pub const AMD_SEV_SNP: &[&str] = &["enabled", "disabled"];
 /// `AmdSevSnpSpecification`
 pub const AMD_SEV_SNP_SPECIFICATION: &[&str] = &["enabled", "disabled"];
+/// `AnalysisStatus`
+pub const ANALYSIS_STATUS: &[&str] = &["running", "succeeded", "failed"];
+/// `ApplianceModeSupportValue`
+pub const APPLIANCE_MODE_SUPPORT_VALUE: &[&str] = &["enable", "disable"];
 /// `ApplyCancellationCharges`
 pub const APPLY_CANCELLATION_CHARGES: &[&str] = &["commitment-wind-down"];
 /// `ArchitectureType`
@@ -36,6 +40,8 @@ pub const ARCHITECTURE_VALUES: &[&str] = &["i386", "x86_64", "arm64", "x86_64_ma
 pub const ATTACHMENT_LIMIT_TYPE: &[&str] = &["shared", "dedicated"];
 /// `AttachmentStatus`
 pub const ATTACHMENT_STATUS: &[&str] = &["attaching", "attached", "detaching", "detached"];
+/// `AutoAcceptSharedAttachmentsValue`
+pub const AUTO_ACCEPT_SHARED_ATTACHMENTS_VALUE: &[&str] = &["enable", "disable"];
 /// `AutoPlacement`
 pub const AUTO_PLACEMENT: &[&str] = &["on", "off"];
 /// `AutoProvisionZonesState`
@@ -102,6 +108,10 @@ pub const DEFAULT_HTTP_TOKENS_ENFORCED_STATE: &[&str] = &["disabled", "enabled",
 pub const DEFAULT_INSTANCE_METADATA_ENDPOINT_STATE: &[&str] = &["disabled", "enabled", "no-preference"];
 /// `DefaultInstanceMetadataTagsState`
 pub const DEFAULT_INSTANCE_METADATA_TAGS_STATE: &[&str] = &["disabled", "enabled", "no-preference"];
+/// `DefaultRouteTableAssociationValue`
+pub const DEFAULT_ROUTE_TABLE_ASSOCIATION_VALUE: &[&str] = &["enable", "disable"];
+/// `DefaultRouteTablePropagationValue`
+pub const DEFAULT_ROUTE_TABLE_PROPAGATION_VALUE: &[&str] = &["enable", "disable"];
 /// `DefaultTargetCapacityType`
 pub const DEFAULT_TARGET_CAPACITY_TYPE: &[&str] = &["spot", "on-demand", "capacity-block", "reserved-capacity"];
 /// `DeleteFleetErrorCode`
@@ -118,6 +128,8 @@ pub const DISK_TYPE: &[&str] = &["hdd", "ssd"];
 pub const DNS_NAME_STATE: &[&str] = &["pendingVerification", "verified", "failed"];
 /// `DnsRecordIpType`
 pub const DNS_RECORD_IP_TYPE: &[&str] = &["ipv4", "dualstack", "ipv6", "service-defined"];
+/// `DnsSupportValue`
+pub const DNS_SUPPORT_VALUE: &[&str] = &["enable", "disable"];
 /// `DomainType`
 pub const DOMAIN_TYPE: &[&str] = &["vpc", "standard"];
 /// `EbsEncryptionSupport`
@@ -128,6 +140,10 @@ pub const EBS_NVME_SUPPORT: &[&str] = &["unsupported", "supported", "required"];
 pub const EBS_OPTIMIZED_SUPPORT: &[&str] = &["unsupported", "supported", "default"];
 /// `EnaSupport`
 pub const ENA_SUPPORT: &[&str] = &["unsupported", "supported", "required"];
+/// `EncryptionStateValue`
+pub const ENCRYPTION_STATE_VALUE: &[&str] = &["enabling", "enabled", "disabling", "disabled"];
+/// `EncryptionSupportOptionValue`
+pub const ENCRYPTION_SUPPORT_OPTION_VALUE: &[&str] = &["enable", "disable"];
 /// `EndDateType`
 pub const END_DATE_TYPE: &[&str] = &["unlimited", "limited"];
 /// `EphemeralNvmeSupport`
@@ -242,6 +258,8 @@ pub const IP_ADDRESS_TYPE: &[&str] = &["ipv4", "dualstack", "ipv6"];
 pub const IP_SOURCE: &[&str] = &["amazon", "byoip", "none"];
 /// `Ipv6AddressAttribute`
 pub const IPV6_ADDRESS_ATTRIBUTE: &[&str] = &["public", "private"];
+/// `Ipv6SupportValue`
+pub const IPV6_SUPPORT_VALUE: &[&str] = &["enable", "disable"];
 /// `KeyFormat`
 pub const KEY_FORMAT: &[&str] = &["pem", "ppk"];
 /// `KeyType`
@@ -276,6 +294,8 @@ pub const MARKET_TYPE: &[&str] = &["spot", "capacity-block", "interruptible-capa
 pub const METADATA_DEFAULT_HTTP_TOKENS_STATE: &[&str] = &["optional", "required", "no-preference"];
 /// `MonitoringState`
 pub const MONITORING_STATE: &[&str] = &["disabled", "disabling", "enabled", "pending"];
+/// `MulticastSupportValue`
+pub const MULTICAST_SUPPORT_VALUE: &[&str] = &["enable", "disable"];
 /// `MultipathResilienceMode`
 pub const MULTIPATH_RESILIENCE_MODE: &[&str] = &["always-on"];
 /// `MultipathResilienceStatus`
@@ -334,6 +354,8 @@ pub const PLATFORM_VALUES: &[&str] = &["Windows"];
 pub const PREFIX_LIST_STATE: &[&str] = &["create-in-progress", "create-complete", "create-failed", "modify-in-progress", "modify-complete", "modify-failed", "restore-in-progress", "restore-complete", "restore-failed", "delete-in-progress", "delete-complete", "delete-failed"];
 /// `ProductCodeValues`
 pub const PRODUCT_CODE_VALUES: &[&str] = &["devpay", "marketplace"];
+/// `Protocol`
+pub const PROTOCOL: &[&str] = &["tcp", "udp"];
 /// `RIProductDescription`
 pub const RI_PRODUCT_DESCRIPTION: &[&str] = &["Linux/UNIX", "Linux/UNIX (Amazon VPC)", "Windows", "Windows (Amazon VPC)"];
 /// `RebootMigrationSupport`
@@ -372,6 +394,8 @@ pub const SSE_TYPE: &[&str] = &["sse-ebs", "sse-kms", "none"];
 pub const SECONDARY_INTERFACE_STATUS: &[&str] = &["available", "in-use"];
 /// `SecondaryInterfaceType`
 pub const SECONDARY_INTERFACE_TYPE: &[&str] = &["secondary"];
+/// `SecurityGroupReferencingSupportValue`
+pub const SECURITY_GROUP_REFERENCING_SUPPORT_VALUE: &[&str] = &["enable", "disable"];
 /// `ServiceConnectivityType`
 pub const SERVICE_CONNECTIVITY_TYPE: &[&str] = &["ipv4", "ipv6"];
 /// `ServiceManaged`
@@ -432,6 +456,24 @@ pub const TPM_SUPPORT_VALUES: &[&str] = &["v2.0"];
 pub const TRAFFIC_TYPE: &[&str] = &["ACCEPT", "REJECT", "ALL"];
 /// `TransferType`
 pub const TRANSFER_TYPE: &[&str] = &["time-based", "standard"];
+/// `TransitGatewayAssociationState`
+pub const TRANSIT_GATEWAY_ASSOCIATION_STATE: &[&str] = &["associating", "associated", "disassociating", "disassociated"];
+/// `TransitGatewayAttachmentNatGatewaySupportState`
+pub const TRANSIT_GATEWAY_ATTACHMENT_NAT_GATEWAY_SUPPORT_STATE: &[&str] = &["enabled", "disabled", "enabling", "disabling"];
+/// `TransitGatewayAttachmentResourceType`
+pub const TRANSIT_GATEWAY_ATTACHMENT_RESOURCE_TYPE: &[&str] = &["vpc", "vpn", "vpn-concentrator", "direct-connect-gateway", "connect", "peering", "tgw-peering", "network-function", "client-vpn"];
+/// `TransitGatewayAttachmentState`
+pub const TRANSIT_GATEWAY_ATTACHMENT_STATE: &[&str] = &["initiating", "initiatingRequest", "pendingAcceptance", "rollingBack", "pending", "available", "modifying", "deleting", "deleted", "failed", "rejected", "rejecting", "failing"];
+/// `TransitGatewayPropagationState`
+pub const TRANSIT_GATEWAY_PROPAGATION_STATE: &[&str] = &["enabling", "enabled", "disabling", "disabled"];
+/// `TransitGatewayRouteState`
+pub const TRANSIT_GATEWAY_ROUTE_STATE: &[&str] = &["pending", "active", "blackhole", "deleting", "deleted"];
+/// `TransitGatewayRouteTableState`
+pub const TRANSIT_GATEWAY_ROUTE_TABLE_STATE: &[&str] = &["pending", "available", "deleting", "deleted"];
+/// `TransitGatewayRouteType`
+pub const TRANSIT_GATEWAY_ROUTE_TYPE: &[&str] = &["static", "propagated", "system"];
+/// `TransitGatewayState`
+pub const TRANSIT_GATEWAY_STATE: &[&str] = &["pending", "available", "modifying", "deleting", "deleted"];
 /// `TunnelInsideIpVersion`
 pub const TUNNEL_INSIDE_IP_VERSION: &[&str] = &["ipv4", "ipv6"];
 /// `UnsuccessfulInstanceCreditSpecificationErrorCode`
@@ -474,6 +516,8 @@ pub const VPC_PEERING_CONNECTION_STATE_REASON_CODE: &[&str] = &["initiating-requ
 pub const VPC_STATE: &[&str] = &["pending", "available", "deleting"];
 /// `VpcTenancy`
 pub const VPC_TENANCY: &[&str] = &["default"];
+/// `VpnEcmpSupportValue`
+pub const VPN_ECMP_SUPPORT_VALUE: &[&str] = &["enable", "disable"];
 /// `VpnState`
 pub const VPN_STATE: &[&str] = &["pending", "available", "deleting", "deleted"];
 /// `VpnStaticRouteSource`

@@ -9,6 +9,7 @@ pub const SERVICE: ServiceMeta = ServiceMeta { name: "ec2", flavour: Flavour::Ec
 
 /// All generated operations, sorted by name.
 pub const OPERATIONS: &[OperationMeta] = &[
+    OperationMeta { name: "AcceptTransitGatewayVpcAttachment", required: &["TransitGatewayAttachmentId"], members: &["DryRun", "TransitGatewayAttachmentId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AcceptVpcPeeringConnection", required: &["VpcPeeringConnectionId"], members: &["DryRun", "VpcPeeringConnectionId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AllocateAddress", required: &[], members: &["Address", "CustomerOwnedIpv4Pool", "Domain", "DryRun", "IpamPoolId", "NetworkBorderGroup", "PublicIpv4Pool", "TagSpecification"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AllocateHosts", required: &[], members: &["AssetId", "AutoPlacement", "AvailabilityZone", "AvailabilityZoneId", "ClientToken", "CpuOptions", "HostMaintenance", "HostRecovery", "InstanceFamily", "InstanceType", "OutpostArn", "Quantity", "TagSpecification"], dry_run: false, client_token: true, pagination: None, result_wrapper: "", has_output: true },
@@ -19,6 +20,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "AssociateIamInstanceProfile", required: &["IamInstanceProfile", "InstanceId"], members: &["IamInstanceProfile", "InstanceId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateRouteTable", required: &["RouteTableId"], members: &["DryRun", "GatewayId", "PublicIpv4Pool", "RouteTableId", "SubnetId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateSubnetCidrBlock", required: &["SubnetId"], members: &["Ipv6CidrBlock", "Ipv6IpamPoolId", "Ipv6NetmaskLength", "SubnetId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "AssociateTransitGatewayRouteTable", required: &["TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateVpcCidrBlock", required: &["VpcId"], members: &["AmazonProvidedIpv6CidrBlock", "CidrBlock", "Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6IpamPoolId", "Ipv6NetmaskLength", "Ipv6Pool", "VpcId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AttachInternetGateway", required: &["InternetGatewayId", "VpcId"], members: &["DryRun", "InternetGatewayId", "VpcId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "AttachNetworkInterface", required: &["DeviceIndex", "InstanceId", "NetworkInterfaceId"], members: &["DeviceIndex", "DryRun", "EnaQueueCount", "EnaSrdSpecification", "InstanceId", "NetworkCardIndex", "NetworkInterfaceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -54,6 +56,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "CreateNatGateway", required: &[], members: &["AllocationId", "AvailabilityMode", "AvailabilityZoneAddress", "ClientToken", "ConnectivityType", "DryRun", "PrivateIpAddress", "SecondaryAllocationId", "SecondaryPrivateIpAddressCount", "SecondaryPrivateIpAddress", "SubnetId", "TagSpecification", "VpcId"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateNetworkAcl", required: &["VpcId"], members: &["ClientToken", "DryRun", "TagSpecification", "VpcId"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateNetworkAclEntry", required: &["Egress", "NetworkAclId", "Protocol", "RuleAction", "RuleNumber"], members: &["CidrBlock", "DryRun", "Egress", "Icmp", "Ipv6CidrBlock", "NetworkAclId", "PortRange", "Protocol", "RuleAction", "RuleNumber"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "CreateNetworkInsightsPath", required: &["ClientToken", "Protocol", "Source"], members: &["ClientToken", "Destination", "DestinationIp", "DestinationPort", "DryRun", "FilterAtDestination", "FilterAtSource", "Protocol", "Source", "SourceIp", "TagSpecification"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateNetworkInterface", required: &["SubnetId"], members: &["ClientToken", "ConnectionTrackingSpecification", "Description", "DryRun", "EnablePrimaryIpv6", "SecurityGroupId", "InterfaceType", "Ipv4PrefixCount", "Ipv4Prefix", "Ipv6AddressCount", "Ipv6Addresses", "Ipv6PrefixCount", "Ipv6Prefix", "Operator", "PrivateIpAddress", "PrivateIpAddresses", "SecondaryPrivateIpAddressCount", "SubnetId", "TagSpecification"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreatePlacementGroup", required: &[], members: &["DryRun", "GroupName", "LinkedGroupId", "Operator", "ParentGroupId", "PartitionCount", "SpreadLevel", "Strategy", "TagSpecification"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateReplaceRootVolumeTask", required: &["InstanceId"], members: &["ClientToken", "DeleteReplacedRootVolume", "DryRun", "ImageId", "InstanceId", "SnapshotId", "TagSpecification", "VolumeId", "VolumeInitializationRate"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
@@ -64,6 +67,10 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "CreateSpotDatafeedSubscription", required: &["Bucket"], members: &["Bucket", "DryRun", "Prefix"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateSubnet", required: &["VpcId"], members: &["AvailabilityZone", "AvailabilityZoneId", "CidrBlock", "DryRun", "Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6CidrBlock", "Ipv6IpamPoolId", "Ipv6Native", "Ipv6NetmaskLength", "OutpostArn", "TagSpecification", "VpcId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateTags", required: &["ResourceId", "Tag"], members: &["DryRun", "ResourceId", "Tag"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "CreateTransitGateway", required: &[], members: &["Description", "DryRun", "Options", "TagSpecification"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "CreateTransitGatewayRoute", required: &["DestinationCidrBlock", "TransitGatewayRouteTableId"], members: &["Blackhole", "DestinationCidrBlock", "DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "CreateTransitGatewayRouteTable", required: &["TransitGatewayId"], members: &["DryRun", "TagSpecifications", "TransitGatewayId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "CreateTransitGatewayVpcAttachment", required: &["SubnetIds", "TransitGatewayId", "VpcId"], members: &["DryRun", "Options", "SubnetIds", "TagSpecifications", "TransitGatewayId", "VpcId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateVolume", required: &[], members: &["AvailabilityZone", "AvailabilityZoneId", "ClientToken", "DryRun", "Encrypted", "Iops", "KmsKeyId", "MultiAttachEnabled", "Operator", "OutpostArn", "Size", "SnapshotId", "TagSpecification", "Throughput", "VolumeInitializationRate", "VolumeType"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateVpc", required: &[], members: &["AmazonProvidedIpv6CidrBlock", "CidrBlock", "DryRun", "InstanceTenancy", "Ipv4IpamPoolId", "Ipv4NetmaskLength", "Ipv6CidrBlock", "Ipv6CidrBlockNetworkBorderGroup", "Ipv6IpamPoolId", "Ipv6NetmaskLength", "Ipv6Pool", "TagSpecification", "VpcEncryptionControl"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "CreateVpcEndpoint", required: &["VpcId"], members: &["ClientToken", "DnsOptions", "DryRun", "IpAddressType", "PolicyDocument", "PrivateDnsEnabled", "ResourceConfigurationArn", "RouteTableId", "SecurityGroupId", "ServiceName", "ServiceNetworkArn", "ServiceRegion", "SubnetConfiguration", "SubnetId", "TagSpecification", "VpcEndpointType", "VpcId"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
@@ -85,6 +92,8 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "DeleteNatGateway", required: &["NatGatewayId"], members: &["DryRun", "NatGatewayId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DeleteNetworkAcl", required: &["NetworkAclId"], members: &["DryRun", "NetworkAclId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeleteNetworkAclEntry", required: &["Egress", "NetworkAclId", "RuleNumber"], members: &["DryRun", "Egress", "NetworkAclId", "RuleNumber"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "DeleteNetworkInsightsAnalysis", required: &["NetworkInsightsAnalysisId"], members: &["DryRun", "NetworkInsightsAnalysisId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DeleteNetworkInsightsPath", required: &["NetworkInsightsPathId"], members: &["DryRun", "NetworkInsightsPathId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DeleteNetworkInterface", required: &["NetworkInterfaceId"], members: &["DryRun", "NetworkInterfaceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeletePlacementGroup", required: &["GroupName"], members: &["DryRun", "GroupName"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeleteRoute", required: &["RouteTableId"], members: &["DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId", "DryRun", "RouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
@@ -94,6 +103,10 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "DeleteSpotDatafeedSubscription", required: &[], members: &["DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeleteSubnet", required: &["SubnetId"], members: &["DryRun", "SubnetId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeleteTags", required: &["ResourceId"], members: &["DryRun", "ResourceId", "Tag"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "DeleteTransitGateway", required: &["TransitGatewayId"], members: &["DryRun", "TransitGatewayId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DeleteTransitGatewayRoute", required: &["DestinationCidrBlock", "TransitGatewayRouteTableId"], members: &["DestinationCidrBlock", "DryRun", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DeleteTransitGatewayRouteTable", required: &["TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DeleteTransitGatewayVpcAttachment", required: &["TransitGatewayAttachmentId"], members: &["DryRun", "TransitGatewayAttachmentId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DeleteVolume", required: &["VolumeId"], members: &["DryRun", "VolumeId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeleteVpc", required: &["VpcId"], members: &["DryRun", "VpcId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DeleteVpcEndpoints", required: &["VpcEndpointId"], members: &["DryRun", "VpcEndpointId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -142,6 +155,8 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "DescribeManagedPrefixLists", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken", "PrefixListId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeNatGateways", required: &[], members: &["DryRun", "Filter", "MaxResults", "NatGatewayId", "NextToken"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeNetworkAcls", required: &[], members: &["DryRun", "Filter", "MaxResults", "NetworkAclId", "NextToken"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "DescribeNetworkInsightsAnalyses", required: &[], members: &["AnalysisEndTime", "AnalysisStartTime", "DryRun", "Filter", "MaxResults", "NetworkInsightsAnalysisId", "NetworkInsightsPathId", "NextToken"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "DescribeNetworkInsightsPaths", required: &[], members: &["DryRun", "Filter", "MaxResults", "NetworkInsightsPathId", "NextToken"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeNetworkInterfaceAttribute", required: &["NetworkInterfaceId"], members: &["Attribute", "DryRun", "NetworkInterfaceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeNetworkInterfaces", required: &[], members: &["DryRun", "Filter", "IncludeManagedResources", "MaxResults", "NetworkInterfaceId", "NextToken"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribePlacementGroups", required: &[], members: &["DryRun", "Filter", "GroupId", "GroupName"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -163,6 +178,10 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "DescribeStaleSecurityGroups", required: &["VpcId"], members: &["DryRun", "MaxResults", "NextToken", "VpcId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeSubnets", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken", "SubnetId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeTags", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "DescribeTransitGatewayAttachments", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayAttachmentIds"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "DescribeTransitGatewayRouteTables", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayRouteTableIds"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "DescribeTransitGatewayVpcAttachments", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayAttachmentIds"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "DescribeTransitGateways", required: &[], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayIds"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeVolumeAttribute", required: &["Attribute", "VolumeId"], members: &["Attribute", "DryRun", "VolumeId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeVolumeStatus", required: &[], members: &["DryRun", "Filter", "IncludeManagedResources", "MaxResults", "NextToken", "VolumeId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "DescribeVolumes", required: &[], members: &["DryRun", "Filter", "IncludeManagedResources", "MaxResults", "NextToken", "VolumeId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
@@ -185,17 +204,20 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "DisableImageDeprecation", required: &["ImageId"], members: &["DryRun", "ImageId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisableImageDeregistrationProtection", required: &["ImageId"], members: &["DryRun", "ImageId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisableSerialConsoleAccess", required: &[], members: &["DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DisableTransitGatewayRouteTablePropagation", required: &["TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableAnnouncementId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisableVgwRoutePropagation", required: &["GatewayId", "RouteTableId"], members: &["DryRun", "GatewayId", "RouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DisassociateAddress", required: &[], members: &["AssociationId", "DryRun", "PublicIp"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DisassociateIamInstanceProfile", required: &["AssociationId"], members: &["AssociationId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisassociateRouteTable", required: &["AssociationId"], members: &["AssociationId", "DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DisassociateSubnetCidrBlock", required: &["AssociationId"], members: &["AssociationId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DisassociateTransitGatewayRouteTable", required: &["TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisassociateVpcCidrBlock", required: &["AssociationId"], members: &["AssociationId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "EnableEbsEncryptionByDefault", required: &[], members: &["DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "EnableImage", required: &["ImageId"], members: &["DryRun", "ImageId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "EnableImageDeprecation", required: &["DeprecateAt", "ImageId"], members: &["DeprecateAt", "DryRun", "ImageId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "EnableImageDeregistrationProtection", required: &["ImageId"], members: &["DryRun", "ImageId", "WithCooldown"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "EnableSerialConsoleAccess", required: &[], members: &["DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "EnableTransitGatewayRouteTablePropagation", required: &["TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableAnnouncementId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "EnableVgwRoutePropagation", required: &["GatewayId", "RouteTableId"], members: &["DryRun", "GatewayId", "RouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "EnableVolumeIO", required: &["VolumeId"], members: &["DryRun", "VolumeId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "GetCapacityReservationUsage", required: &["CapacityReservationId"], members: &["CapacityReservationId", "DryRun", "MaxResults", "NextToken"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -211,6 +233,9 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "GetManagedPrefixListEntries", required: &["PrefixListId"], members: &["DryRun", "MaxResults", "NextToken", "PrefixListId", "TargetVersion"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "GetPasswordData", required: &["InstanceId"], members: &["DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "GetSerialConsoleAccessStatus", required: &[], members: &["DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "GetTransitGatewayAttachmentPropagations", required: &["TransitGatewayAttachmentId"], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayAttachmentId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "GetTransitGatewayRouteTableAssociations", required: &["TransitGatewayRouteTableId"], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
+    OperationMeta { name: "GetTransitGatewayRouteTablePropagations", required: &["TransitGatewayRouteTableId"], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "ImportImage", required: &[], members: &["Architecture", "BootMode", "ClientData", "ClientToken", "Description", "DiskContainer", "DryRun", "Encrypted", "Hypervisor", "KmsKeyId", "LicenseSpecifications", "LicenseType", "Platform", "RoleName", "TagSpecification", "UsageOperation"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ImportInstance", required: &["Platform"], members: &["Description", "DiskImage", "DryRun", "LaunchSpecification", "Platform"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ImportKeyPair", required: &["KeyName", "PublicKeyMaterial"], members: &["DryRun", "KeyName", "PublicKeyMaterial", "TagSpecification"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -239,6 +264,8 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "ModifySecurityGroupRules", required: &["GroupId", "SecurityGroupRule"], members: &["DryRun", "GroupId", "SecurityGroupRule"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ModifySnapshotAttribute", required: &["SnapshotId"], members: &["Attribute", "CreateVolumePermission", "DryRun", "UserGroup", "OperationType", "SnapshotId", "UserId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ModifySubnetAttribute", required: &["SubnetId"], members: &["AssignIpv6AddressOnCreation", "CustomerOwnedIpv4Pool", "DisableLniAtDeviceIndex", "EnableDns64", "EnableLniAtDeviceIndex", "EnableResourceNameDnsAAAARecordOnLaunch", "EnableResourceNameDnsARecordOnLaunch", "MapCustomerOwnedIpOnLaunch", "MapPublicIpOnLaunch", "PrivateDnsHostnameTypeOnLaunch", "SubnetId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "ModifyTransitGateway", required: &["TransitGatewayId"], members: &["Description", "DryRun", "Options", "TransitGatewayId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "ModifyTransitGatewayVpcAttachment", required: &["TransitGatewayAttachmentId"], members: &["AddSubnetIds", "DryRun", "Options", "RemoveSubnetIds", "TransitGatewayAttachmentId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ModifyVolume", required: &["VolumeId"], members: &["DryRun", "Iops", "MultiAttachEnabled", "Size", "Throughput", "VolumeId", "VolumeType"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ModifyVolumeAttribute", required: &["VolumeId"], members: &["AutoEnableIO", "DryRun", "VolumeId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ModifyVpcAttribute", required: &["VpcId"], members: &["EnableDnsHostnames", "EnableDnsSupport", "EnableNetworkAddressUsageMetrics", "VpcId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: false },
@@ -248,6 +275,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "MonitorInstances", required: &["InstanceId"], members: &["DryRun", "InstanceId", "MetricCategoryId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RebootInstances", required: &["InstanceId"], members: &["DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "RegisterImage", required: &["Name"], members: &["Architecture", "BillingProduct", "BlockDeviceMapping", "BootMode", "Description", "DryRun", "EnaSupport", "ImageLocation", "ImdsSupport", "KernelId", "Name", "RamdiskId", "RootDeviceName", "SriovNetSupport", "TagSpecification", "TpmSupport", "UefiData", "VirtualizationType"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "RejectTransitGatewayVpcAttachment", required: &["TransitGatewayAttachmentId"], members: &["DryRun", "TransitGatewayAttachmentId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RejectVpcPeeringConnection", required: &["VpcPeeringConnectionId"], members: &["DryRun", "VpcPeeringConnectionId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ReleaseAddress", required: &[], members: &["AllocationId", "DryRun", "NetworkBorderGroup", "PublicIp"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ReleaseHosts", required: &["HostId"], members: &["HostId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -256,6 +284,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "ReplaceNetworkAclEntry", required: &["Egress", "NetworkAclId", "Protocol", "RuleAction", "RuleNumber"], members: &["CidrBlock", "DryRun", "Egress", "Icmp", "Ipv6CidrBlock", "NetworkAclId", "PortRange", "Protocol", "RuleAction", "RuleNumber"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ReplaceRoute", required: &["RouteTableId"], members: &["CarrierGatewayId", "CoreNetworkArn", "DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId", "DryRun", "EgressOnlyInternetGatewayId", "GatewayId", "InstanceId", "LocalGatewayId", "LocalTarget", "NatGatewayId", "NetworkInterfaceId", "OdbNetworkArn", "RouteTableId", "TransitGatewayId", "VpcEndpointId", "VpcPeeringConnectionId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "ReplaceRouteTableAssociation", required: &["AssociationId", "RouteTableId"], members: &["AssociationId", "DryRun", "RouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "ReplaceTransitGatewayRoute", required: &["DestinationCidrBlock", "TransitGatewayRouteTableId"], members: &["Blackhole", "DestinationCidrBlock", "DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ReportInstanceStatus", required: &["InstanceId", "ReasonCode", "Status"], members: &["Description", "DryRun", "EndTime", "InstanceId", "ReasonCode", "StartTime", "Status"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "RequestSpotInstances", required: &[], members: &["AvailabilityZoneGroup", "BlockDurationMinutes", "ClientToken", "DryRun", "InstanceCount", "InstanceInterruptionBehavior", "LaunchGroup", "LaunchSpecification", "SpotPrice", "TagSpecification", "Type", "ValidFrom", "ValidUntil"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "ResetAddressAttribute", required: &["AllocationId", "Attribute"], members: &["AllocationId", "Attribute", "DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -267,8 +296,10 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "RevokeSecurityGroupEgress", required: &["GroupId"], members: &["CidrIp", "DryRun", "FromPort", "GroupId", "IpPermissions", "IpProtocol", "SecurityGroupRuleId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId", "ToPort"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RevokeSecurityGroupIngress", required: &[], members: &["CidrIp", "DryRun", "FromPort", "GroupId", "GroupName", "IpPermissions", "IpProtocol", "SecurityGroupRuleId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId", "ToPort"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "RunInstances", required: &["MaxCount", "MinCount"], members: &["AdditionalInfo", "BlockDeviceMapping", "CapacityReservationSpecification", "ClientToken", "CpuOptions", "CreditSpecification", "DisableApiStop", "DisableApiTermination", "DryRun", "EbsOptimized", "ElasticGpuSpecification", "ElasticInferenceAccelerator", "EnablePrimaryIpv6", "EnclaveOptions", "HibernationOptions", "IamInstanceProfile", "ImageId", "InstanceInitiatedShutdownBehavior", "InstanceMarketOptions", "InstanceType", "Ipv6AddressCount", "Ipv6Address", "KernelId", "KeyName", "LaunchTemplate", "LicenseSpecification", "MaintenanceOptions", "MaxCount", "MetadataOptions", "MinCount", "Monitoring", "NetworkInterface", "NetworkPerformanceOptions", "Operator", "Placement", "PrivateDnsNameOptions", "PrivateIpAddress", "RamdiskId", "SecondaryInterface", "SecurityGroupId", "SecurityGroup", "SubnetId", "TagSpecification", "UserData"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "SearchTransitGatewayRoutes", required: &["Filter", "TransitGatewayRouteTableId"], members: &["DryRun", "Filter", "MaxResults", "NextToken", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: Some(Pagination { token: "NextToken", limit: Some("MaxResults") }), result_wrapper: "", has_output: true },
     OperationMeta { name: "SendDiagnosticInterrupt", required: &["InstanceId"], members: &["DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "StartInstances", required: &["InstanceId"], members: &["AdditionalInfo", "DryRun", "InstanceId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "StartNetworkInsightsAnalysis", required: &["ClientToken", "NetworkInsightsPathId"], members: &["AdditionalAccount", "ClientToken", "DryRun", "FilterInArn", "FilterOutArn", "NetworkInsightsPathId", "TagSpecification"], dry_run: true, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "StopInstances", required: &["InstanceId"], members: &["DryRun", "Force", "Hibernate", "InstanceId", "SkipOsShutdown"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "TerminateInstances", required: &["InstanceId"], members: &["DryRun", "Force", "InstanceId", "SkipOsShutdown"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "UnassignIpv6Addresses", required: &["NetworkInterfaceId"], members: &["Ipv6Addresses", "Ipv6Prefix", "NetworkInterfaceId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -279,11 +310,13 @@ pub const OPERATIONS: &[OperationMeta] = &[
 ];
 
 /// Operations of the model that are not generated: known to AWS, not offered here.
-pub const NOT_GENERATED: &[&str] = &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptTransitGatewayVpcAttachment", "AcceptVpcEndpointConnections", "AdvertiseByoipCidr", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignPrivateNatGatewayAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateEnclaveCertificateIamRole", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateSecurityGroupVpc", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTransitGatewayRouteTable", "AssociateTrunkInterface", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachVerifiedAccessTrustProvider", "AuthorizeClientVpnIngress", "BatchModifyIpamRoutingPolicyRegistrations", "CancelCapacityReservationFleets", "CancelDeclarativePoliciesReport", "CancelImageLaunchPermission", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateDelegateMacVolumeOwnershipTask", "CreateFpgaImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateMetricCategory", "CreateNetworkInsightsAccessScope", "CreateNetworkInsightsPath", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePublicIpv4Pool", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSnapshots", "CreateStoreImageTask", "CreateSubnetCidrReservation", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGateway", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRoute", "CreateTransitGatewayRouteTable", "CreateTransitGatewayRouteTableAnnouncement", "CreateTransitGatewayVpcAttachment", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpnConcentrator", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteMetricCategory", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInsightsAnalysis", "DeleteNetworkInsightsPath", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSubnetCidrReservation", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGateway", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRoute", "DeleteTransitGatewayRouteTable", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteTransitGatewayVpcAttachment", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpnConcentrator", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeDeclarativePoliciesReports", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeInstanceConnectEndpoints", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceTopology", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInsightsAnalyses", "DescribeNetworkInsightsPaths", "DescribeNetworkInterfacePermissions", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePublicIpv4Pools", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupVpcAssociations", "DescribeServiceLinkVirtualInterfaces", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeStoreImageTasks", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayAttachments", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTransitGatewayRouteTables", "DescribeTransitGatewayVpcAttachments", "DescribeTransitGateways", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpnConcentrators", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachVerifiedAccessTrustProvider", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImageBlockPublicAccess", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSnapshotBlockPublicAccess", "DisableTransitGatewayRouteTablePropagation", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateSecurityGroupVpc", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTransitGatewayRouteTable", "DisassociateTrunkInterface", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImageBlockPublicAccess", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSnapshotBlockPublicAccess", "EnableTransitGatewayRouteTablePropagation", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceTpmEkPub", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayAttachmentPropagations", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetTransitGatewayRouteTableAssociations", "GetTransitGatewayRouteTablePropagations", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFpgaImageAttribute", "ModifyInstanceConnectEndpoint", "ModifyInstanceEventWindow", "ModifyInstanceNetworkPerformanceOptions", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLocalGatewayRoute", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGateway", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyTransitGatewayVpcAttachment", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectTransitGatewayVpcAttachment", "RejectVpcEndpointConnections", "ReleaseIpamPoolAllocation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceTransitGatewayRoute", "ReplaceVpnTunnel", "RequestSpotFleet", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "SearchTransitGatewayRoutes", "StartDeclarativePoliciesReport", "StartNetworkInsightsAccessScopeAnalysis", "StartNetworkInsightsAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "TerminateClientVpnConnections", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"];
+pub const NOT_GENERATED: &[&str] = &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptVpcEndpointConnections", "AdvertiseByoipCidr", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignPrivateNatGatewayAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateEnclaveCertificateIamRole", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateSecurityGroupVpc", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTrunkInterface", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachVerifiedAccessTrustProvider", "AuthorizeClientVpnIngress", "BatchModifyIpamRoutingPolicyRegistrations", "CancelCapacityReservationFleets", "CancelDeclarativePoliciesReport", "CancelImageLaunchPermission", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateDelegateMacVolumeOwnershipTask", "CreateFpgaImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateMetricCategory", "CreateNetworkInsightsAccessScope", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePublicIpv4Pool", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSnapshots", "CreateStoreImageTask", "CreateSubnetCidrReservation", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRouteTableAnnouncement", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpnConcentrator", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteMetricCategory", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSubnetCidrReservation", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpnConcentrator", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeDeclarativePoliciesReports", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeInstanceConnectEndpoints", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceTopology", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInterfacePermissions", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePublicIpv4Pools", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupVpcAssociations", "DescribeServiceLinkVirtualInterfaces", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeStoreImageTasks", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpnConcentrators", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachVerifiedAccessTrustProvider", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImageBlockPublicAccess", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSnapshotBlockPublicAccess", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateSecurityGroupVpc", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTrunkInterface", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImageBlockPublicAccess", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSnapshotBlockPublicAccess", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceTpmEkPub", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFpgaImageAttribute", "ModifyInstanceConnectEndpoint", "ModifyInstanceEventWindow", "ModifyInstanceNetworkPerformanceOptions", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLocalGatewayRoute", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectVpcEndpointConnections", "ReleaseIpamPoolAllocation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceVpnTunnel", "RequestSpotFleet", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "StartDeclarativePoliciesReport", "StartNetworkInsightsAccessScopeAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "TerminateClientVpnConnections", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"];
 
 /// A decoded request of any generated operation.
 #[derive(Debug, Clone)]
 pub enum Ec2Request {
+    /// `AcceptTransitGatewayVpcAttachment`
+    AcceptTransitGatewayVpcAttachment(Box<AcceptTransitGatewayVpcAttachmentRequest>),
     /// `AcceptVpcPeeringConnection`
     AcceptVpcPeeringConnection(Box<AcceptVpcPeeringConnectionRequest>),
     /// `AllocateAddress`
@@ -304,6 +337,8 @@ pub enum Ec2Request {
     AssociateRouteTable(Box<AssociateRouteTableRequest>),
     /// `AssociateSubnetCidrBlock`
     AssociateSubnetCidrBlock(Box<AssociateSubnetCidrBlockRequest>),
+    /// `AssociateTransitGatewayRouteTable`
+    AssociateTransitGatewayRouteTable(Box<AssociateTransitGatewayRouteTableRequest>),
     /// `AssociateVpcCidrBlock`
     AssociateVpcCidrBlock(Box<AssociateVpcCidrBlockRequest>),
     /// `AttachInternetGateway`
@@ -374,6 +409,8 @@ pub enum Ec2Request {
     CreateNetworkAcl(Box<CreateNetworkAclRequest>),
     /// `CreateNetworkAclEntry`
     CreateNetworkAclEntry(Box<CreateNetworkAclEntryRequest>),
+    /// `CreateNetworkInsightsPath`
+    CreateNetworkInsightsPath(Box<CreateNetworkInsightsPathRequest>),
     /// `CreateNetworkInterface`
     CreateNetworkInterface(Box<CreateNetworkInterfaceRequest>),
     /// `CreatePlacementGroup`
@@ -394,6 +431,14 @@ pub enum Ec2Request {
     CreateSubnet(Box<CreateSubnetRequest>),
     /// `CreateTags`
     CreateTags(Box<CreateTagsRequest>),
+    /// `CreateTransitGateway`
+    CreateTransitGateway(Box<CreateTransitGatewayRequest>),
+    /// `CreateTransitGatewayRoute`
+    CreateTransitGatewayRoute(Box<CreateTransitGatewayRouteRequest>),
+    /// `CreateTransitGatewayRouteTable`
+    CreateTransitGatewayRouteTable(Box<CreateTransitGatewayRouteTableRequest>),
+    /// `CreateTransitGatewayVpcAttachment`
+    CreateTransitGatewayVpcAttachment(Box<CreateTransitGatewayVpcAttachmentRequest>),
     /// `CreateVolume`
     CreateVolume(Box<CreateVolumeRequest>),
     /// `CreateVpc`
@@ -436,6 +481,10 @@ pub enum Ec2Request {
     DeleteNetworkAcl(Box<DeleteNetworkAclRequest>),
     /// `DeleteNetworkAclEntry`
     DeleteNetworkAclEntry(Box<DeleteNetworkAclEntryRequest>),
+    /// `DeleteNetworkInsightsAnalysis`
+    DeleteNetworkInsightsAnalysis(Box<DeleteNetworkInsightsAnalysisRequest>),
+    /// `DeleteNetworkInsightsPath`
+    DeleteNetworkInsightsPath(Box<DeleteNetworkInsightsPathRequest>),
     /// `DeleteNetworkInterface`
     DeleteNetworkInterface(Box<DeleteNetworkInterfaceRequest>),
     /// `DeletePlacementGroup`
@@ -454,6 +503,14 @@ pub enum Ec2Request {
     DeleteSubnet(Box<DeleteSubnetRequest>),
     /// `DeleteTags`
     DeleteTags(Box<DeleteTagsRequest>),
+    /// `DeleteTransitGateway`
+    DeleteTransitGateway(Box<DeleteTransitGatewayRequest>),
+    /// `DeleteTransitGatewayRoute`
+    DeleteTransitGatewayRoute(Box<DeleteTransitGatewayRouteRequest>),
+    /// `DeleteTransitGatewayRouteTable`
+    DeleteTransitGatewayRouteTable(Box<DeleteTransitGatewayRouteTableRequest>),
+    /// `DeleteTransitGatewayVpcAttachment`
+    DeleteTransitGatewayVpcAttachment(Box<DeleteTransitGatewayVpcAttachmentRequest>),
     /// `DeleteVolume`
     DeleteVolume(Box<DeleteVolumeRequest>),
     /// `DeleteVpc`
@@ -550,6 +607,10 @@ pub enum Ec2Request {
     DescribeNatGateways(Box<DescribeNatGatewaysRequest>),
     /// `DescribeNetworkAcls`
     DescribeNetworkAcls(Box<DescribeNetworkAclsRequest>),
+    /// `DescribeNetworkInsightsAnalyses`
+    DescribeNetworkInsightsAnalyses(Box<DescribeNetworkInsightsAnalysesRequest>),
+    /// `DescribeNetworkInsightsPaths`
+    DescribeNetworkInsightsPaths(Box<DescribeNetworkInsightsPathsRequest>),
     /// `DescribeNetworkInterfaceAttribute`
     DescribeNetworkInterfaceAttribute(Box<DescribeNetworkInterfaceAttributeRequest>),
     /// `DescribeNetworkInterfaces`
@@ -592,6 +653,14 @@ pub enum Ec2Request {
     DescribeSubnets(Box<DescribeSubnetsRequest>),
     /// `DescribeTags`
     DescribeTags(Box<DescribeTagsRequest>),
+    /// `DescribeTransitGatewayAttachments`
+    DescribeTransitGatewayAttachments(Box<DescribeTransitGatewayAttachmentsRequest>),
+    /// `DescribeTransitGatewayRouteTables`
+    DescribeTransitGatewayRouteTables(Box<DescribeTransitGatewayRouteTablesRequest>),
+    /// `DescribeTransitGatewayVpcAttachments`
+    DescribeTransitGatewayVpcAttachments(Box<DescribeTransitGatewayVpcAttachmentsRequest>),
+    /// `DescribeTransitGateways`
+    DescribeTransitGateways(Box<DescribeTransitGatewaysRequest>),
     /// `DescribeVolumeAttribute`
     DescribeVolumeAttribute(Box<DescribeVolumeAttributeRequest>),
     /// `DescribeVolumeStatus`
@@ -636,6 +705,8 @@ pub enum Ec2Request {
     DisableImageDeregistrationProtection(Box<DisableImageDeregistrationProtectionRequest>),
     /// `DisableSerialConsoleAccess`
     DisableSerialConsoleAccess(Box<DisableSerialConsoleAccessRequest>),
+    /// `DisableTransitGatewayRouteTablePropagation`
+    DisableTransitGatewayRouteTablePropagation(Box<DisableTransitGatewayRouteTablePropagationRequest>),
     /// `DisableVgwRoutePropagation`
     DisableVgwRoutePropagation(Box<DisableVgwRoutePropagationRequest>),
     /// `DisassociateAddress`
@@ -646,6 +717,8 @@ pub enum Ec2Request {
     DisassociateRouteTable(Box<DisassociateRouteTableRequest>),
     /// `DisassociateSubnetCidrBlock`
     DisassociateSubnetCidrBlock(Box<DisassociateSubnetCidrBlockRequest>),
+    /// `DisassociateTransitGatewayRouteTable`
+    DisassociateTransitGatewayRouteTable(Box<DisassociateTransitGatewayRouteTableRequest>),
     /// `DisassociateVpcCidrBlock`
     DisassociateVpcCidrBlock(Box<DisassociateVpcCidrBlockRequest>),
     /// `EnableEbsEncryptionByDefault`
@@ -658,6 +731,8 @@ pub enum Ec2Request {
     EnableImageDeregistrationProtection(Box<EnableImageDeregistrationProtectionRequest>),
     /// `EnableSerialConsoleAccess`
     EnableSerialConsoleAccess(Box<EnableSerialConsoleAccessRequest>),
+    /// `EnableTransitGatewayRouteTablePropagation`
+    EnableTransitGatewayRouteTablePropagation(Box<EnableTransitGatewayRouteTablePropagationRequest>),
     /// `EnableVgwRoutePropagation`
     EnableVgwRoutePropagation(Box<EnableVgwRoutePropagationRequest>),
     /// `EnableVolumeIO`
@@ -688,6 +763,12 @@ pub enum Ec2Request {
     GetPasswordData(Box<GetPasswordDataRequest>),
     /// `GetSerialConsoleAccessStatus`
     GetSerialConsoleAccessStatus(Box<GetSerialConsoleAccessStatusRequest>),
+    /// `GetTransitGatewayAttachmentPropagations`
+    GetTransitGatewayAttachmentPropagations(Box<GetTransitGatewayAttachmentPropagationsRequest>),
+    /// `GetTransitGatewayRouteTableAssociations`
+    GetTransitGatewayRouteTableAssociations(Box<GetTransitGatewayRouteTableAssociationsRequest>),
+    /// `GetTransitGatewayRouteTablePropagations`
+    GetTransitGatewayRouteTablePropagations(Box<GetTransitGatewayRouteTablePropagationsRequest>),
     /// `ImportImage`
     ImportImage(Box<ImportImageRequest>),
     /// `ImportInstance`
@@ -744,6 +825,10 @@ pub enum Ec2Request {
     ModifySnapshotAttribute(Box<ModifySnapshotAttributeRequest>),
     /// `ModifySubnetAttribute`
     ModifySubnetAttribute(Box<ModifySubnetAttributeRequest>),
+    /// `ModifyTransitGateway`
+    ModifyTransitGateway(Box<ModifyTransitGatewayRequest>),
+    /// `ModifyTransitGatewayVpcAttachment`
+    ModifyTransitGatewayVpcAttachment(Box<ModifyTransitGatewayVpcAttachmentRequest>),
     /// `ModifyVolume`
     ModifyVolume(Box<ModifyVolumeRequest>),
     /// `ModifyVolumeAttribute`
@@ -762,6 +847,8 @@ pub enum Ec2Request {
     RebootInstances(Box<RebootInstancesRequest>),
     /// `RegisterImage`
     RegisterImage(Box<RegisterImageRequest>),
+    /// `RejectTransitGatewayVpcAttachment`
+    RejectTransitGatewayVpcAttachment(Box<RejectTransitGatewayVpcAttachmentRequest>),
     /// `RejectVpcPeeringConnection`
     RejectVpcPeeringConnection(Box<RejectVpcPeeringConnectionRequest>),
     /// `ReleaseAddress`
@@ -778,6 +865,8 @@ pub enum Ec2Request {
     ReplaceRoute(Box<ReplaceRouteRequest>),
     /// `ReplaceRouteTableAssociation`
     ReplaceRouteTableAssociation(Box<ReplaceRouteTableAssociationRequest>),
+    /// `ReplaceTransitGatewayRoute`
+    ReplaceTransitGatewayRoute(Box<ReplaceTransitGatewayRouteRequest>),
     /// `ReportInstanceStatus`
     ReportInstanceStatus(Box<ReportInstanceStatusRequest>),
     /// `RequestSpotInstances`
@@ -800,10 +889,14 @@ pub enum Ec2Request {
     RevokeSecurityGroupIngress(Box<RevokeSecurityGroupIngressRequest>),
     /// `RunInstances`
     RunInstances(Box<RunInstancesRequest>),
+    /// `SearchTransitGatewayRoutes`
+    SearchTransitGatewayRoutes(Box<SearchTransitGatewayRoutesRequest>),
     /// `SendDiagnosticInterrupt`
     SendDiagnosticInterrupt(Box<SendDiagnosticInterruptRequest>),
     /// `StartInstances`
     StartInstances(Box<StartInstancesRequest>),
+    /// `StartNetworkInsightsAnalysis`
+    StartNetworkInsightsAnalysis(Box<StartNetworkInsightsAnalysisRequest>),
     /// `StopInstances`
     StopInstances(Box<StopInstancesRequest>),
     /// `TerminateInstances`
@@ -829,6 +922,7 @@ impl Ec2Request {
     pub fn parse(action: &str, params: &Params) -> Result<Self, ApiError> {
         let n = params.root();
         Ok(match action {
+            "AcceptTransitGatewayVpcAttachment" => Self::AcceptTransitGatewayVpcAttachment(Box::new(FromQuery::from_query(n)?)),
             "AcceptVpcPeeringConnection" => Self::AcceptVpcPeeringConnection(Box::new(FromQuery::from_query(n)?)),
             "AllocateAddress" => Self::AllocateAddress(Box::new(FromQuery::from_query(n)?)),
             "AllocateHosts" => Self::AllocateHosts(Box::new(FromQuery::from_query(n)?)),
@@ -839,6 +933,7 @@ impl Ec2Request {
             "AssociateIamInstanceProfile" => Self::AssociateIamInstanceProfile(Box::new(FromQuery::from_query(n)?)),
             "AssociateRouteTable" => Self::AssociateRouteTable(Box::new(FromQuery::from_query(n)?)),
             "AssociateSubnetCidrBlock" => Self::AssociateSubnetCidrBlock(Box::new(FromQuery::from_query(n)?)),
+            "AssociateTransitGatewayRouteTable" => Self::AssociateTransitGatewayRouteTable(Box::new(FromQuery::from_query(n)?)),
             "AssociateVpcCidrBlock" => Self::AssociateVpcCidrBlock(Box::new(FromQuery::from_query(n)?)),
             "AttachInternetGateway" => Self::AttachInternetGateway(Box::new(FromQuery::from_query(n)?)),
             "AttachNetworkInterface" => Self::AttachNetworkInterface(Box::new(FromQuery::from_query(n)?)),
@@ -874,6 +969,7 @@ impl Ec2Request {
             "CreateNatGateway" => Self::CreateNatGateway(Box::new(FromQuery::from_query(n)?)),
             "CreateNetworkAcl" => Self::CreateNetworkAcl(Box::new(FromQuery::from_query(n)?)),
             "CreateNetworkAclEntry" => Self::CreateNetworkAclEntry(Box::new(FromQuery::from_query(n)?)),
+            "CreateNetworkInsightsPath" => Self::CreateNetworkInsightsPath(Box::new(FromQuery::from_query(n)?)),
             "CreateNetworkInterface" => Self::CreateNetworkInterface(Box::new(FromQuery::from_query(n)?)),
             "CreatePlacementGroup" => Self::CreatePlacementGroup(Box::new(FromQuery::from_query(n)?)),
             "CreateReplaceRootVolumeTask" => Self::CreateReplaceRootVolumeTask(Box::new(FromQuery::from_query(n)?)),
@@ -884,6 +980,10 @@ impl Ec2Request {
             "CreateSpotDatafeedSubscription" => Self::CreateSpotDatafeedSubscription(Box::new(FromQuery::from_query(n)?)),
             "CreateSubnet" => Self::CreateSubnet(Box::new(FromQuery::from_query(n)?)),
             "CreateTags" => Self::CreateTags(Box::new(FromQuery::from_query(n)?)),
+            "CreateTransitGateway" => Self::CreateTransitGateway(Box::new(FromQuery::from_query(n)?)),
+            "CreateTransitGatewayRoute" => Self::CreateTransitGatewayRoute(Box::new(FromQuery::from_query(n)?)),
+            "CreateTransitGatewayRouteTable" => Self::CreateTransitGatewayRouteTable(Box::new(FromQuery::from_query(n)?)),
+            "CreateTransitGatewayVpcAttachment" => Self::CreateTransitGatewayVpcAttachment(Box::new(FromQuery::from_query(n)?)),
             "CreateVolume" => Self::CreateVolume(Box::new(FromQuery::from_query(n)?)),
             "CreateVpc" => Self::CreateVpc(Box::new(FromQuery::from_query(n)?)),
             "CreateVpcEndpoint" => Self::CreateVpcEndpoint(Box::new(FromQuery::from_query(n)?)),
@@ -905,6 +1005,8 @@ impl Ec2Request {
             "DeleteNatGateway" => Self::DeleteNatGateway(Box::new(FromQuery::from_query(n)?)),
             "DeleteNetworkAcl" => Self::DeleteNetworkAcl(Box::new(FromQuery::from_query(n)?)),
             "DeleteNetworkAclEntry" => Self::DeleteNetworkAclEntry(Box::new(FromQuery::from_query(n)?)),
+            "DeleteNetworkInsightsAnalysis" => Self::DeleteNetworkInsightsAnalysis(Box::new(FromQuery::from_query(n)?)),
+            "DeleteNetworkInsightsPath" => Self::DeleteNetworkInsightsPath(Box::new(FromQuery::from_query(n)?)),
             "DeleteNetworkInterface" => Self::DeleteNetworkInterface(Box::new(FromQuery::from_query(n)?)),
             "DeletePlacementGroup" => Self::DeletePlacementGroup(Box::new(FromQuery::from_query(n)?)),
             "DeleteRoute" => Self::DeleteRoute(Box::new(FromQuery::from_query(n)?)),
@@ -914,6 +1016,10 @@ impl Ec2Request {
             "DeleteSpotDatafeedSubscription" => Self::DeleteSpotDatafeedSubscription(Box::new(FromQuery::from_query(n)?)),
             "DeleteSubnet" => Self::DeleteSubnet(Box::new(FromQuery::from_query(n)?)),
             "DeleteTags" => Self::DeleteTags(Box::new(FromQuery::from_query(n)?)),
+            "DeleteTransitGateway" => Self::DeleteTransitGateway(Box::new(FromQuery::from_query(n)?)),
+            "DeleteTransitGatewayRoute" => Self::DeleteTransitGatewayRoute(Box::new(FromQuery::from_query(n)?)),
+            "DeleteTransitGatewayRouteTable" => Self::DeleteTransitGatewayRouteTable(Box::new(FromQuery::from_query(n)?)),
+            "DeleteTransitGatewayVpcAttachment" => Self::DeleteTransitGatewayVpcAttachment(Box::new(FromQuery::from_query(n)?)),
             "DeleteVolume" => Self::DeleteVolume(Box::new(FromQuery::from_query(n)?)),
             "DeleteVpc" => Self::DeleteVpc(Box::new(FromQuery::from_query(n)?)),
             "DeleteVpcEndpoints" => Self::DeleteVpcEndpoints(Box::new(FromQuery::from_query(n)?)),
@@ -962,6 +1068,8 @@ impl Ec2Request {
             "DescribeManagedPrefixLists" => Self::DescribeManagedPrefixLists(Box::new(FromQuery::from_query(n)?)),
             "DescribeNatGateways" => Self::DescribeNatGateways(Box::new(FromQuery::from_query(n)?)),
             "DescribeNetworkAcls" => Self::DescribeNetworkAcls(Box::new(FromQuery::from_query(n)?)),
+            "DescribeNetworkInsightsAnalyses" => Self::DescribeNetworkInsightsAnalyses(Box::new(FromQuery::from_query(n)?)),
+            "DescribeNetworkInsightsPaths" => Self::DescribeNetworkInsightsPaths(Box::new(FromQuery::from_query(n)?)),
             "DescribeNetworkInterfaceAttribute" => Self::DescribeNetworkInterfaceAttribute(Box::new(FromQuery::from_query(n)?)),
             "DescribeNetworkInterfaces" => Self::DescribeNetworkInterfaces(Box::new(FromQuery::from_query(n)?)),
             "DescribePlacementGroups" => Self::DescribePlacementGroups(Box::new(FromQuery::from_query(n)?)),
@@ -983,6 +1091,10 @@ impl Ec2Request {
             "DescribeStaleSecurityGroups" => Self::DescribeStaleSecurityGroups(Box::new(FromQuery::from_query(n)?)),
             "DescribeSubnets" => Self::DescribeSubnets(Box::new(FromQuery::from_query(n)?)),
             "DescribeTags" => Self::DescribeTags(Box::new(FromQuery::from_query(n)?)),
+            "DescribeTransitGatewayAttachments" => Self::DescribeTransitGatewayAttachments(Box::new(FromQuery::from_query(n)?)),
+            "DescribeTransitGatewayRouteTables" => Self::DescribeTransitGatewayRouteTables(Box::new(FromQuery::from_query(n)?)),
+            "DescribeTransitGatewayVpcAttachments" => Self::DescribeTransitGatewayVpcAttachments(Box::new(FromQuery::from_query(n)?)),
+            "DescribeTransitGateways" => Self::DescribeTransitGateways(Box::new(FromQuery::from_query(n)?)),
             "DescribeVolumeAttribute" => Self::DescribeVolumeAttribute(Box::new(FromQuery::from_query(n)?)),
             "DescribeVolumeStatus" => Self::DescribeVolumeStatus(Box::new(FromQuery::from_query(n)?)),
             "DescribeVolumes" => Self::DescribeVolumes(Box::new(FromQuery::from_query(n)?)),
@@ -1005,17 +1117,20 @@ impl Ec2Request {
             "DisableImageDeprecation" => Self::DisableImageDeprecation(Box::new(FromQuery::from_query(n)?)),
             "DisableImageDeregistrationProtection" => Self::DisableImageDeregistrationProtection(Box::new(FromQuery::from_query(n)?)),
             "DisableSerialConsoleAccess" => Self::DisableSerialConsoleAccess(Box::new(FromQuery::from_query(n)?)),
+            "DisableTransitGatewayRouteTablePropagation" => Self::DisableTransitGatewayRouteTablePropagation(Box::new(FromQuery::from_query(n)?)),
             "DisableVgwRoutePropagation" => Self::DisableVgwRoutePropagation(Box::new(FromQuery::from_query(n)?)),
             "DisassociateAddress" => Self::DisassociateAddress(Box::new(FromQuery::from_query(n)?)),
             "DisassociateIamInstanceProfile" => Self::DisassociateIamInstanceProfile(Box::new(FromQuery::from_query(n)?)),
             "DisassociateRouteTable" => Self::DisassociateRouteTable(Box::new(FromQuery::from_query(n)?)),
             "DisassociateSubnetCidrBlock" => Self::DisassociateSubnetCidrBlock(Box::new(FromQuery::from_query(n)?)),
+            "DisassociateTransitGatewayRouteTable" => Self::DisassociateTransitGatewayRouteTable(Box::new(FromQuery::from_query(n)?)),
             "DisassociateVpcCidrBlock" => Self::DisassociateVpcCidrBlock(Box::new(FromQuery::from_query(n)?)),
             "EnableEbsEncryptionByDefault" => Self::EnableEbsEncryptionByDefault(Box::new(FromQuery::from_query(n)?)),
             "EnableImage" => Self::EnableImage(Box::new(FromQuery::from_query(n)?)),
             "EnableImageDeprecation" => Self::EnableImageDeprecation(Box::new(FromQuery::from_query(n)?)),
             "EnableImageDeregistrationProtection" => Self::EnableImageDeregistrationProtection(Box::new(FromQuery::from_query(n)?)),
             "EnableSerialConsoleAccess" => Self::EnableSerialConsoleAccess(Box::new(FromQuery::from_query(n)?)),
+            "EnableTransitGatewayRouteTablePropagation" => Self::EnableTransitGatewayRouteTablePropagation(Box::new(FromQuery::from_query(n)?)),
             "EnableVgwRoutePropagation" => Self::EnableVgwRoutePropagation(Box::new(FromQuery::from_query(n)?)),
             "EnableVolumeIO" => Self::EnableVolumeIO(Box::new(FromQuery::from_query(n)?)),
             "GetCapacityReservationUsage" => Self::GetCapacityReservationUsage(Box::new(FromQuery::from_query(n)?)),
@@ -1031,6 +1146,9 @@ impl Ec2Request {
             "GetManagedPrefixListEntries" => Self::GetManagedPrefixListEntries(Box::new(FromQuery::from_query(n)?)),
             "GetPasswordData" => Self::GetPasswordData(Box::new(FromQuery::from_query(n)?)),
             "GetSerialConsoleAccessStatus" => Self::GetSerialConsoleAccessStatus(Box::new(FromQuery::from_query(n)?)),
+            "GetTransitGatewayAttachmentPropagations" => Self::GetTransitGatewayAttachmentPropagations(Box::new(FromQuery::from_query(n)?)),
+            "GetTransitGatewayRouteTableAssociations" => Self::GetTransitGatewayRouteTableAssociations(Box::new(FromQuery::from_query(n)?)),
+            "GetTransitGatewayRouteTablePropagations" => Self::GetTransitGatewayRouteTablePropagations(Box::new(FromQuery::from_query(n)?)),
             "ImportImage" => Self::ImportImage(Box::new(FromQuery::from_query(n)?)),
             "ImportInstance" => Self::ImportInstance(Box::new(FromQuery::from_query(n)?)),
             "ImportKeyPair" => Self::ImportKeyPair(Box::new(FromQuery::from_query(n)?)),
@@ -1059,6 +1177,8 @@ impl Ec2Request {
             "ModifySecurityGroupRules" => Self::ModifySecurityGroupRules(Box::new(FromQuery::from_query(n)?)),
             "ModifySnapshotAttribute" => Self::ModifySnapshotAttribute(Box::new(FromQuery::from_query(n)?)),
             "ModifySubnetAttribute" => Self::ModifySubnetAttribute(Box::new(FromQuery::from_query(n)?)),
+            "ModifyTransitGateway" => Self::ModifyTransitGateway(Box::new(FromQuery::from_query(n)?)),
+            "ModifyTransitGatewayVpcAttachment" => Self::ModifyTransitGatewayVpcAttachment(Box::new(FromQuery::from_query(n)?)),
             "ModifyVolume" => Self::ModifyVolume(Box::new(FromQuery::from_query(n)?)),
             "ModifyVolumeAttribute" => Self::ModifyVolumeAttribute(Box::new(FromQuery::from_query(n)?)),
             "ModifyVpcAttribute" => Self::ModifyVpcAttribute(Box::new(FromQuery::from_query(n)?)),
@@ -1068,6 +1188,7 @@ impl Ec2Request {
             "MonitorInstances" => Self::MonitorInstances(Box::new(FromQuery::from_query(n)?)),
             "RebootInstances" => Self::RebootInstances(Box::new(FromQuery::from_query(n)?)),
             "RegisterImage" => Self::RegisterImage(Box::new(FromQuery::from_query(n)?)),
+            "RejectTransitGatewayVpcAttachment" => Self::RejectTransitGatewayVpcAttachment(Box::new(FromQuery::from_query(n)?)),
             "RejectVpcPeeringConnection" => Self::RejectVpcPeeringConnection(Box::new(FromQuery::from_query(n)?)),
             "ReleaseAddress" => Self::ReleaseAddress(Box::new(FromQuery::from_query(n)?)),
             "ReleaseHosts" => Self::ReleaseHosts(Box::new(FromQuery::from_query(n)?)),
@@ -1076,6 +1197,7 @@ impl Ec2Request {
             "ReplaceNetworkAclEntry" => Self::ReplaceNetworkAclEntry(Box::new(FromQuery::from_query(n)?)),
             "ReplaceRoute" => Self::ReplaceRoute(Box::new(FromQuery::from_query(n)?)),
             "ReplaceRouteTableAssociation" => Self::ReplaceRouteTableAssociation(Box::new(FromQuery::from_query(n)?)),
+            "ReplaceTransitGatewayRoute" => Self::ReplaceTransitGatewayRoute(Box::new(FromQuery::from_query(n)?)),
             "ReportInstanceStatus" => Self::ReportInstanceStatus(Box::new(FromQuery::from_query(n)?)),
             "RequestSpotInstances" => Self::RequestSpotInstances(Box::new(FromQuery::from_query(n)?)),
             "ResetAddressAttribute" => Self::ResetAddressAttribute(Box::new(FromQuery::from_query(n)?)),
@@ -1087,8 +1209,10 @@ impl Ec2Request {
             "RevokeSecurityGroupEgress" => Self::RevokeSecurityGroupEgress(Box::new(FromQuery::from_query(n)?)),
             "RevokeSecurityGroupIngress" => Self::RevokeSecurityGroupIngress(Box::new(FromQuery::from_query(n)?)),
             "RunInstances" => Self::RunInstances(Box::new(FromQuery::from_query(n)?)),
+            "SearchTransitGatewayRoutes" => Self::SearchTransitGatewayRoutes(Box::new(FromQuery::from_query(n)?)),
             "SendDiagnosticInterrupt" => Self::SendDiagnosticInterrupt(Box::new(FromQuery::from_query(n)?)),
             "StartInstances" => Self::StartInstances(Box::new(FromQuery::from_query(n)?)),
+            "StartNetworkInsightsAnalysis" => Self::StartNetworkInsightsAnalysis(Box::new(FromQuery::from_query(n)?)),
             "StopInstances" => Self::StopInstances(Box::new(FromQuery::from_query(n)?)),
             "TerminateInstances" => Self::TerminateInstances(Box::new(FromQuery::from_query(n)?)),
             "UnassignIpv6Addresses" => Self::UnassignIpv6Addresses(Box::new(FromQuery::from_query(n)?)),
@@ -1105,273 +1229,304 @@ impl Ec2Request {
     #[must_use]
     pub fn meta(&self) -> &'static OperationMeta {
         match self {
-            Self::AcceptVpcPeeringConnection(_) => &OPERATIONS[0],
-            Self::AllocateAddress(_) => &OPERATIONS[1],
-            Self::AllocateHosts(_) => &OPERATIONS[2],
-            Self::AssignIpv6Addresses(_) => &OPERATIONS[3],
-            Self::AssignPrivateIpAddresses(_) => &OPERATIONS[4],
-            Self::AssociateAddress(_) => &OPERATIONS[5],
-            Self::AssociateDhcpOptions(_) => &OPERATIONS[6],
-            Self::AssociateIamInstanceProfile(_) => &OPERATIONS[7],
-            Self::AssociateRouteTable(_) => &OPERATIONS[8],
-            Self::AssociateSubnetCidrBlock(_) => &OPERATIONS[9],
-            Self::AssociateVpcCidrBlock(_) => &OPERATIONS[10],
-            Self::AttachInternetGateway(_) => &OPERATIONS[11],
-            Self::AttachNetworkInterface(_) => &OPERATIONS[12],
-            Self::AttachVolume(_) => &OPERATIONS[13],
-            Self::AttachVpnGateway(_) => &OPERATIONS[14],
-            Self::AuthorizeSecurityGroupEgress(_) => &OPERATIONS[15],
-            Self::AuthorizeSecurityGroupIngress(_) => &OPERATIONS[16],
-            Self::BundleInstance(_) => &OPERATIONS[17],
-            Self::CancelBundleTask(_) => &OPERATIONS[18],
-            Self::CancelCapacityReservation(_) => &OPERATIONS[19],
-            Self::CancelConversionTask(_) => &OPERATIONS[20],
-            Self::CancelExportTask(_) => &OPERATIONS[21],
-            Self::CancelImportTask(_) => &OPERATIONS[22],
-            Self::CancelSpotInstanceRequests(_) => &OPERATIONS[23],
-            Self::CopyImage(_) => &OPERATIONS[24],
-            Self::CopySnapshot(_) => &OPERATIONS[25],
-            Self::CreateCapacityReservation(_) => &OPERATIONS[26],
-            Self::CreateCarrierGateway(_) => &OPERATIONS[27],
-            Self::CreateCustomerGateway(_) => &OPERATIONS[28],
-            Self::CreateDefaultSubnet(_) => &OPERATIONS[29],
-            Self::CreateDefaultVpc(_) => &OPERATIONS[30],
-            Self::CreateDhcpOptions(_) => &OPERATIONS[31],
-            Self::CreateEgressOnlyInternetGateway(_) => &OPERATIONS[32],
-            Self::CreateFleet(_) => &OPERATIONS[33],
-            Self::CreateFlowLogs(_) => &OPERATIONS[34],
-            Self::CreateImage(_) => &OPERATIONS[35],
-            Self::CreateInstanceExportTask(_) => &OPERATIONS[36],
-            Self::CreateInternetGateway(_) => &OPERATIONS[37],
-            Self::CreateKeyPair(_) => &OPERATIONS[38],
-            Self::CreateLaunchTemplate(_) => &OPERATIONS[39],
-            Self::CreateLaunchTemplateVersion(_) => &OPERATIONS[40],
-            Self::CreateManagedPrefixList(_) => &OPERATIONS[41],
-            Self::CreateNatGateway(_) => &OPERATIONS[42],
-            Self::CreateNetworkAcl(_) => &OPERATIONS[43],
-            Self::CreateNetworkAclEntry(_) => &OPERATIONS[44],
-            Self::CreateNetworkInterface(_) => &OPERATIONS[45],
-            Self::CreatePlacementGroup(_) => &OPERATIONS[46],
-            Self::CreateReplaceRootVolumeTask(_) => &OPERATIONS[47],
-            Self::CreateRoute(_) => &OPERATIONS[48],
-            Self::CreateRouteTable(_) => &OPERATIONS[49],
-            Self::CreateSecurityGroup(_) => &OPERATIONS[50],
-            Self::CreateSnapshot(_) => &OPERATIONS[51],
-            Self::CreateSpotDatafeedSubscription(_) => &OPERATIONS[52],
-            Self::CreateSubnet(_) => &OPERATIONS[53],
-            Self::CreateTags(_) => &OPERATIONS[54],
-            Self::CreateVolume(_) => &OPERATIONS[55],
-            Self::CreateVpc(_) => &OPERATIONS[56],
-            Self::CreateVpcEndpoint(_) => &OPERATIONS[57],
-            Self::CreateVpcPeeringConnection(_) => &OPERATIONS[58],
-            Self::CreateVpnConnection(_) => &OPERATIONS[59],
-            Self::CreateVpnConnectionRoute(_) => &OPERATIONS[60],
-            Self::CreateVpnGateway(_) => &OPERATIONS[61],
-            Self::DeleteCarrierGateway(_) => &OPERATIONS[62],
-            Self::DeleteCustomerGateway(_) => &OPERATIONS[63],
-            Self::DeleteDhcpOptions(_) => &OPERATIONS[64],
-            Self::DeleteEgressOnlyInternetGateway(_) => &OPERATIONS[65],
-            Self::DeleteFleets(_) => &OPERATIONS[66],
-            Self::DeleteFlowLogs(_) => &OPERATIONS[67],
-            Self::DeleteInternetGateway(_) => &OPERATIONS[68],
-            Self::DeleteKeyPair(_) => &OPERATIONS[69],
-            Self::DeleteLaunchTemplate(_) => &OPERATIONS[70],
-            Self::DeleteLaunchTemplateVersions(_) => &OPERATIONS[71],
-            Self::DeleteManagedPrefixList(_) => &OPERATIONS[72],
-            Self::DeleteNatGateway(_) => &OPERATIONS[73],
-            Self::DeleteNetworkAcl(_) => &OPERATIONS[74],
-            Self::DeleteNetworkAclEntry(_) => &OPERATIONS[75],
-            Self::DeleteNetworkInterface(_) => &OPERATIONS[76],
-            Self::DeletePlacementGroup(_) => &OPERATIONS[77],
-            Self::DeleteRoute(_) => &OPERATIONS[78],
-            Self::DeleteRouteTable(_) => &OPERATIONS[79],
-            Self::DeleteSecurityGroup(_) => &OPERATIONS[80],
-            Self::DeleteSnapshot(_) => &OPERATIONS[81],
-            Self::DeleteSpotDatafeedSubscription(_) => &OPERATIONS[82],
-            Self::DeleteSubnet(_) => &OPERATIONS[83],
-            Self::DeleteTags(_) => &OPERATIONS[84],
-            Self::DeleteVolume(_) => &OPERATIONS[85],
-            Self::DeleteVpc(_) => &OPERATIONS[86],
-            Self::DeleteVpcEndpoints(_) => &OPERATIONS[87],
-            Self::DeleteVpcPeeringConnection(_) => &OPERATIONS[88],
-            Self::DeleteVpnConnection(_) => &OPERATIONS[89],
-            Self::DeleteVpnConnectionRoute(_) => &OPERATIONS[90],
-            Self::DeleteVpnGateway(_) => &OPERATIONS[91],
-            Self::DeregisterImage(_) => &OPERATIONS[92],
-            Self::DescribeAccountAttributes(_) => &OPERATIONS[93],
-            Self::DescribeAddresses(_) => &OPERATIONS[94],
-            Self::DescribeAddressesAttribute(_) => &OPERATIONS[95],
-            Self::DescribeAggregateIdFormat(_) => &OPERATIONS[96],
-            Self::DescribeAvailabilityZones(_) => &OPERATIONS[97],
-            Self::DescribeBundleTasks(_) => &OPERATIONS[98],
-            Self::DescribeCapacityReservations(_) => &OPERATIONS[99],
-            Self::DescribeCarrierGateways(_) => &OPERATIONS[100],
-            Self::DescribeConversionTasks(_) => &OPERATIONS[101],
-            Self::DescribeCustomerGateways(_) => &OPERATIONS[102],
-            Self::DescribeDhcpOptions(_) => &OPERATIONS[103],
-            Self::DescribeEgressOnlyInternetGateways(_) => &OPERATIONS[104],
-            Self::DescribeExportTasks(_) => &OPERATIONS[105],
-            Self::DescribeFleetHistory(_) => &OPERATIONS[106],
-            Self::DescribeFleetInstances(_) => &OPERATIONS[107],
-            Self::DescribeFleets(_) => &OPERATIONS[108],
-            Self::DescribeFlowLogs(_) => &OPERATIONS[109],
-            Self::DescribeHosts(_) => &OPERATIONS[110],
-            Self::DescribeIamInstanceProfileAssociations(_) => &OPERATIONS[111],
-            Self::DescribeIdFormat(_) => &OPERATIONS[112],
-            Self::DescribeIdentityIdFormat(_) => &OPERATIONS[113],
-            Self::DescribeImageAttribute(_) => &OPERATIONS[114],
-            Self::DescribeImages(_) => &OPERATIONS[115],
-            Self::DescribeImportImageTasks(_) => &OPERATIONS[116],
-            Self::DescribeImportSnapshotTasks(_) => &OPERATIONS[117],
-            Self::DescribeInstanceAttribute(_) => &OPERATIONS[118],
-            Self::DescribeInstanceCreditSpecifications(_) => &OPERATIONS[119],
-            Self::DescribeInstanceEventWindows(_) => &OPERATIONS[120],
-            Self::DescribeInstanceImageMetadata(_) => &OPERATIONS[121],
-            Self::DescribeInstanceStatus(_) => &OPERATIONS[122],
-            Self::DescribeInstanceTypeOfferings(_) => &OPERATIONS[123],
-            Self::DescribeInstanceTypes(_) => &OPERATIONS[124],
-            Self::DescribeInstances(_) => &OPERATIONS[125],
-            Self::DescribeInternetGateways(_) => &OPERATIONS[126],
-            Self::DescribeKeyPairs(_) => &OPERATIONS[127],
-            Self::DescribeLaunchTemplateVersions(_) => &OPERATIONS[128],
-            Self::DescribeLaunchTemplates(_) => &OPERATIONS[129],
-            Self::DescribeManagedPrefixLists(_) => &OPERATIONS[130],
-            Self::DescribeNatGateways(_) => &OPERATIONS[131],
-            Self::DescribeNetworkAcls(_) => &OPERATIONS[132],
-            Self::DescribeNetworkInterfaceAttribute(_) => &OPERATIONS[133],
-            Self::DescribeNetworkInterfaces(_) => &OPERATIONS[134],
-            Self::DescribePlacementGroups(_) => &OPERATIONS[135],
-            Self::DescribePrefixLists(_) => &OPERATIONS[136],
-            Self::DescribePrincipalIdFormat(_) => &OPERATIONS[137],
-            Self::DescribeRegions(_) => &OPERATIONS[138],
-            Self::DescribeReplaceRootVolumeTasks(_) => &OPERATIONS[139],
-            Self::DescribeReservedInstances(_) => &OPERATIONS[140],
-            Self::DescribeRouteTables(_) => &OPERATIONS[141],
-            Self::DescribeSecurityGroupReferences(_) => &OPERATIONS[142],
-            Self::DescribeSecurityGroupRules(_) => &OPERATIONS[143],
-            Self::DescribeSecurityGroups(_) => &OPERATIONS[144],
-            Self::DescribeSnapshotAttribute(_) => &OPERATIONS[145],
-            Self::DescribeSnapshotTierStatus(_) => &OPERATIONS[146],
-            Self::DescribeSnapshots(_) => &OPERATIONS[147],
-            Self::DescribeSpotDatafeedSubscription(_) => &OPERATIONS[148],
-            Self::DescribeSpotInstanceRequests(_) => &OPERATIONS[149],
-            Self::DescribeSpotPriceHistory(_) => &OPERATIONS[150],
-            Self::DescribeStaleSecurityGroups(_) => &OPERATIONS[151],
-            Self::DescribeSubnets(_) => &OPERATIONS[152],
-            Self::DescribeTags(_) => &OPERATIONS[153],
-            Self::DescribeVolumeAttribute(_) => &OPERATIONS[154],
-            Self::DescribeVolumeStatus(_) => &OPERATIONS[155],
-            Self::DescribeVolumes(_) => &OPERATIONS[156],
-            Self::DescribeVolumesModifications(_) => &OPERATIONS[157],
-            Self::DescribeVpcAttribute(_) => &OPERATIONS[158],
-            Self::DescribeVpcClassicLink(_) => &OPERATIONS[159],
-            Self::DescribeVpcClassicLinkDnsSupport(_) => &OPERATIONS[160],
-            Self::DescribeVpcEndpointServices(_) => &OPERATIONS[161],
-            Self::DescribeVpcEndpoints(_) => &OPERATIONS[162],
-            Self::DescribeVpcPeeringConnections(_) => &OPERATIONS[163],
-            Self::DescribeVpcs(_) => &OPERATIONS[164],
-            Self::DescribeVpnConnections(_) => &OPERATIONS[165],
-            Self::DescribeVpnGateways(_) => &OPERATIONS[166],
-            Self::DetachInternetGateway(_) => &OPERATIONS[167],
-            Self::DetachNetworkInterface(_) => &OPERATIONS[168],
-            Self::DetachVolume(_) => &OPERATIONS[169],
-            Self::DetachVpnGateway(_) => &OPERATIONS[170],
-            Self::DisableEbsEncryptionByDefault(_) => &OPERATIONS[171],
-            Self::DisableImage(_) => &OPERATIONS[172],
-            Self::DisableImageDeprecation(_) => &OPERATIONS[173],
-            Self::DisableImageDeregistrationProtection(_) => &OPERATIONS[174],
-            Self::DisableSerialConsoleAccess(_) => &OPERATIONS[175],
-            Self::DisableVgwRoutePropagation(_) => &OPERATIONS[176],
-            Self::DisassociateAddress(_) => &OPERATIONS[177],
-            Self::DisassociateIamInstanceProfile(_) => &OPERATIONS[178],
-            Self::DisassociateRouteTable(_) => &OPERATIONS[179],
-            Self::DisassociateSubnetCidrBlock(_) => &OPERATIONS[180],
-            Self::DisassociateVpcCidrBlock(_) => &OPERATIONS[181],
-            Self::EnableEbsEncryptionByDefault(_) => &OPERATIONS[182],
-            Self::EnableImage(_) => &OPERATIONS[183],
-            Self::EnableImageDeprecation(_) => &OPERATIONS[184],
-            Self::EnableImageDeregistrationProtection(_) => &OPERATIONS[185],
-            Self::EnableSerialConsoleAccess(_) => &OPERATIONS[186],
-            Self::EnableVgwRoutePropagation(_) => &OPERATIONS[187],
-            Self::EnableVolumeIO(_) => &OPERATIONS[188],
-            Self::GetCapacityReservationUsage(_) => &OPERATIONS[189],
-            Self::GetConsoleOutput(_) => &OPERATIONS[190],
-            Self::GetConsoleScreenshot(_) => &OPERATIONS[191],
-            Self::GetEbsDefaultKmsKeyId(_) => &OPERATIONS[192],
-            Self::GetEbsEncryptionByDefault(_) => &OPERATIONS[193],
-            Self::GetInstanceMetadataDefaults(_) => &OPERATIONS[194],
-            Self::GetInstanceTypesFromInstanceRequirements(_) => &OPERATIONS[195],
-            Self::GetInstanceUefiData(_) => &OPERATIONS[196],
-            Self::GetLaunchTemplateData(_) => &OPERATIONS[197],
-            Self::GetManagedPrefixListAssociations(_) => &OPERATIONS[198],
-            Self::GetManagedPrefixListEntries(_) => &OPERATIONS[199],
-            Self::GetPasswordData(_) => &OPERATIONS[200],
-            Self::GetSerialConsoleAccessStatus(_) => &OPERATIONS[201],
-            Self::ImportImage(_) => &OPERATIONS[202],
-            Self::ImportInstance(_) => &OPERATIONS[203],
-            Self::ImportKeyPair(_) => &OPERATIONS[204],
-            Self::ImportSnapshot(_) => &OPERATIONS[205],
-            Self::ImportVolume(_) => &OPERATIONS[206],
-            Self::ModifyAddressAttribute(_) => &OPERATIONS[207],
-            Self::ModifyCapacityReservation(_) => &OPERATIONS[208],
-            Self::ModifyFleet(_) => &OPERATIONS[209],
-            Self::ModifyHosts(_) => &OPERATIONS[210],
-            Self::ModifyIdFormat(_) => &OPERATIONS[211],
-            Self::ModifyIdentityIdFormat(_) => &OPERATIONS[212],
-            Self::ModifyImageAttribute(_) => &OPERATIONS[213],
-            Self::ModifyInstanceAttribute(_) => &OPERATIONS[214],
-            Self::ModifyInstanceCapacityReservationAttributes(_) => &OPERATIONS[215],
-            Self::ModifyInstanceCpuOptions(_) => &OPERATIONS[216],
-            Self::ModifyInstanceCreditSpecification(_) => &OPERATIONS[217],
-            Self::ModifyInstanceEventStartTime(_) => &OPERATIONS[218],
-            Self::ModifyInstanceMaintenanceOptions(_) => &OPERATIONS[219],
-            Self::ModifyInstanceMetadataDefaults(_) => &OPERATIONS[220],
-            Self::ModifyInstanceMetadataOptions(_) => &OPERATIONS[221],
-            Self::ModifyInstancePlacement(_) => &OPERATIONS[222],
-            Self::ModifyLaunchTemplate(_) => &OPERATIONS[223],
-            Self::ModifyManagedPrefixList(_) => &OPERATIONS[224],
-            Self::ModifyNetworkInterfaceAttribute(_) => &OPERATIONS[225],
-            Self::ModifyPrivateDnsNameOptions(_) => &OPERATIONS[226],
-            Self::ModifySecurityGroupRules(_) => &OPERATIONS[227],
-            Self::ModifySnapshotAttribute(_) => &OPERATIONS[228],
-            Self::ModifySubnetAttribute(_) => &OPERATIONS[229],
-            Self::ModifyVolume(_) => &OPERATIONS[230],
-            Self::ModifyVolumeAttribute(_) => &OPERATIONS[231],
-            Self::ModifyVpcAttribute(_) => &OPERATIONS[232],
-            Self::ModifyVpcEndpoint(_) => &OPERATIONS[233],
-            Self::ModifyVpcPeeringConnectionOptions(_) => &OPERATIONS[234],
-            Self::ModifyVpcTenancy(_) => &OPERATIONS[235],
-            Self::MonitorInstances(_) => &OPERATIONS[236],
-            Self::RebootInstances(_) => &OPERATIONS[237],
-            Self::RegisterImage(_) => &OPERATIONS[238],
-            Self::RejectVpcPeeringConnection(_) => &OPERATIONS[239],
-            Self::ReleaseAddress(_) => &OPERATIONS[240],
-            Self::ReleaseHosts(_) => &OPERATIONS[241],
-            Self::ReplaceIamInstanceProfileAssociation(_) => &OPERATIONS[242],
-            Self::ReplaceNetworkAclAssociation(_) => &OPERATIONS[243],
-            Self::ReplaceNetworkAclEntry(_) => &OPERATIONS[244],
-            Self::ReplaceRoute(_) => &OPERATIONS[245],
-            Self::ReplaceRouteTableAssociation(_) => &OPERATIONS[246],
-            Self::ReportInstanceStatus(_) => &OPERATIONS[247],
-            Self::RequestSpotInstances(_) => &OPERATIONS[248],
-            Self::ResetAddressAttribute(_) => &OPERATIONS[249],
-            Self::ResetImageAttribute(_) => &OPERATIONS[250],
-            Self::ResetInstanceAttribute(_) => &OPERATIONS[251],
-            Self::ResetNetworkInterfaceAttribute(_) => &OPERATIONS[252],
-            Self::ResetSnapshotAttribute(_) => &OPERATIONS[253],
-            Self::RestoreManagedPrefixListVersion(_) => &OPERATIONS[254],
-            Self::RevokeSecurityGroupEgress(_) => &OPERATIONS[255],
-            Self::RevokeSecurityGroupIngress(_) => &OPERATIONS[256],
-            Self::RunInstances(_) => &OPERATIONS[257],
-            Self::SendDiagnosticInterrupt(_) => &OPERATIONS[258],
-            Self::StartInstances(_) => &OPERATIONS[259],
-            Self::StopInstances(_) => &OPERATIONS[260],
-            Self::TerminateInstances(_) => &OPERATIONS[261],
-            Self::UnassignIpv6Addresses(_) => &OPERATIONS[262],
-            Self::UnassignPrivateIpAddresses(_) => &OPERATIONS[263],
-            Self::UnmonitorInstances(_) => &OPERATIONS[264],
-            Self::UpdateSecurityGroupRuleDescriptionsEgress(_) => &OPERATIONS[265],
-            Self::UpdateSecurityGroupRuleDescriptionsIngress(_) => &OPERATIONS[266],
+            Self::AcceptTransitGatewayVpcAttachment(_) => &OPERATIONS[0],
+            Self::AcceptVpcPeeringConnection(_) => &OPERATIONS[1],
+            Self::AllocateAddress(_) => &OPERATIONS[2],
+            Self::AllocateHosts(_) => &OPERATIONS[3],
+            Self::AssignIpv6Addresses(_) => &OPERATIONS[4],
+            Self::AssignPrivateIpAddresses(_) => &OPERATIONS[5],
+            Self::AssociateAddress(_) => &OPERATIONS[6],
+            Self::AssociateDhcpOptions(_) => &OPERATIONS[7],
+            Self::AssociateIamInstanceProfile(_) => &OPERATIONS[8],
+            Self::AssociateRouteTable(_) => &OPERATIONS[9],
+            Self::AssociateSubnetCidrBlock(_) => &OPERATIONS[10],
+            Self::AssociateTransitGatewayRouteTable(_) => &OPERATIONS[11],
+            Self::AssociateVpcCidrBlock(_) => &OPERATIONS[12],
+            Self::AttachInternetGateway(_) => &OPERATIONS[13],
+            Self::AttachNetworkInterface(_) => &OPERATIONS[14],
+            Self::AttachVolume(_) => &OPERATIONS[15],
+            Self::AttachVpnGateway(_) => &OPERATIONS[16],
+            Self::AuthorizeSecurityGroupEgress(_) => &OPERATIONS[17],
+            Self::AuthorizeSecurityGroupIngress(_) => &OPERATIONS[18],
+            Self::BundleInstance(_) => &OPERATIONS[19],
+            Self::CancelBundleTask(_) => &OPERATIONS[20],
+            Self::CancelCapacityReservation(_) => &OPERATIONS[21],
+            Self::CancelConversionTask(_) => &OPERATIONS[22],
+            Self::CancelExportTask(_) => &OPERATIONS[23],
+            Self::CancelImportTask(_) => &OPERATIONS[24],
+            Self::CancelSpotInstanceRequests(_) => &OPERATIONS[25],
+            Self::CopyImage(_) => &OPERATIONS[26],
+            Self::CopySnapshot(_) => &OPERATIONS[27],
+            Self::CreateCapacityReservation(_) => &OPERATIONS[28],
+            Self::CreateCarrierGateway(_) => &OPERATIONS[29],
+            Self::CreateCustomerGateway(_) => &OPERATIONS[30],
+            Self::CreateDefaultSubnet(_) => &OPERATIONS[31],
+            Self::CreateDefaultVpc(_) => &OPERATIONS[32],
+            Self::CreateDhcpOptions(_) => &OPERATIONS[33],
+            Self::CreateEgressOnlyInternetGateway(_) => &OPERATIONS[34],
+            Self::CreateFleet(_) => &OPERATIONS[35],
+            Self::CreateFlowLogs(_) => &OPERATIONS[36],
+            Self::CreateImage(_) => &OPERATIONS[37],
+            Self::CreateInstanceExportTask(_) => &OPERATIONS[38],
+            Self::CreateInternetGateway(_) => &OPERATIONS[39],
+            Self::CreateKeyPair(_) => &OPERATIONS[40],
+            Self::CreateLaunchTemplate(_) => &OPERATIONS[41],
+            Self::CreateLaunchTemplateVersion(_) => &OPERATIONS[42],
+            Self::CreateManagedPrefixList(_) => &OPERATIONS[43],
+            Self::CreateNatGateway(_) => &OPERATIONS[44],
+            Self::CreateNetworkAcl(_) => &OPERATIONS[45],
+            Self::CreateNetworkAclEntry(_) => &OPERATIONS[46],
+            Self::CreateNetworkInsightsPath(_) => &OPERATIONS[47],
+            Self::CreateNetworkInterface(_) => &OPERATIONS[48],
+            Self::CreatePlacementGroup(_) => &OPERATIONS[49],
+            Self::CreateReplaceRootVolumeTask(_) => &OPERATIONS[50],
+            Self::CreateRoute(_) => &OPERATIONS[51],
+            Self::CreateRouteTable(_) => &OPERATIONS[52],
+            Self::CreateSecurityGroup(_) => &OPERATIONS[53],
+            Self::CreateSnapshot(_) => &OPERATIONS[54],
+            Self::CreateSpotDatafeedSubscription(_) => &OPERATIONS[55],
+            Self::CreateSubnet(_) => &OPERATIONS[56],
+            Self::CreateTags(_) => &OPERATIONS[57],
+            Self::CreateTransitGateway(_) => &OPERATIONS[58],
+            Self::CreateTransitGatewayRoute(_) => &OPERATIONS[59],
+            Self::CreateTransitGatewayRouteTable(_) => &OPERATIONS[60],
+            Self::CreateTransitGatewayVpcAttachment(_) => &OPERATIONS[61],
+            Self::CreateVolume(_) => &OPERATIONS[62],
+            Self::CreateVpc(_) => &OPERATIONS[63],
+            Self::CreateVpcEndpoint(_) => &OPERATIONS[64],
+            Self::CreateVpcPeeringConnection(_) => &OPERATIONS[65],
+            Self::CreateVpnConnection(_) => &OPERATIONS[66],
+            Self::CreateVpnConnectionRoute(_) => &OPERATIONS[67],
+            Self::CreateVpnGateway(_) => &OPERATIONS[68],
+            Self::DeleteCarrierGateway(_) => &OPERATIONS[69],
+            Self::DeleteCustomerGateway(_) => &OPERATIONS[70],
+            Self::DeleteDhcpOptions(_) => &OPERATIONS[71],
+            Self::DeleteEgressOnlyInternetGateway(_) => &OPERATIONS[72],
+            Self::DeleteFleets(_) => &OPERATIONS[73],
+            Self::DeleteFlowLogs(_) => &OPERATIONS[74],
+            Self::DeleteInternetGateway(_) => &OPERATIONS[75],
+            Self::DeleteKeyPair(_) => &OPERATIONS[76],
+            Self::DeleteLaunchTemplate(_) => &OPERATIONS[77],
+            Self::DeleteLaunchTemplateVersions(_) => &OPERATIONS[78],
+            Self::DeleteManagedPrefixList(_) => &OPERATIONS[79],
+            Self::DeleteNatGateway(_) => &OPERATIONS[80],
+            Self::DeleteNetworkAcl(_) => &OPERATIONS[81],
+            Self::DeleteNetworkAclEntry(_) => &OPERATIONS[82],
+            Self::DeleteNetworkInsightsAnalysis(_) => &OPERATIONS[83],
+            Self::DeleteNetworkInsightsPath(_) => &OPERATIONS[84],
+            Self::DeleteNetworkInterface(_) => &OPERATIONS[85],
+            Self::DeletePlacementGroup(_) => &OPERATIONS[86],
+            Self::DeleteRoute(_) => &OPERATIONS[87],
+            Self::DeleteRouteTable(_) => &OPERATIONS[88],
+            Self::DeleteSecurityGroup(_) => &OPERATIONS[89],
+            Self::DeleteSnapshot(_) => &OPERATIONS[90],
+            Self::DeleteSpotDatafeedSubscription(_) => &OPERATIONS[91],
+            Self::DeleteSubnet(_) => &OPERATIONS[92],
+            Self::DeleteTags(_) => &OPERATIONS[93],
+            Self::DeleteTransitGateway(_) => &OPERATIONS[94],
+            Self::DeleteTransitGatewayRoute(_) => &OPERATIONS[95],
+            Self::DeleteTransitGatewayRouteTable(_) => &OPERATIONS[96],
+            Self::DeleteTransitGatewayVpcAttachment(_) => &OPERATIONS[97],
+            Self::DeleteVolume(_) => &OPERATIONS[98],
+            Self::DeleteVpc(_) => &OPERATIONS[99],
+            Self::DeleteVpcEndpoints(_) => &OPERATIONS[100],
+            Self::DeleteVpcPeeringConnection(_) => &OPERATIONS[101],
+            Self::DeleteVpnConnection(_) => &OPERATIONS[102],
+            Self::DeleteVpnConnectionRoute(_) => &OPERATIONS[103],
+            Self::DeleteVpnGateway(_) => &OPERATIONS[104],
+            Self::DeregisterImage(_) => &OPERATIONS[105],
+            Self::DescribeAccountAttributes(_) => &OPERATIONS[106],
+            Self::DescribeAddresses(_) => &OPERATIONS[107],
+            Self::DescribeAddressesAttribute(_) => &OPERATIONS[108],
+            Self::DescribeAggregateIdFormat(_) => &OPERATIONS[109],
+            Self::DescribeAvailabilityZones(_) => &OPERATIONS[110],
+            Self::DescribeBundleTasks(_) => &OPERATIONS[111],
+            Self::DescribeCapacityReservations(_) => &OPERATIONS[112],
+            Self::DescribeCarrierGateways(_) => &OPERATIONS[113],
+            Self::DescribeConversionTasks(_) => &OPERATIONS[114],
+            Self::DescribeCustomerGateways(_) => &OPERATIONS[115],
+            Self::DescribeDhcpOptions(_) => &OPERATIONS[116],
+            Self::DescribeEgressOnlyInternetGateways(_) => &OPERATIONS[117],
+            Self::DescribeExportTasks(_) => &OPERATIONS[118],
+            Self::DescribeFleetHistory(_) => &OPERATIONS[119],
+            Self::DescribeFleetInstances(_) => &OPERATIONS[120],
+            Self::DescribeFleets(_) => &OPERATIONS[121],
+            Self::DescribeFlowLogs(_) => &OPERATIONS[122],
+            Self::DescribeHosts(_) => &OPERATIONS[123],
+            Self::DescribeIamInstanceProfileAssociations(_) => &OPERATIONS[124],
+            Self::DescribeIdFormat(_) => &OPERATIONS[125],
+            Self::DescribeIdentityIdFormat(_) => &OPERATIONS[126],
+            Self::DescribeImageAttribute(_) => &OPERATIONS[127],
+            Self::DescribeImages(_) => &OPERATIONS[128],
+            Self::DescribeImportImageTasks(_) => &OPERATIONS[129],
+            Self::DescribeImportSnapshotTasks(_) => &OPERATIONS[130],
+            Self::DescribeInstanceAttribute(_) => &OPERATIONS[131],
+            Self::DescribeInstanceCreditSpecifications(_) => &OPERATIONS[132],
+            Self::DescribeInstanceEventWindows(_) => &OPERATIONS[133],
+            Self::DescribeInstanceImageMetadata(_) => &OPERATIONS[134],
+            Self::DescribeInstanceStatus(_) => &OPERATIONS[135],
+            Self::DescribeInstanceTypeOfferings(_) => &OPERATIONS[136],
+            Self::DescribeInstanceTypes(_) => &OPERATIONS[137],
+            Self::DescribeInstances(_) => &OPERATIONS[138],
+            Self::DescribeInternetGateways(_) => &OPERATIONS[139],
+            Self::DescribeKeyPairs(_) => &OPERATIONS[140],
+            Self::DescribeLaunchTemplateVersions(_) => &OPERATIONS[141],
+            Self::DescribeLaunchTemplates(_) => &OPERATIONS[142],
+            Self::DescribeManagedPrefixLists(_) => &OPERATIONS[143],
+            Self::DescribeNatGateways(_) => &OPERATIONS[144],
+            Self::DescribeNetworkAcls(_) => &OPERATIONS[145],
+            Self::DescribeNetworkInsightsAnalyses(_) => &OPERATIONS[146],
+            Self::DescribeNetworkInsightsPaths(_) => &OPERATIONS[147],
+            Self::DescribeNetworkInterfaceAttribute(_) => &OPERATIONS[148],
+            Self::DescribeNetworkInterfaces(_) => &OPERATIONS[149],
+            Self::DescribePlacementGroups(_) => &OPERATIONS[150],
+            Self::DescribePrefixLists(_) => &OPERATIONS[151],
+            Self::DescribePrincipalIdFormat(_) => &OPERATIONS[152],
+            Self::DescribeRegions(_) => &OPERATIONS[153],
+            Self::DescribeReplaceRootVolumeTasks(_) => &OPERATIONS[154],
+            Self::DescribeReservedInstances(_) => &OPERATIONS[155],
+            Self::DescribeRouteTables(_) => &OPERATIONS[156],
+            Self::DescribeSecurityGroupReferences(_) => &OPERATIONS[157],
+            Self::DescribeSecurityGroupRules(_) => &OPERATIONS[158],
+            Self::DescribeSecurityGroups(_) => &OPERATIONS[159],
+            Self::DescribeSnapshotAttribute(_) => &OPERATIONS[160],
+            Self::DescribeSnapshotTierStatus(_) => &OPERATIONS[161],
+            Self::DescribeSnapshots(_) => &OPERATIONS[162],
+            Self::DescribeSpotDatafeedSubscription(_) => &OPERATIONS[163],
+            Self::DescribeSpotInstanceRequests(_) => &OPERATIONS[164],
+            Self::DescribeSpotPriceHistory(_) => &OPERATIONS[165],
+            Self::DescribeStaleSecurityGroups(_) => &OPERATIONS[166],
+            Self::DescribeSubnets(_) => &OPERATIONS[167],
+            Self::DescribeTags(_) => &OPERATIONS[168],
+            Self::DescribeTransitGatewayAttachments(_) => &OPERATIONS[169],
+            Self::DescribeTransitGatewayRouteTables(_) => &OPERATIONS[170],
+            Self::DescribeTransitGatewayVpcAttachments(_) => &OPERATIONS[171],
+            Self::DescribeTransitGateways(_) => &OPERATIONS[172],
+            Self::DescribeVolumeAttribute(_) => &OPERATIONS[173],
+            Self::DescribeVolumeStatus(_) => &OPERATIONS[174],
+            Self::DescribeVolumes(_) => &OPERATIONS[175],
+            Self::DescribeVolumesModifications(_) => &OPERATIONS[176],
+            Self::DescribeVpcAttribute(_) => &OPERATIONS[177],
+            Self::DescribeVpcClassicLink(_) => &OPERATIONS[178],
+            Self::DescribeVpcClassicLinkDnsSupport(_) => &OPERATIONS[179],
+            Self::DescribeVpcEndpointServices(_) => &OPERATIONS[180],
+            Self::DescribeVpcEndpoints(_) => &OPERATIONS[181],
+            Self::DescribeVpcPeeringConnections(_) => &OPERATIONS[182],
+            Self::DescribeVpcs(_) => &OPERATIONS[183],
+            Self::DescribeVpnConnections(_) => &OPERATIONS[184],
+            Self::DescribeVpnGateways(_) => &OPERATIONS[185],
+            Self::DetachInternetGateway(_) => &OPERATIONS[186],
+            Self::DetachNetworkInterface(_) => &OPERATIONS[187],
+            Self::DetachVolume(_) => &OPERATIONS[188],
+            Self::DetachVpnGateway(_) => &OPERATIONS[189],
+            Self::DisableEbsEncryptionByDefault(_) => &OPERATIONS[190],
+            Self::DisableImage(_) => &OPERATIONS[191],
+            Self::DisableImageDeprecation(_) => &OPERATIONS[192],
+            Self::DisableImageDeregistrationProtection(_) => &OPERATIONS[193],
+            Self::DisableSerialConsoleAccess(_) => &OPERATIONS[194],
+            Self::DisableTransitGatewayRouteTablePropagation(_) => &OPERATIONS[195],
+            Self::DisableVgwRoutePropagation(_) => &OPERATIONS[196],
+            Self::DisassociateAddress(_) => &OPERATIONS[197],
+            Self::DisassociateIamInstanceProfile(_) => &OPERATIONS[198],
+            Self::DisassociateRouteTable(_) => &OPERATIONS[199],
+            Self::DisassociateSubnetCidrBlock(_) => &OPERATIONS[200],
+            Self::DisassociateTransitGatewayRouteTable(_) => &OPERATIONS[201],
+            Self::DisassociateVpcCidrBlock(_) => &OPERATIONS[202],
+            Self::EnableEbsEncryptionByDefault(_) => &OPERATIONS[203],
+            Self::EnableImage(_) => &OPERATIONS[204],
+            Self::EnableImageDeprecation(_) => &OPERATIONS[205],
+            Self::EnableImageDeregistrationProtection(_) => &OPERATIONS[206],
+            Self::EnableSerialConsoleAccess(_) => &OPERATIONS[207],
+            Self::EnableTransitGatewayRouteTablePropagation(_) => &OPERATIONS[208],
+            Self::EnableVgwRoutePropagation(_) => &OPERATIONS[209],
+            Self::EnableVolumeIO(_) => &OPERATIONS[210],
+            Self::GetCapacityReservationUsage(_) => &OPERATIONS[211],
+            Self::GetConsoleOutput(_) => &OPERATIONS[212],
+            Self::GetConsoleScreenshot(_) => &OPERATIONS[213],
+            Self::GetEbsDefaultKmsKeyId(_) => &OPERATIONS[214],
+            Self::GetEbsEncryptionByDefault(_) => &OPERATIONS[215],
+            Self::GetInstanceMetadataDefaults(_) => &OPERATIONS[216],
+            Self::GetInstanceTypesFromInstanceRequirements(_) => &OPERATIONS[217],
+            Self::GetInstanceUefiData(_) => &OPERATIONS[218],
+            Self::GetLaunchTemplateData(_) => &OPERATIONS[219],
+            Self::GetManagedPrefixListAssociations(_) => &OPERATIONS[220],
+            Self::GetManagedPrefixListEntries(_) => &OPERATIONS[221],
+            Self::GetPasswordData(_) => &OPERATIONS[222],
+            Self::GetSerialConsoleAccessStatus(_) => &OPERATIONS[223],
+            Self::GetTransitGatewayAttachmentPropagations(_) => &OPERATIONS[224],
+            Self::GetTransitGatewayRouteTableAssociations(_) => &OPERATIONS[225],
+            Self::GetTransitGatewayRouteTablePropagations(_) => &OPERATIONS[226],
+            Self::ImportImage(_) => &OPERATIONS[227],
+            Self::ImportInstance(_) => &OPERATIONS[228],
+            Self::ImportKeyPair(_) => &OPERATIONS[229],
+            Self::ImportSnapshot(_) => &OPERATIONS[230],
+            Self::ImportVolume(_) => &OPERATIONS[231],
+            Self::ModifyAddressAttribute(_) => &OPERATIONS[232],
+            Self::ModifyCapacityReservation(_) => &OPERATIONS[233],
+            Self::ModifyFleet(_) => &OPERATIONS[234],
+            Self::ModifyHosts(_) => &OPERATIONS[235],
+            Self::ModifyIdFormat(_) => &OPERATIONS[236],
+            Self::ModifyIdentityIdFormat(_) => &OPERATIONS[237],
+            Self::ModifyImageAttribute(_) => &OPERATIONS[238],
+            Self::ModifyInstanceAttribute(_) => &OPERATIONS[239],
+            Self::ModifyInstanceCapacityReservationAttributes(_) => &OPERATIONS[240],
+            Self::ModifyInstanceCpuOptions(_) => &OPERATIONS[241],
+            Self::ModifyInstanceCreditSpecification(_) => &OPERATIONS[242],
+            Self::ModifyInstanceEventStartTime(_) => &OPERATIONS[243],
+            Self::ModifyInstanceMaintenanceOptions(_) => &OPERATIONS[244],
+            Self::ModifyInstanceMetadataDefaults(_) => &OPERATIONS[245],
+            Self::ModifyInstanceMetadataOptions(_) => &OPERATIONS[246],
+            Self::ModifyInstancePlacement(_) => &OPERATIONS[247],
+            Self::ModifyLaunchTemplate(_) => &OPERATIONS[248],
+            Self::ModifyManagedPrefixList(_) => &OPERATIONS[249],
+            Self::ModifyNetworkInterfaceAttribute(_) => &OPERATIONS[250],
+            Self::ModifyPrivateDnsNameOptions(_) => &OPERATIONS[251],
+            Self::ModifySecurityGroupRules(_) => &OPERATIONS[252],
+            Self::ModifySnapshotAttribute(_) => &OPERATIONS[253],
+            Self::ModifySubnetAttribute(_) => &OPERATIONS[254],
+            Self::ModifyTransitGateway(_) => &OPERATIONS[255],
+            Self::ModifyTransitGatewayVpcAttachment(_) => &OPERATIONS[256],
+            Self::ModifyVolume(_) => &OPERATIONS[257],
+            Self::ModifyVolumeAttribute(_) => &OPERATIONS[258],
+            Self::ModifyVpcAttribute(_) => &OPERATIONS[259],
+            Self::ModifyVpcEndpoint(_) => &OPERATIONS[260],
+            Self::ModifyVpcPeeringConnectionOptions(_) => &OPERATIONS[261],
+            Self::ModifyVpcTenancy(_) => &OPERATIONS[262],
+            Self::MonitorInstances(_) => &OPERATIONS[263],
+            Self::RebootInstances(_) => &OPERATIONS[264],
+            Self::RegisterImage(_) => &OPERATIONS[265],
+            Self::RejectTransitGatewayVpcAttachment(_) => &OPERATIONS[266],
+            Self::RejectVpcPeeringConnection(_) => &OPERATIONS[267],
+            Self::ReleaseAddress(_) => &OPERATIONS[268],
+            Self::ReleaseHosts(_) => &OPERATIONS[269],
+            Self::ReplaceIamInstanceProfileAssociation(_) => &OPERATIONS[270],
+            Self::ReplaceNetworkAclAssociation(_) => &OPERATIONS[271],
+            Self::ReplaceNetworkAclEntry(_) => &OPERATIONS[272],
+            Self::ReplaceRoute(_) => &OPERATIONS[273],
+            Self::ReplaceRouteTableAssociation(_) => &OPERATIONS[274],
+            Self::ReplaceTransitGatewayRoute(_) => &OPERATIONS[275],
+            Self::ReportInstanceStatus(_) => &OPERATIONS[276],
+            Self::RequestSpotInstances(_) => &OPERATIONS[277],
+            Self::ResetAddressAttribute(_) => &OPERATIONS[278],
+            Self::ResetImageAttribute(_) => &OPERATIONS[279],
+            Self::ResetInstanceAttribute(_) => &OPERATIONS[280],
+            Self::ResetNetworkInterfaceAttribute(_) => &OPERATIONS[281],
+            Self::ResetSnapshotAttribute(_) => &OPERATIONS[282],
+            Self::RestoreManagedPrefixListVersion(_) => &OPERATIONS[283],
+            Self::RevokeSecurityGroupEgress(_) => &OPERATIONS[284],
+            Self::RevokeSecurityGroupIngress(_) => &OPERATIONS[285],
+            Self::RunInstances(_) => &OPERATIONS[286],
+            Self::SearchTransitGatewayRoutes(_) => &OPERATIONS[287],
+            Self::SendDiagnosticInterrupt(_) => &OPERATIONS[288],
+            Self::StartInstances(_) => &OPERATIONS[289],
+            Self::StartNetworkInsightsAnalysis(_) => &OPERATIONS[290],
+            Self::StopInstances(_) => &OPERATIONS[291],
+            Self::TerminateInstances(_) => &OPERATIONS[292],
+            Self::UnassignIpv6Addresses(_) => &OPERATIONS[293],
+            Self::UnassignPrivateIpAddresses(_) => &OPERATIONS[294],
+            Self::UnmonitorInstances(_) => &OPERATIONS[295],
+            Self::UpdateSecurityGroupRuleDescriptionsEgress(_) => &OPERATIONS[296],
+            Self::UpdateSecurityGroupRuleDescriptionsIngress(_) => &OPERATIONS[297],
         }
     }
 
@@ -1385,11 +1540,13 @@ impl Ec2Request {
     #[must_use]
     pub fn dry_run(&self) -> bool {
         match self {
+            Self::AcceptTransitGatewayVpcAttachment(r) => r.dry_run == Some(true),
             Self::AcceptVpcPeeringConnection(r) => r.dry_run == Some(true),
             Self::AllocateAddress(r) => r.dry_run == Some(true),
             Self::AssociateAddress(r) => r.dry_run == Some(true),
             Self::AssociateDhcpOptions(r) => r.dry_run == Some(true),
             Self::AssociateRouteTable(r) => r.dry_run == Some(true),
+            Self::AssociateTransitGatewayRouteTable(r) => r.dry_run == Some(true),
             Self::AttachInternetGateway(r) => r.dry_run == Some(true),
             Self::AttachNetworkInterface(r) => r.dry_run == Some(true),
             Self::AttachVolume(r) => r.dry_run == Some(true),
@@ -1422,6 +1579,7 @@ impl Ec2Request {
             Self::CreateNatGateway(r) => r.dry_run == Some(true),
             Self::CreateNetworkAcl(r) => r.dry_run == Some(true),
             Self::CreateNetworkAclEntry(r) => r.dry_run == Some(true),
+            Self::CreateNetworkInsightsPath(r) => r.dry_run == Some(true),
             Self::CreateNetworkInterface(r) => r.dry_run == Some(true),
             Self::CreatePlacementGroup(r) => r.dry_run == Some(true),
             Self::CreateReplaceRootVolumeTask(r) => r.dry_run == Some(true),
@@ -1432,6 +1590,10 @@ impl Ec2Request {
             Self::CreateSpotDatafeedSubscription(r) => r.dry_run == Some(true),
             Self::CreateSubnet(r) => r.dry_run == Some(true),
             Self::CreateTags(r) => r.dry_run == Some(true),
+            Self::CreateTransitGateway(r) => r.dry_run == Some(true),
+            Self::CreateTransitGatewayRoute(r) => r.dry_run == Some(true),
+            Self::CreateTransitGatewayRouteTable(r) => r.dry_run == Some(true),
+            Self::CreateTransitGatewayVpcAttachment(r) => r.dry_run == Some(true),
             Self::CreateVolume(r) => r.dry_run == Some(true),
             Self::CreateVpc(r) => r.dry_run == Some(true),
             Self::CreateVpcEndpoint(r) => r.dry_run == Some(true),
@@ -1452,6 +1614,8 @@ impl Ec2Request {
             Self::DeleteNatGateway(r) => r.dry_run == Some(true),
             Self::DeleteNetworkAcl(r) => r.dry_run == Some(true),
             Self::DeleteNetworkAclEntry(r) => r.dry_run == Some(true),
+            Self::DeleteNetworkInsightsAnalysis(r) => r.dry_run == Some(true),
+            Self::DeleteNetworkInsightsPath(r) => r.dry_run == Some(true),
             Self::DeleteNetworkInterface(r) => r.dry_run == Some(true),
             Self::DeletePlacementGroup(r) => r.dry_run == Some(true),
             Self::DeleteRoute(r) => r.dry_run == Some(true),
@@ -1461,6 +1625,10 @@ impl Ec2Request {
             Self::DeleteSpotDatafeedSubscription(r) => r.dry_run == Some(true),
             Self::DeleteSubnet(r) => r.dry_run == Some(true),
             Self::DeleteTags(r) => r.dry_run == Some(true),
+            Self::DeleteTransitGateway(r) => r.dry_run == Some(true),
+            Self::DeleteTransitGatewayRoute(r) => r.dry_run == Some(true),
+            Self::DeleteTransitGatewayRouteTable(r) => r.dry_run == Some(true),
+            Self::DeleteTransitGatewayVpcAttachment(r) => r.dry_run == Some(true),
             Self::DeleteVolume(r) => r.dry_run == Some(true),
             Self::DeleteVpc(r) => r.dry_run == Some(true),
             Self::DeleteVpcEndpoints(r) => r.dry_run == Some(true),
@@ -1503,6 +1671,8 @@ impl Ec2Request {
             Self::DescribeManagedPrefixLists(r) => r.dry_run == Some(true),
             Self::DescribeNatGateways(r) => r.dry_run == Some(true),
             Self::DescribeNetworkAcls(r) => r.dry_run == Some(true),
+            Self::DescribeNetworkInsightsAnalyses(r) => r.dry_run == Some(true),
+            Self::DescribeNetworkInsightsPaths(r) => r.dry_run == Some(true),
             Self::DescribeNetworkInterfaceAttribute(r) => r.dry_run == Some(true),
             Self::DescribeNetworkInterfaces(r) => r.dry_run == Some(true),
             Self::DescribePlacementGroups(r) => r.dry_run == Some(true),
@@ -1524,6 +1694,10 @@ impl Ec2Request {
             Self::DescribeStaleSecurityGroups(r) => r.dry_run == Some(true),
             Self::DescribeSubnets(r) => r.dry_run == Some(true),
             Self::DescribeTags(r) => r.dry_run == Some(true),
+            Self::DescribeTransitGatewayAttachments(r) => r.dry_run == Some(true),
+            Self::DescribeTransitGatewayRouteTables(r) => r.dry_run == Some(true),
+            Self::DescribeTransitGatewayVpcAttachments(r) => r.dry_run == Some(true),
+            Self::DescribeTransitGateways(r) => r.dry_run == Some(true),
             Self::DescribeVolumeAttribute(r) => r.dry_run == Some(true),
             Self::DescribeVolumeStatus(r) => r.dry_run == Some(true),
             Self::DescribeVolumes(r) => r.dry_run == Some(true),
@@ -1545,14 +1719,17 @@ impl Ec2Request {
             Self::DisableImageDeprecation(r) => r.dry_run == Some(true),
             Self::DisableImageDeregistrationProtection(r) => r.dry_run == Some(true),
             Self::DisableSerialConsoleAccess(r) => r.dry_run == Some(true),
+            Self::DisableTransitGatewayRouteTablePropagation(r) => r.dry_run == Some(true),
             Self::DisableVgwRoutePropagation(r) => r.dry_run == Some(true),
             Self::DisassociateAddress(r) => r.dry_run == Some(true),
             Self::DisassociateRouteTable(r) => r.dry_run == Some(true),
+            Self::DisassociateTransitGatewayRouteTable(r) => r.dry_run == Some(true),
             Self::EnableEbsEncryptionByDefault(r) => r.dry_run == Some(true),
             Self::EnableImage(r) => r.dry_run == Some(true),
             Self::EnableImageDeprecation(r) => r.dry_run == Some(true),
             Self::EnableImageDeregistrationProtection(r) => r.dry_run == Some(true),
             Self::EnableSerialConsoleAccess(r) => r.dry_run == Some(true),
+            Self::EnableTransitGatewayRouteTablePropagation(r) => r.dry_run == Some(true),
             Self::EnableVgwRoutePropagation(r) => r.dry_run == Some(true),
             Self::EnableVolumeIO(r) => r.dry_run == Some(true),
             Self::GetCapacityReservationUsage(r) => r.dry_run == Some(true),
@@ -1568,6 +1745,9 @@ impl Ec2Request {
             Self::GetManagedPrefixListEntries(r) => r.dry_run == Some(true),
             Self::GetPasswordData(r) => r.dry_run == Some(true),
             Self::GetSerialConsoleAccessStatus(r) => r.dry_run == Some(true),
+            Self::GetTransitGatewayAttachmentPropagations(r) => r.dry_run == Some(true),
+            Self::GetTransitGatewayRouteTableAssociations(r) => r.dry_run == Some(true),
+            Self::GetTransitGatewayRouteTablePropagations(r) => r.dry_run == Some(true),
             Self::ImportImage(r) => r.dry_run == Some(true),
             Self::ImportInstance(r) => r.dry_run == Some(true),
             Self::ImportKeyPair(r) => r.dry_run == Some(true),
@@ -1591,6 +1771,8 @@ impl Ec2Request {
             Self::ModifyPrivateDnsNameOptions(r) => r.dry_run == Some(true),
             Self::ModifySecurityGroupRules(r) => r.dry_run == Some(true),
             Self::ModifySnapshotAttribute(r) => r.dry_run == Some(true),
+            Self::ModifyTransitGateway(r) => r.dry_run == Some(true),
+            Self::ModifyTransitGatewayVpcAttachment(r) => r.dry_run == Some(true),
             Self::ModifyVolume(r) => r.dry_run == Some(true),
             Self::ModifyVolumeAttribute(r) => r.dry_run == Some(true),
             Self::ModifyVpcEndpoint(r) => r.dry_run == Some(true),
@@ -1599,12 +1781,14 @@ impl Ec2Request {
             Self::MonitorInstances(r) => r.dry_run == Some(true),
             Self::RebootInstances(r) => r.dry_run == Some(true),
             Self::RegisterImage(r) => r.dry_run == Some(true),
+            Self::RejectTransitGatewayVpcAttachment(r) => r.dry_run == Some(true),
             Self::RejectVpcPeeringConnection(r) => r.dry_run == Some(true),
             Self::ReleaseAddress(r) => r.dry_run == Some(true),
             Self::ReplaceNetworkAclAssociation(r) => r.dry_run == Some(true),
             Self::ReplaceNetworkAclEntry(r) => r.dry_run == Some(true),
             Self::ReplaceRoute(r) => r.dry_run == Some(true),
             Self::ReplaceRouteTableAssociation(r) => r.dry_run == Some(true),
+            Self::ReplaceTransitGatewayRoute(r) => r.dry_run == Some(true),
             Self::ReportInstanceStatus(r) => r.dry_run == Some(true),
             Self::RequestSpotInstances(r) => r.dry_run == Some(true),
             Self::ResetAddressAttribute(r) => r.dry_run == Some(true),
@@ -1616,8 +1800,10 @@ impl Ec2Request {
             Self::RevokeSecurityGroupEgress(r) => r.dry_run == Some(true),
             Self::RevokeSecurityGroupIngress(r) => r.dry_run == Some(true),
             Self::RunInstances(r) => r.dry_run == Some(true),
+            Self::SearchTransitGatewayRoutes(r) => r.dry_run == Some(true),
             Self::SendDiagnosticInterrupt(r) => r.dry_run == Some(true),
             Self::StartInstances(r) => r.dry_run == Some(true),
+            Self::StartNetworkInsightsAnalysis(r) => r.dry_run == Some(true),
             Self::StopInstances(r) => r.dry_run == Some(true),
             Self::TerminateInstances(r) => r.dry_run == Some(true),
             Self::UnmonitorInstances(r) => r.dry_run == Some(true),
@@ -1643,6 +1829,7 @@ impl Ec2Request {
             Self::CreateManagedPrefixList(r) => r.client_token.as_deref(),
             Self::CreateNatGateway(r) => r.client_token.as_deref(),
             Self::CreateNetworkAcl(r) => r.client_token.as_deref(),
+            Self::CreateNetworkInsightsPath(r) => r.client_token.as_deref(),
             Self::CreateNetworkInterface(r) => r.client_token.as_deref(),
             Self::CreateReplaceRootVolumeTask(r) => r.client_token.as_deref(),
             Self::CreateRouteTable(r) => r.client_token.as_deref(),
@@ -1654,1343 +1841,1499 @@ impl Ec2Request {
             Self::ModifyLaunchTemplate(r) => r.client_token.as_deref(),
             Self::RequestSpotInstances(r) => r.client_token.as_deref(),
             Self::RunInstances(r) => r.client_token.as_deref(),
+            Self::StartNetworkInsightsAnalysis(r) => r.client_token.as_deref(),
             _ => None,
         }
     }
 }
 
-impl Operation for AcceptVpcPeeringConnectionRequest {
+impl Operation for AcceptTransitGatewayVpcAttachmentRequest {
     const META: &'static OperationMeta = &OPERATIONS[0];
+    type Output = AcceptTransitGatewayVpcAttachmentResult;
+}
+
+impl Operation for AcceptVpcPeeringConnectionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[1];
     type Output = AcceptVpcPeeringConnectionResult;
 }
 
 impl Operation for AllocateAddressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[1];
+    const META: &'static OperationMeta = &OPERATIONS[2];
     type Output = AllocateAddressResult;
 }
 
 impl Operation for AllocateHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[2];
+    const META: &'static OperationMeta = &OPERATIONS[3];
     type Output = AllocateHostsResult;
 }
 
 impl Operation for AssignIpv6AddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[3];
+    const META: &'static OperationMeta = &OPERATIONS[4];
     type Output = AssignIpv6AddressesResult;
 }
 
 impl Operation for AssignPrivateIpAddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[4];
+    const META: &'static OperationMeta = &OPERATIONS[5];
     type Output = AssignPrivateIpAddressesResult;
 }
 
 impl Operation for AssociateAddressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[5];
+    const META: &'static OperationMeta = &OPERATIONS[6];
     type Output = AssociateAddressResult;
 }
 
 impl Operation for AssociateDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[6];
+    const META: &'static OperationMeta = &OPERATIONS[7];
     type Output = ();
 }
 
 impl Operation for AssociateIamInstanceProfileRequest {
-    const META: &'static OperationMeta = &OPERATIONS[7];
+    const META: &'static OperationMeta = &OPERATIONS[8];
     type Output = AssociateIamInstanceProfileResult;
 }
 
 impl Operation for AssociateRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[8];
+    const META: &'static OperationMeta = &OPERATIONS[9];
     type Output = AssociateRouteTableResult;
 }
 
 impl Operation for AssociateSubnetCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[9];
+    const META: &'static OperationMeta = &OPERATIONS[10];
     type Output = AssociateSubnetCidrBlockResult;
 }
 
+impl Operation for AssociateTransitGatewayRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[11];
+    type Output = AssociateTransitGatewayRouteTableResult;
+}
+
 impl Operation for AssociateVpcCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[10];
+    const META: &'static OperationMeta = &OPERATIONS[12];
     type Output = AssociateVpcCidrBlockResult;
 }
 
 impl Operation for AttachInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[11];
+    const META: &'static OperationMeta = &OPERATIONS[13];
     type Output = ();
 }
 
 impl Operation for AttachNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[12];
+    const META: &'static OperationMeta = &OPERATIONS[14];
     type Output = AttachNetworkInterfaceResult;
 }
 
 impl Operation for AttachVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[13];
+    const META: &'static OperationMeta = &OPERATIONS[15];
     type Output = VolumeAttachment;
 }
 
 impl Operation for AttachVpnGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[14];
+    const META: &'static OperationMeta = &OPERATIONS[16];
     type Output = AttachVpnGatewayResult;
 }
 
 impl Operation for AuthorizeSecurityGroupEgressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[15];
+    const META: &'static OperationMeta = &OPERATIONS[17];
     type Output = AuthorizeSecurityGroupEgressResult;
 }
 
 impl Operation for AuthorizeSecurityGroupIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[16];
+    const META: &'static OperationMeta = &OPERATIONS[18];
     type Output = AuthorizeSecurityGroupIngressResult;
 }
 
 impl Operation for BundleInstanceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[17];
+    const META: &'static OperationMeta = &OPERATIONS[19];
     type Output = BundleInstanceResult;
 }
 
 impl Operation for CancelBundleTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[18];
+    const META: &'static OperationMeta = &OPERATIONS[20];
     type Output = CancelBundleTaskResult;
 }
 
 impl Operation for CancelCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[19];
+    const META: &'static OperationMeta = &OPERATIONS[21];
     type Output = CancelCapacityReservationResult;
 }
 
 impl Operation for CancelConversionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[20];
+    const META: &'static OperationMeta = &OPERATIONS[22];
     type Output = ();
 }
 
 impl Operation for CancelExportTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[21];
+    const META: &'static OperationMeta = &OPERATIONS[23];
     type Output = ();
 }
 
 impl Operation for CancelImportTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[22];
+    const META: &'static OperationMeta = &OPERATIONS[24];
     type Output = CancelImportTaskResult;
 }
 
 impl Operation for CancelSpotInstanceRequestsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[23];
+    const META: &'static OperationMeta = &OPERATIONS[25];
     type Output = CancelSpotInstanceRequestsResult;
 }
 
 impl Operation for CopyImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[24];
+    const META: &'static OperationMeta = &OPERATIONS[26];
     type Output = CopyImageResult;
 }
 
 impl Operation for CopySnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[25];
+    const META: &'static OperationMeta = &OPERATIONS[27];
     type Output = CopySnapshotResult;
 }
 
 impl Operation for CreateCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[26];
+    const META: &'static OperationMeta = &OPERATIONS[28];
     type Output = CreateCapacityReservationResult;
 }
 
 impl Operation for CreateCarrierGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[27];
+    const META: &'static OperationMeta = &OPERATIONS[29];
     type Output = CreateCarrierGatewayResult;
 }
 
 impl Operation for CreateCustomerGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[28];
+    const META: &'static OperationMeta = &OPERATIONS[30];
     type Output = CreateCustomerGatewayResult;
 }
 
 impl Operation for CreateDefaultSubnetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[29];
+    const META: &'static OperationMeta = &OPERATIONS[31];
     type Output = CreateDefaultSubnetResult;
 }
 
 impl Operation for CreateDefaultVpcRequest {
-    const META: &'static OperationMeta = &OPERATIONS[30];
+    const META: &'static OperationMeta = &OPERATIONS[32];
     type Output = CreateDefaultVpcResult;
 }
 
 impl Operation for CreateDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[31];
+    const META: &'static OperationMeta = &OPERATIONS[33];
     type Output = CreateDhcpOptionsResult;
 }
 
 impl Operation for CreateEgressOnlyInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[32];
+    const META: &'static OperationMeta = &OPERATIONS[34];
     type Output = CreateEgressOnlyInternetGatewayResult;
 }
 
 impl Operation for CreateFleetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[33];
+    const META: &'static OperationMeta = &OPERATIONS[35];
     type Output = CreateFleetResult;
 }
 
 impl Operation for CreateFlowLogsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[34];
+    const META: &'static OperationMeta = &OPERATIONS[36];
     type Output = CreateFlowLogsResult;
 }
 
 impl Operation for CreateImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[35];
+    const META: &'static OperationMeta = &OPERATIONS[37];
     type Output = CreateImageResult;
 }
 
 impl Operation for CreateInstanceExportTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[36];
+    const META: &'static OperationMeta = &OPERATIONS[38];
     type Output = CreateInstanceExportTaskResult;
 }
 
 impl Operation for CreateInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[37];
+    const META: &'static OperationMeta = &OPERATIONS[39];
     type Output = CreateInternetGatewayResult;
 }
 
 impl Operation for CreateKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[38];
+    const META: &'static OperationMeta = &OPERATIONS[40];
     type Output = KeyPair;
 }
 
 impl Operation for CreateLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[39];
+    const META: &'static OperationMeta = &OPERATIONS[41];
     type Output = CreateLaunchTemplateResult;
 }
 
 impl Operation for CreateLaunchTemplateVersionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[40];
+    const META: &'static OperationMeta = &OPERATIONS[42];
     type Output = CreateLaunchTemplateVersionResult;
 }
 
 impl Operation for CreateManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[41];
+    const META: &'static OperationMeta = &OPERATIONS[43];
     type Output = CreateManagedPrefixListResult;
 }
 
 impl Operation for CreateNatGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[42];
+    const META: &'static OperationMeta = &OPERATIONS[44];
     type Output = CreateNatGatewayResult;
 }
 
 impl Operation for CreateNetworkAclRequest {
-    const META: &'static OperationMeta = &OPERATIONS[43];
+    const META: &'static OperationMeta = &OPERATIONS[45];
     type Output = CreateNetworkAclResult;
 }
 
 impl Operation for CreateNetworkAclEntryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[44];
+    const META: &'static OperationMeta = &OPERATIONS[46];
     type Output = ();
 }
 
+impl Operation for CreateNetworkInsightsPathRequest {
+    const META: &'static OperationMeta = &OPERATIONS[47];
+    type Output = CreateNetworkInsightsPathResult;
+}
+
 impl Operation for CreateNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[45];
+    const META: &'static OperationMeta = &OPERATIONS[48];
     type Output = CreateNetworkInterfaceResult;
 }
 
 impl Operation for CreatePlacementGroupRequest {
-    const META: &'static OperationMeta = &OPERATIONS[46];
+    const META: &'static OperationMeta = &OPERATIONS[49];
     type Output = CreatePlacementGroupResult;
 }
 
 impl Operation for CreateReplaceRootVolumeTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[47];
+    const META: &'static OperationMeta = &OPERATIONS[50];
     type Output = CreateReplaceRootVolumeTaskResult;
 }
 
 impl Operation for CreateRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[48];
+    const META: &'static OperationMeta = &OPERATIONS[51];
     type Output = CreateRouteResult;
 }
 
 impl Operation for CreateRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[49];
+    const META: &'static OperationMeta = &OPERATIONS[52];
     type Output = CreateRouteTableResult;
 }
 
 impl Operation for CreateSecurityGroupRequest {
-    const META: &'static OperationMeta = &OPERATIONS[50];
+    const META: &'static OperationMeta = &OPERATIONS[53];
     type Output = CreateSecurityGroupResult;
 }
 
 impl Operation for CreateSnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[51];
+    const META: &'static OperationMeta = &OPERATIONS[54];
     type Output = Snapshot;
 }
 
 impl Operation for CreateSpotDatafeedSubscriptionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[52];
+    const META: &'static OperationMeta = &OPERATIONS[55];
     type Output = CreateSpotDatafeedSubscriptionResult;
 }
 
 impl Operation for CreateSubnetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[53];
+    const META: &'static OperationMeta = &OPERATIONS[56];
     type Output = CreateSubnetResult;
 }
 
 impl Operation for CreateTagsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[54];
+    const META: &'static OperationMeta = &OPERATIONS[57];
     type Output = ();
 }
 
+impl Operation for CreateTransitGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[58];
+    type Output = CreateTransitGatewayResult;
+}
+
+impl Operation for CreateTransitGatewayRouteRequest {
+    const META: &'static OperationMeta = &OPERATIONS[59];
+    type Output = CreateTransitGatewayRouteResult;
+}
+
+impl Operation for CreateTransitGatewayRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[60];
+    type Output = CreateTransitGatewayRouteTableResult;
+}
+
+impl Operation for CreateTransitGatewayVpcAttachmentRequest {
+    const META: &'static OperationMeta = &OPERATIONS[61];
+    type Output = CreateTransitGatewayVpcAttachmentResult;
+}
+
 impl Operation for CreateVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[55];
+    const META: &'static OperationMeta = &OPERATIONS[62];
     type Output = Volume;
 }
 
 impl Operation for CreateVpcRequest {
-    const META: &'static OperationMeta = &OPERATIONS[56];
+    const META: &'static OperationMeta = &OPERATIONS[63];
     type Output = CreateVpcResult;
 }
 
 impl Operation for CreateVpcEndpointRequest {
-    const META: &'static OperationMeta = &OPERATIONS[57];
+    const META: &'static OperationMeta = &OPERATIONS[64];
     type Output = CreateVpcEndpointResult;
 }
 
 impl Operation for CreateVpcPeeringConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[58];
+    const META: &'static OperationMeta = &OPERATIONS[65];
     type Output = CreateVpcPeeringConnectionResult;
 }
 
 impl Operation for CreateVpnConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[59];
+    const META: &'static OperationMeta = &OPERATIONS[66];
     type Output = CreateVpnConnectionResult;
 }
 
 impl Operation for CreateVpnConnectionRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[60];
+    const META: &'static OperationMeta = &OPERATIONS[67];
     type Output = ();
 }
 
 impl Operation for CreateVpnGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[61];
+    const META: &'static OperationMeta = &OPERATIONS[68];
     type Output = CreateVpnGatewayResult;
 }
 
 impl Operation for DeleteCarrierGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[62];
+    const META: &'static OperationMeta = &OPERATIONS[69];
     type Output = DeleteCarrierGatewayResult;
 }
 
 impl Operation for DeleteCustomerGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[63];
+    const META: &'static OperationMeta = &OPERATIONS[70];
     type Output = ();
 }
 
 impl Operation for DeleteDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[64];
+    const META: &'static OperationMeta = &OPERATIONS[71];
     type Output = ();
 }
 
 impl Operation for DeleteEgressOnlyInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[65];
+    const META: &'static OperationMeta = &OPERATIONS[72];
     type Output = DeleteEgressOnlyInternetGatewayResult;
 }
 
 impl Operation for DeleteFleetsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[66];
+    const META: &'static OperationMeta = &OPERATIONS[73];
     type Output = DeleteFleetsResult;
 }
 
 impl Operation for DeleteFlowLogsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[67];
+    const META: &'static OperationMeta = &OPERATIONS[74];
     type Output = DeleteFlowLogsResult;
 }
 
 impl Operation for DeleteInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[68];
-    type Output = ();
-}
-
-impl Operation for DeleteKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[69];
-    type Output = DeleteKeyPairResult;
-}
-
-impl Operation for DeleteLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[70];
-    type Output = DeleteLaunchTemplateResult;
-}
-
-impl Operation for DeleteLaunchTemplateVersionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[71];
-    type Output = DeleteLaunchTemplateVersionsResult;
-}
-
-impl Operation for DeleteManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[72];
-    type Output = DeleteManagedPrefixListResult;
-}
-
-impl Operation for DeleteNatGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[73];
-    type Output = DeleteNatGatewayResult;
-}
-
-impl Operation for DeleteNetworkAclRequest {
-    const META: &'static OperationMeta = &OPERATIONS[74];
-    type Output = ();
-}
-
-impl Operation for DeleteNetworkAclEntryRequest {
     const META: &'static OperationMeta = &OPERATIONS[75];
     type Output = ();
 }
 
-impl Operation for DeleteNetworkInterfaceRequest {
+impl Operation for DeleteKeyPairRequest {
     const META: &'static OperationMeta = &OPERATIONS[76];
-    type Output = ();
+    type Output = DeleteKeyPairResult;
 }
 
-impl Operation for DeletePlacementGroupRequest {
+impl Operation for DeleteLaunchTemplateRequest {
     const META: &'static OperationMeta = &OPERATIONS[77];
-    type Output = ();
+    type Output = DeleteLaunchTemplateResult;
 }
 
-impl Operation for DeleteRouteRequest {
+impl Operation for DeleteLaunchTemplateVersionsRequest {
     const META: &'static OperationMeta = &OPERATIONS[78];
-    type Output = ();
+    type Output = DeleteLaunchTemplateVersionsResult;
 }
 
-impl Operation for DeleteRouteTableRequest {
+impl Operation for DeleteManagedPrefixListRequest {
     const META: &'static OperationMeta = &OPERATIONS[79];
-    type Output = ();
+    type Output = DeleteManagedPrefixListResult;
 }
 
-impl Operation for DeleteSecurityGroupRequest {
+impl Operation for DeleteNatGatewayRequest {
     const META: &'static OperationMeta = &OPERATIONS[80];
-    type Output = DeleteSecurityGroupResult;
+    type Output = DeleteNatGatewayResult;
 }
 
-impl Operation for DeleteSnapshotRequest {
+impl Operation for DeleteNetworkAclRequest {
     const META: &'static OperationMeta = &OPERATIONS[81];
     type Output = ();
 }
 
-impl Operation for DeleteSpotDatafeedSubscriptionRequest {
+impl Operation for DeleteNetworkAclEntryRequest {
     const META: &'static OperationMeta = &OPERATIONS[82];
     type Output = ();
 }
 
-impl Operation for DeleteSubnetRequest {
+impl Operation for DeleteNetworkInsightsAnalysisRequest {
     const META: &'static OperationMeta = &OPERATIONS[83];
-    type Output = ();
+    type Output = DeleteNetworkInsightsAnalysisResult;
 }
 
-impl Operation for DeleteTagsRequest {
+impl Operation for DeleteNetworkInsightsPathRequest {
     const META: &'static OperationMeta = &OPERATIONS[84];
-    type Output = ();
+    type Output = DeleteNetworkInsightsPathResult;
 }
 
-impl Operation for DeleteVolumeRequest {
+impl Operation for DeleteNetworkInterfaceRequest {
     const META: &'static OperationMeta = &OPERATIONS[85];
     type Output = ();
 }
 
-impl Operation for DeleteVpcRequest {
+impl Operation for DeletePlacementGroupRequest {
     const META: &'static OperationMeta = &OPERATIONS[86];
     type Output = ();
 }
 
-impl Operation for DeleteVpcEndpointsRequest {
+impl Operation for DeleteRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[87];
-    type Output = DeleteVpcEndpointsResult;
-}
-
-impl Operation for DeleteVpcPeeringConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[88];
-    type Output = DeleteVpcPeeringConnectionResult;
-}
-
-impl Operation for DeleteVpnConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[89];
     type Output = ();
 }
 
-impl Operation for DeleteVpnConnectionRouteRequest {
+impl Operation for DeleteRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[88];
+    type Output = ();
+}
+
+impl Operation for DeleteSecurityGroupRequest {
+    const META: &'static OperationMeta = &OPERATIONS[89];
+    type Output = DeleteSecurityGroupResult;
+}
+
+impl Operation for DeleteSnapshotRequest {
     const META: &'static OperationMeta = &OPERATIONS[90];
     type Output = ();
 }
 
-impl Operation for DeleteVpnGatewayRequest {
+impl Operation for DeleteSpotDatafeedSubscriptionRequest {
     const META: &'static OperationMeta = &OPERATIONS[91];
     type Output = ();
 }
 
-impl Operation for DeregisterImageRequest {
+impl Operation for DeleteSubnetRequest {
     const META: &'static OperationMeta = &OPERATIONS[92];
+    type Output = ();
+}
+
+impl Operation for DeleteTagsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[93];
+    type Output = ();
+}
+
+impl Operation for DeleteTransitGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[94];
+    type Output = DeleteTransitGatewayResult;
+}
+
+impl Operation for DeleteTransitGatewayRouteRequest {
+    const META: &'static OperationMeta = &OPERATIONS[95];
+    type Output = DeleteTransitGatewayRouteResult;
+}
+
+impl Operation for DeleteTransitGatewayRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[96];
+    type Output = DeleteTransitGatewayRouteTableResult;
+}
+
+impl Operation for DeleteTransitGatewayVpcAttachmentRequest {
+    const META: &'static OperationMeta = &OPERATIONS[97];
+    type Output = DeleteTransitGatewayVpcAttachmentResult;
+}
+
+impl Operation for DeleteVolumeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[98];
+    type Output = ();
+}
+
+impl Operation for DeleteVpcRequest {
+    const META: &'static OperationMeta = &OPERATIONS[99];
+    type Output = ();
+}
+
+impl Operation for DeleteVpcEndpointsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[100];
+    type Output = DeleteVpcEndpointsResult;
+}
+
+impl Operation for DeleteVpcPeeringConnectionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[101];
+    type Output = DeleteVpcPeeringConnectionResult;
+}
+
+impl Operation for DeleteVpnConnectionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[102];
+    type Output = ();
+}
+
+impl Operation for DeleteVpnConnectionRouteRequest {
+    const META: &'static OperationMeta = &OPERATIONS[103];
+    type Output = ();
+}
+
+impl Operation for DeleteVpnGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[104];
+    type Output = ();
+}
+
+impl Operation for DeregisterImageRequest {
+    const META: &'static OperationMeta = &OPERATIONS[105];
     type Output = DeregisterImageResult;
 }
 
 impl Operation for DescribeAccountAttributesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[93];
+    const META: &'static OperationMeta = &OPERATIONS[106];
     type Output = DescribeAccountAttributesResult;
 }
 
 impl Operation for DescribeAddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[94];
+    const META: &'static OperationMeta = &OPERATIONS[107];
     type Output = DescribeAddressesResult;
 }
 
 impl Operation for DescribeAddressesAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[95];
+    const META: &'static OperationMeta = &OPERATIONS[108];
     type Output = DescribeAddressesAttributeResult;
 }
 
 impl Operation for DescribeAggregateIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[96];
+    const META: &'static OperationMeta = &OPERATIONS[109];
     type Output = DescribeAggregateIdFormatResult;
 }
 
 impl Operation for DescribeAvailabilityZonesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[97];
+    const META: &'static OperationMeta = &OPERATIONS[110];
     type Output = DescribeAvailabilityZonesResult;
 }
 
 impl Operation for DescribeBundleTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[98];
+    const META: &'static OperationMeta = &OPERATIONS[111];
     type Output = DescribeBundleTasksResult;
 }
 
 impl Operation for DescribeCapacityReservationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[99];
+    const META: &'static OperationMeta = &OPERATIONS[112];
     type Output = DescribeCapacityReservationsResult;
 }
 
 impl Operation for DescribeCarrierGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[100];
+    const META: &'static OperationMeta = &OPERATIONS[113];
     type Output = DescribeCarrierGatewaysResult;
 }
 
 impl Operation for DescribeConversionTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[101];
+    const META: &'static OperationMeta = &OPERATIONS[114];
     type Output = DescribeConversionTasksResult;
 }
 
 impl Operation for DescribeCustomerGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[102];
+    const META: &'static OperationMeta = &OPERATIONS[115];
     type Output = DescribeCustomerGatewaysResult;
 }
 
 impl Operation for DescribeDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[103];
+    const META: &'static OperationMeta = &OPERATIONS[116];
     type Output = DescribeDhcpOptionsResult;
 }
 
 impl Operation for DescribeEgressOnlyInternetGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[104];
+    const META: &'static OperationMeta = &OPERATIONS[117];
     type Output = DescribeEgressOnlyInternetGatewaysResult;
 }
 
 impl Operation for DescribeExportTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[105];
+    const META: &'static OperationMeta = &OPERATIONS[118];
     type Output = DescribeExportTasksResult;
 }
 
 impl Operation for DescribeFleetHistoryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[106];
+    const META: &'static OperationMeta = &OPERATIONS[119];
     type Output = DescribeFleetHistoryResult;
 }
 
 impl Operation for DescribeFleetInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[107];
+    const META: &'static OperationMeta = &OPERATIONS[120];
     type Output = DescribeFleetInstancesResult;
 }
 
 impl Operation for DescribeFleetsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[108];
+    const META: &'static OperationMeta = &OPERATIONS[121];
     type Output = DescribeFleetsResult;
 }
 
 impl Operation for DescribeFlowLogsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[109];
+    const META: &'static OperationMeta = &OPERATIONS[122];
     type Output = DescribeFlowLogsResult;
 }
 
 impl Operation for DescribeHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[110];
+    const META: &'static OperationMeta = &OPERATIONS[123];
     type Output = DescribeHostsResult;
 }
 
 impl Operation for DescribeIamInstanceProfileAssociationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[111];
+    const META: &'static OperationMeta = &OPERATIONS[124];
     type Output = DescribeIamInstanceProfileAssociationsResult;
 }
 
 impl Operation for DescribeIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[112];
+    const META: &'static OperationMeta = &OPERATIONS[125];
     type Output = DescribeIdFormatResult;
 }
 
 impl Operation for DescribeIdentityIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[113];
+    const META: &'static OperationMeta = &OPERATIONS[126];
     type Output = DescribeIdentityIdFormatResult;
 }
 
 impl Operation for DescribeImageAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[114];
+    const META: &'static OperationMeta = &OPERATIONS[127];
     type Output = ImageAttribute;
 }
 
 impl Operation for DescribeImagesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[115];
+    const META: &'static OperationMeta = &OPERATIONS[128];
     type Output = DescribeImagesResult;
 }
 
 impl Operation for DescribeImportImageTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[116];
+    const META: &'static OperationMeta = &OPERATIONS[129];
     type Output = DescribeImportImageTasksResult;
 }
 
 impl Operation for DescribeImportSnapshotTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[117];
+    const META: &'static OperationMeta = &OPERATIONS[130];
     type Output = DescribeImportSnapshotTasksResult;
 }
 
 impl Operation for DescribeInstanceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[118];
+    const META: &'static OperationMeta = &OPERATIONS[131];
     type Output = InstanceAttribute;
 }
 
 impl Operation for DescribeInstanceCreditSpecificationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[119];
+    const META: &'static OperationMeta = &OPERATIONS[132];
     type Output = DescribeInstanceCreditSpecificationsResult;
 }
 
 impl Operation for DescribeInstanceEventWindowsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[120];
+    const META: &'static OperationMeta = &OPERATIONS[133];
     type Output = DescribeInstanceEventWindowsResult;
 }
 
 impl Operation for DescribeInstanceImageMetadataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[121];
+    const META: &'static OperationMeta = &OPERATIONS[134];
     type Output = DescribeInstanceImageMetadataResult;
 }
 
 impl Operation for DescribeInstanceStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[122];
+    const META: &'static OperationMeta = &OPERATIONS[135];
     type Output = DescribeInstanceStatusResult;
 }
 
 impl Operation for DescribeInstanceTypeOfferingsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[123];
+    const META: &'static OperationMeta = &OPERATIONS[136];
     type Output = DescribeInstanceTypeOfferingsResult;
 }
 
 impl Operation for DescribeInstanceTypesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[124];
+    const META: &'static OperationMeta = &OPERATIONS[137];
     type Output = DescribeInstanceTypesResult;
 }
 
 impl Operation for DescribeInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[125];
+    const META: &'static OperationMeta = &OPERATIONS[138];
     type Output = DescribeInstancesResult;
 }
 
 impl Operation for DescribeInternetGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[126];
+    const META: &'static OperationMeta = &OPERATIONS[139];
     type Output = DescribeInternetGatewaysResult;
 }
 
 impl Operation for DescribeKeyPairsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[127];
+    const META: &'static OperationMeta = &OPERATIONS[140];
     type Output = DescribeKeyPairsResult;
 }
 
 impl Operation for DescribeLaunchTemplateVersionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[128];
+    const META: &'static OperationMeta = &OPERATIONS[141];
     type Output = DescribeLaunchTemplateVersionsResult;
 }
 
 impl Operation for DescribeLaunchTemplatesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[129];
+    const META: &'static OperationMeta = &OPERATIONS[142];
     type Output = DescribeLaunchTemplatesResult;
 }
 
 impl Operation for DescribeManagedPrefixListsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[130];
+    const META: &'static OperationMeta = &OPERATIONS[143];
     type Output = DescribeManagedPrefixListsResult;
 }
 
 impl Operation for DescribeNatGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[131];
+    const META: &'static OperationMeta = &OPERATIONS[144];
     type Output = DescribeNatGatewaysResult;
 }
 
 impl Operation for DescribeNetworkAclsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[132];
+    const META: &'static OperationMeta = &OPERATIONS[145];
     type Output = DescribeNetworkAclsResult;
 }
 
+impl Operation for DescribeNetworkInsightsAnalysesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[146];
+    type Output = DescribeNetworkInsightsAnalysesResult;
+}
+
+impl Operation for DescribeNetworkInsightsPathsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[147];
+    type Output = DescribeNetworkInsightsPathsResult;
+}
+
 impl Operation for DescribeNetworkInterfaceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[133];
+    const META: &'static OperationMeta = &OPERATIONS[148];
     type Output = DescribeNetworkInterfaceAttributeResult;
 }
 
 impl Operation for DescribeNetworkInterfacesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[134];
+    const META: &'static OperationMeta = &OPERATIONS[149];
     type Output = DescribeNetworkInterfacesResult;
 }
 
 impl Operation for DescribePlacementGroupsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[135];
+    const META: &'static OperationMeta = &OPERATIONS[150];
     type Output = DescribePlacementGroupsResult;
 }
 
 impl Operation for DescribePrefixListsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[136];
+    const META: &'static OperationMeta = &OPERATIONS[151];
     type Output = DescribePrefixListsResult;
 }
 
 impl Operation for DescribePrincipalIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[137];
+    const META: &'static OperationMeta = &OPERATIONS[152];
     type Output = DescribePrincipalIdFormatResult;
 }
 
 impl Operation for DescribeRegionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[138];
+    const META: &'static OperationMeta = &OPERATIONS[153];
     type Output = DescribeRegionsResult;
 }
 
 impl Operation for DescribeReplaceRootVolumeTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[139];
+    const META: &'static OperationMeta = &OPERATIONS[154];
     type Output = DescribeReplaceRootVolumeTasksResult;
 }
 
 impl Operation for DescribeReservedInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[140];
+    const META: &'static OperationMeta = &OPERATIONS[155];
     type Output = DescribeReservedInstancesResult;
 }
 
 impl Operation for DescribeRouteTablesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[141];
+    const META: &'static OperationMeta = &OPERATIONS[156];
     type Output = DescribeRouteTablesResult;
 }
 
 impl Operation for DescribeSecurityGroupReferencesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[142];
+    const META: &'static OperationMeta = &OPERATIONS[157];
     type Output = DescribeSecurityGroupReferencesResult;
 }
 
 impl Operation for DescribeSecurityGroupRulesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[143];
+    const META: &'static OperationMeta = &OPERATIONS[158];
     type Output = DescribeSecurityGroupRulesResult;
 }
 
 impl Operation for DescribeSecurityGroupsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[144];
+    const META: &'static OperationMeta = &OPERATIONS[159];
     type Output = DescribeSecurityGroupsResult;
 }
 
 impl Operation for DescribeSnapshotAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[145];
+    const META: &'static OperationMeta = &OPERATIONS[160];
     type Output = DescribeSnapshotAttributeResult;
 }
 
 impl Operation for DescribeSnapshotTierStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[146];
+    const META: &'static OperationMeta = &OPERATIONS[161];
     type Output = DescribeSnapshotTierStatusResult;
 }
 
 impl Operation for DescribeSnapshotsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[147];
+    const META: &'static OperationMeta = &OPERATIONS[162];
     type Output = DescribeSnapshotsResult;
 }
 
 impl Operation for DescribeSpotDatafeedSubscriptionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[148];
+    const META: &'static OperationMeta = &OPERATIONS[163];
     type Output = DescribeSpotDatafeedSubscriptionResult;
 }
 
 impl Operation for DescribeSpotInstanceRequestsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[149];
+    const META: &'static OperationMeta = &OPERATIONS[164];
     type Output = DescribeSpotInstanceRequestsResult;
 }
 
 impl Operation for DescribeSpotPriceHistoryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[150];
+    const META: &'static OperationMeta = &OPERATIONS[165];
     type Output = DescribeSpotPriceHistoryResult;
 }
 
 impl Operation for DescribeStaleSecurityGroupsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[151];
+    const META: &'static OperationMeta = &OPERATIONS[166];
     type Output = DescribeStaleSecurityGroupsResult;
 }
 
 impl Operation for DescribeSubnetsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[152];
+    const META: &'static OperationMeta = &OPERATIONS[167];
     type Output = DescribeSubnetsResult;
 }
 
 impl Operation for DescribeTagsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[153];
+    const META: &'static OperationMeta = &OPERATIONS[168];
     type Output = DescribeTagsResult;
 }
 
+impl Operation for DescribeTransitGatewayAttachmentsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[169];
+    type Output = DescribeTransitGatewayAttachmentsResult;
+}
+
+impl Operation for DescribeTransitGatewayRouteTablesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[170];
+    type Output = DescribeTransitGatewayRouteTablesResult;
+}
+
+impl Operation for DescribeTransitGatewayVpcAttachmentsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[171];
+    type Output = DescribeTransitGatewayVpcAttachmentsResult;
+}
+
+impl Operation for DescribeTransitGatewaysRequest {
+    const META: &'static OperationMeta = &OPERATIONS[172];
+    type Output = DescribeTransitGatewaysResult;
+}
+
 impl Operation for DescribeVolumeAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[154];
+    const META: &'static OperationMeta = &OPERATIONS[173];
     type Output = DescribeVolumeAttributeResult;
 }
 
 impl Operation for DescribeVolumeStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[155];
+    const META: &'static OperationMeta = &OPERATIONS[174];
     type Output = DescribeVolumeStatusResult;
 }
 
 impl Operation for DescribeVolumesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[156];
+    const META: &'static OperationMeta = &OPERATIONS[175];
     type Output = DescribeVolumesResult;
 }
 
 impl Operation for DescribeVolumesModificationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[157];
+    const META: &'static OperationMeta = &OPERATIONS[176];
     type Output = DescribeVolumesModificationsResult;
 }
 
 impl Operation for DescribeVpcAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[158];
+    const META: &'static OperationMeta = &OPERATIONS[177];
     type Output = DescribeVpcAttributeResult;
 }
 
 impl Operation for DescribeVpcClassicLinkRequest {
-    const META: &'static OperationMeta = &OPERATIONS[159];
+    const META: &'static OperationMeta = &OPERATIONS[178];
     type Output = DescribeVpcClassicLinkResult;
 }
 
 impl Operation for DescribeVpcClassicLinkDnsSupportRequest {
-    const META: &'static OperationMeta = &OPERATIONS[160];
+    const META: &'static OperationMeta = &OPERATIONS[179];
     type Output = DescribeVpcClassicLinkDnsSupportResult;
 }
 
 impl Operation for DescribeVpcEndpointServicesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[161];
+    const META: &'static OperationMeta = &OPERATIONS[180];
     type Output = DescribeVpcEndpointServicesResult;
 }
 
 impl Operation for DescribeVpcEndpointsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[162];
+    const META: &'static OperationMeta = &OPERATIONS[181];
     type Output = DescribeVpcEndpointsResult;
 }
 
 impl Operation for DescribeVpcPeeringConnectionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[163];
+    const META: &'static OperationMeta = &OPERATIONS[182];
     type Output = DescribeVpcPeeringConnectionsResult;
 }
 
 impl Operation for DescribeVpcsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[164];
+    const META: &'static OperationMeta = &OPERATIONS[183];
     type Output = DescribeVpcsResult;
 }
 
 impl Operation for DescribeVpnConnectionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[165];
+    const META: &'static OperationMeta = &OPERATIONS[184];
     type Output = DescribeVpnConnectionsResult;
 }
 
 impl Operation for DescribeVpnGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[166];
+    const META: &'static OperationMeta = &OPERATIONS[185];
     type Output = DescribeVpnGatewaysResult;
 }
 
 impl Operation for DetachInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[167];
+    const META: &'static OperationMeta = &OPERATIONS[186];
     type Output = ();
 }
 
 impl Operation for DetachNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[168];
-    type Output = ();
-}
-
-impl Operation for DetachVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[169];
-    type Output = VolumeAttachment;
-}
-
-impl Operation for DetachVpnGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[170];
-    type Output = ();
-}
-
-impl Operation for DisableEbsEncryptionByDefaultRequest {
-    const META: &'static OperationMeta = &OPERATIONS[171];
-    type Output = DisableEbsEncryptionByDefaultResult;
-}
-
-impl Operation for DisableImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[172];
-    type Output = DisableImageResult;
-}
-
-impl Operation for DisableImageDeprecationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[173];
-    type Output = DisableImageDeprecationResult;
-}
-
-impl Operation for DisableImageDeregistrationProtectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[174];
-    type Output = DisableImageDeregistrationProtectionResult;
-}
-
-impl Operation for DisableSerialConsoleAccessRequest {
-    const META: &'static OperationMeta = &OPERATIONS[175];
-    type Output = DisableSerialConsoleAccessResult;
-}
-
-impl Operation for DisableVgwRoutePropagationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[176];
-    type Output = ();
-}
-
-impl Operation for DisassociateAddressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[177];
-    type Output = ();
-}
-
-impl Operation for DisassociateIamInstanceProfileRequest {
-    const META: &'static OperationMeta = &OPERATIONS[178];
-    type Output = DisassociateIamInstanceProfileResult;
-}
-
-impl Operation for DisassociateRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[179];
-    type Output = ();
-}
-
-impl Operation for DisassociateSubnetCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[180];
-    type Output = DisassociateSubnetCidrBlockResult;
-}
-
-impl Operation for DisassociateVpcCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[181];
-    type Output = DisassociateVpcCidrBlockResult;
-}
-
-impl Operation for EnableEbsEncryptionByDefaultRequest {
-    const META: &'static OperationMeta = &OPERATIONS[182];
-    type Output = EnableEbsEncryptionByDefaultResult;
-}
-
-impl Operation for EnableImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[183];
-    type Output = EnableImageResult;
-}
-
-impl Operation for EnableImageDeprecationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[184];
-    type Output = EnableImageDeprecationResult;
-}
-
-impl Operation for EnableImageDeregistrationProtectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[185];
-    type Output = EnableImageDeregistrationProtectionResult;
-}
-
-impl Operation for EnableSerialConsoleAccessRequest {
-    const META: &'static OperationMeta = &OPERATIONS[186];
-    type Output = EnableSerialConsoleAccessResult;
-}
-
-impl Operation for EnableVgwRoutePropagationRequest {
     const META: &'static OperationMeta = &OPERATIONS[187];
     type Output = ();
 }
 
-impl Operation for EnableVolumeIORequest {
+impl Operation for DetachVolumeRequest {
     const META: &'static OperationMeta = &OPERATIONS[188];
+    type Output = VolumeAttachment;
+}
+
+impl Operation for DetachVpnGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[189];
+    type Output = ();
+}
+
+impl Operation for DisableEbsEncryptionByDefaultRequest {
+    const META: &'static OperationMeta = &OPERATIONS[190];
+    type Output = DisableEbsEncryptionByDefaultResult;
+}
+
+impl Operation for DisableImageRequest {
+    const META: &'static OperationMeta = &OPERATIONS[191];
+    type Output = DisableImageResult;
+}
+
+impl Operation for DisableImageDeprecationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[192];
+    type Output = DisableImageDeprecationResult;
+}
+
+impl Operation for DisableImageDeregistrationProtectionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[193];
+    type Output = DisableImageDeregistrationProtectionResult;
+}
+
+impl Operation for DisableSerialConsoleAccessRequest {
+    const META: &'static OperationMeta = &OPERATIONS[194];
+    type Output = DisableSerialConsoleAccessResult;
+}
+
+impl Operation for DisableTransitGatewayRouteTablePropagationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[195];
+    type Output = DisableTransitGatewayRouteTablePropagationResult;
+}
+
+impl Operation for DisableVgwRoutePropagationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[196];
+    type Output = ();
+}
+
+impl Operation for DisassociateAddressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[197];
+    type Output = ();
+}
+
+impl Operation for DisassociateIamInstanceProfileRequest {
+    const META: &'static OperationMeta = &OPERATIONS[198];
+    type Output = DisassociateIamInstanceProfileResult;
+}
+
+impl Operation for DisassociateRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[199];
+    type Output = ();
+}
+
+impl Operation for DisassociateSubnetCidrBlockRequest {
+    const META: &'static OperationMeta = &OPERATIONS[200];
+    type Output = DisassociateSubnetCidrBlockResult;
+}
+
+impl Operation for DisassociateTransitGatewayRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[201];
+    type Output = DisassociateTransitGatewayRouteTableResult;
+}
+
+impl Operation for DisassociateVpcCidrBlockRequest {
+    const META: &'static OperationMeta = &OPERATIONS[202];
+    type Output = DisassociateVpcCidrBlockResult;
+}
+
+impl Operation for EnableEbsEncryptionByDefaultRequest {
+    const META: &'static OperationMeta = &OPERATIONS[203];
+    type Output = EnableEbsEncryptionByDefaultResult;
+}
+
+impl Operation for EnableImageRequest {
+    const META: &'static OperationMeta = &OPERATIONS[204];
+    type Output = EnableImageResult;
+}
+
+impl Operation for EnableImageDeprecationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[205];
+    type Output = EnableImageDeprecationResult;
+}
+
+impl Operation for EnableImageDeregistrationProtectionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[206];
+    type Output = EnableImageDeregistrationProtectionResult;
+}
+
+impl Operation for EnableSerialConsoleAccessRequest {
+    const META: &'static OperationMeta = &OPERATIONS[207];
+    type Output = EnableSerialConsoleAccessResult;
+}
+
+impl Operation for EnableTransitGatewayRouteTablePropagationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[208];
+    type Output = EnableTransitGatewayRouteTablePropagationResult;
+}
+
+impl Operation for EnableVgwRoutePropagationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[209];
+    type Output = ();
+}
+
+impl Operation for EnableVolumeIORequest {
+    const META: &'static OperationMeta = &OPERATIONS[210];
     type Output = ();
 }
 
 impl Operation for GetCapacityReservationUsageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[189];
+    const META: &'static OperationMeta = &OPERATIONS[211];
     type Output = GetCapacityReservationUsageResult;
 }
 
 impl Operation for GetConsoleOutputRequest {
-    const META: &'static OperationMeta = &OPERATIONS[190];
+    const META: &'static OperationMeta = &OPERATIONS[212];
     type Output = GetConsoleOutputResult;
 }
 
 impl Operation for GetConsoleScreenshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[191];
+    const META: &'static OperationMeta = &OPERATIONS[213];
     type Output = GetConsoleScreenshotResult;
 }
 
 impl Operation for GetEbsDefaultKmsKeyIdRequest {
-    const META: &'static OperationMeta = &OPERATIONS[192];
+    const META: &'static OperationMeta = &OPERATIONS[214];
     type Output = GetEbsDefaultKmsKeyIdResult;
 }
 
 impl Operation for GetEbsEncryptionByDefaultRequest {
-    const META: &'static OperationMeta = &OPERATIONS[193];
+    const META: &'static OperationMeta = &OPERATIONS[215];
     type Output = GetEbsEncryptionByDefaultResult;
 }
 
 impl Operation for GetInstanceMetadataDefaultsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[194];
+    const META: &'static OperationMeta = &OPERATIONS[216];
     type Output = GetInstanceMetadataDefaultsResult;
 }
 
 impl Operation for GetInstanceTypesFromInstanceRequirementsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[195];
+    const META: &'static OperationMeta = &OPERATIONS[217];
     type Output = GetInstanceTypesFromInstanceRequirementsResult;
 }
 
 impl Operation for GetInstanceUefiDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[196];
+    const META: &'static OperationMeta = &OPERATIONS[218];
     type Output = GetInstanceUefiDataResult;
 }
 
 impl Operation for GetLaunchTemplateDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[197];
+    const META: &'static OperationMeta = &OPERATIONS[219];
     type Output = GetLaunchTemplateDataResult;
 }
 
 impl Operation for GetManagedPrefixListAssociationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[198];
+    const META: &'static OperationMeta = &OPERATIONS[220];
     type Output = GetManagedPrefixListAssociationsResult;
 }
 
 impl Operation for GetManagedPrefixListEntriesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[199];
+    const META: &'static OperationMeta = &OPERATIONS[221];
     type Output = GetManagedPrefixListEntriesResult;
 }
 
 impl Operation for GetPasswordDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[200];
+    const META: &'static OperationMeta = &OPERATIONS[222];
     type Output = GetPasswordDataResult;
 }
 
 impl Operation for GetSerialConsoleAccessStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[201];
+    const META: &'static OperationMeta = &OPERATIONS[223];
     type Output = GetSerialConsoleAccessStatusResult;
 }
 
+impl Operation for GetTransitGatewayAttachmentPropagationsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[224];
+    type Output = GetTransitGatewayAttachmentPropagationsResult;
+}
+
+impl Operation for GetTransitGatewayRouteTableAssociationsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[225];
+    type Output = GetTransitGatewayRouteTableAssociationsResult;
+}
+
+impl Operation for GetTransitGatewayRouteTablePropagationsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[226];
+    type Output = GetTransitGatewayRouteTablePropagationsResult;
+}
+
 impl Operation for ImportImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[202];
+    const META: &'static OperationMeta = &OPERATIONS[227];
     type Output = ImportImageResult;
 }
 
 impl Operation for ImportInstanceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[203];
+    const META: &'static OperationMeta = &OPERATIONS[228];
     type Output = ImportInstanceResult;
 }
 
 impl Operation for ImportKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[204];
+    const META: &'static OperationMeta = &OPERATIONS[229];
     type Output = ImportKeyPairResult;
 }
 
 impl Operation for ImportSnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[205];
+    const META: &'static OperationMeta = &OPERATIONS[230];
     type Output = ImportSnapshotResult;
 }
 
 impl Operation for ImportVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[206];
+    const META: &'static OperationMeta = &OPERATIONS[231];
     type Output = ImportVolumeResult;
 }
 
 impl Operation for ModifyAddressAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[207];
+    const META: &'static OperationMeta = &OPERATIONS[232];
     type Output = ModifyAddressAttributeResult;
 }
 
 impl Operation for ModifyCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[208];
+    const META: &'static OperationMeta = &OPERATIONS[233];
     type Output = ModifyCapacityReservationResult;
 }
 
 impl Operation for ModifyFleetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[209];
+    const META: &'static OperationMeta = &OPERATIONS[234];
     type Output = ModifyFleetResult;
 }
 
 impl Operation for ModifyHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[210];
+    const META: &'static OperationMeta = &OPERATIONS[235];
     type Output = ModifyHostsResult;
 }
 
 impl Operation for ModifyIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[211];
+    const META: &'static OperationMeta = &OPERATIONS[236];
     type Output = ();
 }
 
 impl Operation for ModifyIdentityIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[212];
-    type Output = ();
-}
-
-impl Operation for ModifyImageAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[213];
-    type Output = ();
-}
-
-impl Operation for ModifyInstanceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[214];
-    type Output = ();
-}
-
-impl Operation for ModifyInstanceCapacityReservationAttributesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[215];
-    type Output = ModifyInstanceCapacityReservationAttributesResult;
-}
-
-impl Operation for ModifyInstanceCpuOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[216];
-    type Output = ModifyInstanceCpuOptionsResult;
-}
-
-impl Operation for ModifyInstanceCreditSpecificationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[217];
-    type Output = ModifyInstanceCreditSpecificationResult;
-}
-
-impl Operation for ModifyInstanceEventStartTimeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[218];
-    type Output = ModifyInstanceEventStartTimeResult;
-}
-
-impl Operation for ModifyInstanceMaintenanceOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[219];
-    type Output = ModifyInstanceMaintenanceOptionsResult;
-}
-
-impl Operation for ModifyInstanceMetadataDefaultsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[220];
-    type Output = ModifyInstanceMetadataDefaultsResult;
-}
-
-impl Operation for ModifyInstanceMetadataOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[221];
-    type Output = ModifyInstanceMetadataOptionsResult;
-}
-
-impl Operation for ModifyInstancePlacementRequest {
-    const META: &'static OperationMeta = &OPERATIONS[222];
-    type Output = ModifyInstancePlacementResult;
-}
-
-impl Operation for ModifyLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[223];
-    type Output = ModifyLaunchTemplateResult;
-}
-
-impl Operation for ModifyManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[224];
-    type Output = ModifyManagedPrefixListResult;
-}
-
-impl Operation for ModifyNetworkInterfaceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[225];
-    type Output = ();
-}
-
-impl Operation for ModifyPrivateDnsNameOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[226];
-    type Output = ModifyPrivateDnsNameOptionsResult;
-}
-
-impl Operation for ModifySecurityGroupRulesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[227];
-    type Output = ModifySecurityGroupRulesResult;
-}
-
-impl Operation for ModifySnapshotAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[228];
-    type Output = ();
-}
-
-impl Operation for ModifySubnetAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[229];
-    type Output = ();
-}
-
-impl Operation for ModifyVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[230];
-    type Output = ModifyVolumeResult;
-}
-
-impl Operation for ModifyVolumeAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[231];
-    type Output = ();
-}
-
-impl Operation for ModifyVpcAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[232];
-    type Output = ();
-}
-
-impl Operation for ModifyVpcEndpointRequest {
-    const META: &'static OperationMeta = &OPERATIONS[233];
-    type Output = ModifyVpcEndpointResult;
-}
-
-impl Operation for ModifyVpcPeeringConnectionOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[234];
-    type Output = ModifyVpcPeeringConnectionOptionsResult;
-}
-
-impl Operation for ModifyVpcTenancyRequest {
-    const META: &'static OperationMeta = &OPERATIONS[235];
-    type Output = ModifyVpcTenancyResult;
-}
-
-impl Operation for MonitorInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[236];
-    type Output = MonitorInstancesResult;
-}
-
-impl Operation for RebootInstancesRequest {
     const META: &'static OperationMeta = &OPERATIONS[237];
     type Output = ();
 }
 
-impl Operation for RegisterImageRequest {
+impl Operation for ModifyImageAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[238];
-    type Output = RegisterImageResult;
+    type Output = ();
 }
 
-impl Operation for RejectVpcPeeringConnectionRequest {
+impl Operation for ModifyInstanceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[239];
-    type Output = RejectVpcPeeringConnectionResult;
+    type Output = ();
 }
 
-impl Operation for ReleaseAddressRequest {
+impl Operation for ModifyInstanceCapacityReservationAttributesRequest {
     const META: &'static OperationMeta = &OPERATIONS[240];
-    type Output = ();
+    type Output = ModifyInstanceCapacityReservationAttributesResult;
 }
 
-impl Operation for ReleaseHostsRequest {
+impl Operation for ModifyInstanceCpuOptionsRequest {
     const META: &'static OperationMeta = &OPERATIONS[241];
-    type Output = ReleaseHostsResult;
+    type Output = ModifyInstanceCpuOptionsResult;
 }
 
-impl Operation for ReplaceIamInstanceProfileAssociationRequest {
+impl Operation for ModifyInstanceCreditSpecificationRequest {
     const META: &'static OperationMeta = &OPERATIONS[242];
-    type Output = ReplaceIamInstanceProfileAssociationResult;
+    type Output = ModifyInstanceCreditSpecificationResult;
 }
 
-impl Operation for ReplaceNetworkAclAssociationRequest {
+impl Operation for ModifyInstanceEventStartTimeRequest {
     const META: &'static OperationMeta = &OPERATIONS[243];
-    type Output = ReplaceNetworkAclAssociationResult;
+    type Output = ModifyInstanceEventStartTimeResult;
 }
 
-impl Operation for ReplaceNetworkAclEntryRequest {
+impl Operation for ModifyInstanceMaintenanceOptionsRequest {
     const META: &'static OperationMeta = &OPERATIONS[244];
-    type Output = ();
+    type Output = ModifyInstanceMaintenanceOptionsResult;
 }
 
-impl Operation for ReplaceRouteRequest {
+impl Operation for ModifyInstanceMetadataDefaultsRequest {
     const META: &'static OperationMeta = &OPERATIONS[245];
-    type Output = ();
+    type Output = ModifyInstanceMetadataDefaultsResult;
 }
 
-impl Operation for ReplaceRouteTableAssociationRequest {
+impl Operation for ModifyInstanceMetadataOptionsRequest {
     const META: &'static OperationMeta = &OPERATIONS[246];
-    type Output = ReplaceRouteTableAssociationResult;
+    type Output = ModifyInstanceMetadataOptionsResult;
 }
 
-impl Operation for ReportInstanceStatusRequest {
+impl Operation for ModifyInstancePlacementRequest {
     const META: &'static OperationMeta = &OPERATIONS[247];
-    type Output = ();
+    type Output = ModifyInstancePlacementResult;
 }
 
-impl Operation for RequestSpotInstancesRequest {
+impl Operation for ModifyLaunchTemplateRequest {
     const META: &'static OperationMeta = &OPERATIONS[248];
-    type Output = RequestSpotInstancesResult;
+    type Output = ModifyLaunchTemplateResult;
 }
 
-impl Operation for ResetAddressAttributeRequest {
+impl Operation for ModifyManagedPrefixListRequest {
     const META: &'static OperationMeta = &OPERATIONS[249];
-    type Output = ResetAddressAttributeResult;
+    type Output = ModifyManagedPrefixListResult;
 }
 
-impl Operation for ResetImageAttributeRequest {
+impl Operation for ModifyNetworkInterfaceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[250];
     type Output = ();
 }
 
-impl Operation for ResetInstanceAttributeRequest {
+impl Operation for ModifyPrivateDnsNameOptionsRequest {
     const META: &'static OperationMeta = &OPERATIONS[251];
-    type Output = ();
+    type Output = ModifyPrivateDnsNameOptionsResult;
 }
 
-impl Operation for ResetNetworkInterfaceAttributeRequest {
+impl Operation for ModifySecurityGroupRulesRequest {
     const META: &'static OperationMeta = &OPERATIONS[252];
-    type Output = ();
+    type Output = ModifySecurityGroupRulesResult;
 }
 
-impl Operation for ResetSnapshotAttributeRequest {
+impl Operation for ModifySnapshotAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[253];
     type Output = ();
 }
 
-impl Operation for RestoreManagedPrefixListVersionRequest {
+impl Operation for ModifySubnetAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[254];
-    type Output = RestoreManagedPrefixListVersionResult;
+    type Output = ();
 }
 
-impl Operation for RevokeSecurityGroupEgressRequest {
+impl Operation for ModifyTransitGatewayRequest {
     const META: &'static OperationMeta = &OPERATIONS[255];
-    type Output = RevokeSecurityGroupEgressResult;
+    type Output = ModifyTransitGatewayResult;
 }
 
-impl Operation for RevokeSecurityGroupIngressRequest {
+impl Operation for ModifyTransitGatewayVpcAttachmentRequest {
     const META: &'static OperationMeta = &OPERATIONS[256];
-    type Output = RevokeSecurityGroupIngressResult;
+    type Output = ModifyTransitGatewayVpcAttachmentResult;
 }
 
-impl Operation for RunInstancesRequest {
+impl Operation for ModifyVolumeRequest {
     const META: &'static OperationMeta = &OPERATIONS[257];
-    type Output = Reservation;
+    type Output = ModifyVolumeResult;
 }
 
-impl Operation for SendDiagnosticInterruptRequest {
+impl Operation for ModifyVolumeAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[258];
     type Output = ();
 }
 
-impl Operation for StartInstancesRequest {
+impl Operation for ModifyVpcAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[259];
+    type Output = ();
+}
+
+impl Operation for ModifyVpcEndpointRequest {
+    const META: &'static OperationMeta = &OPERATIONS[260];
+    type Output = ModifyVpcEndpointResult;
+}
+
+impl Operation for ModifyVpcPeeringConnectionOptionsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[261];
+    type Output = ModifyVpcPeeringConnectionOptionsResult;
+}
+
+impl Operation for ModifyVpcTenancyRequest {
+    const META: &'static OperationMeta = &OPERATIONS[262];
+    type Output = ModifyVpcTenancyResult;
+}
+
+impl Operation for MonitorInstancesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[263];
+    type Output = MonitorInstancesResult;
+}
+
+impl Operation for RebootInstancesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[264];
+    type Output = ();
+}
+
+impl Operation for RegisterImageRequest {
+    const META: &'static OperationMeta = &OPERATIONS[265];
+    type Output = RegisterImageResult;
+}
+
+impl Operation for RejectTransitGatewayVpcAttachmentRequest {
+    const META: &'static OperationMeta = &OPERATIONS[266];
+    type Output = RejectTransitGatewayVpcAttachmentResult;
+}
+
+impl Operation for RejectVpcPeeringConnectionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[267];
+    type Output = RejectVpcPeeringConnectionResult;
+}
+
+impl Operation for ReleaseAddressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[268];
+    type Output = ();
+}
+
+impl Operation for ReleaseHostsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[269];
+    type Output = ReleaseHostsResult;
+}
+
+impl Operation for ReplaceIamInstanceProfileAssociationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[270];
+    type Output = ReplaceIamInstanceProfileAssociationResult;
+}
+
+impl Operation for ReplaceNetworkAclAssociationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[271];
+    type Output = ReplaceNetworkAclAssociationResult;
+}
+
+impl Operation for ReplaceNetworkAclEntryRequest {
+    const META: &'static OperationMeta = &OPERATIONS[272];
+    type Output = ();
+}
+
+impl Operation for ReplaceRouteRequest {
+    const META: &'static OperationMeta = &OPERATIONS[273];
+    type Output = ();
+}
+
+impl Operation for ReplaceRouteTableAssociationRequest {
+    const META: &'static OperationMeta = &OPERATIONS[274];
+    type Output = ReplaceRouteTableAssociationResult;
+}
+
+impl Operation for ReplaceTransitGatewayRouteRequest {
+    const META: &'static OperationMeta = &OPERATIONS[275];
+    type Output = ReplaceTransitGatewayRouteResult;
+}
+
+impl Operation for ReportInstanceStatusRequest {
+    const META: &'static OperationMeta = &OPERATIONS[276];
+    type Output = ();
+}
+
+impl Operation for RequestSpotInstancesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[277];
+    type Output = RequestSpotInstancesResult;
+}
+
+impl Operation for ResetAddressAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[278];
+    type Output = ResetAddressAttributeResult;
+}
+
+impl Operation for ResetImageAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[279];
+    type Output = ();
+}
+
+impl Operation for ResetInstanceAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[280];
+    type Output = ();
+}
+
+impl Operation for ResetNetworkInterfaceAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[281];
+    type Output = ();
+}
+
+impl Operation for ResetSnapshotAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[282];
+    type Output = ();
+}
+
+impl Operation for RestoreManagedPrefixListVersionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[283];
+    type Output = RestoreManagedPrefixListVersionResult;
+}
+
+impl Operation for RevokeSecurityGroupEgressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[284];
+    type Output = RevokeSecurityGroupEgressResult;
+}
+
+impl Operation for RevokeSecurityGroupIngressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[285];
+    type Output = RevokeSecurityGroupIngressResult;
+}
+
+impl Operation for RunInstancesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[286];
+    type Output = Reservation;
+}
+
+impl Operation for SearchTransitGatewayRoutesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[287];
+    type Output = SearchTransitGatewayRoutesResult;
+}
+
+impl Operation for SendDiagnosticInterruptRequest {
+    const META: &'static OperationMeta = &OPERATIONS[288];
+    type Output = ();
+}
+
+impl Operation for StartInstancesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[289];
     type Output = StartInstancesResult;
 }
 
+impl Operation for StartNetworkInsightsAnalysisRequest {
+    const META: &'static OperationMeta = &OPERATIONS[290];
+    type Output = StartNetworkInsightsAnalysisResult;
+}
+
 impl Operation for StopInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[260];
+    const META: &'static OperationMeta = &OPERATIONS[291];
     type Output = StopInstancesResult;
 }
 
 impl Operation for TerminateInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[261];
+    const META: &'static OperationMeta = &OPERATIONS[292];
     type Output = TerminateInstancesResult;
 }
 
 impl Operation for UnassignIpv6AddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[262];
+    const META: &'static OperationMeta = &OPERATIONS[293];
     type Output = UnassignIpv6AddressesResult;
 }
 
 impl Operation for UnassignPrivateIpAddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[263];
+    const META: &'static OperationMeta = &OPERATIONS[294];
     type Output = ();
 }
 
 impl Operation for UnmonitorInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[264];
+    const META: &'static OperationMeta = &OPERATIONS[295];
     type Output = UnmonitorInstancesResult;
 }
 
 impl Operation for UpdateSecurityGroupRuleDescriptionsEgressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[265];
+    const META: &'static OperationMeta = &OPERATIONS[296];
     type Output = UpdateSecurityGroupRuleDescriptionsEgressResult;
 }
 
 impl Operation for UpdateSecurityGroupRuleDescriptionsIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[266];
+    const META: &'static OperationMeta = &OPERATIONS[297];
     type Output = UpdateSecurityGroupRuleDescriptionsIngressResult;
 }
 

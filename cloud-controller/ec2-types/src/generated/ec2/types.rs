@@ -39,6 +39,22 @@ pub struct AcceleratorTotalMemoryMiBRequest {
     pub min: Option<i32>,
 }
 
+/// `AcceptTransitGatewayVpcAttachmentRequest`
+#[derive(Debug, Clone, Default)]
+pub struct AcceptTransitGatewayVpcAttachmentRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `AcceptTransitGatewayVpcAttachmentResult`
+#[derive(Debug, Clone, Default)]
+pub struct AcceptTransitGatewayVpcAttachmentResult {
+    /// `TransitGatewayVpcAttachment`
+    pub transit_gateway_vpc_attachment: Option<TransitGatewayVpcAttachment>,
+}
+
 /// `AcceptVpcPeeringConnectionRequest`
 #[derive(Debug, Clone, Default)]
 pub struct AcceptVpcPeeringConnectionRequest {
@@ -91,6 +107,27 @@ pub struct AddPrefixListEntry {
     pub cidr: Option<String>,
     /// `Description`
     pub description: Option<String>,
+}
+
+/// `AdditionalDetail`
+#[derive(Debug, Clone, Default)]
+pub struct AdditionalDetail {
+    /// `AdditionalDetailType`
+    pub additional_detail_type: Option<String>,
+    /// `Component`
+    pub component: Option<AnalysisComponent>,
+    /// `LoadBalancers`
+    pub load_balancers: Vec<AnalysisComponent>,
+    /// `RuleGroupRuleOptionsPairs`
+    pub rule_group_rule_options_pairs: Vec<RuleGroupRuleOptionsPair>,
+    /// `RuleGroupTypePairs`
+    pub rule_group_type_pairs: Vec<RuleGroupTypePair>,
+    /// `RuleOptions`
+    pub rule_options: Vec<RuleOption>,
+    /// `ServiceName`
+    pub service_name: Option<String>,
+    /// `VpcEndpointService`
+    pub vpc_endpoint_service: Option<AnalysisComponent>,
 }
 
 /// `AdditionalKeyExchangeMethodsListValue`
@@ -235,6 +272,151 @@ pub struct AllocateHostsRequest {
 pub struct AllocateHostsResult {
     /// `HostIds`
     pub host_ids: Vec<String>,
+}
+
+/// `AlternatePathHint`
+#[derive(Debug, Clone, Default)]
+pub struct AlternatePathHint {
+    /// `ComponentArn`
+    pub component_arn: Option<String>,
+    /// `ComponentId`
+    pub component_id: Option<String>,
+}
+
+/// `AnalysisAclRule`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisAclRule {
+    /// `Cidr`
+    pub cidr: Option<String>,
+    /// `Egress`
+    pub egress: Option<bool>,
+    /// `PortRange`
+    pub port_range: Option<PortRange>,
+    /// `Protocol`
+    pub protocol: Option<String>,
+    /// `RuleAction`
+    pub rule_action: Option<String>,
+    /// `RuleNumber`
+    pub rule_number: Option<i32>,
+}
+
+/// `AnalysisComponent`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisComponent {
+    /// `Arn`
+    pub arn: Option<String>,
+    /// `Id`
+    pub id: Option<String>,
+    /// `Name`
+    pub name: Option<String>,
+}
+
+/// `AnalysisLoadBalancerListener`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisLoadBalancerListener {
+    /// `InstancePort`
+    pub instance_port: Option<i32>,
+    /// `LoadBalancerPort`
+    pub load_balancer_port: Option<i32>,
+}
+
+/// `AnalysisLoadBalancerTarget`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisLoadBalancerTarget {
+    /// `Address`
+    pub address: Option<String>,
+    /// `AvailabilityZone`
+    pub availability_zone: Option<String>,
+    /// `AvailabilityZoneId`
+    pub availability_zone_id: Option<String>,
+    /// `Instance`
+    pub instance: Option<AnalysisComponent>,
+    /// `Port`
+    pub port: Option<i32>,
+}
+
+/// `AnalysisPacketHeader`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisPacketHeader {
+    /// `DestinationAddresses`
+    pub destination_addresses: Vec<String>,
+    /// `DestinationPortRanges`
+    pub destination_port_ranges: Vec<PortRange>,
+    /// `Protocol`
+    pub protocol: Option<String>,
+    /// `SourceAddresses`
+    pub source_addresses: Vec<String>,
+    /// `SourcePortRanges`
+    pub source_port_ranges: Vec<PortRange>,
+}
+
+/// `AnalysisRouteTableRoute`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisRouteTableRoute {
+    /// `CarrierGatewayId`
+    pub carrier_gateway_id: Option<String>,
+    /// `CoreNetworkArn`
+    pub core_network_arn: Option<String>,
+    /// `DestinationCidr`
+    pub destination_cidr: Option<String>,
+    /// `DestinationPrefixListId`
+    pub destination_prefix_list_id: Option<String>,
+    /// `EgressOnlyInternetGatewayId`
+    pub egress_only_internet_gateway_id: Option<String>,
+    /// `GatewayId`
+    pub gateway_id: Option<String>,
+    /// `InstanceId`
+    pub instance_id: Option<String>,
+    /// `LocalGatewayId`
+    pub local_gateway_id: Option<String>,
+    /// `NatGatewayId`
+    pub nat_gateway_id: Option<String>,
+    /// `NetworkInterfaceId`
+    pub network_interface_id: Option<String>,
+    /// `Origin`
+    pub origin: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayId`
+    pub transit_gateway_id: Option<String>,
+    /// `VpcPeeringConnectionId`
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+/// `AnalysisSecurityGroupRule`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisSecurityGroupRule {
+    /// `Cidr`
+    pub cidr: Option<String>,
+    /// `Direction`
+    pub direction: Option<String>,
+    /// `PortRange`
+    pub port_range: Option<PortRange>,
+    /// `PrefixListId`
+    pub prefix_list_id: Option<String>,
+    /// `Protocol`
+    pub protocol: Option<String>,
+    /// `SecurityGroupId`
+    pub security_group_id: Option<String>,
+}
+
+/// `AnalysisTransitGatewayPolicyTableEntry`
+#[derive(Debug, Clone, Default)]
+pub struct AnalysisTransitGatewayPolicyTableEntry {
+    /// `DestinationCidr`
+    pub destination_cidr: Option<String>,
+    /// `DestinationPortRange`
+    pub destination_port_range: Option<PortRange>,
+    /// `Protocol`
+    pub protocol: Option<String>,
+    /// `RuleNumber`
+    pub rule_number: Option<i32>,
+    /// `SourceCidr`
+    pub source_cidr: Option<String>,
+    /// `SourcePortRange`
+    pub source_port_range: Option<PortRange>,
+    /// `TargetRouteTableId`
+    pub target_route_table_id: Option<String>,
 }
 
 /// `ApplicationStatusSummary`
@@ -404,6 +586,24 @@ pub struct AssociateSubnetCidrBlockResult {
     pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
     /// `SubnetId`
     pub subnet_id: Option<String>,
+}
+
+/// `AssociateTransitGatewayRouteTableRequest`
+#[derive(Debug, Clone, Default)]
+pub struct AssociateTransitGatewayRouteTableRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `AssociateTransitGatewayRouteTableResult`
+#[derive(Debug, Clone, Default)]
+pub struct AssociateTransitGatewayRouteTableResult {
+    /// `Association`
+    pub association: Option<TransitGatewayAssociation>,
 }
 
 /// `AssociateVpcCidrBlockRequest`
@@ -1895,6 +2095,40 @@ pub struct CreateNetworkAclResult {
     pub network_acl: Option<NetworkAcl>,
 }
 
+/// `CreateNetworkInsightsPathRequest`
+#[derive(Debug, Clone, Default)]
+pub struct CreateNetworkInsightsPathRequest {
+    /// `ClientToken`, required
+    pub client_token: Option<String>,
+    /// `Destination`
+    pub destination: Option<String>,
+    /// `DestinationIp`
+    pub destination_ip: Option<String>,
+    /// `DestinationPort`
+    pub destination_port: Option<i32>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `FilterAtDestination`
+    pub filter_at_destination: Option<PathRequestFilter>,
+    /// `FilterAtSource`
+    pub filter_at_source: Option<PathRequestFilter>,
+    /// `Protocol`, required
+    pub protocol: Option<String>,
+    /// `Source`, required
+    pub source: Option<String>,
+    /// `SourceIp`
+    pub source_ip: Option<String>,
+    /// `TagSpecifications`
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+/// `CreateNetworkInsightsPathResult`
+#[derive(Debug, Clone, Default)]
+pub struct CreateNetworkInsightsPathResult {
+    /// `NetworkInsightsPath`
+    pub network_insights_path: Option<NetworkInsightsPath>,
+}
+
 /// `CreateNetworkInterfaceRequest`
 #[derive(Debug, Clone, Default)]
 pub struct CreateNetworkInterfaceRequest {
@@ -2192,6 +2426,103 @@ pub struct CreateTagsRequest {
     pub resources: Vec<String>,
     /// `Tags`, required
     pub tags: Vec<Tag>,
+}
+
+/// `CreateTransitGatewayRequest`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayRequest {
+    /// `Description`
+    pub description: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Options`
+    pub options: Option<TransitGatewayRequestOptions>,
+    /// `TagSpecifications`
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+/// `CreateTransitGatewayResult`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayResult {
+    /// `TransitGateway`
+    pub transit_gateway: Option<TransitGateway>,
+}
+
+/// `CreateTransitGatewayRouteRequest`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayRouteRequest {
+    /// `Blackhole`
+    pub blackhole: Option<bool>,
+    /// `DestinationCidrBlock`, required
+    pub destination_cidr_block: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `CreateTransitGatewayRouteResult`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayRouteResult {
+    /// `Route`
+    pub route: Option<TransitGatewayRoute>,
+}
+
+/// `CreateTransitGatewayRouteTableRequest`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayRouteTableRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TagSpecifications`
+    pub tag_specifications: Vec<TagSpecification>,
+    /// `TransitGatewayId`, required
+    pub transit_gateway_id: Option<String>,
+}
+
+/// `CreateTransitGatewayRouteTableResult`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayRouteTableResult {
+    /// `TransitGatewayRouteTable`
+    pub transit_gateway_route_table: Option<TransitGatewayRouteTable>,
+}
+
+/// `CreateTransitGatewayVpcAttachmentRequest`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayVpcAttachmentRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Options`
+    pub options: Option<CreateTransitGatewayVpcAttachmentRequestOptions>,
+    /// `SubnetIds`, required
+    pub subnet_ids: Vec<String>,
+    /// `TagSpecifications`
+    pub tag_specifications: Vec<TagSpecification>,
+    /// `TransitGatewayId`, required
+    pub transit_gateway_id: Option<String>,
+    /// `VpcId`, required
+    pub vpc_id: Option<String>,
+}
+
+/// `CreateTransitGatewayVpcAttachmentRequestOptions`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayVpcAttachmentRequestOptions {
+    /// `ApplianceModeSupport`
+    pub appliance_mode_support: Option<String>,
+    /// `DnsSupport`
+    pub dns_support: Option<String>,
+    /// `Ipv6Support`
+    pub ipv6_support: Option<String>,
+    /// `SecurityGroupReferencingSupport`
+    pub security_group_referencing_support: Option<String>,
+}
+
+/// `CreateTransitGatewayVpcAttachmentResult`
+#[derive(Debug, Clone, Default)]
+pub struct CreateTransitGatewayVpcAttachmentResult {
+    /// `TransitGatewayVpcAttachment`
+    pub transit_gateway_vpc_attachment: Option<TransitGatewayVpcAttachment>,
 }
 
 /// `CreateVolumePermission`
@@ -2732,6 +3063,38 @@ pub struct DeleteNetworkAclRequest {
     pub network_acl_id: Option<String>,
 }
 
+/// `DeleteNetworkInsightsAnalysisRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteNetworkInsightsAnalysisRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `NetworkInsightsAnalysisId`, required
+    pub network_insights_analysis_id: Option<String>,
+}
+
+/// `DeleteNetworkInsightsAnalysisResult`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteNetworkInsightsAnalysisResult {
+    /// `NetworkInsightsAnalysisId`
+    pub network_insights_analysis_id: Option<String>,
+}
+
+/// `DeleteNetworkInsightsPathRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteNetworkInsightsPathRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `NetworkInsightsPathId`, required
+    pub network_insights_path_id: Option<String>,
+}
+
+/// `DeleteNetworkInsightsPathResult`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteNetworkInsightsPathResult {
+    /// `NetworkInsightsPathId`
+    pub network_insights_path_id: Option<String>,
+}
+
 /// `DeleteNetworkInterfaceRequest`
 #[derive(Debug, Clone, Default)]
 pub struct DeleteNetworkInterfaceRequest {
@@ -2837,6 +3200,72 @@ pub struct DeleteTagsRequest {
     pub resources: Vec<String>,
     /// `Tags`
     pub tags: Vec<Tag>,
+}
+
+/// `DeleteTransitGatewayRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayId`, required
+    pub transit_gateway_id: Option<String>,
+}
+
+/// `DeleteTransitGatewayResult`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayResult {
+    /// `TransitGateway`
+    pub transit_gateway: Option<TransitGateway>,
+}
+
+/// `DeleteTransitGatewayRouteRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayRouteRequest {
+    /// `DestinationCidrBlock`, required
+    pub destination_cidr_block: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `DeleteTransitGatewayRouteResult`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayRouteResult {
+    /// `Route`
+    pub route: Option<TransitGatewayRoute>,
+}
+
+/// `DeleteTransitGatewayRouteTableRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayRouteTableRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `DeleteTransitGatewayRouteTableResult`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayRouteTableResult {
+    /// `TransitGatewayRouteTable`
+    pub transit_gateway_route_table: Option<TransitGatewayRouteTable>,
+}
+
+/// `DeleteTransitGatewayVpcAttachmentRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayVpcAttachmentRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `DeleteTransitGatewayVpcAttachmentResult`
+#[derive(Debug, Clone, Default)]
+pub struct DeleteTransitGatewayVpcAttachmentResult {
+    /// `TransitGatewayVpcAttachment`
+    pub transit_gateway_vpc_attachment: Option<TransitGatewayVpcAttachment>,
 }
 
 /// `DeleteVolumeRequest`
@@ -3866,6 +4295,60 @@ pub struct DescribeNetworkAclsResult {
     pub next_token: Option<String>,
 }
 
+/// `DescribeNetworkInsightsAnalysesRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeNetworkInsightsAnalysesRequest {
+    /// `AnalysisEndTime`
+    pub analysis_end_time: Option<OffsetDateTime>,
+    /// `AnalysisStartTime`
+    pub analysis_start_time: Option<OffsetDateTime>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NetworkInsightsAnalysisIds`
+    pub network_insights_analysis_ids: Vec<String>,
+    /// `NetworkInsightsPathId`
+    pub network_insights_path_id: Option<String>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+}
+
+/// `DescribeNetworkInsightsAnalysesResult`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeNetworkInsightsAnalysesResult {
+    /// `NetworkInsightsAnalyses`
+    pub network_insights_analyses: Vec<NetworkInsightsAnalysis>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+}
+
+/// `DescribeNetworkInsightsPathsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeNetworkInsightsPathsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NetworkInsightsPathIds`
+    pub network_insights_path_ids: Vec<String>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+}
+
+/// `DescribeNetworkInsightsPathsResult`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeNetworkInsightsPathsResult {
+    /// `NetworkInsightsPaths`
+    pub network_insights_paths: Vec<NetworkInsightsPath>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+}
+
 /// `DescribeNetworkInterfaceAttributeRequest`
 #[derive(Debug, Clone, Default)]
 pub struct DescribeNetworkInterfaceAttributeRequest {
@@ -4354,6 +4837,102 @@ pub struct DescribeTagsResult {
     pub tags: Vec<TagDescription>,
 }
 
+/// `DescribeTransitGatewayAttachmentsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewayAttachmentsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayAttachmentIds`
+    pub transit_gateway_attachment_ids: Vec<String>,
+}
+
+/// `DescribeTransitGatewayAttachmentsResult`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewayAttachmentsResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayAttachments`
+    pub transit_gateway_attachments: Vec<TransitGatewayAttachment>,
+}
+
+/// `DescribeTransitGatewayRouteTablesRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewayRouteTablesRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayRouteTableIds`
+    pub transit_gateway_route_table_ids: Vec<String>,
+}
+
+/// `DescribeTransitGatewayRouteTablesResult`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewayRouteTablesResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayRouteTables`
+    pub transit_gateway_route_tables: Vec<TransitGatewayRouteTable>,
+}
+
+/// `DescribeTransitGatewayVpcAttachmentsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewayVpcAttachmentsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayAttachmentIds`
+    pub transit_gateway_attachment_ids: Vec<String>,
+}
+
+/// `DescribeTransitGatewayVpcAttachmentsResult`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewayVpcAttachmentsResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayVpcAttachments`
+    pub transit_gateway_vpc_attachments: Vec<TransitGatewayVpcAttachment>,
+}
+
+/// `DescribeTransitGatewaysRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewaysRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayIds`
+    pub transit_gateway_ids: Vec<String>,
+}
+
+/// `DescribeTransitGatewaysResult`
+#[derive(Debug, Clone, Default)]
+pub struct DescribeTransitGatewaysResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGateways`
+    pub transit_gateways: Vec<TransitGateway>,
+}
+
 /// `DescribeVolumeAttributeRequest`
 #[derive(Debug, Clone, Default)]
 pub struct DescribeVolumeAttributeRequest {
@@ -4820,6 +5399,26 @@ pub struct DisableSerialConsoleAccessResult {
     pub serial_console_access_enabled: Option<bool>,
 }
 
+/// `DisableTransitGatewayRouteTablePropagationRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DisableTransitGatewayRouteTablePropagationRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableAnnouncementId`
+    pub transit_gateway_route_table_announcement_id: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `DisableTransitGatewayRouteTablePropagationResult`
+#[derive(Debug, Clone, Default)]
+pub struct DisableTransitGatewayRouteTablePropagationResult {
+    /// `Propagation`
+    pub propagation: Option<TransitGatewayPropagation>,
+}
+
 /// `DisableVgwRoutePropagationRequest`
 #[derive(Debug, Clone, Default)]
 pub struct DisableVgwRoutePropagationRequest {
@@ -4879,6 +5478,24 @@ pub struct DisassociateSubnetCidrBlockResult {
     pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
     /// `SubnetId`
     pub subnet_id: Option<String>,
+}
+
+/// `DisassociateTransitGatewayRouteTableRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DisassociateTransitGatewayRouteTableRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `DisassociateTransitGatewayRouteTableResult`
+#[derive(Debug, Clone, Default)]
+pub struct DisassociateTransitGatewayRouteTableResult {
+    /// `Association`
+    pub association: Option<TransitGatewayAssociation>,
 }
 
 /// `DisassociateVpcCidrBlockRequest`
@@ -5327,6 +5944,26 @@ pub struct EnableSerialConsoleAccessResult {
     pub serial_console_access_enabled: Option<bool>,
 }
 
+/// `EnableTransitGatewayRouteTablePropagationRequest`
+#[derive(Debug, Clone, Default)]
+pub struct EnableTransitGatewayRouteTablePropagationRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableAnnouncementId`
+    pub transit_gateway_route_table_announcement_id: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `EnableTransitGatewayRouteTablePropagationResult`
+#[derive(Debug, Clone, Default)]
+pub struct EnableTransitGatewayRouteTablePropagationResult {
+    /// `Propagation`
+    pub propagation: Option<TransitGatewayPropagation>,
+}
+
 /// `EnableVgwRoutePropagationRequest`
 #[derive(Debug, Clone, Default)]
 pub struct EnableVgwRoutePropagationRequest {
@@ -5361,6 +5998,15 @@ pub struct EnclaveOptionsRequest {
     pub enabled: Option<bool>,
 }
 
+/// `EncryptionSupport`
+#[derive(Debug, Clone, Default)]
+pub struct EncryptionSupport {
+    /// `EncryptionState`
+    pub encryption_state: Option<String>,
+    /// `StateMessage`
+    pub state_message: Option<String>,
+}
+
 /// `EventInformation`
 #[derive(Debug, Clone, Default)]
 pub struct EventInformation {
@@ -5370,6 +6016,123 @@ pub struct EventInformation {
     pub event_sub_type: Option<String>,
     /// `InstanceId`
     pub instance_id: Option<String>,
+}
+
+/// `Explanation`
+#[derive(Debug, Clone, Default)]
+pub struct Explanation {
+    /// `Acl`
+    pub acl: Option<AnalysisComponent>,
+    /// `AclRule`
+    pub acl_rule: Option<AnalysisAclRule>,
+    /// `Address`
+    pub address: Option<String>,
+    /// `Addresses`
+    pub addresses: Vec<String>,
+    /// `AttachedTo`
+    pub attached_to: Option<AnalysisComponent>,
+    /// `AvailabilityZoneIds`
+    pub availability_zone_ids: Vec<String>,
+    /// `AvailabilityZones`
+    pub availability_zones: Vec<String>,
+    /// `Cidrs`
+    pub cidrs: Vec<String>,
+    /// `ClassicLoadBalancerListener`
+    pub classic_load_balancer_listener: Option<AnalysisLoadBalancerListener>,
+    /// `Component`
+    pub component: Option<AnalysisComponent>,
+    /// `ComponentAccount`
+    pub component_account: Option<String>,
+    /// `ComponentRegion`
+    pub component_region: Option<String>,
+    /// `CustomerGateway`
+    pub customer_gateway: Option<AnalysisComponent>,
+    /// `Destination`
+    pub destination: Option<AnalysisComponent>,
+    /// `DestinationVpc`
+    pub destination_vpc: Option<AnalysisComponent>,
+    /// `Direction`
+    pub direction: Option<String>,
+    /// `ElasticLoadBalancerListener`
+    pub elastic_load_balancer_listener: Option<AnalysisComponent>,
+    /// `ExplanationCode`
+    pub explanation_code: Option<String>,
+    /// `FirewallStatefulRule`
+    pub firewall_stateful_rule: Option<FirewallStatefulRule>,
+    /// `FirewallStatelessRule`
+    pub firewall_stateless_rule: Option<FirewallStatelessRule>,
+    /// `IngressRouteTable`
+    pub ingress_route_table: Option<AnalysisComponent>,
+    /// `InternetGateway`
+    pub internet_gateway: Option<AnalysisComponent>,
+    /// `LoadBalancerArn`
+    pub load_balancer_arn: Option<String>,
+    /// `LoadBalancerListenerPort`
+    pub load_balancer_listener_port: Option<i32>,
+    /// `LoadBalancerTarget`
+    pub load_balancer_target: Option<AnalysisLoadBalancerTarget>,
+    /// `LoadBalancerTargetGroup`
+    pub load_balancer_target_group: Option<AnalysisComponent>,
+    /// `LoadBalancerTargetGroups`
+    pub load_balancer_target_groups: Vec<AnalysisComponent>,
+    /// `LoadBalancerTargetPort`
+    pub load_balancer_target_port: Option<i32>,
+    /// `MissingComponent`
+    pub missing_component: Option<String>,
+    /// `NatGateway`
+    pub nat_gateway: Option<AnalysisComponent>,
+    /// `NetworkInterface`
+    pub network_interface: Option<AnalysisComponent>,
+    /// `PacketField`
+    pub packet_field: Option<String>,
+    /// `Port`
+    pub port: Option<i32>,
+    /// `PortRanges`
+    pub port_ranges: Vec<PortRange>,
+    /// `PrefixList`
+    pub prefix_list: Option<AnalysisComponent>,
+    /// `Protocols`
+    pub protocols: Vec<String>,
+    /// `RouteTable`
+    pub route_table: Option<AnalysisComponent>,
+    /// `RouteTableRoute`
+    pub route_table_route: Option<AnalysisRouteTableRoute>,
+    /// `SecurityGroup`
+    pub security_group: Option<AnalysisComponent>,
+    /// `SecurityGroupRule`
+    pub security_group_rule: Option<AnalysisSecurityGroupRule>,
+    /// `SecurityGroups`
+    pub security_groups: Vec<AnalysisComponent>,
+    /// `SourceVpc`
+    pub source_vpc: Option<AnalysisComponent>,
+    /// `State`
+    pub state: Option<String>,
+    /// `Subnet`
+    pub subnet: Option<AnalysisComponent>,
+    /// `SubnetRouteTable`
+    pub subnet_route_table: Option<AnalysisComponent>,
+    /// `TransitGateway`
+    pub transit_gateway: Option<AnalysisComponent>,
+    /// `TransitGatewayAttachment`
+    pub transit_gateway_attachment: Option<AnalysisComponent>,
+    /// `TransitGatewayPolicyTable`
+    pub transit_gateway_policy_table: Option<AnalysisComponent>,
+    /// `TransitGatewayPolicyTableEntry`
+    pub transit_gateway_policy_table_entry: Option<AnalysisTransitGatewayPolicyTableEntry>,
+    /// `TransitGatewayRouteTable`
+    pub transit_gateway_route_table: Option<AnalysisComponent>,
+    /// `TransitGatewayRouteTableRoute`
+    pub transit_gateway_route_table_route: Option<TransitGatewayRouteTableRoute>,
+    /// `Vpc`
+    pub vpc: Option<AnalysisComponent>,
+    /// `VpcEndpoint`
+    pub vpc_endpoint: Option<AnalysisComponent>,
+    /// `VpcPeeringConnection`
+    pub vpc_peering_connection: Option<AnalysisComponent>,
+    /// `VpnConnection`
+    pub vpn_connection: Option<AnalysisComponent>,
+    /// `VpnGateway`
+    pub vpn_gateway: Option<AnalysisComponent>,
 }
 
 /// `ExportTask`
@@ -5424,6 +6187,57 @@ pub struct Filter {
     pub name: Option<String>,
     /// `Values`
     pub values: Vec<String>,
+}
+
+/// `FilterPortRange`
+#[derive(Debug, Clone, Default)]
+pub struct FilterPortRange {
+    /// `FromPort`
+    pub from_port: Option<i32>,
+    /// `ToPort`
+    pub to_port: Option<i32>,
+}
+
+/// `FirewallStatefulRule`
+#[derive(Debug, Clone, Default)]
+pub struct FirewallStatefulRule {
+    /// `DestinationPorts`
+    pub destination_ports: Vec<PortRange>,
+    /// `Destinations`
+    pub destinations: Vec<String>,
+    /// `Direction`
+    pub direction: Option<String>,
+    /// `Protocol`
+    pub protocol: Option<String>,
+    /// `RuleAction`
+    pub rule_action: Option<String>,
+    /// `RuleGroupArn`
+    pub rule_group_arn: Option<String>,
+    /// `SourcePorts`
+    pub source_ports: Vec<PortRange>,
+    /// `Sources`
+    pub sources: Vec<String>,
+}
+
+/// `FirewallStatelessRule`
+#[derive(Debug, Clone, Default)]
+pub struct FirewallStatelessRule {
+    /// `DestinationPorts`
+    pub destination_ports: Vec<PortRange>,
+    /// `Destinations`
+    pub destinations: Vec<String>,
+    /// `Priority`
+    pub priority: Option<i32>,
+    /// `Protocols`
+    pub protocols: Vec<i32>,
+    /// `RuleAction`
+    pub rule_action: Option<String>,
+    /// `RuleGroupArn`
+    pub rule_group_arn: Option<String>,
+    /// `SourcePorts`
+    pub source_ports: Vec<PortRange>,
+    /// `Sources`
+    pub sources: Vec<String>,
 }
 
 /// `FleetBlockDeviceMappingRequest`
@@ -6006,6 +6820,78 @@ pub struct GetSerialConsoleAccessStatusResult {
     pub managed_by: Option<String>,
     /// `SerialConsoleAccessEnabled`
     pub serial_console_access_enabled: Option<bool>,
+}
+
+/// `GetTransitGatewayAttachmentPropagationsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct GetTransitGatewayAttachmentPropagationsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `GetTransitGatewayAttachmentPropagationsResult`
+#[derive(Debug, Clone, Default)]
+pub struct GetTransitGatewayAttachmentPropagationsResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayAttachmentPropagations`
+    pub transit_gateway_attachment_propagations: Vec<TransitGatewayAttachmentPropagation>,
+}
+
+/// `GetTransitGatewayRouteTableAssociationsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct GetTransitGatewayRouteTableAssociationsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `GetTransitGatewayRouteTableAssociationsResult`
+#[derive(Debug, Clone, Default)]
+pub struct GetTransitGatewayRouteTableAssociationsResult {
+    /// `Associations`
+    pub associations: Vec<TransitGatewayRouteTableAssociation>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+}
+
+/// `GetTransitGatewayRouteTablePropagationsRequest`
+#[derive(Debug, Clone, Default)]
+pub struct GetTransitGatewayRouteTablePropagationsRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `GetTransitGatewayRouteTablePropagationsResult`
+#[derive(Debug, Clone, Default)]
+pub struct GetTransitGatewayRouteTablePropagationsResult {
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayRouteTablePropagations`
+    pub transit_gateway_route_table_propagations: Vec<TransitGatewayRouteTablePropagation>,
 }
 
 /// `GpuDeviceInfo`
@@ -9292,6 +10178,90 @@ pub struct ModifySubnetAttributeRequest {
     pub subnet_id: Option<String>,
 }
 
+/// `ModifyTransitGatewayOptions`
+#[derive(Debug, Clone, Default)]
+pub struct ModifyTransitGatewayOptions {
+    /// `AddTransitGatewayCidrBlocks`
+    pub add_transit_gateway_cidr_blocks: Vec<String>,
+    /// `AmazonSideAsn`
+    pub amazon_side_asn: Option<i64>,
+    /// `AssociationDefaultRouteTableId`
+    pub association_default_route_table_id: Option<String>,
+    /// `AutoAcceptSharedAttachments`
+    pub auto_accept_shared_attachments: Option<String>,
+    /// `DefaultRouteTableAssociation`
+    pub default_route_table_association: Option<String>,
+    /// `DefaultRouteTablePropagation`
+    pub default_route_table_propagation: Option<String>,
+    /// `DnsSupport`
+    pub dns_support: Option<String>,
+    /// `EncryptionSupport`
+    pub encryption_support: Option<String>,
+    /// `PropagationDefaultRouteTableId`
+    pub propagation_default_route_table_id: Option<String>,
+    /// `RemoveTransitGatewayCidrBlocks`
+    pub remove_transit_gateway_cidr_blocks: Vec<String>,
+    /// `SecurityGroupReferencingSupport`
+    pub security_group_referencing_support: Option<String>,
+    /// `VpnEcmpSupport`
+    pub vpn_ecmp_support: Option<String>,
+}
+
+/// `ModifyTransitGatewayRequest`
+#[derive(Debug, Clone, Default)]
+pub struct ModifyTransitGatewayRequest {
+    /// `Description`
+    pub description: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Options`
+    pub options: Option<ModifyTransitGatewayOptions>,
+    /// `TransitGatewayId`, required
+    pub transit_gateway_id: Option<String>,
+}
+
+/// `ModifyTransitGatewayResult`
+#[derive(Debug, Clone, Default)]
+pub struct ModifyTransitGatewayResult {
+    /// `TransitGateway`
+    pub transit_gateway: Option<TransitGateway>,
+}
+
+/// `ModifyTransitGatewayVpcAttachmentRequest`
+#[derive(Debug, Clone, Default)]
+pub struct ModifyTransitGatewayVpcAttachmentRequest {
+    /// `AddSubnetIds`
+    pub add_subnet_ids: Vec<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Options`
+    pub options: Option<ModifyTransitGatewayVpcAttachmentRequestOptions>,
+    /// `RemoveSubnetIds`
+    pub remove_subnet_ids: Vec<String>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `ModifyTransitGatewayVpcAttachmentRequestOptions`
+#[derive(Debug, Clone, Default)]
+pub struct ModifyTransitGatewayVpcAttachmentRequestOptions {
+    /// `ApplianceModeSupport`
+    pub appliance_mode_support: Option<String>,
+    /// `DnsSupport`
+    pub dns_support: Option<String>,
+    /// `Ipv6Support`
+    pub ipv6_support: Option<String>,
+    /// `SecurityGroupReferencingSupport`
+    pub security_group_referencing_support: Option<String>,
+}
+
+/// `ModifyTransitGatewayVpcAttachmentResult`
+#[derive(Debug, Clone, Default)]
+pub struct ModifyTransitGatewayVpcAttachmentResult {
+    /// `TransitGatewayVpcAttachment`
+    pub transit_gateway_vpc_attachment: Option<TransitGatewayVpcAttachment>,
+}
+
 /// `ModifyVolumeAttributeRequest`
 #[derive(Debug, Clone, Default)]
 pub struct ModifyVolumeAttributeRequest {
@@ -9669,6 +10639,78 @@ pub struct NetworkInfo {
     pub secondary_network_supported: Option<bool>,
 }
 
+/// `NetworkInsightsAnalysis`
+#[derive(Debug, Clone, Default)]
+pub struct NetworkInsightsAnalysis {
+    /// `AdditionalAccounts`
+    pub additional_accounts: Vec<String>,
+    /// `AlternatePathHints`
+    pub alternate_path_hints: Vec<AlternatePathHint>,
+    /// `Explanations`
+    pub explanations: Vec<Explanation>,
+    /// `FilterInArns`
+    pub filter_in_arns: Vec<String>,
+    /// `FilterOutArns`
+    pub filter_out_arns: Vec<String>,
+    /// `ForwardPathComponents`
+    pub forward_path_components: Vec<PathComponent>,
+    /// `NetworkInsightsAnalysisArn`
+    pub network_insights_analysis_arn: Option<String>,
+    /// `NetworkInsightsAnalysisId`
+    pub network_insights_analysis_id: Option<String>,
+    /// `NetworkInsightsPathId`
+    pub network_insights_path_id: Option<String>,
+    /// `NetworkPathFound`
+    pub network_path_found: Option<bool>,
+    /// `ReturnPathComponents`
+    pub return_path_components: Vec<PathComponent>,
+    /// `StartDate`
+    pub start_date: Option<OffsetDateTime>,
+    /// `Status`
+    pub status: Option<String>,
+    /// `StatusMessage`
+    pub status_message: Option<String>,
+    /// `SuggestedAccounts`
+    pub suggested_accounts: Vec<String>,
+    /// `Tags`
+    pub tags: Vec<Tag>,
+    /// `WarningMessage`
+    pub warning_message: Option<String>,
+}
+
+/// `NetworkInsightsPath`
+#[derive(Debug, Clone, Default)]
+pub struct NetworkInsightsPath {
+    /// `CreatedDate`
+    pub created_date: Option<OffsetDateTime>,
+    /// `Destination`
+    pub destination: Option<String>,
+    /// `DestinationArn`
+    pub destination_arn: Option<String>,
+    /// `DestinationIp`
+    pub destination_ip: Option<String>,
+    /// `DestinationPort`
+    pub destination_port: Option<i32>,
+    /// `FilterAtDestination`
+    pub filter_at_destination: Option<PathFilter>,
+    /// `FilterAtSource`
+    pub filter_at_source: Option<PathFilter>,
+    /// `NetworkInsightsPathArn`
+    pub network_insights_path_arn: Option<String>,
+    /// `NetworkInsightsPathId`
+    pub network_insights_path_id: Option<String>,
+    /// `Protocol`
+    pub protocol: Option<String>,
+    /// `Source`
+    pub source: Option<String>,
+    /// `SourceArn`
+    pub source_arn: Option<String>,
+    /// `SourceIp`
+    pub source_ip: Option<String>,
+    /// `Tags`
+    pub tags: Vec<Tag>,
+}
+
 /// `NetworkInterface`
 #[derive(Debug, Clone, Default)]
 pub struct NetworkInterface {
@@ -9941,6 +10983,79 @@ pub struct OperatorResponse {
     pub managed: Option<bool>,
     /// `Principal`
     pub principal: Option<String>,
+}
+
+/// `PathComponent`
+#[derive(Debug, Clone, Default)]
+pub struct PathComponent {
+    /// `AclRule`
+    pub acl_rule: Option<AnalysisAclRule>,
+    /// `AdditionalDetails`
+    pub additional_details: Vec<AdditionalDetail>,
+    /// `AttachedTo`
+    pub attached_to: Option<AnalysisComponent>,
+    /// `Component`
+    pub component: Option<AnalysisComponent>,
+    /// `DestinationVpc`
+    pub destination_vpc: Option<AnalysisComponent>,
+    /// `ElasticLoadBalancerListener`
+    pub elastic_load_balancer_listener: Option<AnalysisComponent>,
+    /// `Explanations`
+    pub explanations: Vec<Explanation>,
+    /// `FirewallStatefulRule`
+    pub firewall_stateful_rule: Option<FirewallStatefulRule>,
+    /// `FirewallStatelessRule`
+    pub firewall_stateless_rule: Option<FirewallStatelessRule>,
+    /// `InboundHeader`
+    pub inbound_header: Option<AnalysisPacketHeader>,
+    /// `OutboundHeader`
+    pub outbound_header: Option<AnalysisPacketHeader>,
+    /// `RouteTableRoute`
+    pub route_table_route: Option<AnalysisRouteTableRoute>,
+    /// `SecurityGroupRule`
+    pub security_group_rule: Option<AnalysisSecurityGroupRule>,
+    /// `SequenceNumber`
+    pub sequence_number: Option<i32>,
+    /// `ServiceName`
+    pub service_name: Option<String>,
+    /// `SourceVpc`
+    pub source_vpc: Option<AnalysisComponent>,
+    /// `Subnet`
+    pub subnet: Option<AnalysisComponent>,
+    /// `TransitGateway`
+    pub transit_gateway: Option<AnalysisComponent>,
+    /// `TransitGatewayPolicyTableEntry`
+    pub transit_gateway_policy_table_entry: Option<AnalysisTransitGatewayPolicyTableEntry>,
+    /// `TransitGatewayRouteTableRoute`
+    pub transit_gateway_route_table_route: Option<TransitGatewayRouteTableRoute>,
+    /// `Vpc`
+    pub vpc: Option<AnalysisComponent>,
+}
+
+/// `PathFilter`
+#[derive(Debug, Clone, Default)]
+pub struct PathFilter {
+    /// `DestinationAddress`
+    pub destination_address: Option<String>,
+    /// `DestinationPortRange`
+    pub destination_port_range: Option<FilterPortRange>,
+    /// `SourceAddress`
+    pub source_address: Option<String>,
+    /// `SourcePortRange`
+    pub source_port_range: Option<FilterPortRange>,
+}
+
+/// `PathRequestFilter`
+#[derive(Debug, Clone, Default)]
+pub struct PathRequestFilter {
+    /// `DestinationAddress`
+    pub destination_address: Option<String>,
+    /// `DestinationPortRange`
+    pub destination_port_range: Option<RequestFilterPortRange>,
+    /// `SourceAddress`
+    pub source_address: Option<String>,
+    /// `SourcePortRange`
+    pub source_port_range: Option<RequestFilterPortRange>,
 }
 
 /// `PayerResponsibilityEntry`
@@ -10431,6 +11546,22 @@ pub struct RegisterImageResult {
     pub image_id: Option<String>,
 }
 
+/// `RejectTransitGatewayVpcAttachmentRequest`
+#[derive(Debug, Clone, Default)]
+pub struct RejectTransitGatewayVpcAttachmentRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`, required
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `RejectTransitGatewayVpcAttachmentResult`
+#[derive(Debug, Clone, Default)]
+pub struct RejectTransitGatewayVpcAttachmentResult {
+    /// `TransitGatewayVpcAttachment`
+    pub transit_gateway_vpc_attachment: Option<TransitGatewayVpcAttachment>,
+}
+
 /// `RejectVpcPeeringConnectionRequest`
 #[derive(Debug, Clone, Default)]
 pub struct RejectVpcPeeringConnectionRequest {
@@ -10626,6 +11757,28 @@ pub struct ReplaceRouteTableAssociationResult {
     pub new_association_id: Option<String>,
 }
 
+/// `ReplaceTransitGatewayRouteRequest`
+#[derive(Debug, Clone, Default)]
+pub struct ReplaceTransitGatewayRouteRequest {
+    /// `Blackhole`
+    pub blackhole: Option<bool>,
+    /// `DestinationCidrBlock`, required
+    pub destination_cidr_block: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `ReplaceTransitGatewayRouteResult`
+#[derive(Debug, Clone, Default)]
+pub struct ReplaceTransitGatewayRouteResult {
+    /// `Route`
+    pub route: Option<TransitGatewayRoute>,
+}
+
 /// `ReportInstanceStatusRequest`
 #[derive(Debug, Clone, Default)]
 pub struct ReportInstanceStatusRequest {
@@ -10643,6 +11796,15 @@ pub struct ReportInstanceStatusRequest {
     pub start_time: Option<OffsetDateTime>,
     /// `Status`, required
     pub status: Option<String>,
+}
+
+/// `RequestFilterPortRange`
+#[derive(Debug, Clone, Default)]
+pub struct RequestFilterPortRange {
+    /// `FromPort`
+    pub from_port: Option<i32>,
+    /// `ToPort`
+    pub to_port: Option<i32>,
 }
 
 /// `RequestLaunchTemplateData`
@@ -11242,6 +12404,33 @@ pub struct RouteTableAssociationState {
     pub status_message: Option<String>,
 }
 
+/// `RuleGroupRuleOptionsPair`
+#[derive(Debug, Clone, Default)]
+pub struct RuleGroupRuleOptionsPair {
+    /// `RuleGroupArn`
+    pub rule_group_arn: Option<String>,
+    /// `RuleOptions`
+    pub rule_options: Vec<RuleOption>,
+}
+
+/// `RuleGroupTypePair`
+#[derive(Debug, Clone, Default)]
+pub struct RuleGroupTypePair {
+    /// `RuleGroupArn`
+    pub rule_group_arn: Option<String>,
+    /// `RuleGroupType`
+    pub rule_group_type: Option<String>,
+}
+
+/// `RuleOption`
+#[derive(Debug, Clone, Default)]
+pub struct RuleOption {
+    /// `Keyword`
+    pub keyword: Option<String>,
+    /// `Settings`
+    pub settings: Vec<String>,
+}
+
 /// `RunInstancesMonitoringEnabled`
 #[derive(Debug, Clone, Default)]
 pub struct RunInstancesMonitoringEnabled {
@@ -11382,6 +12571,32 @@ pub struct ScanResults {
     pub low_fix_available_since: Option<OffsetDateTime>,
     /// `MediumFixAvailableSince`
     pub medium_fix_available_since: Option<OffsetDateTime>,
+}
+
+/// `SearchTransitGatewayRoutesRequest`
+#[derive(Debug, Clone, Default)]
+pub struct SearchTransitGatewayRoutesRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `Filters`, required
+    pub filters: Vec<Filter>,
+    /// `MaxResults`
+    pub max_results: Option<i32>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `TransitGatewayRouteTableId`, required
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `SearchTransitGatewayRoutesResult`
+#[derive(Debug, Clone, Default)]
+pub struct SearchTransitGatewayRoutesResult {
+    /// `AdditionalRoutesAvailable`
+    pub additional_routes_available: Option<bool>,
+    /// `NextToken`
+    pub next_token: Option<String>,
+    /// `Routes`
+    pub routes: Vec<TransitGatewayRoute>,
 }
 
 /// `SecondaryInterfacePrivateIpAddressSpecification`
@@ -11949,6 +13164,32 @@ pub struct StartInstancesResult {
     pub starting_instances: Vec<InstanceStateChange>,
 }
 
+/// `StartNetworkInsightsAnalysisRequest`
+#[derive(Debug, Clone, Default)]
+pub struct StartNetworkInsightsAnalysisRequest {
+    /// `AdditionalAccounts`
+    pub additional_accounts: Vec<String>,
+    /// `ClientToken`, required
+    pub client_token: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `FilterInArns`
+    pub filter_in_arns: Vec<String>,
+    /// `FilterOutArns`
+    pub filter_out_arns: Vec<String>,
+    /// `NetworkInsightsPathId`, required
+    pub network_insights_path_id: Option<String>,
+    /// `TagSpecifications`
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+/// `StartNetworkInsightsAnalysisResult`
+#[derive(Debug, Clone, Default)]
+pub struct StartNetworkInsightsAnalysisResult {
+    /// `NetworkInsightsAnalysis`
+    pub network_insights_analysis: Option<NetworkInsightsAnalysis>,
+}
+
 /// `StateReason`
 #[derive(Debug, Clone, Default)]
 pub struct StateReason {
@@ -12204,6 +13445,288 @@ pub struct TotalLocalStorageGBRequest {
     pub max: Option<f64>,
     /// `Min`
     pub min: Option<f64>,
+}
+
+/// `TransitGateway`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGateway {
+    /// `CreationTime`
+    pub creation_time: Option<OffsetDateTime>,
+    /// `Description`
+    pub description: Option<String>,
+    /// `Options`
+    pub options: Option<TransitGatewayOptions>,
+    /// `OwnerId`
+    pub owner_id: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `Tags`
+    pub tags: Vec<Tag>,
+    /// `TransitGatewayArn`
+    pub transit_gateway_arn: Option<String>,
+    /// `TransitGatewayId`
+    pub transit_gateway_id: Option<String>,
+}
+
+/// `TransitGatewayAssociation`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayAssociation {
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableId`
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `TransitGatewayAttachment`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayAttachment {
+    /// `Association`
+    pub association: Option<TransitGatewayAttachmentAssociation>,
+    /// `CreationTime`
+    pub creation_time: Option<OffsetDateTime>,
+    /// `NatGatewaySupport`
+    pub nat_gateway_support: Option<String>,
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceOwnerId`
+    pub resource_owner_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `Tags`
+    pub tags: Vec<Tag>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayId`
+    pub transit_gateway_id: Option<String>,
+    /// `TransitGatewayOwnerId`
+    pub transit_gateway_owner_id: Option<String>,
+}
+
+/// `TransitGatewayAttachmentAssociation`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayAttachmentAssociation {
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayPolicyTableId`
+    pub transit_gateway_policy_table_id: Option<String>,
+    /// `TransitGatewayRouteTableId`
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `TransitGatewayAttachmentPropagation`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayAttachmentPropagation {
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayRouteTableId`
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `TransitGatewayOptions`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayOptions {
+    /// `AmazonSideAsn`
+    pub amazon_side_asn: Option<i64>,
+    /// `AssociationDefaultRouteTableId`
+    pub association_default_route_table_id: Option<String>,
+    /// `AutoAcceptSharedAttachments`
+    pub auto_accept_shared_attachments: Option<String>,
+    /// `DefaultRouteTableAssociation`
+    pub default_route_table_association: Option<String>,
+    /// `DefaultRouteTablePropagation`
+    pub default_route_table_propagation: Option<String>,
+    /// `DnsSupport`
+    pub dns_support: Option<String>,
+    /// `EncryptionSupport`
+    pub encryption_support: Option<EncryptionSupport>,
+    /// `MulticastSupport`
+    pub multicast_support: Option<String>,
+    /// `PropagationDefaultRouteTableId`
+    pub propagation_default_route_table_id: Option<String>,
+    /// `SecurityGroupReferencingSupport`
+    pub security_group_referencing_support: Option<String>,
+    /// `TransitGatewayCidrBlocks`
+    pub transit_gateway_cidr_blocks: Vec<String>,
+    /// `VpnEcmpSupport`
+    pub vpn_ecmp_support: Option<String>,
+}
+
+/// `TransitGatewayPropagation`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayPropagation {
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableAnnouncementId`
+    pub transit_gateway_route_table_announcement_id: Option<String>,
+    /// `TransitGatewayRouteTableId`
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `TransitGatewayRequestOptions`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRequestOptions {
+    /// `AmazonSideAsn`
+    pub amazon_side_asn: Option<i64>,
+    /// `AutoAcceptSharedAttachments`
+    pub auto_accept_shared_attachments: Option<String>,
+    /// `DefaultRouteTableAssociation`
+    pub default_route_table_association: Option<String>,
+    /// `DefaultRouteTablePropagation`
+    pub default_route_table_propagation: Option<String>,
+    /// `DnsSupport`
+    pub dns_support: Option<String>,
+    /// `MulticastSupport`
+    pub multicast_support: Option<String>,
+    /// `SecurityGroupReferencingSupport`
+    pub security_group_referencing_support: Option<String>,
+    /// `TransitGatewayCidrBlocks`
+    pub transit_gateway_cidr_blocks: Vec<String>,
+    /// `VpnEcmpSupport`
+    pub vpn_ecmp_support: Option<String>,
+}
+
+/// `TransitGatewayRoute`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRoute {
+    /// `DestinationCidrBlock`
+    pub destination_cidr_block: Option<String>,
+    /// `PrefixListId`
+    pub prefix_list_id: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayAttachments`
+    pub transit_gateway_attachments: Vec<TransitGatewayRouteAttachment>,
+    /// `TransitGatewayRouteTableAnnouncementId`
+    pub transit_gateway_route_table_announcement_id: Option<String>,
+    /// `Type`
+    pub type_: Option<String>,
+}
+
+/// `TransitGatewayRouteAttachment`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRouteAttachment {
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `TransitGatewayRouteTable`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRouteTable {
+    /// `CreationTime`
+    pub creation_time: Option<OffsetDateTime>,
+    /// `DefaultAssociationRouteTable`
+    pub default_association_route_table: Option<bool>,
+    /// `DefaultPropagationRouteTable`
+    pub default_propagation_route_table: Option<bool>,
+    /// `State`
+    pub state: Option<String>,
+    /// `Tags`
+    pub tags: Vec<Tag>,
+    /// `TransitGatewayId`
+    pub transit_gateway_id: Option<String>,
+    /// `TransitGatewayRouteTableId`
+    pub transit_gateway_route_table_id: Option<String>,
+}
+
+/// `TransitGatewayRouteTableAssociation`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRouteTableAssociation {
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+}
+
+/// `TransitGatewayRouteTablePropagation`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRouteTablePropagation {
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayRouteTableAnnouncementId`
+    pub transit_gateway_route_table_announcement_id: Option<String>,
+}
+
+/// `TransitGatewayRouteTableRoute`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayRouteTableRoute {
+    /// `AttachmentId`
+    pub attachment_id: Option<String>,
+    /// `DestinationCidr`
+    pub destination_cidr: Option<String>,
+    /// `PrefixListId`
+    pub prefix_list_id: Option<String>,
+    /// `ResourceId`
+    pub resource_id: Option<String>,
+    /// `ResourceType`
+    pub resource_type: Option<String>,
+    /// `RouteOrigin`
+    pub route_origin: Option<String>,
+    /// `State`
+    pub state: Option<String>,
+}
+
+/// `TransitGatewayVpcAttachment`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayVpcAttachment {
+    /// `CreationTime`
+    pub creation_time: Option<OffsetDateTime>,
+    /// `Options`
+    pub options: Option<TransitGatewayVpcAttachmentOptions>,
+    /// `State`
+    pub state: Option<String>,
+    /// `SubnetIds`
+    pub subnet_ids: Vec<String>,
+    /// `Tags`
+    pub tags: Vec<Tag>,
+    /// `TransitGatewayAttachmentId`
+    pub transit_gateway_attachment_id: Option<String>,
+    /// `TransitGatewayId`
+    pub transit_gateway_id: Option<String>,
+    /// `VpcId`
+    pub vpc_id: Option<String>,
+    /// `VpcOwnerId`
+    pub vpc_owner_id: Option<String>,
+}
+
+/// `TransitGatewayVpcAttachmentOptions`
+#[derive(Debug, Clone, Default)]
+pub struct TransitGatewayVpcAttachmentOptions {
+    /// `ApplianceModeSupport`
+    pub appliance_mode_support: Option<String>,
+    /// `DnsSupport`
+    pub dns_support: Option<String>,
+    /// `Ipv6Support`
+    pub ipv6_support: Option<String>,
+    /// `SecurityGroupReferencingSupport`
+    pub security_group_referencing_support: Option<String>,
 }
 
 /// `TunnelOption`

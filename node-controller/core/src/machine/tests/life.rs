@@ -366,6 +366,23 @@ fn terminate_removes_everything_from_every_state() {
 }
 
 #[test]
+fn an_order_that_comes_while_another_is_being_recorded_is_recorded_too() {
+    let mut world = World::launched();
+    world.order(intent(2, STOP));
+    assert_eq!(world.machine.next(world.now), Next::Do(Effect::Save));
+    let older = world.machine.to_record();
+    world.order(intent(3, RUN));
+    world.saved = older;
+    world.machine.finished_step(Ok(Done::Plain), &[], world.now);
+    assert!(world.machine.observation().is_none(), "nothing is said of an order that is not recorded");
+    assert_eq!(world.machine.next(world.now), Next::Do(Effect::Save), "it is not acted on before");
+    world.saved = world.machine.to_record();
+    world.machine.finished_step(Ok(Done::Plain), &[], world.now);
+    world.restart();
+    assert_eq!(world.settle().generation, 3);
+}
+
+#[test]
 fn terminate_goes_on_when_the_ledger_cannot_be_written() {
     let mut world = World::launched();
     world.fail = vec![(Effect::Save, error(StepClass::Transient)); 3];
@@ -385,7 +402,7 @@ fn older_orders_and_older_lives_change_nothing() {
     assert_eq!(world.order(intent(5, STOP)), Taken::Stale);
     assert_eq!(world.order(intent(4, TERMINATE)), Taken::Stale);
     world.order(InstanceIntent { incarnation: 2, ..intent(6, RUN) });
-    let port = PortView { interface_id: "eni-1".into(), incarnation: 2, ..Default::default() };
+    let port = PortView { incarnation: 2, ..view(1) };
     world.machine.set_ports(Ports::Ready(vec![port]));
     let seen = world.settle();
     assert_eq!((seen.phase(), seen.incarnation), (DomainPhase::Running, 2));

@@ -4,7 +4,9 @@
 use super::*;
 use crate::hypervisor::DomainState;
 use mallee_proto::v1::{DomainPhase, InstanceObservation, InstanceSpec, RunIntent as Intent};
+use mallee_types::MacAddress;
 
+mod cards;
 mod life;
 mod random;
 
@@ -30,8 +32,17 @@ fn patience() -> Patience {
     }
 }
 
+/// The address of the nth card.
+fn mac(n: u8) -> MacAddress {
+    MacAddress([2, 2, 2, 2, 2, n])
+}
+
+fn view(n: u8) -> PortView {
+    PortView { interface_id: format!("eni-{n}"), incarnation: 1, mac: mac(n).to_string(), ..Default::default() }
+}
+
 fn intent(generation: u64, run: Intent) -> InstanceIntent {
-    let port = mallee_proto::v1::Port { interface_id: "eni-1".into(), ..Default::default() };
+    let port = mallee_proto::v1::Port { interface_id: "eni-1".into(), mac: mac(1).to_string(), ..Default::default() };
     let image = mallee_proto::v1::Image { digest: "d".into(), ..Default::default() };
     InstanceIntent {
         id: ID.into(),
@@ -43,6 +54,11 @@ fn intent(generation: u64, run: Intent) -> InstanceIntent {
     }
 }
 
+fn nics(ports: &[PortView]) -> Vec<NicSpec> {
+    let nic = |port: &PortView| NicSpec { tap: port.interface_id.clone(), mac: port.mac.parse().unwrap(), mtu: 1450 };
+    ports.iter().map(nic).collect()
+}
+
 struct World {
     machine: Machine,
     saved: Record,
@@ -50,6 +66,10 @@ struct World {
     disk: bool,
     tap: bool,
     plugged: bool,
+    /// The ports there are to be.
+    ports: Vec<u8>,
+    /// Cards whose taps were made for a domain that runs.
+    hot: Vec<MacAddress>,
     resets: u32,
     now: u64,
     log: Vec<Effect>,
@@ -68,6 +88,8 @@ impl World {
             disk: false,
             tap: false,
             plugged: false,
+            ports: vec![1],
+            hot: vec![],
             resets: 0,
             now: 0,
             log: vec![],
@@ -84,8 +106,8 @@ impl World {
     }
 
     fn port_ready(&mut self, ready: bool) {
-        let port = PortView { interface_id: "eni-1".into(), incarnation: 1, ..Default::default() };
-        self.machine.set_ports(if ready { Ports::Ready(vec![port]) } else { Ports::Missing("not yet".into()) });
+        let ports = self.ports.iter().map(|n| view(*n)).collect();
+        self.machine.set_ports(if ready { Ports::Ready(ports) } else { Ports::missing("not yet") });
     }
 
     /// The node controller dies and comes back with what it had recorded.
@@ -105,9 +127,11 @@ impl World {
 
     fn set_domain(&mut self, state: DomainState) {
         let incarnation = self.domain.as_ref().map_or(self.machine.incarnation(), |d| d.incarnation);
-        self.domain = Some(DomainRecord { instance: ID.parse().unwrap(), incarnation, state, heard: false });
+        let nics = self.domain.as_ref().map_or_else(Vec::new, |d| d.nics.clone());
+        self.domain = Some(DomainRecord { instance: ID.parse().unwrap(), incarnation, state, heard: false, nics });
         if matches!(state, DomainState::Off { .. }) {
             self.plugged = false;
+            self.domain.as_mut().unwrap().nics.clear();
             self.tap = false;
         }
         self.machine.look();
@@ -130,8 +154,7 @@ impl World {
             Effect::PrepareDisk => self.disk = true,
             Effect::CreateTaps => {
                 self.tap = true;
-                let nic = NicSpec { tap: "t".into(), mac: mallee_types::MacAddress([2; 6]), mtu: 1450 };
-                return Ok(Done::Taps(vec![nic]));
+                return Ok(Done::Taps(nics(self.machine.ready_ports())));
             }
             Effect::StartPaused => {
                 if !self.disk || !self.tap {
@@ -140,13 +163,27 @@ impl World {
                 if state.is_none() || matches!(state, Some(DomainState::Off { .. })) {
                     self.domain = None;
                     let incarnation = self.machine.incarnation();
-                    let instance = ID.parse().unwrap();
-                    self.domain =
-                        Some(DomainRecord { instance, incarnation, state: DomainState::Paused, heard: false });
+                    let (instance, state) = (ID.parse().unwrap(), DomainState::Paused);
+                    let nics = self.machine.nics().iter().map(|nic| nic.mac).collect();
+                    self.domain = Some(DomainRecord { instance, incarnation, state, heard: false, nics });
                 }
             }
             Effect::Plug if self.tap => self.plugged = true,
             Effect::Plug => return Err(broken("no tap")),
+            Effect::HotTaps => {
+                let made = nics(&self.machine.missing_ports());
+                self.hot = made.iter().map(|nic| nic.mac).collect();
+                return Ok(Done::Taps(made));
+            }
+            Effect::AttachCards => {
+                let given: Vec<MacAddress> = self.machine.hot_nics().iter().map(|nic| nic.mac).collect();
+                assert!(given.iter().all(|mac| self.hot.contains(mac)), "a card without a tap");
+                self.domain.as_mut().ok_or_else(|| broken("no domain"))?.nics.extend(given);
+            }
+            Effect::DetachCards => {
+                let extra = self.machine.extra_cards();
+                self.domain.as_mut().ok_or_else(|| broken("no domain"))?.nics.retain(|nic| !extra.contains(nic));
+            }
             Effect::Resume => match &mut self.domain {
                 Some(d) if d.state == DomainState::Paused => {
                     assert!(self.plugged, "the guest runs before its port is plugged");
@@ -186,7 +223,7 @@ impl World {
         match self.machine.next(self.now) {
             Next::Do(effect) => {
                 self.log.push(effect);
-                let ports = self.machine.ready_ports().to_vec();
+                let ports = self.machine.present_ports();
                 let result = self.execute(effect);
                 self.machine.finished_step(result, &ports, self.now);
                 true

@@ -13,6 +13,7 @@ enum Event {
     Steps(u8),
     Fail(u8, u8),
     Port(bool),
+    Ports(u8),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -23,12 +24,13 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Vanish),
         2 => Just(Event::Restart),
         6 => (0u8..14).prop_map(Event::Steps),
-        2 => (0u8..14, 0u8..3).prop_map(|(effect, class)| Event::Fail(effect, class)),
+        2 => (0u8..17, 0u8..3).prop_map(|(effect, class)| Event::Fail(effect, class)),
         1 => any::<bool>().prop_map(Event::Port),
+        2 => (0u8..8).prop_map(Event::Ports),
     ]
 }
 
-const EFFECTS: [Effect; 14] = [
+const EFFECTS: [Effect; 17] = [
     Effect::Save,
     Effect::Observe,
     Effect::EnsureImage,
@@ -43,6 +45,9 @@ const EFFECTS: [Effect; 14] = [
     Effect::PowerOff,
     Effect::Unplug,
     Effect::Remove,
+    Effect::HotTaps,
+    Effect::AttachCards,
+    Effect::DetachCards,
 ];
 
 proptest! {
@@ -83,6 +88,10 @@ proptest! {
                     world.fail.push((EFFECTS[usize::from(effect)], error(class)));
                 }
                 Event::Port(ready) => world.port_ready(ready),
+                Event::Ports(some) => {
+                    world.ports = (1..=3).filter(|n| n == &1 || some & (1 << n) != 0).collect();
+                    world.port_ready(true);
+                }
             }
         }
         world.fail.clear();
@@ -104,6 +113,10 @@ proptest! {
             RUN => {
                 prop_assert_eq!(seen.phase(), DomainPhase::Running);
                 prop_assert!(seen.network_applied && world.plugged && world.state() == Some(ON));
+                let mut cards = world.domain.as_ref().map_or_else(Vec::new, |domain| domain.nics.clone());
+                cards.sort();
+                prop_assert_eq!(cards, world.ports.iter().map(|n| mac(*n)).collect::<Vec<_>>());
+                prop_assert_eq!(seen.ports_generation, generation);
                 prop_assert_eq!(seen.reboot_seq, reboots);
             }
             STOP => {

@@ -1,0 +1,123 @@
+//! I3 of routes: an interface that one leads to is of the table's VPC, and the VPC's own addresses lead to interfaces only.
+
+use crate::Cloud;
+use crate::fail::OrFail as _;
+use ipnet::Ipv4Net;
+use mallee_awswire::ApiError;
+use mallee_store::{
+    InterfaceRow, PAGE_ROWS_MAX, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow, TO_INTERNET_GATEWAY,
+    TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, route_list, route_table_list,
+    vpc_cidr_list, vpc_list_all,
+};
+use mallee_types::{InterfaceId, NatGatewayId, RouteTableId, VpcId};
+use std::collections::BTreeMap;
+
+/// How many tables there are, and what is wrong: about which, and why.
+pub(crate) async fn differences(
+    cloud: &Cloud,
+    interfaces: &BTreeMap<InterfaceId, InterfaceRow>,
+    gateways: &BTreeMap<NatGatewayId, VpcId>,
+) -> Result<(usize, Vec<(String, String)>), ApiError> {
+    let vpcs = vpc_list_all(cloud.store()).await.or_fail()?;
+    let mut blocks: BTreeMap<VpcId, Vec<Ipv4Net>> = vpcs.into_iter().map(|vpc| (vpc.id, vec![vpc.cidr])).collect();
+    for row in vpc_cidr_list(cloud.store(), None).await.or_fail()? {
+        blocks.entry(row.vpc_id).or_default().push(row.cidr);
+    }
+    let (mut count, mut found) = (0, Vec::new());
+    let mut after: Option<RouteTableId> = None;
+    loop {
+        let filter = RouteTableFilter { after: after.as_ref(), ..Default::default() };
+        let tables = route_table_list(cloud.store(), filter, PAGE_ROWS_MAX).await.or_fail()?;
+        let Some(last) = tables.last() else { return Ok((count, found)) };
+        count += tables.len();
+        after = Some(last.id.clone());
+        let ids: Vec<RouteTableId> = tables.iter().map(|table| table.id.clone()).collect();
+        for route in route_list(cloud.store(), &ids).await.or_fail()? {
+            let table = tables.iter().find(|table| table.id == route.table_id);
+            let problem = table.and_then(|table| {
+                let own = blocks.get(&table.vpc_id).map_or(&[][..], Vec::as_slice);
+                of_route(table, &route, own, interfaces, gateways)
+            });
+            found.extend(problem.map(|problem| (route.table_id.to_string(), problem)));
+        }
+    }
+}
+
+fn of_route(
+    table: &RouteTableRow,
+    route: &RouteRow,
+    own: &[Ipv4Net],
+    interfaces: &BTreeMap<InterfaceId, InterfaceRow>,
+    gateways: &BTreeMap<NatGatewayId, VpcId>,
+) -> Option<String> {
+    let RouteRow { destination, target_kind, target_id, .. } = route;
+    let port = match target_kind.as_str() {
+        TO_NETWORK_INTERFACE => Some(target_id.parse().ok().and_then(|id| interfaces.get(&id)).map(|row| &row.vpc_id)),
+        TO_NAT_GATEWAY => Some(target_id.parse().ok().and_then(|id| gateways.get(&id))),
+        _ => None,
+    };
+    if let Some(vpc) = port {
+        let strange = vpc.filter(|vpc| **vpc != table.vpc_id);
+        return strange.map(|vpc| format!("leads {destination} to {target_id}, which is of {vpc}"));
+    }
+    let within = matches!(destination, RouteDestination::Block(to) if own.iter().any(|block| block.contains(to)));
+    let gateway = [TO_INTERNET_GATEWAY, TO_VPC_PEERING, TO_TRANSIT_GATEWAY].contains(&target_kind.as_str());
+    (within && gateway).then(|| format!("leads {destination} of its own VPC to {target_id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mallee_store::InterfaceKind;
+    use mallee_types::{Generation, MacAddress, SubnetId};
+
+    #[test]
+    fn routes_to_interfaces_of_other_vpcs_and_own_addresses_by_a_gateway_are_found() {
+        let account: mallee_types::AccountId = "123456789012".parse().unwrap();
+        let table = RouteTableRow {
+            id: RouteTableId::from_random(1),
+            account_id: account.clone(),
+            vpc_id: VpcId::from_random(1),
+            number: 1,
+            generation: Generation(1),
+            created_ms: 0,
+        };
+        let interface = |n: u128| InterfaceRow {
+            id: InterfaceId::from_random(n),
+            account_id: account.clone(),
+            vpc_id: VpcId::from_random(n),
+            subnet_id: SubnetId::from_random(n),
+            zone: "local-1a".parse().unwrap(),
+            mac: MacAddress::from_random(1),
+            private_ip: "10.0.0.9".parse().unwrap(),
+            instance_id: None,
+            attachment_id: None,
+            device_index: None,
+            source_dest_check: false,
+            delete_on_termination: false,
+            description: String::new(),
+            created_ms: 0,
+            kind: InterfaceKind::Interface,
+        };
+        let interfaces: BTreeMap<_, _> = [1, 2].map(interface).into_iter().map(|row| (row.id.clone(), row)).collect();
+        let gateways = [1, 2].map(|n| (NatGatewayId::from_random(n), VpcId::from_random(n))).into_iter().collect();
+        let own: [Ipv4Net; 1] = ["10.0.0.0/16".parse().unwrap()];
+        let wrong = |to: &str, kind: &str, id: &str| {
+            let destination = to.parse::<Ipv4Net>().unwrap().into();
+            let (table_id, target_kind) = (table.id.clone(), kind.to_owned());
+            let route = RouteRow { table_id, destination, target_kind, target_id: id.to_owned() };
+            of_route(&table, &route, &own, &interfaces, &gateways).is_some()
+        };
+        let id = |n: u128| InterfaceId::from_random(n).to_string();
+        assert!(wrong("0.0.0.0/0", TO_NETWORK_INTERFACE, &id(2)));
+        assert!(!wrong("10.0.1.0/24", TO_NETWORK_INTERFACE, &id(1)));
+        assert!(!wrong("0.0.0.0/0", TO_NETWORK_INTERFACE, &id(3)), "one that is gone leads nowhere");
+        let nat = |n: u128| NatGatewayId::from_random(n).to_string();
+        assert!(wrong("0.0.0.0/0", TO_NAT_GATEWAY, &nat(2)));
+        assert!(!wrong("0.0.0.0/0", TO_NAT_GATEWAY, &nat(1)) && !wrong("0.0.0.0/0", TO_NAT_GATEWAY, &nat(3)));
+        assert!(
+            wrong("10.0.1.0/24", TO_INTERNET_GATEWAY, "igw-1") && wrong("10.0.1.0/24", TO_TRANSIT_GATEWAY, "tgw-1")
+        );
+        assert!(!wrong("0.0.0.0/0", TO_INTERNET_GATEWAY, "igw-1"));
+    }
+}

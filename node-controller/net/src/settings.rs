@@ -1,0 +1,37 @@
+//! Kernel settings (sysctl) of namespaces and ports.
+
+/// The settings of a VPC's namespace. A new one inherits the host's, whatever those are, so each is said.
+pub(crate) fn router_settings() -> Vec<(String, &'static str)> {
+    let mut settings = vec![
+        ("bridge/bridge-nf-call-iptables".to_owned(), "0"),
+        ("bridge/bridge-nf-call-ip6tables".to_owned(), "0"),
+        ("bridge/bridge-nf-call-arptables".to_owned(), "0"),
+        ("ipv4/neigh/default/proxy_delay".to_owned(), "0"),
+    ];
+    settings.retain(|(path, _)| std::path::Path::new("/proc/sys/net").join(path).exists());
+    for scope in ["all", "default"] {
+        for (key, value) in [
+            ("rp_filter", "0"),
+            ("send_redirects", "0"),
+            ("accept_redirects", "0"),
+            ("arp_ignore", "0"),
+            ("arp_accept", "0"),
+        ] {
+            settings.push((format!("ipv4/conf/{scope}/{key}"), value));
+        }
+        settings.push((format!("ipv6/conf/{scope}/disable_ipv6"), "1"));
+    }
+    settings.push(("ipv4/conf/all/proxy_arp".to_owned(), "0"));
+    settings.push(("ipv4/ip_forward".to_owned(), "1"));
+    settings
+}
+
+pub(crate) fn port_settings(device: &str) -> Vec<(String, &'static str)> {
+    vec![
+        (format!("ipv4/conf/{device}/rp_filter"), "0"),
+        (format!("ipv4/conf/{device}/send_redirects"), "0"),
+        (format!("ipv4/conf/{device}/forwarding"), "1"),
+        (format!("ipv4/conf/{device}/proxy_arp"), "1"),
+        (format!("ipv4/neigh/{device}/proxy_delay"), "0"),
+    ]
+}

@@ -1,0 +1,27 @@
+//! Formats of views: what a node must know to read one. A node drops fields that it does not know, so what is left would
+//! hash to something else for ever.
+
+use crate::v1::{NodeView, RouteTarget};
+
+/// The newest format, which nodes of this version read.
+///
+/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports.
+pub const FORMAT: u32 = 3;
+
+/// Every view that says anything is of this format at least: a node that does not read it cannot be told of an instance.
+pub const LEAST_FORMAT: u32 = 2;
+
+/// The oldest format that says all of a view.
+#[must_use]
+pub fn format_of(view: &NodeView) -> u32 {
+    let ports = || view.vpcs.iter().flat_map(|vpc| &vpc.ports);
+    if ports().any(|port| port.bandwidth_kbps != 0 || port.flows_max != 0) {
+        return 3;
+    }
+    if !view.sections.is_empty() {
+        return LEAST_FORMAT;
+    }
+    let mut routes = view.vpcs.iter().flat_map(|vpc| &vpc.route_tables).flat_map(|table| &table.routes);
+    let of_ports = ports().any(|port| port.routed_to || port.nat);
+    u32::from(of_ports || routes.any(|route| route.target() == RouteTarget::Interface))
+}

@@ -1,0 +1,110 @@
+"""NAT gateways through boto3 and Ansible, unmodified: the simulated cloud's nodes say when one is up and when it is gone."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from test_other_clients import environment, play  # noqa: F401
+
+
+def refused(code, call, **parameters):
+    with pytest.raises(ClientError) as error:
+        call(**parameters)
+    assert error.value.response["Error"]["Code"] == code, error.value
+    return error.value.response["Error"]["Message"]
+
+
+SOON = {"Delay": 1, "MaxAttempts": 60}
+
+
+@pytest.fixture
+def net(ec2):
+    """A VPC with a way to the world, and a subnet."""
+    vpc = ec2.create_vpc(CidrBlock="10.70.0.0/16")["Vpc"]["VpcId"]
+    world = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=world, VpcId=vpc)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.70.1.0/24")["Subnet"]["SubnetId"]
+    yield vpc, subnet
+    for gateway in ec2.describe_nat_gateways(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["NatGateways"]:
+        ec2.delete_nat_gateway(NatGatewayId=gateway["NatGatewayId"])
+        ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[gateway["NatGatewayId"]], WaiterConfig=SOON)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.detach_internet_gateway(InternetGatewayId=world, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=world)
+    ec2.delete_vpc(VpcId=vpc)
+
+
+@pytest.fixture
+def address(ec2):
+    made = ec2.allocate_address(Domain="vpc")
+    yield made
+    ec2.release_address(AllocationId=made["AllocationId"])
+
+
+def one(ec2, gateway):
+    return ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"][0]
+
+
+def test_a_gateway_becomes_available_is_routed_to_and_goes(ec2, net, address):
+    vpc, subnet = net
+    made = ec2.create_nat_gateway(
+        SubnetId=subnet,
+        AllocationId=address["AllocationId"],
+        PrivateIpAddress="10.70.1.9",
+        ClientToken="nat-1",
+        TagSpecifications=[{"ResourceType": "natgateway", "Tags": [{"Key": "Name", "Value": "out"}]}],
+    )["NatGateway"]
+    gateway = made["NatGatewayId"]
+    assert made["VpcId"] == vpc and made["ConnectivityType"] == "public"
+    ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[gateway], WaiterConfig=SOON)
+    shown = one(ec2, gateway)
+    (own,) = shown["NatGatewayAddresses"]
+    assert (own["PublicIp"], own["PrivateIp"]) == (address["PublicIp"], "10.70.1.9")
+    assert own["Status"] == "succeeded" and own["IsPrimary"]
+    assert shown["Tags"] == [{"Key": "Name", "Value": "out"}]
+
+    interface = ec2.describe_network_interfaces(NetworkInterfaceIds=[own["NetworkInterfaceId"]])["NetworkInterfaces"][0]
+    assert interface["InterfaceType"] == "nat_gateway" and interface["RequesterManaged"]
+    assert interface["Association"]["AllocationId"] == address["AllocationId"]
+    refused("OperationNotPermitted", ec2.detach_network_interface, AttachmentId=interface["Attachment"]["AttachmentId"])
+    refused("AuthFailure", ec2.disassociate_address, AssociationId=own["AssociationId"])
+    refused("InvalidIPAddress.InUse", ec2.release_address, AllocationId=address["AllocationId"])
+
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+
+    def route():
+        routes = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+        return next(route for route in routes if route.get("NatGatewayId") == gateway)
+
+    assert route()["State"] == "active"
+    assert ec2.delete_nat_gateway(NatGatewayId=gateway)["NatGatewayId"] == gateway
+    assert route()["State"] == "blackhole"
+    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[gateway], WaiterConfig=SOON)
+    assert one(ec2, gateway)["State"] == "deleted"
+    gone = {"NetworkInterfaceIds": [own["NetworkInterfaceId"]]}
+    refused("InvalidNetworkInterfaceID.NotFound", ec2.describe_network_interfaces, **gone)
+    assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[address["AllocationId"]])["Addresses"][0]
+    ec2.delete_route_table(RouteTableId=table)
+
+
+def test_what_cannot_be_is_told(ec2, net, address):
+    _, subnet = net
+    refused("MissingParameter", ec2.create_nat_gateway, SubnetId=subnet)
+    refused("NatGatewayNotFound", ec2.describe_nat_gateways, NatGatewayIds=["nat-00000000000000001"])
+    lonely = ec2.create_vpc(CidrBlock="10.71.0.0/16")["Vpc"]["VpcId"]
+    inner = ec2.create_subnet(VpcId=lonely, CidrBlock="10.71.1.0/24")["Subnet"]["SubnetId"]
+    failed = ec2.create_nat_gateway(SubnetId=inner, AllocationId=address["AllocationId"])["NatGateway"]
+    assert (failed["State"], failed["FailureCode"]) == ("failed", "Gateway.NotAttached")
+    # Between private networks it needs no way to the world.
+    made = ec2.create_nat_gateway(SubnetId=inner, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[made], WaiterConfig=SOON)
+    assert "PublicIp" not in one(ec2, made)["NatGatewayAddresses"][0]
+    refused("DependencyViolation", ec2.delete_subnet, SubnetId=inner)
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[made], WaiterConfig=SOON)
+    ec2.delete_subnet(SubnetId=inner)
+    ec2.delete_vpc(VpcId=lonely)
+
+
+def test_ansible_makes_a_gateway_once(cloud, ec2, environment):  # noqa: F811
+    play(cloud, environment, "nat.yml")
