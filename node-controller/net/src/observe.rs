@@ -234,6 +234,11 @@ pub(crate) fn names() -> Result<Vec<String>, NetworkError> {
     Ok(list.iter().map(|interface| interface.name().to_string_lossy().into_owned()).collect())
 }
 
+/// The number of a device of the calling thread's namespace.
+pub(crate) fn index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
 /// Whether a device is in the calling thread's namespace.
 pub(crate) fn has(name: &str) -> bool {
     nix::net::if_::if_nametoindex(name).is_ok()

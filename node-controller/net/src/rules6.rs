@@ -84,11 +84,12 @@ pub(crate) fn leave(vpc: &Vpc, overlay: &str) -> String {
     )
 }
 
-/// What a guest may ask of its router: who it is, and whether it is there.
+/// What a guest may ask of its router: who it is, whether it is there, and for its address.
 pub(crate) fn input(vpc: &Vpc) -> &'static str {
     if !vpc.six() {
         return "";
     }
     "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept\n\
+     \t\tip6 saddr fe80::/10 udp sport 546 udp dport 547 accept\n\
      \t\ticmpv6 type echo-request limit rate 200/second accept\n"
 }

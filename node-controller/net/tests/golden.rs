@@ -313,10 +313,8 @@ fn sections_mean_lists(lists: &NodeView) {
     let places6 =
         own6.as_deref().map(|own| [(own, "192.0.2.7"), ("2001:db8::77", "192.0.2.9"), ("2001:db8::78", &here)]);
     let places = places.into_iter().chain(places6.into_iter().flatten());
-    let mut sections = vec![(
-        view::places_of("vpc-1"),
-        places.map(|(at, vtep)| (at.to_owned(), vtep.to_owned())).into_iter().collect(),
-    )];
+    let mut sections =
+        vec![(view::places_of("vpc-1"), places.map(|(at, vtep)| (at.to_owned(), vtep.to_owned())).collect())];
     for group in &vpc.members {
         let members = group.addresses.iter().map(|address| (address.clone(), String::new()));
         sections.push((view::members_of(&group.group_id), members.collect()));

@@ -27,6 +27,7 @@ mod routes;
 mod routing;
 mod scale;
 mod services;
+mod services6;
 mod shape;
 mod spoof;
 mod spoof6;
