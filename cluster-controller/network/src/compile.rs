@@ -120,6 +120,7 @@ fn subnet_view(vpc: &Vpc, entry: &VpcEntry, subnet: &Subnet, used: &BTreeSet<&St
         cidr: subnet.cidr.clone(),
         route_table: table,
         network_acl: acl.cloned().unwrap_or_default(),
+        ..SubnetView::default()
     }
 }
 

@@ -39,8 +39,9 @@ fn guarded(vpc: &Vpc) -> impl Iterator<Item = (&String, &Subnet, &String)> {
     vpc.ports.iter().filter_map(|(device, port)| Some((device, &port.subnet, port.subnet.acl.as_ref()?)))
 }
 
-fn judge(entry: &AclEntry) -> String {
-    format!("\t\t{}{}\n", matches(&entry.rule), if entry.allow { "return" } else { "counter drop" })
+fn judge(entry: &AclEntry, six: bool) -> String {
+    let verdict = if entry.allow { "return" } else { "counter drop" };
+    matches(&entry.rule, six).into_iter().map(|matches| format!("\t\t{matches}{verdict}\n")).collect()
 }
 
 /// The chains of ACLs and subnets, and which device goes to which.
@@ -51,7 +52,7 @@ pub(crate) fn chains(out: &mut String, vpc: &Vpc) {
     for Side { egress, acl: start, .. } in &SIDES {
         for (id, entries) in &vpc.acls {
             let entries = entries.iter().filter(|entry| entry.rule.egress == *egress);
-            let lines: String = entries.map(judge).collect();
+            let lines: String = entries.map(|entry| judge(entry, vpc.six())).collect();
             put!(out, "\tchain {start}_{} {{\n{lines}\t\tcounter drop\n\t}}\n", rule_name(id));
         }
     }
@@ -59,9 +60,10 @@ pub(crate) fn chains(out: &mut String, vpc: &Vpc) {
         for subnet in &vpc.subnets {
             let Some(acl) = &subnet.acl else { continue };
             // Within the subnet nothing is asked. What comes from the world, or goes there, is never within it.
+            let within6 = subnet.cidr6.map_or_else(String::new, |net| format!("\t\tip6 {address} {net} return\n"));
             put!(
                 out,
-                "\tchain {own}_{} {{\n\t\t{by} != \"igw\" ip {address} {} return\n\t\tgoto {start}_{}\n\t}}\n",
+                "\tchain {own}_{} {{\n\t\t{by} != \"igw\" ip {address} {} return\n{within6}\t\tgoto {start}_{}\n\t}}\n",
                 rule_name(&subnet.id),
                 subnet.cidr,
                 rule_name(acl)

@@ -5,13 +5,13 @@ use crate::config::NetConfig;
 use crate::dhcp::DhcpOptions;
 use crate::model::{AclEntry, Mac, Model, Peer, Peering, Port, Rule, Subnet, Vpc, Way, offset};
 use crate::sections::Sections;
-use crate::shape;
-use ipnet::Ipv4Net;
+use crate::{shape, six};
+use ipnet::{IpNet, Ipv4Net};
 use mallee_node_core::network::NetworkError;
 use mallee_proto::v1::group_rule::Peer as WirePeer;
 use mallee_proto::v1::{GroupRule, NetworkAclEntry, NodeView, PortView, RouteTarget, Section, VpcView};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
@@ -132,6 +132,10 @@ fn check_vpc(
         dhcp: DhcpOptions::default(),
         peerings: BTreeMap::new(),
         public_names: Arc::new(check_names(wire)),
+        blocks6: six::blocks(wire, &mut model.warnings),
+        devices6: BTreeMap::new(),
+        members6: six::members(wire),
+        remotes6: Arc::default(),
     };
     vpc.dhcp = match &wire.dhcp_options {
         None => DhcpOptions::usual(&vpc.domain, vpc.dns()),
@@ -152,7 +156,9 @@ fn check_vpc(
                     // Through one that is not there nothing passes.
                     vpc.acls.entry(id.clone()).or_default();
                 }
-                vpc.subnets.push(Subnet { id: subnet.id.clone(), cidr, gateway: offset(cidr, 1), table, acl });
+                let cidr6 = six::subnet(subnet, &vpc, &mut model.warnings);
+                let (id, gateway) = (subnet.id.clone(), offset(cidr, 1));
+                vpc.subnets.push(Subnet { id, cidr, gateway, table, acl, cidr6 });
             }
             _ => model.warnings.push(format!("{}: left out, {:?} is no block of {}", subnet.id, subnet.cidr, vpc.id)),
         }
@@ -194,6 +200,7 @@ fn check_vpc(
         }
     }
     vpc.remotes = Arc::new(remotes);
+    vpc.remotes6 = Arc::new(six::remotes(wire, &vpc, config));
     Ok(vpc)
 }
 
@@ -206,6 +213,8 @@ pub(crate) fn place(
 ) -> Result<Option<(Ipv4Addr, Ipv4Addr)>, String> {
     match (address.parse::<Ipv4Addr>(), vtep.parse::<Ipv4Addr>()) {
         (Ok(_), Ok(at)) if at == config.vtep => Ok(None),
+        // Of the other family: see `six`.
+        (Err(_), Ok(_)) if address.parse().is_ok_and(|ip: Ipv6Addr| vpc.covers6(ip)) => Ok(None),
         (Ok(ip), Ok(at)) if vpc.covers(ip) => Ok(Some((ip, at))),
         _ => Err(format!("remote {address:?} at {vtep:?} left out")),
     }
@@ -309,7 +318,9 @@ fn check_acls(wire: &VpcView, model: &mut Model) -> BTreeMap<String, Vec<AclEntr
                     model.warnings.push(format!("{}: entry {} makes no sense", acl.id, entry.number));
                     if !entry.allow {
                         // Whatever it was to stop, it must not pass by a later one.
-                        checked.push(AclEntry { rule: everything(entry.egress), allow: false });
+                        let all = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
+                        let all = all.map(|any| AclEntry { rule: everything(entry.egress, any), allow: false });
+                        checked.extend(all);
                     }
                 }
             }
@@ -319,8 +330,8 @@ fn check_acls(wire: &VpcView, model: &mut Model) -> BTreeMap<String, Vec<AclEntr
     acls
 }
 
-const fn everything(egress: bool) -> Rule {
-    Rule { egress, protocol: None, from: -1, to: -1, peer: Peer::Cidr(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)) }
+const fn everything(egress: bool, any: IpAddr) -> Rule {
+    Rule { egress, protocol: None, from: -1, to: -1, peer: Peer::Cidr(IpNet::new_assert(any, 0)) }
 }
 
 fn check_entry(wire: &NetworkAclEntry) -> Option<Rule> {
@@ -383,6 +394,7 @@ fn check_port(
             _ => warning = Some(format!("its secondary address {:?} can not be its own", address.private_ip)),
         }
     }
+    let ipv6 = six::addresses(wire, subnet, vpc, &mut warning);
     let port = Port {
         interface_id: wire.interface_id.clone(),
         instance_id: wire.instance_id.clone(),
@@ -401,19 +413,21 @@ fn check_port(
         nat: wire.nat.then(|| names.nat_ns(&wire.interface_id)),
         bandwidth: NonZeroU64::new(wire.bandwidth_kbps.min(shape::MAX_KBPS)),
         flows: NonZeroU32::new(wire.flows_max),
+        ipv6,
     };
     Ok((port, warning))
 }
 
 fn check_rule(wire: &GroupRule) -> Option<Rule> {
     let peer = match wire.peer.as_ref()? {
-        WirePeer::Cidr(cidr) => Peer::Cidr(cidr.parse::<Ipv4Net>().ok()?.trunc()),
+        WirePeer::Cidr(cidr) => Peer::Cidr(cidr.parse::<IpNet>().ok()?.trunc()),
         WirePeer::GroupId(id) => Peer::Group(id.clone()),
     };
     let protocol = if wire.protocol == -1 { None } else { Some(u8::try_from(wire.protocol).ok()?) };
-    let top = if protocol == Some(1) { 255 } else { 65535 };
+    let icmp = matches!(protocol, Some(1 | 58));
+    let top = if icmp { 255 } else { 65535 };
     let range = -1..=top;
-    let backward = protocol != Some(1) && wire.from_port >= 0 && wire.to_port < wire.from_port;
+    let backward = !icmp && wire.from_port >= 0 && wire.to_port < wire.from_port;
     if !range.contains(&wire.from_port) || !range.contains(&wire.to_port) || backward {
         return None;
     }

@@ -41,10 +41,12 @@ pub mod plan;
 mod ports;
 mod probe;
 mod public_link;
+mod rules6;
 mod sections;
 mod services;
 mod settings;
 mod shape;
+mod six;
 mod swap;
 
 pub use check::check;

@@ -1,9 +1,9 @@
 //! A checked view: addresses parsed, every id and number within limits.
 
 use crate::dhcp::DhcpOptions;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
@@ -21,6 +21,13 @@ impl Mac {
             *byte = parts.next().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok())?;
         }
         (parts.next().is_none() && bytes[0] & 1 == 0 && bytes != [0; 6]).then_some(Self(bytes))
+    }
+
+    /// The link-local address that a guest with this MAC makes of it (EUI-64).
+    #[must_use]
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, g] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, g])
     }
 
     /// The twelve hex digits without separators.
@@ -50,6 +57,8 @@ pub struct Subnet {
     pub table: u32,
     /// Its network ACL; `None`: everything passes.
     pub acl: Option<String>,
+    /// Its IPv6 block.
+    pub cidr6: Option<Ipv6Net>,
 }
 
 /// Where a route leads.
@@ -111,6 +120,8 @@ pub struct Port {
     pub bandwidth: Option<NonZeroU64>,
     /// Most connections it may hold open from inside; `None`: as many as every port.
     pub flows: Option<NonZeroU32>,
+    /// Its IPv6 addresses; none: it has no IPv6 at all.
+    pub ipv6: BTreeSet<Ipv6Addr>,
 }
 
 impl Port {
@@ -135,8 +146,8 @@ impl Port {
 /// Whom a rule is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Peer {
-    /// A block of addresses.
-    Cidr(Ipv4Net),
+    /// A block of addresses, of one family.
+    Cidr(IpNet),
     /// The members of a group; an unknown group has none.
     Group(String),
 }
@@ -208,6 +219,14 @@ pub struct Vpc {
     pub peerings: BTreeMap<String, Peering>,
     /// Private addresses by the public ones whose names mean them here: of the whole VPC, and of peers that allow it.
     pub public_names: Arc<BTreeMap<Ipv4Addr, Ipv4Addr>>,
+    /// Its IPv6 blocks, no two of which overlap; none: no IPv6 passes.
+    pub blocks6: Vec<Ipv6Net>,
+    /// Devices of `ports` by IPv6 address.
+    pub devices6: BTreeMap<Ipv6Addr, String>,
+    /// IPv6 addresses by group id.
+    pub members6: BTreeMap<String, Arc<BTreeSet<Ipv6Addr>>>,
+    /// Underlay address by the interface's IPv6 address.
+    pub remotes6: Arc<BTreeMap<Ipv6Addr, Ipv4Addr>>,
 }
 
 impl Vpc {
@@ -221,6 +240,19 @@ impl Vpc {
     pub fn covers(&self, net: impl Into<Ipv4Net>) -> bool {
         let net = net.into();
         self.blocks().any(|block| block.contains(&net))
+    }
+
+    /// Whether it has IPv6.
+    #[must_use]
+    pub fn six(&self) -> bool {
+        !self.blocks6.is_empty()
+    }
+
+    /// Whether this is one of its own IPv6 addresses, or a block of them.
+    #[must_use]
+    pub fn covers6(&self, net: impl Into<Ipv6Net>) -> bool {
+        let net = net.into();
+        self.blocks6.iter().any(|block| block.contains(&net))
     }
 
     /// The resolver's address: the base of the VPC's first block plus two.
@@ -245,7 +277,7 @@ impl Vpc {
     /// peer's ports are.
     #[must_use]
     pub fn has_overlay(&self) -> bool {
-        !self.remotes.is_empty() || (!self.ports.is_empty() && !self.peerings.is_empty())
+        !(self.remotes.is_empty() && self.remotes6.is_empty()) || (!self.ports.is_empty() && !self.peerings.is_empty())
     }
 
     /// Whether a route of the subnet's table leads addresses of the subnet itself away from the VPC's own ways.
@@ -258,6 +290,7 @@ impl Vpc {
 
     /// Takes a port among its own.
     pub fn add(&mut self, port: Port) {
+        self.devices6.extend(port.ipv6.iter().map(|ip| (*ip, port.device.clone())));
         self.devices.extend(port.addresses().map(|(ip, _)| (ip, port.device.clone())));
         self.ports.insert(port.device.clone(), port);
     }

@@ -75,7 +75,7 @@ impl KernelNetwork {
         // Before it has a device.
         let text = rules(port);
         inside(Some(ns), move || {
-            sysctls(&router_settings())?;
+            sysctls(&router_settings(false))?;
             swap::load(&Rules::plain(text), None)
         })
         .await?;

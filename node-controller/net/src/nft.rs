@@ -8,6 +8,8 @@ use crate::check::MAX_PORTS;
 use crate::model::{Peer, Port, Rule, Vpc};
 use crate::names::rule_name;
 use crate::peering::{self, quoted};
+use crate::rules6 as six;
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
@@ -100,6 +102,7 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
             putln!(out, "\tset conns{cap} {{ type ifname; size {MAX_COUNTED}; flags dynamic; }}");
         }
     }
+    six::sets(&mut out, vpc);
     groups(&mut out, vpc);
     for port in vpc.ports.values() {
         port_chains(&mut out, port, vpc, connlimit);
@@ -112,11 +115,12 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
     // member of a group.
     let outside = peering::outside(vpc);
     let overlay = overlay(vpc);
+    let six_from_outside = six::raw(vpc, &outside);
     let known = quoted(["lo", "vx", "igw"].into_iter().chain(vpc.hops().map(|(device, _)| device.as_str())));
     put!(
         out,
         "\tchain raw {{ type filter hook prerouting priority raw; policy drop;\n\
-         \t\tmeta nfproto ipv6 counter drop\n\
+         {six_from_outside}\
          \t\tiifname \"igw\" ip saddr {{ 169.254.0.0/16, {own} }} counter drop\n\
          \t\tiifname {{ {known} }} accept\n\
          {}\
@@ -155,7 +159,7 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
          \t\toifname vmap @ingress\n\
          \t\tcounter drop\n\t}}\n",
         acl::ask(vpc, true),
-        impostors(&overlay),
+        impostors(&overlay) + &six::leave(vpc, &overlay),
         unfollowed(vpc),
         peering::passes(vpc),
         peering::arrives(vpc),
@@ -171,8 +175,10 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
          \t\tip daddr {METADATA_IP} tcp dport 80 accept\n\
          \t\tip daddr {{ {DNS_IP}, {} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
          \t\ticmp type echo-request limit rate 200/second accept\n\
+         {}\
          \t\tcounter drop\n\t}}\n",
-        vpc.dns()
+        vpc.dns(),
+        six::input(vpc)
     );
     out.push_str(
         "\tchain dnat_in { type nat hook prerouting priority dstnat; policy accept;\n\
@@ -239,7 +245,7 @@ fn sets(out: &mut String, vpc: &Vpc) {
     putln!(out, "\tmap to_public {{ type ipv4_addr : ipv4_addr;{to_public} }}");
 }
 
-fn peer_group(rule: &Rule) -> Option<&String> {
+pub(crate) fn peer_group(rule: &Rule) -> Option<&String> {
     match &rule.peer {
         Peer::Group(id) => Some(id),
         Peer::Cidr(_) => None,
@@ -251,21 +257,39 @@ fn groups(out: &mut String, vpc: &Vpc) {
         for (egress, start) in [(false, "si"), (true, "se")] {
             putln!(out, "\tchain {start}_{} {{", rule_name(id));
             for rule in rules.iter().filter(|rule| rule.egress == egress) {
-                putln!(out, "\t\t{}accept", matches(rule));
+                for matches in matches(rule, vpc.six()) {
+                    putln!(out, "\t\t{matches}accept");
+                }
             }
             out.push_str("\t}\n");
         }
     }
 }
 
-/// The match part of a rule, ending in a space unless it matches everything.
-pub(crate) fn matches(rule: &Rule) -> String {
+/// The match part of a rule, ending in a space unless it matches everything; of a group in a VPC that has IPv6 (`six`) one for
+/// each family. Where no IPv6 gets this far, all of IPv4 is everything, and nothing is said of IPv6.
+pub(crate) fn matches(rule: &Rule, six: bool) -> Vec<String> {
     let side = if rule.egress { "daddr" } else { "saddr" };
-    let mut text = match &rule.peer {
-        Peer::Cidr(net) if net.prefix_len() == 0 => String::new(),
-        Peer::Cidr(net) => format!("ip {side} {net} "),
-        Peer::Group(id) => format!("ip {side} @m_{} ", rule_name(id)),
+    let peers = match &rule.peer {
+        Peer::Cidr(IpNet::V6(_)) if !six => Vec::new(),
+        Peer::Cidr(IpNet::V4(net)) if net.prefix_len() == 0 && !six => vec![String::new()],
+        Peer::Cidr(IpNet::V4(net)) if net.prefix_len() == 0 => vec!["meta nfproto ipv4 ".to_owned()],
+        Peer::Cidr(IpNet::V6(net)) if net.prefix_len() == 0 => vec!["meta nfproto ipv6 ".to_owned()],
+        Peer::Cidr(IpNet::V4(net)) => vec![format!("ip {side} {net} ")],
+        Peer::Cidr(IpNet::V6(net)) => vec![format!("ip6 {side} {net} ")],
+        Peer::Group(id) => {
+            let id = rule_name(id);
+            let six = six.then(|| format!("ip6 {side} @m6_{id} "));
+            std::iter::once(format!("ip {side} @m_{id} ")).chain(six).collect()
+        }
     };
+    let what = matches_what(rule);
+    peers.into_iter().map(|peer| peer + &what).collect()
+}
+
+/// As [`matches`], without the other side.
+fn matches_what(rule: &Rule) -> String {
+    let mut text = String::new();
     let ports = match (rule.from, rule.to) {
         (..=-1, _) | (_, ..=-1) | (0, 65535) => None,
         (from, to) if from == to => Some(from.to_string()),
@@ -279,6 +303,15 @@ pub(crate) fn matches(rule: &Rule) -> String {
                 put!(text, "icmp type {} ", rule.from);
                 if rule.to >= 0 {
                     put!(text, "icmp code {} ", rule.to);
+                }
+            }
+        }
+        (Some(58), _) => {
+            text.push_str("meta l4proto ipv6-icmp ");
+            if rule.from >= 0 {
+                put!(text, "icmpv6 type {} ", rule.from);
+                if rule.to >= 0 {
+                    put!(text, "icmpv6 code {} ", rule.to);
                 }
             }
         }
@@ -337,9 +370,11 @@ fn port_chains(out: &mut String, port: &Port, vpc: &Vpc, connlimit: bool) {
     // 288 bits into UDP: the client's hardware address in a DHCP message, which must be the port's own.
     put!(
         out,
-        "\tchain sp_{device} {{\n\t\tether saddr != {mac} counter drop\n\
+        "{}\tchain sp_{device} {{\n\t\tether saddr != {mac} counter drop\n{}\
          \t\tip saddr {{ 0.0.0.0, {ip} }} udp sport 68 udp dport 67 @th,288,48 0x{} accept\n\
          \t\tudp dport 67 counter drop\n\t\tudp sport 67 counter drop\n\t\t{source}\n\t}}\n",
+        six::port(port),
+        six::of_port(vpc, port),
         mac.hex()
     );
     let jumps = |start: &str| -> String {

@@ -1,7 +1,7 @@
 //! What one namespace holds, read with one `ip` and at most one `bridge` process.
 
 use crate::exec::{failed, run};
-use crate::plan::{BLACKHOLE, Lead, RouteKey, TABLE_BASE, THROW, UNREACHABLE};
+use crate::plan::{BLACKHOLE, GATEWAY6, Lead, RouteKey, TABLE_BASE, THROW, UNREACHABLE};
 use mallee_node_core::network::NetworkError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -57,6 +57,8 @@ impl Link {
 #[derive(Deserialize)]
 struct Address {
     #[serde(default)]
+    ifname: String,
+    #[serde(default)]
     addr_info: Vec<AddressInfo>,
 }
 
@@ -81,6 +83,19 @@ struct Route {
     dev: String,
     #[serde(default)]
     metric: u32,
+    #[serde(default)]
+    protocol: String,
+}
+
+impl Route {
+    /// What follows its destination in `ip route`, or the kind of route that it is.
+    fn rest(&self) -> String {
+        match (self.kind.as_str(), self.gateway.as_str()) {
+            (kind @ (UNREACHABLE | BLACKHOLE | THROW), _) => kind.to_owned(),
+            (_, "") => format!("dev {}", self.dev),
+            (_, gateway) => format!("via {gateway} dev {} onlink", self.dev),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,6 +135,9 @@ struct Fdb {
     dst: String,
 }
 
+/// Whether a namespace has no IPv6.
+const IPV6_OFF: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+
 /// What is there. Routes, neighbours and forwarding entries are kept in the words [`crate::plan`] uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -135,6 +153,8 @@ pub struct Observed {
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address, on `vx`.
     pub fdb: BTreeMap<String, String>,
+    /// Devices on which the router has its IPv6 address.
+    pub routers6: BTreeSet<String>,
 }
 
 /// 0 for the main table, the number of one of ours; `None` for any other.
@@ -165,17 +185,16 @@ pub(crate) fn observe() -> Result<Observed, NetworkError> {
     for route in typed::<Route>(routes)? {
         // The kernel's own table of local addresses is not our business.
         let Some(table) = table_number(&route.table) else { continue };
-        let rest = match (route.kind.as_str(), route.gateway.as_str()) {
-            (kind @ (UNREACHABLE | BLACKHOLE | THROW), _) => kind.to_owned(),
-            (_, "") => format!("dev {}", route.dev),
-            (_, gateway) => format!("via {gateway} dev {} onlink", route.dev),
-        };
+        let rest = route.rest();
         let to = if route.metric == 0 { route.dst } else { format!("{} metric {}", route.dst, route.metric) };
         seen.routes.insert((table, to), rest);
     }
     seen.rules = typed::<Rule>(rules)?.iter().filter_map(Rule::lead).collect();
     for n in typed::<Neigh>(neigh)? {
         seen.neighbours.insert((n.dev, n.dst), n.lladdr);
+    }
+    if std::fs::read_to_string(IPV6_OFF).is_ok_and(|off| off.trim() == "0") {
+        observe6(&mut seen)?;
     }
     if seen.links.contains_key("vx") {
         let out = run("bridge", &["-j", "fdb", "show", "dev", "vx"], "")?;
@@ -188,10 +207,36 @@ pub(crate) fn observe() -> Result<Observed, NetworkError> {
     Ok(seen)
 }
 
+/// The IPv6 part of what is there. Routes that the kernel makes of addresses are its own.
+fn observe6(seen: &mut Observed) -> Result<(), NetworkError> {
+    let out = run("ip", &["-j", "-6", "-batch", "-"], "addr show\nroute show table main\nneigh show nud permanent\n")?;
+    let mut parts = parts_of(&out)?;
+    if parts.len() != 3 {
+        return Err(failed(format!("ip answered {} of 3 questions", parts.len())));
+    }
+    let (neigh, routes, addresses) = (parts.pop(), parts.pop(), parts.pop());
+    let gateway = GATEWAY6.to_string();
+    let routers = typed::<Address>(addresses)?.into_iter().filter(|a| a.addr_info.iter().any(|i| i.local == gateway));
+    seen.routers6 = routers.map(|a| a.ifname).collect();
+    for route in typed::<Route>(routes)?.into_iter().filter(|route| route.protocol != "kernel") {
+        let rest = route.rest();
+        seen.routes.insert((0, route.dst), rest);
+    }
+    for n in typed::<Neigh>(neigh)? {
+        seen.neighbours.insert((n.dev, n.dst), n.lladdr);
+    }
+    Ok(())
+}
+
 /// The names of the devices in the calling thread's namespace; a system call, no process.
 pub(crate) fn names() -> Result<Vec<String>, NetworkError> {
     let list = nix::net::if_::if_nameindex().map_err(|e| failed(format!("list devices: {e}")))?;
     Ok(list.iter().map(|interface| interface.name().to_string_lossy().into_owned()).collect())
+}
+
+/// The number of a device of the calling thread's namespace.
+pub(crate) fn index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
 }
 
 /// Whether a device is in the calling thread's namespace.

@@ -6,7 +6,7 @@ use crate::model::{Mac, Port, Vpc, Way};
 use crate::nft::{DNS_IP, METADATA_IP};
 use crate::observe::Observed;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The gateway's MAC, the same on every port of every node: a guest that moves keeps its neighbour entry.
 pub const GATEWAY_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 1]);
@@ -20,6 +20,9 @@ pub(crate) const HOST_MAC: Mac = Mac([0x02, 0x6d, 0, 0, 0, 5]);
 /// Next hops on those pairs; they are nobody's address.
 pub(crate) const UP_HOP: &str = "169.254.1.1";
 pub(crate) const DOWN_HOP: &str = "169.254.1.2";
+
+/// The router's IPv6 address on every port: what guests have as their gateway.
+pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// The number of a route table (0: the main one), and the destination.
 pub type RouteKey = (u32, String);
@@ -78,6 +81,8 @@ pub struct Desired {
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address.
     pub fdb: BTreeMap<String, String>,
+    /// Devices on which the router has the address [`GATEWAY6`].
+    pub routers6: BTreeSet<String>,
 }
 
 /// Commands, in order.
@@ -134,6 +139,9 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
     for own in vpc.blocks() {
         want.routes.insert(main_route(&block(own)), UNREACHABLE.to_owned());
     }
+    for own in &vpc.blocks6 {
+        want.routes.insert(main_route(&own.to_string()), UNREACHABLE.to_owned());
+    }
     for subnet in &vpc.subnets {
         want.lo.insert(subnet.gateway.to_string());
         want.routes.insert(main_route(&block(subnet.cidr)), UNREACHABLE.to_owned());
@@ -145,11 +153,20 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
                 want.routes.insert(main_route(&ip.to_string()), format!("dev {device}"));
                 want.neighbours.insert((device.clone(), ip.to_string()), port.mac.to_string());
             }
+            if !port.ipv6.is_empty() {
+                want.routers6.insert(device.clone());
+                want.neighbours.insert((device.clone(), port.mac.link_local().to_string()), port.mac.to_string());
+            }
+            for ip in &port.ipv6 {
+                want.routes.insert(main_route(&ip.to_string()), format!("dev {device}"));
+                want.neighbours.insert((device.clone(), ip.to_string()), port.mac.to_string());
+            }
         }
     }
     if vpc.has_overlay() && present.links.contains_key("vx") {
         want.links.insert("vx".to_owned(), LinkWant { mac: Some(vtep_mac(config.vtep)), mtu: MTU });
         elsewhere(&nodes(vpc), vpc.remotes.iter(), &mut want);
+        elsewhere6(vpc, &mut want);
     }
     let igw = vpc.has_public() && present.links.contains_key("igw");
     if igw {
@@ -198,7 +215,7 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
 /// The other nodes that have ports of a VPC, each with the next hop that stands for it.
 pub(crate) fn nodes(vpc: &Vpc) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
     let mut vteps = BTreeSet::new();
-    vteps.extend(vpc.remotes.values());
+    vteps.extend(vpc.remotes.values().chain(vpc.remotes6.values()));
     hops(&vteps)
 }
 
@@ -217,6 +234,19 @@ pub(crate) fn elsewhere<'a>(
         if let Some(hop) = nodes.get(vtep) {
             want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
         }
+    }
+}
+
+/// The way to the IPv6 addresses of other nodes. A next hop of theirs is a link-local address made of the one that stands for
+/// the node.
+fn elsewhere6(vpc: &Vpc, want: &mut Desired) {
+    let nodes = nodes(vpc);
+    for (ip, vtep) in vpc.remotes6.iter() {
+        let Some(hop) = nodes.get(vtep) else { continue };
+        let [a, b, c, d] = hop.octets().map(u16::from);
+        let hop = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, a << 8 | b, c << 8 | d).to_string();
+        want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
+        want.neighbours.insert(("vx".to_owned(), hop), vtep_mac(*vtep).to_string());
     }
 }
 
@@ -308,6 +338,9 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
         }
     }
     ip.extend(want.lo.difference(&seen.lo).map(|a| format!("addr add {a}/32 dev lo")));
+    // Nobody else can have it: no other device of the namespace is on the port's link.
+    let routers = want.routers6.iter().filter(|name| fresh.contains(name.as_str()) || !seen.routers6.contains(*name));
+    ip.extend(routers.map(|name| format!("addr replace {GATEWAY6}/64 dev {name} nodad")));
     for ((device, address), mac) in &want.neighbours {
         let same = seen.neighbours.get(&(device.clone(), address.clone())) == Some(mac);
         if !same || fresh.contains(device.as_str()) {
@@ -336,6 +369,8 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
         }
     }
     ip.extend(seen.lo.difference(&want.lo).map(|a| format!("addr del {a}/32 dev lo")));
+    let routers = seen.routers6.difference(&want.routers6).filter(|name| !gone(name));
+    ip.extend(routers.map(|name| format!("addr del {GATEWAY6}/64 dev {name}")));
     for (mac, vtep) in &want.fdb {
         match seen.fdb.get(mac) {
             Some(have) if have == vtep => {}

@@ -3,12 +3,14 @@
 use crate::check::place;
 use crate::config::NetConfig;
 use crate::model::Vpc;
+use crate::six;
 use bytes::Bytes;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_proto::v1::{NodeView, Section, VpcView};
 use mallee_proto::view::{self, About};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The sections of the view that was checked last, as they were read.
@@ -16,10 +18,14 @@ use std::sync::Arc;
 pub(crate) struct Sections {
     /// Members of groups, by key.
     members: BTreeMap<String, Kept<BTreeSet<Ipv4Addr>>>,
+    /// Their IPv6 addresses, where a VPC that has IPv6 names them.
+    members6: BTreeMap<String, Kept<BTreeSet<Ipv6Addr>>>,
     /// What public addresses mean, by key.
     names: BTreeMap<String, Kept<BTreeMap<Ipv4Addr, Ipv4Addr>>>,
     /// Where addresses are, by the key and the VPC that names it.
     places: BTreeMap<(String, String), Places>,
+    /// As `places`, of IPv6 addresses.
+    places6: BTreeMap<(String, String), Places6>,
 }
 
 /// What a section says, and as what it was read.
@@ -38,19 +44,29 @@ struct Places {
     wrong: BTreeMap<String, String>,
 }
 
+#[derive(Debug, Default)]
+struct Places6 {
+    items: Bytes,
+    /// What decides which count: addresses that are here, and the VPC's blocks.
+    own: BTreeSet<Ipv6Addr>,
+    blocks: Vec<Ipv6Net>,
+    list: Arc<BTreeMap<Ipv6Addr, Ipv4Addr>>,
+}
+
 /// What decides which places count for a VPC.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Within {
     /// Addresses of its own ports, as the view has them: they are here, whatever is said of where they were.
     own: BTreeSet<Ipv4Addr>,
     blocks: Vec<Ipv4Net>,
+    blocks6: Vec<Ipv6Net>,
 }
 
 impl Within {
     fn of(wire: &VpcView, vpc: &Vpc) -> Self {
         let others = wire.ports.iter().flat_map(|port| &port.secondary).map(|other| &other.private_ip);
         let own = wire.ports.iter().map(|port| &port.private_ip).chain(others).filter_map(|ip| ip.parse().ok());
-        Self { own: own.collect(), blocks: vpc.blocks().collect() }
+        Self { own: own.collect(), blocks: vpc.blocks().collect(), blocks6: vpc.blocks6.clone() }
     }
 }
 
@@ -62,8 +78,10 @@ impl Sections {
         let named: BTreeSet<(String, String)> = view.vpcs.iter().flat_map(of).collect();
         let keys: BTreeSet<&String> = named.iter().map(|(key, _)| key).collect();
         self.members.retain(|key, _| keys.contains(key));
+        self.members6.retain(|key, _| keys.contains(key));
         self.names.retain(|key, _| keys.contains(key));
         self.places.retain(|place, _| named.contains(place));
+        self.places6.retain(|place, _| named.contains(place));
     }
 
     /// Puts what a section says into a VPC that names it.
@@ -82,6 +100,12 @@ impl Sections {
                 let put = |list: &mut BTreeSet<_>, ip, _: &str| _ = list.insert(ip);
                 let read = members.read(section, |list, ip| _ = list.remove(&ip), put);
                 vpc.members.insert(group.to_owned(), read);
+                if vpc.six() {
+                    let members = self.members6.entry(section.key.clone()).or_default();
+                    let put = |list: &mut BTreeSet<_>, ip, _: &str| _ = list.insert(ip);
+                    let read = members.read(section, |list, ip| _ = list.remove(&ip), put);
+                    vpc.members6.insert(group.to_owned(), read);
+                }
                 return;
             }
             Some(About::Names(_)) => {
@@ -101,6 +125,15 @@ impl Sections {
         let read = places.read(section, Within::of(wire, vpc), vpc, config);
         warnings.extend(places.wrong.values().cloned());
         add(&mut vpc.remotes, read);
+        if vpc.six() {
+            let places = self.places6.entry((section.key.clone(), vpc.id.clone())).or_default();
+            let read = places.read(section, vpc, config);
+            if vpc.remotes6.is_empty() {
+                vpc.remotes6 = read;
+            } else if !read.is_empty() {
+                Arc::make_mut(&mut vpc.remotes6).extend(read.iter());
+            }
+        }
     }
 }
 
@@ -115,11 +148,11 @@ fn add(to: &mut Arc<BTreeMap<Ipv4Addr, Ipv4Addr>>, read: Arc<BTreeMap<Ipv4Addr, 
 
 impl<T: Clone> Kept<T> {
     /// The list as the section has it now, made of what it was by what goes and what comes.
-    fn read(
+    fn read<A: FromStr>(
         &mut self,
         section: &Section,
-        remove: impl Fn(&mut T, Ipv4Addr),
-        put: impl Fn(&mut T, Ipv4Addr, &str),
+        remove: impl Fn(&mut T, A),
+        put: impl Fn(&mut T, A, &str),
     ) -> Arc<T> {
         let (gone, come) = view::changed(&self.items, &section.items);
         if !(gone.is_empty() && come.is_empty()) {
@@ -132,6 +165,25 @@ impl<T: Clone> Kept<T> {
                     put(list, ip, &says);
                 }
             }
+        }
+        self.items = section.items.clone();
+        Arc::clone(&self.list)
+    }
+}
+
+impl Places6 {
+    fn read(&mut self, section: &Section, vpc: &Vpc, config: &NetConfig) -> Arc<BTreeMap<Ipv6Addr, Ipv4Addr>> {
+        let own: BTreeSet<Ipv6Addr> = vpc.devices6.keys().copied().collect();
+        if own != self.own || vpc.blocks6 != self.blocks {
+            *self = Self { own, blocks: vpc.blocks6.clone(), ..Self::default() };
+        }
+        let (gone, come) = view::changed(&self.items, &section.items);
+        if !(gone.is_empty() && come.is_empty()) {
+            let list = Arc::make_mut(&mut self.list);
+            for ip in view::items(gone).filter_map(|(address, _)| address.parse().ok()) {
+                list.remove(&ip);
+            }
+            list.extend(view::items(come).filter_map(|(address, vtep)| six::place(address, &vtep, vpc, config)));
         }
         self.items = section.items.clone();
         Arc::clone(&self.list)

@@ -1,7 +1,8 @@
 //! Kernel settings (sysctl) of namespaces and ports.
 
-/// The settings of a VPC's namespace. A new one inherits the host's, whatever those are, so each is said.
-pub(crate) fn router_settings() -> Vec<(String, &'static str)> {
+/// The settings of a VPC's namespace. A new one inherits the host's, whatever those are, so each is said. `six`: the VPC has
+/// IPv6; else the kernel has none there, and forgets what it had.
+pub(crate) fn router_settings(six: bool) -> Vec<(String, &'static str)> {
     let mut settings = vec![
         ("bridge/bridge-nf-call-iptables".to_owned(), "0"),
         ("bridge/bridge-nf-call-ip6tables".to_owned(), "0"),
@@ -19,7 +20,15 @@ pub(crate) fn router_settings() -> Vec<(String, &'static str)> {
         ] {
             settings.push((format!("ipv4/conf/{scope}/{key}"), value));
         }
-        settings.push((format!("ipv6/conf/{scope}/disable_ipv6"), "1"));
+        if six {
+            // Its addresses are those that it is given, and what it hears from guests tells it nothing.
+            for (key, value) in
+                [("addr_gen_mode", "1"), ("accept_ra", "0"), ("accept_redirects", "0"), ("forwarding", "1")]
+            {
+                settings.push((format!("ipv6/conf/{scope}/{key}"), value));
+            }
+        }
+        settings.push((format!("ipv6/conf/{scope}/disable_ipv6"), if six { "0" } else { "1" }));
     }
     settings.push(("ipv4/conf/all/proxy_arp".to_owned(), "0"));
     settings.push(("ipv4/ip_forward".to_owned(), "1"));

@@ -53,7 +53,7 @@ fn view() -> NodeView {
             id: "subnet-1".to_owned(),
             cidr: "10.0.0.0/24".to_owned(),
             route_table: 3,
-            network_acl: String::new(),
+            ..SubnetView::default()
         }],
         ports: vec![port(11, "203.0.113.5", &["sg-a", "sg-b", "sg-gone"]), port(12, "", &["sg-b"])],
         groups: vec![GroupView { id: "sg-a".to_owned(), rules }, GroupView { id: "sg-b".to_owned(), rules: vec![] }],
@@ -85,6 +85,32 @@ fn config() -> NetConfig {
     let mut config = NetConfig::new("192.0.2.1".parse().unwrap());
     config.public_pool = vec!["203.0.113.0/24".parse().unwrap()];
     config
+}
+
+/// The same VPC with IPv6.
+fn view6() -> NodeView {
+    let mut view = view();
+    let vpc = &mut view.vpcs[0];
+    vpc.ipv6_cidrs = vec!["2001:db8::/56".to_owned()];
+    vpc.subnets[0].ipv6_cidr = "2001:db8::/64".to_owned();
+    vpc.ports[0].ipv6_addresses = vec!["2001:db8::11".to_owned(), "2001:db8::12".to_owned()];
+    vpc.members[0].addresses.extend(["2001:db8::12".to_owned(), "2001:db8::77".to_owned()]);
+    vpc.remotes.push(Remote { address: "2001:db8::77".to_owned(), vtep: "192.0.2.9".to_owned() });
+    let any = || Peer::Cidr("::/0".to_owned());
+    vpc.groups[0].rules.extend([
+        rule(true, -1, -1, -1, any()),
+        rule(false, 6, 22, 22, any()),
+        rule(false, 17, 53, 54, Peer::Cidr("2001:db8:9::/48".to_owned())),
+        rule(false, 58, 128, 0, any()),
+    ]);
+    view
+}
+
+#[test]
+fn the_rules_of_a_vpc_with_ipv6() {
+    let model = check(&view6(), &config(), &Names::new("mallee")).unwrap();
+    assert_eq!(model.port_errors, Default::default());
+    insta::assert_snapshot!(text_of(&model.vpcs["vpc-1"]));
 }
 
 #[test]
@@ -273,14 +299,22 @@ fn the_rules_of_a_nat_gateways_port() {
 /// Sections and the lists they stand for make the same rules and routes; what is here is nowhere else, whatever they say.
 #[test]
 fn sections_mean_what_lists_mean() {
-    let lists = view();
+    for lists in [view(), view6()] {
+        sections_mean_lists(&lists);
+    }
+}
+
+fn sections_mean_lists(lists: &NodeView) {
     let vpc = &lists.vpcs[0];
     let own = vpc.ports[0].private_ip.clone();
-    let places = [(own.as_str(), "192.0.2.7"), ("10.0.0.77", "192.0.2.9"), ("10.0.0.78", &config().vtep.to_string())];
-    let mut sections = vec![(
-        view::places_of("vpc-1"),
-        places.map(|(at, vtep)| (at.to_owned(), vtep.to_owned())).into_iter().collect(),
-    )];
+    let own6 = vpc.ports[0].ipv6_addresses.first().cloned();
+    let here = config().vtep.to_string();
+    let places = [(own.as_str(), "192.0.2.7"), ("10.0.0.77", "192.0.2.9"), ("10.0.0.78", here.as_str())];
+    let places6 =
+        own6.as_deref().map(|own| [(own, "192.0.2.7"), ("2001:db8::77", "192.0.2.9"), ("2001:db8::78", &here)]);
+    let places = places.into_iter().chain(places6.into_iter().flatten());
+    let mut sections =
+        vec![(view::places_of("vpc-1"), places.map(|(at, vtep)| (at.to_owned(), vtep.to_owned())).collect())];
     for group in &vpc.members {
         let members = group.addresses.iter().map(|address| (address.clone(), String::new()));
         sections.push((view::members_of(&group.group_id), members.collect()));
@@ -293,7 +327,7 @@ fn sections_mean_what_lists_mean() {
         vpc.sections.push(key);
     }
     let model = |view: &NodeView| check(view, &config(), &Names::new("mallee")).unwrap();
-    let (lists, sections) = (model(&lists), model(&sectioned));
+    let (lists, sections) = (model(lists), model(&sectioned));
     assert!(!lists.vpcs["vpc-1"].members.is_empty() && lists.vpcs["vpc-1"].remotes.len() == 1);
     assert_eq!(sections.vpcs, lists.vpcs);
     assert_eq!(sections.warnings, lists.warnings);

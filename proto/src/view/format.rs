@@ -5,8 +5,9 @@ use crate::v1::{NodeView, RouteTarget};
 
 /// The newest format, which nodes of this version read.
 ///
-/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports.
-pub const FORMAT: u32 = 3;
+/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports. 4: IPv6
+/// inside a VPC: blocks and addresses, and what groups, members, ACLs and places say of such.
+pub const FORMAT: u32 = 4;
 
 /// Every view that says anything is of this format at least: a node that does not read it cannot be told of an instance.
 pub const LEAST_FORMAT: u32 = 2;
@@ -14,6 +15,10 @@ pub const LEAST_FORMAT: u32 = 2;
 /// The oldest format that says all of a view.
 #[must_use]
 pub fn format_of(view: &NodeView) -> u32 {
+    // What is of IPv6 hangs on a VPC's blocks: without one nothing of it passes, whatever else is said.
+    if view.vpcs.iter().any(|vpc| !vpc.ipv6_cidrs.is_empty()) {
+        return 4;
+    }
     let ports = || view.vpcs.iter().flat_map(|vpc| &vpc.ports);
     if ports().any(|port| port.bandwidth_kbps != 0 || port.flows_max != 0) {
         return 3;

@@ -84,9 +84,11 @@ fn canonicalise_vpc(vpc: &mut VpcView) {
     sort_unique(&mut vpc.members, members_key);
     sort_unique(&mut vpc.remotes, remote_key);
     sort_unique(&mut vpc.sections, |key| key);
+    sort_unique(&mut vpc.ipv6_cidrs, |cidr| cidr);
     for port in &mut vpc.ports {
         sort_unique(&mut port.group_ids, |g| g);
         sort_unique(&mut port.secondary, |address| &address.private_ip);
+        sort_unique(&mut port.ipv6_addresses, |address| address);
     }
     for group in &mut vpc.groups {
         group.rules.sort_by(rule_order);
@@ -142,6 +144,8 @@ fn is_canonical_vpc(vpc: &VpcView) -> bool {
         && ascends(&vpc.members, members_key)
         && ascends(&vpc.remotes, remote_key)
         && ascends(&vpc.sections, |key| key)
+        && ascends(&vpc.ipv6_cidrs, |cidr| cidr)
+        && vpc.ports.iter().all(|port| ascends(&port.ipv6_addresses, |address| address))
         && vpc.ports.iter().all(|port| ascends(&port.group_ids, |g| g))
         && vpc.ports.iter().all(|port| ascends(&port.secondary, |address| &address.private_ip))
         && vpc.groups.iter().all(|group| group.rules.is_sorted_by(|a, b| rule_order(a, b).is_le()))
@@ -256,6 +260,7 @@ fn diff_vpc(old: &VpcView, new: &VpcView) -> VpcUpdate {
         peerings: new.peerings.clone(),
         public_names: new.public_names.clone(),
         sections: new.sections.clone(),
+        ipv6_cidrs: new.ipv6_cidrs.clone(),
     };
     VpcUpdate { upsert: Some(upsert), removed_ports, removed_groups, removed_members, removed_remotes }
 }

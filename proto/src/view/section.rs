@@ -325,8 +325,9 @@ fn list(vpc: &mut VpcView, section: &Section) {
         }
         None => return,
     }
+    let six = vpc.ports.iter().flat_map(|port| &port.ipv6_addresses).map(String::as_str);
     let others = vpc.ports.iter().flat_map(|port| &port.secondary).map(|other| other.private_ip.as_str());
-    let own: BTreeSet<&str> = vpc.ports.iter().map(|port| port.private_ip.as_str()).chain(others).collect();
+    let own: BTreeSet<&str> = vpc.ports.iter().map(|port| port.private_ip.as_str()).chain(others).chain(six).collect();
     let items = items.filter(|item| !own.contains(item.address)).filter_map(|item| item.decode().ok());
     vpc.remotes.extend(items.map(|item| Remote { address: item.address, vtep: item.vtep }));
 }

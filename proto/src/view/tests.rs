@@ -11,9 +11,9 @@ fn id(kind: &'static str) -> impl Strategy<Value = String> {
 }
 
 prop_compose! {
-    fn port()(interface_id in id("eni"), instance_id in id("i"), incarnation in 0u64..3, group_ids in vec(id("sg"), 0..3))
-        -> PortView {
-        PortView { interface_id, instance_id, incarnation, group_ids, ..PortView::default() }
+    fn port()(interface_id in id("eni"), instance_id in id("i"), incarnation in 0u64..3, group_ids in vec(id("sg"), 0..3),
+        ipv6_addresses in vec(id("2001:db8"), 0..3)) -> PortView {
+        PortView { interface_id, instance_id, incarnation, group_ids, ipv6_addresses, ..PortView::default() }
     }
 }
 
@@ -38,7 +38,7 @@ prop_compose! {
         tables in vec((1u32..4, vec(id("10.0.2"), 0..3)), 0..3),
         acls in vec((id("acl"), vec((0u32..4, any::<bool>(), any::<bool>()), 0..4)), 0..3),
         peers in vec((id("pcx"), id("vpc"), vec(id("10.1.0"), 0..3)), 0..3),
-        sections in vec(id("in/sg"), 0..3),
+        sections in vec(id("in/sg"), 0..3), six in vec(id("2001:db8"), 0..3),
     ) -> VpcView {
         let route = |destination| RouteView { destination, target: RouteTarget::Internet.into(), ..RouteView::default() };
         let table = |(number, to): (u32, Vec<String>)| {
@@ -50,11 +50,13 @@ prop_compose! {
         };
         let subnet = |id: String| SubnetView {
             network_acl: id.replace("subnet", "acl"), id, cidr: "10.0.0.0/24".into(), route_table: 1,
+            ipv6_cidr: if dns_off { String::new() } else { "2001:db8::/64".into() },
         };
         VpcView {
             vpc_id, vni, ports, groups, dns_off, public_names_off,
             dhcp_options: options.map(|domain_name| DhcpOptions { domain_name, ..DhcpOptions::default() }),
             cidr: "10.0.0.0/16".into(),
+            ipv6_cidrs: six,
             more_cidrs: dns_off.then(|| "10.1.0.0/16".into()).into_iter().collect(),
             dns_domain: String::new(),
             subnets: subnets.into_iter().map(subnet).collect(),
@@ -275,6 +277,28 @@ fn a_view_without_sections_hashes_as_ever_and_one_with_them_by_their_sums() {
     // A section that a VPC names and nobody told is asked for.
     let update = NodeViewUpdate { sections: vec![], ..whole(&view) };
     assert_eq!(apply(&NodeView::default(), &update), Err(Mismatch::Section { key: "at/vpc-1".into() }));
+}
+
+#[test]
+fn ipv6_needs_a_node_that_knows_it_and_none_encodes_as_ever() {
+    let at = |blocks: &[&str]| {
+        let ipv6_cidrs = blocks.iter().map(|block| (*block).to_owned()).collect();
+        let vpc = VpcView { vpc_id: "vpc-1".into(), ipv6_cidrs, ..VpcView::default() };
+        NodeView { epoch: 1, generation: 1, vpcs: vec![vpc], ..NodeView::default() }
+    };
+    assert_eq!([at(&[]), at(&["2001:db8::/56"])].map(|view| format_of(&view)), [0, 4]);
+    assert_ne!(hash(&at(&[])), hash(&at(&["2001:db8::/56"])));
+    assert_eq!(at(&[]).encode_to_vec(), b"\x08\x01\x10\x01\x1a\x07\x0a\x05vpc-1");
+    // In whatever order they are told.
+    assert_eq!(hash(&at(&["2001:db8:1::/56", "2001:db8::/56"])), hash(&at(&["2001:db8::/56", "2001:db8:1::/56"])));
+    // What is here is nowhere else.
+    let mut view = at(&["2001:db8::/56"]);
+    let says = [("2001:db8::1".to_owned(), "192.0.2.1".to_owned()), ("2001:db8::2".to_owned(), "192.0.2.2".to_owned())];
+    view.sections = vec![section_of("at/vpc-1", &says.into())];
+    view.vpcs[0].sections = vec![places_of("vpc-1")];
+    view.vpcs[0].ports = vec![PortView { ipv6_addresses: vec!["2001:db8::1".into()], ..PortView::default() }];
+    let remote = Remote { address: "2001:db8::2".into(), vtep: "192.0.2.2".into() };
+    assert_eq!(listed(&view).vpcs[0].remotes, [remote]);
 }
 
 #[test]

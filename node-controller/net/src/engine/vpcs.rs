@@ -38,12 +38,12 @@ impl KernelNetwork {
         let known = known.filter(|_| !made && state.looked.is_some());
         let sure = known.as_ref().is_some_and(|done| done.vpc.vni == vpc.vni);
         let current = known.as_ref().is_some_and(|done| done.rules == rules);
-        let (text, before) = (rules.clone(), known.map(|done| done.rules));
+        let (text, before, six) = (rules.clone(), known.map(|done| done.rules), vpc.six());
         inside(Some(&vpc.ns), move || {
             if made {
                 swap::load(&Rules::plain(DROP_ALL.to_owned()), None)?;
             }
-            sysctls(&router_settings())?;
+            sysctls(&router_settings(six))?;
             if current { Ok(()) } else { swap::load(&text, before.as_ref()) }
         })
         .await?;

@@ -3,9 +3,11 @@
 //! for, and never by anything in the request.
 
 mod dhcp;
+mod dhcp6;
 mod dns;
 mod forward;
 mod http;
+mod router6;
 #[cfg(test)]
 mod samples;
 mod token;
@@ -72,6 +74,8 @@ struct Sockets {
     dhcp: UdpSocket,
     dns: Vec<(UdpSocket, TcpListener)>,
     metadata: TcpListener,
+    dhcp6: UdpSocket,
+    router6: UdpSocket,
 }
 
 impl Services {
@@ -86,6 +90,11 @@ impl Services {
         let register = |e| failed(format!("service socket: {e}"));
         let dhcp = tokio::net::UdpSocket::from_std(sockets.dhcp).map_err(register)?;
         tasks.spawn(dhcp::serve(dhcp, Arc::clone(&served)));
+        let ears = router6::Ears::new(sockets.dhcp6.try_clone().map_err(register)?);
+        let dhcp6 = tokio::net::UdpSocket::from_std(sockets.dhcp6).map_err(register)?;
+        tasks.spawn(dhcp6::serve(dhcp6, Arc::clone(&served)));
+        let router6 = tokio::net::UdpSocket::from_std(sockets.router6).map_err(register)?;
+        tasks.spawn(router6::serve(router6, ears, Arc::clone(&served)));
         for (udp, tcp) in sockets.dns {
             let udp = tokio::net::UdpSocket::from_std(udp).map_err(register)?;
             let tcp = tokio::net::TcpListener::from_std(tcp).map_err(register)?;
@@ -121,7 +130,8 @@ fn open(resolvers: &[Ipv4Addr]) -> std::io::Result<Sockets> {
         udp.set_nonblocking(true)?;
         dns.push((udp, listen(*ip, 53)?));
     }
-    Ok(Sockets { dhcp: dhcp.into(), dns, metadata: listen(METADATA_IP, 80)? })
+    let (dhcp6, router6) = (dhcp6::open()?, router6::open()?);
+    Ok(Sockets { dhcp: dhcp.into(), dns, metadata: listen(METADATA_IP, 80)?, dhcp6, router6 })
 }
 
 fn listen(ip: Ipv4Addr, port: u16) -> std::io::Result<TcpListener> {

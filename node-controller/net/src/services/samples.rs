@@ -17,6 +17,7 @@ pub(super) fn port() -> Port {
             gateway: "10.0.0.1".parse().unwrap(),
             table: 1,
             acl: None,
+            cidr6: None,
         },
         groups: Vec::new(),
         public_ip: None,
@@ -26,6 +27,7 @@ pub(super) fn port() -> Port {
         nat: None,
         bandwidth: None,
         flows: None,
+        ipv6: Default::default(),
         hostname: String::new(),
         secondary: Vec::new(),
     }
@@ -54,5 +56,9 @@ pub(super) fn vpc() -> Vpc {
         dhcp: DhcpOptions::usual(domain, "10.0.0.2".parse().unwrap()),
         peerings: BTreeMap::new(),
         public_names: Default::default(),
+        blocks6: Vec::new(),
+        devices6: BTreeMap::new(),
+        members6: BTreeMap::new(),
+        remotes6: Default::default(),
     }
 }

@@ -339,12 +339,7 @@ pub fn vpc(id: &str, vni: u32, ports: &[PortView]) -> VpcView {
 }
 
 pub fn subnet(vpc: &str, n: u8, route_table: u32) -> SubnetView {
-    SubnetView {
-        id: format!("subnet-{vpc}-{n}"),
-        cidr: format!("10.0.{n}.0/24"),
-        route_table,
-        network_acl: String::new(),
-    }
+    SubnetView { id: format!("subnet-{vpc}-{n}"), cidr: format!("10.0.{n}.0/24"), route_table, ..SubnetView::default() }
 }
 
 /// An entry of a network ACL: packets of this protocol and these ports from or to everybody.
