@@ -383,6 +383,8 @@ fn check_port(
             _ => warning = Some(format!("its secondary address {:?} can not be its own", address.private_ip)),
         }
     }
+    let drains = |ip: &Ipv4Addr| secondary.iter().any(|(own, _)| own == ip);
+    let nat_draining = wire.nat_draining.iter().filter_map(|text| text.parse().ok()).filter(drains).collect();
     let port = Port {
         interface_id: wire.interface_id.clone(),
         instance_id: wire.instance_id.clone(),
@@ -399,6 +401,8 @@ fn check_port(
         flow_log: wire.flow_log,
         hop: wire.routed_to.then(|| names.hop(&wire.interface_id)),
         nat: wire.nat.then(|| names.nat_ns(&wire.interface_id)),
+        // The primary one never drains, and what is not its own is nothing.
+        nat_draining,
         bandwidth: NonZeroU64::new(wire.bandwidth_kbps.min(shape::MAX_KBPS)),
         flows: NonZeroU32::new(wire.flows_max),
     };

@@ -1,11 +1,12 @@
 //! Formats of views: what a node must know to read one. A node drops fields that it does not know, so what is left would
 //! hash to something else for ever.
 
-use crate::v1::{NodeView, RouteTarget};
+use crate::v1::{NodeView, PortView, RouteTarget};
 
 /// The newest format, which nodes of this version read.
 ///
-/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports.
+/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports, several
+/// addresses of a NAT gateway.
 pub const FORMAT: u32 = 3;
 
 /// Every view that says anything is of this format at least: a node that does not read it cannot be told of an instance.
@@ -15,7 +16,8 @@ pub const LEAST_FORMAT: u32 = 2;
 #[must_use]
 pub fn format_of(view: &NodeView) -> u32 {
     let ports = || view.vpcs.iter().flat_map(|vpc| &vpc.ports);
-    if ports().any(|port| port.bandwidth_kbps != 0 || port.flows_max != 0) {
+    let of_nat = |port: &PortView| port.nat && !(port.secondary.is_empty() && port.nat_draining.is_empty());
+    if ports().any(|port| port.bandwidth_kbps != 0 || port.flows_max != 0 || of_nat(port)) {
         return 3;
     }
     if !view.sections.is_empty() {

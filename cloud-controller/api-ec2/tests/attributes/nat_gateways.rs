@@ -53,7 +53,7 @@ async fn states(f: &Fixture, id: &str) -> Vec<String> {
 }
 
 async fn says(f: &Fixture, node: &str, id: &str, up: bool, gone: bool) {
-    let gateway = GatewayStatus { id: id.into(), incarnation: 1, up, gone, problem: String::new() };
+    let gateway = GatewayStatus { id: id.into(), incarnation: 1, up, gone, ..Default::default() };
     let status = NodeStatus { node_id: node.into(), gateways: vec![gateway], ..Default::default() };
     mallee_app::nat_gateways::observe(&f.cloud, &[status]).await.unwrap();
 }

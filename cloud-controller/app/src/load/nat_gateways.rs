@@ -31,6 +31,7 @@ async fn of_rows(store: &Store, rows: Vec<NatGatewayRow>, region: &str) -> Resul
             private: row.private,
             zone: row.zone.to_string(),
             deleting: row.state == NatGatewayState::Deleting,
+            draining: Vec::new(),
         }))
     };
     Ok(rows.into_iter().filter_map(gateway).collect())
