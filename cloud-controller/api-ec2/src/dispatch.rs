@@ -12,9 +12,11 @@ mallee_app::offered! {
     Write AllocateAddress => api.allocate_address(cx, r).await;
     Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
     Write AssignPrivateIpAddresses => api.assign_private_ip_addresses(cx, r).await;
+    Write AssignPrivateNatGatewayAddress => api.assign_nat_addresses(cx, r).await;
     Write AssociateAddress => api.associate_address(cx, r).await;
     Write AssociateDhcpOptions => api.associate_dhcp_options(cx, r).await;
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
+    Write AssociateNatGatewayAddress => api.associate_nat_addresses(cx, r).await;
     Write AssociateRouteTable => api.associate_route_table(cx, r).await;
     Write AssociateTransitGatewayRouteTable => api.associate_transit_gateway_route_table(cx, r).await;
     Write AssociateVpcCidrBlock => api.associate_vpc_cidr_block(cx, r).await;
@@ -142,6 +144,7 @@ mallee_app::offered! {
     Write DisableTransitGatewayRouteTablePropagation => api.disable_transit_gateway_route_table_propagation(cx, r).await;
     Write DisassociateAddress => api.disassociate_address(cx, r).await;
     Write DisassociateIamInstanceProfile => api.disassociate_iam_instance_profile(cx, r).await;
+    Write DisassociateNatGatewayAddress => api.disassociate_nat_addresses(cx, r).await;
     Write DisassociateRouteTable => api.disassociate_route_table(cx, r).await;
     Write DisassociateTransitGatewayRouteTable => api.disassociate_transit_gateway_route_table(cx, r).await;
     Write DisassociateVpcCidrBlock => api.disassociate_vpc_cidr_block(cx, r).await;
@@ -219,6 +222,7 @@ mallee_app::offered! {
     Write StopInstances => api.stop_instances(cx, r).await;
     Write TerminateInstances => api.terminate_instances(cx, r).await;
     Write UnassignPrivateIpAddresses => api.unassign_private_ip_addresses(cx, r).await;
+    Write UnassignPrivateNatGatewayAddress => api.unassign_nat_addresses(cx, r).await;
     Write UnmonitorInstances => api.unmonitor_instances(cx, r).await;
     Write UpdateSecurityGroupRuleDescriptionsEgress => api.update_rule_descriptions_egress(cx, r).await;
     Write UpdateSecurityGroupRuleDescriptionsIngress => api.update_rule_descriptions_ingress(cx, r).await;

@@ -25,6 +25,7 @@ mod interface_changes;
 mod interfaces;
 mod internet_gateways;
 mod keys;
+mod nat_addresses;
 mod nat_gateways;
 mod network_acls;
 pub mod page;

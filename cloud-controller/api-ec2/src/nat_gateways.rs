@@ -1,4 +1,4 @@
-//! NAT gateways: zonal ones, with one address each.
+//! NAT gateways: zonal ones; how they get more addresses is in `nat_addresses.rs`.
 
 use crate::Ec2Api;
 use crate::common::{
@@ -6,14 +6,18 @@ use crate::common::{
     tags_on, time, values_of,
 };
 use crate::filter::Filterable;
+use crate::nat_addresses::address_shape;
 use mallee_app::OpContext;
 use mallee_app::addresses::ipv4;
+use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
 use mallee_app::nat_gateways::{NewGateway, TAG_KIND};
 use mallee_app::once::Once;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{NatGatewayFilter, NatGatewayRow, NatGatewayState, nat_gateway_list};
+use mallee_store::{
+    NatAddressRow, NatGatewayFilter, NatGatewayRow, NatGatewayState, nat_address_list, nat_gateway_list,
+};
 use mallee_types::NatGatewayId;
 
 /// What DescribeNatGateways filters by.
@@ -49,7 +53,7 @@ const fn address_status(row: &NatGatewayRow) -> &'static str {
     }
 }
 
-fn shape(row: &NatGatewayRow, tags: &mut TagMap) -> NatGateway {
+fn shape(row: &NatGatewayRow, others: &[NatAddressRow], tags: &mut TagMap) -> NatGateway {
     let address = NatGatewayAddress {
         allocation_id: row.allocation_id.as_ref().map(ToString::to_string),
         association_id: row.association_id.as_ref().map(ToString::to_string),
@@ -61,6 +65,7 @@ fn shape(row: &NatGatewayRow, tags: &mut TagMap) -> NatGateway {
         status: Some(address_status(row).to_owned()),
         ..Default::default()
     };
+    let others = others.iter().filter(|other| other.gateway_id == row.id);
     NatGateway {
         availability_mode: Some(ZONAL.to_owned()),
         connectivity_type: Some(CONNECTIVITY[usize::from(row.private)].to_owned()),
@@ -68,7 +73,7 @@ fn shape(row: &NatGatewayRow, tags: &mut TagMap) -> NatGateway {
         delete_time: row.ended_ms.and_then(time),
         failure_code: row.failure_code.clone(),
         failure_message: row.failure_message.clone(),
-        nat_gateway_addresses: vec![address],
+        nat_gateway_addresses: std::iter::once(address).chain(others.map(|other| address_shape(row, other))).collect(),
         nat_gateway_id: Some(row.id.to_string()),
         state: Some(row.state.word().to_owned()),
         subnet_id: Some(row.subnet_id.to_string()),
@@ -93,7 +98,9 @@ fn check_allocation(kind: &str, allocation: Option<&String>) -> Result<(), ApiEr
 impl Ec2Api {
     async fn nat_gateways_shown(&self, cx: &OpContext, rows: &[NatGatewayRow]) -> Result<Vec<NatGateway>, ApiError> {
         let mut tags = tags_on(self.store(), cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
-        Ok(rows.iter().map(|row| shape(row, &mut tags)).collect())
+        let ids: Vec<NatGatewayId> = rows.iter().map(|row| row.id.clone()).collect();
+        let others = nat_address_list(self.store(), &ids).await.or_fail()?;
+        Ok(rows.iter().map(|row| shape(row, &others, &mut tags)).collect())
     }
 
     pub(crate) async fn create_nat_gateway(

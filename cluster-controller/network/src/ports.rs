@@ -87,6 +87,7 @@ pub(crate) fn nat_ports(gateway: &NatGateway) -> Vec<LivePort> {
     port.map(|port| {
         let mut live = live_port(port, &gateway.node_id, &gateway.id, gateway.incarnation);
         live.view.nat = true;
+        live.view.nat_draining.clone_from(&gateway.draining);
         live
     })
     .collect()

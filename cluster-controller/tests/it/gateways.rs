@@ -26,6 +26,7 @@ fn gateway(generation: u64, deleting: bool) -> NatGateway {
         private: true,
         zone: "local-1a".into(),
         deleting,
+        draining: Vec::new(),
     }
 }
 
@@ -109,7 +110,7 @@ async fn after_a_restart_nothing_is_said_before_the_node_has_said_it_again() {
     quiet(&mut node).await;
     assert_eq!(said(&zone), (false, false));
     applied(&node, &[]).await;
-    hears(&mut cloud, |status| status.up).await;
+    hears(&mut cloud, |status| status.up && status.generation == 1).await;
     // One that is to go and never was on the node is gone.
     let other = NatGateway { id: "nat-2".into(), ..gateway(2, true) };
     cloud.change(Object::NatGateway(other)).await;

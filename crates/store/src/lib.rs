@@ -53,6 +53,7 @@ mod login;
 mod macros;
 mod mfa;
 mod migrations;
+mod nat_address;
 mod nat_gateway;
 mod network_acl;
 mod oidc_provider;
@@ -253,10 +254,14 @@ pub use mfa::{
     MfaDeviceRow, mfa_device_delete, mfa_device_fetch, mfa_device_insert, mfa_device_list, mfa_device_seed,
     mfa_device_update,
 };
+pub use nat_address::{
+    NatAddressRow, NatAddressState, nat_address_delete, nat_address_drain, nat_address_insert, nat_address_leave,
+    nat_address_list, nat_address_list_drained, nat_address_up,
+};
 pub use nat_gateway::{
     NatGatewayFilter, NatGatewayRow, NatGatewayState, nat_gateway_count, nat_gateway_delete, nat_gateway_failed_delete,
     nat_gateway_forget, nat_gateway_gone, nat_gateway_insert, nat_gateway_list, nat_gateway_list_ended,
-    nat_gateway_list_over, nat_gateway_nodes, nat_gateway_up,
+    nat_gateway_list_over, nat_gateway_nodes, nat_gateway_touch, nat_gateway_up,
 };
 pub use network_acl::{
     NetworkAclAssociationFilter, NetworkAclAssociationRow, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,

@@ -53,6 +53,7 @@ steps! {
     48 "0048_flow_logs";
     49 "0049_nat_gateways";
     53 "0053_insights";
+    54 "0054_nat_addresses";
     55 "0055_flow_log_tails";
     56 "0056_transit";
 }

@@ -115,8 +115,11 @@ sql! {
         AND state = 'pending'";
     DELETE = "UPDATE nat_gateways SET state = 'deleting', generation = generation + 1
         WHERE id = $1 AND state IN ('pending', 'available')";
+    TOUCH = "UPDATE nat_gateways SET generation = generation + 1 WHERE id = $1 AND state = 'available'
+        RETURNING generation";
     GONE = "UPDATE nat_gateways SET state = 'deleted', generation = generation + 1, ended_ms = $2,
         live_interface = NULL WHERE id = $1 AND state = 'deleting'";
+    GONE_ADDRESSES = "DELETE FROM nat_addresses WHERE gateway_id = $1";
     FAILED_GONE = "UPDATE nat_gateways SET state = 'deleted', ended_ms = $2 WHERE id = $1 AND state = 'failed'";
     OVER = "SELECT id FROM nat_gateways WHERE live_interface IS NULL AND ended_ms <= $1";
     ENDED = "SELECT id FROM nat_gateways WHERE live_interface IS NULL AND account_id = $1";
@@ -191,9 +194,19 @@ pub async fn nat_gateway_delete(tx: &mut Tx, id: &NatGatewayId) -> Result<bool, 
     Ok(Exec::Tx(tx).run(DELETE, args![id]).await? > 0)
 }
 
+/// A gateway's addresses change: its new generation, and nobody else changes it until the transaction ends. `None` when it is
+/// not available.
+pub async fn nat_gateway_touch(tx: &mut Tx, id: &NatGatewayId) -> Result<Option<Generation>, StoreError> {
+    Ok(Exec::Tx(tx).maybe::<(Generation,)>(TOUCH, args![id]).await?.map(|(generation,)| generation))
+}
+
 /// A gateway is gone from its node: its interface may be deleted. False when it was not about to go.
 pub async fn nat_gateway_gone(tx: &mut Tx, id: &NatGatewayId, now_ms: i64) -> Result<bool, StoreError> {
-    Ok(Exec::Tx(tx).run(GONE, args![id, now_ms]).await? > 0)
+    if Exec::Tx(tx).run(GONE, args![id, now_ms]).await? == 0 {
+        return Ok(false);
+    }
+    Exec::Tx(tx).run(GONE_ADDRESSES, args![id]).await?;
+    Ok(true)
 }
 
 /// One that failed is deleted; false when there is none.

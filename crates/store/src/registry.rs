@@ -8,9 +8,9 @@ use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, ima
 use crate::{
     instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface,
     interface_address, interface_attachment, internet_gateway, key_pair, kms, launch_template, lease, login, mfa,
-    nat_gateway, network_acl, oidc_provider, placement_group, prefix_list, quota, quota_use, role, route_table, s3,
-    saga, security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology, trail, transit,
-    vpc, vpc_cidr, vpc_peering,
+    nat_address, nat_gateway, network_acl, oidc_provider, placement_group, prefix_list, quota, quota_use, role,
+    route_table, s3, saga, security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology,
+    trail, transit, vpc, vpc_cidr, vpc_peering,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -56,6 +56,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("lease.rs", lease::SQL),
     ("login.rs", login::SQL),
     ("mfa.rs", mfa::SQL),
+    ("nat_address.rs", nat_address::SQL),
     ("nat_gateway.rs", nat_gateway::SQL),
     ("network_acl.rs", network_acl::SQL),
     ("oidc_provider.rs", oidc_provider::SQL),

@@ -395,6 +395,8 @@ fn check_port(
         }
     }
     let ipv6 = six::addresses(wire, subnet, vpc, &mut warning);
+    let drains = |ip: &Ipv4Addr| secondary.iter().any(|(own, _)| own == ip);
+    let nat_draining = wire.nat_draining.iter().filter_map(|text| text.parse().ok()).filter(drains).collect();
     let port = Port {
         interface_id: wire.interface_id.clone(),
         instance_id: wire.instance_id.clone(),
@@ -411,6 +413,8 @@ fn check_port(
         flow_log: wire.flow_log,
         hop: wire.routed_to.then(|| names.hop(&wire.interface_id)),
         nat: wire.nat.then(|| names.nat_ns(&wire.interface_id)),
+        // The primary one never drains, and what is not its own is nothing.
+        nat_draining,
         bandwidth: NonZeroU64::new(wire.bandwidth_kbps.min(shape::MAX_KBPS)),
         flows: NonZeroU32::new(wire.flows_max),
         ipv6,

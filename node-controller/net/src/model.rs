@@ -116,6 +116,8 @@ pub struct Port {
     pub hop: Option<String>,
     /// Behind it is a NAT gateway, in this namespace; `None`: an instance.
     pub nat: Option<String>,
+    /// Of its secondary addresses, those that take no new flow of the NAT gateway.
+    pub nat_draining: Vec<Ipv4Addr>,
     /// Most that passes each way, in kbit/s; `None`: no limit.
     pub bandwidth: Option<NonZeroU64>,
     /// Most connections it may hold open from inside; `None`: as many as every port.

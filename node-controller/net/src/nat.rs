@@ -1,5 +1,5 @@
 //! NAT gateways. One is a port as any other, with the source check off and routes that lead to it; behind it is no guest but a
-//! namespace of ours, which knows the gateway's flows and sends all of them from its own address. So what it needs of its VPC
+//! namespace of ours, which knows the gateway's flows and sends each of them from one of its addresses. So what it needs of its VPC
 //! (its public address, its way there, ACLs, flow logs, how others find it) is as it is for instances.
 
 use crate::config::MTU;
@@ -12,16 +12,38 @@ use crate::settings::router_settings;
 use crate::{ns, observe, swap};
 use mallee_node_core::network::NetworkError;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use tracing::warn;
 
 /// The gateway's end of its port.
 const END: &str = "eth0";
 
-/// What a gateway lets through: what instances begin, and the answers. Nobody begins anything with itself.
+/// What a gateway lets through: what instances begin, and the answers. Nobody begins anything with itself. New flows are spread
+/// over the addresses that take some; one that is there keeps its address, whatever becomes of the others, while that is the
+/// gateway's.
 fn rules(port: &Port) -> String {
-    let own = port.ip;
+    let own: Vec<Ipv4Addr> = port.addresses().map(|(ip, _)| ip).collect();
+    let taking: Vec<Ipv4Addr> = own.iter().copied().filter(|ip| !port.nat_draining.contains(ip)).collect();
+    let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let flow = "meta l4proto { tcp, udp }";
+    let to = |ip: &Ipv4Addr| {
+        format!("\t\toifname \"{END}\" {flow} snat ip to {ip}:1024-65535\n\t\toifname \"{END}\" snat ip to {ip}\n")
+    };
+    let (mut chains, mut spread) = (String::new(), String::new());
+    match taking.as_slice() {
+        [one] => spread = to(one),
+        several => {
+            for (n, ip) in several.iter().enumerate() {
+                chains += &format!("\tchain by{n} {{\n{}\t}}\n", to(ip));
+            }
+            let by: Vec<String> = (0..several.len()).map(|n| format!("{n} : goto by{n}")).collect();
+            let by = format!("mod {} vmap {{ {} }}", several.len(), by.join(", "));
+            spread += &format!("\t\t{flow} jhash ip saddr . ip daddr . th sport . th dport {by}\n");
+            spread += &format!("\t\tjhash ip saddr . ip daddr {by}\n");
+        }
+    }
     format!(
-        "table inet nat {{\n\
+        "table inet nat {{\n{chains}\
          \tchain forward {{ type filter hook forward priority filter; policy drop;\n\
          \t\tct state established,related accept\n\
          \t\tct state invalid counter drop\n\
@@ -30,9 +52,8 @@ fn rules(port: &Port) -> String {
          \tchain input {{ type filter hook input priority filter; policy drop;\n\
          \t\tcounter drop\n\t}}\n\
          \tchain out {{ type nat hook postrouting priority srcnat; policy accept;\n\
-         \t\tip saddr {own} return\n\
-         \t\toifname \"{END}\" meta l4proto {{ tcp, udp }} snat ip to {own}:1024-65535\n\
-         \t\toifname \"{END}\" snat ip to {own}\n\t}}\n}}\n"
+         \t\tip saddr {{ {own} }} return\n\
+         {spread}\t}}\n}}\n"
     )
 }
 
@@ -41,7 +62,7 @@ fn desired(port: &Port) -> Desired {
     let gateway = port.subnet.gateway;
     let mut want = Desired::default();
     want.links.insert(END.to_owned(), LinkWant { mac: Some(port.mac), mtu: MTU });
-    want.lo.insert(port.ip.to_string());
+    want.lo.extend(port.addresses().map(|(ip, _)| ip.to_string()));
     want.routes.insert(main_route("default"), format!("via {gateway} dev {END} onlink"));
     want.neighbours.insert((END.to_owned(), gateway.to_string()), GATEWAY_MAC.to_string());
     want

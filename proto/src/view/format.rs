@@ -1,12 +1,13 @@
 //! Formats of views: what a node must know to read one. A node drops fields that it does not know, so what is left would
 //! hash to something else for ever.
 
-use crate::v1::{NodeView, RouteTarget};
+use crate::v1::{NodeView, PortView, RouteTarget};
 
 /// The newest format, which nodes of this version read.
 ///
-/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports. 4: IPv6
-/// inside a VPC: blocks and addresses, and what groups, members, ACLs and places say of such.
+/// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports, several
+/// addresses of a NAT gateway. 4: IPv6 inside a VPC: blocks and addresses, and what groups, members, ACLs and places say
+/// of such.
 pub const FORMAT: u32 = 4;
 
 /// Every view that says anything is of this format at least: a node that does not read it cannot be told of an instance.
@@ -20,7 +21,8 @@ pub fn format_of(view: &NodeView) -> u32 {
         return 4;
     }
     let ports = || view.vpcs.iter().flat_map(|vpc| &vpc.ports);
-    if ports().any(|port| port.bandwidth_kbps != 0 || port.flows_max != 0) {
+    let of_nat = |port: &PortView| port.nat && !(port.secondary.is_empty() && port.nat_draining.is_empty());
+    if ports().any(|port| port.bandwidth_kbps != 0 || port.flows_max != 0 || of_nat(port)) {
         return 3;
     }
     if !view.sections.is_empty() {

@@ -89,6 +89,7 @@ fn canonicalise_vpc(vpc: &mut VpcView) {
         sort_unique(&mut port.group_ids, |g| g);
         sort_unique(&mut port.secondary, |address| &address.private_ip);
         sort_unique(&mut port.ipv6_addresses, |address| address);
+        sort_unique(&mut port.nat_draining, |address| address);
     }
     for group in &mut vpc.groups {
         group.rules.sort_by(rule_order);
@@ -148,6 +149,7 @@ fn is_canonical_vpc(vpc: &VpcView) -> bool {
         && vpc.ports.iter().all(|port| ascends(&port.ipv6_addresses, |address| address))
         && vpc.ports.iter().all(|port| ascends(&port.group_ids, |g| g))
         && vpc.ports.iter().all(|port| ascends(&port.secondary, |address| &address.private_ip))
+        && vpc.ports.iter().all(|port| ascends(&port.nat_draining, |address| address))
         && vpc.groups.iter().all(|group| group.rules.is_sorted_by(|a, b| rule_order(a, b).is_le()))
         && vpc.members.iter().all(|members| ascends(&members.addresses, |a| a))
 }

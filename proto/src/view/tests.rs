@@ -1,7 +1,7 @@
 use super::*;
 use crate::v1::{
-    DhcpOptions, NetworkAclEntry, NetworkAclView, PeeringView, PublicName, RouteTarget, RouteView, SubnetView,
-    group_rule::Peer,
+    DhcpOptions, NetworkAclEntry, NetworkAclView, PeeringView, PortAddress, PublicName, RouteTarget, RouteView,
+    SubnetView, group_rule::Peer,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -315,4 +315,27 @@ fn limits_of_ports_need_a_node_that_knows_them_and_no_limits_encode_as_ever() {
         view.encode_to_vec().windows(2).filter(|two| [[0x80, 0x0a], [0x88, 0x0a]].contains(&[two[0], two[1]])).count()
     };
     assert_eq!([at(0, 0), at(50_000, 0), at(50_000, 20)].map(|view| tagged(&view)), [0, 1, 2]);
+}
+
+#[test]
+fn several_addresses_of_a_nat_gateway_need_a_node_that_spreads_over_them() {
+    let at = |nat, secondary: &[&str], draining: &[&str]| {
+        let address = |ip: &&str| PortAddress { private_ip: (*ip).to_owned(), ..PortAddress::default() };
+        let port = PortView {
+            interface_id: "eni-1".into(),
+            nat,
+            secondary: secondary.iter().map(address).collect(),
+            nat_draining: draining.iter().map(|ip| (*ip).to_owned()).collect(),
+            ..PortView::default()
+        };
+        let vpc = VpcView { vpc_id: "vpc-1".into(), ports: vec![port], ..VpcView::default() };
+        NodeView { epoch: 1, generation: 1, vpcs: vec![vpc], ..NodeView::default() }
+    };
+    assert_eq!(format_of(&at(true, &[], &[])), 1);
+    assert_eq!(format_of(&at(false, &["10.0.0.7"], &[])), 0, "an instance's are as ever");
+    assert_eq!(format_of(&at(true, &["10.0.0.7"], &[])), 3);
+    assert_ne!(hash(&at(true, &["10.0.0.7"], &[])), hash(&at(true, &["10.0.0.7"], &["10.0.0.7"])));
+    let mut mixed = at(true, &["10.0.0.7", "10.0.0.8"], &["10.0.0.8", "10.0.0.7", "10.0.0.8"]);
+    canonicalise(&mut mixed);
+    assert_eq!(mixed.vpcs[0].ports[0].nat_draining, ["10.0.0.7", "10.0.0.8"]);
 }

@@ -29,6 +29,7 @@ fn gateway(world: &mut World, generation: u64, node: usize, deleting: bool) {
         private: false,
         zone: "zone1".to_owned(),
         deleting,
+        draining: Vec::new(),
     });
 }
 

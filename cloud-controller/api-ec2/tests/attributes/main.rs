@@ -12,6 +12,7 @@ mod insights;
 mod instances;
 mod interfaces;
 mod launch_interfaces;
+mod nat_addresses;
 mod nat_gateways;
 mod network_acls;
 mod others;

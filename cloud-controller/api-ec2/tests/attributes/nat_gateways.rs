@@ -16,7 +16,7 @@ mallee_store::store_test_suite!(
     no_zone_has_more_gateways_than_it_may
 );
 
-const NODE: &str = "n-1";
+pub(crate) const NODE: &str = "n-1";
 
 async fn node(f: &Fixture, name: &str, zone: &ZoneName) {
     let mut tx = f.store.write().await.unwrap();
@@ -33,17 +33,17 @@ async fn node(f: &Fixture, name: &str, zone: &ZoneName) {
 }
 
 /// The default subnet, with a node in its zone.
-async fn subnet(f: &Fixture) -> SubnetRow {
+pub(crate) async fn subnet(f: &Fixture) -> SubnetRow {
     let subnet = subnet_list(&f.store, f.cx.account(), None, None, None, 1).await.unwrap().remove(0);
     node(f, NODE, &subnet.zone).await;
     subnet
 }
 
-async fn elastic(f: &Fixture) -> String {
+pub(crate) async fn elastic(f: &Fixture) -> String {
     f.texts("AllocateAddress", &[("Domain", "vpc")], "allocationId").await.remove(0)
 }
 
-async fn create(f: &Fixture, subnet: &SubnetRow, elastic: &str) -> String {
+pub(crate) async fn create(f: &Fixture, subnet: &SubnetRow, elastic: &str) -> String {
     let new = [("SubnetId", subnet.id.as_str()), ("AllocationId", elastic)];
     f.texts("CreateNatGateway", &new, "natGatewayId").await.remove(0)
 }
@@ -52,13 +52,13 @@ async fn states(f: &Fixture, id: &str) -> Vec<String> {
     f.texts("DescribeNatGateways", &[("NatGatewayId.1", id)], "state").await
 }
 
-async fn says(f: &Fixture, node: &str, id: &str, up: bool, gone: bool) {
-    let gateway = GatewayStatus { id: id.into(), incarnation: 1, up, gone, problem: String::new() };
+pub(crate) async fn says(f: &Fixture, node: &str, id: &str, up: bool, gone: bool) {
+    let gateway = GatewayStatus { id: id.into(), incarnation: 1, up, gone, ..Default::default() };
     let status = NodeStatus { node_id: node.into(), gateways: vec![gateway], ..Default::default() };
     mallee_app::nat_gateways::observe(&f.cloud, &[status]).await.unwrap();
 }
 
-async fn findings(f: &Fixture) -> Vec<(String, String)> {
+pub(crate) async fn findings(f: &Fixture) -> Vec<(String, String)> {
     let report = mallee_app::check::look_once(&f.cloud).await.unwrap();
     // There is no cluster controller.
     let of = report.findings.into_iter().filter(|finding| finding.invariant != "I1");
@@ -66,7 +66,7 @@ async fn findings(f: &Fixture) -> Vec<(String, String)> {
 }
 
 /// Those about a gateway or its interface.
-async fn of_gateway(f: &Fixture, id: &str, eni: &str) -> Vec<(String, String)> {
+pub(crate) async fn of_gateway(f: &Fixture, id: &str, eni: &str) -> Vec<(String, String)> {
     findings(f).await.into_iter().filter(|(subject, _)| subject == id || subject == eni).collect()
 }
 

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::{NatGateway, ObjectKind};
 use mallee_store::{
-    InterfaceFilter, NatGatewayFilter, NatGatewayRow, NatGatewayState, Store, StoreError, interface_list,
-    nat_gateway_list,
+    InterfaceFilter, NatAddressState, NatGatewayFilter, NatGatewayRow, NatGatewayState, Store, StoreError,
+    interface_list, nat_address_list, nat_gateway_list,
 };
 use mallee_types::{InterfaceId, NatGatewayId};
 
@@ -20,17 +20,29 @@ async fn of_rows(store: &Store, rows: Vec<NatGatewayRow>, region: &str) -> Resul
     let ids: Vec<InterfaceId> = rows.iter().filter_map(|row| row.interface_id.clone()).collect();
     let found = interface_list(store, InterfaceFilter { ids: Some(&ids), ..Default::default() }, PAGE).await?;
     let views = interface_views(store, found).await?;
+    let gateways: Vec<NatGatewayId> = rows.iter().map(|row| row.id.clone()).collect();
+    let others = nat_address_list(store, &gateways).await?;
     let gateway = |row: NatGatewayRow| {
         let view = views.iter().find(|view| Some(&view.row.id) == row.interface_id.as_ref())?;
+        let of = |state| {
+            let of = others.iter().filter(|other| other.gateway_id == row.id && other.state == state);
+            of.map(|other| other.address.to_string()).collect::<Vec<_>>()
+        };
+        let mut port = port(view, region);
+        // Nodes let go of those that leave.
+        let leave = of(NatAddressState::Leaving);
+        port.secondary.retain(|address| !leave.contains(&address.private_ip));
+        let draining = of(NatAddressState::Draining);
         Some(Object::NatGateway(NatGateway {
             id: row.id.to_string(),
             generation: row.generation.0,
             node_id: row.node_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             incarnation: row.incarnation.0,
-            port: Some(port(view, region)),
+            port: Some(port),
             private: row.private,
             zone: row.zone.to_string(),
             deleting: row.state == NatGatewayState::Deleting,
+            draining,
         }))
     };
     Ok(rows.into_iter().filter_map(gateway).collect())

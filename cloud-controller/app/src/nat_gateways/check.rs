@@ -46,7 +46,7 @@ pub(crate) async fn differences(
         for some in ids.chunks(mallee_store::FILTER_VALUES_MAX) {
             let shown = public_address_list(cloud.store(), Some(some), None, PAGE_ROWS_MAX).await.or_fail()?;
             let shown: BTreeMap<&InterfaceId, &PublicAddressRow> =
-                shown.iter().map(|row| (&row.interface_id, row)).collect();
+                shown.iter().filter(|row| row.private_ip.is_none()).map(|row| (&row.interface_id, row)).collect();
             for row in rows.iter().filter(|row| row.interface_id.as_ref().is_some_and(|id| some.contains(id))) {
                 let interface = row.interface_id.as_ref();
                 let shown = interface.and_then(|id| shown.get(id)).copied();

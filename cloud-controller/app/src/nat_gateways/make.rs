@@ -25,7 +25,7 @@ use std::net::Ipv4Addr;
 
 const OPERATION: &str = "CreateNatGateway";
 /// How often it is tried anew when another request changed its rows meanwhile.
-const TRIES_MAX: u32 = 5;
+pub(super) const TRIES_MAX: u32 = 5;
 /// Of gateways that an account has had, so many are shown: who fails again and again fills nobody's list.
 const ENDED_SHOWN_MAX: usize = 200;
 
@@ -43,7 +43,7 @@ pub struct NewGateway {
 }
 
 /// Why there is no gateway.
-enum Trouble {
+pub(super) enum Trouble {
     /// It is noted as failed: why, as EC2 names it, and in words.
     Failed(&'static str, String),
     /// Another request changed what was read.
@@ -58,7 +58,7 @@ impl From<ApiError> for Trouble {
     }
 }
 
-fn database(error: StoreError) -> Trouble {
+pub(super) fn database(error: StoreError) -> Trouble {
     match error {
         StoreError::Conflict { .. } | StoreError::Stale { .. } => Trouble::Again,
         other => Trouble::Refused(store_failure(other)),
@@ -254,7 +254,7 @@ impl Cloud {
 }
 
 /// The elastic IP, if it leads nowhere, in a VPC that has a way to the world, which it does not lose from here on.
-async fn free_address(
+pub(super) async fn free_address(
     tx: &mut Tx,
     cx: &OpContext,
     subnet: &SubnetRow,

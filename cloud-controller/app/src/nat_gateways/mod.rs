@@ -1,10 +1,12 @@
 //! NAT gateways: made, shown, deleted. One is an interface of its subnet that no instance has, and a place on a node, which
 //! translates behind it; [`observe`] takes in what nodes say of theirs.
 
+mod addresses;
 pub(crate) mod check;
 mod make;
 mod observe;
 
+pub use addresses::{LeavingAddresses, NewAddresses};
 pub use make::NewGateway;
 pub use observe::observe;
 
@@ -89,11 +91,13 @@ async fn forget(tx: &mut Tx, id: &NatGatewayId) -> Result<(), StoreError> {
     nat_gateway_forget(tx, id).await.map(drop)
 }
 
-/// One pass of the background task: what nobody is shown any more is forgotten with its tags. Idempotent.
+/// One pass of the background task: addresses whose drain is over leave, and what nobody is shown any more
+/// is forgotten with its tags. Idempotent.
 ///
 /// # Errors
 /// What the database says; the next pass goes on.
 pub(crate) async fn keep(cloud: &Cloud, now_ms: i64) -> Result<(), StoreError> {
+    addresses::end_drains(cloud, now_ms).await?;
     loop {
         let over = nat_gateway_list_over(cloud.store(), now_ms.saturating_sub(SHOWN_MS), FORGOTTEN_AT_ONCE).await?;
         if over.is_empty() {

@@ -1,12 +1,12 @@
 //! What nodes say of their NAT gateways.
 
-use super::finish;
+use super::{addresses, finish};
 use crate::Cloud;
 use mallee_proto::v1::{GatewayStatus, NodeStatus};
 use mallee_store::{
     FILTER_VALUES_MAX, NatGatewayFilter, NatGatewayRow, NatGatewayState, StoreError, nat_gateway_list, nat_gateway_up,
 };
-use mallee_types::{NatGatewayId, NodeId};
+use mallee_types::{Generation, NatGatewayId, NodeId};
 use std::collections::BTreeMap;
 
 /// What a status does to a gateway.
@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 enum News {
     Up,
     Gone,
+    /// It has the addresses as of this generation.
+    Addresses(Generation),
 }
 
 fn news(row: &NatGatewayRow, node: &NodeId, status: &GatewayStatus) -> Option<News> {
@@ -22,6 +24,8 @@ fn news(row: &NatGatewayRow, node: &NodeId, status: &GatewayStatus) -> Option<Ne
     }
     match row.state {
         NatGatewayState::Pending if status.up => Some(News::Up),
+        // None has others before it changes.
+        NatGatewayState::Available if status.generation > 1 => Some(News::Addresses(Generation(status.generation))),
         NatGatewayState::Deleting if status.gone => Some(News::Gone),
         _ => None,
     }
@@ -42,7 +46,7 @@ pub async fn observe(cloud: &Cloud, said: &[NodeStatus]) -> Result<(), StoreErro
         }
     }
     let ids: Vec<NatGatewayId> = newest.keys().cloned().collect();
-    let mut changes = Vec::new();
+    let mut changes: Vec<(NatGatewayRow, &NodeId, News)> = Vec::new();
     for some in ids.chunks(FILTER_VALUES_MAX) {
         let filter = NatGatewayFilter { ids: Some(some), live: true, ..Default::default() };
         let limit = u32::try_from(FILTER_VALUES_MAX).unwrap_or(u32::MAX);
@@ -51,6 +55,18 @@ pub async fn observe(cloud: &Cloud, said: &[NodeStatus]) -> Result<(), StoreErro
             changes.extend(news(&row, node, status).map(|news| (row, node, news)));
         }
     }
+    let of: Vec<NatGatewayId> = changes
+        .iter()
+        .filter(|(_, _, news)| matches!(news, News::Addresses(_)))
+        .map(|(row, ..)| row.id.clone())
+        .collect();
+    let waiting = addresses::waiting(cloud, &of).await?;
+    changes.retain(|(row, _, news)| match news {
+        News::Addresses(generation) => {
+            waiting.iter().any(|other| other.gateway_id == row.id && other.generation <= *generation)
+        }
+        News::Up | News::Gone => true,
+    });
     if changes.is_empty() {
         return Ok(());
     }
@@ -59,6 +75,7 @@ pub async fn observe(cloud: &Cloud, said: &[NodeStatus]) -> Result<(), StoreErro
     for (row, node, news) in changes {
         match news {
             News::Up => nat_gateway_up(&mut tx, &row.id, node, row.incarnation).await?,
+            News::Addresses(generation) => addresses::applied(&mut tx, &row, generation, &waiting).await?,
             News::Gone => finish(&mut tx, &row, now_ms).await?,
         };
     }

@@ -227,6 +227,13 @@ quotas! {
     /// NAT gateways of each zone that are neither gone nor failed.
     NAT_GATEWAYS_PER_ZONE = quota("vpc", "L-FE5A380F", "NAT gateways per Availability Zone", Use::Each)
         .usual(5).refused(Code::NatGatewayLimitExceeded, Words::Plain);
+    /// Elastic IPs of each public NAT gateway.
+    NAT_ELASTIC_IPS = quota("vpc", "L-5F53652F", "Elastic IP addresses per public NAT gateway", Use::Each)
+        .usual(2).most(8).refused(Code::AddressLimitExceeded, Words::Plain);
+    /// Addresses of each private NAT gateway. (AWS has the quota; its code is not public.)
+    NAT_PRIVATE_ADDRESSES = quota("vpc", "mallee-nat-private-addresses", "Private IP addresses per NAT gateway",
+        Use::Each)
+        .usual(8).most(31).refused(Code::PrivateIpAddressLimitExceeded, Words::More("addresses of a NAT gateway"));
     /// Prefix lists.
     PREFIX_LISTS = quota("vpc", "mallee-prefix-lists", "Prefix lists per Region", Use::Sum(Counted::PrefixLists, 1))
         .usual(1_000).refused(Code::PrefixListLimitExceeded, Words::Plain);

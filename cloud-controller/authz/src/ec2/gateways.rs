@@ -38,6 +38,10 @@ rows! {
     ReplaceNetworkAclAssociation: ACL.linked("AssociationId"), ON_ACL;
     ReplaceNetworkAclEntry: ON_ACL;
 
+    AssignPrivateNatGatewayAddress: NAT_GATEWAY.at("NatGatewayId");
+    AssociateNatGatewayAddress: NAT_GATEWAY.at("NatGatewayId"), ADDRESS.at("AllocationId.*");
+    DisassociateNatGatewayAddress: NAT_GATEWAY.at("NatGatewayId");
+    UnassignPrivateNatGatewayAddress: NAT_GATEWAY.at("NatGatewayId");
     AttachInternetGateway: INTERNET_GATEWAY.at("InternetGatewayId"), ON_VPC;
     AttachVpnGateway: VPN_GATEWAY.at("VpnGatewayId"), ON_VPC;
     CreateCarrierGateway: CARRIER_GATEWAY.made(), ON_VPC;

@@ -15,10 +15,12 @@ fn status(node: &NodeEntry, gateway: &NatGateway) -> GatewayStatus {
     let port = ports.find(|port| port.nat && port.instance_id == gateway.id);
     let problem = port.and_then(|port| node.port_errors.get(&port.interface_id)).cloned().unwrap_or_default();
     let meant = port.is_some_and(|port| port.incarnation == gateway.incarnation) && !gateway.deleting;
+    let up = applied && meant && problem.is_empty();
     GatewayStatus {
         id: gateway.id.clone(),
         incarnation: gateway.incarnation,
-        up: applied && meant && problem.is_empty(),
+        up,
+        generation: if up { gateway.generation } else { 0 },
         gone: applied && port.is_none() && gateway.deleting,
         problem,
     }

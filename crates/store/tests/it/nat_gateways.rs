@@ -9,7 +9,8 @@ mallee_store::store_test_suite!(
     a_gateway_keeps_its_interface_until_its_node_has_let_go,
     only_the_place_that_is_meant_makes_it_available,
     places_and_quotas_count_what_is_live,
-    the_interface_of_a_gateway_is_no_instances
+    the_interface_of_a_gateway_is_no_instances,
+    more_addresses_come_drain_and_go
 );
 
 async fn eni(store: &Store, subnet: &SubnetRow, n: u128) -> InterfaceRow {
@@ -169,4 +170,53 @@ async fn the_interface_of_a_gateway_is_no_instances(db: TestDb) {
     let attachment = AttachmentId::from_random(1);
     let refused = interface_attach(&mut tx, &eni.id, &instance.id, &attachment, 1, false).await.unwrap_err();
     assert!(matches!(refused, StoreError::Stale { .. }), "{refused}");
+}
+
+async fn more_addresses_come_drain_and_go(db: TestDb) {
+    let store = db.open().await;
+    let (_, subnet) = world(&store, "172.31.0.0/24").await;
+    let row = gateway(1, &eni(&store, &subnet, 1).await, 1);
+    insert(&store, &row).await.unwrap();
+    let mut tx = store.write().await.unwrap();
+    assert_eq!(nat_gateway_touch(&mut tx, &row.id).await.unwrap(), None, "it is pending");
+    assert!(nat_gateway_up(&mut tx, &row.id, &node(1), row.incarnation).await.unwrap());
+    let generation = nat_gateway_touch(&mut tx, &row.id).await.unwrap().unwrap();
+    assert_eq!(generation, Generation(2));
+    let made = |ip: &str| NatAddressRow {
+        gateway_id: row.id.clone(),
+        address: ip.parse().unwrap(),
+        allocation_id: None,
+        association_id: None,
+        public_ip: None,
+        state: NatAddressState::Adding,
+        generation,
+        drained_ms: None,
+    };
+    let (a, b) = (made("172.31.0.20"), made("172.31.0.21"));
+    nat_address_insert(&mut tx, &[a.clone(), b.clone()]).await.unwrap();
+    assert_eq!(nat_address_up(&mut tx, &row.id, Generation(1)).await.unwrap(), 0, "its node does not have them");
+    assert_eq!(nat_address_up(&mut tx, &row.id, generation).await.unwrap(), 2);
+    assert!(!nat_address_leave(&mut tx, &a, Generation(3)).await.unwrap(), "it does not drain");
+    assert!(nat_address_drain(&mut tx, &a, Generation(3), 100).await.unwrap());
+    assert!(!nat_address_drain(&mut tx, &a, Generation(4), 200).await.unwrap(), "it keeps its time");
+    tx.commit().await.unwrap();
+    let drains = NatAddressRow {
+        state: NatAddressState::Draining,
+        generation: Generation(3),
+        drained_ms: Some(100),
+        ..a.clone()
+    };
+    let up = NatAddressRow { state: NatAddressState::Up, ..b.clone() };
+    assert_eq!(nat_address_list(&store, std::slice::from_ref(&row.id)).await.unwrap(), [drains.clone(), up]);
+    assert_eq!(nat_address_list_drained(&store, 99, 10).await.unwrap(), []);
+    assert_eq!(nat_address_list_drained(&store, 100, 10).await.unwrap(), [drains]);
+    let mut tx = store.write().await.unwrap();
+    assert!(!nat_address_delete(&mut tx, &a).await.unwrap(), "its node may have it");
+    assert!(nat_address_leave(&mut tx, &a, Generation(4)).await.unwrap());
+    assert!(nat_address_delete(&mut tx, &a).await.unwrap());
+    assert!(nat_gateway_delete(&mut tx, &row.id).await.unwrap());
+    assert_eq!(nat_gateway_touch(&mut tx, &row.id).await.unwrap(), None, "it is to go");
+    assert!(nat_gateway_gone(&mut tx, &row.id, 9).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(nat_address_list(&store, &[row.id]).await.unwrap(), [], "all go with it");
 }

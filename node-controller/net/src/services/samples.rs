@@ -25,6 +25,7 @@ pub(super) fn port() -> Port {
         flow_log: false,
         hop: None,
         nat: None,
+        nat_draining: Vec::new(),
         bandwidth: None,
         flows: None,
         ipv6: Default::default(),

@@ -6,8 +6,9 @@ use crate::overlay::underlay;
 use crate::public::world;
 use crate::services::nslookup;
 use mallee_node_core::network::NetworkEngine as _;
-use mallee_proto::v1::{PortView, RouteTableView, RouteTarget, VpcView};
+use mallee_proto::v1::{PortAddress, PortView, RouteTableView, RouteTarget, VpcView};
 use mallee_runtime::FaultAction;
+use std::collections::BTreeMap;
 use std::net::UdpSocket;
 
 const WORLD: &str = "198.51.100.2";
@@ -138,6 +139,64 @@ async fn flows_by_a_gateway_notice_no_change_and_no_restart() {
     }
     let (sent, lost) = pinger.stop();
     assert!(sent > 100 && lost.is_empty(), "{lost:?} of {sent}");
+}
+
+/// Which addresses the world sees, of so many connections.
+fn seen(guest: &str, times: usize) -> BTreeMap<String, usize> {
+    let mut seen = BTreeMap::new();
+    for _ in 0..times {
+        let from = connect(guest, WORLD, 80).expect("each connection is served");
+        *seen.entry(from).or_default() += 1;
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_are_spread_over_the_addresses_of_a_gateway_and_one_drains() {
+    const SECOND: &str = "203.0.113.6";
+    let mut lab = Lab::new();
+    let _world = outside(&mut lab);
+    let a = port("a", 0, 11, &["sg-open"]);
+    let alone = gateway_port(5, PUBLIC);
+    let second =
+        PortAddress { private_ip: "10.0.1.6".to_owned(), public_ip: SECOND.to_owned(), ..PortAddress::default() };
+    let both = PortView { secondary: vec![second], ..alone.clone() };
+    let drains = PortView { nat_draining: vec!["10.0.1.6".to_owned()], ..both.clone() };
+    lab.apply(vec![by_gateway(&[a.clone(), alone.clone()], &[], "10.0.1.5")]).await;
+    let ga = lab.launch(&a).await;
+    assert_eq!(seen(&ga, 10).into_keys().collect::<Vec<_>>(), [PUBLIC], "control: one address");
+    let first = Pinger::start(&ga, &format!("{WORLD}:7"));
+    lab.apply(vec![by_gateway(&[a.clone(), both.clone()], &[], "10.0.1.5")]).await;
+    let spread = seen(&ga, 60);
+    assert_eq!(spread.keys().collect::<Vec<_>>(), [PUBLIC, SECOND], "{spread:?}");
+    assert!(spread.values().all(|times| *times >= 10), "{spread:?}");
+    assert!(ping(&ga, WORLD), "what has no ports passes too");
+    // Flows of before, some of them from the second address.
+    let bound = || (0..20).map(|_| UdpSocket::bind("0.0.0.0:0").unwrap()).collect::<Vec<_>>();
+    let old = within(&ga, bound);
+    let answered = || old.iter().filter(|socket| echoed(socket)).count();
+    assert_eq!(answered(), 20);
+    lab.apply(vec![by_gateway(&[a.clone(), drains], &[], "10.0.1.5")]).await;
+    assert_eq!(seen(&ga, 30).into_keys().collect::<Vec<_>>(), [PUBLIC], "no new flow");
+    assert_eq!(answered(), 20, "old ones go on");
+    lab.restart();
+    lab.apply(vec![by_gateway(&[a.clone(), both.clone()], &[], "10.0.1.5")]).await;
+    assert_eq!(answered(), 20, "and are as before when it drains no more");
+    assert_eq!(seen(&ga, 60).len(), 2);
+    // Taken away, its flows end; those of the other one do not.
+    lab.apply(vec![by_gateway(&[a, alone], &[], "10.0.1.5")]).await;
+    assert_eq!(seen(&ga, 30).into_keys().collect::<Vec<_>>(), [PUBLIC]);
+    let left = answered();
+    assert!((1..20).contains(&left), "{left} of 20 were from the first address");
+    let (sent, lost) = first.stop();
+    assert!(sent > 20 && lost.is_empty(), "{lost:?} of {sent}");
+}
+
+/// Whether what is sent comes back.
+fn echoed(socket: &UdpSocket) -> bool {
+    socket.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    socket.send_to(&[7], (WORLD, 7)).unwrap();
+    socket.recv_from(&mut [0]).is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

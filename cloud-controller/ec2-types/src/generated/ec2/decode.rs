@@ -173,6 +173,24 @@ impl FromQuery for AssignPrivateIpAddressesRequest {
     }
 }
 
+impl FromQuery for AssignPrivateNatGatewayAddressRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "NatGatewayId" => r.nat_gateway_id = Some(FromQuery::from_query(c)?),
+                "PrivateIpAddressCount" => r.private_ip_address_count = Some(FromQuery::from_query(c)?),
+                "PrivateIpAddress" => r.private_ip_addresses = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.nat_gateway_id.is_none() { return Err(n.missing("NatGatewayId")); }
+        n.check_range("PrivateIpAddressCount", r.private_ip_address_count, Some(1), Some(31))?;
+        Ok(r)
+    }
+}
+
 impl FromQuery for AssociateAddressRequest {
     fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
         let mut r = Self::default();
@@ -221,6 +239,26 @@ impl FromQuery for AssociateIamInstanceProfileRequest {
         }
         if r.iam_instance_profile.is_none() { return Err(n.missing("IamInstanceProfile")); }
         if r.instance_id.is_none() { return Err(n.missing("InstanceId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for AssociateNatGatewayAddressRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AllocationId" => r.allocation_ids = Leaf::flat(c)?,
+                "AvailabilityZone" => r.availability_zone = Some(FromQuery::from_query(c)?),
+                "AvailabilityZoneId" => r.availability_zone_id = Some(FromQuery::from_query(c)?),
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "NatGatewayId" => r.nat_gateway_id = Some(FromQuery::from_query(c)?),
+                "PrivateIpAddress" => r.private_ip_addresses = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.allocation_ids.is_empty() { return Err(n.missing("AllocationId")); }
+        if r.nat_gateway_id.is_none() { return Err(n.missing("NatGatewayId")); }
         Ok(r)
     }
 }
@@ -3907,6 +3945,25 @@ impl FromQuery for DisassociateIamInstanceProfileRequest {
             }
         }
         if r.association_id.is_none() { return Err(n.missing("AssociationId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for DisassociateNatGatewayAddressRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "AssociationId" => r.association_ids = Leaf::flat(c)?,
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "MaxDrainDurationSeconds" => r.max_drain_duration_seconds = Some(FromQuery::from_query(c)?),
+                "NatGatewayId" => r.nat_gateway_id = Some(FromQuery::from_query(c)?),
+                _ => return Err(c.unknown()),
+            }
+        }
+        if r.association_ids.is_empty() { return Err(n.missing("AssociationId")); }
+        n.check_range("MaxDrainDurationSeconds", r.max_drain_duration_seconds, Some(1), Some(4000))?;
+        if r.nat_gateway_id.is_none() { return Err(n.missing("NatGatewayId")); }
         Ok(r)
     }
 }
@@ -7680,6 +7737,25 @@ impl FromQuery for UnassignPrivateIpAddressesRequest {
             }
         }
         if r.network_interface_id.is_none() { return Err(n.missing("NetworkInterfaceId")); }
+        Ok(r)
+    }
+}
+
+impl FromQuery for UnassignPrivateNatGatewayAddressRequest {
+    fn from_query(n: Node<'_>) -> Result<Self, ApiError> {
+        let mut r = Self::default();
+        for c in n.members()? {
+            match c.name() {
+                "DryRun" => r.dry_run = Some(FromQuery::from_query(c)?),
+                "MaxDrainDurationSeconds" => r.max_drain_duration_seconds = Some(FromQuery::from_query(c)?),
+                "NatGatewayId" => r.nat_gateway_id = Some(FromQuery::from_query(c)?),
+                "PrivateIpAddress" => r.private_ip_addresses = Leaf::flat(c)?,
+                _ => return Err(c.unknown()),
+            }
+        }
+        n.check_range("MaxDrainDurationSeconds", r.max_drain_duration_seconds, Some(1), Some(4000))?;
+        if r.nat_gateway_id.is_none() { return Err(n.missing("NatGatewayId")); }
+        if r.private_ip_addresses.is_empty() { return Err(n.missing("PrivateIpAddress")); }
         Ok(r)
     }
 }

@@ -239,6 +239,13 @@ impl ToXml for AssignPrivateIpAddressesResult {
     }
 }
 
+impl ToXml for AssignPrivateNatGatewayAddressResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("natGatewayAddressSet", "item", &self.nat_gateway_addresses, true);
+        self.nat_gateway_id.field(w, "natGatewayId");
+    }
+}
+
 impl ToXml for AssignedPrivateIpAddress {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.private_ip_address.field(w, "privateIpAddress");
@@ -254,6 +261,13 @@ impl ToXml for AssociateAddressResult {
 impl ToXml for AssociateIamInstanceProfileResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.iam_instance_profile_association.field(w, "iamInstanceProfileAssociation");
+    }
+}
+
+impl ToXml for AssociateNatGatewayAddressResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("natGatewayAddressSet", "item", &self.nat_gateway_addresses, true);
+        self.nat_gateway_id.field(w, "natGatewayId");
     }
 }
 
@@ -1752,6 +1766,13 @@ impl ToXml for DisableTransitGatewayRouteTablePropagationResult {
 impl ToXml for DisassociateIamInstanceProfileResult {
     fn to_xml(&self, w: &mut XmlWriter) {
         self.iam_instance_profile_association.field(w, "iamInstanceProfileAssociation");
+    }
+}
+
+impl ToXml for DisassociateNatGatewayAddressResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("natGatewayAddressSet", "item", &self.nat_gateway_addresses, true);
+        self.nat_gateway_id.field(w, "natGatewayId");
     }
 }
 
@@ -5418,6 +5439,13 @@ impl ToXml for UnassignIpv6AddressesResult {
         self.network_interface_id.field(w, "networkInterfaceId");
         w.list("unassignedIpv6Addresses", "item", &self.unassigned_ipv6_addresses, true);
         w.list("unassignedIpv6PrefixSet", "item", &self.unassigned_ipv6_prefixes, true);
+    }
+}
+
+impl ToXml for UnassignPrivateNatGatewayAddressResult {
+    fn to_xml(&self, w: &mut XmlWriter) {
+        w.list("natGatewayAddressSet", "item", &self.nat_gateway_addresses, true);
+        self.nat_gateway_id.field(w, "natGatewayId");
     }
 }
 

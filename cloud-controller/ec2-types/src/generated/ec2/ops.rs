@@ -15,9 +15,11 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "AllocateHosts", required: &[], members: &["AssetId", "AutoPlacement", "AvailabilityZone", "AvailabilityZoneId", "ClientToken", "CpuOptions", "HostMaintenance", "HostRecovery", "InstanceFamily", "InstanceType", "OutpostArn", "Quantity", "TagSpecification"], dry_run: false, client_token: true, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssignIpv6Addresses", required: &["NetworkInterfaceId"], members: &["Ipv6AddressCount", "Ipv6Addresses", "Ipv6PrefixCount", "Ipv6Prefix", "NetworkInterfaceId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssignPrivateIpAddresses", required: &["NetworkInterfaceId"], members: &["AllowReassignment", "Ipv4PrefixCount", "Ipv4Prefix", "NetworkInterfaceId", "PrivateIpAddress", "SecondaryPrivateIpAddressCount"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "AssignPrivateNatGatewayAddress", required: &["NatGatewayId"], members: &["DryRun", "NatGatewayId", "PrivateIpAddressCount", "PrivateIpAddress"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateAddress", required: &[], members: &["AllocationId", "AllowReassociation", "DryRun", "InstanceId", "NetworkInterfaceId", "PrivateIpAddress", "PublicIp"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateDhcpOptions", required: &["DhcpOptionsId", "VpcId"], members: &["DhcpOptionsId", "DryRun", "VpcId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "AssociateIamInstanceProfile", required: &["IamInstanceProfile", "InstanceId"], members: &["IamInstanceProfile", "InstanceId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "AssociateNatGatewayAddress", required: &["AllocationId", "NatGatewayId"], members: &["AllocationId", "AvailabilityZone", "AvailabilityZoneId", "DryRun", "NatGatewayId", "PrivateIpAddress"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateRouteTable", required: &["RouteTableId"], members: &["DryRun", "GatewayId", "PublicIpv4Pool", "RouteTableId", "SubnetId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateSubnetCidrBlock", required: &["SubnetId"], members: &["Ipv6CidrBlock", "Ipv6IpamPoolId", "Ipv6NetmaskLength", "SubnetId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "AssociateTransitGatewayRouteTable", required: &["TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -208,6 +210,7 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "DisableVgwRoutePropagation", required: &["GatewayId", "RouteTableId"], members: &["DryRun", "GatewayId", "RouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DisassociateAddress", required: &[], members: &["AssociationId", "DryRun", "PublicIp"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DisassociateIamInstanceProfile", required: &["AssociationId"], members: &["AssociationId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
+    OperationMeta { name: "DisassociateNatGatewayAddress", required: &["AssociationId", "NatGatewayId"], members: &["AssociationId", "DryRun", "MaxDrainDurationSeconds", "NatGatewayId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisassociateRouteTable", required: &["AssociationId"], members: &["AssociationId", "DryRun"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: false },
     OperationMeta { name: "DisassociateSubnetCidrBlock", required: &["AssociationId"], members: &["AssociationId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "DisassociateTransitGatewayRouteTable", required: &["TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], members: &["DryRun", "TransitGatewayAttachmentId", "TransitGatewayRouteTableId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
@@ -304,13 +307,14 @@ pub const OPERATIONS: &[OperationMeta] = &[
     OperationMeta { name: "TerminateInstances", required: &["InstanceId"], members: &["DryRun", "Force", "InstanceId", "SkipOsShutdown"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "UnassignIpv6Addresses", required: &["NetworkInterfaceId"], members: &["Ipv6Addresses", "Ipv6Prefix", "NetworkInterfaceId"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "UnassignPrivateIpAddresses", required: &["NetworkInterfaceId"], members: &["Ipv4Prefix", "NetworkInterfaceId", "PrivateIpAddress"], dry_run: false, client_token: false, pagination: None, result_wrapper: "", has_output: false },
+    OperationMeta { name: "UnassignPrivateNatGatewayAddress", required: &["NatGatewayId", "PrivateIpAddress"], members: &["DryRun", "MaxDrainDurationSeconds", "NatGatewayId", "PrivateIpAddress"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "UnmonitorInstances", required: &["InstanceId"], members: &["DryRun", "InstanceId", "MetricCategoryId"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "UpdateSecurityGroupRuleDescriptionsEgress", required: &[], members: &["DryRun", "GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleDescription"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
     OperationMeta { name: "UpdateSecurityGroupRuleDescriptionsIngress", required: &[], members: &["DryRun", "GroupId", "GroupName", "IpPermissions", "SecurityGroupRuleDescription"], dry_run: true, client_token: false, pagination: None, result_wrapper: "", has_output: true },
 ];
 
 /// Operations of the model that are not generated: known to AWS, not offered here.
-pub const NOT_GENERATED: &[&str] = &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptVpcEndpointConnections", "AdvertiseByoipCidr", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssignPrivateNatGatewayAddress", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateEnclaveCertificateIamRole", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNatGatewayAddress", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateSecurityGroupVpc", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTrunkInterface", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachVerifiedAccessTrustProvider", "AuthorizeClientVpnIngress", "BatchModifyIpamRoutingPolicyRegistrations", "CancelCapacityReservationFleets", "CancelDeclarativePoliciesReport", "CancelImageLaunchPermission", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateDelegateMacVolumeOwnershipTask", "CreateFpgaImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateMetricCategory", "CreateNetworkInsightsAccessScope", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePublicIpv4Pool", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSnapshots", "CreateStoreImageTask", "CreateSubnetCidrReservation", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRouteTableAnnouncement", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpnConcentrator", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteMetricCategory", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSubnetCidrReservation", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpnConcentrator", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeDeclarativePoliciesReports", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeInstanceConnectEndpoints", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceTopology", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInterfacePermissions", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePublicIpv4Pools", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupVpcAssociations", "DescribeServiceLinkVirtualInterfaces", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeStoreImageTasks", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpnConcentrators", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachVerifiedAccessTrustProvider", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImageBlockPublicAccess", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSnapshotBlockPublicAccess", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNatGatewayAddress", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateSecurityGroupVpc", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTrunkInterface", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImageBlockPublicAccess", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSnapshotBlockPublicAccess", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceTpmEkPub", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFpgaImageAttribute", "ModifyInstanceConnectEndpoint", "ModifyInstanceEventWindow", "ModifyInstanceNetworkPerformanceOptions", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLocalGatewayRoute", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectVpcEndpointConnections", "ReleaseIpamPoolAllocation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceVpnTunnel", "RequestSpotFleet", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "StartDeclarativePoliciesReport", "StartNetworkInsightsAccessScopeAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "TerminateClientVpnConnections", "UnassignPrivateNatGatewayAddress", "UnlockSnapshot", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"];
+pub const NOT_GENERATED: &[&str] = &["AcceptAddressTransfer", "AcceptCapacityReservationBillingOwnership", "AcceptReservedInstancesExchangeQuote", "AcceptTransitGatewayClientVpnAttachment", "AcceptTransitGatewayMulticastDomainAssociations", "AcceptTransitGatewayPeeringAttachment", "AcceptVpcEndpointConnections", "AdvertiseByoipCidr", "AllocateIpamPoolCidr", "ApplySecurityGroupsToClientVpnTargetNetwork", "AssociateApplicationStatusCheck", "AssociateCapacityReservationBillingOwner", "AssociateClientVpnTargetNetwork", "AssociateEnclaveCertificateIamRole", "AssociateInstanceEventWindow", "AssociateIpamByoasn", "AssociateIpamResourceDiscovery", "AssociateKmsKeyId", "AssociateNetworkingFlexCostAllocationPolicy", "AssociateRouteServer", "AssociateSecurityGroupVpc", "AssociateTransitGatewayMulticastDomain", "AssociateTransitGatewayPolicyTable", "AssociateTrunkInterface", "AttachClassicLinkVpc", "AttachImageWatermark", "AttachVerifiedAccessTrustProvider", "AuthorizeClientVpnIngress", "BatchModifyIpamRoutingPolicyRegistrations", "CancelCapacityReservationFleets", "CancelDeclarativePoliciesReport", "CancelImageLaunchPermission", "CancelReservedInstancesListing", "CancelSpotFleetRequests", "ConfirmProductInstance", "CopyFpgaImage", "CopyVolumes", "CreateApplicationStatusCheck", "CreateCapacityManagerDataExport", "CreateCapacityReservationBySplitting", "CreateCapacityReservationCancellationQuote", "CreateCapacityReservationDateChangeQuote", "CreateCapacityReservationFleet", "CreateClientVpnEndpoint", "CreateClientVpnRoute", "CreateCoipCidr", "CreateCoipPool", "CreateDelegateMacVolumeOwnershipTask", "CreateFpgaImage", "CreateImageUsageReport", "CreateInstanceConnectEndpoint", "CreateInstanceEventWindow", "CreateInterruptibleCapacityReservationAllocation", "CreateIpam", "CreateIpamExternalResourceVerificationToken", "CreateIpamInternetRegistryAssociation", "CreateIpamPolicy", "CreateIpamPool", "CreateIpamPrefixListResolver", "CreateIpamPrefixListResolverTarget", "CreateIpamResourceDiscovery", "CreateIpamRoutingPolicyRegistration", "CreateIpamScope", "CreateLocalGatewayRoute", "CreateLocalGatewayRouteTable", "CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "CreateLocalGatewayRouteTableVpcAssociation", "CreateLocalGatewayVirtualInterface", "CreateLocalGatewayVirtualInterfaceGroup", "CreateMacSystemIntegrityProtectionModificationTask", "CreateMetricCategory", "CreateNetworkInsightsAccessScope", "CreateNetworkInterfacePermission", "CreateNetworkingFlexCostAllocationPolicy", "CreatePublicIpv4Pool", "CreateReservedInstancesListing", "CreateRestoreImageTask", "CreateRouteServer", "CreateRouteServerEndpoint", "CreateRouteServerPeer", "CreateSecondaryNetwork", "CreateSecondarySubnet", "CreateSnapshots", "CreateStoreImageTask", "CreateSubnetCidrReservation", "CreateTrafficMirrorFilter", "CreateTrafficMirrorFilterRule", "CreateTrafficMirrorSession", "CreateTrafficMirrorTarget", "CreateTransitGatewayConnect", "CreateTransitGatewayConnectPeer", "CreateTransitGatewayMeteringPolicy", "CreateTransitGatewayMeteringPolicyEntry", "CreateTransitGatewayMulticastDomain", "CreateTransitGatewayNetworkFunctionAttachment", "CreateTransitGatewayPeeringAttachment", "CreateTransitGatewayPolicyTable", "CreateTransitGatewayPolicyTableEntry", "CreateTransitGatewayPrefixListReference", "CreateTransitGatewayRouteTableAnnouncement", "CreateVerifiedAccessEndpoint", "CreateVerifiedAccessGroup", "CreateVerifiedAccessInstance", "CreateVerifiedAccessTrustProvider", "CreateVpcBlockPublicAccessExclusion", "CreateVpcEncryptionControl", "CreateVpcEndpointConnectionNotification", "CreateVpcEndpointServiceConfiguration", "CreateVpnConcentrator", "DeleteApplicationStatusCheck", "DeleteCapacityManagerDataExport", "DeleteClientVpnEndpoint", "DeleteClientVpnEndpointAuthorizationPolicy", "DeleteClientVpnRoute", "DeleteCoipCidr", "DeleteCoipPool", "DeleteFpgaImage", "DeleteImageUsageReport", "DeleteInstanceConnectEndpoint", "DeleteInstanceEventWindow", "DeleteIpam", "DeleteIpamExternalResourceVerificationToken", "DeleteIpamInternetRegistryAssociation", "DeleteIpamPolicy", "DeleteIpamPool", "DeleteIpamPrefixListResolver", "DeleteIpamPrefixListResolverTarget", "DeleteIpamResourceDiscovery", "DeleteIpamRoutingPolicyRegistration", "DeleteIpamScope", "DeleteLocalGatewayRoute", "DeleteLocalGatewayRouteTable", "DeleteLocalGatewayRouteTableVirtualInterfaceGroupAssociation", "DeleteLocalGatewayRouteTableVpcAssociation", "DeleteLocalGatewayVirtualInterface", "DeleteLocalGatewayVirtualInterfaceGroup", "DeleteMetricCategory", "DeleteNetworkInsightsAccessScope", "DeleteNetworkInsightsAccessScopeAnalysis", "DeleteNetworkInterfacePermission", "DeleteNetworkingFlexCostAllocationPolicies", "DeletePublicIpv4Pool", "DeleteQueuedReservedInstances", "DeleteRouteServer", "DeleteRouteServerEndpoint", "DeleteRouteServerPeer", "DeleteSecondaryNetwork", "DeleteSecondarySubnet", "DeleteSubnetCidrReservation", "DeleteTrafficMirrorFilter", "DeleteTrafficMirrorFilterRule", "DeleteTrafficMirrorSession", "DeleteTrafficMirrorTarget", "DeleteTransitGatewayClientVpnAttachment", "DeleteTransitGatewayConnect", "DeleteTransitGatewayConnectPeer", "DeleteTransitGatewayMeteringPolicy", "DeleteTransitGatewayMeteringPolicyEntry", "DeleteTransitGatewayMulticastDomain", "DeleteTransitGatewayNetworkFunctionAttachment", "DeleteTransitGatewayPeeringAttachment", "DeleteTransitGatewayPolicyTable", "DeleteTransitGatewayPolicyTableEntry", "DeleteTransitGatewayPrefixListReference", "DeleteTransitGatewayRouteTableAnnouncement", "DeleteVerifiedAccessEndpoint", "DeleteVerifiedAccessGroup", "DeleteVerifiedAccessInstance", "DeleteVerifiedAccessTrustProvider", "DeleteVpcBlockPublicAccessExclusion", "DeleteVpcEncryptionControl", "DeleteVpcEndpointConnectionNotifications", "DeleteVpcEndpointServiceConfigurations", "DeleteVpnConcentrator", "DeprovisionByoipCidr", "DeprovisionIpamByoasn", "DeprovisionIpamPoolCidr", "DeprovisionPublicIpv4PoolCidr", "DeregisterInstanceEventNotificationAttributes", "DeregisterTransitGatewayMulticastGroupMembers", "DeregisterTransitGatewayMulticastGroupSources", "DescribeAccountVpcEncryptionControl", "DescribeAddressTransfers", "DescribeApplicationStatus", "DescribeApplicationStatusCheckAssociations", "DescribeApplicationStatusChecks", "DescribeAwsNetworkPerformanceMetricSubscriptions", "DescribeByoipCidrs", "DescribeCapacityBlockExtensionHistory", "DescribeCapacityBlockExtensionOfferings", "DescribeCapacityBlockOfferings", "DescribeCapacityBlockStatus", "DescribeCapacityBlocks", "DescribeCapacityManagerDataExports", "DescribeCapacityReservationBillingRequests", "DescribeCapacityReservationCancellationQuotes", "DescribeCapacityReservationDateChangeQuotes", "DescribeCapacityReservationFleets", "DescribeCapacityReservationTopology", "DescribeClassicLinkInstances", "DescribeClientVpnAuthorizationRules", "DescribeClientVpnConnections", "DescribeClientVpnEndpoints", "DescribeClientVpnRoutes", "DescribeClientVpnTargetNetworks", "DescribeCoipPools", "DescribeDeclarativePoliciesReports", "DescribeElasticGpus", "DescribeExportImageTasks", "DescribeFastLaunchImages", "DescribeFastSnapshotRestores", "DescribeFpgaImageAttribute", "DescribeFpgaImages", "DescribeHostReservationOfferings", "DescribeHostReservations", "DescribeImageReferences", "DescribeImageUsageReportEntries", "DescribeImageUsageReports", "DescribeInstanceConnectEndpoints", "DescribeInstanceEventNotificationAttributes", "DescribeInstanceSqlHaHistoryStates", "DescribeInstanceSqlHaStates", "DescribeInstanceTopology", "DescribeIpamByoasn", "DescribeIpamExternalResourceVerificationTokens", "DescribeIpamInternetRegistryAssociations", "DescribeIpamPolicies", "DescribeIpamPoolAllocations", "DescribeIpamPools", "DescribeIpamPrefixListResolverTargets", "DescribeIpamPrefixListResolvers", "DescribeIpamResourceDiscoveries", "DescribeIpamResourceDiscoveryAssociations", "DescribeIpamScopes", "DescribeIpams", "DescribeIpv6Pools", "DescribeLocalGatewayRouteTableVirtualInterfaceGroupAssociations", "DescribeLocalGatewayRouteTableVpcAssociations", "DescribeLocalGatewayRouteTables", "DescribeLocalGatewayVirtualInterfaceGroups", "DescribeLocalGatewayVirtualInterfaces", "DescribeLocalGateways", "DescribeLockedSnapshots", "DescribeMacHosts", "DescribeMacModificationTasks", "DescribeMetricCategories", "DescribeMovingAddresses", "DescribeNetworkInsightsAccessScopeAnalyses", "DescribeNetworkInsightsAccessScopes", "DescribeNetworkInterfacePermissions", "DescribeNetworkingFlexCostAllocationPolicies", "DescribeNetworkingFlexCostAllocationPolicyAssociations", "DescribeOutpostLags", "DescribePublicIpv4Pools", "DescribeReservedInstancesListings", "DescribeReservedInstancesModifications", "DescribeReservedInstancesOfferings", "DescribeRouteServerEndpoints", "DescribeRouteServerPeers", "DescribeRouteServers", "DescribeScheduledInstanceAvailability", "DescribeScheduledInstances", "DescribeSecondaryInterfaces", "DescribeSecondaryNetworks", "DescribeSecondarySubnets", "DescribeSecurityGroupVpcAssociations", "DescribeServiceLinkVirtualInterfaces", "DescribeSpotFleetInstances", "DescribeSpotFleetRequestHistory", "DescribeSpotFleetRequests", "DescribeStoreImageTasks", "DescribeTrafficMirrorFilterRules", "DescribeTrafficMirrorFilters", "DescribeTrafficMirrorSessions", "DescribeTrafficMirrorTargets", "DescribeTransitGatewayConnectPeers", "DescribeTransitGatewayConnects", "DescribeTransitGatewayMeteringPolicies", "DescribeTransitGatewayMulticastDomains", "DescribeTransitGatewayNetworkFunctionAttachments", "DescribeTransitGatewayPeeringAttachments", "DescribeTransitGatewayPolicyTables", "DescribeTransitGatewayRouteTableAnnouncements", "DescribeTrunkInterfaceAssociations", "DescribeVerifiedAccessEndpoints", "DescribeVerifiedAccessGroups", "DescribeVerifiedAccessInstanceLoggingConfigurations", "DescribeVerifiedAccessInstances", "DescribeVerifiedAccessTrustProviders", "DescribeVpcBlockPublicAccessExclusions", "DescribeVpcBlockPublicAccessOptions", "DescribeVpcEncryptionControls", "DescribeVpcEndpointAssociations", "DescribeVpcEndpointConnectionNotifications", "DescribeVpcEndpointConnections", "DescribeVpcEndpointServiceConfigurations", "DescribeVpcEndpointServicePermissions", "DescribeVpnConcentrators", "DetachClassicLinkVpc", "DetachImageWatermark", "DetachVerifiedAccessTrustProvider", "DisableAddressTransfer", "DisableAllowedImagesSettings", "DisableApplicationStatusCheckSuppression", "DisableAwsNetworkPerformanceMetricSubscription", "DisableCapacityManager", "DisableFastLaunch", "DisableFastSnapshotRestores", "DisableImageBlockPublicAccess", "DisableInstanceSqlHaStandbyDetections", "DisableIpamOrganizationAdminAccount", "DisableIpamPolicy", "DisableRouteServerPropagation", "DisableSnapshotBlockPublicAccess", "DisableVpcClassicLink", "DisableVpcClassicLinkDnsSupport", "DisassociateApplicationStatusCheck", "DisassociateCapacityReservationBillingOwner", "DisassociateClientVpnTargetNetwork", "DisassociateEnclaveCertificateIamRole", "DisassociateInstanceEventWindow", "DisassociateIpamByoasn", "DisassociateIpamResourceDiscovery", "DisassociateKmsKeyId", "DisassociateNetworkingFlexCostAllocationPolicy", "DisassociateRouteServer", "DisassociateSecurityGroupVpc", "DisassociateTransitGatewayMulticastDomain", "DisassociateTransitGatewayPolicyTable", "DisassociateTrunkInterface", "EnableAddressTransfer", "EnableAllowedImagesSettings", "EnableApplicationStatusCheckSuppression", "EnableAwsNetworkPerformanceMetricSubscription", "EnableCapacityManager", "EnableFastLaunch", "EnableFastSnapshotRestores", "EnableImageBlockPublicAccess", "EnableInstanceSqlHaStandbyDetections", "EnableIpamInternetRegistryAssociation", "EnableIpamOrganizationAdminAccount", "EnableIpamPolicy", "EnableReachabilityAnalyzerOrganizationSharing", "EnableRouteServerPropagation", "EnableSnapshotBlockPublicAccess", "EnableVpcClassicLink", "EnableVpcClassicLinkDnsSupport", "ExportClientVpnClientCertificateRevocationList", "ExportClientVpnClientConfiguration", "ExportImage", "ExportTransitGatewayRoutes", "ExportVerifiedAccessInstanceClientConfiguration", "GetActiveVpnTunnelStatus", "GetAllowedImagesSettings", "GetAssociatedEnclaveCertificateIamRoles", "GetAssociatedIpv6PoolCidrs", "GetAwsNetworkPerformanceData", "GetCapacityManagerAttributes", "GetCapacityManagerMetricData", "GetCapacityManagerMetricDimensions", "GetCapacityManagerMonitoredTagKeys", "GetCapacityManagerSupportabilityScores", "GetClientVpnEndpointAuthorizationPolicy", "GetCoipPoolUsage", "GetDeclarativePoliciesReportSummary", "GetDefaultCreditSpecification", "GetEnabledIpamPolicy", "GetFlowLogsIntegrationTemplate", "GetGroupsForCapacityReservation", "GetHostReservationPurchasePreview", "GetImageAncestry", "GetImageBlockPublicAccessState", "GetImageFindings", "GetInstanceTpmEkPub", "GetIpamAddressHistory", "GetIpamDiscoveredAccounts", "GetIpamDiscoveredPublicAddresses", "GetIpamDiscoveredResourceCidrs", "GetIpamDiscoveredRoutes", "GetIpamInternetRegistryAssociationAsns", "GetIpamInternetRegistryAssociationCidrs", "GetIpamPolicyAllocationRules", "GetIpamPolicyOrganizationTargets", "GetIpamPoolAllocations", "GetIpamPoolCidrs", "GetIpamPrefixListResolverRules", "GetIpamPrefixListResolverVersionEntries", "GetIpamPrefixListResolverVersions", "GetIpamResourceCidrs", "GetIpamRouteOriginAuthorizations", "GetIpamRouteProtectionFindings", "GetIpamRoutingPolicyRegistrationDeltas", "GetIpamRoutingPolicyRegistrations", "GetManagedResourceVisibility", "GetNetworkInsightsAccessScopeAnalysisFindings", "GetNetworkInsightsAccessScopeContent", "GetNetworkingFlexCostAllocationPolicyVersions", "GetReservedInstancesExchangeQuote", "GetRouteServerAssociations", "GetRouteServerPropagations", "GetRouteServerRoutingDatabase", "GetSecurityGroupsForVpc", "GetSnapshotBlockPublicAccessState", "GetSpotPlacementScores", "GetSubnetCidrReservations", "GetTransitGatewayAttachmentNatConfiguration", "GetTransitGatewayMeteringPolicyEntries", "GetTransitGatewayMulticastDomainAssociations", "GetTransitGatewayPolicyTableAssociations", "GetTransitGatewayPolicyTableEntries", "GetTransitGatewayPrefixListReferences", "GetVerifiedAccessEndpointPolicy", "GetVerifiedAccessEndpointTargets", "GetVerifiedAccessGroupPolicy", "GetVpcResourcesBlockingEncryptionEnforcement", "GetVpnConnectionDeviceSampleConfiguration", "GetVpnConnectionDeviceTypes", "GetVpnTunnelReplacementStatus", "ImportClientVpnClientCertificateRevocationList", "ListImagesInRecycleBin", "ListSnapshotsInRecycleBin", "ListVolumesInRecycleBin", "LockSnapshot", "ModifyAccountVpcEncryptionControl", "ModifyApplicationStatusCheck", "ModifyAvailabilityZoneGroup", "ModifyCapacityReservationFleet", "ModifyClientVpnEndpoint", "ModifyClientVpnEndpointAuthorizationPolicy", "ModifyDefaultCreditSpecification", "ModifyEbsDefaultKmsKeyId", "ModifyFpgaImageAttribute", "ModifyInstanceConnectEndpoint", "ModifyInstanceEventWindow", "ModifyInstanceNetworkPerformanceOptions", "ModifyIpam", "ModifyIpamPolicyAllocationRules", "ModifyIpamPool", "ModifyIpamPoolAllocation", "ModifyIpamPrefixListResolver", "ModifyIpamPrefixListResolverTarget", "ModifyIpamResourceCidr", "ModifyIpamResourceDiscovery", "ModifyIpamRoutingPolicyRegistration", "ModifyIpamScope", "ModifyLocalGatewayRoute", "ModifyManagedResourceVisibility", "ModifyMetricCategory", "ModifyNetworkingFlexCostAllocationPolicy", "ModifyPublicIpDnsNameOptions", "ModifyReservedInstances", "ModifyRouteServer", "ModifySnapshotTier", "ModifySpotFleetRequest", "ModifyTrafficMirrorFilterNetworkServices", "ModifyTrafficMirrorFilterRule", "ModifyTrafficMirrorSession", "ModifyTransitGatewayAttachmentNatConfiguration", "ModifyTransitGatewayMeteringPolicy", "ModifyTransitGatewayNetworkFunctionAttachment", "ModifyTransitGatewayPeeringAttachment", "ModifyTransitGatewayPolicyTableEntry", "ModifyTransitGatewayPrefixListReference", "ModifyVerifiedAccessEndpoint", "ModifyVerifiedAccessEndpointPolicy", "ModifyVerifiedAccessGroup", "ModifyVerifiedAccessGroupPolicy", "ModifyVerifiedAccessInstance", "ModifyVerifiedAccessInstanceLoggingConfiguration", "ModifyVerifiedAccessTrustProvider", "ModifyVpcBlockPublicAccessExclusion", "ModifyVpcBlockPublicAccessOptions", "ModifyVpcEncryptionControl", "ModifyVpcEndpointConnectionNotification", "ModifyVpcEndpointPayerResponsibility", "ModifyVpcEndpointServiceConfiguration", "ModifyVpcEndpointServicePayerResponsibility", "ModifyVpcEndpointServicePermissions", "ModifyVpnConnection", "ModifyVpnConnectionOptions", "ModifyVpnTunnelCertificate", "ModifyVpnTunnelOptions", "MoveAddressToVpc", "MoveByoipCidrToIpam", "MoveCapacityReservationInstances", "ProvisionByoipCidr", "ProvisionIpamByoasn", "ProvisionIpamPoolCidr", "ProvisionPublicIpv4PoolCidr", "PurchaseCapacityBlock", "PurchaseCapacityBlockExtension", "PurchaseHostReservation", "PurchaseReservedInstancesOffering", "PurchaseScheduledInstances", "RegisterInstanceEventNotificationAttributes", "RegisterTransitGatewayMulticastGroupMembers", "RegisterTransitGatewayMulticastGroupSources", "RejectCapacityReservationBillingOwnership", "RejectTransitGatewayClientVpnAttachment", "RejectTransitGatewayMulticastDomainAssociations", "RejectTransitGatewayPeeringAttachment", "RejectVpcEndpointConnections", "ReleaseIpamPoolAllocation", "ReplaceImageCriteriaInAllowedImagesSettings", "ReplaceImageInstanceTypeSpecification", "ReplaceVpnTunnel", "RequestSpotFleet", "ResetEbsDefaultKmsKeyId", "ResetFpgaImageAttribute", "RestoreAddressToClassic", "RestoreImageFromRecycleBin", "RestoreSnapshotFromRecycleBin", "RestoreSnapshotTier", "RestoreVolumeFromRecycleBin", "RevokeClientVpnIngress", "RunScheduledInstances", "SearchLocalGatewayRoutes", "SearchTransitGatewayMulticastGroups", "StartDeclarativePoliciesReport", "StartNetworkInsightsAccessScopeAnalysis", "StartVpcEndpointServicePrivateDnsVerification", "TerminateClientVpnConnections", "UnlockSnapshot", "UpdateCapacityManagerMonitoredTagKeys", "UpdateCapacityManagerOrganizationsAccess", "UpdateInterruptibleCapacityReservationAllocation", "ValidateSecurityGroupQuotasForInterface", "WithdrawByoipCidr"];
 
 /// A decoded request of any generated operation.
 #[derive(Debug, Clone)]
@@ -327,12 +331,16 @@ pub enum Ec2Request {
     AssignIpv6Addresses(Box<AssignIpv6AddressesRequest>),
     /// `AssignPrivateIpAddresses`
     AssignPrivateIpAddresses(Box<AssignPrivateIpAddressesRequest>),
+    /// `AssignPrivateNatGatewayAddress`
+    AssignPrivateNatGatewayAddress(Box<AssignPrivateNatGatewayAddressRequest>),
     /// `AssociateAddress`
     AssociateAddress(Box<AssociateAddressRequest>),
     /// `AssociateDhcpOptions`
     AssociateDhcpOptions(Box<AssociateDhcpOptionsRequest>),
     /// `AssociateIamInstanceProfile`
     AssociateIamInstanceProfile(Box<AssociateIamInstanceProfileRequest>),
+    /// `AssociateNatGatewayAddress`
+    AssociateNatGatewayAddress(Box<AssociateNatGatewayAddressRequest>),
     /// `AssociateRouteTable`
     AssociateRouteTable(Box<AssociateRouteTableRequest>),
     /// `AssociateSubnetCidrBlock`
@@ -713,6 +721,8 @@ pub enum Ec2Request {
     DisassociateAddress(Box<DisassociateAddressRequest>),
     /// `DisassociateIamInstanceProfile`
     DisassociateIamInstanceProfile(Box<DisassociateIamInstanceProfileRequest>),
+    /// `DisassociateNatGatewayAddress`
+    DisassociateNatGatewayAddress(Box<DisassociateNatGatewayAddressRequest>),
     /// `DisassociateRouteTable`
     DisassociateRouteTable(Box<DisassociateRouteTableRequest>),
     /// `DisassociateSubnetCidrBlock`
@@ -905,6 +915,8 @@ pub enum Ec2Request {
     UnassignIpv6Addresses(Box<UnassignIpv6AddressesRequest>),
     /// `UnassignPrivateIpAddresses`
     UnassignPrivateIpAddresses(Box<UnassignPrivateIpAddressesRequest>),
+    /// `UnassignPrivateNatGatewayAddress`
+    UnassignPrivateNatGatewayAddress(Box<UnassignPrivateNatGatewayAddressRequest>),
     /// `UnmonitorInstances`
     UnmonitorInstances(Box<UnmonitorInstancesRequest>),
     /// `UpdateSecurityGroupRuleDescriptionsEgress`
@@ -928,9 +940,11 @@ impl Ec2Request {
             "AllocateHosts" => Self::AllocateHosts(Box::new(FromQuery::from_query(n)?)),
             "AssignIpv6Addresses" => Self::AssignIpv6Addresses(Box::new(FromQuery::from_query(n)?)),
             "AssignPrivateIpAddresses" => Self::AssignPrivateIpAddresses(Box::new(FromQuery::from_query(n)?)),
+            "AssignPrivateNatGatewayAddress" => Self::AssignPrivateNatGatewayAddress(Box::new(FromQuery::from_query(n)?)),
             "AssociateAddress" => Self::AssociateAddress(Box::new(FromQuery::from_query(n)?)),
             "AssociateDhcpOptions" => Self::AssociateDhcpOptions(Box::new(FromQuery::from_query(n)?)),
             "AssociateIamInstanceProfile" => Self::AssociateIamInstanceProfile(Box::new(FromQuery::from_query(n)?)),
+            "AssociateNatGatewayAddress" => Self::AssociateNatGatewayAddress(Box::new(FromQuery::from_query(n)?)),
             "AssociateRouteTable" => Self::AssociateRouteTable(Box::new(FromQuery::from_query(n)?)),
             "AssociateSubnetCidrBlock" => Self::AssociateSubnetCidrBlock(Box::new(FromQuery::from_query(n)?)),
             "AssociateTransitGatewayRouteTable" => Self::AssociateTransitGatewayRouteTable(Box::new(FromQuery::from_query(n)?)),
@@ -1121,6 +1135,7 @@ impl Ec2Request {
             "DisableVgwRoutePropagation" => Self::DisableVgwRoutePropagation(Box::new(FromQuery::from_query(n)?)),
             "DisassociateAddress" => Self::DisassociateAddress(Box::new(FromQuery::from_query(n)?)),
             "DisassociateIamInstanceProfile" => Self::DisassociateIamInstanceProfile(Box::new(FromQuery::from_query(n)?)),
+            "DisassociateNatGatewayAddress" => Self::DisassociateNatGatewayAddress(Box::new(FromQuery::from_query(n)?)),
             "DisassociateRouteTable" => Self::DisassociateRouteTable(Box::new(FromQuery::from_query(n)?)),
             "DisassociateSubnetCidrBlock" => Self::DisassociateSubnetCidrBlock(Box::new(FromQuery::from_query(n)?)),
             "DisassociateTransitGatewayRouteTable" => Self::DisassociateTransitGatewayRouteTable(Box::new(FromQuery::from_query(n)?)),
@@ -1217,6 +1232,7 @@ impl Ec2Request {
             "TerminateInstances" => Self::TerminateInstances(Box::new(FromQuery::from_query(n)?)),
             "UnassignIpv6Addresses" => Self::UnassignIpv6Addresses(Box::new(FromQuery::from_query(n)?)),
             "UnassignPrivateIpAddresses" => Self::UnassignPrivateIpAddresses(Box::new(FromQuery::from_query(n)?)),
+            "UnassignPrivateNatGatewayAddress" => Self::UnassignPrivateNatGatewayAddress(Box::new(FromQuery::from_query(n)?)),
             "UnmonitorInstances" => Self::UnmonitorInstances(Box::new(FromQuery::from_query(n)?)),
             "UpdateSecurityGroupRuleDescriptionsEgress" => Self::UpdateSecurityGroupRuleDescriptionsEgress(Box::new(FromQuery::from_query(n)?)),
             "UpdateSecurityGroupRuleDescriptionsIngress" => Self::UpdateSecurityGroupRuleDescriptionsIngress(Box::new(FromQuery::from_query(n)?)),
@@ -1235,298 +1251,302 @@ impl Ec2Request {
             Self::AllocateHosts(_) => &OPERATIONS[3],
             Self::AssignIpv6Addresses(_) => &OPERATIONS[4],
             Self::AssignPrivateIpAddresses(_) => &OPERATIONS[5],
-            Self::AssociateAddress(_) => &OPERATIONS[6],
-            Self::AssociateDhcpOptions(_) => &OPERATIONS[7],
-            Self::AssociateIamInstanceProfile(_) => &OPERATIONS[8],
-            Self::AssociateRouteTable(_) => &OPERATIONS[9],
-            Self::AssociateSubnetCidrBlock(_) => &OPERATIONS[10],
-            Self::AssociateTransitGatewayRouteTable(_) => &OPERATIONS[11],
-            Self::AssociateVpcCidrBlock(_) => &OPERATIONS[12],
-            Self::AttachInternetGateway(_) => &OPERATIONS[13],
-            Self::AttachNetworkInterface(_) => &OPERATIONS[14],
-            Self::AttachVolume(_) => &OPERATIONS[15],
-            Self::AttachVpnGateway(_) => &OPERATIONS[16],
-            Self::AuthorizeSecurityGroupEgress(_) => &OPERATIONS[17],
-            Self::AuthorizeSecurityGroupIngress(_) => &OPERATIONS[18],
-            Self::BundleInstance(_) => &OPERATIONS[19],
-            Self::CancelBundleTask(_) => &OPERATIONS[20],
-            Self::CancelCapacityReservation(_) => &OPERATIONS[21],
-            Self::CancelConversionTask(_) => &OPERATIONS[22],
-            Self::CancelExportTask(_) => &OPERATIONS[23],
-            Self::CancelImportTask(_) => &OPERATIONS[24],
-            Self::CancelSpotInstanceRequests(_) => &OPERATIONS[25],
-            Self::CopyImage(_) => &OPERATIONS[26],
-            Self::CopySnapshot(_) => &OPERATIONS[27],
-            Self::CreateCapacityReservation(_) => &OPERATIONS[28],
-            Self::CreateCarrierGateway(_) => &OPERATIONS[29],
-            Self::CreateCustomerGateway(_) => &OPERATIONS[30],
-            Self::CreateDefaultSubnet(_) => &OPERATIONS[31],
-            Self::CreateDefaultVpc(_) => &OPERATIONS[32],
-            Self::CreateDhcpOptions(_) => &OPERATIONS[33],
-            Self::CreateEgressOnlyInternetGateway(_) => &OPERATIONS[34],
-            Self::CreateFleet(_) => &OPERATIONS[35],
-            Self::CreateFlowLogs(_) => &OPERATIONS[36],
-            Self::CreateImage(_) => &OPERATIONS[37],
-            Self::CreateInstanceExportTask(_) => &OPERATIONS[38],
-            Self::CreateInternetGateway(_) => &OPERATIONS[39],
-            Self::CreateKeyPair(_) => &OPERATIONS[40],
-            Self::CreateLaunchTemplate(_) => &OPERATIONS[41],
-            Self::CreateLaunchTemplateVersion(_) => &OPERATIONS[42],
-            Self::CreateManagedPrefixList(_) => &OPERATIONS[43],
-            Self::CreateNatGateway(_) => &OPERATIONS[44],
-            Self::CreateNetworkAcl(_) => &OPERATIONS[45],
-            Self::CreateNetworkAclEntry(_) => &OPERATIONS[46],
-            Self::CreateNetworkInsightsPath(_) => &OPERATIONS[47],
-            Self::CreateNetworkInterface(_) => &OPERATIONS[48],
-            Self::CreatePlacementGroup(_) => &OPERATIONS[49],
-            Self::CreateReplaceRootVolumeTask(_) => &OPERATIONS[50],
-            Self::CreateRoute(_) => &OPERATIONS[51],
-            Self::CreateRouteTable(_) => &OPERATIONS[52],
-            Self::CreateSecurityGroup(_) => &OPERATIONS[53],
-            Self::CreateSnapshot(_) => &OPERATIONS[54],
-            Self::CreateSpotDatafeedSubscription(_) => &OPERATIONS[55],
-            Self::CreateSubnet(_) => &OPERATIONS[56],
-            Self::CreateTags(_) => &OPERATIONS[57],
-            Self::CreateTransitGateway(_) => &OPERATIONS[58],
-            Self::CreateTransitGatewayRoute(_) => &OPERATIONS[59],
-            Self::CreateTransitGatewayRouteTable(_) => &OPERATIONS[60],
-            Self::CreateTransitGatewayVpcAttachment(_) => &OPERATIONS[61],
-            Self::CreateVolume(_) => &OPERATIONS[62],
-            Self::CreateVpc(_) => &OPERATIONS[63],
-            Self::CreateVpcEndpoint(_) => &OPERATIONS[64],
-            Self::CreateVpcPeeringConnection(_) => &OPERATIONS[65],
-            Self::CreateVpnConnection(_) => &OPERATIONS[66],
-            Self::CreateVpnConnectionRoute(_) => &OPERATIONS[67],
-            Self::CreateVpnGateway(_) => &OPERATIONS[68],
-            Self::DeleteCarrierGateway(_) => &OPERATIONS[69],
-            Self::DeleteCustomerGateway(_) => &OPERATIONS[70],
-            Self::DeleteDhcpOptions(_) => &OPERATIONS[71],
-            Self::DeleteEgressOnlyInternetGateway(_) => &OPERATIONS[72],
-            Self::DeleteFleets(_) => &OPERATIONS[73],
-            Self::DeleteFlowLogs(_) => &OPERATIONS[74],
-            Self::DeleteInternetGateway(_) => &OPERATIONS[75],
-            Self::DeleteKeyPair(_) => &OPERATIONS[76],
-            Self::DeleteLaunchTemplate(_) => &OPERATIONS[77],
-            Self::DeleteLaunchTemplateVersions(_) => &OPERATIONS[78],
-            Self::DeleteManagedPrefixList(_) => &OPERATIONS[79],
-            Self::DeleteNatGateway(_) => &OPERATIONS[80],
-            Self::DeleteNetworkAcl(_) => &OPERATIONS[81],
-            Self::DeleteNetworkAclEntry(_) => &OPERATIONS[82],
-            Self::DeleteNetworkInsightsAnalysis(_) => &OPERATIONS[83],
-            Self::DeleteNetworkInsightsPath(_) => &OPERATIONS[84],
-            Self::DeleteNetworkInterface(_) => &OPERATIONS[85],
-            Self::DeletePlacementGroup(_) => &OPERATIONS[86],
-            Self::DeleteRoute(_) => &OPERATIONS[87],
-            Self::DeleteRouteTable(_) => &OPERATIONS[88],
-            Self::DeleteSecurityGroup(_) => &OPERATIONS[89],
-            Self::DeleteSnapshot(_) => &OPERATIONS[90],
-            Self::DeleteSpotDatafeedSubscription(_) => &OPERATIONS[91],
-            Self::DeleteSubnet(_) => &OPERATIONS[92],
-            Self::DeleteTags(_) => &OPERATIONS[93],
-            Self::DeleteTransitGateway(_) => &OPERATIONS[94],
-            Self::DeleteTransitGatewayRoute(_) => &OPERATIONS[95],
-            Self::DeleteTransitGatewayRouteTable(_) => &OPERATIONS[96],
-            Self::DeleteTransitGatewayVpcAttachment(_) => &OPERATIONS[97],
-            Self::DeleteVolume(_) => &OPERATIONS[98],
-            Self::DeleteVpc(_) => &OPERATIONS[99],
-            Self::DeleteVpcEndpoints(_) => &OPERATIONS[100],
-            Self::DeleteVpcPeeringConnection(_) => &OPERATIONS[101],
-            Self::DeleteVpnConnection(_) => &OPERATIONS[102],
-            Self::DeleteVpnConnectionRoute(_) => &OPERATIONS[103],
-            Self::DeleteVpnGateway(_) => &OPERATIONS[104],
-            Self::DeregisterImage(_) => &OPERATIONS[105],
-            Self::DescribeAccountAttributes(_) => &OPERATIONS[106],
-            Self::DescribeAddresses(_) => &OPERATIONS[107],
-            Self::DescribeAddressesAttribute(_) => &OPERATIONS[108],
-            Self::DescribeAggregateIdFormat(_) => &OPERATIONS[109],
-            Self::DescribeAvailabilityZones(_) => &OPERATIONS[110],
-            Self::DescribeBundleTasks(_) => &OPERATIONS[111],
-            Self::DescribeCapacityReservations(_) => &OPERATIONS[112],
-            Self::DescribeCarrierGateways(_) => &OPERATIONS[113],
-            Self::DescribeConversionTasks(_) => &OPERATIONS[114],
-            Self::DescribeCustomerGateways(_) => &OPERATIONS[115],
-            Self::DescribeDhcpOptions(_) => &OPERATIONS[116],
-            Self::DescribeEgressOnlyInternetGateways(_) => &OPERATIONS[117],
-            Self::DescribeExportTasks(_) => &OPERATIONS[118],
-            Self::DescribeFleetHistory(_) => &OPERATIONS[119],
-            Self::DescribeFleetInstances(_) => &OPERATIONS[120],
-            Self::DescribeFleets(_) => &OPERATIONS[121],
-            Self::DescribeFlowLogs(_) => &OPERATIONS[122],
-            Self::DescribeHosts(_) => &OPERATIONS[123],
-            Self::DescribeIamInstanceProfileAssociations(_) => &OPERATIONS[124],
-            Self::DescribeIdFormat(_) => &OPERATIONS[125],
-            Self::DescribeIdentityIdFormat(_) => &OPERATIONS[126],
-            Self::DescribeImageAttribute(_) => &OPERATIONS[127],
-            Self::DescribeImages(_) => &OPERATIONS[128],
-            Self::DescribeImportImageTasks(_) => &OPERATIONS[129],
-            Self::DescribeImportSnapshotTasks(_) => &OPERATIONS[130],
-            Self::DescribeInstanceAttribute(_) => &OPERATIONS[131],
-            Self::DescribeInstanceCreditSpecifications(_) => &OPERATIONS[132],
-            Self::DescribeInstanceEventWindows(_) => &OPERATIONS[133],
-            Self::DescribeInstanceImageMetadata(_) => &OPERATIONS[134],
-            Self::DescribeInstanceStatus(_) => &OPERATIONS[135],
-            Self::DescribeInstanceTypeOfferings(_) => &OPERATIONS[136],
-            Self::DescribeInstanceTypes(_) => &OPERATIONS[137],
-            Self::DescribeInstances(_) => &OPERATIONS[138],
-            Self::DescribeInternetGateways(_) => &OPERATIONS[139],
-            Self::DescribeKeyPairs(_) => &OPERATIONS[140],
-            Self::DescribeLaunchTemplateVersions(_) => &OPERATIONS[141],
-            Self::DescribeLaunchTemplates(_) => &OPERATIONS[142],
-            Self::DescribeManagedPrefixLists(_) => &OPERATIONS[143],
-            Self::DescribeNatGateways(_) => &OPERATIONS[144],
-            Self::DescribeNetworkAcls(_) => &OPERATIONS[145],
-            Self::DescribeNetworkInsightsAnalyses(_) => &OPERATIONS[146],
-            Self::DescribeNetworkInsightsPaths(_) => &OPERATIONS[147],
-            Self::DescribeNetworkInterfaceAttribute(_) => &OPERATIONS[148],
-            Self::DescribeNetworkInterfaces(_) => &OPERATIONS[149],
-            Self::DescribePlacementGroups(_) => &OPERATIONS[150],
-            Self::DescribePrefixLists(_) => &OPERATIONS[151],
-            Self::DescribePrincipalIdFormat(_) => &OPERATIONS[152],
-            Self::DescribeRegions(_) => &OPERATIONS[153],
-            Self::DescribeReplaceRootVolumeTasks(_) => &OPERATIONS[154],
-            Self::DescribeReservedInstances(_) => &OPERATIONS[155],
-            Self::DescribeRouteTables(_) => &OPERATIONS[156],
-            Self::DescribeSecurityGroupReferences(_) => &OPERATIONS[157],
-            Self::DescribeSecurityGroupRules(_) => &OPERATIONS[158],
-            Self::DescribeSecurityGroups(_) => &OPERATIONS[159],
-            Self::DescribeSnapshotAttribute(_) => &OPERATIONS[160],
-            Self::DescribeSnapshotTierStatus(_) => &OPERATIONS[161],
-            Self::DescribeSnapshots(_) => &OPERATIONS[162],
-            Self::DescribeSpotDatafeedSubscription(_) => &OPERATIONS[163],
-            Self::DescribeSpotInstanceRequests(_) => &OPERATIONS[164],
-            Self::DescribeSpotPriceHistory(_) => &OPERATIONS[165],
-            Self::DescribeStaleSecurityGroups(_) => &OPERATIONS[166],
-            Self::DescribeSubnets(_) => &OPERATIONS[167],
-            Self::DescribeTags(_) => &OPERATIONS[168],
-            Self::DescribeTransitGatewayAttachments(_) => &OPERATIONS[169],
-            Self::DescribeTransitGatewayRouteTables(_) => &OPERATIONS[170],
-            Self::DescribeTransitGatewayVpcAttachments(_) => &OPERATIONS[171],
-            Self::DescribeTransitGateways(_) => &OPERATIONS[172],
-            Self::DescribeVolumeAttribute(_) => &OPERATIONS[173],
-            Self::DescribeVolumeStatus(_) => &OPERATIONS[174],
-            Self::DescribeVolumes(_) => &OPERATIONS[175],
-            Self::DescribeVolumesModifications(_) => &OPERATIONS[176],
-            Self::DescribeVpcAttribute(_) => &OPERATIONS[177],
-            Self::DescribeVpcClassicLink(_) => &OPERATIONS[178],
-            Self::DescribeVpcClassicLinkDnsSupport(_) => &OPERATIONS[179],
-            Self::DescribeVpcEndpointServices(_) => &OPERATIONS[180],
-            Self::DescribeVpcEndpoints(_) => &OPERATIONS[181],
-            Self::DescribeVpcPeeringConnections(_) => &OPERATIONS[182],
-            Self::DescribeVpcs(_) => &OPERATIONS[183],
-            Self::DescribeVpnConnections(_) => &OPERATIONS[184],
-            Self::DescribeVpnGateways(_) => &OPERATIONS[185],
-            Self::DetachInternetGateway(_) => &OPERATIONS[186],
-            Self::DetachNetworkInterface(_) => &OPERATIONS[187],
-            Self::DetachVolume(_) => &OPERATIONS[188],
-            Self::DetachVpnGateway(_) => &OPERATIONS[189],
-            Self::DisableEbsEncryptionByDefault(_) => &OPERATIONS[190],
-            Self::DisableImage(_) => &OPERATIONS[191],
-            Self::DisableImageDeprecation(_) => &OPERATIONS[192],
-            Self::DisableImageDeregistrationProtection(_) => &OPERATIONS[193],
-            Self::DisableSerialConsoleAccess(_) => &OPERATIONS[194],
-            Self::DisableTransitGatewayRouteTablePropagation(_) => &OPERATIONS[195],
-            Self::DisableVgwRoutePropagation(_) => &OPERATIONS[196],
-            Self::DisassociateAddress(_) => &OPERATIONS[197],
-            Self::DisassociateIamInstanceProfile(_) => &OPERATIONS[198],
-            Self::DisassociateRouteTable(_) => &OPERATIONS[199],
-            Self::DisassociateSubnetCidrBlock(_) => &OPERATIONS[200],
-            Self::DisassociateTransitGatewayRouteTable(_) => &OPERATIONS[201],
-            Self::DisassociateVpcCidrBlock(_) => &OPERATIONS[202],
-            Self::EnableEbsEncryptionByDefault(_) => &OPERATIONS[203],
-            Self::EnableImage(_) => &OPERATIONS[204],
-            Self::EnableImageDeprecation(_) => &OPERATIONS[205],
-            Self::EnableImageDeregistrationProtection(_) => &OPERATIONS[206],
-            Self::EnableSerialConsoleAccess(_) => &OPERATIONS[207],
-            Self::EnableTransitGatewayRouteTablePropagation(_) => &OPERATIONS[208],
-            Self::EnableVgwRoutePropagation(_) => &OPERATIONS[209],
-            Self::EnableVolumeIO(_) => &OPERATIONS[210],
-            Self::GetCapacityReservationUsage(_) => &OPERATIONS[211],
-            Self::GetConsoleOutput(_) => &OPERATIONS[212],
-            Self::GetConsoleScreenshot(_) => &OPERATIONS[213],
-            Self::GetEbsDefaultKmsKeyId(_) => &OPERATIONS[214],
-            Self::GetEbsEncryptionByDefault(_) => &OPERATIONS[215],
-            Self::GetInstanceMetadataDefaults(_) => &OPERATIONS[216],
-            Self::GetInstanceTypesFromInstanceRequirements(_) => &OPERATIONS[217],
-            Self::GetInstanceUefiData(_) => &OPERATIONS[218],
-            Self::GetLaunchTemplateData(_) => &OPERATIONS[219],
-            Self::GetManagedPrefixListAssociations(_) => &OPERATIONS[220],
-            Self::GetManagedPrefixListEntries(_) => &OPERATIONS[221],
-            Self::GetPasswordData(_) => &OPERATIONS[222],
-            Self::GetSerialConsoleAccessStatus(_) => &OPERATIONS[223],
-            Self::GetTransitGatewayAttachmentPropagations(_) => &OPERATIONS[224],
-            Self::GetTransitGatewayRouteTableAssociations(_) => &OPERATIONS[225],
-            Self::GetTransitGatewayRouteTablePropagations(_) => &OPERATIONS[226],
-            Self::ImportImage(_) => &OPERATIONS[227],
-            Self::ImportInstance(_) => &OPERATIONS[228],
-            Self::ImportKeyPair(_) => &OPERATIONS[229],
-            Self::ImportSnapshot(_) => &OPERATIONS[230],
-            Self::ImportVolume(_) => &OPERATIONS[231],
-            Self::ModifyAddressAttribute(_) => &OPERATIONS[232],
-            Self::ModifyCapacityReservation(_) => &OPERATIONS[233],
-            Self::ModifyFleet(_) => &OPERATIONS[234],
-            Self::ModifyHosts(_) => &OPERATIONS[235],
-            Self::ModifyIdFormat(_) => &OPERATIONS[236],
-            Self::ModifyIdentityIdFormat(_) => &OPERATIONS[237],
-            Self::ModifyImageAttribute(_) => &OPERATIONS[238],
-            Self::ModifyInstanceAttribute(_) => &OPERATIONS[239],
-            Self::ModifyInstanceCapacityReservationAttributes(_) => &OPERATIONS[240],
-            Self::ModifyInstanceCpuOptions(_) => &OPERATIONS[241],
-            Self::ModifyInstanceCreditSpecification(_) => &OPERATIONS[242],
-            Self::ModifyInstanceEventStartTime(_) => &OPERATIONS[243],
-            Self::ModifyInstanceMaintenanceOptions(_) => &OPERATIONS[244],
-            Self::ModifyInstanceMetadataDefaults(_) => &OPERATIONS[245],
-            Self::ModifyInstanceMetadataOptions(_) => &OPERATIONS[246],
-            Self::ModifyInstancePlacement(_) => &OPERATIONS[247],
-            Self::ModifyLaunchTemplate(_) => &OPERATIONS[248],
-            Self::ModifyManagedPrefixList(_) => &OPERATIONS[249],
-            Self::ModifyNetworkInterfaceAttribute(_) => &OPERATIONS[250],
-            Self::ModifyPrivateDnsNameOptions(_) => &OPERATIONS[251],
-            Self::ModifySecurityGroupRules(_) => &OPERATIONS[252],
-            Self::ModifySnapshotAttribute(_) => &OPERATIONS[253],
-            Self::ModifySubnetAttribute(_) => &OPERATIONS[254],
-            Self::ModifyTransitGateway(_) => &OPERATIONS[255],
-            Self::ModifyTransitGatewayVpcAttachment(_) => &OPERATIONS[256],
-            Self::ModifyVolume(_) => &OPERATIONS[257],
-            Self::ModifyVolumeAttribute(_) => &OPERATIONS[258],
-            Self::ModifyVpcAttribute(_) => &OPERATIONS[259],
-            Self::ModifyVpcEndpoint(_) => &OPERATIONS[260],
-            Self::ModifyVpcPeeringConnectionOptions(_) => &OPERATIONS[261],
-            Self::ModifyVpcTenancy(_) => &OPERATIONS[262],
-            Self::MonitorInstances(_) => &OPERATIONS[263],
-            Self::RebootInstances(_) => &OPERATIONS[264],
-            Self::RegisterImage(_) => &OPERATIONS[265],
-            Self::RejectTransitGatewayVpcAttachment(_) => &OPERATIONS[266],
-            Self::RejectVpcPeeringConnection(_) => &OPERATIONS[267],
-            Self::ReleaseAddress(_) => &OPERATIONS[268],
-            Self::ReleaseHosts(_) => &OPERATIONS[269],
-            Self::ReplaceIamInstanceProfileAssociation(_) => &OPERATIONS[270],
-            Self::ReplaceNetworkAclAssociation(_) => &OPERATIONS[271],
-            Self::ReplaceNetworkAclEntry(_) => &OPERATIONS[272],
-            Self::ReplaceRoute(_) => &OPERATIONS[273],
-            Self::ReplaceRouteTableAssociation(_) => &OPERATIONS[274],
-            Self::ReplaceTransitGatewayRoute(_) => &OPERATIONS[275],
-            Self::ReportInstanceStatus(_) => &OPERATIONS[276],
-            Self::RequestSpotInstances(_) => &OPERATIONS[277],
-            Self::ResetAddressAttribute(_) => &OPERATIONS[278],
-            Self::ResetImageAttribute(_) => &OPERATIONS[279],
-            Self::ResetInstanceAttribute(_) => &OPERATIONS[280],
-            Self::ResetNetworkInterfaceAttribute(_) => &OPERATIONS[281],
-            Self::ResetSnapshotAttribute(_) => &OPERATIONS[282],
-            Self::RestoreManagedPrefixListVersion(_) => &OPERATIONS[283],
-            Self::RevokeSecurityGroupEgress(_) => &OPERATIONS[284],
-            Self::RevokeSecurityGroupIngress(_) => &OPERATIONS[285],
-            Self::RunInstances(_) => &OPERATIONS[286],
-            Self::SearchTransitGatewayRoutes(_) => &OPERATIONS[287],
-            Self::SendDiagnosticInterrupt(_) => &OPERATIONS[288],
-            Self::StartInstances(_) => &OPERATIONS[289],
-            Self::StartNetworkInsightsAnalysis(_) => &OPERATIONS[290],
-            Self::StopInstances(_) => &OPERATIONS[291],
-            Self::TerminateInstances(_) => &OPERATIONS[292],
-            Self::UnassignIpv6Addresses(_) => &OPERATIONS[293],
-            Self::UnassignPrivateIpAddresses(_) => &OPERATIONS[294],
-            Self::UnmonitorInstances(_) => &OPERATIONS[295],
-            Self::UpdateSecurityGroupRuleDescriptionsEgress(_) => &OPERATIONS[296],
-            Self::UpdateSecurityGroupRuleDescriptionsIngress(_) => &OPERATIONS[297],
+            Self::AssignPrivateNatGatewayAddress(_) => &OPERATIONS[6],
+            Self::AssociateAddress(_) => &OPERATIONS[7],
+            Self::AssociateDhcpOptions(_) => &OPERATIONS[8],
+            Self::AssociateIamInstanceProfile(_) => &OPERATIONS[9],
+            Self::AssociateNatGatewayAddress(_) => &OPERATIONS[10],
+            Self::AssociateRouteTable(_) => &OPERATIONS[11],
+            Self::AssociateSubnetCidrBlock(_) => &OPERATIONS[12],
+            Self::AssociateTransitGatewayRouteTable(_) => &OPERATIONS[13],
+            Self::AssociateVpcCidrBlock(_) => &OPERATIONS[14],
+            Self::AttachInternetGateway(_) => &OPERATIONS[15],
+            Self::AttachNetworkInterface(_) => &OPERATIONS[16],
+            Self::AttachVolume(_) => &OPERATIONS[17],
+            Self::AttachVpnGateway(_) => &OPERATIONS[18],
+            Self::AuthorizeSecurityGroupEgress(_) => &OPERATIONS[19],
+            Self::AuthorizeSecurityGroupIngress(_) => &OPERATIONS[20],
+            Self::BundleInstance(_) => &OPERATIONS[21],
+            Self::CancelBundleTask(_) => &OPERATIONS[22],
+            Self::CancelCapacityReservation(_) => &OPERATIONS[23],
+            Self::CancelConversionTask(_) => &OPERATIONS[24],
+            Self::CancelExportTask(_) => &OPERATIONS[25],
+            Self::CancelImportTask(_) => &OPERATIONS[26],
+            Self::CancelSpotInstanceRequests(_) => &OPERATIONS[27],
+            Self::CopyImage(_) => &OPERATIONS[28],
+            Self::CopySnapshot(_) => &OPERATIONS[29],
+            Self::CreateCapacityReservation(_) => &OPERATIONS[30],
+            Self::CreateCarrierGateway(_) => &OPERATIONS[31],
+            Self::CreateCustomerGateway(_) => &OPERATIONS[32],
+            Self::CreateDefaultSubnet(_) => &OPERATIONS[33],
+            Self::CreateDefaultVpc(_) => &OPERATIONS[34],
+            Self::CreateDhcpOptions(_) => &OPERATIONS[35],
+            Self::CreateEgressOnlyInternetGateway(_) => &OPERATIONS[36],
+            Self::CreateFleet(_) => &OPERATIONS[37],
+            Self::CreateFlowLogs(_) => &OPERATIONS[38],
+            Self::CreateImage(_) => &OPERATIONS[39],
+            Self::CreateInstanceExportTask(_) => &OPERATIONS[40],
+            Self::CreateInternetGateway(_) => &OPERATIONS[41],
+            Self::CreateKeyPair(_) => &OPERATIONS[42],
+            Self::CreateLaunchTemplate(_) => &OPERATIONS[43],
+            Self::CreateLaunchTemplateVersion(_) => &OPERATIONS[44],
+            Self::CreateManagedPrefixList(_) => &OPERATIONS[45],
+            Self::CreateNatGateway(_) => &OPERATIONS[46],
+            Self::CreateNetworkAcl(_) => &OPERATIONS[47],
+            Self::CreateNetworkAclEntry(_) => &OPERATIONS[48],
+            Self::CreateNetworkInsightsPath(_) => &OPERATIONS[49],
+            Self::CreateNetworkInterface(_) => &OPERATIONS[50],
+            Self::CreatePlacementGroup(_) => &OPERATIONS[51],
+            Self::CreateReplaceRootVolumeTask(_) => &OPERATIONS[52],
+            Self::CreateRoute(_) => &OPERATIONS[53],
+            Self::CreateRouteTable(_) => &OPERATIONS[54],
+            Self::CreateSecurityGroup(_) => &OPERATIONS[55],
+            Self::CreateSnapshot(_) => &OPERATIONS[56],
+            Self::CreateSpotDatafeedSubscription(_) => &OPERATIONS[57],
+            Self::CreateSubnet(_) => &OPERATIONS[58],
+            Self::CreateTags(_) => &OPERATIONS[59],
+            Self::CreateTransitGateway(_) => &OPERATIONS[60],
+            Self::CreateTransitGatewayRoute(_) => &OPERATIONS[61],
+            Self::CreateTransitGatewayRouteTable(_) => &OPERATIONS[62],
+            Self::CreateTransitGatewayVpcAttachment(_) => &OPERATIONS[63],
+            Self::CreateVolume(_) => &OPERATIONS[64],
+            Self::CreateVpc(_) => &OPERATIONS[65],
+            Self::CreateVpcEndpoint(_) => &OPERATIONS[66],
+            Self::CreateVpcPeeringConnection(_) => &OPERATIONS[67],
+            Self::CreateVpnConnection(_) => &OPERATIONS[68],
+            Self::CreateVpnConnectionRoute(_) => &OPERATIONS[69],
+            Self::CreateVpnGateway(_) => &OPERATIONS[70],
+            Self::DeleteCarrierGateway(_) => &OPERATIONS[71],
+            Self::DeleteCustomerGateway(_) => &OPERATIONS[72],
+            Self::DeleteDhcpOptions(_) => &OPERATIONS[73],
+            Self::DeleteEgressOnlyInternetGateway(_) => &OPERATIONS[74],
+            Self::DeleteFleets(_) => &OPERATIONS[75],
+            Self::DeleteFlowLogs(_) => &OPERATIONS[76],
+            Self::DeleteInternetGateway(_) => &OPERATIONS[77],
+            Self::DeleteKeyPair(_) => &OPERATIONS[78],
+            Self::DeleteLaunchTemplate(_) => &OPERATIONS[79],
+            Self::DeleteLaunchTemplateVersions(_) => &OPERATIONS[80],
+            Self::DeleteManagedPrefixList(_) => &OPERATIONS[81],
+            Self::DeleteNatGateway(_) => &OPERATIONS[82],
+            Self::DeleteNetworkAcl(_) => &OPERATIONS[83],
+            Self::DeleteNetworkAclEntry(_) => &OPERATIONS[84],
+            Self::DeleteNetworkInsightsAnalysis(_) => &OPERATIONS[85],
+            Self::DeleteNetworkInsightsPath(_) => &OPERATIONS[86],
+            Self::DeleteNetworkInterface(_) => &OPERATIONS[87],
+            Self::DeletePlacementGroup(_) => &OPERATIONS[88],
+            Self::DeleteRoute(_) => &OPERATIONS[89],
+            Self::DeleteRouteTable(_) => &OPERATIONS[90],
+            Self::DeleteSecurityGroup(_) => &OPERATIONS[91],
+            Self::DeleteSnapshot(_) => &OPERATIONS[92],
+            Self::DeleteSpotDatafeedSubscription(_) => &OPERATIONS[93],
+            Self::DeleteSubnet(_) => &OPERATIONS[94],
+            Self::DeleteTags(_) => &OPERATIONS[95],
+            Self::DeleteTransitGateway(_) => &OPERATIONS[96],
+            Self::DeleteTransitGatewayRoute(_) => &OPERATIONS[97],
+            Self::DeleteTransitGatewayRouteTable(_) => &OPERATIONS[98],
+            Self::DeleteTransitGatewayVpcAttachment(_) => &OPERATIONS[99],
+            Self::DeleteVolume(_) => &OPERATIONS[100],
+            Self::DeleteVpc(_) => &OPERATIONS[101],
+            Self::DeleteVpcEndpoints(_) => &OPERATIONS[102],
+            Self::DeleteVpcPeeringConnection(_) => &OPERATIONS[103],
+            Self::DeleteVpnConnection(_) => &OPERATIONS[104],
+            Self::DeleteVpnConnectionRoute(_) => &OPERATIONS[105],
+            Self::DeleteVpnGateway(_) => &OPERATIONS[106],
+            Self::DeregisterImage(_) => &OPERATIONS[107],
+            Self::DescribeAccountAttributes(_) => &OPERATIONS[108],
+            Self::DescribeAddresses(_) => &OPERATIONS[109],
+            Self::DescribeAddressesAttribute(_) => &OPERATIONS[110],
+            Self::DescribeAggregateIdFormat(_) => &OPERATIONS[111],
+            Self::DescribeAvailabilityZones(_) => &OPERATIONS[112],
+            Self::DescribeBundleTasks(_) => &OPERATIONS[113],
+            Self::DescribeCapacityReservations(_) => &OPERATIONS[114],
+            Self::DescribeCarrierGateways(_) => &OPERATIONS[115],
+            Self::DescribeConversionTasks(_) => &OPERATIONS[116],
+            Self::DescribeCustomerGateways(_) => &OPERATIONS[117],
+            Self::DescribeDhcpOptions(_) => &OPERATIONS[118],
+            Self::DescribeEgressOnlyInternetGateways(_) => &OPERATIONS[119],
+            Self::DescribeExportTasks(_) => &OPERATIONS[120],
+            Self::DescribeFleetHistory(_) => &OPERATIONS[121],
+            Self::DescribeFleetInstances(_) => &OPERATIONS[122],
+            Self::DescribeFleets(_) => &OPERATIONS[123],
+            Self::DescribeFlowLogs(_) => &OPERATIONS[124],
+            Self::DescribeHosts(_) => &OPERATIONS[125],
+            Self::DescribeIamInstanceProfileAssociations(_) => &OPERATIONS[126],
+            Self::DescribeIdFormat(_) => &OPERATIONS[127],
+            Self::DescribeIdentityIdFormat(_) => &OPERATIONS[128],
+            Self::DescribeImageAttribute(_) => &OPERATIONS[129],
+            Self::DescribeImages(_) => &OPERATIONS[130],
+            Self::DescribeImportImageTasks(_) => &OPERATIONS[131],
+            Self::DescribeImportSnapshotTasks(_) => &OPERATIONS[132],
+            Self::DescribeInstanceAttribute(_) => &OPERATIONS[133],
+            Self::DescribeInstanceCreditSpecifications(_) => &OPERATIONS[134],
+            Self::DescribeInstanceEventWindows(_) => &OPERATIONS[135],
+            Self::DescribeInstanceImageMetadata(_) => &OPERATIONS[136],
+            Self::DescribeInstanceStatus(_) => &OPERATIONS[137],
+            Self::DescribeInstanceTypeOfferings(_) => &OPERATIONS[138],
+            Self::DescribeInstanceTypes(_) => &OPERATIONS[139],
+            Self::DescribeInstances(_) => &OPERATIONS[140],
+            Self::DescribeInternetGateways(_) => &OPERATIONS[141],
+            Self::DescribeKeyPairs(_) => &OPERATIONS[142],
+            Self::DescribeLaunchTemplateVersions(_) => &OPERATIONS[143],
+            Self::DescribeLaunchTemplates(_) => &OPERATIONS[144],
+            Self::DescribeManagedPrefixLists(_) => &OPERATIONS[145],
+            Self::DescribeNatGateways(_) => &OPERATIONS[146],
+            Self::DescribeNetworkAcls(_) => &OPERATIONS[147],
+            Self::DescribeNetworkInsightsAnalyses(_) => &OPERATIONS[148],
+            Self::DescribeNetworkInsightsPaths(_) => &OPERATIONS[149],
+            Self::DescribeNetworkInterfaceAttribute(_) => &OPERATIONS[150],
+            Self::DescribeNetworkInterfaces(_) => &OPERATIONS[151],
+            Self::DescribePlacementGroups(_) => &OPERATIONS[152],
+            Self::DescribePrefixLists(_) => &OPERATIONS[153],
+            Self::DescribePrincipalIdFormat(_) => &OPERATIONS[154],
+            Self::DescribeRegions(_) => &OPERATIONS[155],
+            Self::DescribeReplaceRootVolumeTasks(_) => &OPERATIONS[156],
+            Self::DescribeReservedInstances(_) => &OPERATIONS[157],
+            Self::DescribeRouteTables(_) => &OPERATIONS[158],
+            Self::DescribeSecurityGroupReferences(_) => &OPERATIONS[159],
+            Self::DescribeSecurityGroupRules(_) => &OPERATIONS[160],
+            Self::DescribeSecurityGroups(_) => &OPERATIONS[161],
+            Self::DescribeSnapshotAttribute(_) => &OPERATIONS[162],
+            Self::DescribeSnapshotTierStatus(_) => &OPERATIONS[163],
+            Self::DescribeSnapshots(_) => &OPERATIONS[164],
+            Self::DescribeSpotDatafeedSubscription(_) => &OPERATIONS[165],
+            Self::DescribeSpotInstanceRequests(_) => &OPERATIONS[166],
+            Self::DescribeSpotPriceHistory(_) => &OPERATIONS[167],
+            Self::DescribeStaleSecurityGroups(_) => &OPERATIONS[168],
+            Self::DescribeSubnets(_) => &OPERATIONS[169],
+            Self::DescribeTags(_) => &OPERATIONS[170],
+            Self::DescribeTransitGatewayAttachments(_) => &OPERATIONS[171],
+            Self::DescribeTransitGatewayRouteTables(_) => &OPERATIONS[172],
+            Self::DescribeTransitGatewayVpcAttachments(_) => &OPERATIONS[173],
+            Self::DescribeTransitGateways(_) => &OPERATIONS[174],
+            Self::DescribeVolumeAttribute(_) => &OPERATIONS[175],
+            Self::DescribeVolumeStatus(_) => &OPERATIONS[176],
+            Self::DescribeVolumes(_) => &OPERATIONS[177],
+            Self::DescribeVolumesModifications(_) => &OPERATIONS[178],
+            Self::DescribeVpcAttribute(_) => &OPERATIONS[179],
+            Self::DescribeVpcClassicLink(_) => &OPERATIONS[180],
+            Self::DescribeVpcClassicLinkDnsSupport(_) => &OPERATIONS[181],
+            Self::DescribeVpcEndpointServices(_) => &OPERATIONS[182],
+            Self::DescribeVpcEndpoints(_) => &OPERATIONS[183],
+            Self::DescribeVpcPeeringConnections(_) => &OPERATIONS[184],
+            Self::DescribeVpcs(_) => &OPERATIONS[185],
+            Self::DescribeVpnConnections(_) => &OPERATIONS[186],
+            Self::DescribeVpnGateways(_) => &OPERATIONS[187],
+            Self::DetachInternetGateway(_) => &OPERATIONS[188],
+            Self::DetachNetworkInterface(_) => &OPERATIONS[189],
+            Self::DetachVolume(_) => &OPERATIONS[190],
+            Self::DetachVpnGateway(_) => &OPERATIONS[191],
+            Self::DisableEbsEncryptionByDefault(_) => &OPERATIONS[192],
+            Self::DisableImage(_) => &OPERATIONS[193],
+            Self::DisableImageDeprecation(_) => &OPERATIONS[194],
+            Self::DisableImageDeregistrationProtection(_) => &OPERATIONS[195],
+            Self::DisableSerialConsoleAccess(_) => &OPERATIONS[196],
+            Self::DisableTransitGatewayRouteTablePropagation(_) => &OPERATIONS[197],
+            Self::DisableVgwRoutePropagation(_) => &OPERATIONS[198],
+            Self::DisassociateAddress(_) => &OPERATIONS[199],
+            Self::DisassociateIamInstanceProfile(_) => &OPERATIONS[200],
+            Self::DisassociateNatGatewayAddress(_) => &OPERATIONS[201],
+            Self::DisassociateRouteTable(_) => &OPERATIONS[202],
+            Self::DisassociateSubnetCidrBlock(_) => &OPERATIONS[203],
+            Self::DisassociateTransitGatewayRouteTable(_) => &OPERATIONS[204],
+            Self::DisassociateVpcCidrBlock(_) => &OPERATIONS[205],
+            Self::EnableEbsEncryptionByDefault(_) => &OPERATIONS[206],
+            Self::EnableImage(_) => &OPERATIONS[207],
+            Self::EnableImageDeprecation(_) => &OPERATIONS[208],
+            Self::EnableImageDeregistrationProtection(_) => &OPERATIONS[209],
+            Self::EnableSerialConsoleAccess(_) => &OPERATIONS[210],
+            Self::EnableTransitGatewayRouteTablePropagation(_) => &OPERATIONS[211],
+            Self::EnableVgwRoutePropagation(_) => &OPERATIONS[212],
+            Self::EnableVolumeIO(_) => &OPERATIONS[213],
+            Self::GetCapacityReservationUsage(_) => &OPERATIONS[214],
+            Self::GetConsoleOutput(_) => &OPERATIONS[215],
+            Self::GetConsoleScreenshot(_) => &OPERATIONS[216],
+            Self::GetEbsDefaultKmsKeyId(_) => &OPERATIONS[217],
+            Self::GetEbsEncryptionByDefault(_) => &OPERATIONS[218],
+            Self::GetInstanceMetadataDefaults(_) => &OPERATIONS[219],
+            Self::GetInstanceTypesFromInstanceRequirements(_) => &OPERATIONS[220],
+            Self::GetInstanceUefiData(_) => &OPERATIONS[221],
+            Self::GetLaunchTemplateData(_) => &OPERATIONS[222],
+            Self::GetManagedPrefixListAssociations(_) => &OPERATIONS[223],
+            Self::GetManagedPrefixListEntries(_) => &OPERATIONS[224],
+            Self::GetPasswordData(_) => &OPERATIONS[225],
+            Self::GetSerialConsoleAccessStatus(_) => &OPERATIONS[226],
+            Self::GetTransitGatewayAttachmentPropagations(_) => &OPERATIONS[227],
+            Self::GetTransitGatewayRouteTableAssociations(_) => &OPERATIONS[228],
+            Self::GetTransitGatewayRouteTablePropagations(_) => &OPERATIONS[229],
+            Self::ImportImage(_) => &OPERATIONS[230],
+            Self::ImportInstance(_) => &OPERATIONS[231],
+            Self::ImportKeyPair(_) => &OPERATIONS[232],
+            Self::ImportSnapshot(_) => &OPERATIONS[233],
+            Self::ImportVolume(_) => &OPERATIONS[234],
+            Self::ModifyAddressAttribute(_) => &OPERATIONS[235],
+            Self::ModifyCapacityReservation(_) => &OPERATIONS[236],
+            Self::ModifyFleet(_) => &OPERATIONS[237],
+            Self::ModifyHosts(_) => &OPERATIONS[238],
+            Self::ModifyIdFormat(_) => &OPERATIONS[239],
+            Self::ModifyIdentityIdFormat(_) => &OPERATIONS[240],
+            Self::ModifyImageAttribute(_) => &OPERATIONS[241],
+            Self::ModifyInstanceAttribute(_) => &OPERATIONS[242],
+            Self::ModifyInstanceCapacityReservationAttributes(_) => &OPERATIONS[243],
+            Self::ModifyInstanceCpuOptions(_) => &OPERATIONS[244],
+            Self::ModifyInstanceCreditSpecification(_) => &OPERATIONS[245],
+            Self::ModifyInstanceEventStartTime(_) => &OPERATIONS[246],
+            Self::ModifyInstanceMaintenanceOptions(_) => &OPERATIONS[247],
+            Self::ModifyInstanceMetadataDefaults(_) => &OPERATIONS[248],
+            Self::ModifyInstanceMetadataOptions(_) => &OPERATIONS[249],
+            Self::ModifyInstancePlacement(_) => &OPERATIONS[250],
+            Self::ModifyLaunchTemplate(_) => &OPERATIONS[251],
+            Self::ModifyManagedPrefixList(_) => &OPERATIONS[252],
+            Self::ModifyNetworkInterfaceAttribute(_) => &OPERATIONS[253],
+            Self::ModifyPrivateDnsNameOptions(_) => &OPERATIONS[254],
+            Self::ModifySecurityGroupRules(_) => &OPERATIONS[255],
+            Self::ModifySnapshotAttribute(_) => &OPERATIONS[256],
+            Self::ModifySubnetAttribute(_) => &OPERATIONS[257],
+            Self::ModifyTransitGateway(_) => &OPERATIONS[258],
+            Self::ModifyTransitGatewayVpcAttachment(_) => &OPERATIONS[259],
+            Self::ModifyVolume(_) => &OPERATIONS[260],
+            Self::ModifyVolumeAttribute(_) => &OPERATIONS[261],
+            Self::ModifyVpcAttribute(_) => &OPERATIONS[262],
+            Self::ModifyVpcEndpoint(_) => &OPERATIONS[263],
+            Self::ModifyVpcPeeringConnectionOptions(_) => &OPERATIONS[264],
+            Self::ModifyVpcTenancy(_) => &OPERATIONS[265],
+            Self::MonitorInstances(_) => &OPERATIONS[266],
+            Self::RebootInstances(_) => &OPERATIONS[267],
+            Self::RegisterImage(_) => &OPERATIONS[268],
+            Self::RejectTransitGatewayVpcAttachment(_) => &OPERATIONS[269],
+            Self::RejectVpcPeeringConnection(_) => &OPERATIONS[270],
+            Self::ReleaseAddress(_) => &OPERATIONS[271],
+            Self::ReleaseHosts(_) => &OPERATIONS[272],
+            Self::ReplaceIamInstanceProfileAssociation(_) => &OPERATIONS[273],
+            Self::ReplaceNetworkAclAssociation(_) => &OPERATIONS[274],
+            Self::ReplaceNetworkAclEntry(_) => &OPERATIONS[275],
+            Self::ReplaceRoute(_) => &OPERATIONS[276],
+            Self::ReplaceRouteTableAssociation(_) => &OPERATIONS[277],
+            Self::ReplaceTransitGatewayRoute(_) => &OPERATIONS[278],
+            Self::ReportInstanceStatus(_) => &OPERATIONS[279],
+            Self::RequestSpotInstances(_) => &OPERATIONS[280],
+            Self::ResetAddressAttribute(_) => &OPERATIONS[281],
+            Self::ResetImageAttribute(_) => &OPERATIONS[282],
+            Self::ResetInstanceAttribute(_) => &OPERATIONS[283],
+            Self::ResetNetworkInterfaceAttribute(_) => &OPERATIONS[284],
+            Self::ResetSnapshotAttribute(_) => &OPERATIONS[285],
+            Self::RestoreManagedPrefixListVersion(_) => &OPERATIONS[286],
+            Self::RevokeSecurityGroupEgress(_) => &OPERATIONS[287],
+            Self::RevokeSecurityGroupIngress(_) => &OPERATIONS[288],
+            Self::RunInstances(_) => &OPERATIONS[289],
+            Self::SearchTransitGatewayRoutes(_) => &OPERATIONS[290],
+            Self::SendDiagnosticInterrupt(_) => &OPERATIONS[291],
+            Self::StartInstances(_) => &OPERATIONS[292],
+            Self::StartNetworkInsightsAnalysis(_) => &OPERATIONS[293],
+            Self::StopInstances(_) => &OPERATIONS[294],
+            Self::TerminateInstances(_) => &OPERATIONS[295],
+            Self::UnassignIpv6Addresses(_) => &OPERATIONS[296],
+            Self::UnassignPrivateIpAddresses(_) => &OPERATIONS[297],
+            Self::UnassignPrivateNatGatewayAddress(_) => &OPERATIONS[298],
+            Self::UnmonitorInstances(_) => &OPERATIONS[299],
+            Self::UpdateSecurityGroupRuleDescriptionsEgress(_) => &OPERATIONS[300],
+            Self::UpdateSecurityGroupRuleDescriptionsIngress(_) => &OPERATIONS[301],
         }
     }
 
@@ -1543,8 +1563,10 @@ impl Ec2Request {
             Self::AcceptTransitGatewayVpcAttachment(r) => r.dry_run == Some(true),
             Self::AcceptVpcPeeringConnection(r) => r.dry_run == Some(true),
             Self::AllocateAddress(r) => r.dry_run == Some(true),
+            Self::AssignPrivateNatGatewayAddress(r) => r.dry_run == Some(true),
             Self::AssociateAddress(r) => r.dry_run == Some(true),
             Self::AssociateDhcpOptions(r) => r.dry_run == Some(true),
+            Self::AssociateNatGatewayAddress(r) => r.dry_run == Some(true),
             Self::AssociateRouteTable(r) => r.dry_run == Some(true),
             Self::AssociateTransitGatewayRouteTable(r) => r.dry_run == Some(true),
             Self::AttachInternetGateway(r) => r.dry_run == Some(true),
@@ -1722,6 +1744,7 @@ impl Ec2Request {
             Self::DisableTransitGatewayRouteTablePropagation(r) => r.dry_run == Some(true),
             Self::DisableVgwRoutePropagation(r) => r.dry_run == Some(true),
             Self::DisassociateAddress(r) => r.dry_run == Some(true),
+            Self::DisassociateNatGatewayAddress(r) => r.dry_run == Some(true),
             Self::DisassociateRouteTable(r) => r.dry_run == Some(true),
             Self::DisassociateTransitGatewayRouteTable(r) => r.dry_run == Some(true),
             Self::EnableEbsEncryptionByDefault(r) => r.dry_run == Some(true),
@@ -1806,6 +1829,7 @@ impl Ec2Request {
             Self::StartNetworkInsightsAnalysis(r) => r.dry_run == Some(true),
             Self::StopInstances(r) => r.dry_run == Some(true),
             Self::TerminateInstances(r) => r.dry_run == Some(true),
+            Self::UnassignPrivateNatGatewayAddress(r) => r.dry_run == Some(true),
             Self::UnmonitorInstances(r) => r.dry_run == Some(true),
             Self::UpdateSecurityGroupRuleDescriptionsEgress(r) => r.dry_run == Some(true),
             Self::UpdateSecurityGroupRuleDescriptionsIngress(r) => r.dry_run == Some(true),
@@ -1877,1463 +1901,1483 @@ impl Operation for AssignPrivateIpAddressesRequest {
     type Output = AssignPrivateIpAddressesResult;
 }
 
-impl Operation for AssociateAddressRequest {
+impl Operation for AssignPrivateNatGatewayAddressRequest {
     const META: &'static OperationMeta = &OPERATIONS[6];
+    type Output = AssignPrivateNatGatewayAddressResult;
+}
+
+impl Operation for AssociateAddressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[7];
     type Output = AssociateAddressResult;
 }
 
 impl Operation for AssociateDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[7];
+    const META: &'static OperationMeta = &OPERATIONS[8];
     type Output = ();
 }
 
 impl Operation for AssociateIamInstanceProfileRequest {
-    const META: &'static OperationMeta = &OPERATIONS[8];
+    const META: &'static OperationMeta = &OPERATIONS[9];
     type Output = AssociateIamInstanceProfileResult;
 }
 
+impl Operation for AssociateNatGatewayAddressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[10];
+    type Output = AssociateNatGatewayAddressResult;
+}
+
 impl Operation for AssociateRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[9];
+    const META: &'static OperationMeta = &OPERATIONS[11];
     type Output = AssociateRouteTableResult;
 }
 
 impl Operation for AssociateSubnetCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[10];
+    const META: &'static OperationMeta = &OPERATIONS[12];
     type Output = AssociateSubnetCidrBlockResult;
 }
 
 impl Operation for AssociateTransitGatewayRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[11];
+    const META: &'static OperationMeta = &OPERATIONS[13];
     type Output = AssociateTransitGatewayRouteTableResult;
 }
 
 impl Operation for AssociateVpcCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[12];
+    const META: &'static OperationMeta = &OPERATIONS[14];
     type Output = AssociateVpcCidrBlockResult;
 }
 
 impl Operation for AttachInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[13];
+    const META: &'static OperationMeta = &OPERATIONS[15];
     type Output = ();
 }
 
 impl Operation for AttachNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[14];
+    const META: &'static OperationMeta = &OPERATIONS[16];
     type Output = AttachNetworkInterfaceResult;
 }
 
 impl Operation for AttachVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[15];
+    const META: &'static OperationMeta = &OPERATIONS[17];
     type Output = VolumeAttachment;
 }
 
 impl Operation for AttachVpnGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[16];
+    const META: &'static OperationMeta = &OPERATIONS[18];
     type Output = AttachVpnGatewayResult;
 }
 
 impl Operation for AuthorizeSecurityGroupEgressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[17];
+    const META: &'static OperationMeta = &OPERATIONS[19];
     type Output = AuthorizeSecurityGroupEgressResult;
 }
 
 impl Operation for AuthorizeSecurityGroupIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[18];
+    const META: &'static OperationMeta = &OPERATIONS[20];
     type Output = AuthorizeSecurityGroupIngressResult;
 }
 
 impl Operation for BundleInstanceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[19];
+    const META: &'static OperationMeta = &OPERATIONS[21];
     type Output = BundleInstanceResult;
 }
 
 impl Operation for CancelBundleTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[20];
+    const META: &'static OperationMeta = &OPERATIONS[22];
     type Output = CancelBundleTaskResult;
 }
 
 impl Operation for CancelCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[21];
+    const META: &'static OperationMeta = &OPERATIONS[23];
     type Output = CancelCapacityReservationResult;
 }
 
 impl Operation for CancelConversionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[22];
+    const META: &'static OperationMeta = &OPERATIONS[24];
     type Output = ();
 }
 
 impl Operation for CancelExportTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[23];
+    const META: &'static OperationMeta = &OPERATIONS[25];
     type Output = ();
 }
 
 impl Operation for CancelImportTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[24];
+    const META: &'static OperationMeta = &OPERATIONS[26];
     type Output = CancelImportTaskResult;
 }
 
 impl Operation for CancelSpotInstanceRequestsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[25];
+    const META: &'static OperationMeta = &OPERATIONS[27];
     type Output = CancelSpotInstanceRequestsResult;
 }
 
 impl Operation for CopyImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[26];
+    const META: &'static OperationMeta = &OPERATIONS[28];
     type Output = CopyImageResult;
 }
 
 impl Operation for CopySnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[27];
+    const META: &'static OperationMeta = &OPERATIONS[29];
     type Output = CopySnapshotResult;
 }
 
 impl Operation for CreateCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[28];
+    const META: &'static OperationMeta = &OPERATIONS[30];
     type Output = CreateCapacityReservationResult;
 }
 
 impl Operation for CreateCarrierGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[29];
+    const META: &'static OperationMeta = &OPERATIONS[31];
     type Output = CreateCarrierGatewayResult;
 }
 
 impl Operation for CreateCustomerGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[30];
+    const META: &'static OperationMeta = &OPERATIONS[32];
     type Output = CreateCustomerGatewayResult;
 }
 
 impl Operation for CreateDefaultSubnetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[31];
+    const META: &'static OperationMeta = &OPERATIONS[33];
     type Output = CreateDefaultSubnetResult;
 }
 
 impl Operation for CreateDefaultVpcRequest {
-    const META: &'static OperationMeta = &OPERATIONS[32];
+    const META: &'static OperationMeta = &OPERATIONS[34];
     type Output = CreateDefaultVpcResult;
 }
 
 impl Operation for CreateDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[33];
+    const META: &'static OperationMeta = &OPERATIONS[35];
     type Output = CreateDhcpOptionsResult;
 }
 
 impl Operation for CreateEgressOnlyInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[34];
+    const META: &'static OperationMeta = &OPERATIONS[36];
     type Output = CreateEgressOnlyInternetGatewayResult;
 }
 
 impl Operation for CreateFleetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[35];
+    const META: &'static OperationMeta = &OPERATIONS[37];
     type Output = CreateFleetResult;
 }
 
 impl Operation for CreateFlowLogsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[36];
+    const META: &'static OperationMeta = &OPERATIONS[38];
     type Output = CreateFlowLogsResult;
 }
 
 impl Operation for CreateImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[37];
+    const META: &'static OperationMeta = &OPERATIONS[39];
     type Output = CreateImageResult;
 }
 
 impl Operation for CreateInstanceExportTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[38];
+    const META: &'static OperationMeta = &OPERATIONS[40];
     type Output = CreateInstanceExportTaskResult;
 }
 
 impl Operation for CreateInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[39];
+    const META: &'static OperationMeta = &OPERATIONS[41];
     type Output = CreateInternetGatewayResult;
 }
 
 impl Operation for CreateKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[40];
+    const META: &'static OperationMeta = &OPERATIONS[42];
     type Output = KeyPair;
 }
 
 impl Operation for CreateLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[41];
+    const META: &'static OperationMeta = &OPERATIONS[43];
     type Output = CreateLaunchTemplateResult;
 }
 
 impl Operation for CreateLaunchTemplateVersionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[42];
+    const META: &'static OperationMeta = &OPERATIONS[44];
     type Output = CreateLaunchTemplateVersionResult;
 }
 
 impl Operation for CreateManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[43];
+    const META: &'static OperationMeta = &OPERATIONS[45];
     type Output = CreateManagedPrefixListResult;
 }
 
 impl Operation for CreateNatGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[44];
+    const META: &'static OperationMeta = &OPERATIONS[46];
     type Output = CreateNatGatewayResult;
 }
 
 impl Operation for CreateNetworkAclRequest {
-    const META: &'static OperationMeta = &OPERATIONS[45];
+    const META: &'static OperationMeta = &OPERATIONS[47];
     type Output = CreateNetworkAclResult;
 }
 
 impl Operation for CreateNetworkAclEntryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[46];
+    const META: &'static OperationMeta = &OPERATIONS[48];
     type Output = ();
 }
 
 impl Operation for CreateNetworkInsightsPathRequest {
-    const META: &'static OperationMeta = &OPERATIONS[47];
+    const META: &'static OperationMeta = &OPERATIONS[49];
     type Output = CreateNetworkInsightsPathResult;
 }
 
 impl Operation for CreateNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[48];
+    const META: &'static OperationMeta = &OPERATIONS[50];
     type Output = CreateNetworkInterfaceResult;
 }
 
 impl Operation for CreatePlacementGroupRequest {
-    const META: &'static OperationMeta = &OPERATIONS[49];
+    const META: &'static OperationMeta = &OPERATIONS[51];
     type Output = CreatePlacementGroupResult;
 }
 
 impl Operation for CreateReplaceRootVolumeTaskRequest {
-    const META: &'static OperationMeta = &OPERATIONS[50];
+    const META: &'static OperationMeta = &OPERATIONS[52];
     type Output = CreateReplaceRootVolumeTaskResult;
 }
 
 impl Operation for CreateRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[51];
+    const META: &'static OperationMeta = &OPERATIONS[53];
     type Output = CreateRouteResult;
 }
 
 impl Operation for CreateRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[52];
+    const META: &'static OperationMeta = &OPERATIONS[54];
     type Output = CreateRouteTableResult;
 }
 
 impl Operation for CreateSecurityGroupRequest {
-    const META: &'static OperationMeta = &OPERATIONS[53];
+    const META: &'static OperationMeta = &OPERATIONS[55];
     type Output = CreateSecurityGroupResult;
 }
 
 impl Operation for CreateSnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[54];
+    const META: &'static OperationMeta = &OPERATIONS[56];
     type Output = Snapshot;
 }
 
 impl Operation for CreateSpotDatafeedSubscriptionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[55];
+    const META: &'static OperationMeta = &OPERATIONS[57];
     type Output = CreateSpotDatafeedSubscriptionResult;
 }
 
 impl Operation for CreateSubnetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[56];
+    const META: &'static OperationMeta = &OPERATIONS[58];
     type Output = CreateSubnetResult;
 }
 
 impl Operation for CreateTagsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[57];
+    const META: &'static OperationMeta = &OPERATIONS[59];
     type Output = ();
 }
 
 impl Operation for CreateTransitGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[58];
+    const META: &'static OperationMeta = &OPERATIONS[60];
     type Output = CreateTransitGatewayResult;
 }
 
 impl Operation for CreateTransitGatewayRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[59];
+    const META: &'static OperationMeta = &OPERATIONS[61];
     type Output = CreateTransitGatewayRouteResult;
 }
 
 impl Operation for CreateTransitGatewayRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[60];
+    const META: &'static OperationMeta = &OPERATIONS[62];
     type Output = CreateTransitGatewayRouteTableResult;
 }
 
 impl Operation for CreateTransitGatewayVpcAttachmentRequest {
-    const META: &'static OperationMeta = &OPERATIONS[61];
+    const META: &'static OperationMeta = &OPERATIONS[63];
     type Output = CreateTransitGatewayVpcAttachmentResult;
 }
 
 impl Operation for CreateVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[62];
+    const META: &'static OperationMeta = &OPERATIONS[64];
     type Output = Volume;
 }
 
 impl Operation for CreateVpcRequest {
-    const META: &'static OperationMeta = &OPERATIONS[63];
+    const META: &'static OperationMeta = &OPERATIONS[65];
     type Output = CreateVpcResult;
 }
 
 impl Operation for CreateVpcEndpointRequest {
-    const META: &'static OperationMeta = &OPERATIONS[64];
+    const META: &'static OperationMeta = &OPERATIONS[66];
     type Output = CreateVpcEndpointResult;
 }
 
 impl Operation for CreateVpcPeeringConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[65];
+    const META: &'static OperationMeta = &OPERATIONS[67];
     type Output = CreateVpcPeeringConnectionResult;
 }
 
 impl Operation for CreateVpnConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[66];
+    const META: &'static OperationMeta = &OPERATIONS[68];
     type Output = CreateVpnConnectionResult;
 }
 
 impl Operation for CreateVpnConnectionRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[67];
+    const META: &'static OperationMeta = &OPERATIONS[69];
     type Output = ();
 }
 
 impl Operation for CreateVpnGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[68];
+    const META: &'static OperationMeta = &OPERATIONS[70];
     type Output = CreateVpnGatewayResult;
 }
 
 impl Operation for DeleteCarrierGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[69];
+    const META: &'static OperationMeta = &OPERATIONS[71];
     type Output = DeleteCarrierGatewayResult;
 }
 
 impl Operation for DeleteCustomerGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[70];
+    const META: &'static OperationMeta = &OPERATIONS[72];
     type Output = ();
 }
 
 impl Operation for DeleteDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[71];
+    const META: &'static OperationMeta = &OPERATIONS[73];
     type Output = ();
 }
 
 impl Operation for DeleteEgressOnlyInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[72];
+    const META: &'static OperationMeta = &OPERATIONS[74];
     type Output = DeleteEgressOnlyInternetGatewayResult;
 }
 
 impl Operation for DeleteFleetsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[73];
+    const META: &'static OperationMeta = &OPERATIONS[75];
     type Output = DeleteFleetsResult;
 }
 
 impl Operation for DeleteFlowLogsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[74];
+    const META: &'static OperationMeta = &OPERATIONS[76];
     type Output = DeleteFlowLogsResult;
 }
 
 impl Operation for DeleteInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[75];
+    const META: &'static OperationMeta = &OPERATIONS[77];
     type Output = ();
 }
 
 impl Operation for DeleteKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[76];
+    const META: &'static OperationMeta = &OPERATIONS[78];
     type Output = DeleteKeyPairResult;
 }
 
 impl Operation for DeleteLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[77];
+    const META: &'static OperationMeta = &OPERATIONS[79];
     type Output = DeleteLaunchTemplateResult;
 }
 
 impl Operation for DeleteLaunchTemplateVersionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[78];
+    const META: &'static OperationMeta = &OPERATIONS[80];
     type Output = DeleteLaunchTemplateVersionsResult;
 }
 
 impl Operation for DeleteManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[79];
+    const META: &'static OperationMeta = &OPERATIONS[81];
     type Output = DeleteManagedPrefixListResult;
 }
 
 impl Operation for DeleteNatGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[80];
+    const META: &'static OperationMeta = &OPERATIONS[82];
     type Output = DeleteNatGatewayResult;
 }
 
 impl Operation for DeleteNetworkAclRequest {
-    const META: &'static OperationMeta = &OPERATIONS[81];
+    const META: &'static OperationMeta = &OPERATIONS[83];
     type Output = ();
 }
 
 impl Operation for DeleteNetworkAclEntryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[82];
+    const META: &'static OperationMeta = &OPERATIONS[84];
     type Output = ();
 }
 
 impl Operation for DeleteNetworkInsightsAnalysisRequest {
-    const META: &'static OperationMeta = &OPERATIONS[83];
+    const META: &'static OperationMeta = &OPERATIONS[85];
     type Output = DeleteNetworkInsightsAnalysisResult;
 }
 
 impl Operation for DeleteNetworkInsightsPathRequest {
-    const META: &'static OperationMeta = &OPERATIONS[84];
+    const META: &'static OperationMeta = &OPERATIONS[86];
     type Output = DeleteNetworkInsightsPathResult;
 }
 
 impl Operation for DeleteNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[85];
-    type Output = ();
-}
-
-impl Operation for DeletePlacementGroupRequest {
-    const META: &'static OperationMeta = &OPERATIONS[86];
-    type Output = ();
-}
-
-impl Operation for DeleteRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[87];
     type Output = ();
 }
 
-impl Operation for DeleteRouteTableRequest {
+impl Operation for DeletePlacementGroupRequest {
     const META: &'static OperationMeta = &OPERATIONS[88];
     type Output = ();
 }
 
-impl Operation for DeleteSecurityGroupRequest {
+impl Operation for DeleteRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[89];
-    type Output = DeleteSecurityGroupResult;
+    type Output = ();
 }
 
-impl Operation for DeleteSnapshotRequest {
+impl Operation for DeleteRouteTableRequest {
     const META: &'static OperationMeta = &OPERATIONS[90];
     type Output = ();
 }
 
-impl Operation for DeleteSpotDatafeedSubscriptionRequest {
+impl Operation for DeleteSecurityGroupRequest {
     const META: &'static OperationMeta = &OPERATIONS[91];
-    type Output = ();
+    type Output = DeleteSecurityGroupResult;
 }
 
-impl Operation for DeleteSubnetRequest {
+impl Operation for DeleteSnapshotRequest {
     const META: &'static OperationMeta = &OPERATIONS[92];
     type Output = ();
 }
 
-impl Operation for DeleteTagsRequest {
+impl Operation for DeleteSpotDatafeedSubscriptionRequest {
     const META: &'static OperationMeta = &OPERATIONS[93];
     type Output = ();
 }
 
-impl Operation for DeleteTransitGatewayRequest {
+impl Operation for DeleteSubnetRequest {
     const META: &'static OperationMeta = &OPERATIONS[94];
+    type Output = ();
+}
+
+impl Operation for DeleteTagsRequest {
+    const META: &'static OperationMeta = &OPERATIONS[95];
+    type Output = ();
+}
+
+impl Operation for DeleteTransitGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[96];
     type Output = DeleteTransitGatewayResult;
 }
 
 impl Operation for DeleteTransitGatewayRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[95];
+    const META: &'static OperationMeta = &OPERATIONS[97];
     type Output = DeleteTransitGatewayRouteResult;
 }
 
 impl Operation for DeleteTransitGatewayRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[96];
+    const META: &'static OperationMeta = &OPERATIONS[98];
     type Output = DeleteTransitGatewayRouteTableResult;
 }
 
 impl Operation for DeleteTransitGatewayVpcAttachmentRequest {
-    const META: &'static OperationMeta = &OPERATIONS[97];
+    const META: &'static OperationMeta = &OPERATIONS[99];
     type Output = DeleteTransitGatewayVpcAttachmentResult;
 }
 
 impl Operation for DeleteVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[98];
+    const META: &'static OperationMeta = &OPERATIONS[100];
     type Output = ();
 }
 
 impl Operation for DeleteVpcRequest {
-    const META: &'static OperationMeta = &OPERATIONS[99];
+    const META: &'static OperationMeta = &OPERATIONS[101];
     type Output = ();
 }
 
 impl Operation for DeleteVpcEndpointsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[100];
+    const META: &'static OperationMeta = &OPERATIONS[102];
     type Output = DeleteVpcEndpointsResult;
 }
 
 impl Operation for DeleteVpcPeeringConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[101];
+    const META: &'static OperationMeta = &OPERATIONS[103];
     type Output = DeleteVpcPeeringConnectionResult;
 }
 
 impl Operation for DeleteVpnConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[102];
-    type Output = ();
-}
-
-impl Operation for DeleteVpnConnectionRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[103];
-    type Output = ();
-}
-
-impl Operation for DeleteVpnGatewayRequest {
     const META: &'static OperationMeta = &OPERATIONS[104];
     type Output = ();
 }
 
-impl Operation for DeregisterImageRequest {
+impl Operation for DeleteVpnConnectionRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[105];
+    type Output = ();
+}
+
+impl Operation for DeleteVpnGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[106];
+    type Output = ();
+}
+
+impl Operation for DeregisterImageRequest {
+    const META: &'static OperationMeta = &OPERATIONS[107];
     type Output = DeregisterImageResult;
 }
 
 impl Operation for DescribeAccountAttributesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[106];
+    const META: &'static OperationMeta = &OPERATIONS[108];
     type Output = DescribeAccountAttributesResult;
 }
 
 impl Operation for DescribeAddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[107];
+    const META: &'static OperationMeta = &OPERATIONS[109];
     type Output = DescribeAddressesResult;
 }
 
 impl Operation for DescribeAddressesAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[108];
+    const META: &'static OperationMeta = &OPERATIONS[110];
     type Output = DescribeAddressesAttributeResult;
 }
 
 impl Operation for DescribeAggregateIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[109];
+    const META: &'static OperationMeta = &OPERATIONS[111];
     type Output = DescribeAggregateIdFormatResult;
 }
 
 impl Operation for DescribeAvailabilityZonesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[110];
+    const META: &'static OperationMeta = &OPERATIONS[112];
     type Output = DescribeAvailabilityZonesResult;
 }
 
 impl Operation for DescribeBundleTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[111];
+    const META: &'static OperationMeta = &OPERATIONS[113];
     type Output = DescribeBundleTasksResult;
 }
 
 impl Operation for DescribeCapacityReservationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[112];
+    const META: &'static OperationMeta = &OPERATIONS[114];
     type Output = DescribeCapacityReservationsResult;
 }
 
 impl Operation for DescribeCarrierGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[113];
+    const META: &'static OperationMeta = &OPERATIONS[115];
     type Output = DescribeCarrierGatewaysResult;
 }
 
 impl Operation for DescribeConversionTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[114];
+    const META: &'static OperationMeta = &OPERATIONS[116];
     type Output = DescribeConversionTasksResult;
 }
 
 impl Operation for DescribeCustomerGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[115];
+    const META: &'static OperationMeta = &OPERATIONS[117];
     type Output = DescribeCustomerGatewaysResult;
 }
 
 impl Operation for DescribeDhcpOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[116];
+    const META: &'static OperationMeta = &OPERATIONS[118];
     type Output = DescribeDhcpOptionsResult;
 }
 
 impl Operation for DescribeEgressOnlyInternetGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[117];
+    const META: &'static OperationMeta = &OPERATIONS[119];
     type Output = DescribeEgressOnlyInternetGatewaysResult;
 }
 
 impl Operation for DescribeExportTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[118];
+    const META: &'static OperationMeta = &OPERATIONS[120];
     type Output = DescribeExportTasksResult;
 }
 
 impl Operation for DescribeFleetHistoryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[119];
+    const META: &'static OperationMeta = &OPERATIONS[121];
     type Output = DescribeFleetHistoryResult;
 }
 
 impl Operation for DescribeFleetInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[120];
+    const META: &'static OperationMeta = &OPERATIONS[122];
     type Output = DescribeFleetInstancesResult;
 }
 
 impl Operation for DescribeFleetsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[121];
+    const META: &'static OperationMeta = &OPERATIONS[123];
     type Output = DescribeFleetsResult;
 }
 
 impl Operation for DescribeFlowLogsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[122];
+    const META: &'static OperationMeta = &OPERATIONS[124];
     type Output = DescribeFlowLogsResult;
 }
 
 impl Operation for DescribeHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[123];
+    const META: &'static OperationMeta = &OPERATIONS[125];
     type Output = DescribeHostsResult;
 }
 
 impl Operation for DescribeIamInstanceProfileAssociationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[124];
+    const META: &'static OperationMeta = &OPERATIONS[126];
     type Output = DescribeIamInstanceProfileAssociationsResult;
 }
 
 impl Operation for DescribeIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[125];
+    const META: &'static OperationMeta = &OPERATIONS[127];
     type Output = DescribeIdFormatResult;
 }
 
 impl Operation for DescribeIdentityIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[126];
+    const META: &'static OperationMeta = &OPERATIONS[128];
     type Output = DescribeIdentityIdFormatResult;
 }
 
 impl Operation for DescribeImageAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[127];
+    const META: &'static OperationMeta = &OPERATIONS[129];
     type Output = ImageAttribute;
 }
 
 impl Operation for DescribeImagesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[128];
+    const META: &'static OperationMeta = &OPERATIONS[130];
     type Output = DescribeImagesResult;
 }
 
 impl Operation for DescribeImportImageTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[129];
+    const META: &'static OperationMeta = &OPERATIONS[131];
     type Output = DescribeImportImageTasksResult;
 }
 
 impl Operation for DescribeImportSnapshotTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[130];
+    const META: &'static OperationMeta = &OPERATIONS[132];
     type Output = DescribeImportSnapshotTasksResult;
 }
 
 impl Operation for DescribeInstanceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[131];
+    const META: &'static OperationMeta = &OPERATIONS[133];
     type Output = InstanceAttribute;
 }
 
 impl Operation for DescribeInstanceCreditSpecificationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[132];
+    const META: &'static OperationMeta = &OPERATIONS[134];
     type Output = DescribeInstanceCreditSpecificationsResult;
 }
 
 impl Operation for DescribeInstanceEventWindowsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[133];
+    const META: &'static OperationMeta = &OPERATIONS[135];
     type Output = DescribeInstanceEventWindowsResult;
 }
 
 impl Operation for DescribeInstanceImageMetadataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[134];
+    const META: &'static OperationMeta = &OPERATIONS[136];
     type Output = DescribeInstanceImageMetadataResult;
 }
 
 impl Operation for DescribeInstanceStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[135];
+    const META: &'static OperationMeta = &OPERATIONS[137];
     type Output = DescribeInstanceStatusResult;
 }
 
 impl Operation for DescribeInstanceTypeOfferingsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[136];
+    const META: &'static OperationMeta = &OPERATIONS[138];
     type Output = DescribeInstanceTypeOfferingsResult;
 }
 
 impl Operation for DescribeInstanceTypesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[137];
+    const META: &'static OperationMeta = &OPERATIONS[139];
     type Output = DescribeInstanceTypesResult;
 }
 
 impl Operation for DescribeInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[138];
+    const META: &'static OperationMeta = &OPERATIONS[140];
     type Output = DescribeInstancesResult;
 }
 
 impl Operation for DescribeInternetGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[139];
+    const META: &'static OperationMeta = &OPERATIONS[141];
     type Output = DescribeInternetGatewaysResult;
 }
 
 impl Operation for DescribeKeyPairsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[140];
+    const META: &'static OperationMeta = &OPERATIONS[142];
     type Output = DescribeKeyPairsResult;
 }
 
 impl Operation for DescribeLaunchTemplateVersionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[141];
+    const META: &'static OperationMeta = &OPERATIONS[143];
     type Output = DescribeLaunchTemplateVersionsResult;
 }
 
 impl Operation for DescribeLaunchTemplatesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[142];
+    const META: &'static OperationMeta = &OPERATIONS[144];
     type Output = DescribeLaunchTemplatesResult;
 }
 
 impl Operation for DescribeManagedPrefixListsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[143];
+    const META: &'static OperationMeta = &OPERATIONS[145];
     type Output = DescribeManagedPrefixListsResult;
 }
 
 impl Operation for DescribeNatGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[144];
+    const META: &'static OperationMeta = &OPERATIONS[146];
     type Output = DescribeNatGatewaysResult;
 }
 
 impl Operation for DescribeNetworkAclsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[145];
+    const META: &'static OperationMeta = &OPERATIONS[147];
     type Output = DescribeNetworkAclsResult;
 }
 
 impl Operation for DescribeNetworkInsightsAnalysesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[146];
+    const META: &'static OperationMeta = &OPERATIONS[148];
     type Output = DescribeNetworkInsightsAnalysesResult;
 }
 
 impl Operation for DescribeNetworkInsightsPathsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[147];
+    const META: &'static OperationMeta = &OPERATIONS[149];
     type Output = DescribeNetworkInsightsPathsResult;
 }
 
 impl Operation for DescribeNetworkInterfaceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[148];
+    const META: &'static OperationMeta = &OPERATIONS[150];
     type Output = DescribeNetworkInterfaceAttributeResult;
 }
 
 impl Operation for DescribeNetworkInterfacesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[149];
+    const META: &'static OperationMeta = &OPERATIONS[151];
     type Output = DescribeNetworkInterfacesResult;
 }
 
 impl Operation for DescribePlacementGroupsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[150];
+    const META: &'static OperationMeta = &OPERATIONS[152];
     type Output = DescribePlacementGroupsResult;
 }
 
 impl Operation for DescribePrefixListsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[151];
+    const META: &'static OperationMeta = &OPERATIONS[153];
     type Output = DescribePrefixListsResult;
 }
 
 impl Operation for DescribePrincipalIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[152];
+    const META: &'static OperationMeta = &OPERATIONS[154];
     type Output = DescribePrincipalIdFormatResult;
 }
 
 impl Operation for DescribeRegionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[153];
+    const META: &'static OperationMeta = &OPERATIONS[155];
     type Output = DescribeRegionsResult;
 }
 
 impl Operation for DescribeReplaceRootVolumeTasksRequest {
-    const META: &'static OperationMeta = &OPERATIONS[154];
+    const META: &'static OperationMeta = &OPERATIONS[156];
     type Output = DescribeReplaceRootVolumeTasksResult;
 }
 
 impl Operation for DescribeReservedInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[155];
+    const META: &'static OperationMeta = &OPERATIONS[157];
     type Output = DescribeReservedInstancesResult;
 }
 
 impl Operation for DescribeRouteTablesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[156];
+    const META: &'static OperationMeta = &OPERATIONS[158];
     type Output = DescribeRouteTablesResult;
 }
 
 impl Operation for DescribeSecurityGroupReferencesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[157];
+    const META: &'static OperationMeta = &OPERATIONS[159];
     type Output = DescribeSecurityGroupReferencesResult;
 }
 
 impl Operation for DescribeSecurityGroupRulesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[158];
+    const META: &'static OperationMeta = &OPERATIONS[160];
     type Output = DescribeSecurityGroupRulesResult;
 }
 
 impl Operation for DescribeSecurityGroupsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[159];
+    const META: &'static OperationMeta = &OPERATIONS[161];
     type Output = DescribeSecurityGroupsResult;
 }
 
 impl Operation for DescribeSnapshotAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[160];
+    const META: &'static OperationMeta = &OPERATIONS[162];
     type Output = DescribeSnapshotAttributeResult;
 }
 
 impl Operation for DescribeSnapshotTierStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[161];
+    const META: &'static OperationMeta = &OPERATIONS[163];
     type Output = DescribeSnapshotTierStatusResult;
 }
 
 impl Operation for DescribeSnapshotsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[162];
+    const META: &'static OperationMeta = &OPERATIONS[164];
     type Output = DescribeSnapshotsResult;
 }
 
 impl Operation for DescribeSpotDatafeedSubscriptionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[163];
+    const META: &'static OperationMeta = &OPERATIONS[165];
     type Output = DescribeSpotDatafeedSubscriptionResult;
 }
 
 impl Operation for DescribeSpotInstanceRequestsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[164];
+    const META: &'static OperationMeta = &OPERATIONS[166];
     type Output = DescribeSpotInstanceRequestsResult;
 }
 
 impl Operation for DescribeSpotPriceHistoryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[165];
+    const META: &'static OperationMeta = &OPERATIONS[167];
     type Output = DescribeSpotPriceHistoryResult;
 }
 
 impl Operation for DescribeStaleSecurityGroupsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[166];
+    const META: &'static OperationMeta = &OPERATIONS[168];
     type Output = DescribeStaleSecurityGroupsResult;
 }
 
 impl Operation for DescribeSubnetsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[167];
+    const META: &'static OperationMeta = &OPERATIONS[169];
     type Output = DescribeSubnetsResult;
 }
 
 impl Operation for DescribeTagsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[168];
+    const META: &'static OperationMeta = &OPERATIONS[170];
     type Output = DescribeTagsResult;
 }
 
 impl Operation for DescribeTransitGatewayAttachmentsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[169];
+    const META: &'static OperationMeta = &OPERATIONS[171];
     type Output = DescribeTransitGatewayAttachmentsResult;
 }
 
 impl Operation for DescribeTransitGatewayRouteTablesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[170];
+    const META: &'static OperationMeta = &OPERATIONS[172];
     type Output = DescribeTransitGatewayRouteTablesResult;
 }
 
 impl Operation for DescribeTransitGatewayVpcAttachmentsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[171];
+    const META: &'static OperationMeta = &OPERATIONS[173];
     type Output = DescribeTransitGatewayVpcAttachmentsResult;
 }
 
 impl Operation for DescribeTransitGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[172];
+    const META: &'static OperationMeta = &OPERATIONS[174];
     type Output = DescribeTransitGatewaysResult;
 }
 
 impl Operation for DescribeVolumeAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[173];
+    const META: &'static OperationMeta = &OPERATIONS[175];
     type Output = DescribeVolumeAttributeResult;
 }
 
 impl Operation for DescribeVolumeStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[174];
+    const META: &'static OperationMeta = &OPERATIONS[176];
     type Output = DescribeVolumeStatusResult;
 }
 
 impl Operation for DescribeVolumesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[175];
+    const META: &'static OperationMeta = &OPERATIONS[177];
     type Output = DescribeVolumesResult;
 }
 
 impl Operation for DescribeVolumesModificationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[176];
+    const META: &'static OperationMeta = &OPERATIONS[178];
     type Output = DescribeVolumesModificationsResult;
 }
 
 impl Operation for DescribeVpcAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[177];
+    const META: &'static OperationMeta = &OPERATIONS[179];
     type Output = DescribeVpcAttributeResult;
 }
 
 impl Operation for DescribeVpcClassicLinkRequest {
-    const META: &'static OperationMeta = &OPERATIONS[178];
+    const META: &'static OperationMeta = &OPERATIONS[180];
     type Output = DescribeVpcClassicLinkResult;
 }
 
 impl Operation for DescribeVpcClassicLinkDnsSupportRequest {
-    const META: &'static OperationMeta = &OPERATIONS[179];
+    const META: &'static OperationMeta = &OPERATIONS[181];
     type Output = DescribeVpcClassicLinkDnsSupportResult;
 }
 
 impl Operation for DescribeVpcEndpointServicesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[180];
+    const META: &'static OperationMeta = &OPERATIONS[182];
     type Output = DescribeVpcEndpointServicesResult;
 }
 
 impl Operation for DescribeVpcEndpointsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[181];
+    const META: &'static OperationMeta = &OPERATIONS[183];
     type Output = DescribeVpcEndpointsResult;
 }
 
 impl Operation for DescribeVpcPeeringConnectionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[182];
+    const META: &'static OperationMeta = &OPERATIONS[184];
     type Output = DescribeVpcPeeringConnectionsResult;
 }
 
 impl Operation for DescribeVpcsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[183];
+    const META: &'static OperationMeta = &OPERATIONS[185];
     type Output = DescribeVpcsResult;
 }
 
 impl Operation for DescribeVpnConnectionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[184];
+    const META: &'static OperationMeta = &OPERATIONS[186];
     type Output = DescribeVpnConnectionsResult;
 }
 
 impl Operation for DescribeVpnGatewaysRequest {
-    const META: &'static OperationMeta = &OPERATIONS[185];
+    const META: &'static OperationMeta = &OPERATIONS[187];
     type Output = DescribeVpnGatewaysResult;
 }
 
 impl Operation for DetachInternetGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[186];
+    const META: &'static OperationMeta = &OPERATIONS[188];
     type Output = ();
 }
 
 impl Operation for DetachNetworkInterfaceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[187];
-    type Output = ();
-}
-
-impl Operation for DetachVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[188];
-    type Output = VolumeAttachment;
-}
-
-impl Operation for DetachVpnGatewayRequest {
     const META: &'static OperationMeta = &OPERATIONS[189];
     type Output = ();
 }
 
-impl Operation for DisableEbsEncryptionByDefaultRequest {
+impl Operation for DetachVolumeRequest {
     const META: &'static OperationMeta = &OPERATIONS[190];
+    type Output = VolumeAttachment;
+}
+
+impl Operation for DetachVpnGatewayRequest {
+    const META: &'static OperationMeta = &OPERATIONS[191];
+    type Output = ();
+}
+
+impl Operation for DisableEbsEncryptionByDefaultRequest {
+    const META: &'static OperationMeta = &OPERATIONS[192];
     type Output = DisableEbsEncryptionByDefaultResult;
 }
 
 impl Operation for DisableImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[191];
+    const META: &'static OperationMeta = &OPERATIONS[193];
     type Output = DisableImageResult;
 }
 
 impl Operation for DisableImageDeprecationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[192];
+    const META: &'static OperationMeta = &OPERATIONS[194];
     type Output = DisableImageDeprecationResult;
 }
 
 impl Operation for DisableImageDeregistrationProtectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[193];
+    const META: &'static OperationMeta = &OPERATIONS[195];
     type Output = DisableImageDeregistrationProtectionResult;
 }
 
 impl Operation for DisableSerialConsoleAccessRequest {
-    const META: &'static OperationMeta = &OPERATIONS[194];
+    const META: &'static OperationMeta = &OPERATIONS[196];
     type Output = DisableSerialConsoleAccessResult;
 }
 
 impl Operation for DisableTransitGatewayRouteTablePropagationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[195];
+    const META: &'static OperationMeta = &OPERATIONS[197];
     type Output = DisableTransitGatewayRouteTablePropagationResult;
 }
 
 impl Operation for DisableVgwRoutePropagationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[196];
+    const META: &'static OperationMeta = &OPERATIONS[198];
     type Output = ();
 }
 
 impl Operation for DisassociateAddressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[197];
-    type Output = ();
-}
-
-impl Operation for DisassociateIamInstanceProfileRequest {
-    const META: &'static OperationMeta = &OPERATIONS[198];
-    type Output = DisassociateIamInstanceProfileResult;
-}
-
-impl Operation for DisassociateRouteTableRequest {
     const META: &'static OperationMeta = &OPERATIONS[199];
     type Output = ();
 }
 
-impl Operation for DisassociateSubnetCidrBlockRequest {
+impl Operation for DisassociateIamInstanceProfileRequest {
     const META: &'static OperationMeta = &OPERATIONS[200];
+    type Output = DisassociateIamInstanceProfileResult;
+}
+
+impl Operation for DisassociateNatGatewayAddressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[201];
+    type Output = DisassociateNatGatewayAddressResult;
+}
+
+impl Operation for DisassociateRouteTableRequest {
+    const META: &'static OperationMeta = &OPERATIONS[202];
+    type Output = ();
+}
+
+impl Operation for DisassociateSubnetCidrBlockRequest {
+    const META: &'static OperationMeta = &OPERATIONS[203];
     type Output = DisassociateSubnetCidrBlockResult;
 }
 
 impl Operation for DisassociateTransitGatewayRouteTableRequest {
-    const META: &'static OperationMeta = &OPERATIONS[201];
+    const META: &'static OperationMeta = &OPERATIONS[204];
     type Output = DisassociateTransitGatewayRouteTableResult;
 }
 
 impl Operation for DisassociateVpcCidrBlockRequest {
-    const META: &'static OperationMeta = &OPERATIONS[202];
+    const META: &'static OperationMeta = &OPERATIONS[205];
     type Output = DisassociateVpcCidrBlockResult;
 }
 
 impl Operation for EnableEbsEncryptionByDefaultRequest {
-    const META: &'static OperationMeta = &OPERATIONS[203];
+    const META: &'static OperationMeta = &OPERATIONS[206];
     type Output = EnableEbsEncryptionByDefaultResult;
 }
 
 impl Operation for EnableImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[204];
+    const META: &'static OperationMeta = &OPERATIONS[207];
     type Output = EnableImageResult;
 }
 
 impl Operation for EnableImageDeprecationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[205];
+    const META: &'static OperationMeta = &OPERATIONS[208];
     type Output = EnableImageDeprecationResult;
 }
 
 impl Operation for EnableImageDeregistrationProtectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[206];
+    const META: &'static OperationMeta = &OPERATIONS[209];
     type Output = EnableImageDeregistrationProtectionResult;
 }
 
 impl Operation for EnableSerialConsoleAccessRequest {
-    const META: &'static OperationMeta = &OPERATIONS[207];
+    const META: &'static OperationMeta = &OPERATIONS[210];
     type Output = EnableSerialConsoleAccessResult;
 }
 
 impl Operation for EnableTransitGatewayRouteTablePropagationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[208];
+    const META: &'static OperationMeta = &OPERATIONS[211];
     type Output = EnableTransitGatewayRouteTablePropagationResult;
 }
 
 impl Operation for EnableVgwRoutePropagationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[209];
+    const META: &'static OperationMeta = &OPERATIONS[212];
     type Output = ();
 }
 
 impl Operation for EnableVolumeIORequest {
-    const META: &'static OperationMeta = &OPERATIONS[210];
+    const META: &'static OperationMeta = &OPERATIONS[213];
     type Output = ();
 }
 
 impl Operation for GetCapacityReservationUsageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[211];
+    const META: &'static OperationMeta = &OPERATIONS[214];
     type Output = GetCapacityReservationUsageResult;
 }
 
 impl Operation for GetConsoleOutputRequest {
-    const META: &'static OperationMeta = &OPERATIONS[212];
+    const META: &'static OperationMeta = &OPERATIONS[215];
     type Output = GetConsoleOutputResult;
 }
 
 impl Operation for GetConsoleScreenshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[213];
+    const META: &'static OperationMeta = &OPERATIONS[216];
     type Output = GetConsoleScreenshotResult;
 }
 
 impl Operation for GetEbsDefaultKmsKeyIdRequest {
-    const META: &'static OperationMeta = &OPERATIONS[214];
+    const META: &'static OperationMeta = &OPERATIONS[217];
     type Output = GetEbsDefaultKmsKeyIdResult;
 }
 
 impl Operation for GetEbsEncryptionByDefaultRequest {
-    const META: &'static OperationMeta = &OPERATIONS[215];
+    const META: &'static OperationMeta = &OPERATIONS[218];
     type Output = GetEbsEncryptionByDefaultResult;
 }
 
 impl Operation for GetInstanceMetadataDefaultsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[216];
+    const META: &'static OperationMeta = &OPERATIONS[219];
     type Output = GetInstanceMetadataDefaultsResult;
 }
 
 impl Operation for GetInstanceTypesFromInstanceRequirementsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[217];
+    const META: &'static OperationMeta = &OPERATIONS[220];
     type Output = GetInstanceTypesFromInstanceRequirementsResult;
 }
 
 impl Operation for GetInstanceUefiDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[218];
+    const META: &'static OperationMeta = &OPERATIONS[221];
     type Output = GetInstanceUefiDataResult;
 }
 
 impl Operation for GetLaunchTemplateDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[219];
+    const META: &'static OperationMeta = &OPERATIONS[222];
     type Output = GetLaunchTemplateDataResult;
 }
 
 impl Operation for GetManagedPrefixListAssociationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[220];
+    const META: &'static OperationMeta = &OPERATIONS[223];
     type Output = GetManagedPrefixListAssociationsResult;
 }
 
 impl Operation for GetManagedPrefixListEntriesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[221];
+    const META: &'static OperationMeta = &OPERATIONS[224];
     type Output = GetManagedPrefixListEntriesResult;
 }
 
 impl Operation for GetPasswordDataRequest {
-    const META: &'static OperationMeta = &OPERATIONS[222];
+    const META: &'static OperationMeta = &OPERATIONS[225];
     type Output = GetPasswordDataResult;
 }
 
 impl Operation for GetSerialConsoleAccessStatusRequest {
-    const META: &'static OperationMeta = &OPERATIONS[223];
+    const META: &'static OperationMeta = &OPERATIONS[226];
     type Output = GetSerialConsoleAccessStatusResult;
 }
 
 impl Operation for GetTransitGatewayAttachmentPropagationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[224];
+    const META: &'static OperationMeta = &OPERATIONS[227];
     type Output = GetTransitGatewayAttachmentPropagationsResult;
 }
 
 impl Operation for GetTransitGatewayRouteTableAssociationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[225];
+    const META: &'static OperationMeta = &OPERATIONS[228];
     type Output = GetTransitGatewayRouteTableAssociationsResult;
 }
 
 impl Operation for GetTransitGatewayRouteTablePropagationsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[226];
+    const META: &'static OperationMeta = &OPERATIONS[229];
     type Output = GetTransitGatewayRouteTablePropagationsResult;
 }
 
 impl Operation for ImportImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[227];
+    const META: &'static OperationMeta = &OPERATIONS[230];
     type Output = ImportImageResult;
 }
 
 impl Operation for ImportInstanceRequest {
-    const META: &'static OperationMeta = &OPERATIONS[228];
+    const META: &'static OperationMeta = &OPERATIONS[231];
     type Output = ImportInstanceResult;
 }
 
 impl Operation for ImportKeyPairRequest {
-    const META: &'static OperationMeta = &OPERATIONS[229];
+    const META: &'static OperationMeta = &OPERATIONS[232];
     type Output = ImportKeyPairResult;
 }
 
 impl Operation for ImportSnapshotRequest {
-    const META: &'static OperationMeta = &OPERATIONS[230];
+    const META: &'static OperationMeta = &OPERATIONS[233];
     type Output = ImportSnapshotResult;
 }
 
 impl Operation for ImportVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[231];
+    const META: &'static OperationMeta = &OPERATIONS[234];
     type Output = ImportVolumeResult;
 }
 
 impl Operation for ModifyAddressAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[232];
+    const META: &'static OperationMeta = &OPERATIONS[235];
     type Output = ModifyAddressAttributeResult;
 }
 
 impl Operation for ModifyCapacityReservationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[233];
+    const META: &'static OperationMeta = &OPERATIONS[236];
     type Output = ModifyCapacityReservationResult;
 }
 
 impl Operation for ModifyFleetRequest {
-    const META: &'static OperationMeta = &OPERATIONS[234];
+    const META: &'static OperationMeta = &OPERATIONS[237];
     type Output = ModifyFleetResult;
 }
 
 impl Operation for ModifyHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[235];
+    const META: &'static OperationMeta = &OPERATIONS[238];
     type Output = ModifyHostsResult;
 }
 
 impl Operation for ModifyIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[236];
-    type Output = ();
-}
-
-impl Operation for ModifyIdentityIdFormatRequest {
-    const META: &'static OperationMeta = &OPERATIONS[237];
-    type Output = ();
-}
-
-impl Operation for ModifyImageAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[238];
-    type Output = ();
-}
-
-impl Operation for ModifyInstanceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[239];
     type Output = ();
 }
 
-impl Operation for ModifyInstanceCapacityReservationAttributesRequest {
+impl Operation for ModifyIdentityIdFormatRequest {
     const META: &'static OperationMeta = &OPERATIONS[240];
+    type Output = ();
+}
+
+impl Operation for ModifyImageAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[241];
+    type Output = ();
+}
+
+impl Operation for ModifyInstanceAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[242];
+    type Output = ();
+}
+
+impl Operation for ModifyInstanceCapacityReservationAttributesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[243];
     type Output = ModifyInstanceCapacityReservationAttributesResult;
 }
 
 impl Operation for ModifyInstanceCpuOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[241];
+    const META: &'static OperationMeta = &OPERATIONS[244];
     type Output = ModifyInstanceCpuOptionsResult;
 }
 
 impl Operation for ModifyInstanceCreditSpecificationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[242];
+    const META: &'static OperationMeta = &OPERATIONS[245];
     type Output = ModifyInstanceCreditSpecificationResult;
 }
 
 impl Operation for ModifyInstanceEventStartTimeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[243];
+    const META: &'static OperationMeta = &OPERATIONS[246];
     type Output = ModifyInstanceEventStartTimeResult;
 }
 
 impl Operation for ModifyInstanceMaintenanceOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[244];
+    const META: &'static OperationMeta = &OPERATIONS[247];
     type Output = ModifyInstanceMaintenanceOptionsResult;
 }
 
 impl Operation for ModifyInstanceMetadataDefaultsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[245];
+    const META: &'static OperationMeta = &OPERATIONS[248];
     type Output = ModifyInstanceMetadataDefaultsResult;
 }
 
 impl Operation for ModifyInstanceMetadataOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[246];
+    const META: &'static OperationMeta = &OPERATIONS[249];
     type Output = ModifyInstanceMetadataOptionsResult;
 }
 
 impl Operation for ModifyInstancePlacementRequest {
-    const META: &'static OperationMeta = &OPERATIONS[247];
+    const META: &'static OperationMeta = &OPERATIONS[250];
     type Output = ModifyInstancePlacementResult;
 }
 
 impl Operation for ModifyLaunchTemplateRequest {
-    const META: &'static OperationMeta = &OPERATIONS[248];
+    const META: &'static OperationMeta = &OPERATIONS[251];
     type Output = ModifyLaunchTemplateResult;
 }
 
 impl Operation for ModifyManagedPrefixListRequest {
-    const META: &'static OperationMeta = &OPERATIONS[249];
+    const META: &'static OperationMeta = &OPERATIONS[252];
     type Output = ModifyManagedPrefixListResult;
 }
 
 impl Operation for ModifyNetworkInterfaceAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[250];
-    type Output = ();
-}
-
-impl Operation for ModifyPrivateDnsNameOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[251];
-    type Output = ModifyPrivateDnsNameOptionsResult;
-}
-
-impl Operation for ModifySecurityGroupRulesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[252];
-    type Output = ModifySecurityGroupRulesResult;
-}
-
-impl Operation for ModifySnapshotAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[253];
     type Output = ();
 }
 
-impl Operation for ModifySubnetAttributeRequest {
+impl Operation for ModifyPrivateDnsNameOptionsRequest {
     const META: &'static OperationMeta = &OPERATIONS[254];
+    type Output = ModifyPrivateDnsNameOptionsResult;
+}
+
+impl Operation for ModifySecurityGroupRulesRequest {
+    const META: &'static OperationMeta = &OPERATIONS[255];
+    type Output = ModifySecurityGroupRulesResult;
+}
+
+impl Operation for ModifySnapshotAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[256];
+    type Output = ();
+}
+
+impl Operation for ModifySubnetAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[257];
     type Output = ();
 }
 
 impl Operation for ModifyTransitGatewayRequest {
-    const META: &'static OperationMeta = &OPERATIONS[255];
+    const META: &'static OperationMeta = &OPERATIONS[258];
     type Output = ModifyTransitGatewayResult;
 }
 
 impl Operation for ModifyTransitGatewayVpcAttachmentRequest {
-    const META: &'static OperationMeta = &OPERATIONS[256];
+    const META: &'static OperationMeta = &OPERATIONS[259];
     type Output = ModifyTransitGatewayVpcAttachmentResult;
 }
 
 impl Operation for ModifyVolumeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[257];
+    const META: &'static OperationMeta = &OPERATIONS[260];
     type Output = ModifyVolumeResult;
 }
 
 impl Operation for ModifyVolumeAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[258];
+    const META: &'static OperationMeta = &OPERATIONS[261];
     type Output = ();
 }
 
 impl Operation for ModifyVpcAttributeRequest {
-    const META: &'static OperationMeta = &OPERATIONS[259];
+    const META: &'static OperationMeta = &OPERATIONS[262];
     type Output = ();
 }
 
 impl Operation for ModifyVpcEndpointRequest {
-    const META: &'static OperationMeta = &OPERATIONS[260];
+    const META: &'static OperationMeta = &OPERATIONS[263];
     type Output = ModifyVpcEndpointResult;
 }
 
 impl Operation for ModifyVpcPeeringConnectionOptionsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[261];
+    const META: &'static OperationMeta = &OPERATIONS[264];
     type Output = ModifyVpcPeeringConnectionOptionsResult;
 }
 
 impl Operation for ModifyVpcTenancyRequest {
-    const META: &'static OperationMeta = &OPERATIONS[262];
+    const META: &'static OperationMeta = &OPERATIONS[265];
     type Output = ModifyVpcTenancyResult;
 }
 
 impl Operation for MonitorInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[263];
+    const META: &'static OperationMeta = &OPERATIONS[266];
     type Output = MonitorInstancesResult;
 }
 
 impl Operation for RebootInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[264];
+    const META: &'static OperationMeta = &OPERATIONS[267];
     type Output = ();
 }
 
 impl Operation for RegisterImageRequest {
-    const META: &'static OperationMeta = &OPERATIONS[265];
+    const META: &'static OperationMeta = &OPERATIONS[268];
     type Output = RegisterImageResult;
 }
 
 impl Operation for RejectTransitGatewayVpcAttachmentRequest {
-    const META: &'static OperationMeta = &OPERATIONS[266];
+    const META: &'static OperationMeta = &OPERATIONS[269];
     type Output = RejectTransitGatewayVpcAttachmentResult;
 }
 
 impl Operation for RejectVpcPeeringConnectionRequest {
-    const META: &'static OperationMeta = &OPERATIONS[267];
+    const META: &'static OperationMeta = &OPERATIONS[270];
     type Output = RejectVpcPeeringConnectionResult;
 }
 
 impl Operation for ReleaseAddressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[268];
+    const META: &'static OperationMeta = &OPERATIONS[271];
     type Output = ();
 }
 
 impl Operation for ReleaseHostsRequest {
-    const META: &'static OperationMeta = &OPERATIONS[269];
+    const META: &'static OperationMeta = &OPERATIONS[272];
     type Output = ReleaseHostsResult;
 }
 
 impl Operation for ReplaceIamInstanceProfileAssociationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[270];
+    const META: &'static OperationMeta = &OPERATIONS[273];
     type Output = ReplaceIamInstanceProfileAssociationResult;
 }
 
 impl Operation for ReplaceNetworkAclAssociationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[271];
+    const META: &'static OperationMeta = &OPERATIONS[274];
     type Output = ReplaceNetworkAclAssociationResult;
 }
 
 impl Operation for ReplaceNetworkAclEntryRequest {
-    const META: &'static OperationMeta = &OPERATIONS[272];
+    const META: &'static OperationMeta = &OPERATIONS[275];
     type Output = ();
 }
 
 impl Operation for ReplaceRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[273];
-    type Output = ();
-}
-
-impl Operation for ReplaceRouteTableAssociationRequest {
-    const META: &'static OperationMeta = &OPERATIONS[274];
-    type Output = ReplaceRouteTableAssociationResult;
-}
-
-impl Operation for ReplaceTransitGatewayRouteRequest {
-    const META: &'static OperationMeta = &OPERATIONS[275];
-    type Output = ReplaceTransitGatewayRouteResult;
-}
-
-impl Operation for ReportInstanceStatusRequest {
     const META: &'static OperationMeta = &OPERATIONS[276];
     type Output = ();
 }
 
-impl Operation for RequestSpotInstancesRequest {
+impl Operation for ReplaceRouteTableAssociationRequest {
     const META: &'static OperationMeta = &OPERATIONS[277];
-    type Output = RequestSpotInstancesResult;
+    type Output = ReplaceRouteTableAssociationResult;
 }
 
-impl Operation for ResetAddressAttributeRequest {
+impl Operation for ReplaceTransitGatewayRouteRequest {
     const META: &'static OperationMeta = &OPERATIONS[278];
-    type Output = ResetAddressAttributeResult;
+    type Output = ReplaceTransitGatewayRouteResult;
 }
 
-impl Operation for ResetImageAttributeRequest {
+impl Operation for ReportInstanceStatusRequest {
     const META: &'static OperationMeta = &OPERATIONS[279];
     type Output = ();
 }
 
-impl Operation for ResetInstanceAttributeRequest {
+impl Operation for RequestSpotInstancesRequest {
     const META: &'static OperationMeta = &OPERATIONS[280];
-    type Output = ();
+    type Output = RequestSpotInstancesResult;
 }
 
-impl Operation for ResetNetworkInterfaceAttributeRequest {
+impl Operation for ResetAddressAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[281];
-    type Output = ();
+    type Output = ResetAddressAttributeResult;
 }
 
-impl Operation for ResetSnapshotAttributeRequest {
+impl Operation for ResetImageAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[282];
     type Output = ();
 }
 
-impl Operation for RestoreManagedPrefixListVersionRequest {
+impl Operation for ResetInstanceAttributeRequest {
     const META: &'static OperationMeta = &OPERATIONS[283];
+    type Output = ();
+}
+
+impl Operation for ResetNetworkInterfaceAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[284];
+    type Output = ();
+}
+
+impl Operation for ResetSnapshotAttributeRequest {
+    const META: &'static OperationMeta = &OPERATIONS[285];
+    type Output = ();
+}
+
+impl Operation for RestoreManagedPrefixListVersionRequest {
+    const META: &'static OperationMeta = &OPERATIONS[286];
     type Output = RestoreManagedPrefixListVersionResult;
 }
 
 impl Operation for RevokeSecurityGroupEgressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[284];
+    const META: &'static OperationMeta = &OPERATIONS[287];
     type Output = RevokeSecurityGroupEgressResult;
 }
 
 impl Operation for RevokeSecurityGroupIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[285];
+    const META: &'static OperationMeta = &OPERATIONS[288];
     type Output = RevokeSecurityGroupIngressResult;
 }
 
 impl Operation for RunInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[286];
+    const META: &'static OperationMeta = &OPERATIONS[289];
     type Output = Reservation;
 }
 
 impl Operation for SearchTransitGatewayRoutesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[287];
+    const META: &'static OperationMeta = &OPERATIONS[290];
     type Output = SearchTransitGatewayRoutesResult;
 }
 
 impl Operation for SendDiagnosticInterruptRequest {
-    const META: &'static OperationMeta = &OPERATIONS[288];
+    const META: &'static OperationMeta = &OPERATIONS[291];
     type Output = ();
 }
 
 impl Operation for StartInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[289];
+    const META: &'static OperationMeta = &OPERATIONS[292];
     type Output = StartInstancesResult;
 }
 
 impl Operation for StartNetworkInsightsAnalysisRequest {
-    const META: &'static OperationMeta = &OPERATIONS[290];
+    const META: &'static OperationMeta = &OPERATIONS[293];
     type Output = StartNetworkInsightsAnalysisResult;
 }
 
 impl Operation for StopInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[291];
+    const META: &'static OperationMeta = &OPERATIONS[294];
     type Output = StopInstancesResult;
 }
 
 impl Operation for TerminateInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[292];
+    const META: &'static OperationMeta = &OPERATIONS[295];
     type Output = TerminateInstancesResult;
 }
 
 impl Operation for UnassignIpv6AddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[293];
+    const META: &'static OperationMeta = &OPERATIONS[296];
     type Output = UnassignIpv6AddressesResult;
 }
 
 impl Operation for UnassignPrivateIpAddressesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[294];
+    const META: &'static OperationMeta = &OPERATIONS[297];
     type Output = ();
 }
 
+impl Operation for UnassignPrivateNatGatewayAddressRequest {
+    const META: &'static OperationMeta = &OPERATIONS[298];
+    type Output = UnassignPrivateNatGatewayAddressResult;
+}
+
 impl Operation for UnmonitorInstancesRequest {
-    const META: &'static OperationMeta = &OPERATIONS[295];
+    const META: &'static OperationMeta = &OPERATIONS[299];
     type Output = UnmonitorInstancesResult;
 }
 
 impl Operation for UpdateSecurityGroupRuleDescriptionsEgressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[296];
+    const META: &'static OperationMeta = &OPERATIONS[300];
     type Output = UpdateSecurityGroupRuleDescriptionsEgressResult;
 }
 
 impl Operation for UpdateSecurityGroupRuleDescriptionsIngressRequest {
-    const META: &'static OperationMeta = &OPERATIONS[297];
+    const META: &'static OperationMeta = &OPERATIONS[301];
     type Output = UpdateSecurityGroupRuleDescriptionsIngressResult;
 }
 

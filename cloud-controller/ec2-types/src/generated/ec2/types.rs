@@ -482,6 +482,28 @@ pub struct AssignPrivateIpAddressesResult {
     pub network_interface_id: Option<String>,
 }
 
+/// `AssignPrivateNatGatewayAddressRequest`
+#[derive(Debug, Clone, Default)]
+pub struct AssignPrivateNatGatewayAddressRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `NatGatewayId`, required
+    pub nat_gateway_id: Option<String>,
+    /// `PrivateIpAddressCount`
+    pub private_ip_address_count: Option<i32>,
+    /// `PrivateIpAddresses`
+    pub private_ip_addresses: Vec<String>,
+}
+
+/// `AssignPrivateNatGatewayAddressResult`
+#[derive(Debug, Clone, Default)]
+pub struct AssignPrivateNatGatewayAddressResult {
+    /// `NatGatewayAddresses`
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    /// `NatGatewayId`
+    pub nat_gateway_id: Option<String>,
+}
+
 /// `AssignedPrivateIpAddress`
 #[derive(Debug, Clone, Default)]
 pub struct AssignedPrivateIpAddress {
@@ -540,6 +562,32 @@ pub struct AssociateIamInstanceProfileRequest {
 pub struct AssociateIamInstanceProfileResult {
     /// `IamInstanceProfileAssociation`
     pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+/// `AssociateNatGatewayAddressRequest`
+#[derive(Debug, Clone, Default)]
+pub struct AssociateNatGatewayAddressRequest {
+    /// `AllocationIds`, required
+    pub allocation_ids: Vec<String>,
+    /// `AvailabilityZone`
+    pub availability_zone: Option<String>,
+    /// `AvailabilityZoneId`
+    pub availability_zone_id: Option<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `NatGatewayId`, required
+    pub nat_gateway_id: Option<String>,
+    /// `PrivateIpAddresses`
+    pub private_ip_addresses: Vec<String>,
+}
+
+/// `AssociateNatGatewayAddressResult`
+#[derive(Debug, Clone, Default)]
+pub struct AssociateNatGatewayAddressResult {
+    /// `NatGatewayAddresses`
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    /// `NatGatewayId`
+    pub nat_gateway_id: Option<String>,
 }
 
 /// `AssociateRouteTableRequest`
@@ -5453,6 +5501,28 @@ pub struct DisassociateIamInstanceProfileRequest {
 pub struct DisassociateIamInstanceProfileResult {
     /// `IamInstanceProfileAssociation`
     pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+/// `DisassociateNatGatewayAddressRequest`
+#[derive(Debug, Clone, Default)]
+pub struct DisassociateNatGatewayAddressRequest {
+    /// `AssociationIds`, required
+    pub association_ids: Vec<String>,
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `MaxDrainDurationSeconds`
+    pub max_drain_duration_seconds: Option<i32>,
+    /// `NatGatewayId`, required
+    pub nat_gateway_id: Option<String>,
+}
+
+/// `DisassociateNatGatewayAddressResult`
+#[derive(Debug, Clone, Default)]
+pub struct DisassociateNatGatewayAddressResult {
+    /// `NatGatewayAddresses`
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    /// `NatGatewayId`
+    pub nat_gateway_id: Option<String>,
 }
 
 /// `DisassociateRouteTableRequest`
@@ -13811,6 +13881,28 @@ pub struct UnassignPrivateIpAddressesRequest {
     pub network_interface_id: Option<String>,
     /// `PrivateIpAddresses`
     pub private_ip_addresses: Vec<String>,
+}
+
+/// `UnassignPrivateNatGatewayAddressRequest`
+#[derive(Debug, Clone, Default)]
+pub struct UnassignPrivateNatGatewayAddressRequest {
+    /// `DryRun`
+    pub dry_run: Option<bool>,
+    /// `MaxDrainDurationSeconds`
+    pub max_drain_duration_seconds: Option<i32>,
+    /// `NatGatewayId`, required
+    pub nat_gateway_id: Option<String>,
+    /// `PrivateIpAddresses`, required
+    pub private_ip_addresses: Vec<String>,
+}
+
+/// `UnassignPrivateNatGatewayAddressResult`
+#[derive(Debug, Clone, Default)]
+pub struct UnassignPrivateNatGatewayAddressResult {
+    /// `NatGatewayAddresses`
+    pub nat_gateway_addresses: Vec<NatGatewayAddress>,
+    /// `NatGatewayId`
+    pub nat_gateway_id: Option<String>,
 }
 
 /// `UnmonitorInstancesRequest`
