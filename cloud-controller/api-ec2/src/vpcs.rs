@@ -11,13 +11,13 @@ use mallee_app::OpContext;
 use mallee_app::dhcp::NO_SET;
 use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
-use mallee_app::network::{TAG_KIND, VpcChange, first_association};
+use mallee_app::network::{TAG_KIND, TakenBlock, VpcChange, first_association};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
-use mallee_store::{VpcCidrRow, VpcRow, vpc_cidr_list, vpc_list};
+use mallee_store::{VpcCidrRow, VpcIpv6CidrRow, VpcRow, vpc_cidr_list, vpc_ipv6_cidr_list, vpc_list};
 use mallee_types::VpcId;
 
-/// What DescribeVpcs filters by; IPv6 does not exist here, so its filters match nothing. Some have more names than AWS
+/// What DescribeVpcs filters by. Some have more names than AWS
 /// writes down, by which Ansible asks.
 const VPC_FILTERS: [&str; 17] = [
     "cidr",
@@ -55,6 +55,16 @@ impl Filterable for Vpc {
                 associations.iter().flat_map(|a| &a.cidr_block_state).flat_map(|s| values_of(&s.state)).collect()
             }
             "dhcp-options-id" | "dhcpOptionsId" => values_of(&self.dhcp_options_id),
+            "ipv6-cidr-block-association.association-id" => {
+                self.ipv6_cidr_block_association_set.iter().flat_map(|a| values_of(&a.association_id)).collect()
+            }
+            "ipv6-cidr-block-association.ipv6-cidr-block" => {
+                self.ipv6_cidr_block_association_set.iter().flat_map(|a| values_of(&a.ipv6_cidr_block)).collect()
+            }
+            "ipv6-cidr-block-association.state" => {
+                let states = self.ipv6_cidr_block_association_set.iter().flat_map(|a| &a.ipv6_cidr_block_state);
+                states.flat_map(|s| values_of(&s.state)).collect()
+            }
             "is-default" | "isDefault" => values_of(&self.is_default),
             "owner-id" => values_of(&self.owner_id),
             "state" => values_of(&self.state),
@@ -73,15 +83,37 @@ fn association(id: String, cidr: Ipv4Net, state: &str) -> VpcCidrBlockAssociatio
     }
 }
 
-fn vpc_shape(row: &VpcRow, more: &[VpcCidrRow], tags: &mut TagMap) -> Vpc {
+/// A VPC's having an IPv6 block.
+fn ipv6_association(row: &VpcIpv6CidrRow, region: &str, state: &str) -> VpcIpv6CidrBlockAssociation {
+    VpcIpv6CidrBlockAssociation {
+        association_id: Some(row.id.to_string()),
+        ip_source: Some("amazon".into()),
+        ipv6_address_attribute: Some("public".into()),
+        ipv6_cidr_block: Some(row.cidr.to_string()),
+        ipv6_cidr_block_state: Some(VpcCidrBlockState { state: Some(state.into()), status_message: None }),
+        ipv6_pool: Some("Amazon".into()),
+        network_border_group: Some(region.into()),
+    }
+}
+
+/// The blocks of some VPCs besides their first ones.
+#[derive(Default)]
+struct Blocks {
+    ipv4: Vec<VpcCidrRow>,
+    ipv6: Vec<VpcIpv6CidrRow>,
+}
+
+fn vpc_shape(row: &VpcRow, region: &str, blocks: &Blocks, tags: &mut TagMap) -> Vpc {
     let first = association(first_association(&row.id), row.cidr, ASSOCIATED);
-    let more = more.iter().filter(|block| block.vpc_id == row.id);
+    let more = blocks.ipv4.iter().filter(|block| block.vpc_id == row.id);
+    let ipv6 = blocks.ipv6.iter().filter(|block| block.vpc_id == row.id);
     let more = more.map(|block| association(block.id.to_string(), block.cidr, ASSOCIATED));
     Vpc {
         cidr_block: Some(row.cidr.to_string()),
         cidr_block_association_set: std::iter::once(first).chain(more).collect(),
         dhcp_options_id: Some(row.dhcp_options_id.as_ref().map_or(NO_SET, |id| id.as_str()).to_owned()),
         instance_tenancy: Some(if row.dedicated { "dedicated" } else { "default" }.into()),
+        ipv6_cidr_block_association_set: ipv6.map(|block| ipv6_association(block, region, ASSOCIATED)).collect(),
         is_default: Some(row.is_default),
         owner_id: Some(row.account_id.to_string()),
         state: Some("available".into()),
@@ -139,7 +171,7 @@ impl Ec2Api {
             tag_specifications,
             vpc_encryption_control,
         } = r;
-        refuse("AmazonProvidedIpv6CidrBlock", amazon_provided_ipv6_cidr_block == Some(true))?;
+        let ipv6 = self.wants_ipv6(amazon_provided_ipv6_cidr_block)?;
         refuse("Ipv4IpamPoolId", ipv4_ipam_pool_id.is_some())?;
         refuse("Ipv4NetmaskLength", ipv4_netmask_length.is_some())?;
         refuse("Ipv6CidrBlock", ipv6_cidr_block.is_some())?;
@@ -151,7 +183,7 @@ impl Ec2Api {
         let dedicated = choice("instanceTenancy", instance_tenancy.as_deref(), &TENANCIES)?.unwrap_or(false);
         let tags = tags_of_one(tag_specifications, TAG_KIND)?;
         let cidr = cidr_block.ok_or_else(|| ApiError::missing_parameter("cidrBlock"))?;
-        let row = self.cloud.create_vpc(cx, &cidr, dedicated, &tags, dry_run == Some(true)).await?;
+        let row = self.cloud.create_vpc(cx, &cidr, dedicated, ipv6, &tags, dry_run == Some(true)).await?;
         Ok(CreateVpcResult { vpc: Some(self.vpc_made(cx, &row).await?) })
     }
 
@@ -165,10 +197,20 @@ impl Ec2Api {
         Ok(CreateDefaultVpcResult { vpc: Some(self.vpc_made(cx, &row).await?) })
     }
 
+    /// Whether a call asks for an IPv6 block, which a cloud without a pool of them refuses.
+    fn wants_ipv6(&self, given: Option<bool>) -> Result<bool, ApiError> {
+        let wanted = given == Some(true);
+        refuse("AmazonProvidedIpv6CidrBlock", wanted && self.cloud.config().public_pool_v6.is_none())?;
+        Ok(wanted)
+    }
+
     /// As it is shown to its maker: AWS calls it `pending`, and what waits for `available` looks again.
     async fn vpc_made(&self, cx: &OpContext, row: &VpcRow) -> Result<Vpc, ApiError> {
         let mut tags = tags_on(self.store(), cx.account(), std::iter::once(row.id.to_string())).await?;
-        Ok(Vpc { state: Some("pending".into()), ..vpc_shape(row, &[], &mut tags) })
+        let ipv6 = vpc_ipv6_cidr_list(self.store(), Some(std::slice::from_ref(&row.id))).await.or_fail()?;
+        let ipv6_cidr_block_association_set = ipv6.iter().map(|row| self.ipv6_changing(row, "associating")).collect();
+        let shape = vpc_shape(row, &self.cloud.config().region, &Blocks::default(), &mut tags);
+        Ok(Vpc { state: Some("pending".into()), ipv6_cidr_block_association_set, ..shape })
     }
 
     pub(crate) async fn delete_vpc(&self, cx: &OpContext, r: DeleteVpcRequest) -> Result<(), ApiError> {
@@ -193,7 +235,7 @@ impl Ec2Api {
             ipv6_pool,
             vpc_id,
         } = r;
-        refuse("AmazonProvidedIpv6CidrBlock", amazon_provided_ipv6_cidr_block == Some(true))?;
+        let ipv6 = self.wants_ipv6(amazon_provided_ipv6_cidr_block)?;
         refuse("Ipv4IpamPoolId", ipv4_ipam_pool_id.is_some())?;
         refuse("Ipv4NetmaskLength", ipv4_netmask_length.is_some())?;
         refuse("Ipv6CidrBlock", ipv6_cidr_block.is_some())?;
@@ -202,6 +244,19 @@ impl Ec2Api {
         refuse("Ipv6NetmaskLength", ipv6_netmask_length.is_some())?;
         refuse("Ipv6Pool", ipv6_pool.is_some())?;
         let vpc = vpc_id.ok_or_else(|| ApiError::missing_parameter("vpcId"))?;
+        if ipv6 {
+            if cidr_block.is_some() {
+                return Err(ApiError::invalid_combination(
+                    "The parameters CidrBlock and AmazonProvidedIpv6CidrBlock cannot be used together.",
+                ));
+            }
+            let row = self.cloud.associate_vpc_ipv6(cx, &vpc).await?;
+            return Ok(AssociateVpcCidrBlockResult {
+                cidr_block_association: None,
+                ipv6_cidr_block_association: Some(self.ipv6_changing(&row, "associating")),
+                vpc_id: Some(row.vpc_id.to_string()),
+            });
+        }
         let cidr = cidr_block.ok_or_else(|| ApiError::missing_parameter("cidrBlock"))?;
         let row = self.cloud.associate_vpc_cidr(cx, &vpc, &cidr).await?;
         Ok(AssociateVpcCidrBlockResult {
@@ -212,6 +267,10 @@ impl Ec2Api {
         })
     }
 
+    fn ipv6_changing(&self, row: &VpcIpv6CidrRow, state: &str) -> VpcIpv6CidrBlockAssociation {
+        ipv6_association(row, &self.cloud.config().region, state)
+    }
+
     pub(crate) async fn disassociate_vpc_cidr_block(
         &self,
         cx: &OpContext,
@@ -219,12 +278,16 @@ impl Ec2Api {
     ) -> Result<DisassociateVpcCidrBlockResult, ApiError> {
         let DisassociateVpcCidrBlockRequest { association_id } = r;
         let id = association_id.ok_or_else(|| ApiError::missing_parameter("associationId"))?;
-        let row = self.cloud.disassociate_vpc_cidr(cx, &id).await?;
-        Ok(DisassociateVpcCidrBlockResult {
-            cidr_block_association: Some(association(row.id.to_string(), row.cidr, "disassociating")),
-            ipv6_cidr_block_association: None,
-            vpc_id: Some(row.vpc_id.to_string()),
-        })
+        let block = self.cloud.disassociate_vpc_cidr(cx, &id).await?;
+        let mut result = DisassociateVpcCidrBlockResult { vpc_id: Some(block.vpc().to_string()), ..Default::default() };
+        let state = "disassociating";
+        match &block {
+            TakenBlock::Ipv4(row) => {
+                result.cidr_block_association = Some(association(row.id.to_string(), row.cidr, state));
+            }
+            TakenBlock::Ipv6(row) => result.ipv6_cidr_block_association = Some(self.ipv6_changing(row, state)),
+        }
+        Ok(result)
     }
 
     pub(crate) async fn modify_vpc_attribute(
@@ -268,7 +331,7 @@ impl Ec2Api {
         let page = page("DescribeVpcs", max_results, next_token.as_deref(), 5..=1000, &vpc_ids)?;
         let ids: &Vec<VpcId> = &parse_ids(&vpc_ids, Code::InvalidVpcIdMalformed)?;
         dry_run(dry)?;
-        let store = self.store();
+        let (store, region) = (self.store(), self.cloud.config().region.as_str());
         if !ids.is_empty() {
             let there = rows(vpc_list(store, cx.account(), Some(ids), None, ROWS).await)?;
             require_all(ids, |id| there.iter().any(|row| row.id == *id), Code::InvalidVpcIdNotFound)?;
@@ -279,8 +342,11 @@ impl Ec2Api {
             let next = next_key(&rows, |row| row.id.clone());
             let mut tags = tags_on(store, cx.account(), rows.iter().map(|row| row.id.to_string())).await?;
             let vpcs: Vec<VpcId> = rows.iter().map(|row| row.id.clone()).collect();
-            let more = vpc_cidr_list(store, Some(&vpcs)).await.or_fail()?;
-            let shapes = rows.iter().map(|row| vpc_shape(row, &more, &mut tags));
+            let blocks = Blocks {
+                ipv4: vpc_cidr_list(store, Some(&vpcs)).await.or_fail()?,
+                ipv6: vpc_ipv6_cidr_list(store, Some(&vpcs)).await.or_fail()?,
+            };
+            let shapes = rows.iter().map(|row| vpc_shape(row, region, &blocks, &mut tags));
             Ok(Chunk { found: shapes.filter(|vpc| filters.accept(vpc)).collect(), next })
         };
         let key = |vpc: &Vpc| vpc.vpc_id.clone().unwrap_or_default();
@@ -335,7 +401,7 @@ mod tests {
             generation: Generation(1),
             created_ms: 0,
         };
-        let vpc = vpc_shape(&row, &[], &mut TagMap::new());
+        let vpc = vpc_shape(&row, "eu-1", &Blocks::default(), &mut TagMap::new());
         for (name, value) in [
             ("cidr", "172.31.0.0/16"),
             ("cidr-block", "172.31.0.0/16"),

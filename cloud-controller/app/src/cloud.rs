@@ -9,7 +9,7 @@ use crate::instances::identity::IdentityKey;
 use crate::sts::Guesses;
 use crate::trails::ObjectService;
 use crate::zone::ZoneState;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_runtime::task::Nudge;
 use mallee_runtime::{Clock, Faults, Rng};
 use mallee_store::Store;
@@ -35,6 +35,8 @@ pub struct CloudConfig {
     pub zones: Vec<ZoneName>,
     /// Addresses by which instances are reached from outside.
     pub public_pool: Ipv4Net,
+    /// Addresses out of which VPCs get IPv6 blocks; without it no call is given any.
+    pub public_pool_v6: Option<Ipv6Net>,
     /// The address from which the host of a single-host cloud reaches its instances. The first account's default
     /// security group lets it in by SSH and ping, by a rule that is shown and can be removed.
     pub host_source: Option<std::net::Ipv4Addr>,

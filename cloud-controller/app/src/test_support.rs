@@ -51,6 +51,7 @@ pub fn config() -> CloudConfig {
         replica: "test".into(),
         zones: vec!["zone-a".parse().unwrap()],
         public_pool: "203.0.113.0/24".parse().unwrap(),
+        public_pool_v6: None,
         host_source: None,
         terminated_visible_seconds: 3600,
     }

@@ -85,6 +85,7 @@ mod tx;
 mod value;
 mod vpc;
 mod vpc_cidr;
+mod vpc_ipv6_cidr;
 mod vpc_peering;
 
 pub use account::{
@@ -359,6 +360,10 @@ pub use vpc::{
     vpc_default, vpc_delete, vpc_fetch, vpc_insert, vpc_list, vpc_list_all, vpc_list_nameless, vpc_touch, vpc_vni_take,
 };
 pub use vpc_cidr::{VpcCidrRow, vpc_blocks, vpc_cidr_delete, vpc_cidr_fetch, vpc_cidr_insert, vpc_cidr_list};
+pub use vpc_ipv6_cidr::{
+    VpcIpv6CidrRow, vpc_ipv6_cidr_delete, vpc_ipv6_cidr_fetch, vpc_ipv6_cidr_hold, vpc_ipv6_cidr_insert,
+    vpc_ipv6_cidr_list,
+};
 pub use vpc_peering::{
     VPC_PEERING_DUPLICATE, VPC_PEERING_EXPIRED_SHOWN_MS, VpcPeeringFilter, VpcPeeringRow, VpcPeeringState,
     vpc_peering_accept, vpc_peering_between, vpc_peering_count_active, vpc_peering_delete, vpc_peering_end,

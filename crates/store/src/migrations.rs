@@ -52,6 +52,7 @@ steps! {
     47 "0047_vpc_peering";
     48 "0048_flow_logs";
     49 "0049_nat_gateways";
+    50 "0050_vpc_ipv6_cidrs";
     53 "0053_insights";
     54 "0054_nat_addresses";
     55 "0055_flow_log_tails";

@@ -10,7 +10,7 @@ use crate::{
     interface_address, interface_attachment, internet_gateway, key_pair, kms, launch_template, lease, login, mfa,
     nat_address, nat_gateway, network_acl, oidc_provider, placement_group, prefix_list, quota, quota_use, role,
     route_table, s3, saga, security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology,
-    trail, transit, vpc, vpc_cidr, vpc_peering,
+    trail, transit, vpc, vpc_cidr, vpc_ipv6_cidr, vpc_peering,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -100,6 +100,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("transit.rs", transit::SQL),
     ("vpc.rs", vpc::SQL),
     ("vpc_cidr.rs", vpc_cidr::SQL),
+    ("vpc_ipv6_cidr.rs", vpc_ipv6_cidr::SQL),
     ("vpc_peering.rs", vpc_peering::SQL),
 ];
 

@@ -283,6 +283,7 @@ texts!(
     ZoneName,
     Ipv4Addr,
     ipnet::Ipv4Net,
+    ipnet::Ipv6Net,
 );
 
 /// Closed sets of words.

@@ -115,6 +115,8 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
         replica: format!("{cloud_id}/{}", args.name),
         zones,
         public_pool: args.public_pool,
+        // Nodes carry no IPv6 yet.
+        public_pool_v6: None,
         host_source: None,
         terminated_visible_seconds: TERMINATED_VISIBLE_SECONDS,
     };

@@ -190,6 +190,8 @@ impl Assembly {
             replica: format!("{cloud_id}/cloud-1"),
             zones,
             public_pool,
+            // Nodes carry no IPv6 yet.
+            public_pool_v6: None,
             host_source: simulated.is_none().then_some(mallee_net::HOST_SOURCE),
             terminated_visible_seconds: TERMINATED_VISIBLE,
         };

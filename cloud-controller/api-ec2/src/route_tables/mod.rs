@@ -20,8 +20,8 @@ use mallee_store::{
     RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow, TO_INTERNET_GATEWAY,
     TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, TransitAttachmentFilter, TransitState,
     VpcPeeringFilter, VpcPeeringState, instance_list, interface_list, internet_gateway_list_attached, nat_gateway_list,
-    route_association_list, route_list, route_table_list, transit_attachment_list, vpc_cidr_list, vpc_list,
-    vpc_peering_list,
+    route_association_list, route_list, route_table_list, transit_attachment_list, vpc_cidr_list, vpc_ipv6_cidr_list,
+    vpc_list, vpc_peering_list,
 };
 use mallee_types::{
     InstanceId, InstanceState, InterfaceId, InternetGatewayId, NatGatewayId, RouteTableId, TransitGatewayId, VpcId,
@@ -72,6 +72,7 @@ impl Filterable for RouteTable {
             "owner-id" => values_of(&self.owner_id),
             "route-table-id" => values_of(&self.route_table_id),
             "route.destination-cidr-block" => routes(|r| values_of(&r.destination_cidr_block)),
+            "route.destination-ipv6-cidr-block" => routes(|r| values_of(&r.destination_ipv6_cidr_block)),
             "route.destination-prefix-list-id" => routes(|r| values_of(&r.destination_prefix_list_id)),
             "route.gateway-id" => routes(|r| values_of(&r.gateway_id)),
             "route.nat-gateway-id" => routes(|r| values_of(&r.nat_gateway_id)),
@@ -93,6 +94,7 @@ struct Parts {
     associations: BTreeMap<RouteTableId, Vec<RouteAssociationRow>>,
     /// First the first one of each.
     blocks: BTreeMap<VpcId, Vec<String>>,
+    ipv6_blocks: BTreeMap<VpcId, Vec<String>>,
     gateways: BTreeMap<VpcId, InternetGatewayId>,
     /// Those that are active.
     peerings: BTreeSet<String>,
@@ -161,20 +163,22 @@ impl Parts {
     }
 
     fn shape(&mut self, row: &RouteTableRow) -> RouteTable {
-        let local = |block: &String| Route {
-            destination_cidr_block: Some(block.clone()),
+        let to_local = || Route {
             gateway_id: Some("local".to_owned()),
             origin: Some("CreateRouteTable".to_owned()),
             state: Some("active".to_owned()),
             ..Default::default()
         };
+        let local = |block: &String| Route { destination_cidr_block: Some(block.clone()), ..to_local() };
+        let ipv6 = self.ipv6_blocks.get(&row.vpc_id).into_iter().flatten();
+        let ipv6 = ipv6.map(|block| Route { destination_ipv6_cidr_block: Some(block.clone()), ..to_local() });
         let routes = self.routes.get(&row.id).map_or(&[][..], Vec::as_slice);
         // One that was given another target is a row.
         let replaced = |block: &&String| routes.iter().any(|route| route.destination.to_string() == **block);
         let own = self.blocks.get(&row.vpc_id).into_iter().flatten().filter(|block| !replaced(block)).map(local);
         let more = routes.iter().map(|route| self.route(row, route));
         RouteTable {
-            routes: own.chain(more).collect(),
+            routes: own.chain(ipv6).chain(more).collect(),
             associations: self.associations.get(&row.id).into_iter().flatten().map(association).collect(),
             owner_id: Some(row.account_id.to_string()),
             propagating_vgws: Vec::new(),
@@ -224,10 +228,15 @@ impl Ec2Api {
         for row in vpc_cidr_list(store, Some(&vpcs)).await.or_fail()? {
             blocks.entry(row.vpc_id).or_default().push(row.cidr.to_string());
         }
+        let mut ipv6_blocks: BTreeMap<VpcId, Vec<String>> = BTreeMap::new();
+        for row in vpc_ipv6_cidr_list(store, Some(&vpcs)).await.or_fail()? {
+            ipv6_blocks.entry(row.vpc_id).or_default().push(row.cidr.to_string());
+        }
         Ok(Parts {
             routes,
             associations,
             blocks,
+            ipv6_blocks,
             gateways: attached.into_iter().filter_map(|gateway| Some((gateway.vpc_id?, gateway.id))).collect(),
             peerings,
             nats,

@@ -21,5 +21,6 @@ mod routes;
 mod snapshots;
 mod transit;
 mod vpc_blocks;
+mod vpc_ipv6;
 mod vpc_peerings;
 mod vpcs;

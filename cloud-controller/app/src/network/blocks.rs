@@ -7,9 +7,9 @@ use crate::{Cloud, OpContext, load, peerings, transit};
 use ipnet::Ipv4Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    ROUTE_TABLES_MAX, RouteDestination, RouteTableFilter, StoreError, Tx, VpcCidrRow, VpcRow, change_append,
-    route_delete, route_list, route_table_list, route_table_number, route_table_touch, subnet_list, vpc_blocks,
-    vpc_cidr_delete, vpc_cidr_fetch, vpc_cidr_insert, vpc_fetch, vpc_list, vpc_touch,
+    ROUTE_TABLES_MAX, RouteDestination, RouteTableFilter, StoreError, Tx, VpcCidrRow, VpcIpv6CidrRow, VpcRow,
+    change_append, route_delete, route_list, route_table_list, route_table_number, route_table_touch, subnet_list,
+    vpc_blocks, vpc_cidr_delete, vpc_cidr_fetch, vpc_cidr_insert, vpc_fetch, vpc_ipv6_cidr_fetch, vpc_list, vpc_touch,
 };
 use mallee_types::{RouteTableId, VpcCidrAssociationId, VpcId};
 use std::net::Ipv4Addr;
@@ -54,8 +54,28 @@ pub fn first_association(vpc: &VpcId) -> String {
 pub(crate) struct Association {
     /// Whose block.
     pub(crate) vpc: VpcRow,
-    /// Of a further block; none: it is the first one.
-    pub(crate) row: Option<VpcCidrRow>,
+    /// The block; none: it is the first one.
+    pub(crate) row: Option<TakenBlock>,
+}
+
+/// A block of a VPC that may go before the VPC does.
+#[derive(Debug)]
+pub enum TakenBlock {
+    /// A further IPv4 block.
+    Ipv4(VpcCidrRow),
+    /// An IPv6 block.
+    Ipv6(VpcIpv6CidrRow),
+}
+
+impl TakenBlock {
+    /// Whose it is.
+    #[must_use]
+    pub const fn vpc(&self) -> &VpcId {
+        match self {
+            Self::Ipv4(row) => &row.vpc_id,
+            Self::Ipv6(row) => &row.vpc_id,
+        }
+    }
 }
 
 /// Whoever asks for addresses of the VPC learns of its blocks: clusters, and every route table, whose prefix lists lead to
@@ -84,9 +104,12 @@ impl Cloud {
     /// The association of this id, of whatever account.
     pub(crate) async fn cidr_association(&self, id: &str) -> Result<Option<Association>, StoreError> {
         let Ok(parsed) = id.parse::<VpcCidrAssociationId>() else { return Ok(None) };
-        let row = vpc_cidr_fetch(self.store(), &parsed).await?;
+        let row = match vpc_cidr_fetch(self.store(), &parsed).await? {
+            Some(row) => Some(TakenBlock::Ipv4(row)),
+            None => vpc_ipv6_cidr_fetch(self.store(), &parsed).await?.map(TakenBlock::Ipv6),
+        };
         let vpc = match &row {
-            Some(row) => Some(row.vpc_id.clone()),
+            Some(row) => Some(row.vpc().clone()),
             None => id.replacen(ASSOCIATION, VPC, 1).parse().ok(),
         };
         let Some(vpc) = vpc else { return Ok(None) };
@@ -157,7 +180,7 @@ impl Cloud {
     /// # Errors
     /// `OperationNotPermitted` for the VPC's first block, `InvalidCidrBlock.InUse` while a subnet is in the block,
     /// `InvalidVpcCidrBlockAssociationID.NotFound`.
-    pub async fn disassociate_vpc_cidr(&self, cx: &OpContext, id: &str) -> Result<VpcCidrRow, ApiError> {
+    pub async fn disassociate_vpc_cidr(&self, cx: &OpContext, id: &str) -> Result<TakenBlock, ApiError> {
         let unknown = || Code::InvalidVpcCidrBlockAssociationIdNotFound.with(&[&mallee_awswire::texts::clip(id)]);
         let found = self.cidr_association(id).await.map_err(store_failure)?;
         let Association { vpc, row } =
@@ -168,6 +191,12 @@ impl Cloud {
                  the VPC"
             )])
         })?;
+        let row = match row {
+            TakenBlock::Ipv4(row) => row,
+            TakenBlock::Ipv6(row) if self.take_ipv6_block(cx, &row).await? => return Ok(TakenBlock::Ipv6(row)),
+            // Another call was faster.
+            TakenBlock::Ipv6(_) => return Err(unknown()),
+        };
         let mut tx = self.store().write().await.or_fail()?;
         // No call makes a subnet meanwhile.
         hold_account(&mut tx, cx.account()).await?;
@@ -186,7 +215,7 @@ impl Cloud {
         }
         transit::blocks_changed(&mut tx, &vpc.id).await?;
         tx.commit().await.or_fail()?;
-        Ok(row)
+        Ok(TakenBlock::Ipv4(row))
     }
 }
 

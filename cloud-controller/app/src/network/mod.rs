@@ -3,11 +3,12 @@
 pub(crate) mod blocks;
 pub(crate) mod check;
 mod default;
+mod ipv6;
 mod make;
 mod subnets;
 mod vpcs;
 
-pub use blocks::first_association;
+pub use blocks::{TakenBlock, first_association};
 pub use subnets::NewSubnet;
 pub use vpcs::VpcChange;
 

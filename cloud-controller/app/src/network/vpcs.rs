@@ -41,15 +41,17 @@ fn needed(id: &VpcId) -> impl Fn(StoreError) -> ApiError + '_ {
 }
 
 impl Cloud {
-    /// `CreateVpc`.
+    /// `CreateVpc`, with an IPv6 block of the pool or without.
     ///
     /// # Errors
-    /// `InvalidVpc.Range` for a block of a size or place that a VPC cannot have, `VpcLimitExceeded`, bad tags.
+    /// `InvalidVpc.Range` for a block of a size or place that a VPC cannot have, `VpcLimitExceeded`, bad tags; with an IPv6
+    /// block `Unsupported` in a cloud without a pool of them, `InsufficientAddressCapacity` when that has no free one.
     pub async fn create_vpc(
         &self,
         cx: &OpContext,
         cidr: &str,
         dedicated: bool,
+        ipv6: bool,
         tags: &[Tag],
         dry_run: bool,
     ) -> Result<VpcRow, ApiError> {
@@ -66,6 +68,9 @@ impl Cloud {
         allowance.take(&mut tx, &[(&quotas::VPCS, 1)], &[]).await?;
         let new = NewVpc { account: cx.account(), cidr: net, is_default: false, dedicated };
         let vpc = self.make_vpc(&mut tx, new).await.or_fail()?;
+        if ipv6 {
+            self.give_ipv6_block(&mut tx, &vpc.id).await?;
+        }
         allowance.made(&mut tx, &[vpc.id.to_string()]).await?;
         tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, vpc.id.as_str(), tags)).await.or_fail()?;
         tx.commit().await.or_fail()?;

@@ -45,5 +45,6 @@ mod sessions;
 mod spot;
 mod transit;
 mod vpc_cidrs;
+mod vpc_ipv6_cidrs;
 mod vpc_peerings;
 mod vpcs;
