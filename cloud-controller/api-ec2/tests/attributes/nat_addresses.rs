@@ -25,7 +25,7 @@ async fn has(f: &Fixture, id: &str, generation: u64) {
 async fn told(f: &Fixture, id: &str) -> NatGateway {
     let mut pages = Snapshot::new("local-1a".parse().unwrap());
     loop {
-        let objects = pages.next(&f.store, f.cloud.identity_key()).await.unwrap().expect("it is told of");
+        let objects = pages.next(&f.store, f.cloud.identity_key()).await.unwrap().unwrap();
         let of = |object| match object {
             Object::NatGateway(gateway) if gateway.id == id => Some(gateway),
             _ => None,
@@ -79,7 +79,7 @@ async fn an_elastic_ip_comes_to_a_gateway_drains_and_is_free(db: TestDb) {
     let until = nat_address_list(&f.store, &[id.parse().unwrap()]).await.unwrap().remove(0).drained_ms;
     f.db.clock.shift_ms(30 * 1000);
     let again = f.call("DisassociateNatGatewayAddress", &leave).await.unwrap();
-    assert_eq!(texts(&again, "privateIp"), [own.clone()]);
+    assert_eq!(texts(&again, "privateIp"), std::slice::from_ref(&own));
     assert_eq!(nat_address_list(&f.store, &[id.parse().unwrap()]).await.unwrap()[0].drained_ms, until);
     mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
     let now = told(&f, &id).await;
@@ -138,7 +138,7 @@ async fn private_addresses_come_and_go(db: TestDb) {
     assert_eq!(texts(&left, "status"), ["unassigning"]);
     f.db.clock.shift_ms(349 * 1000);
     mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
-    assert_eq!(told(&f, &id).await.draining, [wanted.clone()], "350 seconds if nothing is said");
+    assert_eq!(told(&f, &id).await.draining, std::slice::from_ref(&wanted), "350 seconds if nothing is said");
     f.db.clock.shift_ms(2 * 1000);
     mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
     let now = told(&f, &id).await;
