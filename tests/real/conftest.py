@@ -13,6 +13,8 @@ from support import ROOT, Cloud, run  # noqa: E402
 IMAGE = Path(os.environ.get("MALLEE_TINY_IMAGE", ROOT / "target" / "tiny.qcow2"))
 # Software emulation on a busy machine: a guest may take minutes to come up.
 GUEST_SECONDS_MAX = 300
+# As on EC2, a call answers when it is decided; the network follows a moment later.
+FOLLOWS_SECONDS_MAX = 30
 
 
 class RealCloud(Cloud):
@@ -73,6 +75,15 @@ class Guest:
         return self.cloud.aws(
             "ec2", "describe-instances", "--instance-ids", self.id, "--query", f"Reservations[0].Instances[0].{query}", "--output", "text"
         )
+
+    def until_port(self, is_open, why):
+        """Until SSH's port answers, or nobody answers there any more."""
+        deadline = time.monotonic() + FOLLOWS_SECONDS_MAX
+        # What answers must be a guest: beyond this host there may be somebody who takes every connection.
+        command = ["timeout", "5", "bash", "-c", f"exec 3<>/dev/tcp/{self.address}/22 && head -c 4 <&3"]
+        while (run(*command, check=False).stdout == "SSH-") != is_open:
+            assert time.monotonic() < deadline, why
+            time.sleep(0.2)
 
     def ssh(self, command, check=True, seconds=GUEST_SECONDS_MAX):
         """Runs a command in the guest; until it answers, tries again."""

@@ -1,11 +1,5 @@
 """A real guest in a VPC of its user's own: what makes it reachable, one thing after the other."""
 
-import time
-
-from support import run
-
-FOLLOWS_SECONDS_MAX = 30
-
 
 def test_a_guest_is_reached_by_address_gateway_and_route_together(cloud, start):
     def ec2(operation, *options, query=None):
@@ -36,21 +30,12 @@ def test_a_guest_is_reached_by_address_gateway_and_route_together(cloud, start):
     assert guest.ssh("/usr/sbin/imds meta-data/public-ipv4") == address
     boot_id = guest.ssh("cat /proc/sys/kernel/random/boot_id")
 
-    def until_port(is_open, why):
-        """As on EC2, a call answers when it is decided; the network follows a moment later."""
-        deadline = time.monotonic() + FOLLOWS_SECONDS_MAX
-        # What answers must be a guest: beyond this host there may be somebody who takes every connection.
-        command = ["timeout", "5", "bash", "-c", f"exec 3<>/dev/tcp/{address}/22 && head -c 4 <&3"]
-        while (run(*command, check=False).stdout == "SSH-") != is_open:
-            assert time.monotonic() < deadline, why
-            time.sleep(0.2)
-
     ec2("delete-route", *everywhere)
-    until_port(False, "without a route nothing comes back")
+    guest.until_port(False, "without a route nothing comes back")
     ec2("create-route", *everywhere, "--gateway-id", gateway)
-    until_port(True, "the route is there again")
+    guest.until_port(True, "the route is there again")
     ec2("disassociate-address", "--association-id", association)
-    until_port(False, "the address is nobody's")
+    guest.until_port(False, "the address is nobody's")
     ec2("associate-address", *associate)
     assert guest.ssh("cat /proc/sys/kernel/random/boot_id") == boot_id, "the guest noticed nothing"
     # The address is the account's: it stays through a stop and a start.
