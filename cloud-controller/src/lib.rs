@@ -51,6 +51,8 @@ const EVENTS_PERIOD: Duration = Duration::from_secs(1);
 const KEYS_PERIOD: Duration = Duration::from_secs(10);
 /// How often fleets are looked at when nobody wakes their keeper.
 const FLEETS_PERIOD: Duration = Duration::from_secs(2);
+/// How often addresses of NAT gateways are looked for whose flows have had their time.
+const DRAINS_PERIOD: Duration = Duration::from_secs(2);
 /// How often Walrus is asked for a sign of life.
 const WALRUS_PERIOD: Duration = Duration::from_secs(15);
 /// Interval of pings to other daemons, and how long one may stay unanswered: a host that vanished holds no connection.
@@ -134,6 +136,11 @@ impl CloudController {
         spawn_periodic(&scope, "walrus-watch", WALRUS_PERIOD, Nudge::default(), rng.clone(), move || {
             let cloud = watcher.clone();
             async move { images::watch_walrus(&cloud).await }
+        });
+        let drains = cloud.clone();
+        spawn_periodic(&scope, "nat-drains", DRAINS_PERIOD, Nudge::default(), rng.clone(), move || {
+            let cloud = drains.clone();
+            async move { mallee_app::nat_gateways::keep_drains(&cloud).await }
         });
         let purger = cloud.clone();
         spawn_periodic(&scope, "purge", PURGE_PERIOD, Nudge::default(), rng, move || {

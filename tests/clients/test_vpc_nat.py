@@ -1,5 +1,7 @@
 """NAT gateways through boto3 and Ansible, unmodified: the simulated cloud's nodes say when one is up and when it is gone."""
 
+import time
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -44,6 +46,18 @@ def one(ec2, gateway):
     return ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"][0]
 
 
+def addresses_of(ec2, gateway):
+    return one(ec2, gateway)["NatGatewayAddresses"]
+
+
+def until(true):
+    """An address comes when its node has it, and goes when its flows have had their time."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def test_a_gateway_becomes_available_is_routed_to_and_goes(ec2, net, address):
     vpc, subnet = net
     made = ec2.create_nat_gateway(
@@ -85,6 +99,47 @@ def test_a_gateway_becomes_available_is_routed_to_and_goes(ec2, net, address):
     refused("InvalidNetworkInterfaceID.NotFound", ec2.describe_network_interfaces, **gone)
     assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[address["AllocationId"]])["Addresses"][0]
     ec2.delete_route_table(RouteTableId=table)
+
+
+def test_a_gateway_gets_and_loses_addresses(ec2, net, address):
+    _, subnet = net
+    gateway = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address["AllocationId"])["NatGateway"]["NatGatewayId"]
+    ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[gateway], WaiterConfig=SOON)
+    second = ec2.allocate_address(Domain="vpc")
+    given = {"NatGatewayId": gateway, "AllocationIds": [second["AllocationId"]]}
+    made = ec2.associate_nat_gateway_address(**given, PrivateIpAddresses=["10.70.1.20"])["NatGatewayAddresses"]
+    assert [(one["PublicIp"], one["PrivateIp"], one["IsPrimary"]) for one in made] == [(second["PublicIp"], "10.70.1.20", False)]
+    until(lambda: {one["Status"] for one in addresses_of(ec2, gateway)} == {"succeeded"})
+    primary, other = sorted(addresses_of(ec2, gateway), key=lambda one: not one["IsPrimary"])
+    assert (primary["PublicIp"], other["PublicIp"]) == (address["PublicIp"], second["PublicIp"])
+    refused("Resource.AlreadyAssociated", ec2.associate_nat_gateway_address, **given)
+    refused("InvalidIPAddress.InUse", ec2.release_address, AllocationId=second["AllocationId"])
+    refused("OperationNotPermitted", ec2.assign_private_nat_gateway_address, NatGatewayId=gateway, PrivateIpAddressCount=1)
+
+    def without(association, **more):
+        return ec2.disassociate_nat_gateway_address(NatGatewayId=gateway, AssociationIds=[association], **more)
+
+    refused("OperationNotPermitted", without, association=primary["AssociationId"])
+    refused("InvalidParameterValue", without, association=other["AssociationId"], MaxDrainDurationSeconds=4001)
+    going = without(other["AssociationId"], MaxDrainDurationSeconds=1)["NatGatewayAddresses"]
+    assert [(one["PublicIp"], one["Status"]) for one in going] == [(second["PublicIp"], "disassociating")]
+    until(lambda: [one["PublicIp"] for one in addresses_of(ec2, gateway)] == [address["PublicIp"]])
+    assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[second["AllocationId"]])["Addresses"][0]
+    ec2.release_address(AllocationId=second["AllocationId"])
+
+
+def test_a_private_gateway_gets_and_loses_addresses(ec2, net):
+    _, subnet = net
+    made = ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private", PrivateIpAddress="10.70.1.30")
+    gateway = made["NatGateway"]["NatGatewayId"]
+    ec2.get_waiter("nat_gateway_available").wait(NatGatewayIds=[gateway], WaiterConfig=SOON)
+    ec2.assign_private_nat_gateway_address(NatGatewayId=gateway, PrivateIpAddresses=["10.70.1.31"])
+    ec2.assign_private_nat_gateway_address(NatGatewayId=gateway, PrivateIpAddressCount=2)
+    until(lambda: [one["Status"] for one in addresses_of(ec2, gateway)] == ["succeeded"] * 4)
+    refused("PrivateIpAddressLimitExceeded", ec2.assign_private_nat_gateway_address, NatGatewayId=gateway, PrivateIpAddressCount=5)
+    ec2.unassign_private_nat_gateway_address(NatGatewayId=gateway, PrivateIpAddresses=["10.70.1.31"], MaxDrainDurationSeconds=1)
+    until(lambda: sorted(one["PrivateIp"] for one in addresses_of(ec2, gateway)).count("10.70.1.31") == 0)
+    # What goes with its gateway need not be drained: the fixture deletes it.
 
 
 def test_what_cannot_be_is_told(ec2, net, address):

@@ -81,14 +81,14 @@ async fn an_elastic_ip_comes_to_a_gateway_drains_and_is_free(db: TestDb) {
     let again = f.call("DisassociateNatGatewayAddress", &leave).await.unwrap();
     assert_eq!(texts(&again, "privateIp"), std::slice::from_ref(&own));
     assert_eq!(nat_address_list(&f.store, &[id.parse().unwrap()]).await.unwrap()[0].drained_ms, until);
-    mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
+    mallee_app::nat_gateways::keep_drains(&f.cloud).await.unwrap();
     let now = told(&f, &id).await;
     assert_eq!((now.draining, now.port.unwrap().secondary.len()), (vec![own.clone()], 1));
     has(&f, &id, now.generation).await;
     assert_eq!(shown(&f, &id).await.len(), 2, "its flows go on");
     // Then nodes are told of it no more, and when its node has let go of it, it is free.
     f.db.clock.shift_ms(31 * 1000);
-    mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
+    mallee_app::nat_gateways::keep_drains(&f.cloud).await.unwrap();
     let now = told(&f, &id).await;
     assert_eq!((now.draining.len(), now.port.unwrap().secondary.len()), (0, 0));
     assert_eq!(f.error("ReleaseAddress", &[("AllocationId", &second)]).await.0, "InvalidIPAddress.InUse");
@@ -137,10 +137,10 @@ async fn private_addresses_come_and_go(db: TestDb) {
     let left = f.call("UnassignPrivateNatGatewayAddress", &[of, ("PrivateIpAddress.1", &wanted)]).await.unwrap();
     assert_eq!(texts(&left, "status"), ["unassigning"]);
     f.db.clock.shift_ms(349 * 1000);
-    mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
+    mallee_app::nat_gateways::keep_drains(&f.cloud).await.unwrap();
     assert_eq!(told(&f, &id).await.draining, std::slice::from_ref(&wanted), "350 seconds if nothing is said");
     f.db.clock.shift_ms(2 * 1000);
-    mallee_app::instances::purge::purge(&f.cloud).await.unwrap();
+    mallee_app::nat_gateways::keep_drains(&f.cloud).await.unwrap();
     let now = told(&f, &id).await;
     assert_eq!((now.draining.len(), now.port.unwrap().secondary.len()), (0, 6));
     has(&f, &id, now.generation).await;

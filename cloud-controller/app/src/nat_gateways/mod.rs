@@ -91,13 +91,19 @@ async fn forget(tx: &mut Tx, id: &NatGatewayId) -> Result<(), StoreError> {
     nat_gateway_forget(tx, id).await.map(drop)
 }
 
-/// One pass of the background task: addresses whose drain is over leave, and what nobody is shown any more
-/// is forgotten with its tags. Idempotent.
+/// One pass of the keeper of drains: addresses whose flows have had their time leave. Idempotent.
+///
+/// # Errors
+/// What the database says; the next pass goes on.
+pub async fn keep_drains(cloud: &Cloud) -> Result<(), StoreError> {
+    addresses::end_drains(cloud, cloud.clock().now_ms()).await
+}
+
+/// One pass of the background task: what nobody is shown any more is forgotten with its tags. Idempotent.
 ///
 /// # Errors
 /// What the database says; the next pass goes on.
 pub(crate) async fn keep(cloud: &Cloud, now_ms: i64) -> Result<(), StoreError> {
-    addresses::end_drains(cloud, now_ms).await?;
     loop {
         let over = nat_gateway_list_over(cloud.store(), now_ms.saturating_sub(SHOWN_MS), FORGOTTEN_AT_ONCE).await?;
         if over.is_empty() {
