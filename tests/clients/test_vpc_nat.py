@@ -112,7 +112,7 @@ def test_a_gateway_gets_and_loses_addresses(ec2, net, address):
     until(lambda: {one["Status"] for one in addresses_of(ec2, gateway)} == {"succeeded"})
     primary, other = sorted(addresses_of(ec2, gateway), key=lambda one: not one["IsPrimary"])
     assert (primary["PublicIp"], other["PublicIp"]) == (address["PublicIp"], second["PublicIp"])
-    refused("Resource.AlreadyAssociated", ec2.associate_nat_gateway_address, **given)
+    assert "L-5F53652F" in refused("AddressLimitExceeded", ec2.associate_nat_gateway_address, **given)
     refused("InvalidIPAddress.InUse", ec2.release_address, AllocationId=second["AllocationId"])
     refused("OperationNotPermitted", ec2.assign_private_nat_gateway_address, NatGatewayId=gateway, PrivateIpAddressCount=1)
 
@@ -126,6 +126,8 @@ def test_a_gateway_gets_and_loses_addresses(ec2, net, address):
     until(lambda: [one["PublicIp"] for one in addresses_of(ec2, gateway)] == [address["PublicIp"]])
     assert "AssociationId" not in ec2.describe_addresses(AllocationIds=[second["AllocationId"]])["Addresses"][0]
     ec2.release_address(AllocationId=second["AllocationId"])
+    ec2.delete_nat_gateway(NatGatewayId=gateway)
+    ec2.get_waiter("nat_gateway_deleted").wait(NatGatewayIds=[gateway], WaiterConfig=SOON)
 
 
 def test_a_private_gateway_gets_and_loses_addresses(ec2, net):
