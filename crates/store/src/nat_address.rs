@@ -68,7 +68,7 @@ sql! {
     DELETE = "DELETE FROM nat_addresses WHERE gateway_id = $1 AND address = $2 AND state = 'leaving'";
 }
 
-/// Notes addresses. Conflict: `nat_addresses_id`.
+/// Notes addresses. Conflict: `nat_addresses_gateway_id_address`.
 pub async fn nat_address_insert(tx: &mut Tx, rows: &[NatAddressRow]) -> Result<(), StoreError> {
     let rows = rows.iter().map(NatAddressRow::args).collect();
     let head = concat!("INSERT INTO nat_addresses (", columns!(), ") VALUES ");

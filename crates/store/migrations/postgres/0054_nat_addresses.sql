@@ -13,6 +13,6 @@ CREATE TABLE nat_addresses (
     generation BIGINT NOT NULL,
     -- Its flows may go on until then.
     drained_ms BIGINT,
-    CONSTRAINT nat_addresses_id PRIMARY KEY (gateway_id, address)
+    CONSTRAINT nat_addresses_gateway_id_address PRIMARY KEY (gateway_id, address)
 );
 CREATE INDEX nat_addresses_by_drained ON nat_addresses (drained_ms);

@@ -13,6 +13,6 @@ CREATE TABLE nat_addresses (
     generation INTEGER NOT NULL,
     -- Its flows may go on until then.
     drained_ms INTEGER,
-    CONSTRAINT nat_addresses_id PRIMARY KEY (gateway_id, address)
+    CONSTRAINT nat_addresses_gateway_id_address PRIMARY KEY (gateway_id, address)
 ) STRICT;
 CREATE INDEX nat_addresses_by_drained ON nat_addresses (drained_ms);
