@@ -46,6 +46,8 @@ pub struct Setup {
     pub postgres: bool,
     /// Of the cluster controller; the zone's name is filled in.
     pub cluster: ClusterConfig,
+    /// Out of which VPCs get IPv6 blocks.
+    pub public_pool_v6: Option<ipnet::Ipv6Net>,
 }
 
 impl Default for Setup {
@@ -65,6 +67,7 @@ impl Default for Setup {
             faults: Faults::recording(),
             postgres: false,
             cluster: ClusterConfig::for_zone(""),
+            public_pool_v6: None,
         }
     }
 }
@@ -86,6 +89,7 @@ pub struct TestCloud {
     pub links: Links,
     zones: u8,
     cluster: ClusterConfig,
+    public_pool_v6: Option<ipnet::Ipv6Net>,
     process: Option<Process>,
     database: Option<TestDb>,
     dir: tempfile::TempDir,
@@ -118,6 +122,7 @@ impl TestCloud {
             },
             zones: setup.zones,
             cluster: setup.cluster,
+            public_pool_v6: setup.public_pool_v6,
             hosts,
             deaths: 0,
             process: None,
@@ -148,6 +153,7 @@ impl TestCloud {
             region: "local".into(),
             zones: self.zones,
             public_pool: "198.18.0.0/16".parse().expect("a network"),
+            public_pool_v6: self.public_pool_v6,
             public_link: None,
             simulated: Some(Simulated { hosts: self.hosts.clone() }),
             clock: self.clock.clone(),

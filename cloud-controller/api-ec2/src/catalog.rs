@@ -3,6 +3,7 @@
 use crate::Ec2Api;
 use crate::common::{dry_run, filters, page, values_of};
 use crate::filter::Filterable;
+use crate::ipv6::Ipv6;
 use mallee_app::OpContext;
 use mallee_app::quotas::table as quotas;
 use mallee_awswire::{ApiError, Code};
@@ -154,7 +155,8 @@ fn network_card(t: &InstanceType) -> Option<NetworkCardInfo> {
 }
 
 /// What this cloud really gives for a type.
-fn type_info(t: &InstanceType) -> InstanceTypeInfo {
+fn type_info(t: &InstanceType, ipv6: Ipv6) -> InstanceTypeInfo {
+    let ipv6 = ipv6 == Ipv6::Given;
     let card = network_card(t);
     InstanceTypeInfo {
         instance_type: Some(t.name.into()),
@@ -195,8 +197,8 @@ fn type_info(t: &InstanceType) -> InstanceTypeInfo {
             maximum_network_cards: Some(1),
             default_network_card_index: Some(0),
             ipv4_addresses_per_interface: i32::try_from(t.addresses_per_interface).ok(),
-            ipv6_addresses_per_interface: Some(0),
-            ipv6_supported: Some(false),
+            ipv6_addresses_per_interface: i32::try_from(if ipv6 { t.addresses_per_interface } else { 0 }).ok(),
+            ipv6_supported: Some(ipv6),
             ena_support: Some("unsupported".into()),
             efa_supported: Some(false),
             network_performance: card.as_ref().and_then(|card| card.network_performance.clone()),
@@ -311,7 +313,7 @@ impl Ec2Api {
         let mut types: Vec<InstanceTypeInfo> = sizes
             .iter()
             .filter(|t| instance_types.is_empty() || instance_types.iter().any(|n| n == t.name))
-            .map(type_info)
+            .map(|t| type_info(t, self.ipv6()))
             .filter(|t| filters.accept(t))
             .collect();
         types.sort_by(|a, b| a.instance_type.cmp(&b.instance_type));

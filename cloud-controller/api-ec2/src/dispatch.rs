@@ -11,6 +11,7 @@ mallee_app::offered! {
     Write AcceptVpcPeeringConnection => api.accept_vpc_peering_connection(cx, r).await;
     Write AllocateAddress => api.allocate_address(cx, r).await;
     Write AllocateHosts => api.allocate_hosts(cx, r, params).await;
+    Write AssignIpv6Addresses => api.assign_ipv6_addresses(cx, r).await;
     Write AssignPrivateIpAddresses => api.assign_private_ip_addresses(cx, r).await;
     Write AssignPrivateNatGatewayAddress => api.assign_nat_addresses(cx, r).await;
     Write AssociateAddress => api.associate_address(cx, r).await;
@@ -18,6 +19,7 @@ mallee_app::offered! {
     Write AssociateIamInstanceProfile => api.associate_iam_instance_profile(cx, r).await;
     Write AssociateNatGatewayAddress => api.associate_nat_addresses(cx, r).await;
     Write AssociateRouteTable => api.associate_route_table(cx, r).await;
+    Write AssociateSubnetCidrBlock => api.associate_subnet_cidr_block(cx, r).await;
     Write AssociateTransitGatewayRouteTable => api.associate_transit_gateway_route_table(cx, r).await;
     Write AssociateVpcCidrBlock => api.associate_vpc_cidr_block(cx, r).await;
     Write AttachInternetGateway => api.attach_internet_gateway(cx, r).await;
@@ -146,6 +148,7 @@ mallee_app::offered! {
     Write DisassociateIamInstanceProfile => api.disassociate_iam_instance_profile(cx, r).await;
     Write DisassociateNatGatewayAddress => api.disassociate_nat_addresses(cx, r).await;
     Write DisassociateRouteTable => api.disassociate_route_table(cx, r).await;
+    Write DisassociateSubnetCidrBlock => api.disassociate_subnet_cidr_block(cx, r).await;
     Write DisassociateTransitGatewayRouteTable => api.disassociate_transit_gateway_route_table(cx, r).await;
     Write DisassociateVpcCidrBlock => api.disassociate_vpc_cidr_block(cx, r).await;
     Write EnableImage => api.enable_image(cx, r).await;
@@ -221,6 +224,7 @@ mallee_app::offered! {
     Write StartNetworkInsightsAnalysis => api.start_network_insights_analysis(cx, r, params).await;
     Write StopInstances => api.stop_instances(cx, r).await;
     Write TerminateInstances => api.terminate_instances(cx, r).await;
+    Write UnassignIpv6Addresses => api.unassign_ipv6_addresses(cx, r).await;
     Write UnassignPrivateIpAddresses => api.unassign_private_ip_addresses(cx, r).await;
     Write UnassignPrivateNatGatewayAddress => api.unassign_nat_addresses(cx, r).await;
     Write UnmonitorInstances => api.unmonitor_instances(cx, r).await;
@@ -235,13 +239,16 @@ mod tests {
     use mallee_ec2_types::ec2::OPERATIONS;
 
     /// What AWS gave no `DryRun`.
-    const NOT_DRY: [&str; 15] = [
+    const NOT_DRY: [&str; 19] = [
         "AllocateHosts",
+        "AssignIpv6Addresses",
         "AssignPrivateIpAddresses",
+        "AssociateSubnetCidrBlock",
         "AssociateVpcCidrBlock",
         "DescribeHosts",
         "DescribeIdFormat",
         "DescribeIdentityIdFormat",
+        "DisassociateSubnetCidrBlock",
         "DisassociateVpcCidrBlock",
         "ModifyHosts",
         "ModifyIdFormat",
@@ -250,6 +257,7 @@ mod tests {
         "ModifySubnetAttribute",
         "ModifyVpcAttribute",
         "ReleaseHosts",
+        "UnassignIpv6Addresses",
         "UnassignPrivateIpAddresses",
     ];
 

@@ -4,6 +4,7 @@ use crate::Ec2Api;
 use crate::common::{only, refuse, tags_of_one};
 use crate::instances::run::address;
 use crate::interfaces::shape;
+use crate::ipv6::wanted_ipv6;
 use mallee_app::OpContext;
 use mallee_app::fail::OrFail as _;
 use mallee_app::instances::view::interface_views;
@@ -23,8 +24,8 @@ use std::net::Ipv4Addr;
 /// Longest description (EC2: 255 characters).
 const DESCRIPTION_CHARS_MAX: usize = 255;
 
-/// Refuses, by name, what addresses of the sixth version and prefixes are about.
-fn refuse_others(given: [(&str, bool); 5]) -> Result<(), ApiError> {
+/// Refuses, by name, what prefixes are about.
+fn refuse_others(given: [(&str, bool); 3]) -> Result<(), ApiError> {
     given.into_iter().try_for_each(|(name, given)| refuse(name, given))
 }
 
@@ -113,15 +114,15 @@ impl Ec2Api {
         refuse_others([
             ("Ipv4PrefixCount", some(ipv4_prefix_count)),
             ("Ipv4Prefix", !ipv4_prefixes.is_empty()),
-            ("Ipv6AddressCount", some(ipv6_address_count)),
-            ("Ipv6Addresses", !ipv6_addresses.is_empty()),
             ("Ipv6Prefix", some(ipv6_prefix_count) || !ipv6_prefixes.is_empty()),
         ])?;
         only("InterfaceType", interface_type.as_deref(), &["interface"])?;
         let count = secondary_private_ip_address_count;
+        let ipv6 = wanted_ipv6(self.ipv6(), "", "Ipv6Addresses", ipv6_addresses, ipv6_address_count)?;
+        let addresses = wanted_addresses("", private_ip_address, private_ip_addresses, count)?;
         let new = NewInterface {
             subnet: subnet_id.ok_or_else(|| ApiError::missing_parameter("subnetId"))?,
-            addresses: wanted_addresses("", private_ip_address, private_ip_addresses, count)?,
+            addresses: WantedAddresses { ipv6, ..addresses },
             groups,
             description: description(text)?,
             tags: tags_of_one(tag_specifications, TAG_KIND)?,

@@ -15,7 +15,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::{
     DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, GroupIdentifier,
     InstanceNetworkInterfaceAssociation, NetworkInterface, NetworkInterfaceAssociation, NetworkInterfaceAttachment,
-    NetworkInterfacePrivateIpAddress,
+    NetworkInterfaceIpv6Address, NetworkInterfacePrivateIpAddress,
 };
 use mallee_store::{InterfaceFilter, InterfaceKind, InterfaceRow, interface_list};
 use mallee_types::{AddressId, AllocationId, InterfaceId};
@@ -26,7 +26,7 @@ const POOL_OWNER: &str = "amazon";
 /// Interfaces completed with groups and addresses at once: with 16 groups each, their rows fit into one read.
 const COMPLETED_AT_ONCE: usize = 500;
 
-/// What DescribeNetworkInterfaces filters by; what does not exist here (IPv6, operators) matches nothing.
+/// What DescribeNetworkInterfaces filters by; what does not exist here (operators) matches nothing.
 const FILTERS: [&str; 38] = [
     "addresses.association.owner-id",
     "addresses.association.public-ip",
@@ -183,6 +183,9 @@ pub(crate) fn interface_values(view: &InterfaceView, look: Look<'_>, name: &str)
         "group-id" => view.groups.iter().map(|(id, _)| id.to_string()).collect(),
         "group-name" => view.groups.iter().map(|(_, name)| name.clone()).collect(),
         "interface-type" => one(row.kind.word().into()),
+        "ipv6-address" | "ipv6-addresses.ipv6-address" => view.ipv6.iter().map(ToString::to_string).collect(),
+        // None is what AWS calls primary.
+        "ipv6-addresses.is-primary-ipv6" => view.ipv6.iter().map(|_| "false".to_owned()).collect(),
         "mac-address" => one(row.mac.to_string()),
         "network-interface-id" => one(row.id.to_string()),
         "operator.managed" => one("false".into()),
@@ -254,6 +257,16 @@ pub(crate) fn shape(view: &InterfaceView, look: Look<'_>) -> NetworkInterface {
         description: Some(row.description.clone()),
         groups: group_identifiers(view),
         interface_type: Some(row.kind.word().into()),
+        ipv6_address: view.ipv6.first().map(ToString::to_string),
+        ipv6_addresses: view
+            .ipv6
+            .iter()
+            .map(|address| NetworkInterfaceIpv6Address {
+                ipv6_address: Some(address.to_string()),
+                is_primary_ipv6: Some(false),
+                public_ipv6_dns_name: None,
+            })
+            .collect(),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         owner_id: Some(row.account_id.to_string()),
@@ -361,6 +374,7 @@ pub(crate) mod tests {
                 public_ip: None,
                 elastic: None,
             }],
+            ipv6: vec!["2001:db8::4:7".parse().unwrap()],
             attachment: None,
             tags: vec![("Net".into(), "front".into())],
         }
@@ -388,6 +402,7 @@ pub(crate) mod tests {
             ("group-id", group.group_id),
             ("group-name", group.group_name),
             ("interface-type", shown.interface_type.clone()),
+            ("ipv6-addresses.ipv6-address", shown.ipv6_address.clone()),
             ("mac-address", shown.mac_address.clone()),
             ("network-interface-id", shown.network_interface_id.clone()),
             ("private-dns-name", shown.private_dns_name.clone()),
@@ -403,6 +418,7 @@ pub(crate) mod tests {
         assert!(interface_values(&view, look, "association.allocation-id").is_empty());
         assert_eq!(interface_values(&view, look, "addresses.private-ip-address"), ["172.31.0.4", "172.31.0.44"]);
         assert_eq!(interface_values(&view, look, "addresses.primary"), ["true", "false"]);
+        assert_eq!(shown.ipv6_addresses[0].ipv6_address.as_deref(), Some("2001:db8::4:7"));
         let listed = &shown.private_ip_addresses;
         assert_eq!((listed.len(), listed[1].primary, listed[1].association.is_none()), (2, Some(false), true));
     }

@@ -24,6 +24,7 @@ mod interface_attributes;
 mod interface_changes;
 mod interfaces;
 mod internet_gateways;
+mod ipv6;
 mod keys;
 mod nat_addresses;
 mod nat_gateways;
@@ -46,6 +47,7 @@ pub use instance_types::EXTENSIONS;
 
 use common::Look;
 use instances::ShownCache;
+use ipv6::Ipv6;
 use mallee_app::authorize::Service;
 use mallee_app::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Params};
@@ -84,6 +86,11 @@ impl Ec2Api {
 
     fn store(&self) -> &Store {
         self.cloud.store()
+    }
+
+    /// Whether this cloud gives IPv6 addresses.
+    fn ipv6(&self) -> Ipv6 {
+        if self.cloud.config().public_pool_v6.is_some() { Ipv6::Given } else { Ipv6::None }
     }
 
     fn look(&self) -> Look<'_> {

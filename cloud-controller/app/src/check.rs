@@ -251,6 +251,7 @@ async fn check_addresses(cloud: &Cloud, books: &Books, report: &mut Report) -> R
     for row in crate::interfaces::check::secondary(cloud, &books.interfaces, report).await? {
         *in_subnet.entry(row.subnet_id.to_string()).or_default() += 1;
     }
+    crate::interfaces::check::ipv6(cloud, &books.interfaces, report).await?;
     for subnet in subnet_list_all(cloud.store()).await.or_fail()? {
         let taken = private_address_count(cloud.store(), &subnet.id).await.or_fail()?;
         let used = in_subnet.get(subnet.id.as_str()).copied().unwrap_or_default();

@@ -42,6 +42,7 @@ mod instance_type;
 mod interface;
 mod interface_address;
 mod interface_attachment;
+mod interface_ipv6;
 mod internet_gateway;
 mod json;
 mod key_pair;
@@ -75,6 +76,7 @@ mod spot_price;
 mod spot_request;
 mod ssh_public_key;
 mod store;
+mod subnet_ipv6_cidr;
 mod tag;
 #[cfg(feature = "test-support")]
 pub mod test_support;
@@ -226,6 +228,9 @@ pub use interface_address::{
     interface_address_move, interface_addresses_insert,
 };
 pub use interface_attachment::{InterfaceAttachmentRow, interface_attachment_list, interface_attachment_put};
+pub use interface_ipv6::{
+    InterfaceIpv6Row, interface_ipv6_delete, interface_ipv6_holders, interface_ipv6_insert, interface_ipv6_list,
+};
 pub use internet_gateway::{
     InternetGatewayRow, internet_gateway_attach, internet_gateway_delete, internet_gateway_detach,
     internet_gateway_hold, internet_gateway_insert, internet_gateway_list, internet_gateway_list_attached,
@@ -332,6 +337,10 @@ pub use ssh_public_key::{
     SshPublicKeyRow, ssh_public_key_active_set, ssh_public_key_delete, ssh_public_key_insert, ssh_public_key_list,
 };
 pub use store::{Store, StoreConfig};
+pub use subnet_ipv6_cidr::{
+    SubnetIpv6CidrRow, subnet_ipv6_assign_set, subnet_ipv6_cidr_delete, subnet_ipv6_cidr_fetch,
+    subnet_ipv6_cidr_fetch_locked, subnet_ipv6_cidr_insert, subnet_ipv6_cidr_list, subnet_ipv6_cidr_list_in,
+};
 pub use tag::{TagFilter, TagRow, tag_count, tag_delete, tag_delete_of, tag_list, tag_list_of, tag_put};
 pub use topology::{
     ClusterRow, JoinTokenRow, NodeDoc, NodeRow, cluster_delete, cluster_list, cluster_put, join_token_fetch,

@@ -53,6 +53,8 @@ steps! {
     48 "0048_flow_logs";
     49 "0049_nat_gateways";
     50 "0050_vpc_ipv6_cidrs";
+    51 "0051_subnet_ipv6_cidrs";
+    52 "0052_interface_ipv6_addresses";
     53 "0053_insights";
     54 "0054_nat_addresses";
     55 "0055_flow_log_tails";

@@ -7,10 +7,10 @@ use crate::{
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, insights, instance};
 use crate::{
     instance_credentials, instance_event, instance_profile, instance_search, instance_type, interface,
-    interface_address, interface_attachment, internet_gateway, key_pair, kms, launch_template, lease, login, mfa,
-    nat_address, nat_gateway, network_acl, oidc_provider, placement_group, prefix_list, quota, quota_use, role,
-    route_table, s3, saga, security_group, session, setting, spot_price, spot_request, ssh_public_key, tag, topology,
-    trail, transit, vpc, vpc_cidr, vpc_ipv6_cidr, vpc_peering,
+    interface_address, interface_attachment, interface_ipv6, internet_gateway, key_pair, kms, launch_template, lease,
+    login, mfa, nat_address, nat_gateway, network_acl, oidc_provider, placement_group, prefix_list, quota, quota_use,
+    role, route_table, s3, saga, security_group, session, setting, spot_price, spot_request, ssh_public_key,
+    subnet_ipv6_cidr, tag, topology, trail, transit, vpc, vpc_cidr, vpc_ipv6_cidr, vpc_peering,
 };
 
 /// Texts of one file: the file's name, then (name, text).
@@ -49,6 +49,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("interface.rs", interface::SQL),
     ("interface_address.rs", interface_address::SQL),
     ("interface_attachment.rs", interface_attachment::SQL),
+    ("interface_ipv6.rs", interface_ipv6::SQL),
     ("internet_gateway.rs", internet_gateway::SQL),
     ("key_pair.rs", key_pair::SQL),
     ("kms.rs", kms::SQL),
@@ -94,6 +95,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("spot_price.rs", spot_price::SQL),
     ("spot_request.rs", spot_request::SQL),
     ("ssh_public_key.rs", ssh_public_key::SQL),
+    ("subnet_ipv6_cidr.rs", subnet_ipv6_cidr::SQL),
     ("tag.rs", tag::SQL),
     ("topology.rs", topology::SQL),
     ("trail.rs", trail::SQL),

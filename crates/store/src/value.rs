@@ -7,13 +7,13 @@ use mallee_types::{
     InsightsPathId, InstanceEventId, InstanceId, InstanceState, InterfaceId, InternetGatewayId, KeyPairId,
     LaunchTemplateId, MacAddress, NatGatewayId, NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId,
     PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, RunIntent, SpotRequestId,
-    SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId, VpcCidrAssociationId, VpcId, VpcPeeringId,
-    ZoneName,
+    SubnetCidrAssociationId, SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId, VpcCidrAssociationId,
+    VpcId, VpcPeeringId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments as _, Row as _};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// One bound value; the inner `None` is a typed NULL.
 #[derive(Debug, Clone)]
@@ -273,6 +273,7 @@ texts!(
     ReservationId,
     InstanceEventId,
     SpotRequestId,
+    SubnetCidrAssociationId,
     SubnetId,
     TransitAttachmentId,
     TransitGatewayId,
@@ -283,6 +284,7 @@ texts!(
     ZoneName,
     Ipv4Addr,
     ipnet::Ipv4Net,
+    Ipv6Addr,
     ipnet::Ipv6Net,
 );
 

@@ -88,6 +88,8 @@ ids! {
     VpcCidrAssociationId = "vpc-cidr-assoc";
     /// A subnet of a VPC.
     SubnetId = "subnet";
+    /// A subnet's having an IPv6 block.
+    SubnetCidrAssociationId = "subnet-cidr-assoc";
     /// A way between a VPC and the world.
     InternetGatewayId = "igw";
     /// A flow log.

@@ -16,8 +16,8 @@ pub use id::{
     GroupId, GroupRuleId, HostId, IdError, ImageId, InsightsAnalysisId, InsightsPathId, InstanceEventId, InstanceId,
     InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, NatGatewayId, NetworkAclAssociationId, NetworkAclId,
     NodeId, PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId,
-    SpotRequestId, SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId, VolumeId, VpcCidrAssociationId,
-    VpcId, VpcPeeringId, ZoneName,
+    SpotRequestId, SubnetCidrAssociationId, SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId, VolumeId,
+    VpcCidrAssociationId, VpcId, VpcPeeringId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

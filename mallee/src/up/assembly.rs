@@ -10,7 +10,7 @@ use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::S3Switches;
 use anyhow::{Context as _, Result};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_app::images::RemoteImages;
 use mallee_app::trails::RemoteObjects;
 use mallee_app::{Cloud, CloudConfig, Parts};
@@ -70,6 +70,8 @@ pub struct Options {
     pub zones: u8,
     /// Addresses by which the host reaches instances.
     pub public_pool: Ipv4Net,
+    /// Addresses out of which VPCs get IPv6 blocks; none: nobody is given any.
+    pub public_pool_v6: Option<Ipv6Net>,
     /// The host's network interface on the network that those are of, if it is to answer for them there.
     pub public_link: Option<String>,
     /// Simulated hosts instead of this one.
@@ -133,6 +135,7 @@ impl Assembly {
             region,
             zones,
             public_pool,
+            public_pool_v6,
             public_link,
             simulated,
             clock,
@@ -190,8 +193,7 @@ impl Assembly {
             replica: format!("{cloud_id}/cloud-1"),
             zones,
             public_pool,
-            // Nodes carry no IPv6 yet.
-            public_pool_v6: None,
+            public_pool_v6,
             host_source: simulated.is_none().then_some(mallee_net::HOST_SOURCE),
             terminated_visible_seconds: TERMINATED_VISIBLE,
         };

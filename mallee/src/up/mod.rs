@@ -100,6 +100,8 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         region: args.region.clone(),
         zones: args.zones,
         public_pool: args.public_pool,
+        // What is to be had of IPv6 is not whole yet.
+        public_pool_v6: None,
         public_link: args.public_link.clone(),
         simulated: args.simulate.map(Simulated::nodes),
         clock: Clock::system(),

@@ -10,6 +10,7 @@ mod drivers;
 mod events;
 mod fleets;
 mod hosts;
+mod ipv6;
 mod lifecycle;
 mod meetings;
 mod mishap;

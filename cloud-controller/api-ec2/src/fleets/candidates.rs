@@ -215,7 +215,7 @@ impl Ec2Api {
                 },
             )?;
             let request = RunInstancesRequest::from_query(merged.root())?;
-            run::run_request(request, String::new(), self.look(), MetadataChange::default())?;
+            run::run_request(request, String::new(), self.look(), self.ipv6(), MetadataChange::default())?;
             self.cloud.authorize(cx, Service::Ec2, "RunInstances", &merged).await?;
         }
         Ok(())

@@ -36,7 +36,7 @@ impl FleetHands for Ec2Api {
         system_tags.push((FLEET_TAG.to_owned(), order.launch.fleet.to_string()));
         let defaults = self.cloud.metadata_defaults(cx).await?;
         // What a launch of this number asks for never changes.
-        let request = run::run_request(request, order.token(), self.look(), defaults)?;
+        let request = run::run_request(request, order.token(), self.look(), self.ipv6(), defaults)?;
         let request = RunRequest { system_tags, fleet: Some(order.launch.clone()), ..request };
         Box::pin(self.cloud.run_instances(cx, request)).await.map(drop)
     }

@@ -2,9 +2,11 @@
 
 use crate::common::{only, refuse};
 use crate::interface_changes::{description as description_of, wanted_addresses};
+use crate::ipv6::{Ipv6, wanted_ipv6};
 use mallee_app::instances::run::LaunchInterface;
 use mallee_app::interfaces::WantedAddresses;
 use mallee_app::interfaces::attach::DEVICE_INDEX_MAX;
+use mallee_app::interfaces::ipv6::WantedIpv6;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::InstanceNetworkInterfaceSpecification;
 use std::net::Ipv4Addr;
@@ -20,6 +22,8 @@ pub(super) struct LaunchNetwork {
     pub group_names: Vec<String>,
     pub private_ip: Option<Ipv4Addr>,
     pub public_ip: Option<bool>,
+    /// Of the one interface of a launch that says nothing of interfaces.
+    pub ipv6: WantedIpv6,
     /// Empty: one plain new one.
     pub interfaces: Vec<LaunchInterface>,
 }
@@ -33,15 +37,16 @@ pub(crate) fn address(parameter: &str, text: &str) -> Result<Ipv4Addr, ApiError>
 pub(super) fn fold(
     launch: LaunchNetwork,
     wire: Vec<InstanceNetworkInterfaceSpecification>,
+    ipv6: Ipv6,
 ) -> Result<LaunchNetwork, ApiError> {
     if wire.is_empty() {
-        return Ok(launch);
+        return Ok(with_ipv6(launch));
     }
     if wire.len() > INTERFACES_MAX {
         let text = format!("At most {INTERFACES_MAX} network interfaces can be given for a launch.");
         return Err(Code::AttachmentLimitExceeded.message(text));
     }
-    let LaunchNetwork { subnet, group_ids, group_names, private_ip, .. } = launch;
+    let LaunchNetwork { subnet, group_ids, group_names, private_ip, ipv6: six, .. } = launch;
     let beside = |what: &str, given: bool| {
         if !given {
             return Ok(());
@@ -53,10 +58,11 @@ pub(super) fn fold(
     beside("subnet ID", subnet.is_some())?;
     beside("security groups", !group_ids.is_empty() || !group_names.is_empty())?;
     beside("private address", private_ip.is_some())?;
+    beside("IPv6 address", six != WantedIpv6::default())?;
     let mut public_ip = None;
     let mut interfaces = Vec::with_capacity(wire.len());
     for (at, interface) in (1..).zip(wire) {
-        let (interface, public) = one(at, interface)?;
+        let (interface, public) = one(at, interface, ipv6)?;
         public_ip = public_ip.or(public);
         interfaces.push(interface);
     }
@@ -69,6 +75,7 @@ pub(super) fn fold(
             "Each network interface requires a unique device index.",
         ));
     }
+    unlike(&interfaces)?;
     let several = interfaces.len() > 1;
     let Some(first) = interfaces.first().filter(|first| first.device_index == 0).cloned() else {
         return Err(ApiError::invalid_combination(
@@ -91,12 +98,45 @@ pub(super) fn fold(
         group_ids: first.group_ids,
         group_names: Vec::new(),
         private_ip: first.addresses.primary,
+        ipv6: WantedIpv6::default(),
         interfaces: if plain && !several { Vec::new() } else { interfaces },
     })
 }
 
+/// A launch that says nothing of interfaces, and something of IPv6 addresses, as if it said so of its one interface.
+fn with_ipv6(launch: LaunchNetwork) -> LaunchNetwork {
+    if launch.ipv6 == WantedIpv6::default() {
+        return launch;
+    }
+    let addresses = WantedAddresses { primary: launch.private_ip, ipv6: launch.ipv6.clone(), ..Default::default() };
+    let only = LaunchInterface {
+        subnet: launch.subnet.clone(),
+        group_ids: launch.group_ids.clone(),
+        addresses,
+        ..Default::default()
+    };
+    LaunchNetwork { interfaces: vec![only], ..launch }
+}
+
+/// Fails if two interfaces are to have the same IPv6 address.
+fn unlike(interfaces: &[LaunchInterface]) -> Result<(), ApiError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for interface in interfaces {
+        if let WantedIpv6::These(addresses) = &interface.addresses.ipv6
+            && let Some(twice) = addresses.iter().find(|address| !seen.insert(**address))
+        {
+            return Err(ApiError::invalid_value("ipv6Addresses", &twice.to_string(), "It is given twice."));
+        }
+    }
+    Ok(())
+}
+
 /// One interface, and whether it is to have a public address.
-fn one(at: u32, interface: InstanceNetworkInterfaceSpecification) -> Result<(LaunchInterface, Option<bool>), ApiError> {
+fn one(
+    at: u32,
+    interface: InstanceNetworkInterfaceSpecification,
+    ipv6: Ipv6,
+) -> Result<(LaunchInterface, Option<bool>), ApiError> {
     let InstanceNetworkInterfaceSpecification {
         associate_carrier_ip_address,
         associate_public_ip_address,
@@ -136,15 +176,15 @@ fn one(at: u32, interface: InstanceNetworkInterfaceSpecification) -> Result<(Lau
     refuse("EnaSrdSpecification", ena_srd_specification.is_some())?;
     refuse("Ipv4PrefixCount", some(ipv4_prefix_count))?;
     refuse("Ipv4Prefix", !ipv4_prefixes.is_empty())?;
-    refuse("Ipv6AddressCount", some(ipv6_address_count))?;
-    refuse("Ipv6Addresses", !ipv6_addresses.is_empty())?;
     refuse("Ipv6PrefixCount", some(ipv6_prefix_count))?;
     refuse("Ipv6Prefix", !ipv6_prefixes.is_empty())?;
     refuse("NetworkCardIndex", some(network_card_index))?;
     refuse("PrimaryIpv6", primary_ipv6 == Some(true))?;
     only(&name("InterfaceType"), interface_type.as_deref(), &["interface"])?;
     let count = secondary_private_ip_address_count;
+    let six = wanted_ipv6(ipv6, &name(""), "Ipv6Addresses", ipv6_addresses, ipv6_address_count)?;
     let addresses = wanted_addresses(&name(""), private_ip_address, private_ip_addresses, count)?;
+    let addresses = WantedAddresses { ipv6: six, ..addresses };
     let existing = network_interface_id;
     if existing.is_some() {
         let beside = |what: &str, given: bool| {
@@ -156,6 +196,7 @@ fn one(at: u32, interface: InstanceNetworkInterfaceSpecification) -> Result<(Lau
         };
         beside("SubnetId", subnet_id.is_some())?;
         beside("SecurityGroupId", !groups.is_empty())?;
+        beside("Ipv6Addresses", addresses.ipv6 != WantedIpv6::default())?;
         beside("PrivateIpAddress", addresses != WantedAddresses::default())?;
         beside("Description", description.as_ref().is_some_and(|text| !text.is_empty()))?;
         beside("AssociatePublicIpAddress", associate_public_ip_address.is_some())?;
@@ -190,7 +231,7 @@ mod tests {
 
     #[test]
     fn one_new_interface_is_the_launch_itself() {
-        let got = fold(LaunchNetwork::default(), vec![interface()]).unwrap();
+        let got = fold(LaunchNetwork::default(), vec![interface()], Ipv6::None).unwrap();
         let want = LaunchNetwork {
             subnet: Some("subnet-1".into()),
             group_ids: vec!["sg-1".into()],
@@ -201,12 +242,15 @@ mod tests {
         let primary =
             PrivateIpAddressSpecification { primary: Some(true), private_ip_address: Some("10.0.0.9".into()) };
         let with = InstanceNetworkInterfaceSpecification { private_ip_addresses: vec![primary], ..interface() };
-        assert_eq!(fold(LaunchNetwork::default(), vec![with]).unwrap().private_ip, Some("10.0.0.9".parse().unwrap()));
+        assert_eq!(
+            fold(LaunchNetwork::default(), vec![with], Ipv6::None).unwrap().private_ip,
+            Some("10.0.0.9".parse().unwrap())
+        );
     }
 
     #[test]
     fn what_is_more_than_one_plain_interface_is_kept_beside() {
-        let folded = |interfaces| fold(LaunchNetwork::default(), interfaces);
+        let folded = |interfaces| fold(LaunchNetwork::default(), interfaces, Ipv6::None);
         let kept = InstanceNetworkInterfaceSpecification { delete_on_termination: Some(false), ..interface() };
         let got = folded(vec![kept]).unwrap();
         assert_eq!((got.public_ip, got.interfaces[0].delete_on_termination), (Some(true), Some(false)));
@@ -231,7 +275,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
-        let refused = |interfaces| fold(LaunchNetwork::default(), interfaces).unwrap_err().message().to_owned();
+        let refused =
+            |interfaces| fold(LaunchNetwork::default(), interfaces, Ipv6::None).unwrap_err().message().to_owned();
         let at = |index| InstanceNetworkInterfaceSpecification { device_index: Some(index), ..interface() };
         assert!(refused(vec![at(1)]).contains("index 0"));
         assert!(refused(vec![at(0), at(0)]).contains("unique device index"));
@@ -243,8 +288,54 @@ mod tests {
         let six = InstanceNetworkInterfaceSpecification { ipv6_address_count: Some(1), ..interface() };
         assert!(refused(vec![six]).contains("NetworkInterface.1.Ipv6AddressCount"));
         let launch = LaunchNetwork { subnet: Some("subnet-1".into()), ..Default::default() };
-        assert_eq!(fold(launch, vec![interface()]).unwrap_err().code(), Code::InvalidParameterCombination);
+        assert_eq!(fold(launch, vec![interface()], Ipv6::None).unwrap_err().code(), Code::InvalidParameterCombination);
         let many = (0..9).map(at).collect();
-        assert_eq!(fold(LaunchNetwork::default(), many).unwrap_err().code(), Code::AttachmentLimitExceeded);
+        assert_eq!(fold(LaunchNetwork::default(), many, Ipv6::None).unwrap_err().code(), Code::AttachmentLimitExceeded);
+    }
+
+    #[test]
+    fn ipv6_addresses_are_of_an_interface() {
+        let (five, six): (std::net::Ipv6Addr, std::net::Ipv6Addr) =
+            ("2001:db8::5".parse().unwrap(), "2001:db8::6".parse().unwrap());
+        // What the launch says is said of its one interface.
+        let launch = LaunchNetwork {
+            subnet: Some("subnet-1".into()),
+            group_names: vec!["web".into()],
+            ipv6: WantedIpv6::Count(2),
+            ..Default::default()
+        };
+        let got = fold(launch.clone(), Vec::new(), Ipv6::Given).unwrap();
+        assert_eq!((got.group_names, got.interfaces.len()), (launch.group_names.clone(), 1));
+        let only = &got.interfaces[0];
+        assert_eq!((only.device_index, &only.addresses.ipv6), (0, &WantedIpv6::Count(2)));
+        assert_eq!(only.subnet, launch.subnet);
+        let beside = LaunchNetwork { ipv6: WantedIpv6::Count(2), ..Default::default() };
+        assert_eq!(fold(beside, vec![interface()], Ipv6::Given).unwrap_err().code(), Code::InvalidParameterCombination);
+        // What an interface says.
+        let with = |index: i32, addresses: &[std::net::Ipv6Addr]| InstanceNetworkInterfaceSpecification {
+            device_index: Some(index),
+            associate_public_ip_address: None,
+            ipv6_addresses: addresses
+                .iter()
+                .map(|ip| mallee_ec2_types::ec2::InstanceIpv6Address {
+                    ipv6_address: Some(ip.to_string()),
+                    is_primary_ipv6: None,
+                })
+                .collect(),
+            ..interface()
+        };
+        let got = fold(LaunchNetwork::default(), vec![with(0, &[five]), with(1, &[six])], Ipv6::Given).unwrap();
+        let seen: Vec<_> = got.interfaces.iter().map(|interface| interface.addresses.ipv6.clone()).collect();
+        assert_eq!(seen, [WantedIpv6::These(vec![five]), WantedIpv6::These(vec![six])]);
+        let twice = fold(LaunchNetwork::default(), vec![with(0, &[five]), with(1, &[five])], Ipv6::Given).unwrap_err();
+        assert!(twice.message().contains("2001:db8::5"), "{}", twice.message());
+        let existing = InstanceNetworkInterfaceSpecification {
+            network_interface_id: Some("eni-1".into()),
+            ipv6_address_count: Some(1),
+            device_index: Some(0),
+            ..Default::default()
+        };
+        let refused = fold(LaunchNetwork::default(), vec![existing], Ipv6::Given).unwrap_err();
+        assert!(refused.message().contains("Ipv6Addresses"), "{}", refused.message());
     }
 }

@@ -6,6 +6,7 @@ use super::network::{LaunchNetwork, fold};
 use super::{options, shape};
 use crate::Ec2Api;
 use crate::common::{Look, choice, refuse, tags_for};
+use crate::ipv6::{Ipv6, wanted_ipv6};
 use crate::profiles;
 use crate::spot::market;
 use base64::Engine as _;
@@ -46,6 +47,7 @@ pub(crate) fn run_request(
     r: RunInstancesRequest,
     params_hash: String,
     look: Look<'_>,
+    ipv6: Ipv6,
     defaults: MetadataChange,
 ) -> Result<RunRequest, ApiError> {
     let RunInstancesRequest {
@@ -100,8 +102,7 @@ pub(crate) fn run_request(
     refuse("ElasticGpuSpecification", !elastic_gpu_specification.is_empty())?;
     refuse("ElasticInferenceAccelerator", !elastic_inference_accelerators.is_empty())?;
     refuse("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true))?;
-    refuse("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0))?;
-    refuse("Ipv6Address", !ipv6_addresses.is_empty())?;
+    let six = wanted_ipv6(ipv6, "", "Ipv6Address", ipv6_addresses, ipv6_address_count)?;
     refuse("KernelId", kernel_id.is_some())?;
     refuse("LicenseSpecification", !license_specifications.is_empty())?;
     refuse("Operator", operator.is_some())?;
@@ -120,9 +121,9 @@ pub(crate) fn run_request(
     let RunInstancesMonitoringEnabled { enabled: monitoring, metric_category_ids } = monitoring.unwrap_or_default();
     refuse("Monitoring.MetricCategoryId", !metric_category_ids.is_empty())?;
     let private_ip = private_ip_address.map(|text| address("PrivateIpAddress", &text)).transpose()?;
-    let launch = LaunchNetwork { subnet, group_ids, group_names, private_ip, ..Default::default() };
-    let LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip, interfaces } =
-        fold(launch, network_interfaces)?;
+    let launch = LaunchNetwork { subnet, group_ids, group_names, private_ip, ipv6: six, ..Default::default() };
+    let LaunchNetwork { subnet, group_ids, group_names, private_ip, public_ip, interfaces, .. } =
+        fold(launch, network_interfaces, ipv6)?;
     let (mut instance_tags, mut interface_tags) = (Vec::new(), Vec::new());
     let kinds = ["instance", "network-interface", "volume", mallee_app::spot::TAG_KIND];
     for (kind, tags) in tags_for(tag_specifications, &kinds)? {
@@ -200,7 +201,7 @@ impl Ec2Api {
                     None => (r, Vec::new()),
                 };
                 let defaults = self.cloud.metadata_defaults(cx).await?;
-                let request = RunRequest { system_tags, ..run_request(r, params_hash, look, defaults)? };
+                let request = RunRequest { system_tags, ..run_request(r, params_hash, look, self.ipv6(), defaults)? };
                 self.cloud.run_instances(cx, request).await?
             }
         };
@@ -234,7 +235,7 @@ mod tests {
     }
 
     fn run(r: RunInstancesRequest) -> Result<RunRequest, ApiError> {
-        run_request(r, "hash".into(), LOOK, MetadataChange::default())
+        run_request(r, "hash".into(), LOOK, Ipv6::None, MetadataChange::default())
     }
 
     #[test]

@@ -29,6 +29,14 @@ fn interface(view: &InterfaceView, look: Look<'_>) -> InstanceNetworkInterface {
         description: Some(row.description.clone()),
         groups: group_identifiers(view),
         interface_type: Some("interface".into()),
+        ipv6_addresses: view
+            .ipv6
+            .iter()
+            .map(|address| InstanceIpv6Address {
+                ipv6_address: Some(address.to_string()),
+                is_primary_ipv6: Some(false),
+            })
+            .collect(),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         owner_id: Some(row.account_id.to_string()),
@@ -104,6 +112,7 @@ pub(super) fn instance(view: &InstanceView, look: Look<'_>) -> Instance {
         instance_id: Some(row.id.to_string()),
         instance_lifecycle: doc.spot.as_ref().map(|_| "spot".into()),
         instance_type: Some(row.instance_type.clone()),
+        ipv6_address: first.and_then(|i| i.ipv6.first()).map(ToString::to_string),
         key_name: row.key_name.clone(),
         launch_time: time(row.launch_ms),
         maintenance_options: Some(InstanceMaintenanceOptions {

@@ -10,6 +10,7 @@ use crate::filter::Filterable;
 use mallee_app::OpContext;
 use mallee_app::ids::require_all;
 use mallee_app::instances::run::{LaunchInterface, RunRequest};
+use mallee_app::interfaces::ipv6::WantedIpv6;
 use mallee_app::spot::Wanted;
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
@@ -117,6 +118,10 @@ impl Filterable for SpotInstanceRequest {
     }
 }
 
+fn ipv6_address(ip: &std::net::Ipv6Addr) -> InstanceIpv6Address {
+    InstanceIpv6Address { ipv6_address: Some(ip.to_string()), is_primary_ipv6: None }
+}
+
 /// One of several interfaces of a launch, or one with more to say than the launch itself has.
 fn interface(wanted: &LaunchInterface) -> InstanceNetworkInterfaceSpecification {
     let all = wanted.addresses.primary.iter().map(|ip| (ip, true));
@@ -125,11 +130,18 @@ fn interface(wanted: &LaunchInterface) -> InstanceNetworkInterfaceSpecification 
         primary: Some(primary),
         private_ip_address: Some(ip.to_string()),
     };
+    let (ipv6_address_count, ipv6_addresses) = match &wanted.addresses.ipv6 {
+        WantedIpv6::AsSubnet => (None, Vec::new()),
+        WantedIpv6::Count(count) => (i32::try_from(*count).ok(), Vec::new()),
+        WantedIpv6::These(addresses) => (None, addresses.iter().map(ipv6_address).collect()),
+    };
     InstanceNetworkInterfaceSpecification {
         delete_on_termination: Some(wanted.delete_on_termination.unwrap_or(wanted.existing.is_none())),
         description: Some(wanted.description.clone()).filter(|text| !text.is_empty()),
         device_index: i32::try_from(wanted.device_index).ok(),
         groups: wanted.group_ids.clone(),
+        ipv6_address_count,
+        ipv6_addresses,
         network_interface_id: wanted.existing.clone(),
         private_ip_addresses: all.map(address).collect(),
         secondary_private_ip_address_count: i32::try_from(wanted.addresses.more).ok().filter(|count| *count > 0),

@@ -103,7 +103,7 @@ impl Ec2Api {
         let count = u32::try_from(count)
             .map_err(|_| ApiError::invalid_value("InstanceCount", &count.to_string(), "It must be at least 1."))?;
         let defaults = self.cloud.metadata_defaults(cx).await?;
-        let launch = run_request(launch(specification)?, String::new(), self.look(), defaults)?;
+        let launch = run_request(launch(specification)?, String::new(), self.look(), self.ipv6(), defaults)?;
         let shutdown_behavior = market::shutdown(Some(&spot), None)?;
         let launch = RunRequest { shutdown_behavior, spot: Some(spot), ..launch };
         let new = NewSpotRequests { launch, count, valid_from_ms: valid_from.map(market::stored) };

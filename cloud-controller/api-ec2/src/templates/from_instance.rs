@@ -96,6 +96,7 @@ fn template_of(
         delete_on_termination: Some(interface.row.delete_on_termination),
         description: Some(interface.row.description.clone()).filter(|text| !text.is_empty()),
         device_index: interface.row.device_index.and_then(|index| i32::try_from(index).ok()),
+        ipv6_address_count: i32::try_from(interface.ipv6.len()).ok().filter(|count| *count > 0),
         secondary_private_ip_address_count: i32::try_from(interface.secondary.len()).ok().filter(|count| *count > 0),
         groups: interface.groups.iter().map(|(id, _)| id.to_string()).collect(),
         interface_type: Some("interface".to_owned()),

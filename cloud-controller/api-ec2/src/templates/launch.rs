@@ -51,7 +51,9 @@ impl Ec2Api {
         let merged = counts.and_then(|counts| launchable(data)?.launch(&counts));
         let request = merged.and_then(|merged| RunInstancesRequest::from_query(merged.root()));
         request
-            .and_then(|request| run::run_request(request, String::new(), self.look(), MetadataChange::default()))
+            .and_then(|request| {
+                run::run_request(request, String::new(), self.look(), self.ipv6(), MetadataChange::default())
+            })
             .err()
     }
 }

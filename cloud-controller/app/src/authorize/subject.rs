@@ -104,6 +104,7 @@ impl Cloud {
                 Ok(row.map(|row| row.acl_id.to_string()))
             }
             "vpc" => Ok(self.cidr_association(id).await?.map(|found| found.vpc.id.to_string())),
+            "subnet" => Ok(self.subnet_cidr_association(id).await?.map(|row| row.subnet_id.to_string())),
             "elastic-ip" => {
                 let Ok(association) = id.parse() else { return Ok(None) };
                 let filter = ElasticIpFilter {

@@ -14,6 +14,7 @@ use crate::fleets::FleetLaunch;
 use crate::groups;
 use crate::instances::profile::ProfileRef;
 use crate::instances::view::{InstanceView, views};
+use crate::interfaces::ipv6::TakenIpv6;
 use crate::placement_groups::GroupWish;
 use crate::quotas::{Demand, table as quotas};
 use crate::spot::{SpotOptions, check_launch_count};
@@ -260,6 +261,12 @@ impl Cloud {
         } else {
             interfaces.iter().filter_map(|taken| taken.first()).map(|first| first.primary).collect()
         };
+        let ipv6 = if resolved.interfaces.is_empty() {
+            self.take_ipv6_as_subnet(&mut tx, &subnet.id, placements.len()).await?
+        } else {
+            None
+        };
+        let mut ipv6 = ipv6.into_iter().flat_map(TakenIpv6::split);
         // Locks are taken in one order, before anything is written.
         let mut reserved: Vec<&str> = placements.iter().map(|p| p.capacity_reservation_id.as_str()).collect();
         reserved.sort_unstable();
@@ -273,7 +280,8 @@ impl Cloud {
         let mut views = Vec::with_capacity(placements.len());
         let places = placements.iter().zip(interfaces).zip(addresses.into_iter().zip(public));
         for (index, ((placement, interfaces), (address, public))) in (0..).zip(places) {
-            match maker.make(&mut tx, Place { index, placement, address, public, interfaces }).await? {
+            let place = Place { index, placement, address, public, ipv6: ipv6.next(), interfaces };
+            match maker.make(&mut tx, place).await? {
                 Made::Instance(view) => views.push(*view),
                 Made::Full(full) => return Ok(Launched::Full(full)),
             }

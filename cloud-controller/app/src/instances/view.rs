@@ -4,13 +4,14 @@ use crate::load::tags_by_resource;
 use crate::network::public_dns_name;
 use futures::future::{try_join, try_join4};
 use mallee_store::{
-    InstanceRow, InterfaceAddressRow, InterfaceAttachedRow, InterfaceAttachmentRow, InterfaceFilter, InterfaceRow,
-    ProfileAssociationRow, PublicAddressRow, Store, StoreError, interface_address_list, interface_attached_list,
-    interface_group_list, interface_list, profile_association_list_of, public_addresses_of, vpc_list_nameless,
+    InstanceRow, InterfaceAddressRow, InterfaceAttachedRow, InterfaceAttachmentRow, InterfaceFilter, InterfaceIpv6Row,
+    InterfaceRow, ProfileAssociationRow, PublicAddressRow, Store, StoreError, interface_address_list,
+    interface_attached_list, interface_group_list, interface_ipv6_list, interface_list, profile_association_list_of,
+    public_addresses_of, vpc_list_nameless,
 };
 use mallee_types::{AccountId, AddressId, AllocationId, GroupId, InstanceId, InterfaceId, VpcId};
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Instances looked up at once (the store's bound on a list of values is 1024).
 const CHUNK: usize = 500;
@@ -32,6 +33,8 @@ pub struct InterfaceView {
     pub elastic: Option<(AllocationId, AddressId)>,
     /// Its other private addresses, in the order in which they were assigned.
     pub secondary: Vec<SecondaryView>,
+    /// Its IPv6 addresses, in the order in which they were assigned.
+    pub ipv6: Vec<Ipv6Addr>,
     /// What is known of its attachment, if that is not simply as old as itself.
     pub attachment: Option<InterfaceAttachmentRow>,
     /// Its tags, by key.
@@ -195,6 +198,20 @@ async fn secondary_of(store: &Store, ids: &[InterfaceId]) -> Result<Vec<Interfac
     Ok(found)
 }
 
+/// The IPv6 addresses of these interfaces, in their order: they too may be more than one read.
+async fn ipv6_of(store: &Store, ids: &[InterfaceId]) -> Result<Vec<InterfaceIpv6Row>, StoreError> {
+    let mut found: Vec<InterfaceIpv6Row> = Vec::new();
+    while !ids.is_empty() {
+        let page = interface_ipv6_list(store, Some(ids), found.last(), ROWS_MAX).await?;
+        let last = page.len() < ROWS_MAX as usize;
+        found.extend(page);
+        if last {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Completes interfaces, keeping their order; also the tags of `instances`, which are asked for in the same query.
 async fn complete_interfaces(
     store: &Store,
@@ -222,10 +239,10 @@ async fn complete_some(
     let mut vpcs: Vec<VpcId> = rows.iter().map(|row| row.vpc_id.clone()).collect();
     vpcs.sort_unstable();
     vpcs.dedup();
-    let ((memberships, addresses), (others, attached), nameless, mut tags) = try_join4(
+    let ((memberships, addresses), (others, attached), (nameless, six), mut tags) = try_join4(
         try_join(interface_group_list(store, Some(&ids), ROWS_MAX), public_addresses_of(store, &ids, ROWS_MAX)),
         try_join(secondary_of(store, &ids), interface_attached_list(store, &ids, ROWS_MAX)),
-        vpc_list_nameless(store, &vpcs),
+        try_join(vpc_list_nameless(store, &vpcs), ipv6_of(store, &ids)),
         tags_of(store, tagged),
     )
     .await?;
@@ -242,6 +259,10 @@ async fn complete_some(
             elastic: public.and_then(|public| public.allocation_id.zip(public.association_id)),
         });
     }
+    let mut ipv6: HashMap<InterfaceId, Vec<Ipv6Addr>> = HashMap::new();
+    for row in six {
+        ipv6.entry(row.interface_id).or_default().push(row.address);
+    }
     let mut groups: HashMap<InterfaceId, Vec<(GroupId, String)>> = HashMap::with_capacity(rows.len());
     for membership in memberships {
         groups.entry(membership.interface_id).or_default().push((membership.group_id, membership.group_name));
@@ -252,6 +273,7 @@ async fn complete_some(
         let public = addresses.remove(&(row.id.clone(), None));
         InterfaceView {
             secondary: secondary.remove(&row.id).unwrap_or_default(),
+            ipv6: ipv6.remove(&row.id).unwrap_or_default(),
             attachment,
             groups: groups.remove(&row.id).unwrap_or_default(),
             public_ip: public.as_ref().map(|public| public.address),

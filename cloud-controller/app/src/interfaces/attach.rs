@@ -13,7 +13,7 @@ use mallee_proto::v1::InstanceObservation;
 use mallee_store::{
     Exec, InstanceRow, InterfaceAttachmentRow, InterfaceFilter, InterfaceRow, StoreError, Tx, change_append,
     instance_intent_update, interface_address_list, interface_attach, interface_attachment_list,
-    interface_attachment_put, interface_detach, interface_list,
+    interface_attachment_put, interface_detach, interface_ipv6_list, interface_list,
 };
 use mallee_types::instance_type::{InstanceType, instance_type};
 use mallee_types::limits::ADDRESSES_PER_INTERFACE_MAX;
@@ -32,13 +32,15 @@ async fn interfaces_of(tx: &mut Tx, row: &InstanceRow) -> Result<Vec<InterfaceRo
     interface_list(tx, filter, INTERFACES_MAX).await
 }
 
-/// How many private addresses an interface has.
+/// How many addresses of that family of which it has more an interface has.
 async fn address_count<'a>(exec: impl Into<Exec<'a>>, id: &InterfaceId) -> Result<usize, StoreError> {
-    let limit = u32::try_from(ADDRESSES_PER_INTERFACE_MAX).unwrap_or(u32::MAX);
-    Ok(1 + interface_address_list(exec, Some(std::slice::from_ref(id)), None, limit).await?.len())
+    let (limit, of) = (u32::try_from(ADDRESSES_PER_INTERFACE_MAX).unwrap_or(u32::MAX), Some(std::slice::from_ref(id)));
+    let mut exec = exec.into();
+    let ipv4 = 1 + interface_address_list(exec.again(), of, None, limit).await?.len();
+    Ok(ipv4.max(interface_ipv6_list(exec, of, None, limit).await?.len()))
 }
 
-/// Fails if an interface has more private addresses than one of an instance of this size may have.
+/// Fails if an interface has more addresses of a family than one of an instance of this size may have.
 pub(crate) async fn check_addresses<'a>(
     exec: impl Into<Exec<'a>>,
     id: &InterfaceId,

@@ -5,7 +5,8 @@ use crate::check::Report;
 use crate::fail::OrFail as _;
 use mallee_awswire::ApiError;
 use mallee_store::{
-    InterfaceAddressRow, InterfaceRow, PublicAddressRow, interface_address_list, public_address_list, subnet_list_all,
+    InterfaceAddressRow, InterfaceIpv6Row, InterfaceRow, PublicAddressRow, SubnetIpv6CidrRow, interface_address_list,
+    interface_ipv6_list, public_address_list, subnet_ipv6_cidr_list, subnet_list_all,
 };
 use mallee_types::InterfaceId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,4 +62,35 @@ pub(crate) async fn secondary(
         }
     }
     Ok(rows)
+}
+
+/// I3: an IPv6 address belongs to an interface, and is of the IPv6 block of that one's subnet.
+pub(crate) async fn ipv6(
+    cloud: &Cloud,
+    interfaces: &BTreeMap<InterfaceId, InterfaceRow>,
+    report: &mut Report,
+) -> Result<(), ApiError> {
+    let blocks = subnet_ipv6_cidr_list(cloud.store(), None).await.or_fail()?;
+    let blocks: BTreeMap<&str, &SubnetIpv6CidrRow> = blocks.iter().map(|block| (block.id.as_str(), block)).collect();
+    let mut last: Option<InterfaceIpv6Row> = None;
+    loop {
+        let page = interface_ipv6_list(cloud.store(), None, last.as_ref(), PAGE).await.or_fail()?;
+        report.checked += page.len();
+        for row in &page {
+            let problem = match (interfaces.get(&row.interface_id), blocks.get(row.subnet_cidr_id.as_str())) {
+                (None, _) => "belongs to an interface that is gone",
+                (_, None) => "is of a block that is gone",
+                (Some(interface), Some(block)) if interface.subnet_id != block.subnet_id => {
+                    "is not of its interface's subnet"
+                }
+                (_, Some(block)) if !block.cidr.contains(&row.address) => "is not in its block",
+                _ => continue,
+            };
+            report.add("I3", row.address, problem);
+        }
+        match page.into_iter().last() {
+            Some(row) => last = Some(row),
+            None => return Ok(()),
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! Network interfaces as objects of their own: made, changed, deleted. What they are attached to: [`mod@attach`]; their
-//! further addresses: [`mod@addresses`].
+//! further addresses: [`mod@addresses`], and [`mod@ipv6`].
 //!
 //! The instances that an interface belongs to are locked first, in order of their ids, then the interface: whatever else
 //! changes either holds the same locks.
@@ -7,6 +7,7 @@
 pub mod addresses;
 pub mod attach;
 pub(crate) mod check;
+pub mod ipv6;
 
 use crate::addresses::associate::tell;
 use crate::fail::{OrFail as _, store_failure};
@@ -17,6 +18,7 @@ use crate::once::{Once, record};
 use crate::quotas::table as quotas;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
+use ipv6::WantedIpv6;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     AddressRange, InstanceRow, InterfaceAddressRow, InterfaceFilter, InterfaceKind, InterfaceRow, StoreError,
@@ -45,10 +47,13 @@ pub struct WantedAddresses {
     pub secondary: Vec<Ipv4Addr>,
     /// So many more, any.
     pub more: u32,
+    /// The IPv6 ones, which are counted by themselves.
+    #[serde(default)]
+    pub ipv6: WantedIpv6,
 }
 
 impl WantedAddresses {
-    /// How many there are in all.
+    /// How many IPv4 ones there are in all.
     #[must_use]
     pub fn count(&self) -> usize {
         1 + self.secondary.len() + self.more as usize
@@ -59,7 +64,7 @@ impl WantedAddresses {
     /// # Errors
     /// `PrivateIpAddressLimitExceeded`, `InvalidParameterValue`.
     pub fn check(&self, subnet: &SubnetRow, most: usize) -> Result<(), ApiError> {
-        if self.count() > most {
+        if self.count() > most || self.ipv6.count() > most {
             return Err(too_many_addresses());
         }
         self.primary.iter().chain(&self.secondary).try_for_each(|ip| in_subnet(subnet, *ip))
@@ -273,6 +278,7 @@ impl Cloud {
         tags::validate(&new.tags)?;
         let subnet = self.find_subnet(cx, &new.subnet).await?;
         new.addresses.check(&subnet, ADDRESSES_PER_INTERFACE_MAX)?;
+        self.check_ipv6(&subnet.id, &new.addresses.ipv6).await?;
         let groups = self.interface_groups(cx, &new.groups, &subnet.vpc_id).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
@@ -296,6 +302,9 @@ impl Cloud {
         row.private_ip = primary;
         interface_insert(&mut tx, &row, &groups).await.map_err(group_gone)?;
         interface_addresses_insert(&mut tx, &address_rows(&row, 0, &secondary)).await.or_fail()?;
+        if let Some(taken) = self.take_ipv6(&mut tx, &subnet.id, &new.addresses.ipv6).await? {
+            ipv6::give(&mut tx, &subnet.id, &taken.rows(&row.id, 0)).await?;
+        }
         tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, row.id.as_str(), &new.tags)).await.or_fail()?;
         record(&mut tx, cx, OPERATION, once, row.id.as_str()).await?;
         tx.commit().await.map_err(group_gone)?;

@@ -9,7 +9,8 @@ use mallee_awswire::ApiError;
 use mallee_store::{
     InterfaceRow, NetworkAclAssociationFilter, NetworkAclFilter, NetworkAclRow, PAGE_ROWS_MAX, RouteAssociationFilter,
     SubnetRow, VpcCidrRow, VpcRow, network_acl_association_list, network_acl_list, route_association_list,
-    security_group_by_name, subnet_list_all, vpc_cidr_list, vpc_ipv6_cidr_list, vpc_list_all, vpc_list_strange_dhcp,
+    security_group_by_name, subnet_ipv6_cidr_list, subnet_list_all, vpc_cidr_list, vpc_ipv6_cidr_list, vpc_list_all,
+    vpc_list_strange_dhcp,
 };
 use std::collections::BTreeMap;
 
@@ -23,7 +24,10 @@ pub(crate) async fn differences<'a>(
     let subnets = subnet_list_all(store).await.or_fail()?;
     let more = vpc_cidr_list(store, None).await.or_fail()?;
     let mut found = of_rows(&vpcs, &more, &subnets, interfaces);
-    found.extend(super::ipv6::differences(&vpc_ipv6_cidr_list(store, None).await.or_fail()?));
+    let ipv6 = vpc_ipv6_cidr_list(store, None).await.or_fail()?;
+    found.extend(super::ipv6::differences(&ipv6));
+    let parts = subnet_ipv6_cidr_list(store, None).await.or_fail()?;
+    found.extend(super::subnet_ipv6::differences(&ipv6, &subnets, &parts));
     let associations = network_acl_association_list(store, NetworkAclAssociationFilter::default()).await.or_fail()?;
     let with_acl: BTreeMap<&str, &str> =
         associations.iter().map(|row| (row.subnet_id.as_str(), row.acl_id.as_str())).collect();

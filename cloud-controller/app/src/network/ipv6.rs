@@ -2,12 +2,12 @@
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::hold_account;
-use crate::{Cloud, OpContext};
+use crate::{Cloud, OpContext, load};
 use ipnet::Ipv6Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    StoreError, Tx, VpcIpv6CidrRow, vpc_ipv6_cidr_delete, vpc_ipv6_cidr_hold, vpc_ipv6_cidr_insert, vpc_ipv6_cidr_list,
-    vpc_list,
+    StoreError, Tx, VpcIpv6CidrRow, change_append, vpc_ipv6_cidr_delete, vpc_ipv6_cidr_hold, vpc_ipv6_cidr_insert,
+    vpc_ipv6_cidr_list, vpc_list, vpc_touch,
 };
 use mallee_types::{VpcCidrAssociationId, VpcId};
 use std::collections::BTreeSet;
@@ -82,18 +82,35 @@ impl Cloud {
             return Err(Code::CidrLimitExceeded.error());
         }
         let row = self.give_ipv6_block(&mut tx, &vpc.id).await?;
+        tell(&mut tx, &vpc.id).await?;
         tx.commit().await.or_fail()?;
         Ok(row)
     }
 
     /// Takes an IPv6 block from its VPC; it is free again. False when another call was faster.
+    ///
+    /// # Errors
+    /// `InvalidCidrBlock.InUse` while a subnet has a part of it.
     pub(super) async fn take_ipv6_block(&self, cx: &OpContext, row: &VpcIpv6CidrRow) -> Result<bool, ApiError> {
         let mut tx = self.store().write().await.or_fail()?;
         hold_account(&mut tx, cx.account()).await?;
-        let there = vpc_ipv6_cidr_delete(&mut tx, &row.id).await.or_fail()?;
+        let there = vpc_ipv6_cidr_delete(&mut tx, &row.id).await.map_err(|error| match error {
+            StoreError::InUse => Code::InvalidCidrBlockInUse.with(&[row.vpc_id.as_str(), &row.cidr.to_string()]),
+            other => store_failure(other),
+        })?;
+        if there {
+            tell(&mut tx, &row.vpc_id).await?;
+        }
         tx.commit().await.or_fail()?;
         Ok(there)
     }
+}
+
+/// Clusters learn that the VPC is not what it was.
+async fn tell(tx: &mut Tx, vpc: &VpcId) -> Result<(), ApiError> {
+    vpc_touch(tx, vpc).await.or_fail()?;
+    change_append(tx, load::VPC, vpc, None);
+    Ok(())
 }
 
 /// Blocks that no VPC can have, or that two have a part of: about which, and why.

@@ -5,10 +5,12 @@ pub(crate) mod check;
 mod default;
 mod ipv6;
 mod make;
+mod subnet_ipv6;
 mod subnets;
 mod vpcs;
 
 pub use blocks::{TakenBlock, first_association};
+pub use subnet_ipv6::SubnetChange;
 pub use subnets::NewSubnet;
 pub use vpcs::VpcChange;
 

@@ -1,6 +1,6 @@
 //! Subnets as users make, change and delete them.
 
-use super::{SUBNET_TAG_KIND, block, overlap};
+use super::{SUBNET_TAG_KIND, block, overlap, subnet_ipv6};
 use crate::fail::{OrFail as _, store_failure};
 use crate::instances::purge::forget_instance;
 use crate::quotas::{table as quotas, within};
@@ -11,7 +11,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InterfaceFilter, PAGE_ROWS_MAX, StoreError, SubnetRow, change_append, instance_list_terminated_in, interface_list,
     network_acl_association_of_subnet_delete, route_association_of_subnet_delete, subnet_delete, subnet_hold,
-    subnet_insert, subnet_list, subnet_map_public_ip_set, tag_delete_of, tag_put, vpc_blocks,
+    subnet_insert, subnet_list, tag_delete_of, tag_put, vpc_blocks,
 };
 use mallee_types::{Generation, SubnetId, ZoneName};
 
@@ -22,6 +22,8 @@ pub struct NewSubnet {
     pub vpc: String,
     /// Its block.
     pub cidr: String,
+    /// A part of an IPv6 block of the VPC.
+    pub ipv6_cidr: Option<String>,
     /// In which zone; none: the cloud chooses.
     pub zone: Option<ZoneName>,
     /// Its tags.
@@ -36,8 +38,8 @@ impl Cloud {
     /// `CreateSubnet`.
     ///
     /// # Errors
-    /// `InvalidSubnet.Range` for a block that is in none of the VPC's, `InvalidSubnet.Conflict` for one of which something is
-    /// taken, `SubnetLimitExceeded`, bad tags.
+    /// `InvalidSubnet.Range` for a block that is in none of the VPC's, or an IPv6 block that is no /64, `InvalidSubnet.Conflict`
+    /// for one of which something is taken, `SubnetLimitExceeded`, bad tags.
     pub async fn create_subnet(&self, cx: &OpContext, new: &NewSubnet, dry_run: bool) -> Result<SubnetRow, ApiError> {
         let vpc = self.find_vpc(cx, &new.vpc).await?;
         let cidr = block("cidrBlock", &new.cidr, Code::InvalidSubnetRange)?;
@@ -46,6 +48,10 @@ impl Cloud {
             false => Err(Code::InvalidSubnetRange.with(&[&cidr.to_string()])),
         };
         inside(vpc_blocks(self.store(), &vpc).await.or_fail()?)?;
+        let ipv6 = new.ipv6_cidr.as_deref().map(subnet_ipv6::block).transpose()?;
+        if let Some(ipv6) = ipv6 {
+            self.check_subnet_ipv6(&vpc.id, ipv6).await?;
+        }
         tags::validate(&new.tags)?;
         let conflict = || Code::InvalidSubnetConflict.with(&[&cidr.to_string()]);
         let vpcs = std::slice::from_ref(&vpc.id);
@@ -86,6 +92,9 @@ impl Cloud {
             error if error.is_conflict("subnets_vpc_id_cidr") => conflict(),
             other => store_failure(other),
         })?;
+        if let Some(ipv6) = ipv6 {
+            self.give_subnet_ipv6(&mut tx, &row, ipv6).await?;
+        }
         self.give_default_acl(&mut tx, &row).await.or_fail()?;
         change_append(&mut tx, load::SUBNET, &row.id, None);
         allowance.made(&mut tx, &[row.id.to_string()]).await?;
@@ -136,18 +145,5 @@ impl Cloud {
         tag_delete_of(&mut tx, subnet.id.as_str()).await.or_fail()?;
         change_append(&mut tx, load::SUBNET, &subnet.id, None);
         tx.commit().await.map_err(needed)
-    }
-
-    /// `ModifySubnetAttribute`: whether instances get a public address unless they say otherwise. Those that are there
-    /// keep what they have.
-    ///
-    /// # Errors
-    /// A subnet that is not there.
-    pub async fn map_public_ip_on_launch(&self, cx: &OpContext, id: &str, value: bool) -> Result<(), ApiError> {
-        let subnet = self.find_subnet(cx, id).await?;
-        let mut tx = self.store().write().await.or_fail()?;
-        // Nodes do not care: only launches ask for it.
-        subnet_map_public_ip_set(&mut tx, &subnet.id, value).await.or_fail()?;
-        tx.commit().await.or_fail()
     }
 }

@@ -6,6 +6,7 @@ use super::resolve::Resolved;
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups::GroupRef;
 use crate::interfaces::attach::{check_addresses, in_use, too_many};
+use crate::interfaces::ipv6::{TakenIpv6, give};
 use crate::interfaces::{TAG_KIND, WantedAddresses, address_rows, take_addresses, too_many_addresses};
 use crate::{Cloud, OpContext, tags};
 use mallee_awswire::{ApiError, Code};
@@ -60,6 +61,7 @@ pub(super) struct Taken {
     subnet: SubnetRow,
     pub primary: Ipv4Addr,
     secondary: Vec<Ipv4Addr>,
+    ipv6: Option<TakenIpv6>,
 }
 
 impl Resolved {
@@ -92,10 +94,13 @@ impl Cloud {
         let mut found: Vec<ResolvedInterface> = Vec::with_capacity(request.interfaces.len());
         for wanted in &request.interfaces {
             let addresses = &wanted.addresses;
-            if addresses.count() > size.addresses_per_interface as usize {
+            if addresses.count().max(addresses.ipv6.count()) > size.addresses_per_interface as usize {
                 return Err(too_many_addresses());
             }
-            let named = wanted.existing.is_some() || addresses.primary.is_some() || !addresses.secondary.is_empty();
+            let named = wanted.existing.is_some()
+                || addresses.primary.is_some()
+                || !addresses.secondary.is_empty()
+                || addresses.ipv6.names();
             if named && request.max_count > 1 {
                 return Err(ApiError::invalid_combination(
                     "Network interfaces and private addresses cannot be named when launching more than one instance.",
@@ -126,6 +131,7 @@ impl Cloud {
             };
             if let Some(subnet) = &subnet {
                 addresses.check(subnet, size.addresses_per_interface as usize)?;
+                self.check_ipv6(&subnet.id, &addresses.ipv6).await?;
             }
             found.push(ResolvedInterface {
                 device_index: wanted.device_index,
@@ -187,18 +193,19 @@ impl Cloud {
         for wanted in &resolved.interfaces {
             let own = if wanted.device_index == 0 { None } else { wanted.subnet.clone() };
             let subnet = own.unwrap_or_else(|| subnet.clone());
-            let (primary, secondary) = match &wanted.existing {
+            let (primary, secondary, ipv6) = match &wanted.existing {
                 Some(seen) => {
                     let row = held.remove(&seen.id).filter(|row| !row.is_taken()).ok_or_else(|| in_use(seen))?;
                     check_addresses(&mut *tx, &row.id, &resolved.size).await?;
-                    (row.private_ip, Vec::new())
+                    (row.private_ip, Vec::new(), None)
                 }
                 None => {
                     wanted.addresses.check(&subnet, resolved.size.addresses_per_interface as usize)?;
-                    take_addresses(tx, &subnet, &wanted.addresses).await?
+                    let (primary, secondary) = take_addresses(tx, &subnet, &wanted.addresses).await?;
+                    (primary, secondary, self.take_ipv6(tx, &subnet.id, &wanted.addresses.ipv6).await?)
                 }
             };
-            out.push(Taken { wanted: wanted.clone(), subnet, primary, secondary });
+            out.push(Taken { wanted: wanted.clone(), subnet, primary, secondary, ipv6 });
         }
         Ok(out)
     }
@@ -265,6 +272,9 @@ impl Maker<'_> {
         }
         interface_insert(tx, &made, &ids).await.map_err(group_gone)?;
         interface_addresses_insert(tx, &address_rows(&made, 0, &taken.secondary)).await.or_fail()?;
+        if let Some(ipv6) = &taken.ipv6 {
+            give(tx, &made.subnet_id, &ipv6.rows(&made.id, 0)).await?;
+        }
         let tags = tags::rows(self.cx.account(), TAG_KIND, made.id.as_str(), &self.request.interface_tags);
         tag_put(tx, &tags).await.or_fail()?;
         Ok(made)

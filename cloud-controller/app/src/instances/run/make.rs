@@ -6,13 +6,15 @@ use super::place::decision_json;
 use super::resolve::Resolved;
 use crate::fail::{OrFail as _, store_failure};
 use crate::instances::view::{InstanceView, InterfaceView};
+use crate::interfaces::ipv6::TakenIpv6;
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load};
 use mallee_awswire::{ApiError, Code};
 use mallee_proto::v1::Placement;
 use mallee_store::{
     GroupMembership, InstanceDoc, InstanceRow, InterfaceKind, InterfaceRow, StoreError, SubnetRow, Tx, change_append,
-    instance_insert_later, interface_insert_later, placement_group_join, public_address_give, tag_put,
+    instance_insert_later, interface_insert_later, interface_ipv6_insert, placement_group_join, public_address_give,
+    tag_put,
 };
 use mallee_types::{
     AttachmentId, CapacityReservationId, DomainPhase, Generation, GroupId, Incarnation, InstanceId, InstanceState,
@@ -27,6 +29,8 @@ pub(super) struct Place<'a> {
     pub placement: &'a Placement,
     pub address: Ipv4Addr,
     pub public: Option<Ipv4Addr>,
+    /// The IPv6 address of one plain new interface.
+    pub ipv6: Option<TakenIpv6>,
     /// What was taken for its interfaces, where the request says more of them than of one plain new one.
     pub interfaces: Vec<Taken>,
 }
@@ -75,6 +79,9 @@ impl Maker<'_> {
         let group_ids: Vec<GroupId> = self.resolved.groups.iter().map(|(id, _)| id.clone()).collect();
         if place.interfaces.is_empty() {
             interface_insert_later(tx, &interface, &group_ids).await.or_fail()?;
+            if let Some(ipv6) = &place.ipv6 {
+                interface_ipv6_insert(tx, &ipv6.rows(&interface.id, 0)).await.or_fail()?;
+            }
         }
         for taken in &place.interfaces {
             let made = self.plug(tx, &row, taken).await?;
@@ -105,6 +112,7 @@ impl Maker<'_> {
             names_public: self.resolved.vpc.names_public(),
             elastic: None,
             secondary: Vec::new(),
+            ipv6: place.ipv6.map(|taken| taken.addresses).unwrap_or_default(),
             attachment: None,
             tags: shown(&[&self.request.interface_tags]),
             row: interface,

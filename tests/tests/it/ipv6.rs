@@ -1,0 +1,143 @@
+//! IPv6 addresses of instances: launched with, shown, and free again when the instance is gone.
+
+use mallee_tests::{Reply, Setup, TestCloud};
+use mallee_types::{InstanceId, InstanceState};
+use std::net::Ipv6Addr;
+
+/// A VPC with a subnet of this block, which gives new interfaces an address.
+struct World {
+    cloud: TestCloud,
+    subnet: String,
+    block: ipnet::Ipv6Net,
+}
+
+async fn world(postgres: bool) -> World {
+    let pool = Some("2001:db8::/40".parse().expect("a network"));
+    let mut cloud = TestCloud::with(Setup { public_pool_v6: pool, postgres, ..Setup::default() }).await;
+    let vpc = cloud.insist("CreateVpc", &[("CidrBlock", "10.5.0.0/16"), ("AmazonProvidedIpv6CidrBlock", "true")]).await;
+    let (vpc, block) = (first(&vpc, "vpcId"), first(&vpc, "ipv6CidrBlock"));
+    let block: ipnet::Ipv6Net = block.replace("/56", "/64").parse().expect("a block");
+    let text = block.to_string();
+    let new = [("VpcId", vpc.as_str()), ("CidrBlock", "10.5.1.0/24"), ("Ipv6CidrBlock", &text)];
+    let subnet = first(&cloud.insist("CreateSubnet", &new).await, "subnetId");
+    let on = [("SubnetId", subnet.as_str()), ("AssignIpv6AddressOnCreation.Value", "true")];
+    cloud.insist("ModifySubnetAttribute", &on).await;
+    World { cloud, subnet, block }
+}
+
+fn first(reply: &Reply, element: &str) -> String {
+    reply.first(element).unwrap_or_else(|| panic!("no {element}")).to_owned()
+}
+
+impl World {
+    async fn launch(&mut self, token: &str, more: &[(&str, &str)]) -> InstanceId {
+        let subnet = self.subnet.clone();
+        let by_interface = more.iter().any(|(name, _)| name.starts_with("NetworkInterface."));
+        let place: &[(&str, &str)] = if by_interface { &[] } else { &[("SubnetId", &subnet)] };
+        self.cloud.launch_with(token, &[place, more].concat()).await
+    }
+
+    /// Every address that is shown of the instance: its own one twice.
+    async fn shown(&mut self, id: &InstanceId) -> Vec<String> {
+        let reply = self.cloud.insist("DescribeInstances", &[("InstanceId.1", id.as_str())]).await;
+        reply.all("ipv6Address").into_iter().map(str::to_owned).collect()
+    }
+
+    /// Which instance a filter finds.
+    async fn found(&mut self, filter: &str, value: &str) -> String {
+        let by = [("Filter.1.Name", filter), ("Filter.1.Value.1", value)];
+        first(&self.cloud.insist("DescribeInstances", &by).await, "instanceId")
+    }
+
+    async fn terminate(&mut self, id: &InstanceId) {
+        self.cloud.act("TerminateInstances", id).await;
+        self.cloud.until_state(id, InstanceState::Terminated).await;
+    }
+}
+
+async fn instances_have_ipv6_addresses(postgres: bool) {
+    let mut w = world(postgres).await;
+    let (block, subnet) = (w.block, w.subnet.clone());
+    // As its subnet says, by a launch that says nothing.
+    let plain = w.launch("plain", &[]).await;
+    let shown = w.shown(&plain).await;
+    assert!(shown.len() == 2 && shown[0] == shown[1], "{shown:?}");
+    let own = shown[0].clone();
+    assert!(block.contains(&own.parse::<Ipv6Addr>().expect("an address")), "{own}");
+    for filter in ["ipv6-address", "network-interface.ipv6-addresses.ipv6-address"] {
+        assert_eq!(w.found(filter, &own).await, plain.as_str(), "{filter}");
+    }
+    // What the launch says counts: none, so many, these.
+    let none = w.launch("none", &[("Ipv6AddressCount", "0")]).await;
+    assert!(w.shown(&none).await.is_empty());
+    let nine = Ipv6Addr::from(u128::from(block.network()) | 9).to_string();
+    let named = w.launch("named", &[("Ipv6Address.1.Ipv6Address", &nine)]).await;
+    assert_eq!(w.shown(&named).await, [nine.as_str(), nine.as_str()]);
+    let two = [
+        ("NetworkInterface.1.DeviceIndex", "0"),
+        ("NetworkInterface.1.SubnetId", subnet.as_str()),
+        ("NetworkInterface.1.Ipv6AddressCount", "1"),
+        ("NetworkInterface.2.DeviceIndex", "1"),
+        ("NetworkInterface.2.SubnetId", subnet.as_str()),
+    ];
+    let two = w.launch("two", &two).await;
+    let enis = w
+        .cloud
+        .insist(
+            "DescribeNetworkInterfaces",
+            &[("Filter.1.Name", "attachment.instance-id"), ("Filter.1.Value.1", two.as_str())],
+        )
+        .await;
+    let mut addresses = enis.all("ipv6Address");
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 2, "each interface has one: {addresses:?}");
+    // One that is taken, and one that is nobody's in this subnet.
+    let image = w.cloud.image().await;
+    let run = [("ImageId", image.as_str()), ("InstanceType", "t3.nano"), ("MinCount", "1"), ("MaxCount", "1")];
+    for (address, code) in [(nine.as_str(), "InvalidIPAddress.InUse"), ("2001:db9::9", "InvalidParameterValue")] {
+        let given = [&run[..], &[("SubnetId", subnet.as_str()), ("Ipv6Address.1.Ipv6Address", address)]].concat();
+        let error = w.cloud.call("RunInstances", &given).await.expect_err("refused");
+        assert_eq!(error.code(), code, "{address}: {error}");
+    }
+    let several =
+        [&run[..3], &[("MaxCount", "2"), ("SubnetId", &subnet), ("Ipv6Address.1.Ipv6Address", &nine)]].concat();
+    assert_eq!(
+        w.cloud.call("RunInstances", &several).await.expect_err("refused").code(),
+        "InvalidParameterCombination"
+    );
+
+    // More on the running one; its intent is a new one, for its node to hear.
+    let before = w.cloud.rows().await.into_iter().find(|row| row.id == plain).expect("its row").generation;
+    let eni = w.cloud.insist("DescribeInstances", &[("InstanceId.1", plain.as_str())]).await;
+    let eni = first(&eni, "networkInterfaceId");
+    w.cloud.insist("AssignIpv6Addresses", &[("NetworkInterfaceId", &eni), ("Ipv6AddressCount", "1")]).await;
+    let after = w.cloud.rows().await.into_iter().find(|row| row.id == plain).expect("its row").generation;
+    assert!(after > before, "{before:?} {after:?}");
+    assert_eq!(w.shown(&plain).await.len(), 3);
+    assert_eq!(w.found("ipv6-address", &own).await, plain.as_str(), "the first one stays its own");
+    w.cloud.sound().await;
+
+    // Everything dies and comes back; a terminated instance gives them back at once.
+    w.cloud.kill().await;
+    w.cloud.boot().await;
+    for id in [&named, &none, &two, &plain] {
+        w.terminate(id).await;
+    }
+    let again = w.launch("again", &[("Ipv6Address.1.Ipv6Address", &nine)]).await;
+    assert_eq!(w.shown(&again).await, [nine.as_str(), nine.as_str()]);
+    w.terminate(&again).await;
+    let subnets = w.cloud.insist("DescribeSubnets", &[("SubnetId.1", &subnet)]).await;
+    w.cloud.insist("DisassociateSubnetCidrBlock", &[("AssociationId", &first(&subnets, "associationId"))]).await;
+    w.cloud.sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_have_ipv6_addresses_on_sqlite() {
+    instances_have_ipv6_addresses(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_have_ipv6_addresses_on_postgres() {
+    instances_have_ipv6_addresses(true).await;
+}
