@@ -74,8 +74,8 @@ pub(crate) fn check_anew(
         for section in wire.sections.iter().filter_map(|key| sections.get(key.as_str())) {
             read.take(section, wire, &mut vpc, config, &mut model.warnings);
         }
-        if vpc.remotes.len() > MAX_REMOTES {
-            let count = vpc.remotes.len();
+        let count = vpc.remotes.len().max(vpc.remotes6.len());
+        if count > MAX_REMOTES {
             return Err(NetworkError::Invalid(format!("view of {}: {count} remotes are too many", vpc.id)));
         }
         vpc.peerings = check_peerings(wire, &here, names, &mut model);

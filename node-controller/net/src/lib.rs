@@ -30,6 +30,7 @@ mod edge;
 mod engine;
 mod exec;
 mod flowlog;
+mod fragments;
 pub mod model;
 mod names;
 mod nat;

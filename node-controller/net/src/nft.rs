@@ -5,6 +5,7 @@
 
 use crate::acl;
 use crate::check::MAX_PORTS;
+use crate::fragments;
 use crate::model::{Peer, Port, Rule, Vpc};
 use crate::names::rule_name;
 use crate::peering::{self, quoted};
@@ -103,6 +104,7 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
         }
     }
     six::sets(&mut out, vpc);
+    out.push_str(&fragments::rules(vpc));
     groups(&mut out, vpc);
     for port in vpc.ports.values() {
         port_chains(&mut out, port, vpc, connlimit);

@@ -239,6 +239,11 @@ pub(crate) fn index(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
 }
 
+/// The device of the calling thread's namespace that has this number.
+pub(crate) fn name(index: u32) -> Option<String> {
+    nix::net::if_::if_indextoname(index).ok()?.into_string().ok()
+}
+
 /// Whether a device is in the calling thread's namespace.
 pub(crate) fn has(name: &str) -> bool {
     nix::net::if_::if_nametoindex(name).is_ok()

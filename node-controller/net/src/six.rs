@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// Addresses that have a meaning on each link only, and those of many.
-const RESERVED: [Ipv6Net; 2] = [
+/// Addresses that have a meaning of their own (those that stand for IPv4 among them), a meaning on each link only, and those of
+/// many.
+const RESERVED: [Ipv6Net; 3] = [
+    Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 8),
     Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
     Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
 ];

@@ -33,6 +33,34 @@ pub(super) struct Reply {
     pub(super) from: Ipv4Addr,
 }
 
+/// A guest's message, with what the answer depends on: the library's reader takes every option apart, and counts on its being
+/// long enough.
+fn read(bytes: &[u8]) -> Option<Message> {
+    /// Bytes before the first option; options that are read, with their length; what is no option, and what ends them.
+    const FIXED: usize = 240;
+    const READ: [(u8, u8); 3] = [(50, 4), (53, 1), (54, 4)];
+    const PAD: u8 = 0;
+    const END: u8 = 255;
+    let (fixed, mut rest) = bytes.split_at_checked(FIXED)?;
+    let mut plain = fixed.to_vec();
+    loop {
+        match rest {
+            [PAD, after @ ..] => rest = after,
+            [code, len, after @ ..] if *code != END => {
+                let Some((value, after)) = after.split_at_checked((*len).into()) else { break };
+                if READ.contains(&(*code, *len)) {
+                    plain.extend([*code, *len]);
+                    plain.extend(value);
+                }
+                rest = after;
+            }
+            _ => break,
+        }
+    }
+    plain.push(END);
+    Message::decode(&mut Decoder::new(&plain)).ok()
+}
+
 /// The answer to one message; `None`: none. The packet filter made sure that `chaddr` is the sender's own MAC.
 pub(super) fn reply(vpc: &Vpc, request: &Message) -> Option<Reply> {
     if request.opcode() != Opcode::BootRequest || request.hlen() != 6 || request.giaddr() != Ipv4Addr::UNSPECIFIED {
@@ -124,7 +152,7 @@ pub(super) async fn serve(socket: UdpSocket, served: Arc<Served>) {
                 continue;
             }
         };
-        let Ok(request) = Message::decode(&mut Decoder::new(&buffer[..len])) else { continue };
+        let Some(request) = buffer.get(..len).and_then(read) else { continue };
         let vpc = served.vpc();
         let Some(reply) = reply(&vpc, &request) else { continue };
         let Ok(bytes) = reply.message.to_vec() else { continue };

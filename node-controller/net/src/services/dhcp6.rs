@@ -1,10 +1,12 @@
 //! DHCPv6: every guest gets the addresses its port has. As with DHCPv4 there is no pool and no lease to keep.
 
-use super::Served;
+use super::{Served, ask6};
+use crate::exec::inside;
 use crate::model::{Port, Vpc};
+use crate::observe;
 use crate::plan::{GATEWAY_MAC, GATEWAY6};
+use dhcproto::Encodable as _;
 use dhcproto::v6::{DhcpOption, DhcpOptions, IAAddr, IANA, IAPD, Message, MessageType, OptionCode, Status, StatusCode};
-use dhcproto::{Decodable as _, Decoder, Encodable as _};
 use nix::libc;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -48,9 +50,11 @@ fn address(addr: Ipv6Addr, life: u32) -> DhcpOption {
     DhcpOption::IAAddr(IAAddr { addr, preferred_life: life, valid_life: life, opts: DhcpOptions::default() })
 }
 
-/// The answer to a guest's message; `None`: none. The packet filter made sure that a link-local source is the port's own.
-pub(super) fn reply(vpc: &Vpc, from: Ipv6Addr, request: &Message) -> Option<Message> {
-    let port = vpc.ports.values().find(|port| !port.ipv6.is_empty() && port.mac.link_local() == from)?;
+/// The answer to a message of this port's guest; `None`: none.
+pub(super) fn reply(vpc: &Vpc, port: &Port, request: &Message) -> Option<Message> {
+    if port.ipv6.is_empty() {
+        return None;
+    }
     let opts = request.opts();
     let chosen = match opts.get(OptionCode::ServerId) {
         Some(DhcpOption::ServerId(id)) => Some(id == &server_id()),
@@ -81,6 +85,9 @@ pub(super) fn reply(vpc: &Vpc, from: Ipv6Addr, request: &Message) -> Option<Mess
     }
     match request.msg_type() {
         _ if gives => give(&mut message, port, opts),
+        // Of nothing it cannot be said where it is (RFC 8415, 18.3.3), and who asks for no address names none (16.12).
+        MessageType::Confirm if asked(opts).flat_map(|ia| told(&ia.opts)).next().is_none() => return None,
+        MessageType::InformationRequest if wants_any(opts) => return None,
         MessageType::Confirm => {
             let on_link = asked(opts).flat_map(|ia| told(&ia.opts)).all(|ip| port.ipv6.contains(&ip));
             message.opts_mut().insert(status(if on_link { Status::Success } else { Status::NotOnLink }));
@@ -101,6 +108,12 @@ pub(super) fn reply(vpc: &Vpc, from: Ipv6Addr, request: &Message) -> Option<Mess
 fn asked(opts: &DhcpOptions) -> impl Iterator<Item = &IANA> {
     let all = opts.iter().filter_map(|option| if let DhcpOption::IANA(ia) = option { Some(ia) } else { None });
     all.take(MAX_IAS)
+}
+
+/// Whether a message has associations, of whatever kind.
+fn wants_any(opts: &DhcpOptions) -> bool {
+    let kinds = [OptionCode::IANA, OptionCode::IATA, OptionCode::IAPD];
+    kinds.into_iter().any(|kind| opts.get(kind).is_some())
 }
 
 /// The addresses that an association names.
@@ -143,9 +156,12 @@ pub(super) async fn serve(socket: UdpSocket, served: Arc<Served>) {
             }
         };
         let Some(from) = from else { continue };
-        let Ok(request) = Message::decode(&mut Decoder::new(&buffer[..len])) else { continue };
+        let Some(request) = buffer.get(..len).and_then(ask6::read) else { continue };
         let vpc = served.vpc();
-        let Some(message) = reply(&vpc, from, &request) else { continue };
+        // Whose a link-local address is says the device only: guests choose them.
+        let name = inside(Some(&vpc.ns), move || Ok(observe::name(device))).await.ok().flatten();
+        let Some(port) = name.and_then(|name| vpc.ports.get(&name)) else { continue };
+        let Some(message) = reply(&vpc, port, &request) else { continue };
         let Ok(bytes) = message.to_vec() else { continue };
         debug!(vpc = %vpc.id, to = %from, kind = ?message.msg_type(), "dhcpv6");
         if let Err(error) = send(&socket, &bytes, from, device) {
@@ -174,3 +190,7 @@ fn send(socket: &UdpSocket, bytes: &[u8], to: Ipv6Addr, device: u32) -> std::io:
     sendmsg(socket.as_raw_fd(), &[IoSlice::new(bytes)], &control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "dhcp6_tests.rs"]
+mod tests;

@@ -80,3 +80,42 @@ fn a_set_that_makes_no_sense_is_told_and_left_out() {
     assert_eq!(wrong.len(), 3, "{wrong:?}");
     assert_eq!(options, DhcpOptions { resolvers: vec!["10.0.0.9".parse().unwrap()], ..Default::default() });
 }
+
+/// Some options leave the library's reader with less than nothing to read, or are not what it expects.
+#[test]
+fn options_that_are_not_read_do_no_harm() {
+    let port = samples::port();
+    let vpc = Vpc { ports: [(port.device.clone(), port.clone())].into(), ..samples::vpc() };
+    let mut request = Message::default();
+    request.set_opcode(Opcode::BootRequest).set_chaddr(&port.mac.0);
+    request.opts_mut().insert(DhcpOption::MessageType(MessageType::Request));
+    request.opts_mut().insert(DhcpOption::RequestedIpAddress(port.ip));
+    let bytes = request.to_vec().unwrap();
+    let options = bytes[240..].strip_suffix(&[255]).unwrap();
+    let answered = |bytes: &[u8]| {
+        let message = read(bytes).and_then(|request| reply(&vpc, &request))?.message;
+        message.opts().msg_type()
+    };
+    for odd in [
+        &[][..],
+        &[151, 0],
+        &[81, 0],
+        &[81, 2, 0, 0],
+        &[152, 1, 0],
+        &[0, 0, 121, 1, 200],
+        &[53, 0],
+        &[50, 0],
+        &[54, 1, 9],
+    ] {
+        let before = [&bytes[..240], odd, options, &[255]].concat();
+        let after = [&bytes[..240], options, odd, &[255]].concat();
+        let endless = [&bytes[..240], options, odd].concat();
+        let cut = [&bytes[..240], options, odd, &[61, 9, 1]].concat();
+        for message in [before, after, endless, cut] {
+            assert_eq!(answered(&message), Some(MessageType::Ack), "{odd:?}");
+        }
+    }
+    for len in 0..240 {
+        assert_eq!(answered(&bytes[..len]), None, "{len}");
+    }
+}

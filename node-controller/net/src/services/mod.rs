@@ -2,6 +2,7 @@
 //! that they work from any thread. Who asks is told by (namespace, source address), which the packet filter vouches
 //! for, and never by anything in the request.
 
+mod ask6;
 mod dhcp;
 mod dhcp6;
 mod dns;
@@ -24,7 +25,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 /// Connections waiting to be taken from a listener.
@@ -54,6 +55,8 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Served {
     vpc: RwLock<Arc<Vpc>>,
+    /// Other ports have IPv6 than before, or have other addresses.
+    changed6: Notify,
     shared: Arc<Shared>,
 }
 
@@ -85,7 +88,8 @@ impl Services {
         let sockets =
             inside(Some(&vpc.ns), move || open(&resolvers).map_err(|e| failed(format!("open service sockets: {e}"))))
                 .await?;
-        let served = Arc::new(Served { vpc: RwLock::new(Arc::clone(vpc)), shared: Arc::clone(shared) });
+        let served =
+            Arc::new(Served { vpc: RwLock::new(Arc::clone(vpc)), changed6: Notify::new(), shared: Arc::clone(shared) });
         let mut tasks = JoinSet::new();
         let register = |e| failed(format!("service socket: {e}"));
         let dhcp = tokio::net::UdpSocket::from_std(sockets.dhcp).map_err(register)?;
@@ -108,7 +112,12 @@ impl Services {
 
     /// From now on the services answer from this model.
     pub(crate) fn update(&self, vpc: &Arc<Vpc>) {
-        *self.served.vpc.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(vpc);
+        let mut served = self.served.vpc.write().unwrap_or_else(PoisonError::into_inner);
+        let same6 = served.devices6 == vpc.devices6;
+        *served = Arc::clone(vpc);
+        if !same6 {
+            self.served.changed6.notify_one();
+        }
     }
 
     /// Ends the services; their sockets are closed when this returns, so that the namespace can go.

@@ -1,4 +1,4 @@
-//! Tells guests of their IPv6 router: when they ask, and now and then. Addresses are had by DHCPv6; nothing is on the link but
+//! Tells guests of their IPv6 router: when they ask, when they get IPv6, and now and then. Addresses are had by DHCPv6; nothing is on the link but
 //! the router, so no prefix is told.
 
 use super::Served;
@@ -8,7 +8,7 @@ use crate::observe;
 use crate::plan::{GATEWAY_MAC, GATEWAY6};
 use nix::libc;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::collections::BTreeSet;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket as StdSocket};
@@ -37,9 +37,25 @@ const AGENTS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 /// All nodes of a link.
 const ALL: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
+/// What the socket hears, as the kernel's filter language says it: questions. Nobody is woken by anything else of ICMPv6 that
+/// guests say to their router, which is neither asked for nor limited.
+fn questions() -> [SockFilter; 4] {
+    /// Loads the byte at an offset of the message; goes on so many steps where it is so or is not; takes so many bytes.
+    const LOAD_BYTE: u16 = 0x30;
+    const IF_EQUAL: u16 = 0x15;
+    const TAKE: u16 = 0x06;
+    [
+        SockFilter::new(LOAD_BYTE, 0, 0, 0),
+        SockFilter::new(IF_EQUAL, 0, 1, SOLICITATION.into()),
+        SockFilter::new(TAKE, 0, 0, u32::MAX),
+        SockFilter::new(TAKE, 0, 0, 0),
+    ]
+}
+
 /// The socket, made in the VPC's namespace: a raw one, in the type of sockets of datagrams, as which it is waited for.
 pub(super) fn open() -> std::io::Result<StdSocket> {
     let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
+    socket.attach_filter(&questions())?;
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv6RecvPacketInfo, &true)?;
     // Whoever hears of a router from further away than the link does not believe it.
     socket.set_multicast_hops_v6(255)?;
@@ -77,6 +93,11 @@ impl Ears {
         }
     }
 
+    /// Those of these devices by which it does not hear yet.
+    fn new_of(&self, devices: Vec<u32>) -> Vec<u32> {
+        devices.into_iter().filter(|device| !self.devices.contains(device)).collect()
+    }
+
     /// Of devices that are gone nothing stays.
     fn keep_only(&mut self, devices: &[u32]) {
         let gone: Vec<u32> = self.devices.iter().filter(|device| !devices.contains(device)).copied().collect();
@@ -107,6 +128,11 @@ pub(super) async fn serve(socket: UdpSocket, mut ears: Ears, served: Arc<Served>
                 let devices = devices(&served).await;
                 ears.keep_only(&devices);
                 devices
+            }
+            () = served.changed6.notified() => {
+                let devices = devices(&served).await;
+                ears.keep_only(&devices);
+                ears.new_of(devices)
             }
             asked = socket.async_io(Interest::READABLE, || asked(&socket, &mut buffer)) => match asked {
                 Ok(device) => device.into_iter().collect(),
@@ -164,4 +190,32 @@ fn tell(socket: &UdpSocket, device: u32) -> std::io::Result<()> {
     let control = [ControlMessage::Ipv6PacketInfo(&info)];
     sendmsg(socket.as_raw_fd(), &[IoSlice::new(&advertisement())], &control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sched::{CloneFlags, unshare};
+
+    /// In a namespace of its own, which the tests of this crate can make.
+    #[test]
+    fn of_all_that_is_said_to_a_router_its_socket_hears_the_questions() {
+        let heard = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            crate::exec::ip_batch(&["link set lo up".to_owned()]).unwrap();
+            let socket = open().unwrap();
+            let sender = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)).unwrap();
+            for kind in [128, 130, SOLICITATION, ADVERTISEMENT, 135, 136, SOLICITATION] {
+                let message = [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &[0; 16]].concat();
+                sender.send_to(&message, &SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0).into()).unwrap();
+            }
+            let mut heard = Vec::new();
+            let mut buffer = [0; MAX_MESSAGE];
+            while let Ok((len, _)) = socket.recv_from(&mut buffer) {
+                heard.push((buffer[0], len));
+            }
+            heard
+        });
+        assert_eq!(heard.join().unwrap(), [(SOLICITATION, 24); 2]);
+    }
 }

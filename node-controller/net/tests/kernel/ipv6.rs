@@ -34,10 +34,24 @@ pub fn vpc6(ports: &[PortView]) -> VpcView {
     view
 }
 
+/// Gives a guest an address. It has it when its kernel has made a route of it, a moment after `ip` says so: until then it
+/// drops what comes for it.
+pub fn add_address(guest: &str, ip: &str) {
+    ok(Some(guest), &format!("ip addr replace {ip}/128 dev eth0 nodad"));
+    let has = || !ok(Some(guest), &format!("ip -6 route show table local {ip}")).is_empty();
+    let soon = (0..300).any(|_| {
+        has() || {
+            std::thread::sleep(Duration::from_millis(10));
+            false
+        }
+    });
+    assert!(soon, "{guest} has {ip}");
+}
+
 /// The guest's own IPv6 address, and the way by its router.
 pub fn set_address(guest: &str, port: &PortView) {
     for ip in &port.ipv6_addresses {
-        ok(Some(guest), &format!("ip addr replace {ip}/128 dev eth0 nodad"));
+        add_address(guest, ip);
     }
     ok(Some(guest), "ip -6 route replace default via fe80::1 dev eth0");
 }

@@ -1,6 +1,6 @@
 //! What a guest is told of IPv6: its router, by the kernel's own client, and its address by DHCPv6.
 
-use crate::ipv6::{delivers6, port6, vpc6};
+use crate::ipv6::{add_address, delivers6, port6, vpc6};
 use crate::lab::*;
 use dhcproto::v6::{DhcpOption, DhcpOptions, IANA, Message, MessageType, OptionCode};
 use dhcproto::{Decodable as _, Decoder, Encodable as _};
@@ -82,18 +82,57 @@ async fn a_guest_hears_of_its_router_and_gets_its_addresses() {
         let other = DhcpOption::ServerId(vec![0, 3, 0, 1, 2, 0, 0, 0, 0, 8]);
         assert!(ask(guest, MessageType::Request, Some(other)).is_none(), "another server's");
         for ip in addresses {
-            ok(Some(guest), &format!("ip addr add {ip}/128 dev eth0 nodad"));
+            add_address(guest, ip);
         }
     }
-    let came = (0..5).any(|_| delivers6(&ga, "2001:db8::21", &gb, "2001:db8::12"));
-    assert!(came, "by the router that was told");
+    assert!(delivers6(&ga, "2001:db8::21", &gb, "2001:db8::12"), "by the router that was told");
     // A port without IPv6 is told nothing.
     assert!(ask(&gc, MessageType::Solicit, None).is_none());
     assert_eq!(ok(Some(&gc), "ip -6 route show default"), "");
+    // A guest that runs when its port gets IPv6 hears of it without asking.
+    ok(Some(&gc), "echo 0 > /proc/sys/net/ipv6/conf/eth0/router_solicitations");
+    let more = PortView { ipv6_addresses: vec!["2001:db8::13".to_owned()], ..c.clone() };
+    lab.apply(vec![vpc6(&[a.clone(), b.clone(), more])]).await;
+    assert!(routed(&gc).contains("via fe80::1"));
+    assert_eq!(given(&ask(&gc, MessageType::Solicit, None).unwrap()), ["2001:db8::13"]);
     // Another agent serves as the one before.
     lab.restart();
     lab.apply(vec![vpc6(&[a.clone(), b.clone(), c.clone()])]).await;
-    ok(Some(&gb), "ip link set eth0 down; ip link set eth0 up");
+    let comes_back = || {
+        ok(Some(&gb), "ip link set eth0 down; ip link set eth0 up");
+        assert!(routed(&gb).contains("via fe80::1"));
+        assert_eq!(given(&ask(&gb, MessageType::Solicit, None).unwrap()), ["2001:db8::12"]);
+        add_address(&gb, "2001:db8::12");
+        assert!(delivers6(&ga, "2001:db8::11", &gb, "2001:db8::12"));
+    };
+    comes_back();
+    // So it is where IPv6 was off meanwhile.
+    let bare = [&a, &b, &c].map(|port| PortView { ipv6_addresses: vec![], ..port.clone() });
+    lab.apply(vec![vpc("a", 100, &bare)]).await;
+    assert!(ask(&gb, MessageType::Solicit, None).is_none());
+    lab.apply(vec![vpc6(&[a.clone(), b.clone(), c.clone()])]).await;
+    comes_back();
+}
+
+/// As guests of NetworkManager and of Windows do (RFC 7217).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_may_make_its_link_local_address_of_anything() {
+    let mut lab = Lab::new();
+    let (a, b) = (port6(0, 11, &["sg-open"]), port6(0, 12, &["sg-open"]));
+    lab.apply(vec![vpc6(&[a.clone(), b.clone()])]).await;
+    let (ga, gb) = (lab.boot(&a).await, lab.boot(&b).await);
+    let stable = "cd /proc/sys/net/ipv6/conf/eth0; echo 2001:db8:5ec::e7 > stable_secret; echo 2 > addr_gen_mode";
+    ok(Some(&ga), &format!("ip link set eth0 down; {stable}; ip link set eth0 up"));
+    assert!(routed(&ga).contains("via fe80::1"));
+    let own = ok(Some(&ga), "ip -6 -br addr show dev eth0 scope link");
+    assert!(own.contains("fe80::") && !own.contains("ff:fe"), "{own}");
+    assert_eq!(given(&ask(&ga, MessageType::Solicit, None).unwrap()), ["2001:db8::11"]);
+    add_address(&ga, "2001:db8::11");
     assert!(routed(&gb).contains("via fe80::1"));
-    assert_eq!(given(&ask(&gb, MessageType::Solicit, None).unwrap()), ["2001:db8::12"]);
+    add_address(&gb, "2001:db8::12");
+    assert!(delivers6(&ga, "2001:db8::11", &gb, "2001:db8::12"));
+    // In the name that another's MAC makes it is told of its own addresses still.
+    let other = mallee_net::model::Mac::parse(&b.mac).unwrap().link_local();
+    ok(Some(&ga), &format!("ip -6 addr flush dev eth0 scope link; ip addr add {other}/64 dev eth0 nodad; sleep 0.1"));
+    assert_eq!(given(&ask(&ga, MessageType::Solicit, None).unwrap()), ["2001:db8::11"]);
 }

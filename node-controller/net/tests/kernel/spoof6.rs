@@ -51,7 +51,7 @@ async fn forged_sources(bandwidth_kbps: u64) {
 }
 
 /// How many packets the line of a port's chain with these words has dropped; the last such line where `last`.
-fn counter(lab: &Lab, port: &PortView, words: &str, last: bool) -> u64 {
+pub fn counter(lab: &Lab, port: &PortView, words: &str, last: bool) -> u64 {
     let (ns, device) = (lab.names.vpc_ns("vpc-a"), lab.names.tap(&port.interface_id));
     let text = ok(Some(&ns), &format!("nft list chain inet vpc s6_{device}"));
     let mut lines: Vec<&str> = text.lines().filter(|line| line.contains(words) && line.contains("drop")).collect();
@@ -59,9 +59,13 @@ fn counter(lab: &Lab, port: &PortView, words: &str, last: bool) -> u64 {
         lines = lines.split_off(lines.len() - 1);
     }
     assert_eq!(lines.len(), 1, "{words}: {text}");
-    let after = lines[0].split("packets ").nth(1).unwrap();
+    let after = lines[0].split("counter packets ").nth(1).unwrap();
     after.split(' ').next().unwrap().parse().unwrap()
 }
+
+/// The lines about advertisements of others, and of the router.
+const OTHERS: &str = "nd-neighbor-advert @th,64,64";
+const ROUTERS: &str = "nd-neighbor-advert @th,64,128";
 
 /// Counts what of this gets to the router itself.
 const COUNT: &str = "nft insert rule inet vpc input icmpv6 type { nd-router-advert, nd-redirect } counter";
@@ -107,7 +111,7 @@ async fn a_guest_is_no_router_no_dhcp_server_and_no_one_else() {
     let cases: [(&str, &str, &[u8]); 3] = [
         ("nd-router-advert", "a router's announcement", &router_advert),
         ("nd-redirect", "a redirect", &redirect),
-        ("nd-neighbor-advert", "the neighbour's advertisement", &about(136, "2001:db8::12", &[])),
+        (OTHERS, "the neighbour's advertisement", &about(136, "2001:db8::12", &[])),
     ];
     let device = lab.names.tap(&a.interface_id);
     let ns = lab.names.vpc_ns("vpc-a");
@@ -129,15 +133,20 @@ async fn a_guest_is_no_router_no_dhcp_server_and_no_one_else() {
     let before = counter(&lab, &a, "sport 547", false);
     assert!(!answer(546));
     assert_eq!(counter(&lab, &a, "sport 547", false), before + 1);
-    // Its own may be advertised, and another's link-local address is none of its own.
-    let before = counter(&lab, &a, "nd-neighbor-advert", false);
+    // Its own may be advertised; it is not its router.
+    let before = counter(&lab, &a, OTHERS, false);
     icmp(&ga, None, &about(136, "2001:db8::11", &[]));
-    assert_eq!(counter(&lab, &a, "nd-neighbor-advert", false), before, "its own");
-    ok(Some(&ga), "ip addr add fe80::99/64 dev eth0 nodad");
-    let before = counter(&lab, &a, "counter", true);
-    icmp(&ga, Some("fe80::99"), &about(135, "fe80::1", &[]));
-    assert!(counter(&lab, &a, "counter", true) > before, "another link-local source");
-    ok(Some(&ga), "ip addr del fe80::99/64 dev eth0");
+    assert_eq!(counter(&lab, &a, OTHERS, false), before, "its own");
+    ok(Some(&ga), "ip addr add fe80::1/64 dev eth0 nodad; ip addr add fe80:1::99/64 dev eth0 nodad");
+    let before = (counter(&lab, &a, "ip6 saddr fe80::1", false), counter(&lab, &a, "counter", true));
+    icmp(&ga, Some("fe80::1"), &about(135, "fe80::1", &[]));
+    icmp(&ga, Some("fe80:1::99"), &about(135, "fe80::1", &[]));
+    let after = (counter(&lab, &a, "ip6 saddr fe80::1", false), counter(&lab, &a, "counter", true));
+    assert!(after.0 > before.0 && after.1 > before.1, "its router's name, and one of no link: {before:?} {after:?}");
+    let before = counter(&lab, &a, ROUTERS, false);
+    icmp(&ga, Some("2001:db8::11"), &about(136, "fe80::1", &[]));
+    assert_eq!(counter(&lab, &a, ROUTERS, false), before + 1, "its router's place");
+    ok(Some(&ga), "ip addr del fe80::1/64 dev eth0; ip addr del fe80:1::99/64 dev eth0");
     // The neighbours that the router has are those that it was told, whatever was said.
     let told = ok(Some(&ns), &format!("ip -6 neigh show dev {}", lab.names.tap(&b.interface_id)));
     assert!(told.contains(&format!("2001:db8::12 lladdr {} PERMANENT", b.mac)), "{told}");
