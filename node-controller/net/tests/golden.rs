@@ -244,6 +244,20 @@ fn the_further_blocks_of_a_vpc() {
     assert!(lines.iter().any(|line| line.starts_with("route replace 10.1.0.77 via")), "{lines:#?}");
 }
 
+/// Nor is any block of IPv6 one of a VPC: not what means a link, many, IPv4 or the host itself.
+#[test]
+fn the_ipv6_blocks_of_a_vpc() {
+    let mut view = view6();
+    let right = ["2001:db8::/56", "fd00:1::/56"];
+    let wrong = ["2001:db8::/60", "2001:d00::/24", "fe80::/64", "ff02::/64", "64:ff9b::/64", "::/16", "2000::/3"];
+    let odd = ["2001:db8:1::/72", "10.1.0.0/16", "nonsense"];
+    view.vpcs[0].ipv6_cidrs = right.iter().chain(&wrong).chain(&odd).map(|text| (*text).to_owned()).collect();
+    let model = check(&view, &config(), &Names::new("mallee")).unwrap();
+    assert_eq!(model.vpcs["vpc-1"].blocks6, right.map(|text| text.parse().unwrap()));
+    let told = model.warnings.iter().filter(|text| text.contains("can be no IPv6 block"));
+    assert_eq!(told.count(), wrong.len() + odd.len(), "{:?}", model.warnings);
+}
+
 /// Routes to ports, here and elsewhere: only what is about them, of a view that has some.
 #[test]
 fn the_rules_and_routes_of_next_hops() {
