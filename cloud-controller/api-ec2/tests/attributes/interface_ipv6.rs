@@ -3,6 +3,7 @@
 use crate::fixture::{Fixture, texts};
 use crate::subnet_ipv6::World;
 use mallee_store::test_support::TestDb;
+use mallee_store::{InterfaceIpv6Row, interface_ipv6_insert, subnet_ipv6_cidr_list};
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
@@ -10,6 +11,8 @@ mallee_store::store_test_suite!(
     an_interface_is_made_with_ipv6_addresses,
     addresses_come_and_go,
     a_subnet_gives_its_interfaces_an_address,
+    of_two_who_name_an_address_at_once_one_gets_it,
+    addresses_that_are_not_their_subnets_are_found,
 );
 
 impl World {
@@ -137,6 +140,75 @@ async fn a_subnet_gives_its_interfaces_an_address(db: TestDb) {
     let eni = w.eni(&subnet, &[("Ipv6Addresses.1.Ipv6Address", &named)]).await;
     assert_eq!(w.addresses(&eni).await, [named]);
     w.is_clean().await;
+}
+
+async fn of_two_who_name_an_address_at_once_one_gets_it(db: TestDb) {
+    let w = World::new(db).await;
+    let subnet = w.subnet(1).await;
+    let (one, other) = (w.eni(&subnet, &[]).await, w.eni(&subnet, &[]).await);
+    for number in 9..14 {
+        let address = w.ip(1, number);
+        let assign = async |eni: &str| {
+            let named = [("NetworkInterfaceId", eni), ("Ipv6Addresses.1", address.as_str())];
+            w.f.call("AssignIpv6Addresses", &named).await.map(drop).map_err(|error| error.code().as_str())
+        };
+        let mut ends = [assign(&one), assign(&other)].map(Box::pin);
+        let [first, second] = &mut ends;
+        let (first, second) = tokio::join!(first, second);
+        let lost = [first, second].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+        assert_eq!(lost, ["InvalidIPAddress.InUse"], "{address}");
+    }
+    assert_eq!(w.addresses(&one).await.len() + w.addresses(&other).await.len(), 5);
+    w.is_clean().await;
+}
+
+async fn addresses_that_are_not_their_subnets_are_found(db: TestDb) {
+    let w = World::new(db).await;
+    let (first, second) = (w.subnet(1).await, w.subnet(2).await);
+    let eni = w.eni(&first, &[]).await;
+    let blocks = subnet_ipv6_cidr_list(&w.f.store, None).await.unwrap();
+    let of = |subnet: &str| blocks.iter().find(|block| block.subnet_id.as_str() == subnet).unwrap().id.clone();
+    let row = |block, address: String, position| InterfaceIpv6Row {
+        interface_id: eni.parse().unwrap(),
+        subnet_cidr_id: block,
+        address: address.parse().unwrap(),
+        position,
+    };
+    let (strange, elsewhere) = (row(of(&first), "2001:db9::9".into(), 1), row(of(&second), w.ip(2, 9), 2));
+    let mut tx = w.f.store.write().await.unwrap();
+    interface_ipv6_insert(&mut tx, &[strange, elsewhere]).await.unwrap();
+    tx.commit().await.unwrap();
+    let found = mallee_app::check::look_once(&w.f.cloud).await.unwrap().findings;
+    let mut found: Vec<_> = found.into_iter().filter(|f| f.invariant == "I3").map(|f| (f.subject, f.problem)).collect();
+    found.sort_unstable();
+    let wanted = [
+        (w.ip(2, 9), "is not of its interface's subnet".to_owned()),
+        ("2001:db9::9".to_owned(), "is not in its block".to_owned()),
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interface_with_more_addresses_than_the_type_takes_is_not_launched_with() {
+    let w = World::new(TestDb::sqlite().await).await;
+    let (image, subnet) = (w.f.image("launched").await, w.subnet(1).await);
+    let mut seen = Vec::new();
+    for count in ["2", "3"] {
+        let eni = w.eni(&subnet, &[("Ipv6AddressCount", count)]).await;
+        let launch = [
+            ("ImageId", image.as_str()),
+            ("InstanceType", "t3.nano"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("DryRun", "true"),
+        ];
+        let existing = [("NetworkInterface.1.DeviceIndex", "0"), ("NetworkInterface.1.NetworkInterfaceId", &eni)];
+        seen.push(w.f.error("RunInstances", &[&launch[..], &existing].concat()).await.0);
+        let new = [("SubnetId", subnet.as_str()), ("Ipv6AddressCount", count)];
+        seen.push(w.f.error("RunInstances", &[&launch[..], &new].concat()).await.0);
+    }
+    let too_many = "PrivateIpAddressLimitExceeded";
+    assert_eq!(seen, ["DryRunOperation", "DryRunOperation", too_many, too_many]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
