@@ -5,14 +5,16 @@ use mallee_app::spot::{NOTICE_MS, ROOM_KEPT_MS};
 use mallee_runtime::FaultAction;
 use mallee_sim::SimConfig;
 use mallee_store::{SpotRequestRow, SpotState};
-use mallee_tests::{Setup, TestCloud};
+use mallee_tests::{BOUND, Setup, TestCloud};
 use mallee_types::{InstanceId, InstanceState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Virtual CPUs of the smallest size.
 const NANO: u32 = 2;
 /// A little more than nothing, in milliseconds.
 const MOMENT: i64 = 1_500;
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(10);
 /// How long nothing is seen to happen.
 const QUIET: Duration = Duration::from_millis(1_500);
 
@@ -35,7 +37,8 @@ pub async fn request(cloud: &mut TestCloud, token: &str, more: &[(&str, &str)]) 
     reply.first("spotInstanceRequestId").expect("a request").to_owned()
 }
 
-/// A launch of an ordinary instance; the token makes it one.
+/// A launch of an ordinary instance; the token makes it one. It is repeated while the zone is about to hear of the newest: on
+/// a busy machine it may be a moment behind, and says so.
 pub async fn launch(cloud: &mut TestCloud, token: &str) -> Result<InstanceId, String> {
     let image = cloud.image().await;
     let params = [
@@ -45,8 +48,16 @@ pub async fn launch(cloud: &mut TestCloud, token: &str) -> Result<InstanceId, St
         ("MaxCount", "1"),
         ("ClientToken", token),
     ];
-    let reply = cloud.call("RunInstances", &params).await.map_err(|error| error.to_string())?;
-    Ok(reply.first("instanceId").expect("an instance").parse().expect("an id"))
+    let deadline = Instant::now() + BOUND;
+    loop {
+        match cloud.call("RunInstances", &params).await.map_err(|error| error.to_string()) {
+            Ok(reply) => return Ok(reply.first("instanceId").expect("an instance").parse().expect("an id")),
+            Err(behind) if behind.ends_with("; try again") && Instant::now() < deadline => {
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 pub async fn found(cloud: &TestCloud, id: &str) -> SpotRequestRow {
