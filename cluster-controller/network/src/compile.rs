@@ -5,15 +5,17 @@ use crate::model::VpcEntry;
 use crate::peering;
 use crate::ports::LivePort;
 use crate::transit;
+use ipnet::Ipv6Net;
 use mallee_proto::v1::{
     GroupView, NetworkAcl, NetworkAclEntry, NetworkAclView, NodeView, PortView, Route, RouteTable, RouteTableView,
     RouteTarget, RouteView, Subnet, SubnetView, Vpc, VpcView, group_rule::Peer, route::Target,
 };
 use mallee_proto::view;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 
-/// All addresses.
-const EVERYWHERE: &str = "0.0.0.0/0";
+/// All addresses, of one family and the other.
+const EVERYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 
 /// Everything `node` must know, in canonical form, with epoch and generation 0: the VPCs it has a port in, their
 /// subnets, its ports, the groups these are in, the members of groups those name, and who is where.
@@ -80,6 +82,7 @@ fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
     let seen = |port: &LivePort| PortView {
         flow_log: model.is_logged(&vpc.id, &port.view),
         routed_to: model.is_target(&vpc.id, &port.view),
+        ipv6_addresses: ipv6_addresses(vpc, entry, &port.view),
         ..port.view.clone()
     };
     let ports: Vec<PortView> = keys.into_iter().flatten().filter_map(|key| entry.ports.get(key)).map(seen).collect();
@@ -97,7 +100,7 @@ fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
         dns_domain: vpc.dns_domain.clone(),
         subnets: entry.subnets.values().map(|subnet| subnet_view(vpc, entry, subnet, &used)).collect(),
         route_tables: route_tables(model, vpc, entry, &used),
-        network_acls: network_acls(entry, &used),
+        network_acls: network_acls(vpc, entry, &used),
         internet_gateway: !vpc.internet_gateway_id.is_empty(),
         routed: true,
         groups: groups.collect(),
@@ -106,42 +109,72 @@ fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
         public_names_off: vpc.public_names_off,
         dhcp_options: vpc.dhcp_options.clone(),
         more_cidrs: vpc.more_cidrs.clone(),
+        ipv6_cidrs: vpc.ipv6_cidrs.clone(),
         peerings: peering::views(model, node, &vpc.id),
         // Of earlier formats, and said by sections.
         ..VpcView::default()
     }
 }
 
+/// Whether one block is a part of another. What is no IPv6 block is of none.
+fn is_within(part: &str, block: &str) -> bool {
+    let parsed = |text: &str| text.parse::<Ipv6Net>().ok();
+    parsed(part).zip(parsed(block)).is_some_and(|(part, block)| block.contains(&part))
+}
+
+/// A subnet's IPv6 block, once its VPC is known to have it.
+fn ipv6_cidr<'a>(vpc: &Vpc, subnet: &'a Subnet) -> Option<&'a String> {
+    Some(&subnet.ipv6_cidr).filter(|cidr| vpc.ipv6_cidrs.iter().any(|block| is_within(cidr, block)))
+}
+
+/// A port's IPv6 addresses, as far as its subnet is known to have their block: which of the two is told first is open.
+fn ipv6_addresses(vpc: &Vpc, entry: &VpcEntry, port: &PortView) -> Vec<String> {
+    if vpc.ipv6_cidrs.is_empty() || port.ipv6_addresses.is_empty() {
+        return Vec::new();
+    }
+    let cidr = entry.subnets.get(&port.subnet_id).and_then(|subnet| ipv6_cidr(vpc, subnet));
+    let Some(cidr) = cidr.and_then(|cidr| cidr.parse::<Ipv6Net>().ok()) else { return Vec::new() };
+    let own = |address: &&String| address.parse().is_ok_and(|address: Ipv6Addr| cidr.contains(&address));
+    port.ipv6_addresses.iter().filter(own).cloned().collect()
+}
+
 fn subnet_view(vpc: &Vpc, entry: &VpcEntry, subnet: &Subnet, used: &BTreeSet<&String>) -> SubnetView {
     let table = table_of(vpc, entry, subnet).map_or(0, |table| table.number);
-    let acl = Some(subnet).filter(|subnet| used.contains(&subnet.id)).and_then(|subnet| acl_of(entry, subnet));
+    let acl = Some(subnet).filter(|subnet| used.contains(&subnet.id)).and_then(|subnet| acl_of(vpc, entry, subnet));
     SubnetView {
         id: subnet.id.clone(),
         cidr: subnet.cidr.clone(),
         route_table: table,
         network_acl: acl.cloned().unwrap_or_default(),
-        ..SubnetView::default()
+        ipv6_cidr: ipv6_cidr(vpc, subnet).cloned().unwrap_or_default(),
     }
 }
 
 /// The subnet's network ACL; `None`: everything passes. One that is not known stops everything.
-fn acl_of<'a>(entry: &'a VpcEntry, subnet: &'a Subnet) -> Option<&'a String> {
+fn acl_of<'a>(vpc: &Vpc, entry: &'a VpcEntry, subnet: &'a Subnet) -> Option<&'a String> {
     let id = Some(entry.named_by(subnet).1).filter(|id| !id.is_empty())?;
-    let passes = entry.acls.get(id).is_some_and(|acl| [false, true].iter().all(|egress| passes_all(acl, *egress)));
+    // Where there is no IPv6, what an ACL says of it is no matter.
+    let families = if vpc.ipv6_cidrs.is_empty() { &EVERYWHERE[..1] } else { &EVERYWHERE[..] };
+    let ways = || [false, true].into_iter();
+    let passes_both = |acl: &NetworkAcl| families.iter().all(|all| ways().all(|egress| passes_all(acl, egress, all)));
+    let passes = entry.acls.get(id).is_some_and(passes_both);
     (!passes).then_some(id)
 }
 
-/// Whether an ACL lets everything through one way: what comes first, of what denies and what allows all.
-fn passes_all(acl: &NetworkAcl, egress: bool) -> bool {
-    let all = |entry: &&NetworkAclEntry| entry.protocol == -1 && entry.cidr == EVERYWHERE;
-    let decides = |entry: &&NetworkAclEntry| entry.egress == egress && (!entry.allow || all(entry));
+/// Whether an ACL lets everything of the family that `everywhere` is of through one way: what comes first, of what denies
+/// and what allows all.
+fn passes_all(acl: &NetworkAcl, egress: bool, everywhere: &str) -> bool {
+    let all = |entry: &&NetworkAclEntry| entry.protocol == -1 && entry.cidr == everywhere;
+    let family = |cidr: &str| cidr.contains(':');
+    let of_family = |entry: &&NetworkAclEntry| family(&entry.cidr) == family(everywhere);
+    let decides = |entry: &&NetworkAclEntry| entry.egress == egress && of_family(entry) && (!entry.allow || all(entry));
     acl.entries.iter().filter(decides).min_by_key(|entry| entry.number).is_some_and(|entry| entry.allow)
 }
 
 /// The ACLs of these subnets that stop something.
-fn network_acls(entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<NetworkAclView> {
+fn network_acls(vpc: &Vpc, entry: &VpcEntry, subnets: &BTreeSet<&String>) -> Vec<NetworkAclView> {
     let subnets = subnets.iter().filter_map(|id| entry.subnets.get(*id));
-    let ids: BTreeSet<&String> = subnets.filter_map(|subnet| acl_of(entry, subnet)).collect();
+    let ids: BTreeSet<&String> = subnets.filter_map(|subnet| acl_of(vpc, entry, subnet)).collect();
     let entries = |id: &String| entry.acls.get(id).map_or_else(Vec::new, |acl| acl.entries.clone());
     ids.into_iter().map(|id| NetworkAclView { id: id.clone(), entries: entries(id) }).collect()
 }

@@ -23,9 +23,10 @@ pub(crate) fn port_key(port: &LivePort) -> PortKey {
     key(port, &port.view.private_ip)
 }
 
-/// Its other addresses.
+/// Its other addresses, of both families.
 pub(crate) fn other_keys(port: &LivePort) -> impl Iterator<Item = PortKey> {
-    port.view.secondary.iter().map(|address| key(port, &address.private_ip))
+    let secondary = port.view.secondary.iter().map(|address| &address.private_ip);
+    secondary.chain(&port.view.ipv6_addresses).map(|address| key(port, address))
 }
 
 /// Under which and of which it is found: all its addresses.
@@ -46,6 +47,7 @@ pub(crate) fn peer_ports(peer: &PeerInstance) -> Vec<LivePort> {
             group_ids: port.group_ids.clone(),
             public_ip: port.public_ip.clone(),
             secondary: port.secondary.iter().map(|other| bare(&other.private_ip, &other.public_ip)).collect(),
+            ipv6_addresses: port.ipv6_addresses.clone(),
             ..PortView::default()
         },
     };
@@ -111,6 +113,7 @@ fn live_port(port: &Port, node: &str, owner: &str, incarnation: u64) -> LivePort
             bandwidth_kbps: port.bandwidth_kbps,
             flows_max: port.flows_max,
             secondary: port.secondary.iter().map(|other| bare(&other.private_ip, &other.public_ip)).collect(),
+            ipv6_addresses: port.ipv6_addresses.clone(),
             ..PortView::default()
         },
     }

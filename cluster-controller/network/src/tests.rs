@@ -1,5 +1,6 @@
 mod acls;
 mod flow_logs;
+mod ipv6;
 mod moves;
 mod names;
 mod peerings;
@@ -40,6 +41,8 @@ fn vpc(n: u32, generation: u64) -> Vpc {
             .then(|| DhcpOptions { domain_name: format!("g{generation}.example"), ..DhcpOptions::default() }),
         // Its third has a further block.
         more_cidrs: if generation.is_multiple_of(3) { vec!["10.9.0.0/16".into()] } else { Vec::new() },
+        // As some have of IPv6.
+        ipv6_cidrs: if generation.is_multiple_of(4) { vec![format!("2001:db8:{n}::/56")] } else { Vec::new() },
     }
 }
 
@@ -65,7 +68,8 @@ fn subnet(n: u32, generation: u64) -> Subnet {
     // So it has an ACL.
     let network_acl_id = if generation > 2 { format!("acl-{n}-1") } else { String::new() };
     let (id, zone) = (format!("subnet-{n}"), "local-1a".into());
-    Subnet { id, generation, vpc_id, cidr, zone, route_table_id, network_acl_id }
+    let ipv6_cidr = if generation > 1 { format!("2001:db8:{n}:7::/64") } else { String::new() };
+    Subnet { id, generation, vpc_id, cidr, zone, route_table_id, network_acl_id, ipv6_cidr }
 }
 
 fn group(vpc: u32, n: u32, generation: u64, peers: &[u32]) -> SecurityGroup {
@@ -90,6 +94,7 @@ fn instance(n: u32, node: &str, vpc: u32, groups: &[u32], incarnation: u64) -> I
         subnet_id: format!("subnet-{vpc}"),
         group_ids: groups.iter().map(|g| format!("sg-{vpc}-{g}")).collect(),
         source_dest_check: true,
+        ipv6_addresses: if n == 6 { vec![format!("2001:db8:{vpc}:7::{n}")] } else { Vec::new() },
         ..Port::default()
     };
     let metadata = Metadata { hostname: format!("ip-{n}"), ..Metadata::default() };
@@ -475,7 +480,7 @@ fn every_address_of_an_interface_is_where_it_is_and_in_its_groups() {
         private_ip: "10.0.1.9".into(),
         group_ids: vec!["sg-1-1".into()],
         secondary: vec![PortAddress { private_ip: "10.0.1.99".into(), ..PortAddress::default() }],
-        public_ip: String::new(),
+        ..PeerPort::default()
     };
     let peer = PeerInstance { id: "i-9".into(), incarnation: 1, node_id: "b".into(), ports: vec![peer] };
     model.set_peer_instance(&peer);

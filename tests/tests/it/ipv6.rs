@@ -1,7 +1,9 @@
-//! IPv6 addresses of instances: launched with, shown, and free again when the instance is gone.
+//! IPv6 addresses of instances: launched with, shown, told to their nodes, and free again when the instance is gone.
 
+use mallee_proto::v1::VpcView;
 use mallee_tests::{Reply, Setup, TestCloud};
 use mallee_types::{InstanceId, InstanceState};
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 /// A VPC with a subnet of this block, which gives new interfaces an address.
@@ -43,6 +45,29 @@ impl World {
         reply.all("ipv6Address").into_iter().map(str::to_owned).collect()
     }
 
+    /// Waits until the node of the instance has been told of all its addresses, and of the blocks that they are of.
+    async fn until_told(&mut self, id: &InstanceId) {
+        let shown: BTreeSet<String> = self.shown(id).await.into_iter().collect();
+        let block = self.block;
+        self.cloud
+            .until("the node to have the IPv6 addresses", async |cloud| {
+                let view = cloud.host_of(id).await.view().ok_or("the node has no view")?;
+                let ports =
+                    |vpc: &VpcView| vpc.ports.clone().into_iter().filter(|port| port.instance_id == id.as_str());
+                let has = |vpc: &&VpcView| ports(vpc).next().is_some();
+                let vpc = view.vpcs.iter().find(has).ok_or("the node has no port of it")?;
+                let found: BTreeSet<String> = ports(vpc).flat_map(|port| port.ipv6_addresses).collect();
+                let cidrs: Vec<&str> = vpc.subnets.iter().map(|subnet| subnet.ipv6_cidr.as_str()).collect();
+                let whole = found == shown && cidrs == [block.to_string().as_str()] && vpc.ipv6_cidrs.len() == 1;
+                if whole {
+                    Ok(())
+                } else {
+                    Err(format!("{found:?} of {cidrs:?} of {:?}, not {shown:?}", vpc.ipv6_cidrs))
+                }
+            })
+            .await;
+    }
+
     /// Which instance a filter finds.
     async fn found(&mut self, filter: &str, value: &str) -> String {
         let by = [("Filter.1.Name", filter), ("Filter.1.Value.1", value)];
@@ -64,6 +89,7 @@ async fn instances_have_ipv6_addresses(postgres: bool) {
     assert!(shown.len() == 2 && shown[0] == shown[1], "{shown:?}");
     let own = shown[0].clone();
     assert!(block.contains(&own.parse::<Ipv6Addr>().expect("an address")), "{own}");
+    w.until_told(&plain).await;
     for filter in ["ipv6-address", "network-interface.ipv6-addresses.ipv6-address"] {
         assert_eq!(w.found(filter, &own).await, plain.as_str(), "{filter}");
     }
@@ -115,12 +141,14 @@ async fn instances_have_ipv6_addresses(postgres: bool) {
     let after = w.cloud.rows().await.into_iter().find(|row| row.id == plain).expect("its row").generation;
     assert!(after > before, "{before:?} {after:?}");
     assert_eq!(w.shown(&plain).await.len(), 3);
+    w.until_told(&plain).await;
     assert_eq!(w.found("ipv6-address", &own).await, plain.as_str(), "the first one stays its own");
     w.cloud.sound().await;
 
     // Everything dies and comes back; a terminated instance gives them back at once.
     w.cloud.kill().await;
     w.cloud.boot().await;
+    w.until_told(&plain).await;
     for id in [&named, &none, &two, &plain] {
         w.terminate(id).await;
     }

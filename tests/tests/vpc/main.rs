@@ -11,10 +11,13 @@
     dead_code
 )]
 
+#[path = "../../../node-controller/net/tests/kernel/guest6.rs"]
+mod guest6;
 #[path = "../../../node-controller/net/tests/kernel/lab.rs"]
 mod lab;
 
 mod changes;
+mod ipv6;
 mod middlebox;
 mod nat;
 mod peering;

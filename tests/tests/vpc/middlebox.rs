@@ -44,7 +44,7 @@ async fn placed(nodes: [usize; 3]) -> World {
         cidr: "10.0.3.0/24".to_owned(),
         zone: "zone1".to_owned(),
         route_table_id: "rtb-a-3".to_owned(),
-        network_acl_id: String::new(),
+        ..Subnet::default()
     });
     table(&mut world, 3, 1, &[]);
     table(&mut world, 1, 2, &["10.0.2.0/24"]);

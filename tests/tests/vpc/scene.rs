@@ -77,6 +77,7 @@ pub fn network(world: &mut World, vpc: &str, vni: u32, block: &str) {
             zone: "zone1".to_owned(),
             route_table_id: if number == 1 { String::new() } else { format!("rtb-{vpc}-{number}") },
             network_acl_id: if number == 1 { String::new() } else { format!("acl-{vpc}") },
+            ..Subnet::default()
         });
     }
     let entry = |egress, number, allow, protocol, ports: (i32, i32)| NetworkAclEntry {

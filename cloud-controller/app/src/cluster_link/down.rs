@@ -78,7 +78,9 @@ fn by_object(changes: impl Iterator<Item = (Wanted, u64)>) -> BTreeMap<Wanted, C
 fn place(object: &Object, changes: Changes, subnets: &BTreeSet<String>) -> u64 {
     match object {
         Object::RouteTable(_) | Object::NetworkAcl(_) => changes.first,
-        Object::Vpc(vpc) if !vpc.more_cidrs.is_empty() && subnets.contains(&vpc.id) => changes.first,
+        Object::Vpc(vpc) if !(vpc.more_cidrs.is_empty() && vpc.ipv6_cidrs.is_empty()) && subnets.contains(&vpc.id) => {
+            changes.first
+        }
         _ => changes.newest,
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn port(interface: &InterfaceView, region: &str) -> Port {
         // Of instances: said where those are.
         bandwidth_kbps: 0,
         flows_max: 0,
+        ipv6_addresses: interface.ipv6.iter().map(ToString::to_string).collect(),
     }
 }
 

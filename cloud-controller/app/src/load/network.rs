@@ -13,12 +13,12 @@ use mallee_proto::v1::{
 use mallee_store::{
     DhcpOptionsDoc, FlowLogFilter, FlowLogRow, NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter,
     NetworkAclRow, RouteAssociationFilter, RouteRow, RouteTableFilter, RouteTableRow, SecurityGroupRow,
-    SecurityGroupRuleRow, Store, StoreError, SubnetRow, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE,
-    TO_TRANSIT_GATEWAY, TO_VPC_PEERING, Tx, VpcRow, dhcp_options_list_used, flow_log_list,
-    internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list, network_acl_list,
-    route_association_list, route_list, route_table_list, security_group_fetch, security_group_list_all,
-    security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_list_all, vpc_blocks, vpc_cidr_list,
-    vpc_fetch, vpc_list_all,
+    SecurityGroupRuleRow, Store, StoreError, SubnetIpv6CidrRow, SubnetRow, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY,
+    TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, Tx, VpcIpv6CidrRow, VpcRow, dhcp_options_list_used,
+    flow_log_list, internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list,
+    network_acl_list, route_association_list, route_list, route_table_list, security_group_fetch,
+    security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch,
+    subnet_ipv6_cidr_list, subnet_list_all, vpc_blocks, vpc_cidr_list, vpc_fetch, vpc_ipv6_cidr_list, vpc_list_all,
 };
 use mallee_types::{DhcpOptionsId, FlowLogId, GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ struct Parts<'a> {
     dhcp: Option<&'a DhcpOptionsDoc>,
     /// Blocks besides the first.
     more: &'a [Ipv4Net],
+    /// IPv6 blocks.
+    ipv6: &'a [VpcIpv6CidrRow],
 }
 
 fn dhcp_options(doc: &DhcpOptionsDoc) -> DhcpOptions {
@@ -69,10 +71,16 @@ fn vpc(row: &VpcRow, region: &str, parts: &Parts<'_>) -> Object {
         main_route_table_id: parts.main.map(ToString::to_string).unwrap_or_default(),
         dhcp_options,
         more_cidrs: parts.more.iter().map(ToString::to_string).collect(),
+        ipv6_cidrs: parts.ipv6.iter().map(|block| block.cidr.to_string()).collect(),
     })
 }
 
-fn subnet(row: &SubnetRow, table: Option<&RouteTableId>, acl: Option<&NetworkAclId>) -> Object {
+fn subnet(
+    row: &SubnetRow,
+    table: Option<&RouteTableId>,
+    acl: Option<&NetworkAclId>,
+    ipv6: Option<&SubnetIpv6CidrRow>,
+) -> Object {
     Object::Subnet(Subnet {
         id: row.id.to_string(),
         generation: row.generation.0,
@@ -81,6 +89,7 @@ fn subnet(row: &SubnetRow, table: Option<&RouteTableId>, acl: Option<&NetworkAcl
         zone: row.zone.to_string(),
         route_table_id: table.map(ToString::to_string).unwrap_or_default(),
         network_acl_id: acl.map(ToString::to_string).unwrap_or_default(),
+        ipv6_cidr: ipv6.map(|block| block.cidr.to_string()).unwrap_or_default(),
     })
 }
 
@@ -147,11 +156,13 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
     let set = row.dhcp_options_id.as_slice();
     let dhcp = dhcp_options_list_used(store, Some(set), None, 1).await?.pop();
     let blocks = vpc_blocks(store, &row).await?;
+    let ipv6 = vpc_ipv6_cidr_list(store, Some(std::slice::from_ref(id))).await?;
     let parts = Parts {
         gateway: gateway.as_ref().map(|gateway| &gateway.id),
         main: main.as_ref().map(|main| &main.table_id),
         dhcp: dhcp.as_ref().map(|set| &set.doc.0),
         more: blocks.get(1..).unwrap_or_default(),
+        ipv6: &ipv6,
     };
     Ok(vpc(&row, region, &parts))
 }
@@ -163,7 +174,8 @@ pub(super) async fn subnet_object(store: &Store, id: &SubnetId) -> Result<Object
     let own = route_association_list(store, filter).await?.pop();
     let filter = NetworkAclAssociationFilter { subnet: Some(id), ..Default::default() };
     let acl = network_acl_association_list(store, filter).await?.pop();
-    Ok(subnet(&row, own.as_ref().map(|own| &own.table_id), acl.as_ref().map(|acl| &acl.acl_id)))
+    let ipv6 = subnet_ipv6_cidr_list(store, Some(std::slice::from_ref(id))).await?.pop();
+    Ok(subnet(&row, own.as_ref().map(|own| &own.table_id), acl.as_ref().map(|acl| &acl.acl_id), ipv6.as_ref()))
 }
 
 /// One network ACL as it is now, or its removal.
@@ -272,6 +284,10 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
             blocks.push(row.cidr);
         }
     }
+    let mut six: BTreeMap<VpcId, Vec<VpcIpv6CidrRow>> = BTreeMap::new();
+    for row in vpc_ipv6_cidr_list(&mut *tx, None).await? {
+        six.entry(row.vpc_id.clone()).or_default().push(row);
+    }
     let lists = Lists::all(tx).await?;
     let mut out: Vec<Object> = Vec::with_capacity(vpcs.len());
     out.extend(vpcs.iter().map(|row| {
@@ -280,6 +296,7 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
             main: mains.get(&row.id),
             dhcp: row.dhcp_options_id.as_ref().and_then(|id| sets.get(id)),
             more: blocks.get(&row.id).and_then(|blocks| blocks.get(1..)).unwrap_or_default(),
+            ipv6: six.get(&row.id).map(Vec::as_slice).unwrap_or_default(),
         };
         vpc(row, region, &parts)
     }));
@@ -290,8 +307,11 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
     out.extend(all_network_acls(tx).await?);
     let acls = network_acl_association_list(&mut *tx, NetworkAclAssociationFilter::default()).await?;
     let acls: BTreeMap<SubnetId, NetworkAclId> = acls.into_iter().map(|row| (row.subnet_id, row.acl_id)).collect();
+    let six = subnet_ipv6_cidr_list(&mut *tx, None).await?;
+    let six: BTreeMap<&SubnetId, &SubnetIpv6CidrRow> = six.iter().map(|row| (&row.subnet_id, row)).collect();
     let subnets = subnet_list_all(&mut *tx).await?;
-    out.extend(subnets.iter().map(|row| subnet(row, own.get(&row.id), acls.get(&row.id))));
+    let told = |row: &SubnetRow| subnet(row, own.get(&row.id), acls.get(&row.id), six.get(&row.id).copied());
+    out.extend(subnets.iter().map(told));
     let mut after = None;
     loop {
         let filter = RouteTableFilter { after: after.as_ref(), ..Default::default() };

@@ -35,6 +35,7 @@ fn instance(view: &InstanceView) -> Object {
         public_ip: interface.public_ip.map(|ip| ip.to_string()).unwrap_or_default(),
         group_ids: interface.groups.iter().map(|(id, _)| id.to_string()).collect(),
         secondary: interface.secondary.iter().map(secondary).collect(),
+        ipv6_addresses: interface.ipv6.iter().map(ToString::to_string).collect(),
     };
     Object::PeerInstance(PeerInstance {
         id: view.row.id.to_string(),

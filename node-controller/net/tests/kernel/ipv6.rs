@@ -1,12 +1,13 @@
 //! IPv6 inside a VPC: on one node and between two, what groups and network ACLs say of it, and that a VPC without it has none.
 
+pub use crate::guest6::{add_address, connects6, listen6, ping6, ping6_once, set_address};
 use crate::lab::*;
 use crate::overlay::underlay;
 use mallee_node_core::network::NetworkEngine as _;
 use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::{NetworkAclEntry, PortView, VpcView};
 use mallee_runtime::FaultAction;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv6Addr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 /// As [`port`], with the address `2001:db8:0:<subnet>::<n>`.
@@ -34,42 +35,10 @@ pub fn vpc6(ports: &[PortView]) -> VpcView {
     view
 }
 
-/// Gives a guest an address. It has it when its kernel has made a route of it, a moment after `ip` says so: until then it
-/// drops what comes for it.
-pub fn add_address(guest: &str, ip: &str) {
-    ok(Some(guest), &format!("ip addr replace {ip}/128 dev eth0 nodad"));
-    let has = || !ok(Some(guest), &format!("ip -6 route show table local {ip}")).is_empty();
-    let soon = (0..300).any(|_| {
-        has() || {
-            std::thread::sleep(Duration::from_millis(10));
-            false
-        }
-    });
-    assert!(soon, "{guest} has {ip}");
-}
-
-/// The guest's own IPv6 address, and the way by its router.
-pub fn set_address(guest: &str, port: &PortView) {
-    for ip in &port.ipv6_addresses {
-        add_address(guest, ip);
-    }
-    ok(Some(guest), "ip -6 route replace default via fe80::1 dev eth0");
-}
-
 pub async fn launch6(lab: &mut Lab, port: &PortView) -> String {
     let guest = lab.launch(port).await;
     set_address(&guest, port);
     guest
-}
-
-pub fn ping6(ns: &str, to: &str) -> bool {
-    // The first packet may be too early: the guest's link-local address is being made sure of.
-    (0..4).any(|_| ping6_once(ns, to))
-}
-
-/// One packet only, for what should not come through.
-fn ping6_once(ns: &str, to: &str) -> bool {
-    sh(Some(ns), &format!("busybox ping -6 -c 1 -W 1 {to}")).status.success()
 }
 
 /// Whether one datagram from this address gets there.
@@ -78,16 +47,6 @@ pub fn delivers6(sender: &str, source: &str, receiver: &str, to: &str) -> bool {
     socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
     within(sender, || UdpSocket::bind(format!("[{source}]:0")).unwrap().send_to(b"x", format!("[{to}]:9999")).unwrap());
     socket.recv_from(&mut [0; 16]).is_ok()
-}
-
-/// A listener of a namespace; who connects waits in its queue.
-fn listen6(ns: &str, port: u16) -> TcpListener {
-    within(ns, || TcpListener::bind(format!("[::]:{port}")).unwrap())
-}
-
-fn connects6(ns: &str, to: &str, port: u16) -> bool {
-    let to = SocketAddr::new(to.parse().unwrap(), port);
-    within(ns, || std::net::TcpStream::connect_timeout(&to, Duration::from_millis(900)).is_ok())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ mod delta;
 mod faults;
 mod flows;
 mod groups;
+mod guest6;
 mod hops;
 mod ipv6;
 mod lab;
