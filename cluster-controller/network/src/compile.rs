@@ -190,8 +190,11 @@ fn route_tables(model: &Model, vpc: &Vpc, entry: &VpcEntry, subnets: &BTreeSet<&
     let subnets = subnets.iter().filter_map(|id| entry.subnets.get(*id));
     let tables: BTreeMap<u32, &RouteTable> =
         subnets.filter_map(|subnet| table_of(vpc, entry, subnet)).map(|table| (table.number, table)).collect();
-    let view =
-        |(number, table): (u32, &RouteTable)| RouteTableView { number, routes: routes(model, vpc, entry, table) };
+    let view = |(number, table): (u32, &RouteTable)| RouteTableView {
+        number,
+        routes: routes(model, vpc, entry, table),
+        ..RouteTableView::default()
+    };
     tables.into_iter().map(view).collect()
 }
 
@@ -209,7 +212,7 @@ fn route_view(model: &Model, vpc: &Vpc, entry: &VpcEntry, route: &Route) -> Rout
     let hop = match &route.target {
         Some(Target::NetworkInterfaceId(id)) => entry.interfaces.get(id).map(|(address, _)| address),
         Some(Target::NatGatewayId(id)) => model.nat_hop(&vpc.id, id),
-        Some(Target::VpcPeeringId(_) | Target::InternetGatewayId(_) | Target::TransitGatewayId(_)) | None => None,
+        _ => None,
     };
     let target = match &route.target {
         Some(Target::VpcPeeringId(id)) if peering::leads(model, &vpc.id, id) => {

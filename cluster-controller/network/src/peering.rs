@@ -88,6 +88,7 @@ pub(crate) fn views(model: &Model, node: &str, vpc: &str) -> Vec<PeeringView> {
             id: peering.id.clone(),
             peer_vpc_id: peer.to_owned(),
             peer_cidrs: blocks(known(model, peer)?),
+            ..PeeringView::default()
         })
     };
     needed.filter_map(view).collect()

@@ -43,6 +43,7 @@ fn vpc(n: u32, generation: u64) -> Vpc {
         more_cidrs: if generation.is_multiple_of(3) { vec!["10.9.0.0/16".into()] } else { Vec::new() },
         // As some have of IPv6.
         ipv6_cidrs: if generation.is_multiple_of(4) { vec![format!("2001:db8:{n}::/56")] } else { Vec::new() },
+        egress_only_gateway_id: if generation.is_multiple_of(2) { format!("eigw-{n}") } else { String::new() },
     }
 }
 

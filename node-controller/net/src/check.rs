@@ -259,7 +259,7 @@ fn check_tables(wire: &VpcView, names: &crate::Names, model: &mut Model) -> BTre
                 RouteTarget::Internet => Way::Internet,
                 RouteTarget::Peering => Way::Peering(names.peering(&route.peering_id)),
                 RouteTarget::Interface => route.next_hop.parse().map_or(Way::Blackhole, Way::Hop),
-                RouteTarget::Unspecified | RouteTarget::Blackhole => Way::Blackhole,
+                RouteTarget::Unspecified | RouteTarget::Blackhole | RouteTarget::EgressOnly => Way::Blackhole,
             };
             match route.destination.parse::<Ipv4Net>() {
                 Ok(to) => drop(ways.insert(to.trunc(), way)),

@@ -69,6 +69,7 @@ fn view() -> NodeView {
                 route("198.51.100.0/24", RouteTarget::Blackhole),
                 route("nowhere", RouteTarget::Internet),
             ],
+            ..Default::default()
         }],
         internet_gateway: true,
         routed: true,

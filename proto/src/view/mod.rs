@@ -68,6 +68,7 @@ fn canonicalise_vpc(vpc: &mut VpcView) {
     }
     for table in &mut vpc.route_tables {
         sort_unique(&mut table.routes, |route| &route.destination);
+        sort_unique(&mut table.ipv6_routes, |route| &route.destination);
     }
     sort_unique(&mut vpc.network_acls, |acl| &acl.id);
     for acl in vpc.network_acls.iter_mut().filter(|acl| !in_order(acl)) {
@@ -77,6 +78,7 @@ fn canonicalise_vpc(vpc: &mut VpcView) {
     sort_unique(&mut vpc.peerings, |peering| &peering.id);
     for peering in &mut vpc.peerings {
         sort_unique(&mut peering.peer_cidrs, |cidr| cidr);
+        sort_unique(&mut peering.peer_ipv6_cidrs, |cidr| cidr);
     }
     sort_unique(&mut vpc.public_names, |name| &name.public_ip);
     sort_unique(&mut vpc.ports, port_key);
@@ -134,11 +136,17 @@ fn is_canonical(view: &NodeView) -> bool {
 fn is_canonical_vpc(vpc: &VpcView) -> bool {
     ascends(&vpc.subnets, |s| &s.id)
         && numbered(&vpc.route_tables)
-        && vpc.route_tables.iter().all(|table| ascends(&table.routes, |route| &route.destination))
+        && vpc.route_tables.iter().all(|table| {
+            ascends(&table.routes, |route| &route.destination)
+                && ascends(&table.ipv6_routes, |route| &route.destination)
+        })
         && ascends(&vpc.network_acls, |acl| &acl.id)
         && vpc.network_acls.iter().all(in_order)
         && ascends(&vpc.peerings, |peering| &peering.id)
-        && vpc.peerings.iter().all(|peering| ascends(&peering.peer_cidrs, |cidr| cidr))
+        && vpc
+            .peerings
+            .iter()
+            .all(|peering| ascends(&peering.peer_cidrs, |cidr| cidr) && ascends(&peering.peer_ipv6_cidrs, |cidr| cidr))
         && ascends(&vpc.public_names, |name| &name.public_ip)
         && ascends(&vpc.ports, port_key)
         && ascends(&vpc.groups, group_key)

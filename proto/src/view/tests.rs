@@ -42,7 +42,8 @@ prop_compose! {
     ) -> VpcView {
         let route = |destination| RouteView { destination, target: RouteTarget::Internet.into(), ..RouteView::default() };
         let table = |(number, to): (u32, Vec<String>)| {
-            RouteTableView { number, routes: to.into_iter().map(route).collect() }
+            let routes: Vec<RouteView> = to.into_iter().map(route).collect();
+            RouteTableView { number, ipv6_routes: routes.clone(), routes }
         };
         let entry = |(number, egress, allow)| NetworkAclEntry { number, egress, allow, ..NetworkAclEntry::default() };
         let acl = |(id, entries): (String, Vec<_>)| {
@@ -69,7 +70,7 @@ prop_compose! {
                 public_ip: vpc.clone(), private_ip: String::new(),
             }).collect(),
             peerings: peers.into_iter().map(|(id, peer_vpc_id, peer_cidrs)| PeeringView {
-                id, peer_vpc_id, peer_cidrs,
+                id, peer_vpc_id, peer_ipv6_cidrs: peer_cidrs.clone(), peer_cidrs,
             }).collect(),
             remotes: remotes.into_iter().map(|(address, vtep)| Remote { address, vtep }).collect(),
             sections,

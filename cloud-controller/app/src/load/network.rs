@@ -72,6 +72,7 @@ fn vpc(row: &VpcRow, region: &str, parts: &Parts<'_>) -> Object {
         dhcp_options,
         more_cidrs: parts.more.iter().map(ToString::to_string).collect(),
         ipv6_cidrs: parts.ipv6.iter().map(|block| block.cidr.to_string()).collect(),
+        egress_only_gateway_id: String::new(),
     })
 }
 

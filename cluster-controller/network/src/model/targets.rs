@@ -11,6 +11,7 @@ fn named(table: &RouteTable) -> impl Iterator<Item = &String> {
             Target::InternetGatewayId(_)
             | Target::VpcPeeringId(_)
             | Target::NatGatewayId(_)
+            | Target::EgressOnlyGatewayId(_)
             | Target::TransitGatewayId(_),
         )
         | None => None,

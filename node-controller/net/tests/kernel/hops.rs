@@ -24,8 +24,10 @@ pub fn boxed(subnet: u8, n: u8) -> PortView {
 pub fn led(ports: &[PortView], remotes: &[(&str, &str)], routes: &[RouteView]) -> VpcView {
     let mut view = vpc("a", 100, ports);
     view.subnets = vec![subnet("a", 0, 1), subnet("a", 1, 2)];
-    view.route_tables =
-        vec![RouteTableView { number: 1, routes: routes.to_vec() }, RouteTableView { number: 2, routes: Vec::new() }];
+    view.route_tables = vec![
+        RouteTableView { number: 1, routes: routes.to_vec(), ..Default::default() },
+        RouteTableView { number: 2, ..Default::default() },
+    ];
     view.remotes = remotes.iter().map(|(ip, at)| remote(ip, at)).collect();
     view
 }

@@ -362,7 +362,7 @@ pub fn route_table(number: u32, routes: &[(&str, RouteTarget)]) -> RouteTableVie
         target: (*target).into(),
         ..Default::default()
     };
-    RouteTableView { number, routes: routes.iter().map(route).collect() }
+    RouteTableView { number, routes: routes.iter().map(route).collect(), ..Default::default() }
 }
 
 pub fn rule(egress: bool, protocol: i32, from: i32, to: i32, peer: Peer) -> GroupRule {

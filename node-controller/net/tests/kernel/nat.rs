@@ -25,7 +25,7 @@ fn by_gateway(ports: &[PortView], remotes: &[(&str, &str)], gateway: &str) -> Vp
     let mut view = vpc("a", 100, ports);
     view.subnets = vec![subnet("a", 0, 1), subnet("a", 1, 2)];
     view.route_tables = vec![
-        RouteTableView { number: 1, routes: vec![by("0.0.0.0/0", gateway)] },
+        RouteTableView { number: 1, routes: vec![by("0.0.0.0/0", gateway)], ..Default::default() },
         route_table(2, &[("0.0.0.0/0", RouteTarget::Internet)]),
     ];
     view.remotes = remotes.iter().map(|(ip, at)| remote(ip, at)).collect();

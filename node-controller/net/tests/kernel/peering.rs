@@ -45,6 +45,7 @@ fn peered(mut view: VpcView, peers: &[(&str, &str)]) -> VpcView {
         id: (*id).to_owned(),
         peer_vpc_id: format!("vpc-{peer}"),
         peer_cidrs: vec![block(peer)],
+        ..Default::default()
     };
     view.peerings = peers.iter().map(peering).collect();
     view
