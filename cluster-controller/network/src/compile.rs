@@ -69,13 +69,16 @@ fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
     let keys = model.nodes.get(node).and_then(|node| node.vpcs.get(&vpc.id));
     if keys.is_none() {
         // Packets of peers pass through here to where its ports are; nothing else of it matters.
+        let peerings = peering::views(model, node, &vpc.id);
+        let six = peerings.iter().any(|peering| !peering.peer_ipv6_cidrs.is_empty());
         return VpcView {
             vpc_id: vpc.id.clone(),
             cidr: vpc.cidr.clone(),
             vni: vpc.vni,
             routed: true,
             more_cidrs: vpc.more_cidrs.clone(),
-            peerings: peering::views(model, node, &vpc.id),
+            ipv6_cidrs: if six { vpc.ipv6_cidrs.clone() } else { Vec::new() },
+            peerings,
             ..VpcView::default()
         };
     }
@@ -114,6 +117,11 @@ fn local(model: &Model, node: &str, vpc: &Vpc, entry: &VpcEntry) -> VpcView {
         // Of earlier formats, and said by sections.
         ..VpcView::default()
     }
+}
+
+/// Whether it is the text of an IPv6 block.
+fn is_six(block: &str) -> bool {
+    block.contains(':')
 }
 
 /// Whether one block is a part of another. What is no IPv6 block is of none.
@@ -165,8 +173,7 @@ fn acl_of<'a>(vpc: &Vpc, entry: &'a VpcEntry, subnet: &'a Subnet) -> Option<&'a 
 /// and what allows all.
 fn passes_all(acl: &NetworkAcl, egress: bool, everywhere: &str) -> bool {
     let all = |entry: &&NetworkAclEntry| entry.protocol == -1 && entry.cidr == everywhere;
-    let family = |cidr: &str| cidr.contains(':');
-    let of_family = |entry: &&NetworkAclEntry| family(&entry.cidr) == family(everywhere);
+    let of_family = |entry: &&NetworkAclEntry| is_six(&entry.cidr) == is_six(everywhere);
     let decides = |entry: &&NetworkAclEntry| entry.egress == egress && of_family(entry) && (!entry.allow || all(entry));
     acl.entries.iter().filter(decides).min_by_key(|entry| entry.number).is_some_and(|entry| entry.allow)
 }
@@ -192,35 +199,42 @@ fn route_tables(model: &Model, vpc: &Vpc, entry: &VpcEntry, subnets: &BTreeSet<&
         subnets.filter_map(|subnet| table_of(vpc, entry, subnet)).map(|table| (table.number, table)).collect();
     let view = |(number, table): (u32, &RouteTable)| RouteTableView {
         number,
-        routes: routes(model, vpc, entry, table),
-        ..RouteTableView::default()
+        routes: routes(model, vpc, entry, table, false),
+        ipv6_routes: if vpc.ipv6_cidrs.is_empty() { Vec::new() } else { routes(model, vpc, entry, table, true) },
     };
     tables.into_iter().map(view).collect()
 }
 
-fn routes(model: &Model, vpc: &Vpc, entry: &VpcEntry, table: &RouteTable) -> Vec<RouteView> {
+/// A table's routes to blocks of one family.
+fn routes(model: &Model, vpc: &Vpc, entry: &VpcEntry, table: &RouteTable, six: bool) -> Vec<RouteView> {
     let views = |route: &Route| match transit::gateway_of(route) {
         Some(gateway) => transit::routes(model, vpc, table, route, gateway),
         None => vec![route_view(model, vpc, entry, route)],
     };
-    table.routes.iter().flat_map(views).collect()
+    table.routes.iter().filter(|route| is_six(&route.destination) == six).flat_map(views).collect()
 }
 
 /// Where an interface is, its VPC's nodes know from its address: when it moves, no route changes.
 fn route_view(model: &Model, vpc: &Vpc, entry: &VpcEntry, route: &Route) -> RouteView {
     let mut view = RouteView { destination: route.destination.clone(), ..RouteView::default() };
+    let six = is_six(&route.destination);
     let hop = match &route.target {
+        // A next hop has an IPv4 address, and takes nothing else.
+        _ if six => None,
         Some(Target::NetworkInterfaceId(id)) => entry.interfaces.get(id).map(|(address, _)| address),
         Some(Target::NatGatewayId(id)) => model.nat_hop(&vpc.id, id),
         _ => None,
     };
     let target = match &route.target {
-        Some(Target::VpcPeeringId(id)) if peering::leads(model, &vpc.id, id) => {
+        Some(Target::VpcPeeringId(id)) if peering::leads(model, &vpc.id, id, six) => {
             view.peering_id.clone_from(id);
             RouteTarget::Peering
         }
         Some(Target::InternetGatewayId(id)) if !id.is_empty() && *id == vpc.internet_gateway_id => {
             RouteTarget::Internet
+        }
+        Some(Target::EgressOnlyGatewayId(id)) if six && !id.is_empty() && *id == vpc.egress_only_gateway_id => {
+            RouteTarget::EgressOnly
         }
         _ => match hop {
             Some(hop) => {

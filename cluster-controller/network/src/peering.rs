@@ -66,9 +66,10 @@ fn known<'a>(model: &'a Model, vpc: &str) -> Option<&'a Vpc> {
     model.vpcs.get(vpc)?.vpc.as_ref()
 }
 
-/// Whether routes of a VPC lead over this connection.
-pub(crate) fn leads(model: &Model, vpc: &str, peering: &str) -> bool {
-    model.peerings.of(vpc).any(|(held, peer)| held.id == peering && known(model, peer).is_some())
+/// Whether routes of a VPC lead over this connection; of IPv6 (`six`), only where both VPCs have it.
+pub(crate) fn leads(model: &Model, vpc: &str, peering: &str, six: bool) -> bool {
+    let fits = |peer: &Vpc| !six || !peer.ipv6_cidrs.is_empty();
+    model.peerings.of(vpc).any(|(held, peer)| held.id == peering && known(model, peer).is_some_and(fits))
 }
 
 /// Whether a group's members are members to a VPC: of the same one, or of a peer. (Of one that is not known yet there is
@@ -83,12 +84,14 @@ pub(crate) fn views(model: &Model, node: &str, vpc: &str) -> Vec<PeeringView> {
     let has_ports = |vpc: &str| model.nodes.get(node).is_some_and(|node| node.vpcs.contains_key(vpc));
     let here = has_ports(vpc);
     let needed = model.peerings.of(vpc).filter(|(_, peer)| here || has_ports(peer));
+    let six = known(model, vpc).is_some_and(|vpc| !vpc.ipv6_cidrs.is_empty());
     let view = |(peering, peer): (&VpcPeering, &str)| {
+        let (peer_vpc, peer_vpc_id) = (known(model, peer)?, peer.to_owned());
         Some(PeeringView {
             id: peering.id.clone(),
-            peer_vpc_id: peer.to_owned(),
-            peer_cidrs: blocks(known(model, peer)?),
-            ..PeeringView::default()
+            peer_vpc_id,
+            peer_cidrs: blocks(peer_vpc),
+            peer_ipv6_cidrs: if six { peer_vpc.ipv6_cidrs.clone() } else { Vec::new() },
         })
     };
     needed.filter_map(view).collect()

@@ -6,8 +6,8 @@ use crate::v1::{NodeView, PortView, RouteTarget};
 /// The newest format, which nodes of this version read.
 ///
 /// 0: as before there were formats. 1: routes to interfaces, NAT gateways. 2: sections. 3: limits of ports, several
-/// addresses of a NAT gateway. 4: IPv6 inside a VPC: blocks and addresses, and what groups, members, ACLs and places say
-/// of such.
+/// addresses of a NAT gateway. 4: IPv6: blocks and addresses, what groups, members, ACLs and places say
+/// of such, and where route tables lead it.
 pub const FORMAT: u32 = 4;
 
 /// Every view that says anything is of this format at least: a node that does not read it cannot be told of an instance.

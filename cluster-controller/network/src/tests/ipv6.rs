@@ -1,9 +1,12 @@
 //! IPv6 inside a VPC: who is told what of it, and when.
 
 use super::acls::{acl, entry};
-use super::{compile, instance, small, subnet, vpc};
+use super::{compile, instance, route_table, small, subnet, vpc};
 use crate::{Model, Told};
-use mallee_proto::v1::{InstanceIntent, NodeView, PeerInstance, PeerPort, Subnet, Vpc};
+use mallee_proto::v1::{
+    InstanceIntent, NodeView, PeerInstance, PeerPort, Route, RouteTarget, Subnet, TransitAttachment, TransitGateway,
+    Vpc, VpcPeering, route::Target,
+};
 use mallee_proto::view;
 
 const BLOCK: &str = "2001:db8:1::/56";
@@ -141,4 +144,95 @@ fn an_acl_passes_everything_if_it_does_of_each_family_that_there_is() {
     let cases = [&four[..], &both, &denies_six, &denies_four];
     assert_eq!(cases.map(|entries| told(&[BLOCK], entries)), [true, false, true, true]);
     assert_eq!(cases.map(|entries| told(&[], entries)), [false, false, false, true]);
+}
+
+/// Routes of the main table, and where a node is told that they lead.
+fn led(model: &mut Model, generation: u64, routes: &[(&str, Target)]) -> Vec<(String, RouteTarget)> {
+    let mut table = route_table(1, 1, generation, 1);
+    let route = |(to, target): &(&str, Target)| Route { destination: (*to).into(), target: Some(target.clone()) };
+    table.routes = routes.iter().map(route).collect();
+    model.set_route_table(table);
+    let view = compile(model, "a").vpcs.remove(0);
+    let told = view.route_tables.into_iter().find(|table| table.number == 1).unwrap().ipv6_routes;
+    told.into_iter().map(|route| (route.destination.clone(), route.target())).collect()
+}
+
+#[test]
+fn routes_lead_ipv6_to_the_gateways_that_the_vpc_has() {
+    let mut model = dual();
+    let (open, one_way) = (Target::InternetGatewayId("igw-1".into()), Target::EgressOnlyGatewayId("eigw-1".into()));
+    let routes = [("2001:db8:f::/48", one_way.clone()), ("::/0", open.clone()), ("0.0.0.0/0", open.clone())];
+    let targets = |led: Vec<(String, RouteTarget)>| led.into_iter().map(|(_, target)| target).collect::<Vec<_>>();
+    model.set_vpc(Vpc { internet_gateway_id: String::new(), ..six(3, &[BLOCK]) });
+    let nowhere = led(&mut model, 8, &routes);
+    assert_eq!(nowhere.iter().map(|(to, _)| to.as_str()).collect::<Vec<_>>(), ["2001:db8:f::/48", "::/0"]);
+    assert_eq!(targets(nowhere), [RouteTarget::Blackhole; 2], "neither is there");
+    model.set_vpc(six(4, &[BLOCK]));
+    assert_eq!(targets(led(&mut model, 9, &routes)), [RouteTarget::Blackhole, RouteTarget::Internet]);
+    model.set_vpc(Vpc { egress_only_gateway_id: "eigw-1".into(), ..six(5, &[BLOCK]) });
+    assert_eq!(targets(led(&mut model, 10, &routes))[0], RouteTarget::EgressOnly);
+    // What takes IPv4 only takes none of it.
+    let others = [
+        ("2001:db8:1::/64", Target::NatGatewayId("nat-1".into())),
+        ("2001:db8:2::/64", Target::NetworkInterfaceId("eni-2".into())),
+        ("2001:db8:3::/64", Target::TransitGatewayId("tgw-1".into())),
+        ("2001:db8:4::/64", Target::EgressOnlyGatewayId("eigw-9".into())),
+    ];
+    let attachment =
+        TransitAttachment { id: "tgw-attach-1".into(), vpc_id: "vpc-1".into(), ..TransitAttachment::default() };
+    model.set_transit_gateway(TransitGateway {
+        id: "tgw-1".into(),
+        generation: 1,
+        attachments: vec![attachment],
+        ..TransitGateway::default()
+    });
+    assert_eq!(targets(led(&mut model, 11, &others)), [RouteTarget::Blackhole; 4]);
+    // And one to all of IPv4 by the one-way gateway leads nowhere.
+    led(&mut model, 12, &[("0.0.0.0/0", one_way)]);
+    assert_eq!(compile(&model, "a").vpcs[0].route_tables[0].routes[0].target(), RouteTarget::Blackhole);
+    model.set_vpc(six(6, &[]));
+    assert!(led(&mut model, 13, &routes).is_empty(), "where there is no IPv6, nothing is said of it");
+}
+
+#[test]
+fn peers_that_both_have_ipv6_are_led_to_each_other_and_passed_through() {
+    let mut model = dual();
+    let second = |generation: u64, blocks: &[&str]| Vpc {
+        id: "vpc-2".into(),
+        cidr: "10.2.0.0/16".into(),
+        vni: 102,
+        main_route_table_id: "rtb-2-1".into(),
+        ..six(generation, blocks)
+    };
+    model.set_vpc(second(1, &[]));
+    model.set_subnet(Subnet { ipv6_cidr: "2001:db8:2:5::/64".into(), ..subnet(2, 1) });
+    let mut far = instance(5, "b", 2, &[], 1);
+    far.spec.as_mut().unwrap().ports[0].ipv6_addresses = vec!["2001:db8:2:5::5".into()];
+    model.set_instance(&far, true);
+    model.set_peering(VpcPeering {
+        id: "pcx-1".into(),
+        generation: 1,
+        requester_vpc_id: "vpc-1".into(),
+        accepter_vpc_id: "vpc-2".into(),
+        ..VpcPeering::default()
+    });
+    let routes = [("2001:db8:2::/56", Target::VpcPeeringId("pcx-1".into()))];
+    let to = |target| [("2001:db8:2::/56".to_owned(), target)];
+    assert_eq!(led(&mut model, 8, &routes), to(RouteTarget::Blackhole), "the peer has none");
+    let passed = |model: &Model| {
+        let view = compile(model, "a");
+        let peer = view.vpcs.iter().find(|vpc| vpc.vpc_id == "vpc-2").unwrap();
+        (peer.ipv6_cidrs.clone(), peer.peerings[0].peer_ipv6_cidrs.clone(), view.vpcs[0].peerings[0].clone())
+    };
+    let (blocks, of_peer, own) = passed(&model);
+    assert!(blocks.is_empty() && of_peer.is_empty() && own.peer_ipv6_cidrs.is_empty());
+    model.set_vpc(second(2, &["2001:db8:2::/56"]));
+    assert_eq!(led(&mut model, 9, &routes), to(RouteTarget::Peering));
+    let (blocks, of_peer, own) = passed(&model);
+    assert_eq!((blocks, of_peer), (vec!["2001:db8:2::/56".to_owned()], vec![BLOCK.to_owned()]));
+    assert_eq!(own.peer_ipv6_cidrs, ["2001:db8:2::/56"]);
+    // The first has none any more: it is as if the second had none either.
+    model.set_vpc(six(6, &[]));
+    let (blocks, of_peer, own) = passed(&model);
+    assert!(blocks.is_empty() && of_peer.is_empty() && own.peer_ipv6_cidrs.is_empty());
 }
