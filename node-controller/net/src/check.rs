@@ -136,7 +136,10 @@ fn check_vpc(
         devices6: BTreeMap::new(),
         members6: six::members(wire),
         remotes6: Arc::default(),
+        tables6: BTreeMap::new(),
+        world6: BTreeMap::new(),
     };
+    vpc.tables6 = six::tables(wire, &vpc, names, &mut model.warnings);
     vpc.dhcp = match &wire.dhcp_options {
         None => DhcpOptions::usual(&vpc.domain, vpc.dns()),
         Some(set) => {
@@ -176,6 +179,7 @@ fn check_vpc(
             }
         }
     }
+    vpc.world6 = six::world(&vpc, config, &mut model.port_errors);
     for group in &wire.groups {
         let mut rules: Vec<Rule> = Vec::new();
         for rule in &group.rules {
@@ -213,8 +217,8 @@ pub(crate) fn place(
 ) -> Result<Option<(Ipv4Addr, Ipv4Addr)>, String> {
     match (address.parse::<Ipv4Addr>(), vtep.parse::<Ipv4Addr>()) {
         (Ok(_), Ok(at)) if at == config.vtep => Ok(None),
-        // Of the other family: see `six`.
-        (Err(_), Ok(_)) if address.parse().is_ok_and(|ip: Ipv6Addr| vpc.covers6(ip)) => Ok(None),
+        // Of the other family: see `six`. A VPC that is passed through may be told without it.
+        (Err(_), Ok(_)) if address.parse().is_ok_and(|ip: Ipv6Addr| !vpc.six() || vpc.covers6(ip)) => Ok(None),
         (Ok(ip), Ok(at)) if vpc.covers(ip) => Ok(Some((ip, at))),
         _ => Err(format!("remote {address:?} at {vtep:?} left out")),
     }
@@ -286,7 +290,8 @@ fn check_peerings(
         match blocks {
             Some(blocks) if !blocks.is_empty() && here.contains(peer) && peer != wire.vpc_id => {
                 let (peer_vpc, peer_ns) = (peer.to_owned(), names.vpc_ns(peer));
-                peerings.insert(names.peering(&peering.id), Peering { peer_vpc, peer_ns, blocks });
+                let blocks6 = six::peer_blocks(peering, wire, &mut model.warnings);
+                peerings.insert(names.peering(&peering.id), Peering { peer_vpc, peer_ns, blocks, blocks6 });
             }
             _ => model.warnings.push(format!("{}: left out, it leads to {peer:?}", peering.id)),
         }

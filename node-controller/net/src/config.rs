@@ -1,6 +1,6 @@
 //! What an operator (or a test) chooses about the network of one host.
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The MTU guests, ports and the overlay have: 1500 less the 50 bytes of VXLAN over IPv4.
@@ -30,6 +30,8 @@ pub struct NetConfig {
     pub vxlan_port: u16,
     /// Where public addresses come from. Without a public link the host routes all of these to the edge namespace.
     pub public_pool: Vec<Ipv4Net>,
+    /// Where the IPv6 blocks of VPCs come from; as `public_pool`.
+    pub public_pool6: Vec<Ipv6Net>,
     /// The host's device on the network that the pool's addresses are of: there the host answers for those of its own
     /// instances, and other hosts for theirs. Nothing is translated behind the host's own address then.
     pub public_link: Option<String>,
@@ -56,6 +58,7 @@ impl NetConfig {
             vtep,
             vxlan_port: VXLAN_PORT,
             public_pool: Vec::new(),
+            public_pool6: Vec::new(),
             public_link: None,
             uplink_nat: true,
             guest_host_ports: vec![API_PORT],

@@ -2,10 +2,11 @@
 //! and one small table there. Address translation itself happens in each VPC's namespace.
 
 use crate::config::{MTU, NetConfig};
+use crate::edge6;
 use crate::exec::{delete_links, failed, ip_batch, nft, run, sysctls};
-use crate::model::Model;
+use crate::model::{Model, Vpc};
 use crate::names::Names;
-use crate::nft::Rules;
+use crate::nft::{Rules, list};
 use crate::ns;
 use crate::observe;
 use crate::plan::{
@@ -14,7 +15,7 @@ use crate::plan::{
 use crate::swap;
 use mallee_node_core::network::NetworkError;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tracing::{info, warn};
 
 /// Marks our routes in the host's table.
@@ -27,6 +28,8 @@ pub const HOST_SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
 pub(crate) struct EdgeWant {
     /// Public address to the edge's device toward its VPC.
     pub(crate) public: BTreeMap<Ipv4Addr, String>,
+    /// The same of IPv6.
+    pub(crate) public6: BTreeMap<Ipv6Addr, String>,
 }
 
 impl EdgeWant {
@@ -35,29 +38,54 @@ impl EdgeWant {
         let ports = open.flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
         let addresses = ports.flat_map(|(vpc, port)| port.addresses().map(move |(_, public)| (vpc, public)));
         let public = addresses.filter_map(|(vpc, public)| Some((public?, names.edge_link(&vpc.id)))).collect();
-        Self { public }
+        let of = |vpc: &Vpc| names.edge_link(&vpc.id);
+        let public6 = model.vpcs.values().flat_map(|vpc| vpc.world6.keys().map(move |ip| (*ip, of(vpc)))).collect();
+        Self { public, public6 }
+    }
+
+    /// Whether nothing needs the edge.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.public.is_empty() && self.public6.is_empty()
+    }
+
+    /// Every address, with the edge's device toward its VPC.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (IpAddr, &String)> {
+        let four = self.public.iter().map(|(ip, device)| (IpAddr::from(*ip), device));
+        four.chain(self.public6.iter().map(|(ip, device)| (IpAddr::from(*ip), device)))
+    }
+
+    /// The edge's device toward the VPC of this address.
+    pub(crate) fn device(&self, address: IpAddr) -> Option<&String> {
+        match address {
+            IpAddr::V4(ip) => self.public.get(&ip),
+            IpAddr::V6(ip) => self.public6.get(&ip),
+        }
     }
 }
 
 /// The edge's own filter: a packet from a VPC bears a public address of that VPC, or is dropped. Nothing is tracked.
 pub(crate) fn edge_rules(want: &EdgeWant) -> String {
-    let pairs: Vec<String> = want.public.iter().map(|(ip, device)| format!("{ip} . \"{device}\"")).collect();
-    let elements =
-        if pairs.is_empty() { String::new() } else { format!(" elements = {{ {} }};", pairs.join(",\n\t\t")) };
+    let pairs = list(want.public.iter().map(|(ip, device)| format!("{ip} . \"{device}\"")));
+    let (set6, none6, six) = if want.public6.is_empty() {
+        (String::new(), "\t\tmeta nfproto ipv6 counter drop\n", "")
+    } else {
+        let pairs = list(want.public6.iter().map(|(ip, device)| format!("{ip} . \"{device}\"")));
+        let set = format!("\tset owners6 {{ type ipv6_addr . ifname;{pairs} }}\n");
+        (set, "", "\t\tip6 saddr . iifname @owners6 notrack accept\n")
+    };
     format!(
         "table inet edge {{\n\
-         \tset owners {{ type ipv4_addr . ifname;{elements} }}\n\
-         \tchain raw {{ type filter hook prerouting priority raw; policy drop;\n\
-         \t\tmeta nfproto ipv6 counter drop\n\
+         \tset owners {{ type ipv4_addr . ifname;{pairs} }}\n{set6}\
+         \tchain raw {{ type filter hook prerouting priority raw; policy drop;\n{none6}\
          \t\tiifname \"uplink\" notrack accept\n\
-         \t\tip saddr . iifname @owners notrack accept\n\
+         \t\tip saddr . iifname @owners notrack accept\n{six}\
          \t\tcounter drop\n\t}}\n\
          \tchain input {{ type filter hook input priority filter; policy drop; }}\n\
          }}\n"
     )
 }
 
-/// The one table in the host's namespace.
+/// The table of IPv4 in the host's namespace.
 pub(crate) fn host_rules(config: &NetConfig, names: &Names) -> String {
     let (table, link) = (names.host_table(), names.host_link());
     let pools: Vec<String> = config.public_pool.iter().map(ToString::to_string).collect();
@@ -94,10 +122,9 @@ pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), N
         ("ipv4/conf/default/rp_filter", "0"),
         ("ipv4/conf/all/send_redirects", "0"),
         ("ipv4/conf/default/send_redirects", "0"),
-        ("ipv6/conf/all/disable_ipv6", "1"),
-        ("ipv6/conf/default/disable_ipv6", "1"),
     ];
     sysctls(&settings.map(|(k, v)| (k.to_owned(), v)))?;
+    sysctls(&edge6::edge_settings(want))?;
     swap::load(&Rules::plain(edge_rules(want)), None)?;
     let seen = observe::observe()?;
     let mut desired = Desired::default();
@@ -116,21 +143,29 @@ pub(crate) fn converge_edge(want: &EdgeWant, config: &NetConfig) -> Result<(), N
             desired.neighbours.insert((device.clone(), DOWN_HOP.to_owned()), IGW_MAC.to_string());
         }
     }
+    edge6::edge_desired(want, config, |device| seen.links.contains_key(device), &mut desired);
     let plan = diff(&desired, &seen, |name| name.starts_with('v') && name.len() == 11);
     delete_links(plan.delete.into_iter())?;
     ip_batch(&plan.ip)?;
     // Last: nothing is forwarded before the filter and the routes stand.
-    sysctls(&[("ipv4/ip_forward".to_owned(), "1")])
+    sysctls(&[("ipv4/ip_forward".to_owned(), "1")])?;
+    if want.public6.is_empty() { Ok(()) } else { sysctls(&[("ipv6/conf/all/forwarding".to_owned(), "1")]) }
 }
 
 /// In the host's namespace: the table, the pair, the pool's route, and forwarding where it is needed.
-pub(crate) fn converge_host(config: &NetConfig, names: &Names) -> Result<(), NetworkError> {
+pub(crate) fn converge_host(want: &EdgeWant, config: &NetConfig, names: &Names) -> Result<(), NetworkError> {
     let (link, edge) = (names.host_link(), names.edge_ns());
-    swap::load(&Rules::plain(host_rules(config, names)), None)?;
+    let six = if want.public6.is_empty() { String::new() } else { edge6::host_rules(config, names) };
+    if six.is_empty() && edge6::on_host(&link) {
+        let table = names.host_table();
+        nft(&format!("table ip6 {table} {{}}\ndelete table ip6 {table}\n"))?;
+    }
+    swap::load(&Rules::plain(host_rules(config, names) + &six), None)?;
     if !observe::has(&link) {
         ip_batch(&[format!("link add {link} type veth peer name uplink netns {edge}")])?;
     }
-    sysctls(&[(format!("ipv6/conf/{link}/disable_ipv6"), "1"), (format!("ipv4/conf/{link}/send_redirects"), "0")])?;
+    sysctls(&[(format!("ipv4/conf/{link}/send_redirects"), "0")])?;
+    sysctls(&edge6::host_link_settings(want, &link))?;
     let mut lines = vec![
         format!("link set {link} address {HOST_MAC} mtu {MTU} up"),
         format!("neigh replace {DOWN_HOP} lladdr {EDGE_UP_MAC} dev {link} nud permanent"),
@@ -143,12 +178,16 @@ pub(crate) fn converge_host(config: &NetConfig, names: &Names) -> Result<(), Net
             "route replace {to} via {DOWN_HOP} dev {link} onlink src {HOST_SOURCE} proto {ROUTE_PROTOCOL}"
         ));
     }
+    lines.extend(edge6::host_lines(want, config, &link));
     ip_batch(&lines)?;
     if config.uplink_nat || config.public_link.is_some() {
         let path = "/proc/sys/net/ipv4/ip_forward";
         if std::fs::read_to_string(path).map_err(|e| failed(format!("{path}: {e}")))?.trim() != "1" {
             sysctls(&[("ipv4/ip_forward".to_owned(), "1")])?;
             info!("switched on IPv4 forwarding: instances with public addresses reach the world through this host");
+        }
+        if !want.public6.is_empty() {
+            edge6::host_forwards()?;
         }
         pass_foreign_firewall(&link);
     }
@@ -204,6 +243,8 @@ pub(crate) fn remove(names: &Names) -> Result<(), NetworkError> {
         delete_links(std::iter::once(link))?;
     }
     let table = names.host_table();
-    nft(&format!("table ip {table} {{}}\ndelete table ip {table}\n"))?;
+    for family in ["ip", "ip6"] {
+        nft(&format!("table {family} {table} {{}}\ndelete table {family} {table}\n"))?;
+    }
     ns::remove(&names.edge_ns())
 }

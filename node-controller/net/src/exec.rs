@@ -101,26 +101,31 @@ fn read_all(from: Option<impl std::io::Read>) -> Vec<u8> {
 
 /// `ip -batch` over the lines; nothing for none. Stops at the first line that fails.
 pub(crate) fn ip_batch(lines: &[String]) -> Result<(), NetworkError> {
-    batch("ip", lines)
+    batch("ip", &[], lines)
+}
+
+/// `ip -6 -batch` over the lines: of those whose words do not say which family they are about.
+pub(crate) fn ip6_batch(lines: &[String]) -> Result<(), NetworkError> {
+    batch("ip", &["-6"], lines)
 }
 
 /// `tc -batch` over the lines.
 pub(crate) fn tc_batch(lines: &[String]) -> Result<(), NetworkError> {
-    batch("tc", lines)
+    batch("tc", &[], lines)
 }
 
 /// `bridge -batch` over the lines.
 pub(crate) fn bridge_batch(lines: &[String]) -> Result<(), NetworkError> {
-    batch("bridge", lines)
+    batch("bridge", &[], lines)
 }
 
-fn batch(program: &str, lines: &[String]) -> Result<(), NetworkError> {
+fn batch(program: &str, options: &[&str], lines: &[String]) -> Result<(), NetworkError> {
     if lines.is_empty() {
         return Ok(());
     }
     let mut text = lines.join("\n");
     text.push('\n');
-    run(program, &["-batch", "-"], &text).map(drop).map_err(|error| match error {
+    run(program, &[options, &["-batch", "-"]].concat(), &text).map(drop).map_err(|error| match error {
         NetworkError::Failed(text) => failed(format!("{text} (first of {} lines: {})", lines.len(), lines[0])),
         other => other,
     })

@@ -21,12 +21,14 @@ macro_rules! putln {
 }
 
 mod acl;
+mod announce;
 mod arp;
 mod check;
 mod config;
 mod delta;
 pub mod dhcp;
 mod edge;
+mod edge6;
 mod engine;
 mod exec;
 mod flowlog;
@@ -34,11 +36,13 @@ mod fragments;
 pub mod model;
 mod names;
 mod nat;
+mod nd;
 pub mod nft;
 mod ns;
 mod observe;
 mod peering;
 pub mod plan;
+mod plan6;
 mod ports;
 mod probe;
 mod public_link;

@@ -3,7 +3,7 @@
 use crate::dhcp::DhcpOptions;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub enum Way {
     Blackhole,
     /// To the world.
     Internet,
+    /// To the world, for what the VPC begins: of IPv6 only.
+    EgressOnly,
     /// To another VPC, by this device.
     Peering(String),
     /// To the port that has this address, here or on another node.
@@ -83,6 +85,8 @@ pub struct Peering {
     pub peer_ns: String,
     /// Its blocks: nothing else comes from there.
     pub blocks: Vec<Ipv4Net>,
+    /// Its IPv6 blocks, likewise.
+    pub blocks6: Vec<Ipv6Net>,
 }
 
 /// An instance's interface on this node.
@@ -229,6 +233,19 @@ pub struct Vpc {
     pub members6: BTreeMap<String, Arc<BTreeSet<Ipv6Addr>>>,
     /// Underlay address by the interface's IPv6 address.
     pub remotes6: Arc<BTreeMap<Ipv6Addr, Ipv4Addr>>,
+    /// Route tables of IPv6, as `tables`. Those without a route are not among them.
+    pub tables6: BTreeMap<u32, BTreeMap<Ipv6Net, Way>>,
+    /// Of the IPv6 addresses here those that the table of their subnet leads to the world, and how.
+    pub world6: BTreeMap<Ipv6Addr, Reach>,
+}
+
+/// How an IPv6 address and the world reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Either may begin.
+    BothWays,
+    /// The world answers, and begins nothing.
+    Outward,
 }
 
 impl Vpc {
@@ -263,10 +280,23 @@ impl Vpc {
         offset(self.cidr, 2)
     }
 
-    /// Whether the VPC needs its way to the world: it may have one, and a port has a public address.
+    /// Whether the VPC needs its way to the world: it may have one, and a port has an address for it.
     #[must_use]
     pub fn has_public(&self) -> bool {
+        self.has_public4() || !self.world6.is_empty()
+    }
+
+    /// As [`Vpc::has_public`], of IPv4.
+    #[must_use]
+    pub fn has_public4(&self) -> bool {
         self.internet_gateway && self.ports.values().any(Port::has_public)
+    }
+
+    /// The addresses by which the world knows a port.
+    pub fn shown<'a>(&'a self, port: &'a Port) -> impl Iterator<Item = IpAddr> + 'a {
+        let four = port.addresses().filter_map(|(_, public)| public).filter(|_| self.internet_gateway);
+        let six = port.ipv6.iter().filter(|ip| self.world6.contains_key(ip));
+        four.map(IpAddr::from).chain(six.copied().map(IpAddr::from))
     }
 
     /// The ports that routes lead to, each with the device at which packets for it arrive; without an overlay none do.

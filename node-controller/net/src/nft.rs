@@ -152,6 +152,7 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
          \t\tiifname {overlay} accept\n\
          {}\
          \t\tiifname \"igw\" ct status dnat accept\n\
+         {}\
          \t\tiifname vmap @egress\n\
          \t\tcounter drop\n\t}}\n\
          \tchain enter {{ type filter hook forward priority filter + 10; policy drop;\n\
@@ -165,6 +166,7 @@ fn structure(vpc: &Vpc, connlimit: bool) -> String {
         unfollowed(vpc),
         peering::passes(vpc),
         peering::arrives(vpc),
+        six::begun(vpc),
         acl::ask(vpc, false),
     );
     put!(
@@ -375,7 +377,7 @@ fn port_chains(out: &mut String, port: &Port, vpc: &Vpc, connlimit: bool) {
         "{}\tchain sp_{device} {{\n\t\tether saddr != {mac} counter drop\n{}\
          \t\tip saddr {{ 0.0.0.0, {ip} }} udp sport 68 udp dport 67 @th,288,48 0x{} accept\n\
          \t\tudp dport 67 counter drop\n\t\tudp sport 67 counter drop\n\t\t{source}\n\t}}\n",
-        six::port(port),
+        six::port(vpc, port),
         six::of_port(vpc, port),
         mac.hex()
     );

@@ -149,6 +149,8 @@ pub struct Observed {
     pub routes: BTreeMap<RouteKey, String>,
     /// Which packets are led to which table.
     pub rules: BTreeSet<Lead>,
+    /// The same of IPv6 packets.
+    pub rules6: BTreeSet<Lead>,
     /// (device, address) to MAC; permanent ones only.
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address, on `vx`.
@@ -209,19 +211,23 @@ pub(crate) fn observe() -> Result<Observed, NetworkError> {
 
 /// The IPv6 part of what is there. Routes that the kernel makes of addresses are its own.
 fn observe6(seen: &mut Observed) -> Result<(), NetworkError> {
-    let out = run("ip", &["-j", "-6", "-batch", "-"], "addr show\nroute show table main\nneigh show nud permanent\n")?;
-    let mut parts = parts_of(&out)?;
-    if parts.len() != 3 {
-        return Err(failed(format!("ip answered {} of 3 questions", parts.len())));
+    let questions = "addr show\nroute show table all\nneigh show nud permanent\nrule show\n";
+    let mut parts = parts_of(&run("ip", &["-j", "-6", "-batch", "-"], questions)?)?;
+    if parts.len() != 4 {
+        return Err(failed(format!("ip answered {} of 4 questions", parts.len())));
     }
-    let (neigh, routes, addresses) = (parts.pop(), parts.pop(), parts.pop());
+    let (rules, neigh, routes, addresses) = (parts.pop(), parts.pop(), parts.pop(), parts.pop());
     let gateway = GATEWAY6.to_string();
     let routers = typed::<Address>(addresses)?.into_iter().filter(|a| a.addr_info.iter().any(|i| i.local == gateway));
     seen.routers6 = routers.map(|a| a.ifname).collect();
     for route in typed::<Route>(routes)?.into_iter().filter(|route| route.protocol != "kernel") {
+        let Some(table) = table_number(&route.table) else { continue };
         let rest = route.rest();
-        seen.routes.insert((0, route.dst), rest);
+        // What IPv4 calls by the same name is another.
+        let to = if route.dst == "default" { "::/0".to_owned() } else { route.dst };
+        seen.routes.insert((table, to), rest);
     }
+    seen.rules6 = typed::<Rule>(rules)?.iter().filter_map(Rule::lead).collect();
     for n in typed::<Neigh>(neigh)? {
         seen.neighbours.insert((n.dev, n.dst), n.lladdr);
     }

@@ -5,6 +5,7 @@ use crate::config::{MTU, NetConfig};
 use crate::model::{Mac, Port, Vpc, Way};
 use crate::nft::{DNS_IP, METADATA_IP};
 use crate::observe::Observed;
+use crate::plan6;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -77,6 +78,8 @@ pub struct Desired {
     pub routes: BTreeMap<RouteKey, String>,
     /// Which packets are led to which table, before the main one.
     pub rules: BTreeSet<Lead>,
+    /// The same of IPv6 packets.
+    pub rules6: BTreeSet<Lead>,
     /// (device, address) to MAC.
     pub neighbours: BTreeMap<(String, String), String>,
     /// MAC to underlay address.
@@ -90,8 +93,12 @@ pub struct Desired {
 pub struct Plan {
     /// Devices to delete first.
     pub delete: Vec<String>,
+    /// Lines for `ip -6 -batch`, before all others: a table is not led to any more before it is emptied.
+    pub unled6: Vec<String>,
     /// Lines for `ip -batch`.
     pub ip: Vec<String>,
+    /// Lines for `ip -6 -batch`, after those: a table is led to when it is whole.
+    pub led6: Vec<String>,
     /// Lines for `bridge -batch`, after those.
     pub bridge: Vec<String>,
 }
@@ -139,9 +146,6 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
     for own in vpc.blocks() {
         want.routes.insert(main_route(&block(own)), UNREACHABLE.to_owned());
     }
-    for own in &vpc.blocks6 {
-        want.routes.insert(main_route(&own.to_string()), UNREACHABLE.to_owned());
-    }
     for subnet in &vpc.subnets {
         want.lo.insert(subnet.gateway.to_string());
         want.routes.insert(main_route(&block(subnet.cidr)), UNREACHABLE.to_owned());
@@ -153,20 +157,13 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
                 want.routes.insert(main_route(&ip.to_string()), format!("dev {device}"));
                 want.neighbours.insert((device.clone(), ip.to_string()), port.mac.to_string());
             }
-            if !port.ipv6.is_empty() {
-                want.routers6.insert(device.clone());
-                want.neighbours.insert((device.clone(), port.mac.link_local().to_string()), port.mac.to_string());
-            }
-            for ip in &port.ipv6 {
-                want.routes.insert(main_route(&ip.to_string()), format!("dev {device}"));
-                want.neighbours.insert((device.clone(), ip.to_string()), port.mac.to_string());
-            }
         }
     }
+    plan6::inside(vpc, &mut want);
     if vpc.has_overlay() && present.links.contains_key("vx") {
         want.links.insert("vx".to_owned(), LinkWant { mac: Some(vtep_mac(config.vtep)), mtu: MTU });
         elsewhere(&nodes(vpc), vpc.remotes.iter(), &mut want);
-        elsewhere6(vpc, &mut want);
+        plan6::elsewhere(vpc, &mut want);
     }
     let igw = vpc.has_public() && present.links.contains_key("igw");
     if igw {
@@ -188,6 +185,8 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
         for (to, way) in ways {
             let rest = match way {
                 Way::Internet | Way::Peering(_) if vpc.blocks().any(|own| own == *to) => continue,
+                // Of IPv6 only.
+                Way::EgressOnly => UNREACHABLE.to_owned(),
                 Way::Internet if igw => format!("via {UP_HOP} dev igw onlink"),
                 Way::Internet => UNREACHABLE.to_owned(),
                 Way::Peering(device) if want.links.contains_key(device) => format!("via {UP_HOP} dev {device} onlink"),
@@ -209,6 +208,7 @@ pub fn vpc_desired(vpc: &Vpc, config: &NetConfig, present: &Observed) -> Desired
             want.routes.insert((*number, name), rest);
         }
     }
+    plan6::tables(vpc, &mut want);
     want
 }
 
@@ -234,19 +234,6 @@ pub(crate) fn elsewhere<'a>(
         if let Some(hop) = nodes.get(vtep) {
             want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
         }
-    }
-}
-
-/// The way to the IPv6 addresses of other nodes. A next hop of theirs is a link-local address made of the one that stands for
-/// the node.
-fn elsewhere6(vpc: &Vpc, want: &mut Desired) {
-    let nodes = nodes(vpc);
-    for (ip, vtep) in vpc.remotes6.iter() {
-        let Some(hop) = nodes.get(vtep) else { continue };
-        let [a, b, c, d] = hop.octets().map(u16::from);
-        let hop = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, a << 8 | b, c << 8 | d).to_string();
-        want.routes.insert(main_route(&ip.to_string()), format!("via {hop} dev vx onlink"));
-        want.neighbours.insert(("vx".to_owned(), hop), vtep_mac(*vtep).to_string());
     }
 }
 
@@ -371,6 +358,8 @@ pub fn diff(want: &Desired, seen: &Observed, ours: impl Fn(&str) -> bool) -> Pla
     ip.extend(seen.lo.difference(&want.lo).map(|a| format!("addr del {a}/32 dev lo")));
     let routers = seen.routers6.difference(&want.routers6).filter(|name| !gone(name));
     ip.extend(routers.map(|name| format!("addr del {GATEWAY6}/64 dev {name}")));
+    plan.led6 = want.rules6.difference(&seen.rules6).map(|lead| rule_line("add", lead)).collect();
+    plan.unled6 = seen.rules6.difference(&want.rules6).map(|lead| rule_line("del", lead)).collect();
     for (mac, vtep) in &want.fdb {
         match seen.fdb.get(mac) {
             Some(have) if have == vtep => {}

@@ -2,10 +2,11 @@
 //! speak of it. It moves inside the VPC only: what comes from a peer or the world, or goes there, is dropped.
 
 use crate::check::MAX_PORTS;
-use crate::model::{Port, Vpc};
+use crate::model::{Port, Reach, Vpc};
 use crate::names::rule_name;
 use crate::nft::{list, peer_group};
 use crate::plan::GATEWAY6;
+use ipnet::Ipv6Net;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
@@ -28,12 +29,35 @@ pub(crate) fn raw(vpc: &Vpc, outside: &str) -> String {
     if !vpc.six() {
         return "\t\tmeta nfproto ipv6 counter drop\n".to_owned();
     }
-    let strange = outside.split(", ").filter(|device| *device != "\"vx\"").collect::<Vec<_>>().join(", ");
+    let leads6 = |device: &str| match device.trim_matches('"') {
+        "vx" => true,
+        "igw" => !vpc.world6.is_empty(),
+        other => vpc.peerings.get(other).is_some_and(|peering| !peering.blocks6.is_empty()),
+    };
+    let strange = outside.split(", ").filter(|device| !leads6(device)).collect::<Vec<_>>().join(", ");
+    let mut out = String::new();
+    if !strange.is_empty() {
+        putln!(out, "\t\tmeta nfproto ipv6 iifname {{ {strange} }} counter drop");
+    }
     // Routers and nodes are told of each other by the engine: on the overlay nobody asks for anybody.
-    format!(
-        "\t\tmeta nfproto ipv6 iifname {{ {strange} }} counter drop\n\
-         \t\tiifname \"vx\" ip6 saddr fe80::/10 counter drop\n"
-    )
+    out.push_str("\t\tiifname \"vx\" ip6 saddr fe80::/10 counter drop\n");
+    if !vpc.world6.is_empty() {
+        // As of IPv4: the world has none of the VPC's own addresses, and speaks to those only that are led to it.
+        let own = blocks(&vpc.blocks6);
+        putln!(out, "\t\tiifname \"igw\" ip6 saddr {{ fe80::/10, {own} }} counter drop");
+        putln!(out, "\t\tiifname \"igw\" ip6 daddr != @world6 counter drop");
+    }
+    for (device, peering) in vpc.peerings.iter().filter(|(_, peering)| !peering.blocks6.is_empty()) {
+        let theirs = blocks(&peering.blocks6);
+        putln!(out, "\t\tiifname \"{device}\" ip6 saddr != {{ {theirs} }} counter drop");
+        // What is not for a port here only passes; the rest as in `peering`.
+        putln!(out, "\t\tiifname \"{device}\" ip6 daddr != @here6 notrack accept");
+    }
+    out
+}
+
+fn blocks(blocks: &[Ipv6Net]) -> String {
+    blocks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Sets of addresses that are here, and of members of the groups that rules name.
@@ -46,6 +70,11 @@ pub(crate) fn sets(out: &mut String, vpc: &Vpc) {
         "\tset links6 {{ type ifname . ipv6_addr; size {MAX_LINKS}; flags dynamic,timeout; timeout {LINKS_KEPT}; }}"
     );
     putln!(out, "\tset here6 {{ type ipv6_addr;{} }}", list(vpc.devices6.keys()));
+    if !vpc.world6.is_empty() {
+        let open = vpc.world6.iter().filter(|(_, reach)| **reach == Reach::BothWays).map(|(ip, _)| ip);
+        putln!(out, "\tset world6 {{ type ipv6_addr;{} }}", list(vpc.world6.keys()));
+        putln!(out, "\tset open6 {{ type ipv6_addr;{} }}", list(open));
+    }
     let named: BTreeSet<&String> = vpc.groups.values().flatten().filter_map(peer_group).collect();
     for id in named {
         let members = vpc.members6.get(id).cloned().unwrap_or_default();
@@ -71,7 +100,7 @@ fn hex(ip: &Ipv6Addr) -> String {
 /// (Its router is told of its addresses, and does not learn them; this also counts who tries.) On its link is nobody but the
 /// router: what is for others there would make the router look for them. Whatever the source check says: no route leads the
 /// IPv6 of others to a port.
-pub(crate) fn port(port: &Port) -> String {
+pub(crate) fn port(vpc: &Vpc, port: &Port) -> String {
     if port.ipv6.is_empty() {
         return String::new();
     }
@@ -84,6 +113,9 @@ pub(crate) fn port(port: &Port) -> String {
     let targets = ipv6.iter().map(hex).collect::<Vec<_>>().join(", ");
     let (router, link_local) = (hex(&GATEWAY6), mac.link_local());
     let to = format!("ip6 daddr {{ {GATEWAY6}, ff02::/16 }}");
+    // The mark names the route table of its subnet, as of IPv4.
+    let table = port.subnet.table;
+    let mark = if vpc.tables6.contains_key(&table) { format!("meta mark set {table:#x} ") } else { String::new() };
     format!(
         "\tchain s6_{device} {{\n\
          \t\tip6 saddr {GATEWAY6} counter drop\n\
@@ -99,7 +131,7 @@ pub(crate) fn port(port: &Port) -> String {
          \t\tip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,64 {LINK} accept\n\
          \t\tip6 saddr :: icmpv6 type nd-neighbor-solicit @th,64,128 {{ {targets} }} accept\n\
          \t\tip6 saddr :: icmpv6 type nd-router-solicit accept\n\
-         \t\tip6 saddr {{ {own} }} accept\n\
+         \t\tip6 saddr {{ {own} }} {mark}accept\n\
          \t\tip6 saddr {link_local} {to} accept\n\
          \t\tiifname . ip6 saddr @links6 {to} accept\n\
          \t\tip6 saddr fe80::/64 {to} limit rate {links}/minute burst {links_burst} packets \
@@ -113,8 +145,9 @@ pub(crate) fn leave(vpc: &Vpc, overlay: &str) -> String {
     if !vpc.six() {
         return String::new();
     }
+    let not_out = if vpc.world6.is_empty() { "" } else { "ip6 saddr != @world6 " };
     format!(
-        "\t\tmeta nfproto ipv6 oifname \"igw\" counter drop\n\
+        "\t\tmeta nfproto ipv6 oifname \"igw\" {not_out}counter drop\n\
          \t\tiifname {overlay} ct state new ip6 saddr @here6 ct status & confirmed == 0 counter drop\n\
          \t\tmeta nfproto ipv6 ct state invalid counter drop\n"
     )
@@ -128,4 +161,9 @@ pub(crate) fn input(vpc: &Vpc) -> &'static str {
     "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept\n\
      \t\tip6 saddr fe80::/10 udp sport 546 udp dport 547 accept\n\
      \t\ticmpv6 type echo-request limit rate 200/second accept\n"
+}
+
+/// What the world may begin: with those whose table leads to it both ways.
+pub(crate) fn begun(vpc: &Vpc) -> &'static str {
+    if vpc.world6.is_empty() { "" } else { "\t\tiifname \"igw\" ip6 daddr @open6 accept\n" }
 }

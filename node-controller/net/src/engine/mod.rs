@@ -22,7 +22,7 @@ use mallee_node_core::network::{Applied, MetadataSource, NetworkEngine, NetworkE
 use mallee_proto::v1::{FlowWindow, NodeView, PortView};
 use mallee_runtime::{Clock, Faults, Rng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -42,7 +42,7 @@ pub struct KernelNetwork {
     pub(crate) faults: Faults,
     pub(crate) shared: Arc<Shared>,
     /// Public addresses that this engine began to answer for.
-    offered: Arc<std::sync::Mutex<BTreeSet<Ipv4Addr>>>,
+    offered: Arc<std::sync::Mutex<BTreeSet<IpAddr>>>,
     /// What was counted for flow logs in namespaces that are gone, and who reads what is counted.
     pub(crate) logged: Logged,
 }
@@ -210,15 +210,16 @@ impl NetworkEngine for KernelNetwork {
         if let Err(error) = &edge {
             warn!(%error, "public addresses could not be applied");
         }
-        for port in state.model.vpcs.values().flat_map(|vpc| vpc.ports.values()).filter(|port| port.has_public()) {
+        let ports = state.model.vpcs.values().flat_map(|vpc| vpc.ports.values().map(move |port| (vpc, port)));
+        for (vpc, port) in ports.filter(|(vpc, port)| vpc.shown(port).next().is_some()) {
             let id = port.interface_id.clone();
             match &edge {
                 Err(error) => {
                     applied.port_errors.entry(id).or_insert_with(|| format!("public address: {error}"));
                 }
                 Ok(held) => {
-                    let public = port.addresses().filter_map(|(_, public)| public);
-                    let mut waiting = public.filter_map(|ip| Some(format!("public address {ip}: {}", held.get(&ip)?)));
+                    let mut waiting =
+                        vpc.shown(port).filter_map(|ip| Some(format!("public address {ip}: {}", held.get(&ip)?)));
                     applied.waiting.extend(waiting.next().map(|why| (id, why)));
                 }
             }

@@ -6,11 +6,11 @@ use crate::exec::inside;
 use crate::{ns, public_link};
 use mallee_node_core::network::NetworkError;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 impl KernelNetwork {
-    pub(super) fn offered(&self, change: impl FnOnce(&mut BTreeSet<Ipv4Addr>)) {
+    pub(super) fn offered(&self, change: impl FnOnce(&mut BTreeSet<IpAddr>)) {
         change(&mut self.offered.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
@@ -24,7 +24,7 @@ impl KernelNetwork {
         // What follows may never come to the edge.
         state.edge = None;
         self.step("withdraw").await?;
-        self.offered(|offered| offered.retain(|address| want.public.contains_key(address)));
+        self.offered(|offered| offered.retain(|address| want.device(*address).is_some()));
         let (config, names) = (Arc::clone(&self.config), self.names.clone());
         inside(self.host(), move || public_link::withdraw(&want, &config, &names)).await?;
         self.step("withdrawn").await
@@ -35,7 +35,7 @@ impl KernelNetwork {
         &self,
         state: &mut State,
         look: bool,
-    ) -> Result<BTreeMap<Ipv4Addr, String>, NetworkError> {
+    ) -> Result<BTreeMap<IpAddr, String>, NetworkError> {
         let want = EdgeWant::of(&state.model, &self.names);
         let same = state.edge.as_ref() == Some(&want);
         if same && !look {
@@ -44,21 +44,21 @@ impl KernelNetwork {
         let (mut held, mut all) = (BTreeMap::new(), true);
         state.edge = None;
         self.step("edge").await?;
-        if want.public.is_empty() {
+        if want.is_empty() {
             // First look of this process, or the last public address has gone.
             let names = self.names.clone();
             inside(self.host(), move || edge::remove(&names)).await?;
         } else {
             let name = self.names.edge_ns();
             inside(None, move || ns::ensure(&name)).await?;
-            let (config, names) = (Arc::clone(&self.config), self.names.clone());
-            inside(self.host(), move || edge::converge_host(&config, &names)).await?;
+            let (wanted, config, names) = (want.clone(), Arc::clone(&self.config), self.names.clone());
+            inside(self.host(), move || edge::converge_host(&wanted, &config, &names)).await?;
             self.step("public").await?;
             let (config, names) = (Arc::clone(&self.config), want.clone());
             inside(Some(&self.names.edge_ns()), move || edge::converge_edge(&names, &config)).await?;
             self.step("offer").await?;
             let standing: BTreeSet<String> = state.done.keys().map(|vpc| self.names.edge_link(vpc)).collect();
-            all = want.public.values().all(|device| standing.contains(device));
+            all = want.addresses().all(|(_, device)| standing.contains(device));
             let (after, config, names) = (want.clone(), Arc::clone(&self.config), self.names.clone());
             let offered = inside(self.host(), move || public_link::offer(&after, &standing, &config, &names)).await?;
             self.offered(|all| all.extend(&offered.fresh));

@@ -3,7 +3,7 @@
 use super::{Done, KernelNetwork, State};
 use crate::config::MTU;
 use crate::delta::Delta;
-use crate::exec::{bridge_batch, delete_links, inside, ip_batch, sysctls};
+use crate::exec::{bridge_batch, delete_links, inside, ip_batch, ip6_batch, sysctls};
 use crate::model::{Mac, Vpc};
 use crate::nft::{DROP_ALL, Rules, member_sets};
 use crate::observe::{self, Observed};
@@ -164,7 +164,9 @@ impl KernelNetwork {
                 sysctls(&port_settings(device))?;
             }
             delete_links(plan.delete.into_iter())?;
+            ip6_batch(&plan.unled6)?;
             ip_batch(&plan.ip)?;
+            ip6_batch(&plan.led6)?;
             bridge_batch(&plan.bridge)?;
             Ok(seen)
         })

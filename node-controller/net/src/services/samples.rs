@@ -58,6 +58,8 @@ pub(super) fn vpc() -> Vpc {
         peerings: BTreeMap::new(),
         public_names: Default::default(),
         blocks6: Vec::new(),
+        tables6: BTreeMap::new(),
+        world6: BTreeMap::new(),
         devices6: BTreeMap::new(),
         members6: BTreeMap::new(),
         remotes6: Default::default(),

@@ -173,7 +173,8 @@ impl Lab {
 
     /// A TCP server in a namespace that says who connects, until the lab ends.
     pub fn tcp_server(&self, ns: &str, port: u16) {
-        let listener = within(ns, || TcpListener::bind(("0.0.0.0", port)).unwrap());
+        // Of both families.
+        let listener = within(ns, || TcpListener::bind(("::", port)).unwrap());
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::clone(&self.stop);
         std::thread::spawn(move || {
@@ -181,7 +182,7 @@ impl Lab {
             while !stop.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((mut stream, from)) => {
-                        let _ = stream.write_all(from.ip().to_string().as_bytes());
+                        let _ = stream.write_all(from.ip().to_canonical().to_string().as_bytes());
                     }
                     Err(_) => std::thread::sleep(Duration::from_millis(5)),
                 }

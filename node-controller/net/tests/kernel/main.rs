@@ -35,3 +35,4 @@ mod services6;
 mod shape;
 mod spoof;
 mod spoof6;
+mod world6;
