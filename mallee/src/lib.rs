@@ -5,6 +5,7 @@ mod data_keys;
 pub mod down;
 pub mod flows;
 pub mod metrics;
+pub mod pool_v6;
 pub mod s3_hosts;
 pub mod s3_jobs;
 pub mod state;

@@ -168,7 +168,7 @@ def test_what_no_entry_can_be(ec2, vpc):
         ("MissingParameter", {"Protocol": "1"}),
         ("MissingParameter", {"Protocol": "1", "IcmpTypeCode": {"Type": 8}}),
         ("InvalidParameterValue", {"Protocol": "1", "IcmpTypeCode": {"Type": 256, "Code": 0}}),
-        ("Unsupported", {"Ipv6CidrBlock": "::/0"}),
+        ("InvalidParameterCombination", {"Ipv6CidrBlock": "::/0"}),
         ("InvalidNetworkAclID.NotFound", {"NetworkAclId": UNKNOWN}),
         ("InvalidNetworkAclID.Malformed", {"NetworkAclId": "acl-x"}),
         ("DryRunOperation", {"DryRun": True}),

@@ -79,7 +79,6 @@ def test_blocks_that_cannot_be_are_refused(ec2, make):
     for cidr in ["10.0.0.0/15", "10.0.0.0/29", "127.0.0.0/16"]:
         refused("InvalidVpc.Range", ec2.create_vpc, CidrBlock=cidr)
     refused("InvalidParameterValue", ec2.create_vpc, CidrBlock="10.0.0")
-    refused("Unsupported", ec2.create_vpc, CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True)
     vpc = make.vpc()["VpcId"]
     for cidr in ["10.1.0.0/24", "10.0.0.0/15", "10.0.0.0/29"]:
         refused("InvalidSubnet.Range", ec2.create_subnet, VpcId=vpc, CidrBlock=cidr)

@@ -80,7 +80,6 @@ def test_blocks_that_a_vpc_cannot_have(ec2, make):  # noqa: F811
     no("InvalidVpc.Range", "192.168.0.0/24", "is restricted")
     no("InvalidVpc.Range", "198.19.0.0/24", "is restricted")
     no("InvalidParameterValue", "10.44", "This is not a valid CIDR block")
-    refused("Unsupported", ec2.associate_vpc_cidr_block, VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)
     first = blocks(ec2, vpc)["10.42.0.0/16"]
     refused("OperationNotPermitted", ec2.disassociate_vpc_cidr_block, AssociationId=first)
     for n in range(4):

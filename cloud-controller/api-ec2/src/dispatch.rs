@@ -32,6 +32,7 @@ mallee_app::offered! {
     Write CreateDefaultSubnet => api.create_default_subnet(cx, r).await;
     Write CreateDefaultVpc => api.create_default_vpc(cx, r).await;
     Write CreateDhcpOptions => api.create_dhcp_options(cx, r).await;
+    Write CreateEgressOnlyInternetGateway => api.create_egress_only_internet_gateway(cx, r, params).await;
     Write CreateFleet => api.create_fleet(cx, r, params).await;
     Write CreateFlowLogs => api.create_flow_logs(cx, r, params).await;
     Write CreateInternetGateway => api.create_internet_gateway(cx, r).await;
@@ -57,6 +58,7 @@ mallee_app::offered! {
     Write CreateVpc => api.create_vpc(cx, r).await;
     Write CreateVpcPeeringConnection => api.create_vpc_peering_connection(cx, r).await;
     Write DeleteDhcpOptions => api.delete_dhcp_options(cx, r).await;
+    Write DeleteEgressOnlyInternetGateway => api.delete_egress_only_internet_gateway(cx, r).await;
     Write DeleteFleets => api.delete_fleets(cx, r).await;
     Write DeleteFlowLogs => api.delete_flow_logs(cx, r).await;
     Write DeleteInternetGateway => api.delete_internet_gateway(cx, r).await;
@@ -90,6 +92,7 @@ mallee_app::offered! {
     Read DescribeAvailabilityZones => api.describe_availability_zones(r);
     Read DescribeCapacityReservations => api.describe_capacity_reservations(cx, r).await;
     Read DescribeDhcpOptions => api.describe_dhcp_options(cx, r).await;
+    Read DescribeEgressOnlyInternetGateways => api.describe_egress_only_internet_gateways(cx, r).await;
     Read DescribeFleetHistory => api.describe_fleet_history(cx, r).await;
     Read DescribeFleetInstances => api.describe_fleet_instances(cx, r).await;
     Read DescribeFleets => api.describe_fleets(cx, r).await;

@@ -9,6 +9,7 @@ mod catalog;
 mod common;
 mod dhcp_options;
 mod dispatch;
+mod egress_only_gateways;
 pub mod filter;
 mod fleets;
 mod flow_logs;

@@ -220,7 +220,12 @@ async fn security_groups_as_terraform_makes_them() {
     let v6: Vec<(&str, &str)> = v6.iter().map(|(k, v)| (*k, v.as_str())).collect();
     assert_eq!(f.texts("RevokeSecurityGroupEgress", &v4, "cidrIpv4").await, ["0.0.0.0/0"]);
     assert_eq!(f.error("RevokeSecurityGroupEgress", &v6).await.0, "InvalidPermission.NotFound");
-    assert_eq!(f.error("AuthorizeSecurityGroupEgress", &v6).await.0, "Unsupported");
+    assert_eq!(f.texts("AuthorizeSecurityGroupEgress", &v6, "cidrIpv6").await, ["::/0"]);
+    assert_eq!(f.error("AuthorizeSecurityGroupEgress", &v6).await.0, "InvalidPermission.Duplicate");
+    let by_six = [("Filter.1.Name", "egress.ip-permission.ipv6-cidr"), ("Filter.1.Value.1", "::/0")];
+    assert_eq!(f.texts("DescribeSecurityGroups", &by_six, "groupName").await, ["web"]);
+    assert_eq!(f.texts("DescribeSecurityGroups", &by_six, "cidrIpv6").await, ["::/0"]);
+    assert_eq!(f.texts("RevokeSecurityGroupEgress", &v6, "cidrIpv6").await, ["::/0"]);
     let ssh = [
         ("GroupId", id.as_str()),
         ("IpPermissions.1.IpProtocol", "tcp"),

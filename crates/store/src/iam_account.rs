@@ -20,6 +20,7 @@ sql! {
         (SELECT 1 FROM route_associations a WHERE a.table_id = t.id AND a.subnet_id IS NULL)";
     NETWORK_ACLS = "SELECT COUNT(*) FROM network_acls WHERE account_id = $1 AND NOT is_default";
     GATEWAYS = "SELECT COUNT(*) FROM internet_gateways WHERE account_id = $1 AND vpc_id IS NULL";
+    EGRESS_ONLY_GATEWAYS = "SELECT COUNT(*) FROM egress_only_gateways WHERE account_id = $1";
     DHCP_OPTIONS = "SELECT COUNT(*) FROM dhcp_options WHERE account_id = $1 AND NOT is_default";
     TRANSIT_GATEWAYS = "SELECT COUNT(*) FROM transit_gateways WHERE account_id = $1 AND ended_ms IS NULL";
     PREFIX_LISTS = "SELECT COUNT(*) FROM prefix_lists WHERE account_id = $1";
@@ -135,6 +136,7 @@ pub async fn account_belongings(tx: &mut Tx, account: &AccountId) -> Result<Vec<
         ("route tables beside the main ones", ROUTE_TABLES),
         ("network ACLs beside the default ones", NETWORK_ACLS),
         ("internet gateways that are not attached", GATEWAYS),
+        ("egress-only internet gateways", EGRESS_ONLY_GATEWAYS),
         ("DHCP option sets beside the default one", DHCP_OPTIONS),
         ("transit gateways", TRANSIT_GATEWAYS),
         ("prefix lists", PREFIX_LISTS),

@@ -16,6 +16,7 @@ mod credential_report;
 mod dedicated_host;
 mod dhcp_options;
 mod dialect;
+mod egress_only_gateway;
 mod elastic_ip;
 mod error;
 mod exec;
@@ -133,6 +134,10 @@ pub use dedicated_host::{
 pub use dhcp_options::{
     DhcpOptionsDoc, DhcpOptionsRow, dhcp_options_associate, dhcp_options_default, dhcp_options_delete,
     dhcp_options_insert, dhcp_options_list, dhcp_options_list_used, vpc_list_strange_dhcp,
+};
+pub use egress_only_gateway::{
+    EgressOnlyGatewayFilter, EgressOnlyGatewayRow, egress_only_gateway_delete, egress_only_gateway_insert,
+    egress_only_gateway_list,
 };
 pub use elastic_ip::{
     ElasticIpFilter, ElasticIpRow, elastic_ip_associate, elastic_ip_delete, elastic_ip_disassociate, elastic_ip_insert,
@@ -302,10 +307,11 @@ pub use role::{
 };
 pub use route_table::{
     ROUTE_TABLES_MAX, RouteAssociationFilter, RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter,
-    RouteTableRow, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING,
-    route_association_delete, route_association_insert, route_association_list, route_association_main_delete,
-    route_association_of_subnet_delete, route_association_replace, route_delete, route_insert, route_list,
-    route_replace, route_table_delete, route_table_insert, route_table_list, route_table_number, route_table_touch,
+    RouteTableRow, TO_EGRESS_ONLY_GATEWAY, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE,
+    TO_TRANSIT_GATEWAY, TO_VPC_PEERING, route_association_delete, route_association_insert, route_association_list,
+    route_association_main_delete, route_association_of_subnet_delete, route_association_replace, route_delete,
+    route_insert, route_list, route_replace, route_table_delete, route_table_insert, route_table_list,
+    route_table_number, route_table_touch,
 };
 pub use s3::*;
 pub use saga::{

@@ -59,6 +59,7 @@ steps! {
     54 "0054_nat_addresses";
     55 "0055_flow_log_tails";
     56 "0056_transit";
+    57 "0057_egress_only_gateways";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -5,7 +5,7 @@ use crate::exec::Exec;
 use crate::macros::{args, record, sql};
 use crate::select::Select;
 use crate::tx::Tx;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_types::{AccountId, Generation, NetworkAclAssociationId, NetworkAclId, SubnetId, VpcId};
 
 record! {
@@ -37,7 +37,7 @@ record! {
         /// IANA number; -1: all.
         protocol: i64,
         /// The other side's addresses.
-        cidr: Ipv4Net,
+        cidr: IpNet,
         /// First port, or ICMP type (-1: all); `None` where the protocol has neither.
         from_port: Option<i64>,
         /// Last port, or ICMP code.

@@ -71,6 +71,9 @@ counted! {
     /// Internet gateways.
     InternetGateways: INTERNET_GATEWAYS, INTERNET_GATEWAYS_OWN, "r.id" =
         "SELECT COUNT(*) FROM internet_gateways r WHERE r.account_id = $1";
+    /// Egress-only internet gateways.
+    EgressOnlyGateways: EGRESS_ONLY_GATEWAYS, EGRESS_ONLY_GATEWAYS_OWN, "r.id" =
+        "SELECT COUNT(*) FROM egress_only_gateways r WHERE r.account_id = $1";
     /// DHCP option sets, the default one with them.
     DhcpOptions: DHCP_OPTIONS, DHCP_OPTIONS_OWN, "r.id" = "SELECT COUNT(*) FROM dhcp_options r WHERE r.account_id = $1";
     /// VPCs, the default one with them.

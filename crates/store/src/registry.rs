@@ -2,7 +2,7 @@
 
 use crate::{
     account, address, audit, capacity, certificate, change, client_token, credential_report, dedicated_host,
-    dhcp_options, dialect, elastic_ip, fleet, flow_log, iam_account,
+    dhcp_options, dialect, egress_only_gateway, elastic_ip, fleet, flow_log, iam_account,
 };
 use crate::{iam_attachment, iam_group, iam_policy, iam_tag, iam_user, image, image_permission, insights, instance};
 use crate::{
@@ -28,6 +28,7 @@ pub const SQL_BOTH: &[SqlFile] = &[
     ("credential_report.rs", credential_report::SQL),
     ("dedicated_host.rs", dedicated_host::SQL),
     ("dhcp_options.rs", dhcp_options::SQL),
+    ("egress_only_gateway.rs", egress_only_gateway::SQL),
     ("elastic_ip.rs", elastic_ip::SQL),
     ("fleet.rs", fleet::SQL),
     ("flow_log.rs", flow_log::SQL),

@@ -6,7 +6,7 @@ use crate::macros::{args, record, sql};
 use crate::select::Select;
 use crate::tx::Tx;
 use crate::value::{Arg, FromColumn, Row, ToArg};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mallee_types::{AccountId, Generation, PrefixListId, RouteAssociationId, RouteTableId, SubnetId, VpcId};
 
 /// Where packets go that a route is for.
@@ -14,6 +14,8 @@ use mallee_types::{AccountId, Generation, PrefixListId, RouteAssociationId, Rout
 pub enum RouteDestination {
     /// To these addresses.
     Block(Ipv4Net),
+    /// To these of IPv6.
+    Ipv6(Ipv6Net),
     /// To those of a prefix list.
     List(PrefixListId),
 }
@@ -23,7 +25,7 @@ impl RouteDestination {
     #[must_use]
     pub const fn list(&self) -> Option<&PrefixListId> {
         match self {
-            Self::Block(_) => None,
+            Self::Block(_) | Self::Ipv6(_) => None,
             Self::List(list) => Some(list),
         }
     }
@@ -33,6 +35,7 @@ impl std::fmt::Display for RouteDestination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Block(block) => block.fmt(f),
+            Self::Ipv6(block) => block.fmt(f),
             Self::List(list) => list.fmt(f),
         }
     }
@@ -41,6 +44,12 @@ impl std::fmt::Display for RouteDestination {
 impl From<Ipv4Net> for RouteDestination {
     fn from(block: Ipv4Net) -> Self {
         Self::Block(block)
+    }
+}
+
+impl From<Ipv6Net> for RouteDestination {
+    fn from(block: Ipv6Net) -> Self {
+        Self::Ipv6(block)
     }
 }
 
@@ -54,10 +63,13 @@ impl ToArg for RouteDestination {
 impl FromColumn for RouteDestination {
     fn maybe(row: Row<'_>, at: usize) -> Result<Option<Self>, StoreError> {
         // A list's id is no block.
-        match PrefixListId::maybe(row, at) {
-            Ok(list) => Ok(list.map(Self::List)),
-            Err(_) => Ok(Ipv4Net::maybe(row, at)?.map(Self::Block)),
+        if let Ok(list) = PrefixListId::maybe(row, at) {
+            return Ok(list.map(Self::List));
         }
+        Ok(IpNet::maybe(row, at)?.map(|block| match block {
+            IpNet::V4(block) => Self::Block(block),
+            IpNet::V6(block) => Self::Ipv6(block),
+        }))
     }
 }
 
@@ -103,6 +115,8 @@ record! {
 
 /// The kind of a route's target: an internet gateway.
 pub const TO_INTERNET_GATEWAY: &str = "internet-gateway";
+/// An egress-only internet gateway, of IPv6.
+pub const TO_EGRESS_ONLY_GATEWAY: &str = "egress-only-internet-gateway";
 /// A VPC peering connection.
 pub const TO_VPC_PEERING: &str = "vpc-peering-connection";
 /// A NAT gateway of the VPC.

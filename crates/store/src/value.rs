@@ -2,13 +2,13 @@
 
 use crate::StoreError;
 use mallee_types::{
-    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, DomainPhase, Epoch,
-    FleetId, FlowLogId, Generation, GroupId, GroupRuleId, HostId, ImageId, Incarnation, InsightsAnalysisId,
-    InsightsPathId, InstanceEventId, InstanceId, InstanceState, InterfaceId, InternetGatewayId, KeyPairId,
-    LaunchTemplateId, MacAddress, NatGatewayId, NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId,
-    PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, RunIntent, SpotRequestId,
-    SubnetCidrAssociationId, SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId, VpcCidrAssociationId,
-    VpcId, VpcPeeringId, ZoneName,
+    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, DomainPhase,
+    EgressOnlyGatewayId, Epoch, FleetId, FlowLogId, Generation, GroupId, GroupRuleId, HostId, ImageId, Incarnation,
+    InsightsAnalysisId, InsightsPathId, InstanceEventId, InstanceId, InstanceState, InterfaceId, InternetGatewayId,
+    KeyPairId, LaunchTemplateId, MacAddress, NatGatewayId, NetworkAclAssociationId, NetworkAclId, NodeId,
+    PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId, RunIntent,
+    SpotRequestId, SubnetCidrAssociationId, SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId,
+    VpcCidrAssociationId, VpcId, VpcPeeringId, ZoneName,
 };
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -244,6 +244,7 @@ texts!(
     AccountId,
     AttachmentId,
     DhcpOptionsId,
+    EgressOnlyGatewayId,
     FlowLogId,
     FleetId,
     GroupId,
@@ -286,6 +287,7 @@ texts!(
     ipnet::Ipv4Net,
     Ipv6Addr,
     ipnet::Ipv6Net,
+    ipnet::IpNet,
 );
 
 /// Closed sets of words.

@@ -92,6 +92,8 @@ ids! {
     SubnetCidrAssociationId = "subnet-cidr-assoc";
     /// A way between a VPC and the world.
     InternetGatewayId = "igw";
+    /// A way of IPv6 from a VPC to the world, by which the world begins nothing.
+    EgressOnlyGatewayId = "eigw";
     /// A flow log.
     FlowLogId = "fl";
     /// A path to analyse for reachability.

@@ -12,12 +12,12 @@ mod public_address;
 pub mod secret;
 
 pub use id::{
-    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, FleetId, FlowLogId,
-    GroupId, GroupRuleId, HostId, IdError, ImageId, InsightsAnalysisId, InsightsPathId, InstanceEventId, InstanceId,
-    InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, NatGatewayId, NetworkAclAssociationId, NetworkAclId,
-    NodeId, PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId, RouteAssociationId, RouteTableId,
-    SpotRequestId, SubnetCidrAssociationId, SubnetId, TransitAttachmentId, TransitGatewayId, TransitTableId, VolumeId,
-    VpcCidrAssociationId, VpcId, VpcPeeringId, ZoneName,
+    AccountId, AddressId, AllocationId, AttachmentId, CapacityReservationId, DhcpOptionsId, EgressOnlyGatewayId,
+    FleetId, FlowLogId, GroupId, GroupRuleId, HostId, IdError, ImageId, InsightsAnalysisId, InsightsPathId,
+    InstanceEventId, InstanceId, InterfaceId, InternetGatewayId, KeyPairId, LaunchTemplateId, NatGatewayId,
+    NetworkAclAssociationId, NetworkAclId, NodeId, PlacementGroupId, PrefixListId, ProfileAssociationId, ReservationId,
+    RouteAssociationId, RouteTableId, SpotRequestId, SubnetCidrAssociationId, SubnetId, TransitAttachmentId,
+    TransitGatewayId, TransitTableId, VolumeId, VpcCidrAssociationId, VpcId, VpcPeeringId, ZoneName,
 };
 pub use instance::{DomainPhase, InstanceState, RunIntent, StateReason};
 pub use mac::MacAddress;

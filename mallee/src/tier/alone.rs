@@ -83,7 +83,7 @@ async fn start(dir: &StateDir, args: &WalrusArgs) -> Result<Running> {
         replica: format!("{cloud_id}/cloud-1"),
         zones: zone_names(&args.region, 1)?,
         public_pool: DEFAULT_PUBLIC_POOL.parse().context("the pool of addresses")?,
-        // Nodes carry no IPv6 yet.
+        // It has no VPCs.
         public_pool_v6: None,
         host_source: None,
         terminated_visible_seconds: TERMINATED_VISIBLE_SECONDS,

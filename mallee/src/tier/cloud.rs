@@ -3,6 +3,7 @@
 use super::s3_proxy::RemoteS3;
 use super::ways::FromStore;
 use super::{Around, PKI_DIR, STOP_GRACE, Signals, advertised, bind};
+use crate::pool_v6::{DEFAULT_PUBLIC_POOL_V6, PoolV6};
 use crate::s3_hosts::S3Hosts;
 use crate::state::StateDir;
 use crate::switches::Switches;
@@ -54,6 +55,10 @@ pub struct CloudArgs {
     /// Addresses by which instances are reached from outside.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
+    /// IPv6 addresses that VPCs get their blocks of: a block of /40 to /56, or `none`. By default one of addresses that no
+    /// network routes: instances reach the world by IPv6 from behind their host then.
+    #[arg(long, value_name = "BLOCK", default_value = DEFAULT_PUBLIC_POOL_V6)]
+    pub public_pool_v6: PoolV6,
     /// Hosts of buckets.
     #[command(flatten)]
     pub hosts: S3Hosts,
@@ -115,8 +120,7 @@ async fn start(dir: &StateDir, args: &CloudArgs) -> Result<Running> {
         replica: format!("{cloud_id}/{}", args.name),
         zones,
         public_pool: args.public_pool,
-        // Nodes carry no IPv6 yet.
-        public_pool_v6: None,
+        public_pool_v6: args.public_pool_v6.0,
         host_source: None,
         terminated_visible_seconds: TERMINATED_VISIBLE_SECONDS,
     };

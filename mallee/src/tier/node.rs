@@ -4,6 +4,7 @@ use super::member::{JoinArgs, Member};
 use super::ways::FromDirectory;
 use super::{Around, STOP_GRACE, Signals};
 use crate::flows::{self, FlowArgs, RemoteFlows, SPOOL_DIR};
+use crate::pool_v6::{DEFAULT_PUBLIC_POOL_V6, PoolV6};
 use crate::state::StateDir;
 use crate::up::{DEFAULT_PUBLIC_POOL, IMAGE_CACHE_BYTES_MAX, host_name};
 use anyhow::{Context as _, Result, bail};
@@ -39,7 +40,11 @@ pub struct NodeArgs {
     /// Addresses by which instances are reached from outside: the cloud controller's --public-pool.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
-    /// This host's network interface on the network that the public pool is of: the host answers there (ARP) for the
+    /// IPv6 addresses that VPCs have their blocks of: the cloud controller's --public-pool-v6.
+    #[arg(long, value_name = "BLOCK", default_value = DEFAULT_PUBLIC_POOL_V6)]
+    pub public_pool_v6: PoolV6,
+    /// This host's network interface on the network that the public pools are of: the host answers there (ARP, and
+    /// neighbour discovery of IPv6) for the
     /// public addresses of its instances. Needed where several nodes have public addresses (default: only this host
     /// reaches them, and they reach the world from behind it).
     #[arg(long, value_name = "INTERFACE")]
@@ -120,7 +125,12 @@ async fn start(dir: &StateDir, args: &NodeArgs) -> Result<Running> {
 }
 
 fn network(args: &NodeArgs, address: Ipv4Addr) -> NetConfig {
-    NetConfig { public_pool: vec![args.public_pool], public_link: args.public_link.clone(), ..NetConfig::new(address) }
+    NetConfig {
+        public_pool: vec![args.public_pool],
+        public_pool6: args.public_pool_v6.0.into_iter().collect(),
+        public_link: args.public_link.clone(),
+        ..NetConfig::new(address)
+    }
 }
 
 async fn this_host(dir: &Path, network: NetConfig, walrus: Arc<FromDirectory>, around: &Around) -> Result<Drivers> {

@@ -232,7 +232,7 @@ impl Assembly {
             }
             None => {
                 let cluster = diallers.first().context("a cloud needs a zone")?;
-                let public = (public_pool, public_link);
+                let public = (public_pool, public_pool_v6, public_link);
                 let (node, engine) = start_real(&common, &state, public, cluster, &walrus_dialler).await?;
                 let sink = Arc::new(LocalFlows { cloud: cloud.cloud().clone(), node: host_name()? });
                 let spool = Some(state.join("node").join(SPOOL_DIR));

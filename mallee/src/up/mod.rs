@@ -13,6 +13,7 @@ pub(crate) use nodes::{IMAGE_CACHE_BYTES_MAX, host_name};
 
 use crate::flows::FlowArgs;
 use crate::metrics::MetricsArgs;
+use crate::pool_v6::{DEFAULT_PUBLIC_POOL_V6, PoolV6};
 use crate::s3_hosts::S3Hosts;
 use crate::s3_jobs::S3JobsArgs;
 use crate::state::StateDir;
@@ -55,7 +56,12 @@ pub struct UpArgs {
     /// Addresses by which this host reaches instances.
     #[arg(long, default_value = DEFAULT_PUBLIC_POOL)]
     pub public_pool: Ipv4Net,
-    /// This host's network interface on the network that the public pool is of: the host answers there (ARP) for the
+    /// IPv6 addresses that VPCs get their blocks of: a block of /40 to /56, or `none`. By default one of addresses that no
+    /// network routes: instances reach the world by IPv6 from behind their host then.
+    #[arg(long, value_name = "BLOCK", default_value = DEFAULT_PUBLIC_POOL_V6)]
+    pub public_pool_v6: PoolV6,
+    /// This host's network interface on the network that the public pools are of: the host answers there (ARP, and neighbour
+    /// discovery of IPv6) for the
     /// addresses of its instances (default: only this host reaches them, and they reach the world from behind it).
     #[arg(long, value_name = "INTERFACE", conflicts_with = "simulate")]
     pub public_link: Option<String>,
@@ -100,8 +106,7 @@ pub async fn up(state: &Path, args: &UpArgs) -> Result<()> {
         region: args.region.clone(),
         zones: args.zones,
         public_pool: args.public_pool,
-        // What is to be had of IPv6 is not whole yet.
-        public_pool_v6: None,
+        public_pool_v6: args.public_pool_v6.0,
         public_link: args.public_link.clone(),
         simulated: args.simulate.map(Simulated::nodes),
         clock: Clock::system(),

@@ -3,7 +3,7 @@
 use super::assembly::Simulated;
 use super::links::{Links, LocalPeer};
 use anyhow::{Context as _, Result};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_libvirt::LibvirtConfig;
 use mallee_net::NetConfig;
 use mallee_node_controller::real::{RealHost, drivers as real_drivers};
@@ -104,7 +104,7 @@ impl Fleet {
 pub(super) async fn start_real(
     common: &Common<'_>,
     state: &Path,
-    (public_pool, public_link): (Ipv4Net, Option<String>),
+    (public_pool, public_pool6, public_link): (Ipv4Net, Option<Ipv6Net>, Option<String>),
     cluster: &Dialler,
     walrus: &Dialler,
 ) -> Result<(NodeHandle, Arc<dyn NetworkEngine>)> {
@@ -112,7 +112,12 @@ pub(super) async fn start_real(
     // One host has no overlay peers; the address is what it would be reached by.
     let vtep = Ipv4Addr::LOCALHOST;
     let dir = state.join("node");
-    let network = NetConfig { public_pool: vec![public_pool], public_link, ..NetConfig::new(vtep) };
+    let network = NetConfig {
+        public_pool: vec![public_pool],
+        public_pool6: public_pool6.into_iter().collect(),
+        public_link,
+        ..NetConfig::new(vtep)
+    };
     let host = RealHost {
         state_dir: &dir,
         image_cache_bytes_max: IMAGE_CACHE_BYTES_MAX,

@@ -67,6 +67,7 @@ impl Candidate<'_> {
             let pairs = p.user_id_group_pairs.iter();
             match property {
                 "cidr" => p.ip_ranges.iter().flat_map(|range| values_of(&range.cidr_ip)).collect(),
+                "ipv6-cidr" => p.ipv6_ranges.iter().flat_map(|range| values_of(&range.cidr_ipv6)).collect(),
                 "from-port" => values_of(&p.from_port),
                 "group-id" => pairs.flat_map(|pair| values_of(&pair.group_id)).collect(),
                 "group-name" => {

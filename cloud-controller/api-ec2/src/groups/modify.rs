@@ -1,7 +1,7 @@
 //! UpdateSecurityGroupRuleDescriptionsIngress, …Egress, ModifySecurityGroupRules.
 
 use super::group_ref;
-use super::permissions::{FlatPermission, Purpose, wanted_rules};
+use super::permissions::{FlatPermission, wanted_rules};
 use crate::Ec2Api;
 use mallee_app::OpContext;
 use mallee_app::groups::rule;
@@ -42,7 +42,7 @@ fn permission(rule: SecurityGroupRuleRequest) -> Result<IpPermission, ApiError> 
         let pair = UserIdGroupPair { group_id: Some(group), description, ..Default::default() };
         out.user_id_group_pairs.push(pair);
     } else if cidr_ipv6.is_some() {
-        return Err(ApiError::unsupported_parameter("CidrIpv6"));
+        out.ipv6_ranges.push(Ipv6Range { cidr_ipv6, description });
     } else {
         out.prefix_list_ids.push(PrefixListId { description, prefix_list_id });
     }
@@ -82,7 +82,7 @@ impl Ec2Api {
             RulesToRevoke::Ids(ids)
         } else {
             let mut specs = Vec::new();
-            for wanted in wanted_rules(permissions, FlatPermission::default(), Purpose::Revoke)? {
+            for wanted in wanted_rules(permissions, FlatPermission::default())? {
                 let meant = self.rule(cx, wanted, egress).await?;
                 texts.push(meant.description.clone());
                 specs.push(meant);
@@ -152,7 +152,7 @@ impl Ec2Api {
             }
             let rule = security_group_rule.ok_or_else(|| ApiError::missing_parameter("SecurityGroupRule"))?;
             let permissions = vec![permission(rule)?];
-            let wanted = wanted_rules(permissions, FlatPermission::default(), Purpose::Authorize)?;
+            let wanted = wanted_rules(permissions, FlatPermission::default())?;
             for wanted in wanted {
                 // The direction is the rule's own. A peer's group may be of any account: there is no place to say which.
                 changes.push((id.clone(), self.rule(cx, wanted, false).await?));

@@ -1,12 +1,14 @@
 //! `IpPermissions` both ways: the wire's nested lists, and one rule per peer.
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mallee_app::groups::rule::{self, Peer, RuleSpec};
 use mallee_app::groups::{Crossing, PeerClaim};
 use mallee_app::ids::parse_id;
 use mallee_awswire::{ApiError, Code};
-use mallee_ec2_types::ec2::{IpPermission, IpRange, PrefixListId as PrefixListPeer, UserIdGroupPair};
+use mallee_ec2_types::ec2::{IpPermission, IpRange, Ipv6Range, PrefixListId as PrefixListPeer, UserIdGroupPair};
 use mallee_types::{GroupId, PrefixListId};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 /// A rule as a request gives it: a group peer may still be a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub(crate) struct WantedRule {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WantedPeer {
-    Cidr(Ipv4Net),
+    Cidr(IpNet),
     GroupId { id: GroupId, claim: PeerClaim },
     GroupName { name: String, claim: PeerClaim },
     List(PrefixListId),
@@ -73,30 +75,8 @@ impl FlatPermission {
     }
 }
 
-/// What is to be done with the rules of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// A peer this cloud has no rules for is refused by name.
-    Authorize,
-    /// A rule for such a peer is one that is not there (Terraform revokes `::/0` of every new group, and expects that).
-    Revoke,
-}
-
-impl Purpose {
-    fn no_such_peer(self, parameter: &str) -> ApiError {
-        match self {
-            Self::Authorize => ApiError::unsupported_parameter(parameter),
-            Self::Revoke => Code::InvalidPermissionNotFound.error(),
-        }
-    }
-}
-
 /// The rules a request names, one per peer.
-pub(crate) fn wanted_rules(
-    permissions: Vec<IpPermission>,
-    flat: FlatPermission,
-    purpose: Purpose,
-) -> Result<Vec<WantedRule>, ApiError> {
+pub(crate) fn wanted_rules(permissions: Vec<IpPermission>, flat: FlatPermission) -> Result<Vec<WantedRule>, ApiError> {
     let permissions = match (permissions.is_empty(), flat.is_given()) {
         (false, true) => {
             return Err(ApiError::invalid_combination(
@@ -109,22 +89,21 @@ pub(crate) fn wanted_rules(
     };
     let mut rules = Vec::new();
     for permission in permissions {
-        expand(permission, purpose, &mut rules)?;
+        expand(permission, &mut rules)?;
     }
     Ok(rules)
 }
 
-fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule>) -> Result<(), ApiError> {
+fn expand(permission: IpPermission, rules: &mut Vec<WantedRule>) -> Result<(), ApiError> {
     let IpPermission { from_port, ip_protocol, ip_ranges, ipv6_ranges, prefix_list_ids, to_port, user_id_group_pairs } =
         permission;
     let protocol = rule::protocol_number(&ip_protocol.ok_or_else(|| ApiError::missing_parameter("ipProtocol"))?)?;
     let (from_port, to_port) = rule::ports(protocol, from_port, to_port)?;
-    if !ipv6_ranges.is_empty() {
-        return Err(purpose.no_such_peer("Ipv6Ranges"));
-    }
-    if ip_ranges.is_empty() && user_id_group_pairs.is_empty() && prefix_list_ids.is_empty() {
-        return Err(Code::MissingParameter
-            .message("The request must contain at least one of the parameters ipRanges, groups, prefixListIds"));
+    let ranges = !ip_ranges.is_empty() || !ipv6_ranges.is_empty();
+    if !ranges && user_id_group_pairs.is_empty() && prefix_list_ids.is_empty() {
+        return Err(Code::MissingParameter.message(
+            "The request must contain at least one of the parameters ipRanges, ipv6Ranges, groups, prefixListIds",
+        ));
     }
     let mut add = |peer, description: Option<String>| {
         if let Some(text) = &description {
@@ -134,7 +113,12 @@ fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule
         Ok::<(), ApiError>(())
     };
     for IpRange { cidr_ip, description } in ip_ranges {
-        add(WantedPeer::Cidr(cidr(&cidr_ip.ok_or_else(|| ApiError::missing_parameter("cidrIp"))?)?), description)?;
+        let text = cidr_ip.ok_or_else(|| ApiError::missing_parameter("cidrIp"))?;
+        add(WantedPeer::Cidr(cidr::<Ipv4Net, Ipv4Addr>(&text)?.trunc().into()), description)?;
+    }
+    for Ipv6Range { cidr_ipv6, description } in ipv6_ranges {
+        let text = cidr_ipv6.ok_or_else(|| ApiError::missing_parameter("cidrIpv6"))?;
+        add(WantedPeer::Cidr(cidr::<Ipv6Net, Ipv6Addr>(&text)?.trunc().into()), description)?;
     }
     for PrefixListPeer { description, prefix_list_id } in prefix_list_ids {
         let id = prefix_list_id.ok_or_else(|| ApiError::missing_parameter("prefixListId"))?;
@@ -167,11 +151,10 @@ fn expand(permission: IpPermission, purpose: Purpose, rules: &mut Vec<WantedRule
     Ok(())
 }
 
-/// A CIDR block; a bare address is a /32, and host bits are cut off, as EC2 does.
-fn cidr(text: &str) -> Result<Ipv4Net, ApiError> {
-    let parsed =
-        if text.contains('/') { text.parse().ok() } else { text.parse().ok().and_then(|ip| Ipv4Net::new(ip, 32).ok()) };
-    parsed.map(|net: Ipv4Net| net.trunc()).ok_or_else(|| {
+/// A CIDR block of one family; a bare address is a block of its own. Host bits are to be cut off, as EC2 does.
+fn cidr<N: FromStr + From<A>, A: FromStr>(text: &str) -> Result<N, ApiError> {
+    let parsed = if text.contains('/') { text.parse().ok() } else { text.parse::<A>().ok().map(N::from) };
+    parsed.ok_or_else(|| {
         Code::InvalidParameterValue.message(format!("CIDR block {} is malformed", mallee_awswire::texts::clip(text)))
     })
 }
@@ -219,7 +202,12 @@ pub(crate) fn permissions<'a>(rules: impl IntoIterator<Item = ShownRule<'a>>) ->
         });
         let description = description.map(str::to_owned);
         match &spec.peer {
-            Peer::Cidr(net) => out[at].ip_ranges.push(IpRange { cidr_ip: Some(net.to_string()), description }),
+            Peer::Cidr(IpNet::V4(net)) => {
+                out[at].ip_ranges.push(IpRange { cidr_ip: Some(net.to_string()), description });
+            }
+            Peer::Cidr(IpNet::V6(net)) => {
+                out[at].ipv6_ranges.push(Ipv6Range { cidr_ipv6: Some(net.to_string()), description });
+            }
             Peer::List(list) => {
                 let prefix_list_id = Some(list.to_string());
                 out[at].prefix_list_ids.push(PrefixListPeer { description, prefix_list_id });
@@ -249,9 +237,7 @@ mod tests {
 
     #[test]
     fn one_rule_per_peer_and_back() {
-        let rules =
-            wanted_rules(vec![tcp(22, 22, &["10.0.0.1/8", "1.2.3.4"])], FlatPermission::default(), Purpose::Authorize)
-                .unwrap();
+        let rules = wanted_rules(vec![tcp(22, 22, &["10.0.0.1/8", "1.2.3.4"])], FlatPermission::default()).unwrap();
         let peers: Vec<_> = rules.iter().map(|r| r.peer.clone()).collect();
         let net = |t: &str| WantedPeer::Cidr(t.parse().unwrap());
         assert_eq!(peers, [net("10.0.0.0/8"), net("1.2.3.4/32")]);
@@ -272,20 +258,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_is_refused_by_name() {
-        let mut six = tcp(1, 2, &["10.0.0.0/8"]);
-        six.ipv6_ranges.push(Default::default());
-        let error = wanted_rules(vec![six.clone()], FlatPermission::default(), Purpose::Authorize).unwrap_err();
-        assert!(error.message().contains("Ipv6Ranges"));
-        let error = wanted_rules(vec![six], FlatPermission::default(), Purpose::Revoke).unwrap_err();
-        assert_eq!(error.code(), Code::InvalidPermissionNotFound);
-        assert!(
-            wanted_rules(vec![tcp(1, 2, &["10.0.0.0/33"])], FlatPermission::default(), Purpose::Authorize).is_err()
-        );
-        assert!(wanted_rules(vec![tcp(1, 2, &[])], FlatPermission::default(), Purpose::Authorize).is_err());
+    fn blocks_are_of_the_family_of_their_list_and_in_canonical_form() {
+        let of = |four: &[&str], six: &[&str]| {
+            let mut permission = tcp(1, 2, four);
+            let range = |text: &&str| Ipv6Range { cidr_ipv6: Some((*text).into()), description: None };
+            permission.ipv6_ranges = six.iter().map(range).collect();
+            wanted_rules(vec![permission], FlatPermission::default())
+        };
+        let net = |t: &str| WantedPeer::Cidr(t.parse().unwrap());
+        let rules = of(&["10.0.0.0/8"], &["2001:DB8:0:0::7/32", "2001:db8::1", "::/0"]).unwrap();
+        let peers: Vec<_> = rules.iter().map(|rule| rule.peer.clone()).collect();
+        assert_eq!(peers, [net("10.0.0.0/8"), net("2001:db8::/32"), net("2001:db8::1/128"), net("::/0")]);
+        for (four, six) in [(&["::/0"][..], &[][..]), (&[], &["0.0.0.0/0"]), (&[], &["::/129"]), (&[], &["x"])] {
+            assert_eq!(of(four, six).unwrap_err().code(), Code::InvalidParameterValue, "{four:?} {six:?}");
+        }
+        let shown = rules.iter().map(|rule| {
+            let WantedPeer::Cidr(net) = rule.peer else { panic!() };
+            let (protocol, from_port, to_port) = (rule.protocol, rule.from_port, rule.to_port);
+            let spec = RuleSpec { egress: false, protocol, from_port, to_port, peer: Peer::Cidr(net) };
+            ShownRule { spec, description: None, peer_account: "1", crossing: None }
+        });
+        let back = permissions(shown);
+        let six: Vec<_> = back[0].ipv6_ranges.iter().filter_map(|range| range.cidr_ipv6.as_deref()).collect();
+        assert_eq!((back.len(), back[0].ip_ranges.len()), (1, 1));
+        assert_eq!(six, ["2001:db8::/32", "2001:db8::1/128", "::/0"]);
+    }
+
+    #[test]
+    fn what_is_no_permission_is_refused() {
+        assert!(wanted_rules(vec![tcp(1, 2, &["10.0.0.0/33"])], FlatPermission::default()).is_err());
+        assert!(wanted_rules(vec![tcp(1, 2, &[])], FlatPermission::default()).is_err());
         let flat = FlatPermission { cidr_ip: Some("10.0.0.0/8".into()), ..Default::default() };
-        assert!(wanted_rules(vec![tcp(1, 2, &["10.0.0.0/8"])], flat, Purpose::Authorize).is_err());
+        assert!(wanted_rules(vec![tcp(1, 2, &["10.0.0.0/8"])], flat).is_err());
         let flat = FlatPermission { source_group_name: Some("web".into()), ..Default::default() };
-        assert_eq!(wanted_rules(vec![], flat, Purpose::Authorize).unwrap()[0].protocol, -1);
+        assert_eq!(wanted_rules(vec![], flat).unwrap()[0].protocol, -1);
     }
 }

@@ -1,13 +1,14 @@
 //! Security-group rules: authorise, revoke, describe.
 
 use super::group_ref;
-use super::permissions::{FlatPermission, Purpose, WantedPeer, WantedRule, pair, wanted_rules};
+use super::permissions::{FlatPermission, WantedPeer, WantedRule, pair, wanted_rules};
 use crate::Ec2Api;
 use crate::common::{
     Chunk, Look, ROWS, TagMap, dry_run, fill, filters, next_key, page, rows as read_rows, tag_filter_values,
     tags_of_one, tags_on, values_of,
 };
 use crate::filter::Filterable;
+use ipnet::IpNet;
 use mallee_app::OpContext;
 use mallee_app::groups::rule::{self, Peer, RuleSpec};
 use mallee_app::groups::{Crossing, GroupRef, NewRule, PeerClaim, RULE_TAG_KIND, RulesToRevoke, spec_of};
@@ -37,8 +38,8 @@ fn shape(
     crossing: Option<&Crossing>,
 ) -> Result<SecurityGroupRule, ApiError> {
     let RuleSpec { egress, protocol, from_port, to_port, peer } = spec_of(row)?;
-    let (cidr_ipv4, referenced_group_info, prefix_list_id) = match peer {
-        Peer::Cidr(net) => (Some(net.to_string()), None, None),
+    let (cidr, referenced_group_info, prefix_list_id) = match peer {
+        Peer::Cidr(net) => (Some(net), None, None),
         Peer::List(list) => (None, None, Some(list.to_string())),
         Peer::Group(group) => {
             let owner = row.peer_account.as_ref().unwrap_or(&row.account_id);
@@ -48,8 +49,10 @@ fn shape(
             (None, Some(info), None)
         }
     };
+    let of_family = |six: bool| cidr.filter(|cidr| matches!(cidr, IpNet::V6(_)) == six).map(|cidr| cidr.to_string());
     Ok(SecurityGroupRule {
-        cidr_ipv4,
+        cidr_ipv4: of_family(false),
+        cidr_ipv6: of_family(true),
         description: row.description.clone(),
         // EC2 says -1 here where there are no ports.
         from_port: Some(from_port.unwrap_or(-1)),
@@ -71,6 +74,7 @@ fn revoked_shape(row: &SecurityGroupRuleRow) -> Result<RevokedSecurityGroupRule,
     let rule = shape(row, Look { region: "", zones: &[] }, &mut TagMap::new(), None)?;
     Ok(RevokedSecurityGroupRule {
         cidr_ipv4: rule.cidr_ipv4,
+        cidr_ipv6: rule.cidr_ipv6,
         description: rule.description,
         from_port: rule.from_port,
         group_id: rule.group_id,
@@ -136,7 +140,7 @@ impl Ec2Api {
     ) -> Result<Vec<SecurityGroupRule>, ApiError> {
         let Authorization { dry_run, permissions, flat, tag_specifications } = wanted;
         let tags = tags_of_one(tag_specifications, RULE_TAG_KIND)?;
-        let wanted = wanted_rules(permissions, flat, Purpose::Authorize)?;
+        let wanted = wanted_rules(permissions, flat)?;
         if wanted.is_empty() {
             return Err(ApiError::missing_parameter("ipPermissions"));
         }
@@ -164,7 +168,7 @@ impl Ec2Api {
     ) -> Result<Vec<RevokedSecurityGroupRule>, ApiError> {
         let Revocation { dry_run, permissions, flat, rule_ids } = wanted;
         let ids: Vec<GroupRuleId> = parse_ids(&rule_ids, Code::InvalidSecurityGroupRuleIdMalformed)?;
-        let rules = wanted_rules(permissions, flat, Purpose::Revoke)?;
+        let rules = wanted_rules(permissions, flat)?;
         let wanted = match (ids.is_empty(), rules.is_empty()) {
             (true, true) => {
                 return Err(Code::MissingParameter

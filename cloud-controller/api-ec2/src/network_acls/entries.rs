@@ -1,19 +1,20 @@
 //! The entries of a network ACL.
 
 use crate::Ec2Api;
-use crate::common::{choice, refuse, values_of};
-use ipnet::Ipv4Net;
+use crate::common::{choice, values_of};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mallee_app::OpContext;
-use mallee_app::acls::{ALL, EntryKey, LAST_NUMBER, NewEntry, protocol_number};
+use mallee_app::acls::{ALL, EntryKey, LAST_NUMBER, LAST_NUMBER_IPV6, NewEntry, protocol_number};
 use mallee_app::groups::rule::protocol_name;
 use mallee_awswire::ApiError;
 use mallee_ec2_types::ec2::*;
 use mallee_store::NetworkAclEntryRow;
+use std::str::FromStr;
 
 const ALLOW: &str = "allow";
 const DENY: &str = "deny";
-/// The protocol whose entries have a type and a code.
-const ICMP: i64 = 1;
+/// The protocols whose entries have a type and a code.
+const ICMP: [i64; 2] = [1, 58];
 
 fn number(value: i64) -> Option<i32> {
     i32::try_from(value).ok()
@@ -21,12 +22,13 @@ fn number(value: i64) -> Option<i32> {
 
 fn shape(row: &NetworkAclEntryRow) -> NetworkAclEntry {
     let range = row.from_port.zip(row.to_port).map(|(from, to)| (number(from), number(to)));
-    let (icmp, ports) = if row.protocol == ICMP { (range, None) } else { (None, range) };
+    let (icmp, ports) = if ICMP.contains(&row.protocol) { (range, None) } else { (None, range) };
+    let of_family = |six: bool| Some(row.cidr).filter(|cidr| matches!(cidr, IpNet::V6(_)) == six);
     NetworkAclEntry {
-        cidr_block: Some(row.cidr.to_string()),
+        cidr_block: of_family(false).map(|cidr| cidr.to_string()),
         egress: Some(row.egress),
         icmp_type_code: icmp.map(|(type_, code)| IcmpTypeCode { code, type_ }),
-        ipv6_cidr_block: None,
+        ipv6_cidr_block: of_family(true).map(|cidr| cidr.to_string()),
         port_range: ports.map(|(from, to)| PortRange { from, to }),
         protocol: Some(row.protocol.to_string()),
         rule_action: Some(if row.allow { ALLOW } else { DENY }.to_owned()),
@@ -34,21 +36,27 @@ fn shape(row: &NetworkAclEntryRow) -> NetworkAclEntry {
     }
 }
 
-/// The last entry of each direction.
-fn last(egress: bool) -> NetworkAclEntry {
+/// The last entry of each direction, for one family.
+fn last(egress: bool, six: bool) -> NetworkAclEntry {
+    let number = if six { LAST_NUMBER_IPV6 } else { LAST_NUMBER };
     NetworkAclEntry {
-        cidr_block: Some(Ipv4Net::default().to_string()),
+        cidr_block: (!six).then(|| Ipv4Net::default().to_string()),
+        ipv6_cidr_block: six.then(|| Ipv6Net::default().to_string()),
         egress: Some(egress),
         protocol: Some(ALL.to_string()),
         rule_action: Some(DENY.to_owned()),
-        rule_number: i32::try_from(LAST_NUMBER).ok(),
+        rule_number: i32::try_from(number).ok(),
         ..Default::default()
     }
 }
 
-/// Those of an ACL with the last ones: what leaves first, as EC2 shows them.
-pub(super) fn shapes(rows: &[NetworkAclEntryRow]) -> Vec<NetworkAclEntry> {
-    let side = |egress| rows.iter().filter(move |row| row.egress == egress).map(shape).chain([last(egress)]);
+/// Those of an ACL with the last ones: what leaves first, as EC2 shows them. `six`: its VPC has an IPv6 block.
+pub(super) fn shapes(rows: &[NetworkAclEntryRow], six: bool) -> Vec<NetworkAclEntry> {
+    let families = move || [false, true].into_iter().filter(move |family| six || !family);
+    let side = |egress| {
+        let own = rows.iter().filter(move |row| row.egress == egress).map(shape);
+        own.chain(families().map(move |six| last(egress, six)))
+    };
     side(true).chain(side(false)).collect()
 }
 
@@ -78,6 +86,10 @@ fn key(egress: Option<bool>, rule_number: Option<i32>) -> Result<EntryKey, ApiEr
     Ok(EntryKey { egress, number })
 }
 
+fn block<N: FromStr>(parameter: &str, text: &str) -> Result<N, ApiError> {
+    text.parse().map_err(|_| ApiError::invalid_value(parameter, text, "This is not a valid CIDR block."))
+}
+
 impl Asked {
     fn entry(self) -> Result<NewEntry, ApiError> {
         let Self {
@@ -90,20 +102,26 @@ impl Asked {
             rule_action,
             rule_number,
         } = self;
-        refuse("Ipv6CidrBlock", ipv6_cidr_block.is_some())?;
         let key = key(egress, rule_number)?;
         let protocol = protocol.ok_or_else(|| ApiError::missing_parameter("protocol"))?;
         let allow = choice("ruleAction", rule_action.as_deref(), &[(ALLOW, true), (DENY, false)])?;
-        let cidr = cidr_block.ok_or_else(|| ApiError::missing_parameter("cidrBlock"))?;
+        let cidr = match (cidr_block, ipv6_cidr_block) {
+            (Some(_), Some(_)) => {
+                return Err(ApiError::invalid_combination(
+                    "An entry has one block: the parameters cidrBlock and ipv6CidrBlock exclude each other",
+                ));
+            }
+            (Some(text), None) => block::<Ipv4Net>("cidrBlock", &text)?.into(),
+            (None, Some(text)) => block::<Ipv6Net>("ipv6CidrBlock", &text)?.into(),
+            (None, None) => return Err(ApiError::missing_parameter("cidrBlock")),
+        };
         let ports = port_range.unwrap_or_default();
         let icmp = icmp_type_code.unwrap_or_default();
         Ok(NewEntry {
             key,
             allow: allow.ok_or_else(|| ApiError::missing_parameter("ruleAction"))?,
             protocol: protocol_number(&protocol)?,
-            cidr: cidr
-                .parse()
-                .map_err(|_| ApiError::invalid_value("cidrBlock", &cidr, "This is not a valid CIDR block."))?,
+            cidr,
             ports: (ports.from, ports.to),
             icmp: (icmp.type_, icmp.code),
         })
@@ -178,7 +196,7 @@ mod tests {
     #[test]
     fn the_filter_of_protocols_takes_numbers_and_names() {
         let values =
-            |protocol: &str| protocol_values(&NetworkAclEntry { protocol: Some(protocol.into()), ..last(true) });
+            |protocol: &str| protocol_values(&NetworkAclEntry { protocol: Some(protocol.into()), ..last(true, false) });
         assert_eq!(values("6"), ["6", "tcp"]);
         assert_eq!(values("17"), ["17", "udp"]);
         assert_eq!(values("1"), ["1", "icmp"]);

@@ -17,12 +17,12 @@ use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{
     NetworkAclAssociationFilter, NetworkAclAssociationRow, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow,
-    network_acl_association_list, network_acl_entry_list, network_acl_list,
+    network_acl_association_list, network_acl_entry_list, network_acl_list, vpc_ipv6_cidr_list,
 };
-use mallee_types::NetworkAclId;
-use std::collections::BTreeMap;
+use mallee_types::{NetworkAclId, VpcId};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What DescribeNetworkAcls filters by; no entry here has a block of IPv6, so that matches nothing.
+/// What DescribeNetworkAcls filters by.
 const FILTERS: [&str; 18] = [
     "association.association-id",
     "association.network-acl-id",
@@ -59,6 +59,7 @@ impl Filterable for NetworkAcl {
             "association.subnet-id" => associations(|a| values_of(&a.subnet_id)),
             "default" => values_of(&self.is_default),
             "entry.cidr" => entries(|e| values_of(&e.cidr_block)),
+            "entry.ipv6-cidr" => entries(|e| values_of(&e.ipv6_cidr_block)),
             "entry.egress" => entries(|e| values_of(&e.egress)),
             "entry.icmp.code" => entries(|e| e.icmp_type_code.iter().flat_map(|icmp| values_of(&icmp.code)).collect()),
             "entry.icmp.type" => entries(|e| e.icmp_type_code.iter().flat_map(|icmp| values_of(&icmp.type_)).collect()),
@@ -79,6 +80,8 @@ impl Filterable for NetworkAcl {
 struct Parts {
     entries: BTreeMap<NetworkAclId, Vec<NetworkAclEntryRow>>,
     associations: BTreeMap<NetworkAclId, Vec<NetworkAclAssociationRow>>,
+    /// VPCs that have IPv6 blocks.
+    six: BTreeSet<VpcId>,
     tags: TagMap,
 }
 
@@ -95,7 +98,7 @@ impl Parts {
         let own = self.entries.get(&row.id).map_or(&[][..], Vec::as_slice);
         NetworkAcl {
             associations: self.associations.get(&row.id).into_iter().flatten().map(association).collect(),
-            entries: entries::shapes(own),
+            entries: entries::shapes(own, self.six.contains(&row.vpc_id)),
             is_default: Some(row.is_default),
             network_acl_id: Some(row.id.to_string()),
             owner_id: Some(row.account_id.to_string()),
@@ -118,8 +121,12 @@ impl Ec2Api {
         for row in network_acl_association_list(store, filter).await.or_fail()? {
             associations.entry(row.acl_id.clone()).or_default().push(row);
         }
+        let vpcs: BTreeSet<VpcId> = acls.iter().map(|acl| acl.vpc_id.clone()).collect();
+        let vpcs: Vec<VpcId> = vpcs.into_iter().collect();
+        let six = vpc_ipv6_cidr_list(store, Some(&vpcs)).await.or_fail()?;
+        let six = six.into_iter().map(|row| row.vpc_id).collect();
         let tags = tags_on(store, cx.account(), ids.iter().map(ToString::to_string)).await?;
-        Ok(Parts { entries, associations, tags })
+        Ok(Parts { entries, associations, six, tags })
     }
 
     pub(crate) async fn create_network_acl(

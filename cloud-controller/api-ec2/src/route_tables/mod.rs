@@ -16,16 +16,17 @@ use mallee_app::routes::TABLE_TAG_KIND;
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{
-    InstanceFilter, InterfaceFilter, NatGatewayFilter, NatGatewayState, PAGE_ROWS_MAX, RouteAssociationFilter,
-    RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow, TO_INTERNET_GATEWAY,
-    TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, TransitAttachmentFilter, TransitState,
-    VpcPeeringFilter, VpcPeeringState, instance_list, interface_list, internet_gateway_list_attached, nat_gateway_list,
-    route_association_list, route_list, route_table_list, transit_attachment_list, vpc_cidr_list, vpc_ipv6_cidr_list,
-    vpc_list, vpc_peering_list,
+    EgressOnlyGatewayFilter, InstanceFilter, InterfaceFilter, NatGatewayFilter, NatGatewayState, PAGE_ROWS_MAX,
+    RouteAssociationFilter, RouteAssociationRow, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow,
+    TO_EGRESS_ONLY_GATEWAY, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY,
+    TO_VPC_PEERING, TransitAttachmentFilter, TransitState, VpcPeeringFilter, VpcPeeringState, egress_only_gateway_list,
+    instance_list, interface_list, internet_gateway_list_attached, nat_gateway_list, route_association_list,
+    route_list, route_table_list, transit_attachment_list, vpc_cidr_list, vpc_ipv6_cidr_list, vpc_list,
+    vpc_peering_list,
 };
 use mallee_types::{
-    InstanceId, InstanceState, InterfaceId, InternetGatewayId, NatGatewayId, RouteTableId, TransitGatewayId, VpcId,
-    VpcPeeringId,
+    EgressOnlyGatewayId, InstanceId, InstanceState, InterfaceId, InternetGatewayId, NatGatewayId, RouteTableId,
+    TransitGatewayId, VpcId, VpcPeeringId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,6 +75,7 @@ impl Filterable for RouteTable {
             "route.destination-cidr-block" => routes(|r| values_of(&r.destination_cidr_block)),
             "route.destination-ipv6-cidr-block" => routes(|r| values_of(&r.destination_ipv6_cidr_block)),
             "route.destination-prefix-list-id" => routes(|r| values_of(&r.destination_prefix_list_id)),
+            "route.egress-only-internet-gateway-id" => routes(|r| values_of(&r.egress_only_internet_gateway_id)),
             "route.gateway-id" => routes(|r| values_of(&r.gateway_id)),
             "route.nat-gateway-id" => routes(|r| values_of(&r.nat_gateway_id)),
             "route.instance-id" => routes(|r| values_of(&r.instance_id)),
@@ -96,6 +98,8 @@ struct Parts {
     blocks: BTreeMap<VpcId, Vec<String>>,
     ipv6_blocks: BTreeMap<VpcId, Vec<String>>,
     gateways: BTreeMap<VpcId, InternetGatewayId>,
+    /// Egress-only ones.
+    outward: BTreeMap<VpcId, EgressOnlyGatewayId>,
     /// Those that are active.
     peerings: BTreeSet<String>,
     /// NAT gateways that are there.
@@ -126,16 +130,19 @@ fn association(row: &RouteAssociationRow) -> RouteTableAssociation {
 impl Parts {
     fn route(&self, table: &RouteTableRow, row: &RouteRow) -> Route {
         let attached = self.gateways.get(&table.vpc_id).is_some_and(|gateway| gateway.as_str() == row.target_id);
-        let destination_cidr_block = match &row.destination {
-            RouteDestination::Block(block) => Some(block.to_string()),
-            RouteDestination::List(_) => None,
+        let (destination_cidr_block, destination_ipv6_cidr_block) = match &row.destination {
+            RouteDestination::Block(block) => (Some(block.to_string()), None),
+            RouteDestination::Ipv6(block) => (None, Some(block.to_string())),
+            RouteDestination::List(_) => (None, None),
         };
         let target = |kind: &str| (row.target_kind == kind).then(|| row.target_id.clone());
         let (gateway_id, interface) = (target(TO_INTERNET_GATEWAY), target(TO_NETWORK_INTERFACE));
         let (peering, nat) = (target(TO_VPC_PEERING), target(TO_NAT_GATEWAY));
-        let transit = target(TO_TRANSIT_GATEWAY);
+        let (transit, outward) = (target(TO_TRANSIT_GATEWAY), target(TO_EGRESS_ONLY_GATEWAY));
+        let its_own = self.outward.get(&table.vpc_id).is_some_and(|gateway| gateway.as_str() == row.target_id);
         let instance = interface.as_ref().and_then(|id| self.instances.get(id));
         let leads = (gateway_id.is_some() && attached)
+            || (outward.is_some() && its_own)
             || peering.as_ref().is_some_and(|id| self.peerings.contains(id))
             || nat.as_ref().is_some_and(|id| self.nats.contains(id))
             || transit.as_ref().is_some_and(|id| self.transits.contains(&(id.clone(), table.vpc_id.clone())))
@@ -143,6 +150,8 @@ impl Parts {
         let is_local = destination_cidr_block.as_ref().is_some_and(|block| self.is_block(table, block));
         Route {
             destination_cidr_block,
+            destination_ipv6_cidr_block,
+            egress_only_internet_gateway_id: outward,
             destination_prefix_list_id: row.destination.list().map(ToString::to_string),
             gateway_id,
             instance_id: instance.map(|(id, _)| id.to_string()),
@@ -222,6 +231,8 @@ impl Ec2Api {
         let to = routes.values().flatten().filter(|route| route.target_kind == TO_TRANSIT_GATEWAY);
         let transits = self.transits_there(to.filter_map(|route| route.target_id.parse().ok()).collect()).await?;
         let attached = internet_gateway_list_attached(store, Some(&vpcs), None, ROWS).await.or_fail()?;
+        let filter = EgressOnlyGatewayFilter { vpcs: Some(&vpcs), ..Default::default() };
+        let outward = egress_only_gateway_list(store, filter, ROWS).await.or_fail()?;
         let rows = vpc_list(store, cx.account(), Some(&vpcs), None, ROWS).await.or_fail()?;
         let mut blocks: BTreeMap<VpcId, Vec<String>> =
             rows.into_iter().map(|vpc| (vpc.id, vec![vpc.cidr.to_string()])).collect();
@@ -237,6 +248,7 @@ impl Ec2Api {
             associations,
             blocks,
             ipv6_blocks,
+            outward: outward.into_iter().map(|gateway| (gateway.vpc_id, gateway.id)).collect(),
             gateways: attached.into_iter().filter_map(|gateway| Some((gateway.vpc_id?, gateway.id))).collect(),
             peerings,
             nats,

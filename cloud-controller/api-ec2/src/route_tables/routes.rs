@@ -2,7 +2,7 @@
 
 use crate::Ec2Api;
 use crate::common::refuse;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_app::OpContext;
 use mallee_app::ids::parse_id;
 use mallee_app::routes::RouteTarget;
@@ -12,18 +12,23 @@ use mallee_store::RouteDestination;
 
 /// The one destination of a request.
 fn destination(cidr: Option<String>, ipv6: Option<String>, list: Option<String>) -> Result<RouteDestination, ApiError> {
-    refuse("DestinationIpv6CidrBlock", ipv6.is_some())?;
-    match (cidr, list) {
-        (Some(_), Some(_)) => Err(ApiError::invalid_combination(
-            "A route has one destination: the parameters destinationCidrBlock and destinationPrefixListId exclude each \
-             other",
-        )),
-        (None, Some(id)) => parse_id(&id, Code::InvalidPrefixListIdMalformed).map(RouteDestination::List),
-        (None, None) => Err(Code::MissingParameter.with(&["destinationCidrBlock"])),
-        (Some(text), None) => match text.parse::<Ipv4Net>() {
+    match (cidr, ipv6, list) {
+        (None, None, Some(id)) => parse_id(&id, Code::InvalidPrefixListIdMalformed).map(RouteDestination::List),
+        (None, None, None) => Err(Code::MissingParameter.with(&["destinationCidrBlock"])),
+        (Some(text), None, None) => match text.parse::<Ipv4Net>() {
             Ok(block) => Ok(block.into()),
             Err(_) => Err(ApiError::invalid_value("destinationCidrBlock", &text, "This is not a valid CIDR block.")),
         },
+        (None, Some(text), None) => match text.parse::<Ipv6Net>() {
+            Ok(block) => Ok(block.into()),
+            Err(_) => {
+                Err(ApiError::invalid_value("destinationIpv6CidrBlock", &text, "This is not a valid IPv6 CIDR block."))
+            }
+        },
+        _ => Err(ApiError::invalid_combination(
+            "A route has one destination: the parameters destinationCidrBlock, destinationIpv6CidrBlock and \
+             destinationPrefixListId exclude each other",
+        )),
     }
 }
 
@@ -32,7 +37,7 @@ fn target<const N: usize>(given: [Option<RouteTarget>; N]) -> Result<RouteTarget
     let mut given = given.into_iter().flatten();
     match (given.next(), given.next()) {
         (Some(_), Some(_)) => Err(ApiError::invalid_combination(
-            "A route has one target: the parameters GatewayId, InstanceId, NatGatewayId, \
+            "A route has one target: the parameters GatewayId, EgressOnlyInternetGatewayId, InstanceId, NatGatewayId, \
              NetworkInterfaceId, TransitGatewayId, VpcPeeringConnectionId and LocalTarget exclude each other",
         )),
         (Some(target), None) => Ok(target),
@@ -49,7 +54,7 @@ macro_rules! one_target {
     ($request:ident as $type:ident { $($kept:ident),* $(,)? }) => {
         one_target!($request as $type { $($kept),* } but
             carrier_gateway_id "CarrierGatewayId", core_network_arn "CoreNetworkArn",
-            egress_only_internet_gateway_id "EgressOnlyInternetGatewayId", local_gateway_id "LocalGatewayId",
+            local_gateway_id "LocalGatewayId",
             odb_network_arn "OdbNetworkArn", vpc_endpoint_id "VpcEndpointId");
     };
     ($request:ident as $type:ident { $($kept:ident),* } but $($other:ident $name:literal),*) => {
@@ -65,7 +70,8 @@ impl Ec2Api {
         r: CreateRouteRequest,
     ) -> Result<CreateRouteResult, ApiError> {
         one_target!(r as CreateRouteRequest {
-            destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run, gateway_id,
+            destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run,
+            egress_only_internet_gateway_id, gateway_id,
             instance_id, nat_gateway_id, network_interface_id, route_table_id, transit_gateway_id,
             vpc_peering_connection_id
         });
@@ -73,6 +79,7 @@ impl Ec2Api {
         let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
         let target = target([
             gateway_id.map(RouteTarget::InternetGateway),
+            egress_only_internet_gateway_id.map(RouteTarget::EgressOnlyGateway),
             instance_id.map(RouteTarget::Instance),
             nat_gateway_id.map(RouteTarget::NatGateway),
             transit_gateway_id.map(RouteTarget::TransitGateway),
@@ -85,7 +92,8 @@ impl Ec2Api {
 
     pub(crate) async fn replace_route(&self, cx: &OpContext, r: ReplaceRouteRequest) -> Result<(), ApiError> {
         one_target!(r as ReplaceRouteRequest {
-            destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run, gateway_id,
+            destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, dry_run,
+            egress_only_internet_gateway_id, gateway_id,
             instance_id, local_target, nat_gateway_id, network_interface_id, route_table_id, transit_gateway_id,
             vpc_peering_connection_id
         });
@@ -93,6 +101,7 @@ impl Ec2Api {
         let to = destination(destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id)?;
         let target = target([
             gateway_id.map(RouteTarget::InternetGateway),
+            egress_only_internet_gateway_id.map(RouteTarget::EgressOnlyGateway),
             instance_id.map(RouteTarget::Instance),
             nat_gateway_id.map(RouteTarget::NatGateway),
             transit_gateway_id.map(RouteTarget::TransitGateway),

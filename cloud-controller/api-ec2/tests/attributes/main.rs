@@ -5,6 +5,7 @@
 
 mod addresses;
 mod dhcp_options;
+mod egress_only;
 mod fixture;
 mod flow_logs;
 mod identity;
@@ -12,6 +13,7 @@ mod insights;
 mod instances;
 mod interface_ipv6;
 mod interfaces;
+mod ipv6_rules;
 mod launch_interfaces;
 mod nat_addresses;
 mod nat_gateways;

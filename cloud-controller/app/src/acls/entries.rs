@@ -5,7 +5,7 @@ use crate::fail::{OrFail as _, store_failure};
 use crate::groups::rule;
 use crate::quotas::{table as quotas, within};
 use crate::{Cloud, OpContext, load};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     NetworkAclEntryRow, NetworkAclRow, StoreError, Tx, change_append, network_acl_entry_delete,
@@ -14,8 +14,9 @@ use mallee_store::{
 
 /// Numbers that an entry may have; those from [`LAST_NUMBER`] on are EC2's own.
 pub const NUMBERS: std::ops::RangeInclusive<i32> = 1..=32766;
-/// The protocol that has types and codes. (An entry for addresses of IPv4 has none of ICMPv6.)
+/// The protocols that have types and codes.
 const ICMP: i64 = 1;
+const ICMPV6: i64 = 58;
 /// Those that have ports.
 const WITH_PORTS: [i64; 2] = [6, 17];
 
@@ -38,7 +39,7 @@ pub struct NewEntry {
     /// By [`protocol_number`].
     pub protocol: i64,
     /// The other side.
-    pub cidr: Ipv4Net,
+    pub cidr: IpNet,
     /// First and last port.
     pub ports: (Option<i32>, Option<i32>),
     /// Type and code of ICMP.
@@ -85,7 +86,7 @@ impl NewEntry {
             }
             return Ok((Some(from), Some(to)));
         }
-        if self.protocol == ICMP {
+        if self.protocol == ICMP || (self.protocol == ICMPV6 && matches!(self.cidr, IpNet::V6(_))) {
             let (kind, code) = both(self.icmp, ["icmpTypeCode.type", "icmpTypeCode.code"])?;
             let range = ALL..=i64::from(u8::MAX);
             if !range.contains(&kind) || !range.contains(&code) || (kind == ALL && code != ALL) {
@@ -220,7 +221,7 @@ mod tests {
             key: EntryKey { egress: false, number: 1 },
             allow: true,
             protocol,
-            cidr: Ipv4Net::default(),
+            cidr: "0.0.0.0/0".parse().unwrap(),
             ports: ports.into(),
             icmp: icmp.into(),
         }
@@ -241,6 +242,9 @@ mod tests {
             assert_eq!(ports(protocol, Some(0), Some(0)).unwrap(), (None, None), "{protocol}");
         }
         assert_eq!(entry(58, [None, None], [Some(128), Some(0)]).range().unwrap(), (None, None), "as EC2, with IPv4");
+        let six = |kind, code| NewEntry { cidr: "::/0".parse().unwrap(), ..entry(58, [None, None], [kind, code]) };
+        assert_eq!(six(Some(128), Some(0)).range().unwrap(), (Some(128), Some(0)));
+        assert_eq!(six(None, Some(0)).range().unwrap_err().code(), Code::MissingParameter);
         let icmp = |kind, code| entry(ICMP, [Some(0), Some(0)], [kind, code]).range();
         assert_eq!(icmp(Some(8), Some(-1)).unwrap(), (Some(8), Some(-1)));
         assert_eq!(icmp(Some(-1), Some(-1)).unwrap(), (Some(-1), Some(-1)));

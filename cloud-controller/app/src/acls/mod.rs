@@ -7,12 +7,13 @@ pub use entries::{EntryKey, NUMBERS, NewEntry, protocol_number};
 
 use crate::fail::OrFail as _;
 use crate::{Cloud, load};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mallee_awswire::ApiError;
 use mallee_store::{
     NetworkAclAssociationRow, NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow, PAGE_ROWS_MAX, StoreError,
     SubnetRow, Tx, VpcRow, change_append, network_acl_association_insert, network_acl_default, network_acl_delete,
-    network_acl_entry_insert, network_acl_insert, network_acl_list, tag_delete_of,
+    network_acl_entry_insert, network_acl_entry_list, network_acl_insert, network_acl_list, network_acl_touch,
+    tag_delete_of,
 };
 use mallee_types::{AccountId, Generation, NetworkAclAssociationId, NetworkAclId, VpcId};
 
@@ -23,8 +24,21 @@ pub const TAG_KIND: &str = "network-acl";
 pub const LAST_NUMBER: u32 = 32767;
 /// What "all" is: the number of a protocol, the type and code of ICMP.
 pub const ALL: i64 = -1;
-/// The entries that a default ACL is made with, one each way.
+/// The same for packets of IPv6, where the VPC has a block.
+pub const LAST_NUMBER_IPV6: u32 = 32768;
+/// The entries that a default ACL is made with, one each way, and those that it gets with the VPC's IPv6 block.
 const DEFAULT_NUMBER: u32 = 100;
+const DEFAULT_NUMBER_IPV6: u32 = 101;
+
+/// An entry by which everything of a family passes.
+fn everything(acl: &NetworkAclId, egress: bool, six: bool) -> NetworkAclEntryRow {
+    let (number, cidr): (u32, IpNet) = match six {
+        false => (DEFAULT_NUMBER, Ipv4Net::default().into()),
+        true => (DEFAULT_NUMBER_IPV6, Ipv6Net::default().into()),
+    };
+    let (from_port, to_port) = (None, None);
+    NetworkAclEntryRow { acl_id: acl.clone(), egress, number, allow: true, protocol: ALL, cidr, from_port, to_port }
+}
 
 impl Cloud {
     /// The default ACL of a VPC that is being made: everything passes.
@@ -39,17 +53,24 @@ impl Cloud {
         };
         network_acl_insert(tx, &acl).await?;
         for egress in [false, true] {
-            let entry = NetworkAclEntryRow {
-                acl_id: acl.id.clone(),
-                egress,
-                number: DEFAULT_NUMBER,
-                allow: true,
-                protocol: ALL,
-                cidr: Ipv4Net::default(),
-                from_port: None,
-                to_port: None,
-            };
-            network_acl_entry_insert(tx, &entry).await?;
+            network_acl_entry_insert(tx, &everything(&acl.id, egress, false)).await?;
+        }
+        change_append(tx, load::NETWORK_ACL, &acl.id, None);
+        Ok(())
+    }
+
+    /// Has the default ACL of a VPC that has got its first IPv6 block let all of that through, each way that is as it was made:
+    /// what somebody has changed, stays.
+    pub(crate) async fn open_default_acl(&self, tx: &mut Tx, vpc: &VpcId) -> Result<(), StoreError> {
+        let Some(acl) = network_acl_default(&mut *tx, vpc).await? else { return Ok(()) };
+        // Whoever else changes it waits.
+        network_acl_touch(tx, &acl.id).await?;
+        let there = network_acl_entry_list(&mut *tx, std::slice::from_ref(&acl.id)).await?;
+        for egress in [false, true] {
+            let of_way: Vec<_> = there.iter().filter(|entry| entry.egress == egress).collect();
+            if of_way == [&everything(&acl.id, egress, false)] {
+                network_acl_entry_insert(tx, &everything(&acl.id, egress, true)).await?;
+            }
         }
         change_append(tx, load::NETWORK_ACL, &acl.id, None);
         Ok(())

@@ -11,12 +11,13 @@ use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load, prefix_lists};
 use crossing::PeerPlace;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     SecurityGroupFilter, SecurityGroupRow, SecurityGroupRuleRow, StoreError, Tx, change_append, security_group_delete,
     security_group_hold, security_group_insert, security_group_list, security_group_referrers,
     security_group_rule_delete, security_group_rule_insert, security_group_rules_of, security_group_touch,
-    tag_delete_of, tag_put,
+    tag_delete_of, tag_put, vpc_ipv6_cidr_list,
 };
 use mallee_types::{AccountId, Generation, GroupId, GroupRuleId, PrefixListId, VpcId};
 use rule::{Peer, RuleSpec};
@@ -130,10 +131,13 @@ fn lists_of<'a>(rules: impl IntoIterator<Item = &'a NewRule>) -> BTreeSet<Prefix
 pub(crate) async fn rules_within(tx: &mut Tx, account: &AccountId, group: &GroupId) -> Result<(), ApiError> {
     let all = security_group_rules_of(&mut *tx, group).await.or_fail()?;
     let sizes = prefix_lists::sizes(tx, all.iter().filter_map(|row| row.prefix_list.as_ref())).await?;
-    for egress in [false, true] {
-        let of_way = all.iter().filter(|row| row.egress == egress);
-        let count = of_way.map(|row| prefix_lists::weight(&sizes, row.prefix_list.as_ref())).sum();
-        within(tx, account, &quotas::RULES_PER_GROUP, count).await?;
+    for (egress, six) in [(false, false), (false, true), (true, false), (true, true)] {
+        // As on AWS: the two families by themselves, and what names a group or a list in both.
+        let counts = |row: &&SecurityGroupRuleRow| {
+            row.egress == egress && row.cidr.as_ref().is_none_or(|cidr| cidr.contains(':') == six)
+        };
+        let weights = all.iter().filter(counts).map(|row| prefix_lists::weight(&sizes, row.prefix_list.as_ref()));
+        within(tx, account, &quotas::RULES_PER_GROUP, weights.sum()).await?;
     }
     Ok(())
 }
@@ -149,7 +153,14 @@ fn check_text(what: &str, text: &str) -> Result<(), ApiError> {
     )))
 }
 
-/// Makes a group inside a transaction, with EC2's first rule: everything may go out.
+/// EC2's first rule of a group, for one family: everything may go out.
+pub(crate) fn everything_out(six: bool) -> NewRule {
+    let everywhere = if six { Ipv6Net::default().into() } else { Ipv4Net::default().into() };
+    let spec = RuleSpec { egress: true, protocol: -1, from_port: None, to_port: None, peer: Peer::Cidr(everywhere) };
+    NewRule { spec, claim: PeerClaim::default(), description: None }
+}
+
+/// Makes a group inside a transaction, with EC2's first rules: everything may go out, of IPv6 if its VPC has a block.
 pub(crate) async fn insert_group(
     cloud: &Cloud,
     tx: &mut Tx,
@@ -168,15 +179,10 @@ pub(crate) async fn insert_group(
         created_ms: cloud.clock().now_ms(),
     };
     security_group_insert(tx, &row).await?;
-    let everything_out = RuleSpec {
-        egress: true,
-        protocol: -1,
-        from_port: None,
-        to_port: None,
-        peer: Peer::Cidr(ipnet::Ipv4Net::default()),
-    };
-    let everything_out = NewRule { spec: everything_out, claim: PeerClaim::default(), description: None };
-    insert_rule(cloud, tx, &row, &everything_out).await?;
+    let six = !vpc_ipv6_cidr_list(&mut *tx, Some(std::slice::from_ref(vpc))).await?.is_empty();
+    for family in [false, true].into_iter().filter(|family| six || !family) {
+        insert_rule(cloud, tx, &row, &everything_out(family)).await?;
+    }
     change_append(tx, load::GROUP, &row.id, None);
     Ok(row)
 }

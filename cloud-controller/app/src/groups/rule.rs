@@ -1,6 +1,6 @@
 //! One security-group rule as a value: validation and EC2's wording, without a store.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_awswire::{ApiError, Code};
 use mallee_types::{GroupId, PrefixListId};
 
@@ -19,8 +19,8 @@ const ICMPV6: i32 = 58;
 /// Who is on the other side.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Peer {
-    /// Addresses.
-    Cidr(Ipv4Net),
+    /// Addresses of one family. A rule about a family that the group's VPC has no block of is about no packet.
+    Cidr(IpNet),
     /// Members of a security group.
     Group(GroupId),
     /// The addresses of a prefix list, whatever they are by then.

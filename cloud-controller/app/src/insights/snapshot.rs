@@ -6,7 +6,7 @@ use super::net::{
     AclEntry, Down, Group, GroupRule, Interface, Match, Members, Net, Peer, Peering, Route, Subnet, Target, Vpc,
 };
 use crate::load::prefix_lists::Lists;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use mallee_proto::v1::group_rule;
 use mallee_store::{
     FILTER_VALUES_MAX, InsightsPathDoc, InstanceFilter, InterfaceFilter, InterfaceRow, NetworkAclAssociationFilter,
@@ -278,12 +278,14 @@ impl Reader<'_> {
         for some in acls.chunks(FILTER_VALUES_MAX) {
             self.net.acls.extend(some.iter().map(|id| (id.to_string(), Vec::new())));
             for row in network_acl_entry_list(&mut *self.tx, some).await? {
+                // Those of IPv6 are about no packet that there is.
+                let IpNet::V4(cidr) = row.cidr else { continue };
                 let entry = AclEntry {
                     number: row.number,
                     egress: row.egress,
                     allow: row.allow,
                     packets: packets(row.protocol, row.from_port, row.to_port),
-                    cidr: row.cidr,
+                    cidr,
                 };
                 self.net.acls.entry(row.acl_id.to_string()).or_default().push(entry);
             }

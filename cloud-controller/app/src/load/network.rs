@@ -11,16 +11,20 @@ use mallee_proto::v1::{
     DhcpOptions, FlowLog, NetworkAcl, NetworkAclEntry, ObjectKind, Route, RouteTable, SecurityGroup, Subnet, Vpc,
 };
 use mallee_store::{
-    DhcpOptionsDoc, FlowLogFilter, FlowLogRow, NetworkAclAssociationFilter, NetworkAclEntryRow, NetworkAclFilter,
-    NetworkAclRow, RouteAssociationFilter, RouteRow, RouteTableFilter, RouteTableRow, SecurityGroupRow,
-    SecurityGroupRuleRow, Store, StoreError, SubnetIpv6CidrRow, SubnetRow, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY,
-    TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, Tx, VpcIpv6CidrRow, VpcRow, dhcp_options_list_used,
-    flow_log_list, internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list,
-    network_acl_list, route_association_list, route_list, route_table_list, security_group_fetch,
-    security_group_list_all, security_group_rule_list_all, security_group_rules_of, subnet_fetch,
-    subnet_ipv6_cidr_list, subnet_list_all, vpc_blocks, vpc_cidr_list, vpc_fetch, vpc_ipv6_cidr_list, vpc_list_all,
+    DhcpOptionsDoc, EgressOnlyGatewayFilter, FlowLogFilter, FlowLogRow, NetworkAclAssociationFilter,
+    NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow, RouteAssociationFilter, RouteDestination, RouteRow,
+    RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store, StoreError, SubnetIpv6CidrRow,
+    SubnetRow, TO_EGRESS_ONLY_GATEWAY, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY,
+    TO_VPC_PEERING, Tx, VpcIpv6CidrRow, VpcRow, dhcp_options_list_used, egress_only_gateway_list, flow_log_list,
+    internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list, network_acl_list,
+    route_association_list, route_list, route_table_list, security_group_fetch, security_group_list_all,
+    security_group_rule_list_all, security_group_rules_of, subnet_fetch, subnet_ipv6_cidr_list, subnet_list_all,
+    vpc_blocks, vpc_cidr_list, vpc_fetch, vpc_ipv6_cidr_list, vpc_list_all,
 };
-use mallee_types::{DhcpOptionsId, FlowLogId, GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId, VpcId};
+use mallee_types::{
+    DhcpOptionsId, EgressOnlyGatewayId, FlowLogId, GroupId, InternetGatewayId, NetworkAclId, RouteTableId, SubnetId,
+    VpcId,
+};
 use std::collections::BTreeMap;
 
 /// Rows read at once.
@@ -37,6 +41,8 @@ struct Parts<'a> {
     more: &'a [Ipv4Net],
     /// IPv6 blocks.
     ipv6: &'a [VpcIpv6CidrRow],
+    /// By which IPv6 leaves, and the world begins nothing.
+    outward: Option<&'a EgressOnlyGatewayId>,
 }
 
 fn dhcp_options(doc: &DhcpOptionsDoc) -> DhcpOptions {
@@ -72,7 +78,7 @@ fn vpc(row: &VpcRow, region: &str, parts: &Parts<'_>) -> Object {
         dhcp_options,
         more_cidrs: parts.more.iter().map(ToString::to_string).collect(),
         ipv6_cidrs: parts.ipv6.iter().map(|block| block.cidr.to_string()).collect(),
-        egress_only_gateway_id: String::new(),
+        egress_only_gateway_id: parts.outward.map(ToString::to_string).unwrap_or_default(),
     })
 }
 
@@ -95,17 +101,20 @@ fn subnet(
 }
 
 fn route_table(row: &RouteTableRow, own: &[Ipv4Net], routes: &[RouteRow], lists: &Lists) -> Object {
-    let routes = lists.routes(own, routes).into_iter().map(|(destination, route)| Route {
-        destination: destination.to_string(),
-        target: match route.target_kind.as_str() {
-            TO_INTERNET_GATEWAY => Some(Target::InternetGatewayId(route.target_id.clone())),
-            TO_VPC_PEERING => Some(Target::VpcPeeringId(route.target_id.clone())),
-            TO_TRANSIT_GATEWAY => Some(Target::TransitGatewayId(route.target_id.clone())),
-            TO_NAT_GATEWAY => Some(Target::NatGatewayId(route.target_id.clone())),
-            TO_NETWORK_INTERFACE => Some(Target::NetworkInterfaceId(route.target_id.clone())),
-            _ => None,
-        },
-    });
+    let target = |route: &RouteRow| match route.target_kind.as_str() {
+        TO_INTERNET_GATEWAY => Some(Target::InternetGatewayId(route.target_id.clone())),
+        TO_EGRESS_ONLY_GATEWAY => Some(Target::EgressOnlyGatewayId(route.target_id.clone())),
+        TO_VPC_PEERING => Some(Target::VpcPeeringId(route.target_id.clone())),
+        TO_TRANSIT_GATEWAY => Some(Target::TransitGatewayId(route.target_id.clone())),
+        TO_NAT_GATEWAY => Some(Target::NatGatewayId(route.target_id.clone())),
+        TO_NETWORK_INTERFACE => Some(Target::NetworkInterfaceId(route.target_id.clone())),
+        _ => None,
+    };
+    let four = lists.routes(own, routes).into_iter().map(|(to, route)| (to.to_string(), route));
+    // No list has blocks of IPv6.
+    let six = routes.iter().filter(|route| matches!(route.destination, RouteDestination::Ipv6(_)));
+    let six = six.map(|route| (route.destination.to_string(), route));
+    let routes = four.chain(six).map(|(destination, route)| Route { destination, target: target(route) });
     Object::RouteTable(RouteTable {
         id: row.id.to_string(),
         generation: row.generation.0,
@@ -158,7 +167,10 @@ pub(super) async fn vpc_object(store: &Store, id: &VpcId, region: &str) -> Resul
     let dhcp = dhcp_options_list_used(store, Some(set), None, 1).await?.pop();
     let blocks = vpc_blocks(store, &row).await?;
     let ipv6 = vpc_ipv6_cidr_list(store, Some(std::slice::from_ref(id))).await?;
+    let filter = EgressOnlyGatewayFilter { vpcs: Some(std::slice::from_ref(id)), ..Default::default() };
+    let outward = egress_only_gateway_list(store, filter, 1).await?.pop();
     let parts = Parts {
+        outward: outward.as_ref().map(|gateway| &gateway.id),
         gateway: gateway.as_ref().map(|gateway| &gateway.id),
         main: main.as_ref().map(|main| &main.table_id),
         dhcp: dhcp.as_ref().map(|set| &set.doc.0),
@@ -263,6 +275,15 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
         after = Some(last.id.clone());
         gateways.extend(page.into_iter().filter_map(|gateway| Some((gateway.vpc_id?, gateway.id))));
     }
+    let mut outward: BTreeMap<VpcId, EgressOnlyGatewayId> = BTreeMap::new();
+    let mut after = None;
+    loop {
+        let filter = EgressOnlyGatewayFilter { after: after.as_ref(), ..Default::default() };
+        let page = egress_only_gateway_list(&mut *tx, filter, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        outward.extend(page.into_iter().map(|gateway| (gateway.vpc_id, gateway.id)));
+    }
     let (mut mains, mut own) = (BTreeMap::new(), BTreeMap::new());
     for row in route_association_list(&mut *tx, RouteAssociationFilter::default()).await? {
         match row.subnet_id {
@@ -294,6 +315,7 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
     out.extend(vpcs.iter().map(|row| {
         let parts = Parts {
             gateway: gateways.get(&row.id),
+            outward: outward.get(&row.id),
             main: mains.get(&row.id),
             dhcp: row.dhcp_options_id.as_ref().and_then(|id| sets.get(id)),
             more: blocks.get(&row.id).and_then(|blocks| blocks.get(1..)).unwrap_or_default(),

@@ -1,15 +1,17 @@
 //! The IPv6 blocks of a VPC, out of the cloud's pool.
 
 use crate::fail::{OrFail as _, store_failure};
+use crate::groups::{everything_out, insert_rule, spec_of};
 use crate::quotas::hold_account;
 use crate::{Cloud, OpContext, load};
 use ipnet::Ipv6Net;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    StoreError, Tx, VpcIpv6CidrRow, change_append, vpc_ipv6_cidr_delete, vpc_ipv6_cidr_hold, vpc_ipv6_cidr_insert,
-    vpc_ipv6_cidr_list, vpc_list, vpc_touch,
+    PAGE_ROWS_MAX, SecurityGroupFilter, StoreError, Tx, VpcIpv6CidrRow, change_append, security_group_list,
+    security_group_rules_of, security_group_touch, vpc_fetch, vpc_ipv6_cidr_delete, vpc_ipv6_cidr_hold,
+    vpc_ipv6_cidr_insert, vpc_ipv6_cidr_list, vpc_list, vpc_touch,
 };
-use mallee_types::{VpcCidrAssociationId, VpcId};
+use mallee_types::{GroupId, VpcCidrAssociationId, VpcId};
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
@@ -36,7 +38,8 @@ fn free_block(pool: Ipv6Net, taken: &BTreeSet<Ipv6Net>, draw: u64) -> Option<Ipv
 }
 
 impl Cloud {
-    /// Gives a VPC a free block of the pool. The other VPCs get theirs when the transaction has ended.
+    /// Gives a VPC a free block of the pool. The other VPCs get theirs when the transaction has ended. With its first one what
+    /// everything of IPv4 passes by, of what the VPC was made with, gets the same for IPv6, as on AWS.
     ///
     /// # Errors
     /// `Unsupported` in a cloud without a pool; `InsufficientAddressCapacity` when it has no free block.
@@ -45,6 +48,7 @@ impl Cloud {
         let pool = self.config().public_pool_v6.ok_or_else(unsupported)?;
         vpc_ipv6_cidr_hold(tx).await.or_fail()?;
         let taken = vpc_ipv6_cidr_list(&mut *tx, None).await.or_fail()?;
+        let first = taken.iter().all(|row| row.vpc_id != *vpc);
         let taken = taken.into_iter().map(|row| row.cidr).collect();
         let exhausted = || {
             Code::InsufficientAddressCapacity
@@ -61,7 +65,38 @@ impl Cloud {
             StoreError::InUse => Code::InvalidVpcIdNotFound.with(&[vpc.as_str()]),
             other => store_failure(other),
         })?;
+        if first {
+            self.open_default_acl(tx, vpc).await.or_fail()?;
+            self.open_groups(tx, vpc).await?;
+        }
         Ok(row)
+    }
+
+    /// Has the groups of a VPC that has got its first IPv6 block let all of that out, as far as what may leave them is as it
+    /// was made: what somebody has changed, stays.
+    async fn open_groups(&self, tx: &mut Tx, vpc: &VpcId) -> Result<(), ApiError> {
+        let account = vpc_fetch(&mut *tx, vpc).await.or_fail()?.account_id;
+        let mut after: Option<GroupId> = None;
+        loop {
+            let vpcs = Some(std::slice::from_ref(vpc));
+            let filter = SecurityGroupFilter { vpcs, after: after.as_ref(), ..Default::default() };
+            let groups = security_group_list(&mut *tx, &account, filter, PAGE_ROWS_MAX).await.or_fail()?;
+            let Some(last) = groups.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            for group in &groups {
+                security_group_touch(tx, &group.id).await.or_fail()?;
+                let rules = security_group_rules_of(&mut *tx, &group.id).await.or_fail()?;
+                let mut out = rules.iter().filter(|rule| rule.egress);
+                let as_made = match (out.next(), out.next()) {
+                    (Some(rule), None) => spec_of(rule)? == everything_out(false).spec,
+                    _ => false,
+                };
+                if as_made {
+                    insert_rule(self, tx, group, &everything_out(true)).await.or_fail()?;
+                    change_append(tx, load::GROUP, &group.id, None);
+                }
+            }
+        }
     }
 
     /// `AssociateVpcCidrBlock` with `AmazonProvidedIpv6CidrBlock`: the VPC has the block at once.

@@ -68,7 +68,7 @@ impl Cloud {
     /// On a single host, its user logs in to a fresh instance without further ado, as the README says.
     async fn let_host_in(&self, tx: &mut Tx, group: &SecurityGroupRow) -> Result<(), StoreError> {
         let Some(host) = self.config().host_source else { return Ok(()) };
-        let peer = Peer::Cidr(Ipv4Net::from(host));
+        let peer = Peer::Cidr(Ipv4Net::from(host).into());
         for (protocol, from_port, to_port) in [(6, 22, 22), (1, -1, -1)] {
             let spec = RuleSpec {
                 egress: false,

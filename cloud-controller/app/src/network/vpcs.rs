@@ -10,10 +10,10 @@ use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext, load, peerings};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    PAGE_ROWS_MAX, RouteTableFilter, SecurityGroupFilter, StoreError, Tx, VpcAttribute, VpcRow, change_append,
-    internet_gateway_list_attached, route_association_main_delete, route_table_delete, route_table_list,
-    security_group_delete, security_group_list, security_group_rules_of, subnet_list, tag_delete_of, tag_put,
-    vpc_attribute_set, vpc_delete, vpc_fetch,
+    EgressOnlyGatewayFilter, PAGE_ROWS_MAX, RouteTableFilter, SecurityGroupFilter, StoreError, Tx, VpcAttribute,
+    VpcRow, change_append, egress_only_gateway_list, internet_gateway_list_attached, route_association_main_delete,
+    route_table_delete, route_table_list, security_group_delete, security_group_list, security_group_rules_of,
+    subnet_list, tag_delete_of, tag_put, vpc_attribute_set, vpc_delete, vpc_fetch,
 };
 use mallee_types::VpcId;
 
@@ -92,7 +92,9 @@ impl Cloud {
         let vpcs = std::slice::from_ref(&vpc.id);
         let subnets = subnet_list(&mut tx, cx.account(), None, Some(vpcs), None, 1).await.or_fail()?;
         let gateways = internet_gateway_list_attached(&mut tx, Some(vpcs), None, 1).await.or_fail()?;
-        if !subnets.is_empty() || !gateways.is_empty() {
+        let filter = EgressOnlyGatewayFilter { vpcs: Some(vpcs), ..Default::default() };
+        let outward = egress_only_gateway_list(&mut tx, filter, 1).await.or_fail()?;
+        if !subnets.is_empty() || !gateways.is_empty() || !outward.is_empty() {
             return Err(has_dependencies(&vpc.id));
         }
         self.remove_own_parts(&mut tx, cx, &vpc).await?;

@@ -220,6 +220,10 @@ quotas! {
     INTERNET_GATEWAYS = quota("vpc", "L-A4707A72", "Internet gateways per Region",
         Use::Sum(Counted::InternetGateways, 1))
         .usual(5_000).key("ec2:quota-internetgatewaynumber").refused(Code::InternetGatewayLimitExceeded, Words::Plain);
+    /// Egress-only internet gateways. (AWS has no error of their own for it.)
+    EGRESS_ONLY_GATEWAYS = quota("vpc", "L-45FE3B85", "Egress-only internet gateways per Region",
+        Use::Sum(Counted::EgressOnlyGateways, 1))
+        .usual(5_000).refused(Code::ResourceLimitExceeded, Words::More("egress-only internet gateways"));
     /// Network interfaces, those of instances with them.
     NETWORK_INTERFACES = quota("vpc", "L-DF5E4CA3", "Network interfaces per Region",
         Use::Sum(Counted::NetworkInterfaces, 1))

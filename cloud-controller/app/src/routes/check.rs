@@ -5,9 +5,9 @@ use crate::fail::OrFail as _;
 use ipnet::Ipv4Net;
 use mallee_awswire::ApiError;
 use mallee_store::{
-    InterfaceRow, PAGE_ROWS_MAX, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow, TO_INTERNET_GATEWAY,
-    TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, route_list, route_table_list,
-    vpc_cidr_list, vpc_list_all,
+    InterfaceRow, PAGE_ROWS_MAX, RouteDestination, RouteRow, RouteTableFilter, RouteTableRow, TO_EGRESS_ONLY_GATEWAY,
+    TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING, route_list,
+    route_table_list, vpc_cidr_list, vpc_list_all,
 };
 use mallee_types::{InterfaceId, NatGatewayId, RouteTableId, VpcId};
 use std::collections::BTreeMap;
@@ -51,6 +51,15 @@ fn of_route(
     gateways: &BTreeMap<NatGatewayId, VpcId>,
 ) -> Option<String> {
     let RouteRow { destination, target_kind, target_id, .. } = route;
+    let six = matches!(destination, RouteDestination::Ipv6(_));
+    let fits = match target_kind.as_str() {
+        TO_EGRESS_ONLY_GATEWAY => six,
+        TO_INTERNET_GATEWAY | TO_VPC_PEERING => true,
+        _ => !six,
+    };
+    if !fits {
+        return Some(format!("leads {destination} to {target_id}, which takes nothing of that family"));
+    }
     let port = match target_kind.as_str() {
         TO_NETWORK_INTERFACE => Some(target_id.parse().ok().and_then(|id| interfaces.get(&id)).map(|row| &row.vpc_id)),
         TO_NAT_GATEWAY => Some(target_id.parse().ok().and_then(|id| gateways.get(&id))),
@@ -68,6 +77,7 @@ fn of_route(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipnet::Ipv6Net;
     use mallee_store::InterfaceKind;
     use mallee_types::{Generation, MacAddress, SubnetId};
 
@@ -103,7 +113,8 @@ mod tests {
         let gateways = [1, 2].map(|n| (NatGatewayId::from_random(n), VpcId::from_random(n))).into_iter().collect();
         let own: [Ipv4Net; 1] = ["10.0.0.0/16".parse().unwrap()];
         let wrong = |to: &str, kind: &str, id: &str| {
-            let destination = to.parse::<Ipv4Net>().unwrap().into();
+            let four = to.parse::<Ipv4Net>().map(RouteDestination::from);
+            let destination = four.unwrap_or_else(|_| to.parse::<Ipv6Net>().unwrap().into());
             let (table_id, target_kind) = (table.id.clone(), kind.to_owned());
             let route = RouteRow { table_id, destination, target_kind, target_id: id.to_owned() };
             of_route(&table, &route, &own, &interfaces, &gateways).is_some()
@@ -119,5 +130,7 @@ mod tests {
             wrong("10.0.1.0/24", TO_INTERNET_GATEWAY, "igw-1") && wrong("10.0.1.0/24", TO_TRANSIT_GATEWAY, "tgw-1")
         );
         assert!(!wrong("0.0.0.0/0", TO_INTERNET_GATEWAY, "igw-1"));
+        assert!(!wrong("::/0", TO_INTERNET_GATEWAY, "igw-1") && !wrong("::/0", TO_EGRESS_ONLY_GATEWAY, "eigw-1"));
+        assert!(wrong("0.0.0.0/0", TO_EGRESS_ONLY_GATEWAY, "eigw-1") && wrong("::/0", TO_NAT_GATEWAY, &nat(1)));
     }
 }

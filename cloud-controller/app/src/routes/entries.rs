@@ -3,13 +3,13 @@
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::{table as quotas, within};
 use crate::{Cloud, OpContext, load, prefix_lists};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     InterfaceFilter, InterfaceRow, NatGatewayState, PAGE_ROWS_MAX, RouteDestination, RouteRow, RouteTableRow,
-    StoreError, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY, TO_VPC_PEERING,
-    TransitAttachmentFilter, Tx, change_append, interface_list, route_delete, route_insert, route_list, route_replace,
-    route_table_touch, subnet_list, transit_attachment_list, vpc_blocks, vpc_fetch,
+    StoreError, TO_EGRESS_ONLY_GATEWAY, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY,
+    TO_VPC_PEERING, TransitAttachmentFilter, Tx, change_append, interface_list, route_delete, route_insert, route_list,
+    route_replace, route_table_touch, subnet_list, transit_attachment_list, vpc_blocks, vpc_fetch, vpc_ipv6_cidr_list,
 };
 use mallee_types::{AccountId, PrefixListId, RouteTableId};
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ const INTERFACES_MAX: u32 = 2;
 pub enum RouteTarget {
     /// To the world, by this gateway.
     InternetGateway(String),
+    /// To the world, for what the VPC begins, by this gateway: of IPv6 only.
+    EgressOnlyGateway(String),
     /// To the VPC at the other end of this peering connection.
     Peering(String),
     /// To the instance that this interface is attached to.
@@ -41,7 +43,25 @@ impl RouteTarget {
     const fn is_within(&self) -> bool {
         match self {
             Self::Interface(_) | Self::Instance(_) | Self::NatGateway(_) => true,
-            Self::InternetGateway(_) | Self::Peering(_) | Self::TransitGateway(_) | Self::Local => false,
+            Self::InternetGateway(_)
+            | Self::EgressOnlyGateway(_)
+            | Self::Peering(_)
+            | Self::TransitGateway(_)
+            | Self::Local => false,
+        }
+    }
+
+    /// Whether it takes packets for such a destination at all.
+    fn fits(&self, destination: &RouteDestination) -> Result<(), ApiError> {
+        let six = matches!(destination, RouteDestination::Ipv6(_));
+        match self {
+            Self::EgressOnlyGateway(_) if !six => Err(Code::InvalidParameterValue.message(
+                "An egress-only internet gateway leads IPv6 only: give the parameter destinationIpv6CidrBlock.",
+            )),
+            Self::Interface(_) | Self::Instance(_) | Self::NatGateway(_) | Self::TransitGateway(_) if six => {
+                Err(ApiError::unsupported_parameter("DestinationIpv6CidrBlock for this kind of target"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -50,17 +70,32 @@ impl RouteTarget {
 struct Own {
     blocks: Vec<Ipv4Net>,
     subnets: Vec<Ipv4Net>,
+    ipv6: Vec<Ipv6Net>,
 }
 
 impl Own {
     fn is_block(&self, destination: &RouteDestination) -> bool {
-        matches!(destination, RouteDestination::Block(to) if self.blocks.contains(to))
+        match destination {
+            RouteDestination::Block(to) => self.blocks.contains(to),
+            RouteDestination::Ipv6(to) => self.ipv6.contains(to),
+            RouteDestination::List(_) => false,
+        }
     }
 
     /// Whether such a route may be. To the VPC's own addresses every table leads already; what leads some of them elsewhere
     /// leads a whole subnet, and to an instance or a NAT gateway.
     fn allow(&self, destination: &RouteDestination, target: &RouteTarget, is_new: bool) -> Result<(), ApiError> {
+        target.fits(destination)?;
         let to = match destination {
+            RouteDestination::Ipv6(to) if self.ipv6.iter().any(|block| block.contains(to)) => {
+                if is_new && self.ipv6.contains(to) {
+                    return Err(Code::RouteAlreadyExists.with(&[&to.to_string()]));
+                }
+                return Err(Code::InvalidParameterValue.message(format!(
+                    "The destination CIDR block {to} is equal to or more specific than one of this VPC's IPv6 CIDR blocks, \
+                     which nothing but its local route leads to."
+                )));
+            }
             RouteDestination::Block(to) if self.blocks.iter().any(|block| block.contains(to)) => to,
             _ => return Ok(()),
         };
@@ -87,7 +122,9 @@ impl Cloud {
         let blocks = vpc_blocks(self.store(), &vpc).await.or_fail()?;
         let vpcs = Some(std::slice::from_ref(&vpc.id));
         let subnets = subnet_list(self.store(), cx.account(), None, vpcs, None, PAGE_ROWS_MAX).await.or_fail()?;
-        Ok(Own { blocks, subnets: subnets.into_iter().map(|subnet| subnet.cidr).collect() })
+        let ipv6 = vpc_ipv6_cidr_list(self.store(), vpcs).await.or_fail()?;
+        let ipv6 = ipv6.into_iter().map(|row| row.cidr).collect();
+        Ok(Own { blocks, subnets: subnets.into_iter().map(|subnet| subnet.cidr).collect(), ipv6 })
     }
 
     /// A destination in its canonical form, and the lists that are to be held for it.
@@ -98,6 +135,7 @@ impl Cloud {
     ) -> Result<(RouteDestination, BTreeSet<PrefixListId>), ApiError> {
         Ok(match wanted {
             RouteDestination::Block(block) => (block.trunc().into(), BTreeSet::new()),
+            RouteDestination::Ipv6(block) => (block.trunc().into(), BTreeSet::new()),
             RouteDestination::List(list) => {
                 self.find_prefix_list(cx, list.as_str()).await?;
                 (wanted.clone(), BTreeSet::from([list.clone()]))
@@ -115,6 +153,7 @@ impl Cloud {
     ) -> Result<RouteRow, ApiError> {
         let id = match target {
             RouteTarget::InternetGateway(id) => id,
+            RouteTarget::EgressOnlyGateway(id) => return self.egress_only_route(cx, table, destination, id).await,
             RouteTarget::Peering(id) => return self.peering_route(cx, table, destination, id).await,
             RouteTarget::NatGateway(id) => return self.nat_route(cx, table, destination, id).await,
             RouteTarget::TransitGateway(id) => return self.transit_route(cx, table, destination, id).await,
@@ -146,6 +185,29 @@ impl Cloud {
             table_id: table.id.clone(),
             destination: destination.clone(),
             target_kind: TO_INTERNET_GATEWAY.to_owned(),
+            target_id: gateway.id.to_string(),
+        })
+    }
+
+    /// A route to the egress-only internet gateway of the table's VPC.
+    async fn egress_only_route(
+        &self,
+        cx: &OpContext,
+        table: &RouteTableRow,
+        destination: &RouteDestination,
+        id: &str,
+    ) -> Result<RouteRow, ApiError> {
+        let gateway = self.find_egress_only_gateway(cx, id).await?;
+        if gateway.vpc_id != table.vpc_id {
+            return Err(Code::InvalidParameterValue.message(format!(
+                "route table {} and network gateway {} belong to different networks",
+                table.id, gateway.id
+            )));
+        }
+        Ok(RouteRow {
+            table_id: table.id.clone(),
+            destination: destination.clone(),
+            target_kind: TO_EGRESS_ONLY_GATEWAY.to_owned(),
             target_id: gateway.id.to_string(),
         })
     }
@@ -275,6 +337,8 @@ impl Cloud {
         // The VPC may have got a block meanwhile; from here on it gets none.
         let vpc = vpc_fetch(&mut tx, &table.vpc_id).await.or_fail()?;
         own.blocks = vpc_blocks(&mut tx, &vpc).await.or_fail()?;
+        let ipv6 = vpc_ipv6_cidr_list(&mut tx, Some(std::slice::from_ref(&vpc.id))).await.or_fail()?;
+        own.ipv6 = ipv6.into_iter().map(|row| row.cidr).collect();
         own.allow(&destination, target, true)?;
         let there = route_list(&mut tx, std::slice::from_ref(&table.id)).await.or_fail()?;
         if there.iter().any(|route| route.destination == destination) {
@@ -309,7 +373,9 @@ impl Cloud {
         let mut own = self.own_of(cx, &table).await?;
         let row = match target {
             RouteTarget::Local if own.is_block(&destination) => None,
-            RouteTarget::InternetGateway(_) | RouteTarget::Peering(_) if own.is_block(&destination) => {
+            RouteTarget::InternetGateway(_) | RouteTarget::EgressOnlyGateway(_) | RouteTarget::Peering(_)
+                if own.is_block(&destination) =>
+            {
                 return Err(Code::InvalidParameterValue.message(format!(
                     "cannot replace the local route {destination} in route table {} by one to something else than an \
                      interface, an instance or a NAT gateway",
@@ -330,6 +396,8 @@ impl Cloud {
         // From here on the VPC gets no block, and loses none.
         let vpc = vpc_fetch(&mut tx, &table.vpc_id).await.or_fail()?;
         own.blocks = vpc_blocks(&mut tx, &vpc).await.or_fail()?;
+        let ipv6 = vpc_ipv6_cidr_list(&mut tx, Some(std::slice::from_ref(&vpc.id))).await.or_fail()?;
+        own.ipv6 = ipv6.into_iter().map(|row| row.cidr).collect();
         let done = match &row {
             None => {
                 route_delete(&mut tx, &table.id, &destination).await.or_fail()?;
@@ -384,9 +452,13 @@ impl Cloud {
 /// Whether a table may have the routes that it has, each to a prefix list counted as so many as that may have entries.
 pub(crate) async fn routes_within(tx: &mut Tx, account: &AccountId, table: &RouteTableId) -> Result<(), ApiError> {
     let all = route_list(&mut *tx, std::slice::from_ref(table)).await.or_fail()?;
-    let sizes = prefix_lists::sizes(tx, all.iter().filter_map(|route| route.destination.list())).await?;
-    let count = all.iter().map(|route| prefix_lists::weight(&sizes, route.destination.list())).sum();
-    within(tx, account, &quotas::ROUTES_PER_TABLE, count).await
+    // As on AWS, those of IPv6 by themselves.
+    let (six, four): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|route| matches!(route.destination, RouteDestination::Ipv6(_)));
+    let sizes = prefix_lists::sizes(tx, four.iter().filter_map(|route| route.destination.list())).await?;
+    let count = four.iter().map(|route| prefix_lists::weight(&sizes, route.destination.list())).sum();
+    within(tx, account, &quotas::ROUTES_PER_TABLE, count).await?;
+    within(tx, account, &quotas::ROUTES_PER_TABLE, six.len()).await
 }
 
 fn interface_route(

@@ -1,6 +1,7 @@
 //! Route tables and internet gateways: which way packets leave a subnet.
 
 pub(crate) mod check;
+mod egress_only;
 mod entries;
 mod gateways;
 mod tables;
@@ -22,6 +23,8 @@ use std::net::Ipv4Addr;
 pub const TABLE_TAG_KIND: &str = "route-table";
 /// EC2's resource type for tags of an internet gateway.
 pub const GATEWAY_TAG_KIND: &str = "internet-gateway";
+/// EC2's resource type for tags of an egress-only internet gateway.
+pub const EGRESS_ONLY_TAG_KIND: &str = "egress-only-internet-gateway";
 /// Everything that no other route covers.
 pub const EVERYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
 

@@ -3,26 +3,28 @@
 use crate::acls::TAG_KIND as ACL_TAG_KIND;
 use crate::dhcp;
 use crate::fail::OrFail as _;
-use crate::routes::{GATEWAY_TAG_KIND, TABLE_TAG_KIND};
+use crate::routes::{EGRESS_ONLY_TAG_KIND, GATEWAY_TAG_KIND, TABLE_TAG_KIND};
 use crate::{flow_logs, insights, nat_gateways, peerings, prefix_lists, transit};
 use mallee_awswire::texts::clip;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    FlowLogFilter, InsightsAnalysisFilter, NatGatewayFilter, NetworkAclFilter, PrefixListFilter, RouteTableFilter,
-    Store, TransitAttachmentFilter, TransitGatewayFilter, TransitTableFilter, VpcPeeringFilter, dhcp_options_list,
-    flow_log_list, insights_analysis_list, insights_path_fetch, internet_gateway_list, nat_gateway_list,
-    network_acl_list, prefix_list_list, route_table_list, transit_attachment_list, transit_gateway_list,
-    transit_table_list, vpc_peering_list,
+    EgressOnlyGatewayFilter, FlowLogFilter, InsightsAnalysisFilter, NatGatewayFilter, NetworkAclFilter,
+    PrefixListFilter, RouteTableFilter, Store, TransitAttachmentFilter, TransitGatewayFilter, TransitTableFilter,
+    VpcPeeringFilter, dhcp_options_list, egress_only_gateway_list, flow_log_list, insights_analysis_list,
+    insights_path_fetch, internet_gateway_list, nat_gateway_list, network_acl_list, prefix_list_list, route_table_list,
+    transit_attachment_list, transit_gateway_list, transit_table_list, vpc_peering_list,
 };
 use mallee_types::{
-    AccountId, DhcpOptionsId, FlowLogId, InsightsAnalysisId, InsightsPathId, InternetGatewayId, NatGatewayId,
-    NetworkAclId, PrefixListId, RouteTableId, TransitAttachmentId, TransitGatewayId, TransitTableId, VpcPeeringId,
+    AccountId, DhcpOptionsId, EgressOnlyGatewayId, FlowLogId, InsightsAnalysisId, InsightsPathId, InternetGatewayId,
+    NatGatewayId, NetworkAclId, PrefixListId, RouteTableId, TransitAttachmentId, TransitGatewayId, TransitTableId,
+    VpcPeeringId,
 };
 use std::str::FromStr;
 
 /// The kind and id of such a resource.
 pub(super) enum NetworkKind {
     DhcpOptions(DhcpOptionsId),
+    EgressOnlyGateway(EgressOnlyGatewayId),
     InternetGateway(InternetGatewayId),
     NetworkAcl(NetworkAclId),
     RouteTable(RouteTableId),
@@ -46,6 +48,7 @@ impl NetworkKind {
     pub(super) fn parse(prefix: &str, text: &str) -> Option<Result<Self, ApiError>> {
         Some(match prefix {
             "dopt" => id(text, Code::InvalidDhcpOptionsIdMalformed).map(Self::DhcpOptions),
+            "eigw" => id(text, Code::InvalidEgressOnlyInternetGatewayIdNotFound).map(Self::EgressOnlyGateway),
             "igw" => id(text, Code::InvalidInternetGatewayIdMalformed).map(Self::InternetGateway),
             "acl" => id(text, Code::InvalidNetworkAclIdMalformed).map(Self::NetworkAcl),
             "rtb" => id(text, Code::InvalidRouteTableIdMalformed).map(Self::RouteTable),
@@ -65,6 +68,7 @@ impl NetworkKind {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::DhcpOptions(_) => dhcp::TAG_KIND,
+            Self::EgressOnlyGateway(_) => EGRESS_ONLY_TAG_KIND,
             Self::InternetGateway(_) => GATEWAY_TAG_KIND,
             Self::NetworkAcl(_) => ACL_TAG_KIND,
             Self::RouteTable(_) => TABLE_TAG_KIND,
@@ -86,6 +90,12 @@ impl NetworkKind {
                 let ids = Some(std::slice::from_ref(id));
                 let found = dhcp_options_list(store, account, ids, None, 1).await.or_fail()?.len();
                 (found, Code::InvalidDhcpOptionIdNotFound, id.as_str())
+            }
+            Self::EgressOnlyGateway(id) => {
+                let ids = Some(std::slice::from_ref(id));
+                let filter = EgressOnlyGatewayFilter { account: Some(account), ids, ..Default::default() };
+                let found = egress_only_gateway_list(store, filter, 1).await.or_fail()?.len();
+                (found, Code::InvalidEgressOnlyInternetGatewayIdNotFound, id.as_str())
             }
             Self::InternetGateway(id) => {
                 let ids = Some(std::slice::from_ref(id));
