@@ -1,5 +1,8 @@
 """A real guest in a VPC of its user's own: what makes it reachable, one thing after the other."""
 
+# What the host speaks to instances from, by IPv6 (docs/operations.md).
+HOST6 = "fd6d:616c:6c66::1"
+
 
 def test_a_guest_is_reached_by_address_gateway_and_route_together(cloud, start):
     def ec2(operation, *options, query=None):
@@ -29,6 +32,33 @@ def test_a_guest_is_reached_by_address_gateway_and_route_together(cloud, start):
     guest.address = address
     assert guest.ssh("/usr/sbin/imds meta-data/public-ipv4") == address
     boot_id = guest.ssh("cat /proc/sys/kernel/random/boot_id")
+
+    # The same by IPv6, which the running guest gets; what it has from the other gateway is one way only.
+    ec2("associate-vpc-cidr-block", "--vpc-id", vpc, "--amazon-provided-ipv6-cidr-block")
+    block = ec2("describe-vpcs", "--vpc-ids", vpc, query="Vpcs[0].Ipv6CidrBlockAssociationSet[0].Ipv6CidrBlock")
+    part = ["--ipv6-cidr-block", block.replace("/56", "/64")]
+    part = ec2("associate-subnet-cidr-block", "--subnet-id", subnet, *part, query="Ipv6CidrBlockAssociation.AssociationId")
+    interface = guest.describe("NetworkInterfaces[0].NetworkInterfaceId")
+    six = ec2("assign-ipv6-addresses", "--network-interface-id", interface, "--ipv6-address-count", "1", query="AssignedIpv6Addresses[0]")
+    let = f'[{{"IpProtocol":"tcp","FromPort":22,"ToPort":22,"Ipv6Ranges":[{{"CidrIpv6":"{HOST6}/128"}}]}}]'
+    ec2("authorize-security-group-ingress", "--group-id", group, "--ip-permissions", let)
+    to_world = ["--route-table-id", table, "--destination-ipv6-cidr-block", "::/0"]
+    ec2("create-route", *to_world, "--gateway-id", gateway)
+    guest.ssh(f"sudo ip -6 addr replace {six}/128 dev eth0 && sudo ip -6 route replace default via fe80::1 dev eth0")
+    guest.address = six
+    assert guest.ssh("cat /proc/sys/kernel/random/boot_id") == boot_id, "logged in to by IPv6"
+    assert "0% packet loss" in guest.ssh(f"sudo ping -6 -c 2 -w 30 {HOST6}")
+    outward = ["--vpc-id", vpc]
+    outward = ec2("create-egress-only-internet-gateway", *outward, query="EgressOnlyInternetGateway.EgressOnlyInternetGatewayId")
+    ec2("replace-route", *to_world, "--egress-only-internet-gateway-id", outward)
+    guest.until_port(False, "nobody begins anything by that gateway")
+    guest.address = address
+    assert "0% packet loss" in guest.ssh(f"sudo ping -6 -c 2 -w 30 {HOST6}")
+    cloud.mallee("check")
+    ec2("delete-route", *to_world)
+    ec2("delete-egress-only-internet-gateway", "--egress-only-internet-gateway-id", outward)
+    ec2("unassign-ipv6-addresses", "--network-interface-id", interface, "--ipv6-addresses", six)
+    ec2("disassociate-subnet-cidr-block", "--association-id", part)
 
     ec2("delete-route", *everywhere)
     guest.until_port(False, "without a route nothing comes back")

@@ -1,6 +1,6 @@
 //! IPv6 addresses of instances: launched with, shown, told to their nodes, and free again when the instance is gone.
 
-use mallee_proto::v1::VpcView;
+use mallee_proto::v1::{RouteTarget, VpcView};
 use mallee_tests::{Reply, Setup, TestCloud};
 use mallee_types::{InstanceId, InstanceState};
 use std::collections::BTreeSet;
@@ -168,4 +168,59 @@ async fn instances_have_ipv6_addresses_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_have_ipv6_addresses_on_postgres() {
     instances_have_ipv6_addresses(true).await;
+}
+
+/// Where the node of an instance leads its IPv6, by destination.
+async fn led(cloud: &TestCloud, id: &InstanceId) -> Option<Vec<(String, RouteTarget)>> {
+    let view = cloud.host_of(id).await.view()?;
+    let vpc = view.vpcs.iter().find(|vpc| vpc.ports.iter().any(|port| port.instance_id == id.as_str()))?;
+    let port = vpc.ports.iter().find(|port| port.instance_id == id.as_str())?;
+    let subnet = vpc.subnets.iter().find(|subnet| subnet.id == port.subnet_id)?;
+    let table = vpc.route_tables.iter().find(|table| table.number == subnet.route_table)?;
+    Some(table.ipv6_routes.iter().map(|route| (route.destination.clone(), route.target())).collect())
+}
+
+async fn until_led(w: &mut World, id: &InstanceId, wanted: &[(&str, RouteTarget)]) {
+    let wanted: Vec<_> = wanted.iter().map(|(to, target)| ((*to).to_owned(), *target)).collect();
+    w.cloud
+        .until("the node to lead IPv6 so", async |cloud| {
+            let found = led(cloud, id).await.ok_or("the node knows no table")?;
+            if found == wanted { Ok(()) } else { Err(format!("{found:?}, not {wanted:?}")) }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ways_to_the_world_are_what_nodes_are_told_also_after_everything_was_killed() {
+    let mut w = world(false).await;
+    let id = w.launch("led", &[]).await;
+    until_led(&mut w, &id, &[]).await;
+    let subnet = w.cloud.insist("DescribeSubnets", &[("SubnetId.1", &w.subnet.clone())]).await;
+    let vpc = first(&subnet, "vpcId");
+    let of_vpc = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", vpc.as_str())];
+    let table = first(&w.cloud.insist("DescribeRouteTables", &of_vpc).await, "routeTableId");
+    let made = w.cloud.insist("CreateEgressOnlyInternetGateway", &[("VpcId", &vpc)]).await;
+    let outward = first(&made, "egressOnlyInternetGatewayId");
+    let gateway = first(&w.cloud.insist("CreateInternetGateway", &[]).await, "internetGatewayId");
+    let attach = [("InternetGatewayId", gateway.as_str()), ("VpcId", vpc.as_str())];
+    let everywhere = [("RouteTableId", table.as_str()), ("DestinationIpv6CidrBlock", "::/0")];
+    let by_outward = [&everywhere[..], &[("EgressOnlyInternetGatewayId", outward.as_str())]].concat();
+    w.cloud.insist("CreateRoute", &by_outward).await;
+    until_led(&mut w, &id, &[("::/0", RouteTarget::EgressOnly)]).await;
+    w.cloud.insist("AttachInternetGateway", &attach).await;
+    let part = [("RouteTableId", table.as_str()), ("DestinationIpv6CidrBlock", "3fff::/20"), ("GatewayId", &gateway)];
+    w.cloud.insist("CreateRoute", &part).await;
+    let both = [("3fff::/20", RouteTarget::Internet), ("::/0", RouteTarget::EgressOnly)];
+    until_led(&mut w, &id, &both).await;
+    // Everything dies: what is told anew is the same.
+    w.cloud.kill().await;
+    w.cloud.boot().await;
+    until_led(&mut w, &id, &both).await;
+    // A gateway that goes leaves a route to nowhere.
+    w.cloud.insist("DeleteEgressOnlyInternetGateway", &[("EgressOnlyInternetGatewayId", &outward)]).await;
+    until_led(&mut w, &id, &[both[0], ("::/0", RouteTarget::Blackhole)]).await;
+    w.cloud.insist("DetachInternetGateway", &attach).await;
+    w.cloud.insist("DeleteRoute", &everywhere).await;
+    until_led(&mut w, &id, &[("3fff::/20", RouteTarget::Blackhole)]).await;
+    w.cloud.sound().await;
 }

@@ -91,7 +91,11 @@ async fn routes_lead_ipv6_where_it_can_go(db: TestDb) {
     let shown = f.call("DescribeRouteTables", &[("RouteTableId.1", &table)]).await.unwrap();
     assert_eq!(texts(&shown, "destinationIpv6CidrBlock"), [own.as_str(), "2001:db8:ff00::/40", "::/0"]);
     assert_eq!(texts(&shown, "egressOnlyInternetGatewayId"), [eigw.as_str()]);
-    assert_eq!(texts(&shown, "state"), ["associated", "active", "active", "active", "active"], "the local ones with them");
+    assert_eq!(
+        texts(&shown, "state"),
+        ["associated", "active", "active", "active", "active"],
+        "the local ones with them"
+    );
     for (name, value, found) in [
         ("route.egress-only-internet-gateway-id", eigw.as_str(), 1),
         ("route.destination-ipv6-cidr-block", "::/0", 1),
