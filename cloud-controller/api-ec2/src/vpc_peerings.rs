@@ -14,7 +14,8 @@ use mallee_app::peerings::{NewPeering, PeeringOptions, TAG_KIND};
 use mallee_awswire::{ApiError, Code};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{
-    StoreError, VpcPeeringFilter, VpcPeeringRow, VpcPeeringState, vpc_blocks, vpc_fetch, vpc_peering_list_shown,
+    StoreError, VpcIpv6CidrRow, VpcPeeringFilter, VpcPeeringRow, VpcPeeringState, vpc_blocks, vpc_fetch,
+    vpc_ipv6_cidr_list, vpc_peering_list_shown,
 };
 use mallee_types::{AccountId, VpcId, VpcPeeringId};
 use std::collections::BTreeMap;
@@ -84,22 +85,29 @@ fn message(row: &VpcPeeringRow) -> String {
     }
 }
 
-/// Whose the VPCs of connections are, and their blocks.
-type Vpcs = BTreeMap<VpcId, (AccountId, Vec<Ipv4Net>)>;
+/// A VPC of a connection: whose it is, and its blocks.
+struct Peer {
+    owner: AccountId,
+    blocks: Vec<Ipv4Net>,
+    ipv6: Vec<VpcIpv6CidrRow>,
+}
 
-/// One side. `blocks`: those of its VPC, where they are shown; `dns`: of an active connection.
+type Vpcs = BTreeMap<VpcId, Peer>;
+
+/// One side. `peer`: its VPC, where its blocks are shown; `dns`: of an active connection.
 fn side(
     account: &AccountId,
     id: &VpcId,
-    blocks: Option<&(AccountId, Vec<Ipv4Net>)>,
+    peer: Option<&Peer>,
     dns: Option<bool>,
     region: &str,
 ) -> VpcPeeringConnectionVpcInfo {
-    let blocks = blocks.map_or(&[][..], |(_, blocks)| blocks.as_slice());
+    let blocks = peer.map_or(&[][..], |peer| peer.blocks.as_slice());
+    let ipv6 = peer.into_iter().flat_map(|peer| &peer.ipv6);
     VpcPeeringConnectionVpcInfo {
         cidr_block: blocks.first().map(ToString::to_string),
         cidr_block_set: blocks.iter().map(|block| CidrBlock { cidr_block: Some(block.to_string()) }).collect(),
-        ipv6_cidr_block_set: Vec::new(),
+        ipv6_cidr_block_set: ipv6.map(|row| Ipv6CidrBlock { ipv6_cidr_block: Some(row.cidr.to_string()) }).collect(),
         owner_id: Some(account.to_string()),
         peering_options: dns.map(|dns| VpcPeeringConnectionOptionsDescription {
             allow_dns_resolution_from_remote_vpc: Some(dns),
@@ -117,7 +125,7 @@ fn shape(row: &VpcPeeringRow, vpcs: &Vpcs, region: &str, tags: &mut TagMap) -> V
     let dns = |dns: bool| active.then_some(dns);
     // What the accepter has is shown once it has accepted.
     let accepter = vpcs.get(&row.accepter_vpc).filter(|_| active);
-    let requester = vpcs.get(&row.requester_vpc).filter(|(owner, _)| *owner == row.requester_account);
+    let requester = vpcs.get(&row.requester_vpc).filter(|peer| peer.owner == row.requester_account);
     VpcPeeringConnection {
         accepter_vpc_info: Some(side(
             &row.accepter_account,
@@ -182,7 +190,8 @@ impl Ec2Api {
                     other => other.or_fail()?,
                 };
                 let blocks = vpc_blocks(self.store(), &vpc).await.or_fail()?;
-                vpcs.insert(vpc.id, (vpc.account_id, blocks));
+                let ipv6 = vpc_ipv6_cidr_list(self.store(), Some(std::slice::from_ref(&vpc.id))).await.or_fail()?;
+                vpcs.insert(vpc.id, Peer { owner: vpc.account_id, blocks, ipv6 });
             }
         }
         let mut tags = tags_on(self.store(), cx.account(), rows.iter().map(|row| row.id.to_string())).await?;

@@ -3,7 +3,8 @@
 
 use crate::config::{MTU, NetConfig};
 use crate::edge6;
-use crate::exec::{delete_links, failed, ip_batch, nft, run, sysctls};
+use crate::exec::{delete_links, failed, ip_batch, nft, sysctls};
+use crate::foreign::{self, IP6TABLES, IPTABLES};
 use crate::model::{Model, Vpc};
 use crate::names::Names;
 use crate::nft::{Rules, list};
@@ -16,7 +17,7 @@ use crate::swap;
 use mallee_node_core::network::NetworkError;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use tracing::{info, warn};
+use tracing::info;
 
 /// Marks our routes in the host's table.
 pub(crate) const ROUTE_PROTOCOL: u8 = 188;
@@ -186,59 +187,21 @@ pub(crate) fn converge_host(want: &EdgeWant, config: &NetConfig, names: &Names) 
             sysctls(&[("ipv4/ip_forward".to_owned(), "1")])?;
             info!("switched on IPv4 forwarding: instances with public addresses reach the world through this host");
         }
+        foreign::pass(IPTABLES, &link);
         if !want.public6.is_empty() {
             edge6::host_forwards()?;
+            foreign::pass(IP6TABLES, &link);
         }
-        pass_foreign_firewall(&link);
     }
     Ok(())
-}
-
-fn passing_rules(link: &str) -> [Vec<String>; 2] {
-    ["-i", "-o"].map(|way| {
-        let words = [way, link, "-m", "comment", "--comment", "mallee", "-j", "ACCEPT"];
-        words.iter().map(|w| (*w).to_owned()).collect()
-    })
-}
-
-fn iptables(action: &str, chain: &str, rule: &[String]) -> Result<(), NetworkError> {
-    let mut args = vec!["-w", "5", action, chain];
-    args.extend(rule.iter().map(String::as_str));
-    run("iptables", &args, "").map(drop)
-}
-
-/// Docker sets the host's forward policy to drop, and no table of ours can overrule that. The place it keeps for its
-/// users' rules is `DOCKER-USER`; ours go there, or to the top of `FORWARD` where another tool set the policy.
-fn pass_foreign_firewall(link: &str) {
-    let Ok(listing) = run("iptables", &["-w", "5", "-S"], "") else { return };
-    let listing = String::from_utf8_lossy(&listing).into_owned();
-    if !listing.lines().any(|line| line == "-P FORWARD DROP") {
-        return;
-    }
-    let chain = if listing.lines().any(|line| line == "-N DOCKER-USER") { "DOCKER-USER" } else { "FORWARD" };
-    for rule in passing_rules(link) {
-        if iptables("-C", chain, &rule).is_err()
-            && let Err(error) = iptables("-I", chain, &rule)
-        {
-            warn!(%error, "the host's firewall drops forwarded packets: public addresses reach no further than this host");
-        }
-    }
 }
 
 /// Removes the edge and what the host's namespace holds of it; to be run in the host's namespace.
 pub(crate) fn remove(names: &Names) -> Result<(), NetworkError> {
     let link = names.host_link();
     if observe::has(&link) {
-        if let Ok(listing) = run("iptables", &["-w", "5", "-S"], "") {
-            let listing = String::from_utf8_lossy(&listing).into_owned();
-            for chain in ["DOCKER-USER", "FORWARD"] {
-                for rule in passing_rules(&link) {
-                    if listing.lines().any(|l| l.starts_with(&format!("-A {chain} ")) && l.contains(&link)) {
-                        // Gone already is as good.
-                        drop(iptables("-D", chain, &rule));
-                    }
-                }
-            }
+        for program in [IPTABLES, IP6TABLES] {
+            foreign::remove(program, &link);
         }
         delete_links(std::iter::once(link))?;
     }

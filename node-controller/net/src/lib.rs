@@ -32,6 +32,7 @@ mod edge6;
 mod engine;
 mod exec;
 mod flowlog;
+mod foreign;
 mod fragments;
 pub mod model;
 mod names;

@@ -66,7 +66,6 @@ fn shape(
         security_group_rule_arn: Some(look.arn(&row.account_id, RULE_TAG_KIND, row.id.as_str())),
         security_group_rule_id: Some(row.id.to_string()),
         tags: tags.remove(row.id.as_str()).unwrap_or_default(),
-        ..Default::default()
     })
 }
 
@@ -84,7 +83,6 @@ fn revoked_shape(row: &SecurityGroupRuleRow) -> Result<RevokedSecurityGroupRule,
         referenced_group_id: rule.referenced_group_info.and_then(|group| group.group_id),
         security_group_rule_id: rule.security_group_rule_id,
         to_port: rule.to_port,
-        ..Default::default()
     })
 }
 

@@ -102,7 +102,7 @@ async fn routes_lead_ipv6_where_it_can_go(db: TestDb) {
         ("route.destination-ipv6-cidr-block", "::/1", 0),
     ] {
         let by = [("Filter.1.Name", name), ("Filter.1.Value.1", value)];
-        assert_eq!(f.texts("DescribeRouteTables", &by, "routeTableId").await.len(), found, "{name} {value}");
+        assert_eq!(f.texts("DescribeRouteTables", &by, "vpcId").await.len(), found, "{name} {value}");
     }
     // What cannot be.
     for (code, more) in [
@@ -133,6 +133,19 @@ async fn routes_lead_ipv6_where_it_can_go(db: TestDb) {
     route("ReplaceRoute", &[everywhere, outward]).await.unwrap();
     route("ReplaceRoute", &[local[0], ("LocalTarget", "true")]).await.unwrap();
     assert_eq!(route("ReplaceRoute", &[local[0], outward]).await.unwrap_err(), "InvalidParameterValue");
+    // To a peer, which shows its blocks.
+    let theirs = f.texts("DescribeVpcs", &[("VpcId.1", &other)], "ipv6CidrBlock").await.remove(0);
+    let ask = [("VpcId", vpc.as_str()), ("PeerVpcId", other.as_str())];
+    let peering = f.texts("CreateVpcPeeringConnection", &ask, "vpcPeeringConnectionId").await.remove(0);
+    f.call("AcceptVpcPeeringConnection", &[("VpcPeeringConnectionId", &peering)]).await.unwrap();
+    let shown = f.texts("DescribeVpcPeeringConnections", &[], "ipv6CidrBlock").await;
+    assert_eq!(shown, [theirs.as_str(), own.as_str()], "the accepter's first");
+    let to_peer = [("DestinationIpv6CidrBlock", theirs.as_str()), ("VpcPeeringConnectionId", peering.as_str())];
+    route("CreateRoute", &to_peer).await.unwrap();
+    let by = [("Filter.1.Name", "route.vpc-peering-connection-id"), ("Filter.1.Value.1", peering.as_str())];
+    assert!(f.texts("DescribeRouteTables", &by, "destinationIpv6CidrBlock").await.contains(&theirs));
+    f.call("DeleteVpcPeeringConnection", &[("VpcPeeringConnectionId", &peering)]).await.unwrap();
+    route("DeleteRoute", &to_peer[..1]).await.unwrap();
     // The gateway goes, and its route leads nowhere.
     f.call(DELETE, &[("EgressOnlyInternetGatewayId", &eigw)]).await.unwrap();
     let by = [("Filter.1.Name", "route.state"), ("Filter.1.Value.1", "blackhole")];

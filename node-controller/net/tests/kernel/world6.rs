@@ -321,3 +321,41 @@ async fn a_host_that_has_its_way_by_a_router_keeps_it() {
     let ga = launch6(&mut lab, &a).await;
     assert!(ping6(&ga, "3fff::2") && !ping6_once(&world, "2001:db8::11"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ipv6_comes_and_goes_beside_public_addresses_and_past_dockers_forward_drop() {
+    let mut lab = lab6("192.0.2.1");
+    let world = world6(&lab);
+    ok(Some(&lab.host), "ip addr add 198.51.100.1/24 dev w0");
+    ok(Some(&world), "ip addr add 198.51.100.2/24 dev w1");
+    for program in ["iptables", "ip6tables"] {
+        let drop = format!("{program} -N DOCKER-USER; {program} -A FORWARD -j DOCKER-USER; {program} -P FORWARD DROP");
+        ok(Some(&lab.host), &drop);
+    }
+    let listings = |lab: &Lab| ok(Some(&lab.host), "iptables -S; ip6tables -S");
+    let before = listings(&lab);
+    let a = PortView { public_ip: "203.0.113.5".to_owned(), ..port6(0, 11, &["sg-open"]) };
+    let open = || vec![routed(vpc6(std::slice::from_ref(&a)), &[("::/0", RouteTarget::Internet)], &[])];
+    lab.apply(open()).await;
+    let ga = launch6(&mut lab, &a).await;
+    lab.tcp_server(&ga, 80);
+    let four =
+        |lab: &Lab| connect(&ga, "198.51.100.2", 80).is_some() && connect(&lab.host, "203.0.113.5", 80).is_some();
+    assert!(four(&lab) && connect(&ga, WORLD, 80).is_some() && connect(&world, &at(0, 11), 80).is_some());
+    let table = lab.names.host_table();
+    let tables = |lab: &Lab| ok(Some(&lab.host), "nft list tables");
+    assert!(tables(&lab).contains(&format!("table ip6 {table}")));
+    // Its IPv6 goes while the rest stays, and comes back.
+    lab.apply(vec![vpc6(std::slice::from_ref(&a))]).await;
+    assert!(four(&lab) && connect(&world, &at(0, 11), 80).is_none());
+    assert!(
+        !tables(&lab).contains(&format!("table ip6 {table}")) && tables(&lab).contains(&format!("table ip {table}"))
+    );
+    let edge = lab.names.edge_ns();
+    assert_eq!(ok(Some(&edge), "cat /proc/net/if_inet6; ip -6 route"), "");
+    lab.restart();
+    lab.apply(open()).await;
+    assert!(four(&lab) && connect(&ga, WORLD, 80).is_some() && connect(&world, &at(0, 11), 80).is_some());
+    lab.engine().destroy_all().await.unwrap();
+    assert_eq!(listings(&lab), before);
+}
