@@ -70,6 +70,70 @@ fn drain_seconds(given: Option<i32>) -> Result<u32, ApiError> {
     })
 }
 
+/// What a gateway is to be made with besides its primary address: elastic IPs of a public one, with private addresses or
+/// without, and private addresses, or so many, of a private one.
+pub(crate) fn further(
+    primary: Option<&String>,
+    allocations: Vec<String>,
+    given: &[String],
+    count: Option<i32>,
+) -> Result<NewAddresses, ApiError> {
+    if allocations.is_empty() && given.is_empty() && count.is_none() {
+        return Ok(NewAddresses::default());
+    }
+    if primary.is_none() {
+        if !allocations.is_empty() {
+            return Err(ApiError::invalid_combination(
+                "The parameter SecondaryAllocationId is for public NAT gateways: it needs AllocationId.",
+            ));
+        }
+        let (private, count) = private_addresses("Secondary", count, given)?;
+        return Ok(NewAddresses { allocations, private, count });
+    }
+    if count.is_some() {
+        return Err(ApiError::invalid_combination(
+            "The parameter SecondaryPrivateIpAddressCount is for private NAT gateways: give a SecondaryAllocationId for each \
+             address.",
+        ));
+    }
+    list("SecondaryAllocationId", &allocations)?;
+    if let Some(twice) = primary.filter(|primary| allocations.contains(primary)) {
+        let text = "It is the primary one.";
+        return Err(ApiError::invalid_value("SecondaryAllocationId", &mallee_awswire::texts::clip(twice), text));
+    }
+    let private = beside(&allocations, given)?;
+    Ok(NewAddresses { allocations, private, count: 0 })
+}
+
+/// Private addresses, one for each elastic IP, or none.
+fn beside(allocations: &[String], given: &[String]) -> Result<Vec<Ipv4Addr>, ApiError> {
+    match given {
+        [] => Ok(Vec::new()),
+        given if given.len() == allocations.len() => addresses(given),
+        _ => {
+            let text = "There must be as many private IP addresses as allocation IDs.";
+            Err(ApiError::invalid_combination(text))
+        }
+    }
+}
+
+/// These private addresses, or so many. `start` begins the names of the parameters.
+fn private_addresses(start: &str, count: Option<i32>, given: &[String]) -> Result<(Vec<Ipv4Addr>, usize), ApiError> {
+    match (count, given) {
+        (None, given) => Ok((addresses(given)?, 0)),
+        (Some(_), [_, ..]) => Err(ApiError::invalid_combination(format!(
+            "The parameters {start}PrivateIpAddress and {start}PrivateIpAddressCount cannot be used together."
+        ))),
+        (Some(count), []) => match usize::try_from(count) {
+            Ok(count) if (1..=AT_ONCE_MAX).contains(&count) => Ok((Vec::new(), count)),
+            _ => {
+                let name = format!("{start}PrivateIpAddressCount");
+                Err(ApiError::invalid_value(&name, &count.to_string(), "Valid values are 1 to 31."))
+            }
+        },
+    }
+}
+
 fn shapes((gateway, rows): (NatGatewayRow, Vec<NatAddressRow>)) -> (Vec<NatGatewayAddress>, Option<String>) {
     (rows.iter().map(|row| address_shape(&gateway, row)).collect(), Some(gateway.id.to_string()))
 }
@@ -93,14 +157,7 @@ impl Ec2Api {
         refuse("AvailabilityZoneId", availability_zone_id.is_some())?;
         let id = gateway_id(nat_gateway_id)?;
         list("AllocationId", &allocations)?;
-        let private = match private_ip_addresses.as_slice() {
-            [] => Vec::new(),
-            given if given.len() == allocations.len() => addresses(given)?,
-            _ => {
-                let text = "There must be as many private IP addresses as allocation IDs.";
-                return Err(ApiError::invalid_combination(text));
-            }
-        };
+        let private = beside(&allocations, &private_ip_addresses)?;
         let new = NewAddresses { allocations, private, count: 0 };
         let (nat_gateway_addresses, nat_gateway_id) =
             shapes(self.cloud.add_nat_addresses(cx, &id, &new, dry_run == Some(true)).await?);
@@ -119,21 +176,7 @@ impl Ec2Api {
             private_ip_addresses: given,
         } = r;
         let id = gateway_id(nat_gateway_id)?;
-        let (private, count) = match (count, given.as_slice()) {
-            (None, given) => (addresses(given)?, 0),
-            (Some(_), [_, ..]) => {
-                return Err(ApiError::invalid_combination(
-                    "The parameters PrivateIpAddress and PrivateIpAddressCount cannot be used together.",
-                ));
-            }
-            (Some(count), []) => match usize::try_from(count) {
-                Ok(count) if (1..=AT_ONCE_MAX).contains(&count) => (Vec::new(), count),
-                _ => {
-                    let text = "Valid values are 1 to 31.";
-                    return Err(ApiError::invalid_value("PrivateIpAddressCount", &count.to_string(), text));
-                }
-            },
-        };
+        let (private, count) = private_addresses("", count, &given)?;
         let new = NewAddresses { allocations: Vec::new(), private, count };
         let (nat_gateway_addresses, nat_gateway_id) =
             shapes(self.cloud.add_nat_addresses(cx, &id, &new, dry_run == Some(true)).await?);

@@ -6,7 +6,7 @@ use crate::common::{
     tags_on, time, values_of,
 };
 use crate::filter::Filterable;
-use crate::nat_addresses::address_shape;
+use crate::nat_addresses::{address_shape, further};
 use mallee_app::OpContext;
 use mallee_app::addresses::ipv4;
 use mallee_app::fail::OrFail as _;
@@ -126,13 +126,17 @@ impl Ec2Api {
         } = r;
         only("AvailabilityMode", availability_mode.as_deref(), &[ZONAL])?;
         refuse("AvailabilityZoneAddress", !availability_zone_addresses.is_empty())?;
-        refuse("SecondaryAllocationId", !secondary_allocation_ids.is_empty())?;
-        refuse("SecondaryPrivateIpAddressCount", secondary_private_ip_address_count.is_some())?;
-        refuse("SecondaryPrivateIpAddress", !secondary_private_ip_addresses.is_empty())?;
         // Of a regional gateway: a zonal one is in its subnet's.
         refuse("VpcId", vpc_id.is_some())?;
         check_allocation(connectivity_type.as_deref().unwrap_or(CONNECTIVITY[0]), allocation_id.as_ref())?;
+        let more = further(
+            allocation_id.as_ref(),
+            secondary_allocation_ids,
+            &secondary_private_ip_addresses,
+            secondary_private_ip_address_count,
+        )?;
         let new = NewGateway {
+            more,
             subnet: subnet_id.ok_or_else(|| ApiError::missing_parameter("subnetId"))?,
             allocation: allocation_id,
             private_ip: private_ip_address.as_deref().map(ipv4).transpose()?,

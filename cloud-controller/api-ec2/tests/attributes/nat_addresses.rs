@@ -11,6 +11,8 @@ use mallee_store::*;
 mallee_store::store_test_suite!(
     an_elastic_ip_comes_to_a_gateway_drains_and_is_free,
     private_addresses_come_and_go,
+    a_gateway_is_made_with_several_addresses,
+    a_gateway_that_cannot_have_its_addresses_has_none,
     what_a_gateway_cannot_have_is_refused
 );
 
@@ -189,5 +191,86 @@ async fn what_a_gateway_cannot_have_is_refused(db: TestDb) {
         assert_eq!(f.error(action, &params).await.0, code, "{action} {params:?}");
     }
     assert_eq!(private_address_count(&f.store, &subnet.id).await.unwrap(), 2, "nothing was kept of it");
+    assert_eq!(findings(&f).await, []);
+}
+
+async fn a_gateway_is_made_with_several_addresses(db: TestDb) {
+    let f = Fixture::on(db).await;
+    let subnet = subnet(&f).await;
+    let (first, second) = (elastic(&f).await, elastic(&f).await);
+    let at = ("SubnetId", subnet.id.as_str());
+    let eighty = std::net::Ipv4Addr::from(u32::from(subnet.cidr.network()) + 80).to_string();
+    let new = [
+        at,
+        ("AllocationId", first.as_str()),
+        ("SecondaryAllocationId.1", second.as_str()),
+        ("SecondaryPrivateIpAddress.1", eighty.as_str()),
+        ("ClientToken", "once"),
+    ];
+    let id = f.texts("CreateNatGateway", &new, "natGatewayId").await.remove(0);
+    assert_eq!(f.texts("CreateNatGateway", &new, "natGatewayId").await, [id.as_str()], "once");
+    let before = shown(&f, &id).await;
+    assert_eq!(before[1], (eighty.clone(), "associating".into()));
+    let port = told(&f, &id).await;
+    assert_eq!(port.port.unwrap().secondary[0].private_ip, eighty, "its node hears of both at once");
+    has(&f, &id, port.generation).await;
+    assert!(shown(&f, &id).await.iter().all(|(_, status)| status == "succeeded"));
+    let public = f.texts("DescribeNatGateways", &[("NatGatewayId.1", &id)], "publicIp").await;
+    assert_eq!(public.len(), 2);
+    // A private one: these, or so many.
+    let inner = [at, ("ConnectivityType", "private"), ("SecondaryPrivateIpAddressCount", "2")];
+    let inner = f.texts("CreateNatGateway", &inner, "natGatewayId").await.remove(0);
+    assert_eq!(shown(&f, &inner).await.len(), 3);
+    says(&f, NODE, &inner, true, false).await;
+    has(&f, &inner, 1).await;
+    f.call("DeleteNatGateway", &[("NatGatewayId", &inner)]).await.unwrap();
+    says(&f, NODE, &inner, false, true).await;
+    // One that goes takes all of its own with it.
+    f.call("DeleteNatGateway", &[("NatGatewayId", &id)]).await.unwrap();
+    says(&f, NODE, &id, false, true).await;
+    for elastic in [&first, &second] {
+        f.call("ReleaseAddress", &[("AllocationId", elastic)]).await.unwrap();
+    }
+    assert_eq!(private_address_count(&f.store, &subnet.id).await.unwrap(), 0);
+    assert_eq!(findings(&f).await, []);
+}
+
+async fn a_gateway_that_cannot_have_its_addresses_has_none(db: TestDb) {
+    let f = Fixture::on(db).await;
+    let subnet = subnet(&f).await;
+    let (first, second, third) = (elastic(&f).await, elastic(&f).await, elastic(&f).await);
+    let used = create(&f, &subnet, &third).await;
+    says(&f, NODE, &used, true, false).await;
+    let (at, eip) = (("SubnetId", subnet.id.as_str()), ("AllocationId", first.as_str()));
+    let private = ("ConnectivityType", "private");
+    let (more, taken) = (("SecondaryAllocationId.1", second.as_str()), ("SecondaryAllocationId.1", third.as_str()));
+    for (params, code) in [
+        (vec![at, eip, ("SecondaryAllocationId.1", &first)], "InvalidParameterValue"),
+        (vec![at, eip, more, ("SecondaryAllocationId.2", &second)], "InvalidParameterValue"),
+        (vec![at, eip, more, ("SecondaryAllocationId.2", &third)], "AddressLimitExceeded"),
+        (vec![at, eip, ("SecondaryPrivateIpAddress.1", "192.0.2.9")], "MissingParameter"),
+        (vec![at, eip, more, ("SecondaryPrivateIpAddress.1", "192.0.2.9")], "InvalidParameterValue"),
+        (vec![at, eip, more, ("SecondaryPrivateIpAddressCount", "1")], "InvalidParameterCombination"),
+        (vec![at, private, more], "InvalidParameterCombination"),
+        (vec![at, private, ("SecondaryPrivateIpAddressCount", "8")], "PrivateIpAddressLimitExceeded"),
+        (vec![at, private, ("SecondaryPrivateIpAddressCount", "0")], "InvalidParameterValue"),
+        (
+            vec![at, private, ("SecondaryPrivateIpAddressCount", "1"), ("SecondaryPrivateIpAddress.1", "192.0.2.9")],
+            "InvalidParameterCombination",
+        ),
+        (vec![at, eip, ("SecondaryAllocationId.1", "eipalloc-00000000000000001")], "InvalidAllocationID.NotFound"),
+    ] {
+        assert_eq!(f.error("CreateNatGateway", &params).await.0, code, "{params:?}");
+    }
+    // What only shows when it is made is told by the gateway, which has nothing then.
+    let failed = f.call("CreateNatGateway", &[at, eip, taken]).await.unwrap();
+    assert_eq!(
+        (texts(&failed, "state"), texts(&failed, "failureCode")),
+        (vec!["failed".into()], vec!["Resource.AlreadyAssociated".into()])
+    );
+    assert_eq!(private_address_count(&f.store, &subnet.id).await.unwrap(), 1, "that of the other gateway");
+    for elastic in [&first, &second] {
+        f.call("ReleaseAddress", &[("AllocationId", elastic)]).await.unwrap();
+    }
     assert_eq!(findings(&f).await, []);
 }

@@ -223,7 +223,7 @@ async fn what_keeps_a_gateway_from_being_is_told_by_it(db: TestDb) {
         (vec![subnet, ("AllocationId", "eipalloc-00000000000000001")], "InvalidAllocationID.NotFound"),
         (vec![("SubnetId", "subnet-00000000000000001"), ("AllocationId", &eip)], "InvalidSubnetID.NotFound"),
         (vec![subnet, ("AllocationId", &eip), ("PrivateIpAddress", "192.0.2.9")], "InvalidParameterValue"),
-        (vec![subnet, ("AllocationId", &eip), ("SecondaryAllocationId.1", &eip)], "UnsupportedParameter"),
+        (vec![subnet, ("AllocationId", &eip), ("SecondaryAllocationId.1", &eip)], "InvalidParameterValue"),
         (vec![subnet, ("AllocationId", &eip), ("AvailabilityMode", "regional")], "Unsupported"),
     ] {
         let said = f.error("CreateNatGateway", &params).await.0;

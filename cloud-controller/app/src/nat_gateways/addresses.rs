@@ -14,7 +14,7 @@ use mallee_store::{
     interface_fetch_locked, nat_address_delete, nat_address_drain, nat_address_insert, nat_address_leave,
     nat_address_list, nat_address_list_drained, nat_address_up, nat_gateway_touch, private_address_take_exact,
 };
-use mallee_types::{AddressId, AllocationId, Generation, NatGatewayId};
+use mallee_types::{AddressId, AllocationId, Generation, InterfaceId, NatGatewayId};
 use std::net::Ipv4Addr;
 
 /// Addresses whose drain ends in one pass; the next one goes on.
@@ -93,6 +93,13 @@ fn meant<'a>(
     Ok(found.into_iter().filter(leaves).collect())
 }
 
+impl NewAddresses {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.allocations.is_empty() && self.private.is_empty() && self.count == 0
+    }
+}
+
 impl Cloud {
     /// `AssociateNatGatewayAddress` and `AssignPrivateNatGatewayAddress`: the gateway, and what it has got.
     ///
@@ -146,21 +153,40 @@ impl Cloud {
         let (Some(generation), Some(interface)) = (generation, &row.interface_id) else {
             return Err(Trouble::Refused(not_available(row)));
         };
+        let interface = interface.clone();
+        let rows = self.give(&mut tx, cx, (row, &interface, generation), subnet, allocations, new).await?;
+        change_append(&mut tx, load::NAT_GATEWAY, &row.id, None);
+        tx.commit().await.map_err(database)?;
+        self.faults().point("cloud.nat.address.committed").await.or_fail()?;
+        Ok(rows)
+    }
+
+    /// Gives a gateway, by its interface, further addresses from this generation of it on.
+    pub(super) async fn give(
+        &self,
+        tx: &mut Tx,
+        cx: &OpContext,
+        (row, interface, generation): (&NatGatewayRow, &InterfaceId, Generation),
+        subnet: &SubnetRow,
+        allocations: &[AllocationId],
+        new: &NewAddresses,
+    ) -> Result<Vec<NatAddressRow>, Trouble> {
         let count = if new.private.is_empty() { new.count.max(allocations.len()) } else { new.private.len() };
-        let own = nat_address_list(&mut tx, std::slice::from_ref(&row.id)).await.map_err(database)?;
+        let own = nat_address_list(&mut *tx, std::slice::from_ref(&row.id)).await.map_err(database)?;
         let quota = if row.private { &quotas::NAT_PRIVATE_ADDRESSES } else { &quotas::NAT_ELASTIC_IPS };
-        within(&mut tx, cx.account(), quota, 1 + own.len() + count).await?;
+        within(tx, cx.account(), quota, 1 + own.len() + count).await?;
         for address in &new.private {
-            if !private_address_take_exact(&mut tx, &subnet.id, *address).await.map_err(database)? {
+            if !private_address_take_exact(tx, &subnet.id, *address).await.map_err(database)? {
                 return Err(Trouble::Refused(Code::InvalidIpAddressInUse.with(&[&address.to_string()])));
             }
         }
         let any = count - new.private.len();
-        let given: Vec<Ipv4Addr> = new.private.iter().copied().chain(take_any(&mut tx, subnet, any).await?).collect();
-        let interface = interface_fetch_locked(&mut tx, interface).await.map_err(database)?;
-        let has = interface_address_list(&mut tx, Some(std::slice::from_ref(&interface.id)), None, PAGE_ROWS_MAX).await;
+        let given: Vec<Ipv4Addr> = new.private.iter().copied().chain(take_any(tx, subnet, any).await?).collect();
+        let interface = interface_fetch_locked(tx, interface).await.map_err(database)?;
+        let has =
+            interface_address_list(&mut *tx, Some(std::slice::from_ref(&interface.id)), None, PAGE_ROWS_MAX).await;
         let last = has.map_err(database)?.last().map_or(0, |row| row.position);
-        interface_addresses_insert(&mut tx, &address_rows(&interface, last, &given)).await.map_err(database)?;
+        interface_addresses_insert(tx, &address_rows(&interface, last, &given)).await.map_err(database)?;
         let mut rows: Vec<NatAddressRow> = Vec::new();
         for (n, address) in given.into_iter().enumerate() {
             let mut made = NatAddressRow {
@@ -174,9 +200,9 @@ impl Cloud {
                 drained_ms: None,
             };
             if let Some(id) = allocations.get(n) {
-                let elastic = free_address(&mut tx, cx, subnet, id).await?;
+                let elastic = free_address(tx, cx, subnet, id).await?;
                 let association = AddressId::from_random(self.rng().u128());
-                let led = elastic_ip_associate(&mut tx, &elastic, &association, &interface.id, Some(address)).await;
+                let led = elastic_ip_associate(tx, &elastic, &association, &interface.id, Some(address)).await;
                 if !led.map_err(database)? {
                     return Err(Trouble::Again);
                 }
@@ -186,10 +212,7 @@ impl Cloud {
             }
             rows.push(made);
         }
-        nat_address_insert(&mut tx, &rows).await.map_err(database)?;
-        change_append(&mut tx, load::NAT_GATEWAY, &row.id, None);
-        tx.commit().await.map_err(database)?;
-        self.faults().point("cloud.nat.address.committed").await.or_fail()?;
+        nat_address_insert(tx, &rows).await.map_err(database)?;
         Ok(rows)
     }
 

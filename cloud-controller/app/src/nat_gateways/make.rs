@@ -3,7 +3,7 @@
 //! What the caller can see beforehand is refused. What only shows when it is made is told as EC2 tells it: the gateway is
 //! there, failed, and says why.
 
-use super::{FORGOTTEN_AT_ONCE, TAG_KIND, forget};
+use super::{FORGOTTEN_AT_ONCE, NewAddresses, TAG_KIND, forget};
 use crate::addresses::allocation_id;
 use crate::fail::{OrFail as _, store_failure};
 use crate::interfaces::{WantedAddresses, in_subnet, take_addresses};
@@ -38,6 +38,8 @@ pub struct NewGateway {
     pub allocation: Option<String>,
     /// Its address; `None`: any.
     pub private_ip: Option<Ipv4Addr>,
+    /// Its addresses besides.
+    pub more: NewAddresses,
     /// Its tags.
     pub tags: Vec<Tag>,
 }
@@ -70,6 +72,8 @@ struct Named {
     subnet: SubnetRow,
     allocation: Option<AllocationId>,
     private_ip: Option<Ipv4Addr>,
+    /// Elastic IPs of its further addresses.
+    more: Vec<AllocationId>,
 }
 
 /// The node of a zone that is ready and has the fewest gateways; of equal ones the first.
@@ -84,7 +88,8 @@ impl Cloud {
     /// `CreateNatGateway`. Repeating it with its token gives the same gateway.
     ///
     /// # Errors
-    /// `NatGatewayLimitExceeded`, `InvalidIPAddress.InUse`, `Unavailable` while no node is ready; a subnet, address or allocation that is none. What else keeps it
+    /// `NatGatewayLimitExceeded`, `AddressLimitExceeded`, `PrivateIpAddressLimitExceeded`, `InvalidIPAddress.InUse`, `Unavailable` while no
+    /// node is ready; a subnet, address or allocation that is none. What else keeps it
     /// from being is told by the gateway.
     pub async fn create_nat_gateway(
         &self,
@@ -95,14 +100,14 @@ impl Cloud {
     ) -> Result<NatGatewayRow, ApiError> {
         tags::validate(&new.tags)?;
         let subnet = self.find_subnet(cx, &new.subnet).await?;
-        new.private_ip.map_or(Ok(()), |ip| in_subnet(&subnet, ip))?;
-        let allocation = match &new.allocation {
-            Some(id) => {
-                let address = crate::addresses::AddressRef::Allocation(allocation_id(id)?);
-                Some(self.find_address(self.store(), cx, &address).await?.id)
-            }
-            None => None,
-        };
+        new.private_ip.iter().chain(&new.more.private).try_for_each(|ip| in_subnet(&subnet, *ip))?;
+        let mut allocations = Vec::new();
+        for id in new.allocation.iter().chain(&new.more.allocations) {
+            let address = crate::addresses::AddressRef::Allocation(allocation_id(id)?);
+            allocations.push(self.find_address(self.store(), cx, &address).await?.id);
+        }
+        let more = allocations.split_off(usize::from(new.allocation.is_some()));
+        let allocation = allocations.pop();
         if dry_run {
             return Err(Code::DryRunOperation.error());
         }
@@ -114,7 +119,7 @@ impl Cloud {
         ];
         let allowance = self.ec2_allowance(cx, "ec2:CreateNatGateway", TAG_KIND, &keys).await?;
         self.faults().point("cloud.nat.create").await.or_fail()?;
-        let named = Named { subnet, allocation, private_ip: new.private_ip };
+        let named = Named { subnet, allocation, private_ip: new.private_ip, more };
         for _ in 0..TRIES_MAX {
             match self.try_nat_gateway(cx, new, once, &allowance, &named, None).await {
                 Ok(row) => return Ok(row),
@@ -187,6 +192,9 @@ impl Cloud {
             within(&mut tx, cx.account(), &quotas::NAT_GATEWAYS_PER_ZONE, live.saturating_add(1)).await?;
             self.fit_out(&mut tx, cx, named, &mut row).await?;
             nat_gateway_insert(&mut tx, &row).await.map_err(database)?;
+            if let Some(interface) = row.interface_id.as_ref().filter(|_| !new.more.is_empty()) {
+                self.give(&mut tx, cx, (&row, interface, row.generation), subnet, &named.more, &new.more).await?;
+            }
             change_append(&mut tx, load::NAT_GATEWAY, &row.id, None);
         }
         tag_put(&mut tx, &tags::rows(cx.account(), TAG_KIND, row.id.as_str(), &new.tags)).await.map_err(database)?;

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 /// What a status does to a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
-    Up,
+    /// With the addresses that it has as of this generation.
+    Up(Generation),
     Gone,
     /// It has the addresses as of this generation.
     Addresses(Generation),
@@ -23,8 +24,8 @@ fn news(row: &NatGatewayRow, node: &NodeId, status: &GatewayStatus) -> Option<Ne
         return None;
     }
     match row.state {
-        NatGatewayState::Pending if status.up => Some(News::Up),
-        // None has others before it changes.
+        NatGatewayState::Pending if status.up => Some(News::Up(Generation(status.generation))),
+        // What it was made with it has had since it is up.
         NatGatewayState::Available if status.generation > 1 => Some(News::Addresses(Generation(status.generation))),
         NatGatewayState::Deleting if status.gone => Some(News::Gone),
         _ => None,
@@ -65,7 +66,7 @@ pub async fn observe(cloud: &Cloud, said: &[NodeStatus]) -> Result<(), StoreErro
         News::Addresses(generation) => {
             waiting.iter().any(|other| other.gateway_id == row.id && other.generation <= *generation)
         }
-        News::Up | News::Gone => true,
+        News::Up(_) | News::Gone => true,
     });
     if changes.is_empty() {
         return Ok(());
@@ -74,7 +75,10 @@ pub async fn observe(cloud: &Cloud, said: &[NodeStatus]) -> Result<(), StoreErro
     let mut tx = cloud.store().write().await?;
     for (row, node, news) in changes {
         match news {
-            News::Up => nat_gateway_up(&mut tx, &row.id, node, row.incarnation).await?,
+            News::Up(generation) => {
+                nat_gateway_up(&mut tx, &row.id, node, row.incarnation).await?;
+                addresses::applied(&mut tx, &row, generation, &[]).await?
+            }
             News::Addresses(generation) => addresses::applied(&mut tx, &row, generation, &waiting).await?,
             News::Gone => finish(&mut tx, &row, now_ms).await?,
         };
