@@ -15,6 +15,7 @@ mod lifecycle;
 mod meetings;
 mod mishap;
 mod nat;
+mod nat_addresses;
 mod network_acls;
 mod partition;
 mod placement;
