@@ -7,7 +7,7 @@ use mallee_app::addresses::ipv4;
 use mallee_app::nat_gateways::{LeavingAddresses, NewAddresses};
 use mallee_awswire::ApiError;
 use mallee_ec2_types::ec2::*;
-use mallee_store::{NatAddressRow, NatAddressState, NatGatewayRow};
+use mallee_store::{NatAddressRow, NatAddressState, NatGatewayRow, NatGatewayState};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -21,6 +21,8 @@ const AT_ONCE_MAX: usize = 31;
 pub(crate) fn address_shape(gateway: &NatGatewayRow, row: &NatAddressRow) -> NatGatewayAddress {
     let words = if gateway.private { ["assigning", "unassigning"] } else { ["associating", "disassociating"] };
     let status = match row.state {
+        // All of its addresses go with it.
+        _ if gateway.state == NatGatewayState::Deleting => words[1],
         NatAddressState::Adding => words[0],
         NatAddressState::Up => "succeeded",
         NatAddressState::Draining | NatAddressState::Leaving => words[1],

@@ -59,13 +59,14 @@ macro_rules! columns {
 
 sql! {
     LIST = concat!("SELECT ", columns!(), " FROM nat_addresses WHERE 1 = 1");
-    DRAINED = concat!("SELECT ", columns!(), " FROM nat_addresses WHERE state = 'draining' AND drained_ms <= $1");
+    DRAINED = concat!("SELECT ", columns!(), " FROM nat_addresses WHERE state = 'draining' AND drained_ms <= $1
+        AND EXISTS (SELECT 1 FROM nat_gateways g WHERE g.id = gateway_id AND g.state = 'available')");
     UP = "UPDATE nat_addresses SET state = 'up' WHERE gateway_id = $1 AND state = 'adding' AND generation <= $2";
     DRAIN = "UPDATE nat_addresses SET state = 'draining', generation = $3, drained_ms = $4
         WHERE gateway_id = $1 AND address = $2 AND state IN ('adding', 'up')";
     LEAVE = "UPDATE nat_addresses SET state = 'leaving', generation = $3
         WHERE gateway_id = $1 AND address = $2 AND state = 'draining'";
-    DELETE = "DELETE FROM nat_addresses WHERE gateway_id = $1 AND address = $2 AND state = 'leaving'";
+    DELETE = "DELETE FROM nat_addresses WHERE gateway_id = $1 AND address = $2 AND state = 'leaving' AND generation <= $3";
 }
 
 /// Notes addresses. Conflict: `nat_addresses_gateway_id_address`.
@@ -88,7 +89,7 @@ pub async fn nat_address_list<'a>(
     Ok(rows)
 }
 
-/// Those whose flows end at or before this time (in ms), the earliest first.
+/// Those whose flows end at or before this time (in ms), the earliest first. Those of a gateway that is about to go, go with it.
 pub async fn nat_address_list_drained<'a>(
     exec: impl Into<Exec<'a>>,
     now_ms: i64,
@@ -117,7 +118,8 @@ pub async fn nat_address_leave(tx: &mut Tx, row: &NatAddressRow, generation: Gen
     Ok(Exec::Tx(tx).run(LEAVE, args![row.gateway_id, row.address, generation]).await? > 0)
 }
 
-/// Forgets an address that its gateway's node has let go of; false when that is not so.
-pub async fn nat_address_delete(tx: &mut Tx, row: &NatAddressRow) -> Result<bool, StoreError> {
-    Ok(Exec::Tx(tx).run(DELETE, args![row.gateway_id, row.address]).await? > 0)
+/// Forgets an address that its gateway's node, which has the gateway as of this generation, has let go of; false when that is
+/// not so.
+pub async fn nat_address_delete(tx: &mut Tx, row: &NatAddressRow, applied: Generation) -> Result<bool, StoreError> {
+    Ok(Exec::Tx(tx).run(DELETE, args![row.gateway_id, row.address, applied]).await? > 0)
 }

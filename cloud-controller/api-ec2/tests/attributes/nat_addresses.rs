@@ -13,7 +13,8 @@ mallee_store::store_test_suite!(
     private_addresses_come_and_go,
     a_gateway_is_made_with_several_addresses,
     a_gateway_that_cannot_have_its_addresses_has_none,
-    what_a_gateway_cannot_have_is_refused
+    what_a_gateway_cannot_have_is_refused,
+    nobody_takes_an_address_from_a_gateway
 );
 
 /// The node has applied the gateway as of this generation.
@@ -273,4 +274,27 @@ async fn a_gateway_that_cannot_have_its_addresses_has_none(db: TestDb) {
         f.call("ReleaseAddress", &[("AllocationId", elastic)]).await.unwrap();
     }
     assert_eq!(findings(&f).await, []);
+}
+
+async fn nobody_takes_an_address_from_a_gateway(db: TestDb) {
+    let f = Fixture::on(db).await;
+    let subnet = subnet(&f).await;
+    let (first, second) = (elastic(&f).await, elastic(&f).await);
+    let id = create(&f, &subnet, &first).await;
+    says(&f, NODE, &id, true, false).await;
+    let more = [("NatGatewayId", id.as_str()), ("AllocationId.1", second.as_str())];
+    let own = f.texts("AssociateNatGatewayAddress", &more, "privateIp").await.remove(0);
+    has(&f, &id, told(&f, &id).await.generation).await;
+    let of = [("AllocationId.1", second.as_str())];
+    let before = f.texts("DescribeAddresses", &of, "networkInterfaceId").await;
+    let new = [("SubnetId", subnet.id.as_str())];
+    let interface = f.texts("CreateNetworkInterface", &new, "networkInterfaceId").await.remove(0);
+    let take =
+        [("NetworkInterfaceId", interface.as_str()), ("PrivateIpAddress.1", &own), ("AllowReassignment", "true")];
+    assert_eq!(f.error("AssignPrivateIpAddresses", &take).await.0, "InvalidParameterValue");
+    assert_eq!(told(&f, &id).await.port.unwrap().secondary[0].private_ip, own);
+    let now = f.texts("DescribeAddresses", &of, "networkInterfaceId").await;
+    assert_eq!(now, before, "its elastic IP leads to the gateway");
+    f.call("DeleteNatGateway", &[more[0]]).await.unwrap();
+    assert!(shown(&f, &id).await.iter().all(|(_, status)| status == "disassociating"), "all of them go");
 }

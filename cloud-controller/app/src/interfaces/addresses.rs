@@ -1,6 +1,6 @@
 //! Secondary private addresses: assigned, moved, taken away.
 
-use super::{address_rows, in_subnet, take_any, too_many_addresses};
+use super::{address_rows, in_subnet, is_users, take_any, too_many_addresses};
 use crate::fail::OrFail as _;
 use crate::{Cloud, OpContext};
 use mallee_awswire::{ApiError, Code};
@@ -150,6 +150,10 @@ async fn give(
     let holder = holder.filter(|_| reassign).ok_or_else(|| not_to_move(row.address))?;
     let filter = InterfaceFilter { ids: Some(std::slice::from_ref(&holder.interface_id)), ..Default::default() };
     let from = interface_list(&mut *tx, filter, 1).await.or_fail()?.pop();
+    // A NAT gateway's goes by the gateway only.
+    if from.as_ref().is_some_and(|interface| is_users(interface).is_err()) {
+        return Err(not_to_move(row.address));
+    }
     let from = from.and_then(|interface| interface.instance_id);
     if !sources.contains(&holder.interface_id) || from.is_some_and(|id| !told.contains(&&id)) {
         return Err(Code::Unavailable.message("The address was changed by other requests. Please try again."));

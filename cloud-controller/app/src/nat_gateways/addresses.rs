@@ -294,7 +294,7 @@ pub(super) async fn applied(
     let Some(interface) = &gateway.interface_id else { return Ok(changed) };
     let left = |row: &&NatAddressRow| row.state == NatAddressState::Leaving && row.generation <= generation;
     for row in waiting.iter().filter(|row| row.gateway_id == gateway.id).filter(left) {
-        if nat_address_delete(tx, row).await? {
+        if nat_address_delete(tx, row, generation).await? {
             let of_interface = InterfaceAddressRow {
                 interface_id: interface.clone(),
                 subnet_id: gateway.subnet_id.clone(),

@@ -7,11 +7,14 @@ use mallee_awswire::ApiError;
 use mallee_proto::v1::GatewayStatus;
 use mallee_store::{
     InterfaceKind, InterfaceRow, NatGatewayFilter, NatGatewayRow, NatGatewayState, PAGE_ROWS_MAX, PublicAddressRow,
-    nat_gateway_list, public_address_list,
+    interface_address_list, nat_address_list, nat_gateway_list, public_address_list,
 };
-use mallee_types::{InterfaceId, NatGatewayId, NodeId, VpcId};
+use mallee_types::{AddressId, InterfaceId, NatGatewayId, NodeId, VpcId};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+/// Gateways whose further addresses are read at once: all of theirs are fewer than a page has.
+const GATEWAYS_AT_ONCE: usize = 25;
 /// A state that is passed through lasts no longer, in milliseconds.
 const TRANSITION_MS_MAX: i64 = 30 * 60 * 1000;
 
@@ -55,6 +58,9 @@ pub(crate) async fn differences(
                 }
             }
         }
+        for some in rows.chunks(GATEWAYS_AT_ONCE) {
+            further(cloud, some, &mut found).await?;
+        }
         live.extend(rows.into_iter().filter_map(|row| Some((row.interface_id.clone()?, row))));
     }
     let now_ms = cloud.clock().now_ms();
@@ -83,6 +89,37 @@ pub(crate) async fn differences(
     Ok(found)
 }
 
+/// Compares the further addresses of these gateways with those of their interfaces.
+async fn further(cloud: &Cloud, rows: &[NatGatewayRow], found: &mut Found) -> Result<(), ApiError> {
+    let ids: Vec<NatGatewayId> = rows.iter().map(|row| row.id.clone()).collect();
+    let interfaces: Vec<InterfaceId> = rows.iter().filter_map(|row| row.interface_id.clone()).collect();
+    let noted = nat_address_list(cloud.store(), &ids).await.or_fail()?;
+    let has = interface_address_list(cloud.store(), Some(&interfaces), None, PAGE_ROWS_MAX).await.or_fail()?;
+    let shown = public_address_list(cloud.store(), Some(&interfaces), None, PAGE_ROWS_MAX).await.or_fail()?;
+    for row in rows {
+        let Some(interface) = &row.interface_id else { continue };
+        let noted = noted.iter().filter(|noted| noted.gateway_id == row.id);
+        let noted: BTreeMap<Ipv4Addr, Option<&AddressId>> =
+            noted.map(|noted| (noted.address, noted.association_id.as_ref())).collect();
+        let led = |address: Ipv4Addr| {
+            let of = shown.iter().find(|shown| shown.interface_id == *interface && shown.private_ip == Some(address));
+            of.and_then(|shown| shown.association_id.as_ref())
+        };
+        let has = has.iter().filter(|has| has.interface_id == *interface);
+        let has: BTreeMap<Ipv4Addr, Option<&AddressId>> = has.map(|has| (has.address, led(has.address))).collect();
+        found.wrong.extend(of_further(&noted, &has).map(|problem| ("I3", row.id.to_string(), problem)));
+    }
+    Ok(())
+}
+
+/// A gateway's further addresses with the associations of their elastic IPs: as it notes them, and as its interface has them.
+fn of_further(
+    noted: &BTreeMap<Ipv4Addr, Option<&AddressId>>,
+    has: &BTreeMap<Ipv4Addr, Option<&AddressId>>,
+) -> Option<String> {
+    (noted != has).then(|| format!("has the further addresses {noted:?}, its interface {has:?}"))
+}
+
 fn of_row(row: &NatGatewayRow, interface: Option<&InterfaceRow>, shown: Option<&PublicAddressRow>) -> Option<String> {
     if !row.state.is_live() {
         return Some(format!("is {}, and has an interface", row.state.word()));
@@ -105,7 +142,7 @@ fn of_row(row: &NatGatewayRow, interface: Option<&InterfaceRow>, shown: Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mallee_types::{AddressId, AllocationId, Generation, Incarnation, MacAddress, SubnetId};
+    use mallee_types::{AllocationId, Generation, Incarnation, MacAddress, SubnetId};
 
     #[test]
     fn a_gateway_and_its_interface_agree() {
@@ -166,5 +203,23 @@ mod tests {
         assert!(of_row(&ended, Some(&interface), Some(&shown)).unwrap().contains("deleted"));
         let nowhere = NatGatewayRow { node_id: None, ..row };
         assert!(of_row(&nowhere, Some(&interface), Some(&shown)).unwrap().contains("no node"));
+    }
+
+    #[test]
+    fn further_addresses_are_those_of_the_interface() {
+        let (one, other) = (AddressId::from_random(1), AddressId::from_random(2));
+        fn of<'a>(all: &[(&str, Option<&'a AddressId>)]) -> BTreeMap<Ipv4Addr, Option<&'a AddressId>> {
+            all.iter().map(|(ip, led)| (ip.parse().unwrap(), *led)).collect()
+        }
+        let (one, other) = (&one, &other);
+        let noted = of(&[("10.0.0.7", Some(one)), ("10.0.0.8", None)]);
+        assert_eq!(of_further(&noted, &noted), None);
+        for has in [
+            of(&[("10.0.0.7", Some(one))]),
+            of(&[("10.0.0.7", Some(other)), ("10.0.0.8", None)]),
+            of(&[("10.0.0.7", Some(one)), ("10.0.0.8", None), ("10.0.0.9", None)]),
+        ] {
+            assert!(of_further(&noted, &has).is_some(), "{has:?}");
+        }
     }
 }

@@ -211,10 +211,13 @@ async fn more_addresses_come_drain_and_go(db: TestDb) {
     assert_eq!(nat_address_list_drained(&store, 99, 10).await.unwrap(), []);
     assert_eq!(nat_address_list_drained(&store, 100, 10).await.unwrap(), [drains]);
     let mut tx = store.write().await.unwrap();
-    assert!(!nat_address_delete(&mut tx, &a).await.unwrap(), "its node may have it");
+    assert!(!nat_address_delete(&mut tx, &a, Generation(9)).await.unwrap(), "its flows go on");
     assert!(nat_address_leave(&mut tx, &a, Generation(4)).await.unwrap());
-    assert!(nat_address_delete(&mut tx, &a).await.unwrap());
+    assert!(!nat_address_delete(&mut tx, &a, Generation(3)).await.unwrap(), "its node may have it");
+    assert!(nat_address_delete(&mut tx, &a, Generation(4)).await.unwrap());
+    assert!(nat_address_drain(&mut tx, &b, Generation(5), 100).await.unwrap());
     assert!(nat_gateway_delete(&mut tx, &row.id).await.unwrap());
+    assert_eq!(nat_address_list_drained(&mut tx, 100, 10).await.unwrap(), [], "the others go with the gateway");
     assert_eq!(nat_gateway_touch(&mut tx, &row.id).await.unwrap(), None, "it is to go");
     assert!(nat_gateway_gone(&mut tx, &row.id, 9).await.unwrap());
     tx.commit().await.unwrap();
