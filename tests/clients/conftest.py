@@ -1,10 +1,35 @@
-"""A simulated cloud for the whole session."""
+"""A simulated cloud for the whole session (with pytest-xdist: for each of its workers)."""
 
+import os
 import uuid
 
 import pytest
 
 from support import Cloud, wait
+
+# The files that take longest, longest first: with several workers these begin, that none is left for the end.
+LONG = (
+    "s3_rclone",
+    "s3_trail",
+    "other_clients",
+    "s3_replication_peers",
+    "trails",
+    "s3_replication_foreign",
+    "vpc_nat",
+    "s3_remote",
+    "s3_logging",
+    "s3_lifecycle",
+    "s3_replication",
+    "s3_notifications",
+    "s3_pgbackrest",
+    "s3_restic",
+)
+
+
+def pytest_collection_modifyitems(items):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = {f"test_{name}": n for n, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """A cloud of a test session as a child process, driven through its public port only."""
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,12 +17,31 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("MALLEE_BIN", ROOT / "target" / "release" / "mallee"))
 START_SECONDS_MAX = 30
+# Below the ports that the kernel gives to outgoing connections, which would take one before its server listens, or while
+# a server that was killed starts again. Each worker of pytest-xdist has a range of its own.
+PORTS_FIRST, PORTS_EACH, WORKERS_MAX = 12_000, 5_000, 4
+
+
+def ports():
+    """The ports of this worker, each once a round; from anywhere, for there may be another session on this machine."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS_MAX
+    start = random.randrange(PORTS_EACH)
+    for n in itertools.count():
+        yield PORTS_FIRST + worker * PORTS_EACH + (start + n) % PORTS_EACH
+
+
+PORTS = ports()
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in itertools.islice(PORTS, PORTS_EACH):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise AssertionError("no port is free")
 
 
 class Cloud:

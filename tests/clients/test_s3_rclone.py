@@ -103,7 +103,10 @@ def test_versions(s3, s3_bucket, rclone, tmp_path):
 
 
 def test_its_own_tests(s3, s3_bucket, rclone, tmp_path):
-    told = rclone("test", "info", "--all", f"w:{s3_bucket}/info")
+    # Go reads no listing with control characters in it until it is asked for in URL encoding; rclone does that when its
+    # retries are used up, of which ten take more than half a minute.
+    few = ["--low-level-retries", "2"]
+    told = rclone("test", "info", *few, "--all", f"w:{s3_bucket}/info")
     lines = (told.stdout + told.stderr).splitlines()
     for expected in ("canWriteUnnormalized = true", "canReadUnnormalized   = true", "canReadRenormalized   = false", "canStream = true"):
         assert expected in lines, lines
@@ -117,4 +120,4 @@ def test_its_own_tests(s3, s3_bucket, rclone, tmp_path):
     assert len(keys(s3, s3_bucket, "made/")) == len(tree(source))
     rclone("test", "histogram", f"w:{s3_bucket}/made")
     rclone("test", "memory", f"w:{s3_bucket}/made")
-    rclone("delete", f"w:{s3_bucket}")
+    rclone("delete", *few, f"w:{s3_bucket}")
