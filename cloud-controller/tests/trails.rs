@@ -263,8 +263,22 @@ async fn a_bucket_that_is_away_is_waited_for_in_silence() {
     world.shift(LONG_MS);
     world.pass().await.unwrap();
     assert_eq!(world.delivered(), calls(0..3));
+    // A trail that was pointed at another bucket is not held up by the one that refused.
+    world.buckets.owners.lock().unwrap().remove(BUCKET);
+    world.own(3..4).await;
+    world.shift(LONG_MS);
+    world.pass().await.unwrap();
+    assert_eq!(world.row().await.delivery_error.as_deref(), Some("NoSuchBucket"));
+    let account = world.cx.account().to_string();
+    world.buckets.owners.lock().unwrap().insert("others".into(), account);
+    let settings = Settings { bucket: Some("others".into()), ..Settings::default() };
+    manage::update(&world.cloud, &world.cx, &world.buckets, "main", settings).await.unwrap();
+    for _ in 0..2 {
+        world.pass().await.unwrap();
+    }
+    assert_eq!((world.delivered(), world.row().await.delivery_error), (calls(0..4), None));
     // A trail that is deleted leaves what it wrote, and nothing else.
     manage::delete(&world.cloud, &world.cx, "main").await.unwrap();
     world.pass().await.unwrap();
-    assert_eq!(world.delivered(), calls(0..3));
+    assert_eq!(world.delivered(), calls(0..4));
 }

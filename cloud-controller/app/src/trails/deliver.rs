@@ -61,6 +61,29 @@ struct Plan {
     wanted: Wanted,
 }
 
+/// Buckets that refused what is to be delivered, and until when each is left alone, by trail.
+#[derive(Debug, Default)]
+pub(super) struct Retries(BTreeMap<TrailKey, (String, i64)>);
+
+impl Retries {
+    /// Whether the bucket of a trail is left alone still. Another bucket than the one that refused is not.
+    pub(super) fn waits(&self, trail: &TrailRow, now_ms: i64) -> bool {
+        let key = (trail.account_id.clone(), trail.name.clone());
+        self.0.get(&key).is_some_and(|(bucket, until)| *bucket == trail.bucket && now_ms < *until)
+    }
+
+    /// The bucket of a trail refused.
+    pub(super) fn refused(&mut self, trail: &TrailRow, now_ms: i64) {
+        let until = now_ms.saturating_add(RETRY_MS);
+        self.0.insert((trail.account_id.clone(), trail.name.clone()), (trail.bucket.clone(), until));
+    }
+
+    /// The bucket of a trail took what it got.
+    pub(super) fn taken(&mut self, trail: &TrailRow) {
+        self.0.remove(&(trail.account_id.clone(), trail.name.clone()));
+    }
+}
+
 /// What one replica has read and not yet delivered.
 #[derive(Debug)]
 pub struct Deliverer {
@@ -70,9 +93,8 @@ pub struct Deliverer {
     /// When the pass before this one began, in milliseconds since 1970.
     passed_ms: i64,
     gathered: BTreeMap<TrailKey, Gathered>,
-    /// Not again before.
-    retries: BTreeMap<TrailKey, i64>,
-    digest_retries: BTreeMap<TrailKey, i64>,
+    retries: Retries,
+    digest_retries: Retries,
     noted_ms: i64,
 }
 
@@ -110,8 +132,8 @@ impl Deliverer {
             begin: Position { segment: written.segment, offset: 0 },
             passed_ms: i64::MAX,
             gathered: BTreeMap::new(),
-            retries: BTreeMap::new(),
-            digest_retries: BTreeMap::new(),
+            retries: Retries(BTreeMap::new()),
+            digest_retries: Retries(BTreeMap::new()),
             noted_ms: 0,
         }
     }
@@ -133,7 +155,7 @@ impl Deliverer {
             .map(|trail| ((trail.account_id.clone(), trail.name.clone()), trail))
             .collect();
         for kept in [&mut self.retries, &mut self.digest_retries] {
-            kept.retain(|key, _| trails.contains_key(key));
+            kept.0.retain(|key, _| trails.contains_key(key));
         }
         self.gathered.retain(|key, _| trails.contains_key(key));
         let rows = self.rows(cloud, &trails).await?;
@@ -301,8 +323,7 @@ impl Deliverer {
         gathered: Option<Gathered>,
         now_ms: i64,
     ) -> Result<(), DeliverError> {
-        let key = (trail.account_id.clone(), trail.name.clone());
-        if self.retries.get(&key).is_some_and(|until| now_ms < *until) {
+        if self.retries.waits(trail, now_ms) {
             return Ok(());
         }
         let plan: Option<Plan> = row.plan.as_deref().and_then(|text| serde_json::from_str(text).ok());
@@ -334,7 +355,7 @@ impl Deliverer {
             };
             if let Err(error) = objects.put(object).await {
                 tracing::warn!(trail = trail.name, account = %trail.account_id, %error, "audit records wait for their bucket");
-                self.retries.insert(key, now_ms.saturating_add(RETRY_MS));
+                self.retries.refused(trail, now_ms);
                 let mut tx = cloud.store().write().await?;
                 trail_tried(&mut tx, &trail.account_id, &trail.name, now_ms, s3_code(&error)).await?;
                 tx.commit().await?;
@@ -351,7 +372,7 @@ impl Deliverer {
                 newest_ms,
             });
         }
-        self.retries.remove(&key);
+        self.retries.taken(trail);
         let mut tx = cloud.store().write().await?;
         // Deleted meanwhile: what it has written stays in the bucket.
         let Some(trail) = trail_fetch(&mut tx, &trail.account_id, &trail.name).await? else { return Ok(()) };

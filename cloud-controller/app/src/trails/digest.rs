@@ -4,7 +4,7 @@
 //! As with files, what is to be written is noted before it is: whichever replica goes on writes the same bytes under the
 //! same key.
 
-use super::deliver::{DeliverError, TrailKey, s3_code};
+use super::deliver::{DeliverError, Retries, s3_code};
 use super::file;
 use super::keys::{SignError, Signer};
 use super::objects::{NewObject, ObjectService};
@@ -17,15 +17,12 @@ use mallee_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
 use time::format_description::well_known::Rfc3339;
 
 /// A digest is made so often, in milliseconds.
 pub(super) const PERIOD_MS: i64 = 3600 * 1000;
 /// Files that one digest names; with so many it is made before its time.
 const FILES_MAX: u32 = 1000;
-/// How long a bucket that refused is left alone, in milliseconds.
-const RETRY_MS: i64 = 30 * 1000;
 const ALGORITHM: &str = "SHA256withRSA";
 
 /// The digest that is under way.
@@ -111,12 +108,11 @@ fn document(
 pub(super) async fn pass(
     cloud: &Cloud,
     objects: &dyn ObjectService,
-    retries: &mut BTreeMap<TrailKey, i64>,
+    retries: &mut Retries,
 ) -> Result<(), DeliverError> {
     let now_ms = cloud.clock().now_ms();
     for trail in trail_list_all(cloud.store()).await? {
-        let key = (trail.account_id.clone(), trail.name.clone());
-        if retries.get(&key).is_some_and(|until| now_ms < *until) {
+        if retries.waits(&trail, now_ms) {
             continue;
         }
         let Some(text) = planned(cloud, &trail, now_ms).await? else { continue };
@@ -124,12 +120,12 @@ pub(super) async fn pass(
         cloud.faults().point("cloud.trail.digest").await?;
         match put(cloud, objects, &trail, &plan).await? {
             None => {
-                retries.remove(&key);
+                retries.taken(&trail);
                 cloud.faults().point("cloud.trail.digest.delivered").await?;
                 done(cloud, &trail, &text, plan, now_ms).await?;
             }
             Some(why) => {
-                retries.insert(key, now_ms.saturating_add(RETRY_MS));
+                retries.refused(&trail, now_ms);
                 let mut tx = cloud.store().write().await?;
                 trail_digest_failed(&mut tx, &trail.account_id, &trail.name, why).await?;
                 tx.commit().await?;
