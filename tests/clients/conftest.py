@@ -9,19 +9,20 @@ from support import Cloud, wait
 
 # The files that take longest, longest first: with several workers these begin, that none is left for the end.
 LONG = (
-    "s3_rclone",
     "s3_trail",
     "other_clients",
     "s3_replication_peers",
-    "trails",
-    "s3_replication_foreign",
     "vpc_nat",
+    "s3_replication_foreign",
     "s3_remote",
-    "s3_logging",
     "s3_lifecycle",
     "s3_replication",
-    "s3_notifications",
     "s3_pgbackrest",
+    "s3_logging",
+    "s3_cli",
+    "s3_notifications",
+    "trails",
+    "s3_inventory",
     "s3_restic",
 )
 
