@@ -145,7 +145,9 @@ def test_what_a_list_cannot_be(ec2, make):
     assert message == "Must specify a max size between 1 and 1000"
     refused("InvalidParameterValue", create, **{**good, "MaxEntries": 0})
     refused("InvalidParameterValue", create, **{**good, "PrefixListName": "com.amazonaws.x"})
-    assert "AddressFamily" in refused("Unsupported", create, **{**good, "AddressFamily": "IPv6"})
+    assert "addressFamily" in refused("InvalidParameterValue", create, **{**good, "AddressFamily": "IPX"})
+    six = {**good, "AddressFamily": "IPv6"}
+    assert "IPv6" in refused("InvalidParameterValue", create, **six, Entries=entries("10.0.0.0/8"))
     for blocks in [("2001:db8::/32",), ("10.0.0.0/33",), ("10.0.0.0/8", "10.0.0.1/8")]:
         refused("InvalidParameterValue", create, **good, Entries=entries(*blocks))
     refused("PrefixListMaxEntriesExceeded", create, **good, Entries=entries("1.0.0.0/8", "2.0.0.0/8", "3.0.0.0/8"))
@@ -258,3 +260,53 @@ def test_routes(ec2, make):
     refused("InvalidRoute.NotFound", ec2.delete_route, **route)
     ec2.delete_route_table(RouteTableId=table)
     ec2.delete_managed_prefix_list(PrefixListId=one["PrefixListId"])
+
+
+@pytest.fixture
+def six(ec2):
+    """A VPC with an IPv6 block, and its main table."""
+    vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
+    of_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
+    table = ec2.describe_route_tables(Filters=of_vpc)["RouteTables"][0]["RouteTableId"]
+    yield vpc, table
+    ec2.delete_vpc(VpcId=vpc)
+
+
+def test_a_list_of_ipv6(ec2, make, six, group):
+    one = make(size=3, AddressFamily="IPv6", Entries=entries("2001:DB8:0::9/32", "3fff::/20"))
+    assert one["AddressFamily"] == "IPv6" and now(ec2, one)["AddressFamily"] == "IPv6"
+    assert held(ec2, one) == {"2001:db8::/32": None, "3fff::/20": None}
+    which = {"PrefixListId": one["PrefixListId"]}
+    message = refused("InvalidParameterValue", ec2.modify_managed_prefix_list, **which, AddEntries=entries("10.0.0.0/8"))
+    assert "10.0.0.0/8" in message and "IPv6" in message
+    ec2.modify_managed_prefix_list(**which, AddEntries=entries("64:FF9B::/96"), RemoveEntries=entries("3FFF::/20"))
+    assert list(held(ec2, one)) == ["2001:db8::/32", "64:ff9b::/96"]
+    pages = ec2.get_paginator("get_managed_prefix_list_entries").paginate(
+        PrefixListId=one["PrefixListId"], PaginationConfig={"PageSize": 1}
+    )
+    assert [entry["Cidr"] for page in pages for entry in page["Entries"]] == ["2001:db8::/32", "64:ff9b::/96"]
+    back = ec2.restore_managed_prefix_list_version(**which, PreviousVersion=1, CurrentVersion=2)["PrefixList"]
+    assert back["Version"] == 3 and set(held(ec2, one)) == {"2001:db8::/32", "3fff::/20"}
+
+    # A rule and a route name it as one of IPv4.
+    permission = {"IpProtocol": "icmpv6", "FromPort": -1, "ToPort": -1, "PrefixListIds": [dict(which)]}
+    (rule,) = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])["SecurityGroupRules"]
+    assert rule["PrefixListId"] == one["PrefixListId"]
+    vpc, table = six
+    outward = ec2.create_egress_only_internet_gateway(VpcId=vpc)["EgressOnlyInternetGateway"]
+    outward = {"EgressOnlyInternetGatewayId": outward["EgressOnlyInternetGatewayId"]}
+    route = {"RouteTableId": table, "DestinationPrefixListId": one["PrefixListId"]}
+    four = {"RouteTableId": table, "DestinationPrefixListId": make()["PrefixListId"]}
+    refused("InvalidParameterValue", ec2.create_route, **four, **outward)
+    unsupported = refused("Unsupported", ec2.create_route, **route, NatGatewayId="nat-00000000000000001")
+    assert "DestinationPrefixListId" in unsupported
+    assert ec2.create_route(**route, **outward)["Return"]
+    (shown,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+    (led,) = [each for each in shown["Routes"] if "DestinationPrefixListId" in each]
+    assert led == {"DestinationPrefixListId": one["PrefixListId"], **outward, "Origin": "CreateRoute", "State": "active"}
+    used = ec2.get_managed_prefix_list_associations(**which)["PrefixListAssociations"]
+    assert [each["ResourceId"] for each in used] == [table, group]
+    refused("DependencyViolation", ec2.delete_managed_prefix_list, **which)
+    ec2.delete_route(**route)
+    ec2.delete_egress_only_internet_gateway(**outward)
+    ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[permission])

@@ -2,11 +2,11 @@
 
 use crate::Ec2Api;
 use crate::common::{
-    Chunk, Look, ROWS, TagMap, dry_run, fill, filters, next_key, only, page, refuse, rows, tag_filter_values,
-    tags_of_one, tags_on, values_of,
+    Chunk, Look, ROWS, TagMap, dry_run, fill, filters, next_key, page, refuse, rows, tag_filter_values, tags_of_one,
+    tags_on, values_of,
 };
 use crate::filter::Filterable;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_app::OpContext;
 use mallee_app::fail::OrFail as _;
 use mallee_app::ids::{parse_ids, require_all};
@@ -15,7 +15,8 @@ use mallee_app::prefix_lists::{ListChange, NewEntry, NewList, TAG_KIND, require_
 use mallee_awswire::{ApiError, Code, Params};
 use mallee_ec2_types::ec2::*;
 use mallee_store::{
-    PrefixListEntryRow, PrefixListFilter, PrefixListRow, prefix_list_entries, prefix_list_list, prefix_list_uses,
+    PrefixListEntryRow, PrefixListFamily, PrefixListFilter, PrefixListRow, prefix_list_entries, prefix_list_list,
+    prefix_list_uses,
 };
 use mallee_types::PrefixListId as ListId;
 
@@ -28,8 +29,6 @@ const PAGE_SIZES: std::ops::RangeInclusive<i32> = 1..=100;
 /// A page of AWS's own lists, and of references, may have so many.
 const LONG_PAGE_SIZES: std::ops::RangeInclusive<i32> = 5..=1000;
 const REFERENCE_PAGE_SIZES: std::ops::RangeInclusive<i32> = 5..=255;
-/// The only kind of addresses there is.
-const FAMILY: &str = "IPv4";
 /// The state of a list that has just been deleted: nothing else tells of it.
 const DELETED: &str = "delete-complete";
 
@@ -37,7 +36,7 @@ const DELETED: &str = "delete-complete";
 #[derive(Debug, Clone, Copy)]
 struct EntryKey {
     version: i64,
-    cidr: Ipv4Net,
+    cidr: IpNet,
 }
 
 impl std::str::FromStr for EntryKey {
@@ -62,7 +61,7 @@ impl Filterable for ManagedPrefixList {
 
 fn shape(row: &PrefixListRow, look: Look<'_>, tags: &mut TagMap) -> ManagedPrefixList {
     ManagedPrefixList {
-        address_family: Some(FAMILY.to_owned()),
+        address_family: Some(row.family.word().to_owned()),
         max_entries: i32::try_from(row.max_entries).ok(),
         owner_id: Some(row.account_id.to_string()),
         prefix_list_arn: Some(look.arn(&row.account_id, TAG_KIND, row.id.as_str())),
@@ -79,13 +78,20 @@ fn entry(row: PrefixListEntryRow) -> PrefixListEntry {
     PrefixListEntry { cidr: Some(row.cidr.to_string()), description: row.description }
 }
 
-/// A block of an entry in its canonical form; a list has blocks of one family only.
-fn block(text: Option<String>) -> Result<Ipv4Net, ApiError> {
+/// A block of an entry in its canonical form, of whichever family.
+fn block(text: Option<String>) -> Result<IpNet, ApiError> {
     let text = text.ok_or_else(|| ApiError::missing_parameter("cidr"))?;
-    let parsed: Option<Ipv4Net> = text.parse().ok();
+    let parsed: Option<IpNet> = text.parse().ok();
     parsed.map(|block| block.trunc()).ok_or_else(|| {
         ApiError::invalid_value("cidr", &text, "This is not a valid CIDR block of the prefix list's address family.")
     })
+}
+
+/// Of which addresses a new list is to be.
+fn family(text: Option<String>) -> Result<PrefixListFamily, ApiError> {
+    let text = text.ok_or_else(|| ApiError::missing_parameter("addressFamily"))?;
+    let known = [PrefixListFamily::Ipv4, PrefixListFamily::Ipv6].into_iter().find(|family| family.word() == text);
+    known.ok_or_else(|| ApiError::invalid_value("addressFamily", &text, "Valid values are IPv4 and IPv6."))
 }
 
 fn new_entries(entries: Vec<AddPrefixListEntry>) -> Result<Vec<NewEntry>, ApiError> {
@@ -118,9 +124,8 @@ impl Ec2Api {
             prefix_list_name,
             tag_specifications,
         } = r;
-        let family = address_family.ok_or_else(|| ApiError::missing_parameter("addressFamily"))?;
-        only("AddressFamily", Some(&family), &[FAMILY])?;
         let list = NewList {
+            family: family(address_family)?,
             name: prefix_list_name.ok_or_else(|| ApiError::missing_parameter("prefixListName"))?,
             max_entries: max_entries.ok_or_else(|| ApiError::missing_parameter("maxEntries"))?,
             entries: new_entries(entries)?,

@@ -290,8 +290,8 @@ pub use placement_group::{
     placement_group_leave, placement_group_list, placement_group_member_count, placement_group_zones,
 };
 pub use prefix_list::{
-    PREFIX_LIST_VERSIONS_KEPT, PrefixListEntryRow, PrefixListFilter, PrefixListRow, PrefixListState, PrefixListUses,
-    prefix_list_delete, prefix_list_entries, prefix_list_entries_end, prefix_list_entries_forget,
+    PREFIX_LIST_VERSIONS_KEPT, PrefixListEntryRow, PrefixListFamily, PrefixListFilter, PrefixListRow, PrefixListState,
+    PrefixListUses, prefix_list_delete, prefix_list_entries, prefix_list_entries_end, prefix_list_entries_forget,
     prefix_list_entries_insert, prefix_list_entries_now, prefix_list_hold, prefix_list_insert, prefix_list_list,
     prefix_list_update, prefix_list_uses,
 };

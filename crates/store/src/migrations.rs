@@ -60,6 +60,7 @@ steps! {
     55 "0055_flow_log_tails";
     56 "0056_transit";
     57 "0057_egress_only_gateways";
+    60 "0060_prefix_list_family";
 }
 
 fn step(version: i64, name: &'static str, text: &'static str) -> Migration {

@@ -6,7 +6,7 @@ use crate::macros::{args, record, sql};
 use crate::select::{Select, insert_rows};
 use crate::tx::Tx;
 use crate::value::words;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_types::{AccountId, GroupId, PrefixListId, RouteTableId};
 
 /// What was done to a list last.
@@ -35,6 +35,44 @@ impl PrefixListState {
     }
 }
 
+/// Of which addresses a list is, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrefixListFamily {
+    /// Of IPv4.
+    Ipv4,
+    /// Of IPv6.
+    Ipv6,
+}
+words! {
+    PrefixListFamily { Ipv4 = "IPv4", Ipv6 = "IPv6" }
+}
+
+impl PrefixListFamily {
+    /// AWS's word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        }
+    }
+
+    /// Whether it is IPv6.
+    #[must_use]
+    pub const fn is_six(self) -> bool {
+        matches!(self, Self::Ipv6)
+    }
+
+    /// Of which a block is.
+    #[must_use]
+    pub const fn of(block: &IpNet) -> Self {
+        match block {
+            IpNet::V4(_) => Self::Ipv4,
+            IpNet::V6(_) => Self::Ipv6,
+        }
+    }
+}
+
 record! {
     /// A prefix list.
     pub struct PrefixListRow {
@@ -52,13 +90,15 @@ record! {
         state: PrefixListState,
         /// When it was made.
         created_ms: i64,
+        /// Of which addresses.
+        family: PrefixListFamily,
     }
     /// One entry, in some versions of its list.
     pub struct PrefixListEntryRow {
         /// In which list.
         list_id: PrefixListId,
-        /// These addresses.
-        cidr: Ipv4Net,
+        /// These addresses, of the list's family.
+        cidr: IpNet,
         /// The first version it is in.
         since: i64,
         /// The first version it is not in any more; `None`: it is in the current one.
@@ -72,9 +112,9 @@ record! {
 pub const PREFIX_LIST_VERSIONS_KEPT: i64 = 100;
 
 sql! {
-    INSERT = "INSERT INTO prefix_lists (id, account_id, name, max_entries, version, state, created_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    LIST = "SELECT id, account_id, name, max_entries, version, state, created_ms FROM prefix_lists WHERE 1 = 1";
+    INSERT = "INSERT INTO prefix_lists (id, account_id, name, max_entries, version, state, created_ms, family)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    LIST = "SELECT id, account_id, name, max_entries, version, state, created_ms, family FROM prefix_lists WHERE 1 = 1";
     UPDATE = "UPDATE prefix_lists SET name = $2, max_entries = $3, version = $4, state = $5 WHERE id = $1";
     DELETE = "DELETE FROM prefix_lists WHERE id = $1";
     ENTRIES = "SELECT list_id, cidr, since_version, until_version, description FROM prefix_list_entries
@@ -144,7 +184,7 @@ pub async fn prefix_list_entries_end(
     tx: &mut Tx,
     list: &PrefixListId,
     version: i64,
-    cidrs: &[Ipv4Net],
+    cidrs: &[IpNet],
 ) -> Result<u64, StoreError> {
     Select::new(END, args![list, version]).and_in("cidr", Some(cidrs))?.run(Exec::Tx(tx)).await
 }
@@ -159,7 +199,7 @@ pub async fn prefix_list_entries<'a>(
     exec: impl Into<Exec<'a>>,
     list: &PrefixListId,
     version: i64,
-    after: Option<&Ipv4Net>,
+    after: Option<&IpNet>,
     limit: u32,
 ) -> Result<Vec<PrefixListEntryRow>, StoreError> {
     Select::new(ENTRIES, args![list, version]).and("cidr >", after).page(exec.into(), "cidr", limit).await

@@ -91,6 +91,7 @@ pub async fn network(store: &Store, account: &AccountId, zone: &ZoneName, seed: 
         version: 1,
         state: PrefixListState::Created,
         created_ms: 1,
+        family: PrefixListFamily::Ipv4,
     };
     prefix_list_insert(&mut tx, &list).await.unwrap();
     let entry = |cidr: &str| PrefixListEntryRow {

@@ -1,5 +1,6 @@
 //! IPv6 addresses of instances: launched with, shown, told to their nodes, and free again when the instance is gone.
 
+use mallee_proto::v1::group_rule::Peer;
 use mallee_proto::v1::{RouteTarget, VpcView};
 use mallee_tests::{Reply, Setup, TestCloud};
 use mallee_types::{InstanceId, InstanceState};
@@ -210,7 +211,7 @@ async fn ways_to_the_world_are_what_nodes_are_told_also_after_everything_was_kil
     w.cloud.insist("AttachInternetGateway", &attach).await;
     let part = [("RouteTableId", table.as_str()), ("DestinationIpv6CidrBlock", "3fff::/20"), ("GatewayId", &gateway)];
     w.cloud.insist("CreateRoute", &part).await;
-    let both = [("3fff::/20", RouteTarget::Internet), ("::/0", RouteTarget::EgressOnly)];
+    let both = [("::/0", RouteTarget::EgressOnly), ("3fff::/20", RouteTarget::Internet)];
     until_led(&mut w, &id, &both).await;
     // Everything dies: what is told anew is the same.
     w.cloud.kill().await;
@@ -218,9 +219,92 @@ async fn ways_to_the_world_are_what_nodes_are_told_also_after_everything_was_kil
     until_led(&mut w, &id, &both).await;
     // A gateway that goes leaves a route to nowhere.
     w.cloud.insist("DeleteEgressOnlyInternetGateway", &[("EgressOnlyInternetGatewayId", &outward)]).await;
-    until_led(&mut w, &id, &[both[0], ("::/0", RouteTarget::Blackhole)]).await;
+    until_led(&mut w, &id, &[("::/0", RouteTarget::Blackhole), both[1]]).await;
     w.cloud.insist("DetachInternetGateway", &attach).await;
     w.cloud.insist("DeleteRoute", &everywhere).await;
     until_led(&mut w, &id, &[("3fff::/20", RouteTarget::Blackhole)]).await;
+    w.cloud.sound().await;
+}
+
+/// From where the groups of the node let something of IPv6 in.
+async fn open_to(cloud: &TestCloud, id: &InstanceId) -> Option<BTreeSet<String>> {
+    let view = cloud.host_of(id).await.view()?;
+    let rules = view.vpcs.iter().flat_map(|vpc| &vpc.groups).flat_map(|group| &group.rules);
+    let peers = rules.filter(|rule| !rule.egress).filter_map(|rule| match &rule.peer {
+        Some(Peer::Cidr(cidr)) if cidr.contains(':') => Some(cidr.clone()),
+        _ => None,
+    });
+    Some(peers.collect())
+}
+
+async fn until_listed(w: &mut World, id: &InstanceId, rules: &[&str], routes: &[&str]) {
+    let wanted: BTreeSet<String> = rules.iter().map(|text| (*text).to_owned()).collect();
+    w.cloud
+        .until("the node to open IPv6 so", async |cloud| {
+            let found = open_to(cloud, id).await.ok_or("the node knows nothing")?;
+            if found == wanted { Ok(()) } else { Err(format!("{found:?}, not {wanted:?}")) }
+        })
+        .await;
+    let routes: Vec<_> = routes.iter().map(|to| (*to, RouteTarget::EgressOnly)).collect();
+    until_led(w, id, &routes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_a_list_of_ipv6_is_what_nodes_are_told_also_after_everything_was_killed() {
+    let mut w = world(false).await;
+    let id = w.launch("listed", &[]).await;
+    until_listed(&mut w, &id, &[], &[]).await;
+    let subnet = w.cloud.insist("DescribeSubnets", &[("SubnetId.1", &w.subnet.clone())]).await;
+    let vpc = first(&subnet, "vpcId");
+    let of_vpc = [("Filter.1.Name", "vpc-id"), ("Filter.1.Value.1", vpc.as_str())];
+    let table = first(&w.cloud.insist("DescribeRouteTables", &of_vpc).await, "routeTableId");
+    let group = first(&w.cloud.insist("DescribeSecurityGroups", &of_vpc).await, "groupId");
+    let made = w.cloud.insist("CreateEgressOnlyInternetGateway", &[("VpcId", &vpc)]).await;
+    let outward = first(&made, "egressOnlyInternetGatewayId");
+    let own = w.block.to_string();
+    let new = [
+        ("PrefixListName", "offices"),
+        ("AddressFamily", "IPv6"),
+        ("MaxEntries", "10"),
+        ("Entry.1.Cidr", "3fff::/20"),
+        // Of the VPC's own: a rule has it, a route does not.
+        ("Entry.2.Cidr", own.as_str()),
+    ];
+    let list = first(&w.cloud.insist("CreateManagedPrefixList", &new).await, "prefixListId");
+    let rule = [
+        ("GroupId", group.as_str()),
+        ("IpPermissions.1.IpProtocol", "-1"),
+        ("IpPermissions.1.PrefixListIds.1.PrefixListId", list.as_str()),
+    ];
+    w.cloud.insist("AuthorizeSecurityGroupIngress", &rule).await;
+    let route = [("RouteTableId", table.as_str()), ("DestinationPrefixListId", list.as_str())];
+    let to = [&route[..], &[("EgressOnlyInternetGatewayId", outward.as_str())]].concat();
+    w.cloud.insist("CreateRoute", &to).await;
+    until_listed(&mut w, &id, &[&own, "3fff::/20"], &["3fff::/20"]).await;
+    let change = [
+        ("PrefixListId", list.as_str()),
+        ("CurrentVersion", "1"),
+        ("AddEntry.1.Cidr", "::/1"),
+        ("RemoveEntry.1.Cidr", "3fff::/20"),
+    ];
+    w.cloud.insist("ModifyManagedPrefixList", &change).await;
+    until_listed(&mut w, &id, &[&own, "::/1"], &["::/1"]).await;
+    // Everything dies: what is told anew is the same.
+    w.cloud.kill().await;
+    w.cloud.boot().await;
+    until_listed(&mut w, &id, &[&own, "::/1"], &["::/1"]).await;
+    // Another block of the VPC, out of what the list has: its part is passed over from then on, and led again later.
+    let more = [("VpcId", vpc.as_str()), ("AmazonProvidedIpv6CidrBlock", "true")];
+    let block = w.cloud.insist("AssociateVpcCidrBlock", &more).await;
+    let (block, association) = (first(&block, "ipv6CidrBlock"), first(&block, "associationId"));
+    let add = [("PrefixListId", list.as_str()), ("AddEntry.1.Cidr", block.as_str())];
+    w.cloud.insist("ModifyManagedPrefixList", &add).await;
+    until_listed(&mut w, &id, &[&own, "::/1", &block], &["::/1"]).await;
+    w.cloud.insist("DisassociateVpcCidrBlock", &[("AssociationId", &association)]).await;
+    until_listed(&mut w, &id, &[&own, "::/1", &block], &["::/1", &block]).await;
+    w.cloud.insist("RevokeSecurityGroupIngress", &rule).await;
+    w.cloud.insist("DeleteRoute", &route).await;
+    until_listed(&mut w, &id, &[], &[]).await;
+    w.cloud.insist("DeleteManagedPrefixList", &[("PrefixListId", &list)]).await;
     w.cloud.sound().await;
 }

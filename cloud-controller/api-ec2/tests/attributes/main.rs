@@ -20,6 +20,7 @@ mod nat_gateways;
 mod network_acls;
 mod others;
 mod prefix_lists;
+mod prefix_lists_ipv6;
 mod routes;
 mod snapshots;
 mod subnet_ipv6;

@@ -132,11 +132,16 @@ pub(crate) async fn rules_within(tx: &mut Tx, account: &AccountId, group: &Group
     let all = security_group_rules_of(&mut *tx, group).await.or_fail()?;
     let sizes = prefix_lists::sizes(tx, all.iter().filter_map(|row| row.prefix_list.as_ref())).await?;
     for (egress, six) in [(false, false), (false, true), (true, false), (true, true)] {
-        // As on AWS: the two families by themselves, and what names a group or a list in both.
+        // As on AWS: the two families by themselves, and what names a group in both.
         let counts = |row: &&SecurityGroupRuleRow| {
-            row.egress == egress && row.cidr.as_ref().is_none_or(|cidr| cidr.contains(':') == six)
+            row.egress == egress
+                && match (&row.cidr, &row.prefix_list) {
+                    (Some(cidr), _) => cidr.contains(':') == six,
+                    (None, Some(list)) => sizes.is_six(list) == six,
+                    (None, None) => true,
+                }
         };
-        let weights = all.iter().filter(counts).map(|row| prefix_lists::weight(&sizes, row.prefix_list.as_ref()));
+        let weights = all.iter().filter(counts).map(|row| sizes.weight(row.prefix_list.as_ref()));
         within(tx, account, &quotas::RULES_PER_GROUP, weights.sum()).await?;
     }
     Ok(())

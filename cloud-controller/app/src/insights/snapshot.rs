@@ -6,7 +6,7 @@ use super::net::{
     AclEntry, Down, Group, GroupRule, Interface, Match, Members, Net, Peer, Peering, Route, Subnet, Target, Vpc,
 };
 use crate::load::prefix_lists::Lists;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use mallee_proto::v1::group_rule;
 use mallee_store::{
     FILTER_VALUES_MAX, InsightsPathDoc, InstanceFilter, InterfaceFilter, InterfaceRow, NetworkAclAssociationFilter,
@@ -305,8 +305,14 @@ impl Reader<'_> {
     async fn table(&mut self, id: &RouteTableId, vpc: &str) -> Result<(), StoreError> {
         let rows = route_list(&mut *self.tx, std::slice::from_ref(id)).await?;
         let lists = self.lists(rows.iter().filter_map(|row| row.destination.list().cloned()).collect()).await?;
-        let own: Vec<Ipv4Net> = self.net.vpcs.get(vpc).map_or_else(Vec::new, |vpc| vpc.blocks.clone());
-        let routes = lists.routes(&own, &rows).into_iter().map(|(destination, row)| Route {
+        let own = self.net.vpcs.get(vpc).map_or(&[][..], |vpc| &vpc.blocks);
+        let own: Vec<IpNet> = own.iter().copied().map(IpNet::V4).collect();
+        let four = lists.routes(&own, &rows).into_iter().filter_map(|(destination, row)| match destination {
+            IpNet::V4(destination) => Some((destination, row)),
+            // About no packet that there is.
+            IpNet::V6(_) => None,
+        });
+        let routes = four.map(|(destination, row)| Route {
             destination,
             list: row.destination.list().map(ToString::to_string),
             target: match row.target_kind.as_str() {

@@ -4,7 +4,7 @@ use super::prefix_lists::{Lists, rules};
 use super::{found, peerings, removed, transit};
 use crate::dhcp;
 use crate::network::dns_domain;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use mallee_proto::v1::intent_change::Object;
 use mallee_proto::v1::route::Target;
 use mallee_proto::v1::{
@@ -12,9 +12,9 @@ use mallee_proto::v1::{
 };
 use mallee_store::{
     DhcpOptionsDoc, EgressOnlyGatewayFilter, FlowLogFilter, FlowLogRow, NetworkAclAssociationFilter,
-    NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow, RouteAssociationFilter, RouteDestination, RouteRow,
-    RouteTableFilter, RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store, StoreError, SubnetIpv6CidrRow,
-    SubnetRow, TO_EGRESS_ONLY_GATEWAY, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY,
+    NetworkAclEntryRow, NetworkAclFilter, NetworkAclRow, RouteAssociationFilter, RouteRow, RouteTableFilter,
+    RouteTableRow, SecurityGroupRow, SecurityGroupRuleRow, Store, StoreError, SubnetIpv6CidrRow, SubnetRow,
+    TO_EGRESS_ONLY_GATEWAY, TO_INTERNET_GATEWAY, TO_NAT_GATEWAY, TO_NETWORK_INTERFACE, TO_TRANSIT_GATEWAY,
     TO_VPC_PEERING, Tx, VpcIpv6CidrRow, VpcRow, dhcp_options_list_used, egress_only_gateway_list, flow_log_list,
     internet_gateway_list_attached, network_acl_association_list, network_acl_entry_list, network_acl_list,
     route_association_list, route_list, route_table_list, security_group_fetch, security_group_list_all,
@@ -100,7 +100,12 @@ fn subnet(
     })
 }
 
-fn route_table(row: &RouteTableRow, own: &[Ipv4Net], routes: &[RouteRow], lists: &Lists) -> Object {
+/// All blocks of a VPC.
+fn own_blocks(four: &[Ipv4Net], six: &[VpcIpv6CidrRow]) -> Vec<IpNet> {
+    four.iter().copied().map(IpNet::V4).chain(six.iter().map(|row| row.cidr.into())).collect()
+}
+
+fn route_table(row: &RouteTableRow, own: &[IpNet], routes: &[RouteRow], lists: &Lists) -> Object {
     let target = |route: &RouteRow| match route.target_kind.as_str() {
         TO_INTERNET_GATEWAY => Some(Target::InternetGatewayId(route.target_id.clone())),
         TO_EGRESS_ONLY_GATEWAY => Some(Target::EgressOnlyGatewayId(route.target_id.clone())),
@@ -110,11 +115,8 @@ fn route_table(row: &RouteTableRow, own: &[Ipv4Net], routes: &[RouteRow], lists:
         TO_NETWORK_INTERFACE => Some(Target::NetworkInterfaceId(route.target_id.clone())),
         _ => None,
     };
-    let four = lists.routes(own, routes).into_iter().map(|(to, route)| (to.to_string(), route));
-    // No list has blocks of IPv6.
-    let six = routes.iter().filter(|route| matches!(route.destination, RouteDestination::Ipv6(_)));
-    let six = six.map(|route| (route.destination.to_string(), route));
-    let routes = four.chain(six).map(|(destination, route)| Route { destination, target: target(route) });
+    let routes = lists.routes(own, routes).into_iter();
+    let routes = routes.map(|(to, route)| Route { destination: to.to_string(), target: target(route) });
     Object::RouteTable(RouteTable {
         id: row.id.to_string(),
         generation: row.generation.0,
@@ -229,10 +231,11 @@ pub(super) async fn route_table_object(store: &Store, id: &RouteTableId) -> Resu
     let routes = route_list(store, ids).await?;
     let lists = Lists::named(store, routes.iter().filter_map(|route| route.destination.list())).await?;
     // A table whose VPC has just gone is about to go as well.
-    let own = match found(vpc_fetch(store, &row.vpc_id).await)? {
+    let four = match found(vpc_fetch(store, &row.vpc_id).await)? {
         Some(vpc) => vpc_blocks(store, &vpc).await?,
         None => Vec::new(),
     };
+    let own = own_blocks(&four, &vpc_ipv6_cidr_list(store, Some(std::slice::from_ref(&row.vpc_id))).await?);
     Ok(route_table(&row, &own, &routes, &lists))
 }
 
@@ -306,9 +309,9 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
             blocks.push(row.cidr);
         }
     }
-    let mut six: BTreeMap<VpcId, Vec<VpcIpv6CidrRow>> = BTreeMap::new();
+    let mut of_six: BTreeMap<VpcId, Vec<VpcIpv6CidrRow>> = BTreeMap::new();
     for row in vpc_ipv6_cidr_list(&mut *tx, None).await? {
-        six.entry(row.vpc_id.clone()).or_default().push(row);
+        of_six.entry(row.vpc_id.clone()).or_default().push(row);
     }
     let lists = Lists::all(tx).await?;
     let mut out: Vec<Object> = Vec::with_capacity(vpcs.len());
@@ -319,7 +322,7 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
             main: mains.get(&row.id),
             dhcp: row.dhcp_options_id.as_ref().and_then(|id| sets.get(id)),
             more: blocks.get(&row.id).and_then(|blocks| blocks.get(1..)).unwrap_or_default(),
-            ipv6: six.get(&row.id).map(Vec::as_slice).unwrap_or_default(),
+            ipv6: of_six.get(&row.id).map(Vec::as_slice).unwrap_or_default(),
         };
         vpc(row, region, &parts)
     }));
@@ -347,8 +350,9 @@ pub(super) async fn all_objects(tx: &mut Tx, region: &str) -> Result<Vec<Object>
             routes.entry(route.table_id.clone()).or_default().push(route);
         }
         out.extend(page.iter().map(|row| {
-            let own = blocks.get(&row.vpc_id).map_or(&[][..], Vec::as_slice);
-            route_table(row, own, routes.get(&row.id).map_or(&[], Vec::as_slice), &lists)
+            let four = blocks.get(&row.vpc_id).map_or(&[][..], Vec::as_slice);
+            let own = own_blocks(four, of_six.get(&row.vpc_id).map_or(&[][..], Vec::as_slice));
+            route_table(row, &own, routes.get(&row.id).map_or(&[], Vec::as_slice), &lists)
         }));
     }
     let mut after = None;

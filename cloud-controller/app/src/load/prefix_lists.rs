@@ -1,6 +1,6 @@
 //! Prefix lists end here: clusters and nodes are told the blocks that rules and routes mean by them.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_proto::v1::GroupRule;
 use mallee_proto::v1::group_rule::Peer;
 use mallee_store::{
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What is in each list now.
 #[derive(Debug, Default)]
-pub(crate) struct Lists(BTreeMap<PrefixListId, Vec<Ipv4Net>>);
+pub(crate) struct Lists(BTreeMap<PrefixListId, Vec<IpNet>>);
 
 impl Lists {
     /// Of these entries.
@@ -43,7 +43,7 @@ impl Lists {
         Ok(Self::of(rows))
     }
 
-    fn blocks(&self, list: &PrefixListId) -> &[Ipv4Net] {
+    fn blocks(&self, list: &PrefixListId) -> &[IpNet] {
         self.0.get(list).map_or(&[], Vec::as_slice)
     }
 
@@ -57,15 +57,18 @@ impl Lists {
         }
     }
 
-    /// The routes of a table of a VPC of these blocks, by destination. As on AWS, the route to a block counts before that
+    /// The routes of a table of a VPC of these blocks, by destination, those of IPv4 first. As on AWS, the route to a block counts before that
     /// of a list which has the block too (of two lists: always that of the same one), and what a list has of the VPC's
     /// own addresses is passed over.
-    pub(crate) fn routes<'a>(&self, own: &[Ipv4Net], routes: &'a [RouteRow]) -> Vec<(Ipv4Net, &'a RouteRow)> {
+    pub(crate) fn routes<'a>(&self, own: &[IpNet], routes: &'a [RouteRow]) -> Vec<(IpNet, &'a RouteRow)> {
         let mut out = BTreeMap::new();
         for route in routes {
-            if let RouteDestination::Block(block) = &route.destination {
-                out.insert(*block, route);
-            }
+            let block = match &route.destination {
+                RouteDestination::Block(block) => IpNet::V4(*block),
+                RouteDestination::Ipv6(block) => IpNet::V6(*block),
+                RouteDestination::List(_) => continue,
+            };
+            out.insert(block, route);
         }
         for route in routes {
             let Some(list) = route.destination.list() else { continue };
@@ -127,18 +130,39 @@ mod tests {
             target_kind: TO_INTERNET_GATEWAY.into(),
             target_id: target.into(),
         };
-        let block = |text: &str| text.parse::<Ipv4Net>().unwrap();
-        let own = [block("10.0.0.0/16")];
-        let lists =
-            lists(&[(1, "10.0.1.0/24"), (1, "11.0.0.0/8"), (1, "12.0.0.0/8"), (2, "12.0.0.0/8"), (2, "10.0.0.0/8")]);
+        let block = |text: &str| text.parse::<IpNet>().unwrap();
+        let to = |text: &str| match block(text) {
+            IpNet::V4(block) => block.into(),
+            IpNet::V6(block) => block.into(),
+        };
+        let own = [block("10.0.0.0/16"), block("2001:db8:1:200::/56")];
+        let four = [(1, "10.0.1.0/24"), (1, "11.0.0.0/8"), (1, "12.0.0.0/8"), (2, "12.0.0.0/8"), (2, "10.0.0.0/8")];
+        let six = [
+            (3, "2001:db8:1:2ab::/64"),
+            (3, "2001:db8:2::/48"),
+            (3, "2001:db8:3::/48"),
+            (4, "2001:db8:3::/48"),
+            (4, "::/0"),
+        ];
+        let lists = lists(&[&four[..], &six[..]].concat());
         let rows = [
-            route(block("11.0.0.0/8").into(), "static"),
+            route(to("11.0.0.0/8"), "static"),
+            route(to("2001:db8:2::/48"), "static"),
             route(RouteDestination::List(list(1)), "first"),
             route(RouteDestination::List(list(2)), "second"),
+            route(RouteDestination::List(list(3)), "third"),
+            route(RouteDestination::List(list(4)), "fourth"),
         ];
         let told = lists.routes(&own, &rows);
         let told: Vec<(String, &str)> = told.iter().map(|(to, row)| (to.to_string(), row.target_id.as_str())).collect();
-        let wanted = [("10.0.0.0/8", "second"), ("11.0.0.0/8", "static"), ("12.0.0.0/8", "first")];
+        let wanted = [
+            ("10.0.0.0/8", "second"),
+            ("11.0.0.0/8", "static"),
+            ("12.0.0.0/8", "first"),
+            ("::/0", "fourth"),
+            ("2001:db8:2::/48", "static"),
+            ("2001:db8:3::/48", "third"),
+        ];
         assert_eq!(told, wanted.map(|(to, target)| (to.to_owned(), target)));
     }
 
@@ -160,10 +184,12 @@ mod tests {
             peer_vpc: None,
             peering: None,
         };
-        let lists = lists(&[(1, "11.0.0.0/8"), (1, "12.0.0.0/8")]);
+        let lists = lists(&[(1, "11.0.0.0/8"), (1, "12.0.0.0/8"), (3, "2001:db8::/32")]);
         let ids = |rule: &SecurityGroupRuleRow| rules(&lists, rule).map(|rule| rule.id).collect::<Vec<_>>();
         let of_list = rule(None, Some(list(1)));
         assert_eq!(ids(&of_list), [format!("{}:11.0.0.0/8", of_list.id), format!("{}:12.0.0.0/8", of_list.id)]);
+        let of_six = rule(None, Some(list(3)));
+        assert_eq!(ids(&of_six), [format!("{}:2001:db8::/32", of_six.id)]);
         let (of_block, of_empty) = (rule(Some("11.0.0.0/8"), None), rule(None, Some(list(2))));
         assert_eq!(ids(&of_block), [of_block.id.to_string()], "as before there were lists");
         assert!(ids(&of_empty).is_empty());

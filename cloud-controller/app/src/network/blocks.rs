@@ -80,7 +80,7 @@ impl TakenBlock {
 
 /// Whoever asks for addresses of the VPC learns of its blocks: clusters, and every route table, whose prefix lists lead to
 /// other addresses now. Holds these tables until the transaction ends, in order.
-async fn tell(tx: &mut Tx, vpc: &VpcId) -> Result<Vec<RouteTableId>, ApiError> {
+pub(super) async fn tell(tx: &mut Tx, vpc: &VpcId) -> Result<Vec<RouteTableId>, ApiError> {
     vpc_touch(tx, vpc).await.or_fail()?;
     change_append(tx, load::VPC, vpc, None);
     // No table is made meanwhile.

@@ -1,5 +1,6 @@
 //! The IPv6 blocks of a VPC, out of the cloud's pool.
 
+use super::blocks::tell;
 use crate::fail::{OrFail as _, store_failure};
 use crate::groups::{everything_out, insert_rule, spec_of};
 use crate::quotas::hold_account;
@@ -9,7 +10,7 @@ use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     PAGE_ROWS_MAX, SecurityGroupFilter, StoreError, Tx, VpcIpv6CidrRow, change_append, security_group_list,
     security_group_rules_of, security_group_touch, vpc_fetch, vpc_ipv6_cidr_delete, vpc_ipv6_cidr_hold,
-    vpc_ipv6_cidr_insert, vpc_ipv6_cidr_list, vpc_list, vpc_touch,
+    vpc_ipv6_cidr_insert, vpc_ipv6_cidr_list, vpc_list,
 };
 use mallee_types::{GroupId, VpcCidrAssociationId, VpcId};
 use std::collections::BTreeSet;
@@ -116,8 +117,9 @@ impl Cloud {
         if vpc_ipv6_cidr_list(&mut tx, Some(vpcs)).await.or_fail()?.len() >= BLOCKS_PER_VPC_MAX {
             return Err(Code::CidrLimitExceeded.error());
         }
-        let row = self.give_ipv6_block(&mut tx, &vpc.id).await?;
+        // Tables before groups, as whoever changes a prefix list.
         tell(&mut tx, &vpc.id).await?;
+        let row = self.give_ipv6_block(&mut tx, &vpc.id).await?;
         tx.commit().await.or_fail()?;
         Ok(row)
     }
@@ -139,13 +141,6 @@ impl Cloud {
         tx.commit().await.or_fail()?;
         Ok(there)
     }
-}
-
-/// Clusters learn that the VPC is not what it was.
-async fn tell(tx: &mut Tx, vpc: &VpcId) -> Result<(), ApiError> {
-    vpc_touch(tx, vpc).await.or_fail()?;
-    change_append(tx, load::VPC, vpc, None);
-    Ok(())
 }
 
 /// Blocks that no VPC can have, or that two have a part of: about which, and why.

@@ -1,9 +1,11 @@
-//! I3 of prefix lists: none has more entries than it may, nor entries of versions to come.
+//! I3 of prefix lists: none has more entries than it may, nor entries of versions to come or of the other family.
 
 use crate::Cloud;
 use crate::fail::OrFail as _;
 use mallee_awswire::ApiError;
-use mallee_store::{PrefixListEntryRow, PrefixListFilter, PrefixListRow, prefix_list_entries_now, prefix_list_list};
+use mallee_store::{
+    PrefixListEntryRow, PrefixListFamily, PrefixListFilter, PrefixListRow, prefix_list_entries_now, prefix_list_list,
+};
 use mallee_types::PrefixListId;
 
 /// Lists read at once.
@@ -31,6 +33,9 @@ fn of_list(list: &PrefixListRow, entries: &[PrefixListEntryRow]) -> Option<Strin
     if count > list.max_entries as usize {
         return Some(format!("has {count} entries, and may have {}", list.max_entries));
     }
+    if let Some(strange) = own().find(|entry| PrefixListFamily::of(&entry.cidr) != list.family) {
+        return Some(format!("has {}, and is a list of {}", strange.cidr, list.family.word()));
+    }
     let early = own().find(|entry| entry.since > list.version)?;
     Some(format!("has {} from version {} on, and is at {}", early.cidr, early.since, list.version))
 }
@@ -41,7 +46,7 @@ mod tests {
     use mallee_store::PrefixListState;
 
     #[test]
-    fn too_many_entries_and_those_of_versions_to_come_are_found() {
+    fn too_many_entries_and_those_of_versions_to_come_or_another_family_are_found() {
         let list = PrefixListRow {
             id: PrefixListId::from_random(1),
             account_id: "123456789012".parse().unwrap(),
@@ -50,6 +55,7 @@ mod tests {
             version: 3,
             state: PrefixListState::Created,
             created_ms: 0,
+            family: PrefixListFamily::Ipv4,
         };
         let entry = |n: u8, since| PrefixListEntryRow {
             list_id: list.id.clone(),
@@ -61,5 +67,10 @@ mod tests {
         assert_eq!(of_list(&list, &[entry(1, 1), entry(2, 3)]), None);
         assert!(of_list(&list, &[entry(1, 1), entry(2, 1), entry(3, 1)]).unwrap().contains("has 3 entries"));
         assert!(of_list(&list, &[entry(1, 4)]).unwrap().contains("is at 3"));
+        let six = PrefixListRow { family: PrefixListFamily::Ipv6, ..list.clone() };
+        assert!(of_list(&six, &[entry(1, 1)]).unwrap().contains("is a list of IPv6"));
+        let of_six = PrefixListEntryRow { cidr: "2001:db8::/32".parse().unwrap(), ..entry(1, 1) };
+        assert!(of_list(&list, std::slice::from_ref(&of_six)).unwrap().contains("is a list of IPv4"));
+        assert_eq!(of_list(&six, &[of_six]), None);
     }
 }

@@ -9,18 +9,18 @@ mod modify;
 mod uses;
 
 pub use modify::ListChange;
-pub(crate) use uses::{hold, referred, sizes, weight};
+pub(crate) use uses::{Sizes, hold, referred, sizes};
 
 use crate::fail::{OrFail as _, store_failure};
 use crate::once::{Once, record};
 use crate::quotas::{table as quotas, within};
 use crate::tags::{self, Tag};
 use crate::{Cloud, OpContext};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
-    PREFIX_LIST_VERSIONS_KEPT, PrefixListEntryRow, PrefixListFilter, PrefixListRow, PrefixListState, StoreError,
-    prefix_list_delete, prefix_list_entries_insert, prefix_list_hold, prefix_list_insert, prefix_list_list,
+    PREFIX_LIST_VERSIONS_KEPT, PrefixListEntryRow, PrefixListFamily, PrefixListFilter, PrefixListRow, PrefixListState,
+    StoreError, prefix_list_delete, prefix_list_entries_insert, prefix_list_hold, prefix_list_insert, prefix_list_list,
     tag_delete_of, tag_put,
 };
 use mallee_types::PrefixListId;
@@ -44,7 +44,7 @@ const CREATE: &str = "CreateManagedPrefixList";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
     /// These addresses.
-    pub cidr: Ipv4Net,
+    pub cidr: IpNet,
     /// For people.
     pub description: Option<String>,
 }
@@ -52,6 +52,8 @@ pub struct NewEntry {
 /// A list as a request gives it.
 #[derive(Debug, Clone)]
 pub struct NewList {
+    /// Of which addresses its entries are.
+    pub family: PrefixListFamily,
     /// For people.
     pub name: String,
     /// It never has more entries.
@@ -101,7 +103,7 @@ fn check_size(max_entries: i32) -> Result<u32, ApiError> {
 }
 
 /// The blocks of a call, none of them twice.
-fn distinct<'a>(blocks: impl ExactSizeIterator<Item = &'a Ipv4Net>) -> Result<BTreeSet<Ipv4Net>, ApiError> {
+fn distinct<'a>(blocks: impl ExactSizeIterator<Item = &'a IpNet>) -> Result<BTreeSet<IpNet>, ApiError> {
     if blocks.len() > ENTRIES_PER_CALL_MAX {
         return Err(Code::InvalidParameterValue
             .message(format!("The number of entries per request cannot exceeds limit ({ENTRIES_PER_CALL_MAX}).")));
@@ -116,7 +118,18 @@ fn distinct<'a>(blocks: impl ExactSizeIterator<Item = &'a Ipv4Net>) -> Result<BT
     Ok(seen)
 }
 
-fn check_entries(entries: &[NewEntry]) -> Result<BTreeSet<Ipv4Net>, ApiError> {
+/// Whether these blocks are all of the family of their list.
+fn check_family<'a>(family: PrefixListFamily, blocks: impl IntoIterator<Item = &'a IpNet>) -> Result<(), ApiError> {
+    match blocks.into_iter().find(|block| PrefixListFamily::of(block) != family) {
+        None => Ok(()),
+        Some(block) => {
+            let why = format!("This is not a valid {} CIDR block, of the prefix list's address family.", family.word());
+            Err(ApiError::invalid_value("cidr", &block.to_string(), &why))
+        }
+    }
+}
+
+fn check_entries(entries: &[NewEntry]) -> Result<BTreeSet<IpNet>, ApiError> {
     for description in entries.iter().filter_map(|entry| entry.description.as_deref()) {
         if description.chars().count() > TEXT_CHARS_MAX || description.contains('\0') {
             let why = "A description has up to 255 characters.";
@@ -164,6 +177,7 @@ impl Cloud {
         check_name(&list.name)?;
         let max_entries = check_size(list.max_entries)?;
         let entries = check_entries(&list.entries)?;
+        check_family(list.family, &entries)?;
         if entries.len() > max_entries as usize {
             return Err(Code::PrefixListMaxEntriesExceeded.error());
         }
@@ -185,6 +199,7 @@ impl Cloud {
             version: 1,
             state: PrefixListState::Created,
             created_ms: self.clock().now_ms(),
+            family: list.family,
         };
         allowance.take(&mut tx, &[(&quotas::PREFIX_LISTS, 1)], &[row.id.to_string()]).await?;
         within(&mut tx, cx.account(), &quotas::PREFIX_LIST_ENTRIES, max_entries as usize).await?;

@@ -1,10 +1,10 @@
 //! Changes of prefix lists, and their earlier versions.
 
-use super::{NewEntry, check_entries, check_name, check_size, distinct, entry_rows, require_version};
+use super::{NewEntry, check_entries, check_family, check_name, check_size, distinct, entry_rows, require_version};
 use crate::fail::OrFail as _;
 use crate::quotas::{table as quotas, within};
 use crate::{Cloud, OpContext, groups, load, routes};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mallee_awswire::{ApiError, Code};
 use mallee_store::{
     PREFIX_LIST_VERSIONS_KEPT, PrefixListFilter, PrefixListRow, PrefixListState, StoreError, Tx, change_append,
@@ -25,13 +25,13 @@ pub struct ListChange {
     /// Entries to add.
     pub add: Vec<NewEntry>,
     /// Entries to remove.
-    pub remove: Vec<Ipv4Net>,
+    pub remove: Vec<IpNet>,
     /// Only if this is the current version.
     pub current_version: Option<i64>,
 }
 
 /// Entries of a version, with their descriptions.
-type Entries = BTreeMap<Ipv4Net, Option<String>>;
+type Entries = BTreeMap<IpNet, Option<String>>;
 
 /// A list that this transaction holds, with its entries.
 struct Held {
@@ -73,7 +73,7 @@ impl Held {
         self.row.version += 1;
         let (id, version) = (&self.row.id, self.row.version);
         let gone = self.entries.iter().filter(|(cidr, text)| wanted.get(*cidr) != Some(*text));
-        let gone: Vec<Ipv4Net> = gone.map(|(cidr, _)| *cidr).collect();
+        let gone: Vec<IpNet> = gone.map(|(cidr, _)| *cidr).collect();
         let new = wanted.iter().filter(|(cidr, text)| self.entries.get(*cidr) != Some(*text));
         let new: Vec<NewEntry> = new.map(|(cidr, text)| NewEntry { cidr: *cidr, description: text.clone() }).collect();
         if !gone.is_empty() {
@@ -136,6 +136,7 @@ impl Cloud {
         name.as_deref().map(check_name).transpose()?;
         let size = max_entries.map(check_size).transpose()?;
         let (added, removed) = (check_entries(add)?, distinct(remove.iter())?);
+        check_family(found.family, added.iter().chain(&removed))?;
         let entries_change = !added.is_empty() || !removed.is_empty();
         if size.is_some() && entries_change {
             return Err(ApiError::invalid_combination(
@@ -225,7 +226,7 @@ impl Cloud {
 }
 
 /// The entries with these added and those removed. A description is changed by a removal and an addition, in two calls.
-fn changed(entries: &Entries, add: &[NewEntry], remove: &BTreeSet<Ipv4Net>) -> Result<Entries, ApiError> {
+fn changed(entries: &Entries, add: &[NewEntry], remove: &BTreeSet<IpNet>) -> Result<Entries, ApiError> {
     let mut wanted = entries.clone();
     let invalid = |why: String| Code::InvalidRequest.message(format!("The request received was invalid: {why}"));
     for cidr in remove {

@@ -1,7 +1,9 @@
-//! I3 of routes: an interface that one leads to is of the table's VPC, and the VPC's own addresses lead to interfaces only.
+//! I3 of routes: an interface that one leads to is of the table's VPC, the VPC's own addresses lead to interfaces only, and
+//! nothing leads to what takes none of its family.
 
 use crate::Cloud;
 use crate::fail::OrFail as _;
+use crate::prefix_lists::{Sizes, sizes};
 use ipnet::Ipv4Net;
 use mallee_awswire::ApiError;
 use mallee_store::{
@@ -32,11 +34,15 @@ pub(crate) async fn differences(
         count += tables.len();
         after = Some(last.id.clone());
         let ids: Vec<RouteTableId> = tables.iter().map(|table| table.id.clone()).collect();
-        for route in route_list(cloud.store(), &ids).await.or_fail()? {
+        let routes = route_list(cloud.store(), &ids).await.or_fail()?;
+        let mut tx = cloud.store().read().await.or_fail()?;
+        let lists = sizes(&mut tx, routes.iter().filter_map(|route| route.destination.list())).await?;
+        drop(tx);
+        for route in routes {
             let table = tables.iter().find(|table| table.id == route.table_id);
             let problem = table.and_then(|table| {
                 let own = blocks.get(&table.vpc_id).map_or(&[][..], Vec::as_slice);
-                of_route(table, &route, own, interfaces, gateways)
+                of_route(table, &route, own, &lists, interfaces, gateways)
             });
             found.extend(problem.map(|problem| (route.table_id.to_string(), problem)));
         }
@@ -47,11 +53,16 @@ fn of_route(
     table: &RouteTableRow,
     route: &RouteRow,
     own: &[Ipv4Net],
+    lists: &Sizes,
     interfaces: &BTreeMap<InterfaceId, InterfaceRow>,
     gateways: &BTreeMap<NatGatewayId, VpcId>,
 ) -> Option<String> {
     let RouteRow { destination, target_kind, target_id, .. } = route;
-    let six = matches!(destination, RouteDestination::Ipv6(_));
+    let six = match destination {
+        RouteDestination::Block(_) => false,
+        RouteDestination::Ipv6(_) => true,
+        RouteDestination::List(list) => lists.is_six(list),
+    };
     let fits = match target_kind.as_str() {
         TO_EGRESS_ONLY_GATEWAY => six,
         TO_INTERNET_GATEWAY | TO_VPC_PEERING => true,
@@ -78,8 +89,8 @@ fn of_route(
 mod tests {
     use super::*;
     use ipnet::Ipv6Net;
-    use mallee_store::InterfaceKind;
-    use mallee_types::{Generation, MacAddress, SubnetId};
+    use mallee_store::{InterfaceKind, PrefixListFamily, PrefixListRow, PrefixListState};
+    use mallee_types::{Generation, MacAddress, PrefixListId, SubnetId};
 
     #[test]
     fn routes_to_interfaces_of_other_vpcs_and_own_addresses_by_a_gateway_are_found() {
@@ -112,12 +123,26 @@ mod tests {
         let interfaces: BTreeMap<_, _> = [1, 2].map(interface).into_iter().map(|row| (row.id.clone(), row)).collect();
         let gateways = [1, 2].map(|n| (NatGatewayId::from_random(n), VpcId::from_random(n))).into_iter().collect();
         let own: [Ipv4Net; 1] = ["10.0.0.0/16".parse().unwrap()];
+        let list = |n: u128, family| PrefixListRow {
+            id: PrefixListId::from_random(n),
+            account_id: account.clone(),
+            name: "n".into(),
+            max_entries: 1,
+            version: 1,
+            state: PrefixListState::Created,
+            created_ms: 0,
+            family,
+        };
+        let mut lists = Sizes::default();
+        lists.add([list(1, PrefixListFamily::Ipv4), list(2, PrefixListFamily::Ipv6)]);
+        let of_list = |n: u128| PrefixListId::from_random(n).to_string();
         let wrong = |to: &str, kind: &str, id: &str| {
             let four = to.parse::<Ipv4Net>().map(RouteDestination::from);
-            let destination = four.unwrap_or_else(|_| to.parse::<Ipv6Net>().unwrap().into());
+            let six = || to.parse::<Ipv6Net>().map(RouteDestination::from);
+            let destination = four.or_else(|_| six()).unwrap_or_else(|_| RouteDestination::List(to.parse().unwrap()));
             let (table_id, target_kind) = (table.id.clone(), kind.to_owned());
             let route = RouteRow { table_id, destination, target_kind, target_id: id.to_owned() };
-            of_route(&table, &route, &own, &interfaces, &gateways).is_some()
+            of_route(&table, &route, &own, &lists, &interfaces, &gateways).is_some()
         };
         let id = |n: u128| InterfaceId::from_random(n).to_string();
         assert!(wrong("0.0.0.0/0", TO_NETWORK_INTERFACE, &id(2)));
@@ -131,6 +156,10 @@ mod tests {
         );
         assert!(!wrong("0.0.0.0/0", TO_INTERNET_GATEWAY, "igw-1"));
         assert!(!wrong("::/0", TO_INTERNET_GATEWAY, "igw-1") && !wrong("::/0", TO_EGRESS_ONLY_GATEWAY, "eigw-1"));
+        let (four, six) = (of_list(1), of_list(2));
+        assert!(wrong(&four, TO_EGRESS_ONLY_GATEWAY, "eigw-1") && !wrong(&six, TO_EGRESS_ONLY_GATEWAY, "eigw-1"));
+        assert!(wrong(&six, TO_TRANSIT_GATEWAY, "tgw-1") && !wrong(&four, TO_TRANSIT_GATEWAY, "tgw-1"));
+        assert!(!wrong(&six, TO_INTERNET_GATEWAY, "igw-1") && !wrong(&four, TO_INTERNET_GATEWAY, "igw-1"));
         assert!(wrong("0.0.0.0/0", TO_EGRESS_ONLY_GATEWAY, "eigw-1") && wrong("::/0", TO_NAT_GATEWAY, &nat(1)));
     }
 }

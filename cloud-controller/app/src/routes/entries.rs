@@ -1,5 +1,6 @@
 //! The routes of a table.
 
+use super::target::{Led, RouteTarget};
 use crate::fail::{OrFail as _, store_failure};
 use crate::quotas::{table as quotas, within};
 use crate::{Cloud, OpContext, load, prefix_lists};
@@ -11,60 +12,10 @@ use mallee_store::{
     TO_VPC_PEERING, TransitAttachmentFilter, Tx, change_append, interface_list, route_delete, route_insert, route_list,
     route_replace, route_table_touch, subnet_list, transit_attachment_list, vpc_blocks, vpc_fetch, vpc_ipv6_cidr_list,
 };
-use mallee_types::{AccountId, PrefixListId, RouteTableId};
-use std::collections::BTreeSet;
+use mallee_types::{AccountId, RouteTableId};
 
 /// Interfaces of an instance that are read: whether there is more than one.
 const INTERFACES_MAX: u32 = 2;
-
-/// Where a route is to lead.
-#[derive(Debug, Clone)]
-pub enum RouteTarget {
-    /// To the world, by this gateway.
-    InternetGateway(String),
-    /// To the world, for what the VPC begins, by this gateway: of IPv6 only.
-    EgressOnlyGateway(String),
-    /// To the VPC at the other end of this peering connection.
-    Peering(String),
-    /// To the instance that this interface is attached to.
-    Interface(String),
-    /// To the world, or to other networks, by this NAT gateway.
-    NatGateway(String),
-    /// To where the tables of this transit gateway lead the VPC.
-    TransitGateway(String),
-    /// To this instance, by its only interface.
-    Instance(String),
-    /// To the VPC itself, as its own blocks always do.
-    Local,
-}
-
-impl RouteTarget {
-    /// Whether it may take the place of a local route, or of a part of one.
-    const fn is_within(&self) -> bool {
-        match self {
-            Self::Interface(_) | Self::Instance(_) | Self::NatGateway(_) => true,
-            Self::InternetGateway(_)
-            | Self::EgressOnlyGateway(_)
-            | Self::Peering(_)
-            | Self::TransitGateway(_)
-            | Self::Local => false,
-        }
-    }
-
-    /// Whether it takes packets for such a destination at all.
-    fn fits(&self, destination: &RouteDestination) -> Result<(), ApiError> {
-        let six = matches!(destination, RouteDestination::Ipv6(_));
-        match self {
-            Self::EgressOnlyGateway(_) if !six => Err(Code::InvalidParameterValue.message(
-                "An egress-only internet gateway leads IPv6 only: give the parameter destinationIpv6CidrBlock.",
-            )),
-            Self::Interface(_) | Self::Instance(_) | Self::NatGateway(_) | Self::TransitGateway(_) if six => {
-                Err(ApiError::unsupported_parameter("DestinationIpv6CidrBlock for this kind of target"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// The own addresses of a table's VPC: its blocks, and its subnets' ones.
 struct Own {
@@ -84,9 +35,9 @@ impl Own {
 
     /// Whether such a route may be. To the VPC's own addresses every table leads already; what leads some of them elsewhere
     /// leads a whole subnet, and to an instance or a NAT gateway.
-    fn allow(&self, destination: &RouteDestination, target: &RouteTarget, is_new: bool) -> Result<(), ApiError> {
-        target.fits(destination)?;
-        let to = match destination {
+    fn allow(&self, to: &Led, target: &RouteTarget, is_new: bool) -> Result<(), ApiError> {
+        target.fits(to)?;
+        let to = match &to.destination {
             RouteDestination::Ipv6(to) if self.ipv6.iter().any(|block| block.contains(to)) => {
                 if is_new && self.ipv6.contains(to) {
                     return Err(Code::RouteAlreadyExists.with(&[&to.to_string()]));
@@ -127,18 +78,13 @@ impl Cloud {
         Ok(Own { blocks, subnets: subnets.into_iter().map(|subnet| subnet.cidr).collect(), ipv6 })
     }
 
-    /// A destination in its canonical form, and the lists that are to be held for it.
-    async fn destination(
-        &self,
-        cx: &OpContext,
-        wanted: &RouteDestination,
-    ) -> Result<(RouteDestination, BTreeSet<PrefixListId>), ApiError> {
+    async fn led(&self, cx: &OpContext, wanted: &RouteDestination) -> Result<Led, ApiError> {
         Ok(match wanted {
-            RouteDestination::Block(block) => (block.trunc().into(), BTreeSet::new()),
-            RouteDestination::Ipv6(block) => (block.trunc().into(), BTreeSet::new()),
+            RouteDestination::Block(block) => Led { destination: block.trunc().into(), six: false },
+            RouteDestination::Ipv6(block) => Led { destination: block.trunc().into(), six: true },
             RouteDestination::List(list) => {
-                self.find_prefix_list(cx, list.as_str()).await?;
-                (wanted.clone(), BTreeSet::from([list.clone()]))
+                let list = self.find_prefix_list(cx, list.as_str()).await?;
+                Led { six: list.family.is_six(), destination: wanted.clone() }
             }
         })
     }
@@ -323,9 +269,10 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
-        let (destination, lists) = self.destination(cx, destination).await?;
+        let led = self.led(cx, destination).await?;
+        let (destination, lists) = (led.destination.clone(), led.lists());
         let mut own = self.own_of(cx, &table).await?;
-        own.allow(&destination, target, true)?;
+        own.allow(&led, target, true)?;
         let row = self.route_row(cx, &table, &destination, target).await?;
         if dry_run {
             return Err(Code::DryRunOperation.error());
@@ -339,7 +286,7 @@ impl Cloud {
         own.blocks = vpc_blocks(&mut tx, &vpc).await.or_fail()?;
         let ipv6 = vpc_ipv6_cidr_list(&mut tx, Some(std::slice::from_ref(&vpc.id))).await.or_fail()?;
         own.ipv6 = ipv6.into_iter().map(|row| row.cidr).collect();
-        own.allow(&destination, target, true)?;
+        own.allow(&led, target, true)?;
         let there = route_list(&mut tx, std::slice::from_ref(&table.id)).await.or_fail()?;
         if there.iter().any(|route| route.destination == destination) {
             return Err(Code::RouteAlreadyExists.with(&[&destination.to_string()]));
@@ -369,7 +316,8 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
-        let (destination, _) = self.destination(cx, destination).await?;
+        let led = self.led(cx, destination).await?;
+        let destination = led.destination.clone();
         let mut own = self.own_of(cx, &table).await?;
         let row = match target {
             RouteTarget::Local if own.is_block(&destination) => None,
@@ -384,7 +332,7 @@ impl Cloud {
             }
             RouteTarget::Local => Some(self.route_row(cx, &table, &destination, target).await?),
             _ => {
-                own.allow(&destination, target, false)?;
+                own.allow(&led, target, false)?;
                 Some(self.route_row(cx, &table, &destination, target).await?)
             }
         };
@@ -404,7 +352,7 @@ impl Cloud {
                 own.is_block(&destination)
             }
             Some(row) => {
-                own.allow(&destination, target, false)?;
+                own.allow(&led, target, false)?;
                 let replaced = route_replace(&mut tx, row).await.or_fail()?;
                 if !replaced && own.is_block(&destination) {
                     route_insert(&mut tx, row).await.or_fail()?;
@@ -432,7 +380,7 @@ impl Cloud {
         dry_run: bool,
     ) -> Result<(), ApiError> {
         let table = self.find_route_table(cx, table).await?;
-        let (destination, _) = self.destination(cx, destination).await?;
+        let destination = self.led(cx, destination).await?.destination;
         if self.own_of(cx, &table).await?.is_block(&destination) {
             return Err(Code::InvalidParameterValue
                 .message(format!("cannot remove local route {destination} in route table {}", table.id)));
@@ -452,13 +400,18 @@ impl Cloud {
 /// Whether a table may have the routes that it has, each to a prefix list counted as so many as that may have entries.
 pub(crate) async fn routes_within(tx: &mut Tx, account: &AccountId, table: &RouteTableId) -> Result<(), ApiError> {
     let all = route_list(&mut *tx, std::slice::from_ref(table)).await.or_fail()?;
+    let sizes = prefix_lists::sizes(tx, all.iter().filter_map(|route| route.destination.list())).await?;
     // As on AWS, those of IPv6 by themselves.
-    let (six, four): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|route| matches!(route.destination, RouteDestination::Ipv6(_)));
-    let sizes = prefix_lists::sizes(tx, four.iter().filter_map(|route| route.destination.list())).await?;
-    let count = four.iter().map(|route| prefix_lists::weight(&sizes, route.destination.list())).sum();
-    within(tx, account, &quotas::ROUTES_PER_TABLE, count).await?;
-    within(tx, account, &quotas::ROUTES_PER_TABLE, six.len()).await
+    let (six, four): (Vec<_>, Vec<_>) = all.iter().partition(|route| match &route.destination {
+        RouteDestination::Block(_) => false,
+        RouteDestination::Ipv6(_) => true,
+        RouteDestination::List(list) => sizes.is_six(list),
+    });
+    for family in [four, six] {
+        let count = family.iter().map(|route| sizes.weight(route.destination.list())).sum();
+        within(tx, account, &quotas::ROUTES_PER_TABLE, count).await?;
+    }
+    Ok(())
 }
 
 fn interface_route(

@@ -5,9 +5,10 @@ mod egress_only;
 mod entries;
 mod gateways;
 mod tables;
+mod target;
 
-pub use entries::RouteTarget;
 pub(crate) use entries::routes_within;
+pub use target::RouteTarget;
 
 use crate::{Cloud, load};
 use ipnet::Ipv4Net;

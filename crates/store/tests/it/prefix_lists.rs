@@ -1,7 +1,7 @@
 //! Prefix lists, their versions, and what refers to them.
 
 use crate::seed::{account, group, world};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use mallee_store::test_support::TestDb;
 use mallee_store::*;
 use mallee_types::*;
@@ -9,6 +9,8 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 mallee_store::store_test_suite!(
     a_list_has_versions,
+    a_list_of_ipv6_reads_as_it_was_written,
+    lists_of_before_are_of_ipv4,
     what_refers_to_a_list_keeps_it,
     rules_and_routes_of_before_stay_as_they_are
 );
@@ -26,13 +28,18 @@ fn list(n: u128) -> PrefixListRow {
         version: 1,
         state: PrefixListState::Created,
         created_ms: 1,
+        family: PrefixListFamily::Ipv4,
     }
+}
+
+fn block(text: &str) -> IpNet {
+    text.parse().unwrap()
 }
 
 fn entry(list: &PrefixListRow, cidr: &str, since: i64, description: Option<&str>) -> PrefixListEntryRow {
     PrefixListEntryRow {
         list_id: list.id.clone(),
-        cidr: net(cidr),
+        cidr: block(cidr),
         since,
         until: None,
         description: description.map(str::to_owned),
@@ -62,7 +69,7 @@ async fn a_list_has_versions(db: TestDb) {
     drop(tx);
     // Version 2: one entry goes; version 3: it comes back with another description.
     let mut tx = store.write().await.unwrap();
-    assert_eq!(prefix_list_entries_end(&mut tx, &first.id, 2, &[net("10.0.0.0/8")]).await.unwrap(), 1);
+    assert_eq!(prefix_list_entries_end(&mut tx, &first.id, 2, &[block("10.0.0.0/8")]).await.unwrap(), 1);
     prefix_list_entries_insert(&mut tx, &[entry(&first, "10.0.0.0/8", 3, Some("b"))]).await.unwrap();
     let later = PrefixListRow { version: 3, state: PrefixListState::Modified, ..first.clone() };
     assert!(prefix_list_update(&mut tx, &later).await.unwrap());
@@ -72,7 +79,7 @@ async fn a_list_has_versions(db: TestDb) {
     assert_eq!(blocks(&store, &first, 1).await, [text("10.0.0.0/8", Some("a")), text("11.0.0.0/8", None)]);
     assert_eq!(blocks(&store, &first, 2).await, [text("11.0.0.0/8", None)]);
     assert_eq!(blocks(&store, &first, 3).await, [text("10.0.0.0/8", Some("b")), text("11.0.0.0/8", None)]);
-    let rest = prefix_list_entries(&store, &first.id, 3, Some(&net("10.0.0.0/8")), 10).await.unwrap();
+    let rest = prefix_list_entries(&store, &first.id, 3, Some(&block("10.0.0.0/8")), 10).await.unwrap();
     assert_eq!(rest, [of_first[1].clone()]);
     assert_eq!(prefix_list_entries_now(&store, None).await.unwrap().len(), 3);
     let now = prefix_list_entries_now(&store, Some(&[second.id.clone()])).await.unwrap();
@@ -165,6 +172,54 @@ async fn what_refers_to_a_list_keeps_it(db: TestDb) {
     tx.commit().await.unwrap();
 }
 
+async fn a_list_of_ipv6_reads_as_it_was_written(db: TestDb) {
+    let store = db.open().await;
+    world(&store, "172.31.0.0/20").await;
+    let six = PrefixListRow { family: PrefixListFamily::Ipv6, ..list(1) };
+    let blocks = ["2001:db8::/32", "2001:db8:a::/48", "::/0", "::ffff:0:0/96"];
+    let mut tx = store.write().await.unwrap();
+    prefix_list_insert(&mut tx, &six).await.unwrap();
+    let rows = blocks.map(|cidr| entry(&six, cidr, 1, None));
+    prefix_list_entries_insert(&mut tx, &rows).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(prefix_list_list(&store, PrefixListFilter::default(), 9).await.unwrap(), [six.clone()]);
+    // By the text of their blocks, and so are the pages cut, on each database.
+    assert_eq!(prefix_list_entries(&store, &six.id, 1, None, 9).await.unwrap(), rows);
+    let rest = prefix_list_entries(&store, &six.id, 1, Some(&block("2001:db8::/32")), 9).await.unwrap();
+    assert_eq!(rest, rows[1..]);
+    let mut tx = store.write().await.unwrap();
+    assert_eq!(prefix_list_entries_end(&mut tx, &six.id, 2, &[block("::/0")]).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(prefix_list_entries_now(&store, Some(&[six.id])).await.unwrap().len(), 3);
+}
+
+/// The last step of before lists had a family.
+const OF_IPV4_ONLY: i64 = 57;
+
+async fn lists_of_before_are_of_ipv4(db: TestDb) {
+    db.migrate_to(OF_IPV4_ONLY).await;
+    let before = list(1);
+    let text = format!(
+        "INSERT INTO prefix_lists (id, account_id, name, max_entries, version, state, created_ms)
+            VALUES ('{}', '{}', 'of tests', 10, 1, 'create-complete', 1);",
+        before.id,
+        account()
+    );
+    run(&db, text).await;
+    let store = db.open().await;
+    assert_eq!(prefix_list_list(&store, PrefixListFilter::default(), 9).await.unwrap(), [before]);
+}
+
+async fn run(db: &TestDb, text: String) {
+    if db.is_postgres() {
+        let mut conn = sqlx::PgConnection::connect(&db.url).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut conn).await.unwrap();
+    } else {
+        let mut conn = sqlx::SqliteConnection::connect(&db.url).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut conn).await.unwrap();
+    }
+}
+
 /// The last step of before there were lists that rules and routes need.
 const OLDER: i64 = 40;
 
@@ -183,13 +238,7 @@ async fn rules_and_routes_of_before_stay_as_they_are(db: TestDb) {
         INSERT INTO routes (table_id, destination, target_kind, target_id)
             VALUES ('rtb-0123456789abcdef0', '0.0.0.0/0', 'internet-gateway', 'igw-1');"
     );
-    if db.is_postgres() {
-        let mut conn = sqlx::PgConnection::connect(&db.url).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut conn).await.unwrap();
-    } else {
-        let mut conn = sqlx::SqliteConnection::connect(&db.url).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut conn).await.unwrap();
-    }
+    run(&db, text).await;
     let store = db.open().await;
     let rules = security_group_rule_list_all(&store).await.unwrap();
     let [rule] = rules.as_slice() else { panic!("{rules:?}") };
